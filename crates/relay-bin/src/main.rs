@@ -1,0 +1,2 @@
+//! `firezone-relay`: a STUN/TURN relay.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The XDP fast path of a TURN relay.

@@ -1,0 +1,27 @@
+/// Why a datagram was dropped without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// Neither STUN nor ChannelData.
+    NotStunNorChannelData,
+    /// A STUN message that does not parse, or whose FINGERPRINT is wrong.
+    MalformedStun,
+    /// A ChannelData message whose length field says more than arrived.
+    TruncatedChannelData,
+    /// ChannelData from a 5-tuple without an allocation.
+    NoAllocation,
+    /// ChannelData for a channel that the allocation has not bound, or whose binding expired.
+    NoChannel,
+    /// A peer's datagram at a port that belongs to no allocation.
+    UnknownPort,
+    /// A peer's datagram from an address that no channel of the allocation is bound to.
+    UnknownPeer,
+    /// A STUN response or success, which no client sends to a server.
+    UnexpectedResponse,
+    /// An indication other than those below.
+    UnknownIndication,
+    /// A Send indication: this relay relays through channels only.
+    SendIndication,
+    /// A request of a kind that must not be answered yet: its predecessor with the same transaction is being worked on.
+    RequestInProgress,
+}

@@ -1,0 +1,103 @@
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use crate::{AllocationId, AllocationPort, ChannelNumber, DropReason, FiveTuple, PeerSocket, Rejection};
+
+/// What happened, for metrics, logs, tests and pictures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// An allocation is open and its client has been told.
+    AllocationCreated {
+        /// Which.
+        id: AllocationId,
+        /// Whose.
+        five_tuple: FiveTuple,
+        /// The username that it was authenticated with.
+        username: Arc<str>,
+        /// The port of its relayed transport addresses.
+        port: AllocationPort,
+        /// Whether it has an IPv4 relayed transport address.
+        v4: bool,
+        /// Whether it has an IPv6 relayed transport address.
+        v6: bool,
+        /// For how long.
+        lifetime: Duration,
+    },
+    /// An allocation's lifetime starts anew.
+    AllocationRefreshed {
+        /// Which.
+        id: AllocationId,
+        /// For how long from now.
+        lifetime: Duration,
+    },
+    /// An allocation is gone, and all its channels with it.
+    AllocationRemoved {
+        /// Which.
+        id: AllocationId,
+        /// Whose.
+        five_tuple: FiveTuple,
+        /// The port it had.
+        port: AllocationPort,
+        /// Why.
+        reason: RemovalReason,
+    },
+    /// A channel relays from now on.
+    ChannelBound {
+        /// Of which allocation.
+        id: AllocationId,
+        /// Its number.
+        channel: ChannelNumber,
+        /// Its peer.
+        peer: PeerSocket,
+        /// Whether it had relayed before and was refreshed or bound again.
+        renewal: bool,
+    },
+    /// A channel's binding lapsed: nothing is relayed, but number and peer stay reserved for each other.
+    ChannelExpired {
+        /// Of which allocation.
+        id: AllocationId,
+        /// Its number.
+        channel: ChannelNumber,
+        /// Its peer.
+        peer: PeerSocket,
+    },
+    /// A lapsed channel's number and peer are free again.
+    ChannelReleased {
+        /// Of which allocation.
+        id: AllocationId,
+        /// Its number.
+        channel: ChannelNumber,
+        /// Its peer.
+        peer: PeerSocket,
+    },
+    /// A request was answered.
+    Responded {
+        /// Who asked.
+        five_tuple: FiveTuple,
+        /// The STUN method, such as `0x003` for Allocate.
+        method: u16,
+        /// Success, or why not.
+        outcome: Result<(), Rejection>,
+    },
+    /// A datagram was dropped without an answer.
+    Dropped {
+        /// Who sent it.
+        from: SocketAddr,
+        /// Why.
+        reason: DropReason,
+    },
+}
+
+/// Why an allocation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum RemovalReason {
+    /// Its lifetime passed.
+    Expired,
+    /// Its client asked for a lifetime of zero.
+    Deleted,
+    /// Its username allocated again from elsewhere.
+    Replaced,
+    /// The relay socket could not be opened, or failed.
+    RelayFailed,
+}

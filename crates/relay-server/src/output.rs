@@ -1,0 +1,62 @@
+use std::net::IpAddr;
+
+use crate::{AllocationId, AllocationPort, ClientSocket, Event, Flow, FlowKey};
+
+/// What the server wants done, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Output {
+    /// Send `bytes` from the listening port at address `from`.
+    Transmit {
+        /// The local address to send from: the one that the request arrived at.
+        from: IpAddr,
+        /// The client.
+        to: ClientSocket,
+        /// A STUN message.
+        bytes: Vec<u8>,
+    },
+    /// Open a socket for a relayed transport address and answer with
+    /// [`Server::handle_relay_opened`](crate::Server::handle_relay_opened), once per family.
+    OpenRelay {
+        /// For which allocation.
+        id: AllocationId,
+        /// The port to bind.
+        port: AllocationPort,
+        /// The family to bind it in.
+        family: Family,
+    },
+    /// Close the sockets, of every family, of a relayed transport address.
+    CloseRelay {
+        /// Of which allocation.
+        id: AllocationId,
+        /// Its port.
+        port: AllocationPort,
+    },
+    /// A faster data path may forward this flow from now on.
+    InstallFlow(Flow),
+    /// It must not any more.
+    RemoveFlow(FlowKey),
+    /// Something happened.
+    Event(Event),
+}
+
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// Why a relay socket could not be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum RelayOpenError {
+    /// Another program holds the port; the server tries another one.
+    #[error("the port is taken by another program")]
+    PortInUse,
+    /// Anything else, such as too many open files.
+    #[error("the socket could not be opened")]
+    Failed,
+}

@@ -1,0 +1,2 @@
+//! The wire format of a TURN relay.
+#![forbid(unsafe_code)]

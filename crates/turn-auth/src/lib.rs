@@ -1,0 +1,2 @@
+//! Time-limited TURN credentials, stateless nonces and MESSAGE-INTEGRITY.
+#![forbid(unsafe_code)]
