@@ -25,12 +25,14 @@ pub enum Output {
         /// The family to bind it in.
         family: Family,
     },
-    /// Close the sockets, of every family, of a relayed transport address.
+    /// Close the socket of a relayed transport address, if it is open; once per family.
     CloseRelay {
         /// Of which allocation.
         id: AllocationId,
         /// Its port.
         port: AllocationPort,
+        /// The family to close it in.
+        family: Family,
     },
     /// A faster data path may forward this flow from now on.
     InstallFlow(Flow),
