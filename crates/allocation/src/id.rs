@@ -1,12 +1,16 @@
 use std::fmt;
 
-/// Names one allocation for as long as the relay runs: ids are never used twice.
+/// How many low bits of an id name the slot that its allocation lives in.
+const SLOT_BITS: u32 = 16;
+
+/// Names one allocation for as long as the relay runs: ids are never used twice, and sort by creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AllocationId(u64);
 
 impl AllocationId {
-    pub(crate) const fn new(slot: u32, generation: u32) -> Self {
-        Self(((generation as u64) << 32) | slot as u64)
+    /// `sequence` counts creations; 48 bits of it last for 350 years at 25,000 creations per second.
+    pub(crate) const fn new(sequence: u64, slot: u16) -> Self {
+        Self((sequence << SLOT_BITS) | slot as u64)
     }
 
     /// The id as a number, for logs and traces.
@@ -15,9 +19,9 @@ impl AllocationId {
         self.0
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the low half is the slot")]
-    pub(crate) const fn slot(self) -> usize {
-        self.0 as u32 as usize
+    #[expect(clippy::cast_possible_truncation, reason = "the low bits are the slot")]
+    pub(crate) const fn slot(self) -> u16 {
+        self.0 as u16
     }
 }
 

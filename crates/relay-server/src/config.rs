@@ -1,5 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::PortRange;
+
 /// What a [`Server`](crate::Server) needs to know about the relay that it is the mind of.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -25,15 +27,6 @@ pub struct RelayAddresses {
     pub v4: Option<Ipv4Addr>,
     /// The IPv6 address.
     pub v6: Option<Ipv6Addr>,
-}
-
-/// An inclusive range of UDP ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortRange {
-    /// The first port.
-    pub lowest: u16,
-    /// The last port, not below [`Self::lowest`].
-    pub highest: u16,
 }
 
 /// How many allocations one username may hold at a time.

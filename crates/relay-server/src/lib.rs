@@ -10,8 +10,11 @@ mod output;
 mod rejection;
 mod server;
 
-pub use allocation::{AllocationId, AllocationPort, ChannelNumber, ClientSocket, FiveTuple, PeerSocket, Timestamp};
-pub use config::{Config, PortRange, RelayAddresses, UsernameLimit};
+pub use allocation::{
+    AllocationId, AllocationPort, ChannelNumber, ClientSocket, FiveTuple, PeerSocket, PortRange, PortRangeError,
+    Timestamp,
+};
+pub use config::{Config, RelayAddresses, UsernameLimit};
 pub use drop_reason::DropReason;
 pub use event::{Event, RemovalReason};
 pub use flow::{Flow, FlowKey};

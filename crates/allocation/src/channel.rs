@@ -1,0 +1,54 @@
+use std::time::Duration;
+
+use crate::{ChannelNumber, PeerSocket, Timestamp};
+
+/// How long a channel binding relays without being refreshed: 10 minutes.
+///
+/// [RFC 8656, section 12](https://www.rfc-editor.org/rfc/rfc8656#section-12)
+pub const CHANNEL_BINDING_LIFETIME: Duration = Duration::from_secs(10 * 60);
+
+/// How long the number and the peer of a lapsed channel stay reserved for each other: 5 minutes.
+///
+/// [RFC 8656, section 12](https://www.rfc-editor.org/rfc/rfc8656#section-12)
+pub const CHANNEL_REUSE_DELAY: Duration = Duration::from_secs(5 * 60);
+
+/// A channel of an allocation: a number and a peer that stand for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channel {
+    pub(crate) peer: PeerSocket,
+    pub(crate) number: ChannelNumber,
+    pub(crate) bound: bool,
+    pub(crate) expires_at: Timestamp,
+}
+
+impl Channel {
+    /// The number that stands for the peer.
+    #[must_use]
+    pub const fn number(&self) -> ChannelNumber {
+        self.number
+    }
+
+    /// The peer that the number stands for.
+    #[must_use]
+    pub const fn peer(&self) -> PeerSocket {
+        self.peer
+    }
+
+    /// Whether data is relayed; otherwise the binding has lapsed, and number and peer are only reserved for each other.
+    #[must_use]
+    pub const fn is_bound(&self) -> bool {
+        self.bound
+    }
+
+    /// When the binding lapses, or lapsed.
+    #[must_use]
+    pub const fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    /// When number and peer are free for others, unless the binding is refreshed.
+    #[must_use]
+    pub fn reusable_at(&self) -> Timestamp {
+        self.expires_at + CHANNEL_REUSE_DELAY
+    }
+}

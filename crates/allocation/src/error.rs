@@ -1,0 +1,76 @@
+use crate::{Allocation, AllocationId};
+
+/// Why there is no new allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AllocateError {
+    /// The 5-tuple has an allocation already: a retransmission if the transaction id is the same, else 437 (Allocation Mismatch).
+    #[error("the 5-tuple is in use by allocation {0}")]
+    AlreadyAllocated(AllocationId),
+    /// No port of the wanted kind is free: 508 (Insufficient Capacity).
+    #[error("no fitting port is free")]
+    NoFreePort,
+    /// The token was never handed out to this username, is used already, or too old: 508 (Insufficient Capacity).
+    #[error("the reservation token is not valid")]
+    UnknownReservation,
+}
+
+/// Why an allocation did not get another port.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RetryPortError {
+    /// No other port will do, or too many were tried: the allocation is gone, and this is what it was. 508 (Insufficient Capacity).
+    #[error("no other port for allocation {}", .0.id())]
+    NoFreePort(Box<Allocation>),
+    /// There is no such allocation.
+    #[error(transparent)]
+    UnknownAllocation(#[from] UnknownAllocation),
+}
+
+/// There is no such allocation (any more).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no allocation {0}")]
+pub struct UnknownAllocation(pub AllocationId);
+
+/// Why a channel is not bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The number is bound to another peer, or was until a moment ago: 400 (Bad Request).
+    #[error("the channel number belongs to another peer")]
+    ChannelInUse,
+    /// The peer is bound to another number, or was until a moment ago: 400 (Bad Request).
+    #[error("the peer belongs to another channel number")]
+    PeerHasAnotherChannel,
+    /// The allocation has as many channels as it may: 508 (Insufficient Capacity).
+    #[error("the allocation has its {limit} channels")]
+    TooManyChannels {
+        /// How many an allocation may have, lapsed ones included.
+        limit: u16,
+    },
+    /// There is no such allocation: 437 (Allocation Mismatch).
+    #[error(transparent)]
+    UnknownAllocation(#[from] UnknownAllocation),
+}
+
+/// Why ChannelData from a client leads nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChannelPeerError {
+    /// The 5-tuple has no allocation.
+    #[error("no allocation")]
+    NoAllocation,
+    /// The number is not bound.
+    #[error("the channel is not bound")]
+    NoChannel,
+}
+
+/// Why a datagram from a peer leads nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PeerChannelError {
+    /// No allocation has that port.
+    #[error("no allocation has this port")]
+    UnknownPort,
+    /// The allocation has no channel bound to that peer.
+    #[error("no channel is bound to the peer")]
+    UnknownPeer,
+}

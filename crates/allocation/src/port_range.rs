@@ -1,0 +1,118 @@
+use std::{fmt, ops::RangeInclusive};
+
+use crate::AllocationPort;
+
+/// An inclusive, non-empty range of UDP ports that does not contain port 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PortRange {
+    lowest: u16,
+    highest: u16,
+}
+
+impl PortRange {
+    /// The dynamic ports, 49152 to 65535, which
+    /// [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2) tells servers to allocate from.
+    pub const DYNAMIC: Self = Self { lowest: 49152, highest: 65535 };
+
+    /// The ports from `lowest` to `highest`, both included, in host byte order.
+    ///
+    /// # Errors
+    ///
+    /// When `lowest` is above `highest`, or zero.
+    pub const fn new(lowest: u16, highest: u16) -> Result<Self, PortRangeError> {
+        if lowest == 0 {
+            return Err(PortRangeError::Zero);
+        }
+        if lowest > highest {
+            return Err(PortRangeError::Empty { lowest, highest });
+        }
+        Ok(Self { lowest, highest })
+    }
+
+    /// The first port.
+    #[must_use]
+    pub const fn lowest(self) -> u16 {
+        self.lowest
+    }
+
+    /// The last port, not below [`Self::lowest`].
+    #[must_use]
+    pub const fn highest(self) -> u16 {
+        self.highest
+    }
+
+    /// How many ports there are, `1..=65535`.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "never empty")]
+    pub const fn len(self) -> u16 {
+        // Cannot overflow: port 0 is not in the range.
+        self.highest - self.lowest + 1
+    }
+
+    /// Whether `port` is one of them.
+    #[must_use]
+    pub const fn contains(self, port: AllocationPort) -> bool {
+        port.get() >= self.lowest && port.get() <= self.highest
+    }
+
+    /// The ports in ascending order.
+    pub fn iter(self) -> impl DoubleEndedIterator<Item = AllocationPort> {
+        RangeInclusive::new(self.lowest, self.highest).map(AllocationPort::new)
+    }
+
+    /// Where `port` comes in the range, counting from zero.
+    pub(crate) const fn index_of(self, port: AllocationPort) -> Option<usize> {
+        if self.contains(port) { Some((port.get() - self.lowest) as usize) } else { None }
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.lowest, self.highest)
+    }
+}
+
+/// Two ports that do not make a [`PortRange`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PortRangeError {
+    /// The first port comes after the last.
+    #[error("the lowest port {lowest} is above the highest port {highest}")]
+    Empty {
+        /// The first port.
+        lowest: u16,
+        /// The last port.
+        highest: u16,
+    },
+    /// Port 0 cannot be sent to.
+    #[error("the lowest port is 0, which is not a usable port")]
+    Zero,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dynamic_range_is_the_upper_quarter_of_all_ports() {
+        assert_eq!(PortRange::new((1 << 15) + (1 << 14), u16::MAX), Ok(PortRange::DYNAMIC));
+        assert_eq!(PortRange::DYNAMIC.len(), 1 << 14);
+    }
+
+    #[test]
+    fn refuses_what_is_no_range() {
+        assert_eq!(PortRange::new(2, 1), Err(PortRangeError::Empty { lowest: 2, highest: 1 }));
+        assert_eq!(PortRange::new(0, 1), Err(PortRangeError::Zero));
+    }
+
+    #[test]
+    fn counts_both_ends() {
+        let all = PortRange::new(1, u16::MAX).unwrap();
+        assert_eq!(all.len(), u16::MAX);
+        let one = PortRange::new(7, 7).unwrap();
+        assert_eq!((one.len(), one.iter().collect::<Vec<_>>()), (1, vec![AllocationPort::new(7)]));
+        assert_eq!(one.index_of(AllocationPort::new(7)), Some(0));
+        assert_eq!(one.index_of(AllocationPort::new(6)), None);
+        assert_eq!(one.index_of(AllocationPort::new(8)), None);
+    }
+}
