@@ -1,3 +1,43 @@
-//! Build, run, test and measure the relay.
+//! Build, run, test and measure the relay: `cargo xtask --help`.
+//!
+//! One file (or folder) per subcommand. What a subcommand needs from the machine is a row of the table in
+//! `setup/needs.rs`; what `cargo xtask test` runs is a row of the table in `test/steps.rs`.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod command;
+mod setup;
+mod test;
+mod wasm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Build, run, test and measure the relay.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Setup(setup::Args),
+    Test(test::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Setup(args) => setup::main(&args),
+        Command::Test(args) => test::main(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What tests with outside programs can do on this machine.
+//!
+//! A test that cannot run prints `skipped: <reason>` and passes, unless the environment variable `RELAY_TESTS_REQUIRE` (a
+//! list with commas) names the capability that it lacks. `cargo xtask test` names all that the machine has, so that
+//! there a test cannot skip itself unnoticed.
+
+use std::{fs, net::UdpSocket, process::Command};
+
+use crate::{command, setup};
+
+/// Something that not every machine can do.
+struct Capability {
+    name: &'static str,
+    present: fn() -> bool,
+}
+
+const CAPABILITIES: &[Capability] = &[
+    Capability { name: "coturn", present: || command::find("turnutils_uclient").is_some() },
+    Capability { name: "aioice", present: || setup::python().exists() },
+    Capability { name: "ipv6", present: || UdpSocket::bind("[::1]:0").is_ok() },
+    Capability { name: "tshark", present: || command::find("tshark").is_some() },
+    Capability { name: "netns", present: can_make_namespaces },
+    Capability { name: "xdp", present: || can_make_namespaces() && can_load_bpf() },
+];
+
+/// The names of those that are present, with commas between.
+pub(crate) fn present() -> String {
+    let names = CAPABILITIES.iter().filter(|capability| (capability.present)()).map(|capability| capability.name);
+    names.collect::<Vec<_>>().join(",")
+}
+
+fn can_make_namespaces() -> bool {
+    let script = "ip link add a type veth peer name b && ip link set a up";
+    command::succeeds(Command::new("unshare").args(["--net", "sh", "-c", script]))
+}
+
+/// Whether this process has CAP_BPF and CAP_NET_ADMIN.
+fn can_load_bpf() -> bool {
+    const CAP_NET_ADMIN: u64 = 1 << 12;
+    const CAP_BPF: u64 = 1 << 39;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
+    effective & CAP_NET_ADMIN != 0 && effective & CAP_BPF != 0
+}

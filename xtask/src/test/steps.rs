@@ -1,0 +1,129 @@
+//! The table of what `cargo xtask test` runs: one row per step, the quick ones first.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::{capabilities, conformance};
+use crate::{
+    command::{self, cargo, run},
+    setup::{self, Use},
+    wasm, workspace,
+};
+
+/// One step.
+pub(crate) struct Step {
+    /// What `--only` calls it.
+    pub(crate) name: &'static str,
+    /// What it does, for people.
+    pub(crate) what: &'static str,
+    /// What it needs from the machine.
+    pub(crate) uses: &'static [Use],
+    /// Does it.
+    pub(crate) run: fn() -> Result<()>,
+}
+
+/// The crates that know no sockets, threads or clock, and are therefore tested under WebAssembly too.
+const NO_IO_CRATES: &[&str] = &["stun-msg", "turn-auth", "allocation", "relay-server"];
+
+/// Every step, in order.
+pub(crate) const STEPS: &[Step] = &[
+    Step {
+        name: "fmt",
+        what: "the layout of the source",
+        uses: &[Use::Fmt],
+        run: || run(cargo().args(["fmt", "--all", "--check"])),
+    },
+    Step { name: "scripts", what: "shell scripts", uses: &[Use::Scripts], run: scripts },
+    Step {
+        name: "conformance",
+        what: "docs/conformance.md names tests that exist",
+        uses: &[],
+        run: conformance::check,
+    },
+    Step { name: "deny", what: "licences, sources and advisories of the dependencies", uses: &[Use::Deny], run: deny },
+    Step {
+        name: "clippy",
+        what: "lints, in all targets of the workspace",
+        uses: &[Use::Clippy],
+        run: || run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
+    },
+    Step {
+        name: "test",
+        what: "all tests of the workspace, also with outside programs",
+        uses: &[Use::Test],
+        run: tests,
+    },
+    Step {
+        name: "doc",
+        what: "documentation builds without a warning",
+        uses: &[Use::Clippy],
+        run: || run(cargo().env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--workspace", "--no-deps"])),
+    },
+    Step { name: "fuzz", what: "replays the corpora of the fuzz targets", uses: &[Use::Test], run: fuzz },
+    Step { name: "wasm", what: "the tests of the no-IO crates under WebAssembly", uses: &[Use::Wasm], run: wasm_tests },
+];
+
+fn scripts() -> Result<()> {
+    let listed = Command::new("git").current_dir(workspace::root()).args(["ls-files", "*.sh", ".ci/run"]).output()?;
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    run(Command::new("shellcheck").current_dir(workspace::root()).arg("--").args(listed.lines()))
+}
+
+fn deny() -> Result<()> {
+    run(cargo().args(["deny", "--workspace", "check", "licenses", "bans", "sources"]))?;
+    let data_base = "https://github.com/RustSec/advisory-db";
+    let mut reach = Command::new("timeout");
+    reach.env("GIT_TERMINAL_PROMPT", "0").args(["15", "git", "ls-remote", "--quiet", data_base, "HEAD"]);
+    if !command::succeeds(&mut reach) {
+        eprintln!("skipped: advisories, since {data_base} cannot be reached from here");
+        return Ok(());
+    }
+    run(cargo().args(["deny", "--workspace", "check", "advisories"]))
+}
+
+fn tests() -> Result<()> {
+    let required = capabilities::present();
+    eprintln!("This machine can: {required}. A test that needs one of these and skips itself fails.");
+    run(cargo()
+        .env("RELAY_TESTS_REQUIRE", required)
+        .env("RELAY_TESTS_PYTHON", setup::python())
+        .args(["test", "--workspace"]))
+}
+
+fn fuzz() -> Result<()> {
+    // A workspace of its own, since cargo-fuzz wants it so; the target folder is shared, as its dependencies are ours.
+    let manifest = workspace::root().join("fuzz/Cargo.toml");
+    let target = workspace::target();
+    run(cargo().args(["test", "--manifest-path"]).arg(manifest).arg("--target-dir").arg(target))
+}
+
+fn wasm_tests() -> Result<()> {
+    let toolchain = wasm::Toolchain::require()?;
+    let mut cargo = toolchain.cargo("test");
+    cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", "wasm-bindgen-test-runner").args(["--lib", "--tests"]);
+    for name in NO_IO_CRATES {
+        cargo.args(["--package", name]);
+    }
+    run(&mut cargo)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let names: BTreeSet<_> = STEPS.iter().map(|step| step.name).collect();
+        assert_eq!(names.len(), STEPS.len());
+    }
+
+    #[test]
+    fn the_no_io_crates_exist() {
+        for name in NO_IO_CRATES {
+            assert!(workspace::root().join("crates").join(name).join("Cargo.toml").is_file(), "{name}");
+        }
+    }
+}
