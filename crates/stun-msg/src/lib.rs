@@ -1,2 +1,41 @@
-//! The wire format of a TURN relay.
+//! The wire format of a TURN relay, without I/O: classify a datagram, parse requests, build responses, ChannelData.
+//!
+//! ```
+//! use std::net::SocketAddr;
+//! use stun_msg::{Classified, Message, Request, Response, classify};
+//!
+//! // A Binding request without attributes.
+//! let datagram = [0x00, 0x01, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+//! let client: SocketAddr = "192.0.2.1:32853".parse()?;
+//!
+//! assert_eq!(classify(&datagram), Ok(Classified::Stun));
+//! let message = Message::parse(&datagram)?;
+//! assert_eq!(message.request(), Ok(Request::Binding));
+//!
+//! let answer = Response::binding_success(message.transaction(), client).finish(None);
+//! assert_eq!(Message::parse(&answer)?.transaction_id(), message.transaction_id());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
+
+mod attribute;
+mod channel_data;
+mod classify;
+mod error_code;
+mod integrity;
+mod message;
+mod method;
+mod request;
+mod response;
+mod transaction;
+
+pub use attribute::{AttributeType, FamilyCode};
+pub use channel_data::ChannelData;
+pub use classify::{Classified, ClassifyError, classify};
+pub use error_code::ErrorCode;
+pub use integrity::{IntegrityError, IntegrityKey};
+pub use message::{Class, Message, ParseError};
+pub use method::Method;
+pub use request::{Allocate, ChannelBind, CreatePermission, Refresh, Request, RequestError};
+pub use response::{AddressError, AllocateSuccess, Response};
+pub use transaction::{Transaction, TransactionId};

@@ -1,0 +1,313 @@
+use stun_types::attribute::{AttributeFromRaw, AttributeStaticType, Fingerprint, RawAttribute as StunAttribute};
+
+use crate::{
+    AttributeType, ClassifyError, IntegrityError, IntegrityKey, Method, Request, RequestError, Transaction,
+    TransactionId,
+    attribute::{Attributes, RawAttribute},
+};
+
+/// The length of the STUN header in bytes.
+pub(crate) const HEADER_LEN: usize = 20;
+/// The [magic cookie](https://www.rfc-editor.org/rfc/rfc8489#section-5).
+const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
+
+/// The [class](https://www.rfc-editor.org/rfc/rfc8489#section-5) of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// Wants an answer.
+    Request,
+    /// Wants none.
+    Indication,
+    /// The answer to a request that was granted.
+    Success,
+    /// The answer to one that was not.
+    Error,
+}
+
+/// Why bytes are no STUN message. None of these is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// The header is wrong.
+    #[error(transparent)]
+    Header(#[from] ClassifyError),
+    /// An attribute promises more bytes than the message holds.
+    #[error("the attribute at byte {offset} overruns the message")]
+    AttributeOverrun {
+        /// Where it begins, in bytes from the beginning of the message.
+        offset: usize,
+    },
+    /// An attribute of fixed length has another one.
+    #[error("{attribute} is {actual} bytes long")]
+    AttributeLength {
+        /// Which.
+        attribute: AttributeType,
+        /// Its length in bytes.
+        actual: usize,
+    },
+    /// Attributes follow the FINGERPRINT, which
+    /// [must be the last](https://www.rfc-editor.org/rfc/rfc8489#section-14.7).
+    #[error("FINGERPRINT is not the last attribute")]
+    FingerprintNotLast,
+    /// The FINGERPRINT is wrong.
+    #[error("FINGERPRINT does not match")]
+    FingerprintMismatch,
+}
+
+/// A STUN message whose structure, and FINGERPRINT if it has one, are sound.
+///
+/// What follows MESSAGE-INTEGRITY, other than MESSAGE-INTEGRITY-SHA256 and FINGERPRINT, is
+/// [ignored](https://www.rfc-editor.org/rfc/rfc8489#section-14.5): nothing here shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    bytes: &'a [u8],
+    class: Class,
+    method: Method,
+    transaction_id: TransactionId,
+    /// Where the attributes that count end: at the first of the three that protect them.
+    end: usize,
+    username: Option<&'a [u8]>,
+    realm: Option<&'a [u8]>,
+    nonce: Option<&'a [u8]>,
+    userhash: bool,
+    integrity: Option<Protection<'a>>,
+    integrity_sha256: Option<Protection<'a>>,
+    fingerprint: bool,
+}
+
+/// A MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256.
+#[derive(Clone, Copy, Debug)]
+struct Protection<'a> {
+    offset: usize,
+    hmac: &'a [u8],
+}
+
+/// Checks what the header alone tells: it is STUN, and it is exactly as long as it says.
+#[inline]
+pub(crate) fn check_header(bytes: &[u8]) -> Result<(), ClassifyError> {
+    let Some((&[first, _, l0, l1, c0, c1, c2, c3], _)) = bytes.split_first_chunk() else {
+        return Err(ClassifyError::Neither);
+    };
+    if first >= 0x40 || [c0, c1, c2, c3] != MAGIC_COOKIE {
+        return Err(ClassifyError::Neither);
+    }
+    let length = u16::from_be_bytes([l0, l1]);
+    if !length.is_multiple_of(4) {
+        return Err(ClassifyError::UnalignedStun(length));
+    }
+    let expected = HEADER_LEN + usize::from(length);
+    if bytes.len() != expected {
+        return Err(ClassifyError::StunLength { expected, actual: bytes.len() });
+    }
+    Ok(())
+}
+
+impl<'a> Message<'a> {
+    /// Parses exactly one STUN message.
+    ///
+    /// # Errors
+    ///
+    /// When the header is wrong, attributes overrun it, or a FINGERPRINT does not match or is not at the end.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        check_header(bytes)?;
+        let kind = u16::from_be_bytes([bytes[0], bytes[1]]);
+        let mut id = [0; 12];
+        id.copy_from_slice(&bytes[8..HEADER_LEN]);
+
+        let mut message = Self {
+            bytes,
+            class: class(kind),
+            method: method(kind),
+            transaction_id: TransactionId(id),
+            end: bytes.len(),
+            username: None,
+            realm: None,
+            nonce: None,
+            userhash: false,
+            integrity: None,
+            integrity_sha256: None,
+            fingerprint: false,
+        };
+        for attribute in Attributes::new(bytes, HEADER_LEN) {
+            message.take(attribute.map_err(|offset| ParseError::AttributeOverrun { offset })?)?;
+        }
+        Ok(message)
+    }
+
+    fn take(&mut self, attribute: RawAttribute<'a>) -> Result<(), ParseError> {
+        let RawAttribute { kind, offset, value } = attribute;
+        if self.fingerprint {
+            return Err(ParseError::FingerprintNotLast);
+        }
+        let protected = self.integrity.is_some() || self.integrity_sha256.is_some();
+        // Of attributes that occur repeatedly the first one counts: https://www.rfc-editor.org/rfc/rfc8489#section-14
+        match kind {
+            AttributeType::MESSAGE_INTEGRITY if !protected => {
+                check_len(kind, value, 20)?;
+                self.integrity = Some(Protection { offset, hmac: value });
+            }
+            AttributeType::MESSAGE_INTEGRITY_SHA256 if self.integrity_sha256.is_none() => {
+                // No TURN usage allows a truncated one: https://www.rfc-editor.org/rfc/rfc8489#section-14.6
+                check_len(kind, value, 32)?;
+                self.integrity_sha256 = Some(Protection { offset, hmac: value });
+            }
+            AttributeType::FINGERPRINT => {
+                check_len(kind, value, 4)?;
+                self.check_fingerprint(offset, value)?;
+                self.fingerprint = true;
+            }
+            _ if protected => return Ok(()),
+            AttributeType::USERNAME => _ = self.username.get_or_insert(value),
+            AttributeType::REALM => _ = self.realm.get_or_insert(value),
+            AttributeType::NONCE => _ = self.nonce.get_or_insert(value),
+            AttributeType::USERHASH => self.userhash = true,
+            _ => return Ok(()),
+        }
+        if matches!(
+            kind,
+            AttributeType::MESSAGE_INTEGRITY | AttributeType::MESSAGE_INTEGRITY_SHA256 | AttributeType::FINGERPRINT
+        ) {
+            self.end = self.end.min(offset);
+        }
+        Ok(())
+    }
+
+    fn check_fingerprint(&self, offset: usize, value: &[u8]) -> Result<(), ParseError> {
+        let raw = StunAttribute::new(Fingerprint::TYPE, value);
+        let expected = Fingerprint::compute(&[&self.header_up_to(offset, 4), &self.bytes[4..offset]]);
+        match Fingerprint::from_raw_ref(&raw) {
+            Ok(fingerprint) if *fingerprint.fingerprint() == expected => Ok(()),
+            _ => Err(ParseError::FingerprintMismatch),
+        }
+    }
+
+    /// The first four bytes of the header, with the length of a message that ends with an attribute at `offset` whose
+    /// value has `len` bytes.
+    fn header_up_to(&self, offset: usize, len: usize) -> [u8; 4] {
+        // A message is at most 65,555 bytes long, header included, so its length fits.
+        let [high, low] = u16::try_from(offset + 4 + len - HEADER_LEN).unwrap_or(u16::MAX).to_be_bytes();
+        [self.bytes[0], self.bytes[1], high, low]
+    }
+
+    /// Request, indication, success or error.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        self.class
+    }
+
+    /// The method.
+    #[must_use]
+    pub const fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The transaction ID.
+    #[must_use]
+    pub const fn transaction_id(&self) -> TransactionId {
+        self.transaction_id
+    }
+
+    /// What a response takes over.
+    #[must_use]
+    pub const fn transaction(&self) -> Transaction {
+        Transaction { method: self.method, id: self.transaction_id, fingerprint: self.fingerprint }
+    }
+
+    /// The message as it was received.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The value of the first USERNAME.
+    #[must_use]
+    pub const fn username(&self) -> Option<&'a [u8]> {
+        self.username
+    }
+
+    /// The value of the first REALM.
+    #[must_use]
+    pub const fn realm(&self) -> Option<&'a [u8]> {
+        self.realm
+    }
+
+    /// The value of the first NONCE.
+    #[must_use]
+    pub const fn nonce(&self) -> Option<&'a [u8]> {
+        self.nonce
+    }
+
+    /// Whether there is a USERHASH.
+    #[must_use]
+    pub const fn has_userhash(&self) -> bool {
+        self.userhash
+    }
+
+    /// Whether there is a MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256.
+    #[must_use]
+    pub const fn has_integrity(&self) -> bool {
+        self.integrity.is_some() || self.integrity_sha256.is_some()
+    }
+
+    /// Whether there is a FINGERPRINT.
+    #[must_use]
+    pub const fn has_fingerprint(&self) -> bool {
+        self.fingerprint
+    }
+
+    /// Checks MESSAGE-INTEGRITY-SHA256, or if there is none MESSAGE-INTEGRITY, in constant time.
+    ///
+    /// With both, [the former counts](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4).
+    ///
+    /// # Errors
+    ///
+    /// When there is neither, or it was not made with `key`.
+    pub fn verify_integrity(&self, key: &IntegrityKey) -> Result<(), IntegrityError> {
+        let protection = self.integrity_sha256.or(self.integrity).ok_or(IntegrityError::Missing)?;
+        let Protection { offset, hmac } = protection;
+        let header = self.header_up_to(offset, hmac.len());
+        let parts = [&header, &self.bytes[4..offset]];
+        let matches = match self.integrity_sha256 {
+            Some(_) => key.verify_sha256(&parts, hmac),
+            None => key.verify_sha1(&parts, hmac),
+        };
+        if matches { Ok(()) } else { Err(IntegrityError::Mismatch) }
+    }
+
+    /// The request that this message is, with its attributes typed.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a request, its method is unknown, one of its attributes is malformed or required and unknown.
+    pub fn request(&self) -> Result<Request, RequestError> {
+        Request::of(self)
+    }
+
+    /// The attributes that count, in order: those before MESSAGE-INTEGRITY(-SHA256) and FINGERPRINT.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = RawAttribute<'a>> + use<'a> {
+        // `parse` has walked over all of them, so there are no errors.
+        Attributes::new(&self.bytes[..self.end], HEADER_LEN).filter_map(Result::ok)
+    }
+}
+
+fn check_len(attribute: AttributeType, value: &[u8], expected: usize) -> Result<(), ParseError> {
+    match value.len() {
+        actual if actual == expected => Ok(()),
+        actual => Err(ParseError::AttributeLength { attribute, actual }),
+    }
+}
+
+/// The bits C1 and C0 of a [message type](https://www.rfc-editor.org/rfc/rfc8489#section-5).
+const fn class(message_type: u16) -> Class {
+    match (message_type & 0x0100 != 0, message_type & 0x0010 != 0) {
+        (false, false) => Class::Request,
+        (false, true) => Class::Indication,
+        (true, false) => Class::Success,
+        (true, true) => Class::Error,
+    }
+}
+
+/// The bits M11 to M0 of a message type.
+const fn method(message_type: u16) -> Method {
+    Method::new(message_type & 0x000F | (message_type & 0x00E0) >> 1 | (message_type & 0x3E00) >> 2)
+}
