@@ -1,3 +1,5 @@
+use stun_msg::ClassifyError;
+
 /// Why a datagram was dropped without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -18,10 +20,22 @@ pub enum DropReason {
     UnknownPeer,
     /// A STUN response or success, which no client sends to a server.
     UnexpectedResponse,
+    /// A request with a method that this relay does not know; RFC 8489, section 6.3, has it discarded.
+    UnknownMethod,
     /// An indication other than those below.
     UnknownIndication,
     /// A Send indication: this relay relays through channels only.
     SendIndication,
     /// A request of a kind that must not be answered yet: its predecessor with the same transaction is being worked on.
     RequestInProgress,
+}
+
+impl DropReason {
+    pub(crate) const fn of_unclassified(error: ClassifyError) -> Self {
+        match error {
+            ClassifyError::TruncatedChannelData { .. } => Self::TruncatedChannelData,
+            ClassifyError::UnalignedStun(_) | ClassifyError::StunLength { .. } => Self::MalformedStun,
+            _ => Self::NotStunNorChannelData,
+        }
+    }
 }

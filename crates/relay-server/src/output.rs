@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use crate::{AllocationId, AllocationPort, ClientSocket, Event, Flow, FlowKey};
+use crate::{AllocationId, AllocationPort, ClientSocket, Event, Family, Flow, FlowKey};
 
 /// What the server wants done, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,15 +40,6 @@ pub enum Output {
     RemoveFlow(FlowKey),
     /// Something happened.
     Event(Event),
-}
-
-/// An address family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
 }
 
 /// Why a relay socket could not be opened.

@@ -1,7 +1,14 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+
+use allocation::{Allocation, Allocations, ChannelNumber};
+use rand::{RngCore, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+use stun_msg::{Classified, classify};
+use turn_auth::{AuthSecret, Authenticator, NonceIssuer, RealmError, UnixTime};
 
 use crate::{
-    AllocationId, AllocationPort, Config, Family, FiveTuple, Forward, Output, PeerSocket, RelayOpenError, Timestamp,
+    AllocationId, AllocationPort, Config, DropReason, Event, Family, FiveTuple, Forward, Output, PeerSocket,
+    RelayOpenError, RemovalReason, Timestamp, family::FamilySet, opening::Opening, wall_clock::WallClock,
 };
 
 /// A STUN/TURN relay without its sockets.
@@ -10,17 +17,45 @@ use crate::{
 /// them take outputs from [`Self::poll_output`] until it is empty, then wait no longer than [`Self::poll_timeout`] says.
 #[derive(Debug)]
 pub struct Server {
-    config: Config,
-    outputs: VecDeque<Output>,
+    pub(crate) config: Config,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) allocations: Allocations,
+    pub(crate) openings: BTreeMap<AllocationId, Opening>,
+    pub(crate) draining: bool,
+    pub(crate) outputs: VecDeque<Output>,
+    wall_clock: WallClock,
 }
 
 impl Server {
     /// A server with no allocations. `secret` signs credentials, `seed` makes every random choice (ports, nonces, tokens)
-    /// repeatable, and `unix_seconds` is the wall-clock time at `now`.
-    #[must_use]
-    pub fn new(config: Config, secret: &str, seed: [u8; 32], now: Timestamp, unix_seconds: u64) -> Self {
-        let _ = (secret, seed, now, unix_seconds);
-        Self { config, outputs: VecDeque::new() }
+    /// repeatable, and `unix_time` is the wall-clock time at `now`.
+    ///
+    /// # Errors
+    ///
+    /// When the configured realm cannot be a REALM.
+    pub fn new(
+        config: Config,
+        secret: AuthSecret,
+        seed: [u8; 32],
+        now: Timestamp,
+        unix_time: UnixTime,
+    ) -> Result<Self, RealmError> {
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        let mut draw = || {
+            let mut bytes = [0; 32];
+            rng.fill_bytes(&mut bytes);
+            bytes
+        };
+        let nonces = NonceIssuer::new(draw());
+        Ok(Self {
+            allocations: Allocations::new(config.ports, draw()),
+            authenticator: Authenticator::new(secret, nonces, &config.realm)?,
+            config,
+            openings: BTreeMap::new(),
+            draining: false,
+            outputs: VecDeque::new(),
+            wall_clock: WallClock::new(now, unix_time),
+        })
     }
 
     /// The configuration.
@@ -29,14 +64,35 @@ impl Server {
         &self.config
     }
 
-    /// The wall clock says `unix_seconds` at `now`; between two calls it is taken to advance with `now`.
-    pub fn handle_wall_clock(&mut self, now: Timestamp, unix_seconds: u64) {
-        let _ = (now, unix_seconds);
+    /// The live allocations, in an order that depends on nothing but the inputs; for inspection, not for the data path.
+    pub fn allocations(&self) -> impl Iterator<Item = &Allocation> {
+        self.allocations.iter()
+    }
+
+    /// How many allocations are live.
+    #[must_use]
+    pub fn allocation_count(&self) -> usize {
+        self.allocations.len()
+    }
+
+    /// The wall clock says `unix_time` at `now`; between two calls it is taken to advance with `now`.
+    pub fn handle_wall_clock(&mut self, now: Timestamp, unix_time: UnixTime) {
+        self.wall_clock = WallClock::new(now, unix_time);
     }
 
     /// A datagram arrived at the listening port. Returns what to relay, if it is ChannelData of a bound channel.
     pub fn handle_client_datagram(&mut self, now: Timestamp, from: FiveTuple, datagram: &[u8]) -> Option<Forward> {
-        let _ = (now, from, datagram);
+        self.expire_if_due(now);
+        match classify(datagram) {
+            Ok(Classified::ChannelData(data)) => {
+                if let Some(channel) = ChannelNumber::new(data.channel) {
+                    return self.relay_from_client(from, channel, data.payload);
+                }
+                self.drop_from_client(from, DropReason::NotStunNorChannelData);
+            }
+            Ok(Classified::Stun) => self.handle_stun(now, from, datagram),
+            Err(error) => self.drop_from_client(from, DropReason::of_unclassified(error)),
+        }
         None
     }
 
@@ -48,11 +104,11 @@ impl Server {
         peer: PeerSocket,
         datagram: &[u8],
     ) -> Option<Forward> {
-        let _ = (now, port, peer, datagram);
-        None
+        self.expire_if_due(now);
+        self.relay_from_peer(port, peer, datagram.len())
     }
 
-    /// Answers an [`Output::OpenRelay`].
+    /// Answers the last [`Output::OpenRelay`] for `id`.
     pub fn handle_relay_opened(
         &mut self,
         now: Timestamp,
@@ -60,41 +116,62 @@ impl Server {
         family: Family,
         result: Result<(), RelayOpenError>,
     ) {
-        let _ = (now, id, family, result);
+        self.relay_opened(now, id, family, result);
     }
 
     /// An open relay socket failed for good: its allocation ends.
-    pub fn handle_relay_failed(&mut self, now: Timestamp, id: AllocationId) {
-        let _ = (now, id);
+    pub fn handle_relay_failed(&mut self, id: AllocationId) {
+        self.remove_allocation(id, RemovalReason::RelayFailed);
     }
 
-    /// `username` has allocated on another shard: its allocations here end, if [`Config::username_limit`] says so.
-    pub fn handle_username_moved(&mut self, now: Timestamp, username: &str) {
-        let _ = (now, username);
+    /// `username` has allocated on another shard: its allocations here end.
+    pub fn handle_username_moved(&mut self, username: &str) {
+        self.remove_of_username(username, None);
     }
 
     /// From now on new allocations are refused; existing ones live on.
-    pub fn handle_drain(&mut self) {}
+    pub const fn handle_drain(&mut self) {
+        self.draining = true;
+    }
 
     /// Does what is due at `now`; afterwards [`Self::poll_timeout`] is later than `now`.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        let _ = now;
+        self.expire_if_due(now);
     }
 
     /// When to call [`Self::handle_timeout`] next. O(1); changes only in `handle_*` methods.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        None
+        self.allocations.poll_timeout()
     }
 
-    /// The next thing to do.
+    /// The next thing to do. The order is part of the contract: a relay socket is asked for before its client hears of it.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// How many allocations are live.
-    #[must_use]
-    pub fn allocations(&self) -> usize {
-        0
+    pub(crate) fn unix_time(&self, now: Timestamp) -> UnixTime {
+        self.wall_clock.at(now)
+    }
+
+    pub(crate) fn emit(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Tells of a datagram that is not answered.
+    pub(crate) fn drop_from_client(&mut self, from: FiveTuple, reason: DropReason) {
+        self.emit(Event::Dropped { from: from.client.address(), reason });
+    }
+
+    pub(crate) fn close_relays(&mut self, id: AllocationId, port: AllocationPort, families: FamilySet) {
+        for family in families.iter() {
+            self.outputs.push_back(Output::CloseRelay { id, port, family });
+        }
+    }
+
+    fn expire_if_due(&mut self, now: Timestamp) {
+        if self.poll_timeout().is_some_and(|due| due <= now) {
+            self.expire(now);
+        }
     }
 }

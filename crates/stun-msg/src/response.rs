@@ -13,6 +13,8 @@ use crate::{AttributeType, ErrorCode, FamilyCode, IntegrityKey, Transaction, mes
 
 /// REALM and NONCE [may have this many bytes](https://www.rfc-editor.org/rfc/rfc8489#section-14.9); more are cut off.
 const MAX_TEXT_LEN: usize = 763;
+/// How many characters a reason phrase may have.
+const MAX_REASON_CHARS: usize = 127;
 /// How long the attribute headers are, in bytes.
 const ATTRIBUTE_HEADER_LEN: usize = 4;
 
@@ -62,6 +64,7 @@ enum Body<'a> {
 #[derive(Clone, Debug)]
 struct ErrorBody<'a> {
     code: ErrorCode,
+    reason: &'a str,
     /// REALM and NONCE.
     challenge: Option<(&'a [u8], &'a [u8])>,
     unknown: &'a [AttributeType],
@@ -96,7 +99,8 @@ impl<'a> Response<'a> {
 
     /// An [error](https://www.rfc-editor.org/rfc/rfc8489#section-6.3.1.1) with the recommended reason phrase.
     pub const fn error(transaction: Transaction, code: ErrorCode) -> Self {
-        let body = Body::Error(ErrorBody { code, challenge: None, unknown: &[], max_len: usize::MAX });
+        let body =
+            Body::Error(ErrorBody { code, reason: code.reason(), challenge: None, unknown: &[], max_len: usize::MAX });
         Self { transaction, body }
     }
 
@@ -114,6 +118,16 @@ impl<'a> Response<'a> {
     pub const fn unknown_attributes(mut self, attributes: &'a [AttributeType]) -> Self {
         if let Body::Error(error) = &mut self.body {
             error.unknown = attributes;
+        }
+        self
+    }
+
+    /// Says more than the recommended reason phrase, in at most
+    /// [127 characters](https://www.rfc-editor.org/rfc/rfc8489#section-14.8); more are cut off. Successes ignore this.
+    pub fn reason(mut self, reason: &'a str) -> Self {
+        if let Body::Error(error) = &mut self.body {
+            let end = reason.char_indices().nth(MAX_REASON_CHARS).map_or(reason.len(), |(end, _)| end);
+            error.reason = &reason[..end];
         }
         self
     }
@@ -191,7 +205,7 @@ impl Writer {
     fn error(&mut self, error: &ErrorBody<'_>, integrity: bool) {
         let padded = |value: &[u8]| ATTRIBUTE_HEADER_LEN + pad_attribute_len(value.len());
         let unknown: Vec<u8> = error.unknown.iter().flat_map(|kind| kind.number().to_be_bytes()).collect();
-        let reason = error.code.reason();
+        let reason = error.reason;
 
         let mut len = HEADER_LEN + padded(&error_value(0, error.code, reason)) + self.protection_len(integrity);
         if let Some((realm, nonce)) = error.challenge {

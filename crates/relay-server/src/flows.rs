@@ -1,0 +1,85 @@
+//! Keeps a faster data path in step: which packets it may forward without asking.
+
+use std::net::SocketAddr;
+
+use crate::{AllocationId, AllocationPort, ChannelNumber, FiveTuple, Flow, FlowKey, Output, PeerSocket, Server, Via};
+
+impl Server {
+    /// `channel` of allocation `id` relays to `peer` from now on.
+    pub(crate) fn install_flows(&mut self, id: AllocationId, channel: ChannelNumber, peer: PeerSocket) {
+        let Some(allocation) = self.allocations.get(id) else {
+            return;
+        };
+        let (five_tuple, port) = (allocation.five_tuple(), allocation.port());
+        if self.config.relay_addresses.contains(peer.address().ip()) {
+            // Two clients of this relay: each direction takes a channel of both, so the second bind installs both.
+            if let Some((other, other_channel)) = self.counterpart(port, peer) {
+                self.install(self.crossing((five_tuple, channel), (other, other_channel)));
+                self.install(self.crossing((other, other_channel), (five_tuple, channel)));
+            }
+            return;
+        }
+        self.install(Flow {
+            key: self.client_key(five_tuple, channel),
+            arrives: Via::Listener(five_tuple.server),
+            leaves: Via::Relay(port),
+            to: peer.address(),
+            channel: None,
+        });
+        self.install(Flow {
+            key: peer_key(port, peer),
+            arrives: Via::Relay(port),
+            leaves: Via::Listener(five_tuple.server),
+            to: five_tuple.client.address(),
+            channel: Some(channel),
+        });
+    }
+
+    /// `channel`, of the allocation with this 5-tuple and port, does not relay to `peer` any more.
+    pub(crate) fn remove_flows(
+        &mut self,
+        five_tuple: FiveTuple,
+        port: AllocationPort,
+        channel: ChannelNumber,
+        peer: PeerSocket,
+    ) {
+        self.uninstall(self.client_key(five_tuple, channel));
+        if !self.config.relay_addresses.contains(peer.address().ip()) {
+            self.uninstall(peer_key(port, peer));
+        } else if let Some((other, other_channel)) = self.counterpart(port, peer) {
+            self.uninstall(self.client_key(other, other_channel));
+        }
+    }
+
+    /// The client that a crossed channel ends at, if it has bound a channel in return.
+    fn counterpart(&self, port: AllocationPort, peer: PeerSocket) -> Option<(FiveTuple, ChannelNumber)> {
+        self.cross(port, peer.address()).and_then(Result::ok)
+    }
+
+    fn crossing(&self, from: (FiveTuple, ChannelNumber), to: (FiveTuple, ChannelNumber)) -> Flow {
+        Flow {
+            key: self.client_key(from.0, from.1),
+            arrives: Via::Listener(from.0.server),
+            leaves: Via::Listener(to.0.server),
+            to: to.0.client.address(),
+            channel: Some(to.1),
+        }
+    }
+
+    const fn client_key(&self, from: FiveTuple, channel: ChannelNumber) -> FlowKey {
+        let remote: SocketAddr = from.client.address();
+        FlowKey { remote, local_port: self.config.listen_port, channel: Some(channel) }
+    }
+
+    fn install(&mut self, flow: Flow) {
+        self.outputs.push_back(Output::InstallFlow(flow));
+    }
+
+    fn uninstall(&mut self, key: FlowKey) {
+        self.outputs.push_back(Output::RemoveFlow(key));
+    }
+}
+
+const fn peer_key(port: AllocationPort, peer: PeerSocket) -> FlowKey {
+    FlowKey { remote: peer.address(), local_port: port.get(), channel: None }
+}

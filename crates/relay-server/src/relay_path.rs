@@ -1,0 +1,93 @@
+//! The data path: ChannelData in, application data out, and back.
+//!
+//! Nothing here allocates, and nothing here costs more when there are more allocations.
+
+use std::{net::SocketAddr, ops::Range};
+
+use allocation::{ChannelPeerError, PeerChannelError};
+
+use crate::{
+    AllocationPort, ChannelNumber, DropReason, Event, Family, FiveTuple, Forward, PeerSocket, Server, Via,
+    family::families,
+};
+
+impl Server {
+    /// [RFC 8656, section 12.6](https://www.rfc-editor.org/rfc/rfc8656#section-12.6).
+    pub(crate) fn relay_from_client(
+        &mut self,
+        from: FiveTuple,
+        channel: ChannelNumber,
+        payload: Range<usize>,
+    ) -> Option<Forward> {
+        let (allocation, peer) = match self.allocations.channel_peer(&from, channel) {
+            Ok(found) => found,
+            Err(error) => {
+                let reason = match error {
+                    ChannelPeerError::NoAllocation => DropReason::NoAllocation,
+                    ChannelPeerError::NoChannel => DropReason::NoChannel,
+                };
+                self.drop_from_client(from, reason);
+                return None;
+            }
+        };
+        let port = allocation.port();
+        let to = peer.address();
+        if self.config.relay_addresses.contains(to.ip())
+            && let Some(crossed) = self.cross(port, to)
+        {
+            return match crossed {
+                Ok((to, channel)) => Some(Forward {
+                    from: Via::Listener(to.server),
+                    to: to.client.address(),
+                    channel: Some(channel),
+                    payload,
+                }),
+                Err(reason) => {
+                    self.drop_from_client(from, reason);
+                    None
+                }
+            };
+        }
+        Some(Forward { from: Via::Relay(port), to, channel: None, payload })
+    }
+
+    /// [RFC 8656, section 12.7](https://www.rfc-editor.org/rfc/rfc8656#section-12.7).
+    pub(crate) fn relay_from_peer(&mut self, port: AllocationPort, peer: PeerSocket, len: usize) -> Option<Forward> {
+        match self.allocations.peer_channel(port, peer) {
+            Ok((allocation, channel)) => {
+                let FiveTuple { client, server } = allocation.five_tuple();
+                Some(Forward {
+                    from: Via::Listener(server),
+                    to: client.address(),
+                    channel: Some(channel),
+                    payload: 0..len,
+                })
+            }
+            Err(error) => {
+                let reason = match error {
+                    PeerChannelError::UnknownPort => DropReason::UnknownPort,
+                    PeerChannelError::UnknownPeer => DropReason::UnknownPeer,
+                };
+                self.emit(Event::Dropped { from: peer.address(), reason });
+                None
+            }
+        }
+    }
+
+    /// Where data goes that the allocation at `from` sends to the relayed transport address `to` of this very relay: straight to
+    /// the other client. `None` when no allocation of this server has that address.
+    pub(crate) fn cross(
+        &self,
+        from: AllocationPort,
+        to: SocketAddr,
+    ) -> Option<Result<(FiveTuple, ChannelNumber), DropReason>> {
+        let port = AllocationPort::new(to.port());
+        let family = Family::of(to.ip());
+        self.allocations.by_port(port).filter(|allocation| families(allocation).contains(family))?;
+        let source = self.config.relay_addresses.socket(family, from)?;
+        Some(match self.allocations.peer_channel(port, PeerSocket::new(source)) {
+            Ok((allocation, channel)) => Ok((allocation.five_tuple(), channel)),
+            Err(_) => Err(DropReason::UnknownPeer),
+        })
+    }
+}

@@ -1,0 +1,110 @@
+use allocation::{AllocateError, Allocation, NewAllocation, PortRequest, ReservationToken};
+use stun_msg::{Allocate, AttributeType};
+
+use crate::{
+    DropReason, Family, Rejection, Server, Timestamp, UsernameLimit, family::FamilySet, lifetime, opening::Opening,
+    request::Asker,
+};
+
+/// The IANA protocol number of UDP, the only transport this relay speaks to peers.
+const UDP: u8 = 17;
+impl Server {
+    /// [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2), whose checks are numbered below.
+    pub(crate) fn handle_allocate(
+        &mut self,
+        now: Timestamp,
+        asker: &Asker,
+        username: &str,
+        request: &Allocate,
+    ) -> Result<(), Rejection> {
+        // 2
+        if let Some(existing) = self.allocations.by_five_tuple(&asker.five_tuple) {
+            if existing.transaction_id() != asker.transaction.id.0 || **existing.username() != *username {
+                return Err(Rejection::AllocationExists);
+            }
+            // The retransmission of the request that made this allocation.
+            let id = existing.id();
+            if self.openings.contains_key(&id) {
+                self.drop_from_client(asker.five_tuple, DropReason::RequestInProgress);
+            } else {
+                self.answer_allocate(asker, id, request.additional_family.is_some());
+            }
+            return Ok(());
+        }
+        // 3
+        match request.requested_transport {
+            None => return Err(Rejection::NoRequestedTransport),
+            Some(UDP) => {}
+            Some(protocol) => return Err(Rejection::UnsupportedTransport { protocol }),
+        }
+        // 4
+        if request.dont_fragment {
+            self.reject_unknown_attributes(asker, &[AttributeType::DONT_FRAGMENT]);
+            return Ok(());
+        }
+        // 5
+        let elsewhere =
+            request.even_port.is_some() || request.requested_family.is_some() || request.additional_family.is_some();
+        if request.reservation_token.is_some() && elsewhere {
+            return Err(Rejection::ReservationConflict);
+        }
+        // 6, 7 and 9
+        let families = self.families(request)?;
+        // 8
+        let port = match (request.reservation_token, request.even_port) {
+            (Some(token), _) => PortRequest::Reserved(ReservationToken::new(token)),
+            (None, Some(true)) if request.additional_family.is_some() => return Err(Rejection::EvenPortConflict),
+            (None, Some(true)) => PortRequest::EvenAndReserveNext,
+            (None, Some(false)) => PortRequest::Even,
+            (None, None) => PortRequest::Any,
+        };
+        // 10
+        if let UsernameLimit::RefuseBeyond(limit) = self.config.username_limit
+            && self.allocations.count_of_username(username) >= limit as usize
+        {
+            return Err(Rejection::QuotaReached);
+        }
+        if self.draining {
+            return Err(Rejection::Draining);
+        }
+
+        let new = NewAllocation {
+            five_tuple: asker.five_tuple,
+            username,
+            transaction_id: asker.transaction.id.0,
+            lifetime: lifetime::of_allocate(request.lifetime),
+            v4: families.v4,
+            v6: families.v6,
+            port,
+        };
+        let id = self.allocations.allocate(now, new).map(Allocation::id).map_err(|error| match error {
+            AllocateError::AlreadyAllocated(_) => Rejection::AllocationExists,
+            AllocateError::NoFreePort => Rejection::NoFreePort,
+            AllocateError::UnknownReservation => Rejection::UnknownReservation,
+            _ => Rejection::NoFreePort,
+        })?;
+        self.openings.insert(id, Opening::new(asker.clone(), request.additional_family.is_some()));
+        self.continue_opening(id);
+        Ok(())
+    }
+
+    /// Which families to allocate. A request for both is granted one if the relay has no address of the other.
+    fn families(&self, request: &Allocate) -> Result<FamilySet, Rejection> {
+        let offered =
+            FamilySet { v4: self.config.relay_addresses.v4.is_some(), v6: self.config.relay_addresses.v6.is_some() };
+        let only = |family| match family {
+            Some(family) if offered.contains(family) => Ok(FamilySet::only(family)),
+            _ => Err(Rejection::FamilyNotSupported),
+        };
+        match (request.requested_family, request.additional_family) {
+            (Some(_), Some(_)) => Err(Rejection::FamilyConflict),
+            (Some(code), None) => only(Family::from_code(code)),
+            (None, None) => only(Some(Family::V4)),
+            (None, Some(code)) => match Family::from_code(code) {
+                Some(Family::V4) => Err(Rejection::AdditionalIpv4),
+                Some(Family::V6) => Ok(offered),
+                None => Err(Rejection::FamilyNotSupported),
+            },
+        }
+    }
+}

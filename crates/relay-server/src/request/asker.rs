@@ -1,0 +1,104 @@
+use stun_msg::{AddressError, AllocateSuccess, AttributeType, ErrorCode, IntegrityKey, Message, Response, Transaction};
+use turn_auth::AuthError;
+
+use crate::{AllocationId, Event, Family, FiveTuple, Output, Rejection, Server, Timestamp, family::families};
+
+/// An answer to a stranger is at most this many times as long as the request, so that a forged source address gains little.
+const MAX_AMPLIFICATION: usize = 2;
+
+/// Who a response goes to, and what it takes over from the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
+    pub(crate) five_tuple: FiveTuple,
+    pub(crate) transaction: Transaction,
+    /// Set once the request is authenticated: the response is signed with the client's own credentials.
+    pub(crate) key: Option<IntegrityKey>,
+    request_len: usize,
+}
+
+impl Asker {
+    pub(crate) const fn new(five_tuple: FiveTuple, message: &Message<'_>) -> Self {
+        Self { five_tuple, transaction: message.transaction(), key: None, request_len: message.as_bytes().len() }
+    }
+}
+
+impl Server {
+    pub(crate) fn succeed(&mut self, asker: &Asker, response: Response<'_>) {
+        self.respond(asker, response, Ok(()));
+    }
+
+    /// Tells the client of its allocation: the same words again when the request is retransmitted.
+    pub(crate) fn answer_allocate(&mut self, asker: &Asker, id: AllocationId, dual_stack: bool) {
+        let Some(allocation) = self.allocations.get(id) else {
+            return;
+        };
+        let granted = families(allocation);
+        let port = allocation.port();
+        let missing = [Family::V4, Family::V6].into_iter().find(|family| dual_stack && !granted.contains(*family));
+        let response = Response::allocate_success(
+            asker.transaction,
+            AllocateSuccess {
+                relayed_v4: granted.v4.then(|| self.config.relay_addresses.socket_v4(port)).flatten(),
+                relayed_v6: granted.v6.then(|| self.config.relay_addresses.socket_v6(port)).flatten(),
+                mapped: asker.five_tuple.client.address(),
+                lifetime: allocation.lifetime(),
+                reservation_token: allocation.reservation().map(|token| token.to_bytes()),
+                address_error: missing.map(|family| AddressError {
+                    family: family.code(),
+                    code: match self.config.relay_addresses.of(family) {
+                        Some(_) => ErrorCode::INSUFFICIENT_CAPACITY,
+                        None => ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED,
+                    },
+                }),
+            },
+        );
+        self.respond(asker, response, Ok(()));
+    }
+
+    /// Refuses a request for a reason that has nothing to do with attributes it does not know.
+    pub(crate) fn reject(&mut self, asker: &Asker, rejection: Rejection) {
+        let reason = rejection.reason_phrase();
+        let response = Response::error(asker.transaction, rejection.error_code()).reason(&reason);
+        self.respond(asker, response, Err(rejection));
+    }
+
+    /// Refuses a request that is not authenticated (401, 438, and the 400 for half of the credentials).
+    pub(crate) fn challenge(&mut self, now: Timestamp, asker: &Asker, error: AuthError) {
+        let rejection = Rejection::from(error);
+        let nonce = self.authenticator.nonce(self.unix_time(now), asker.five_tuple.client.address());
+        let reason = rejection.reason_phrase();
+        let mut response = Response::error(asker.transaction, rejection.error_code())
+            .reason(&reason)
+            .max_len(asker.request_len.saturating_mul(MAX_AMPLIFICATION));
+        if error.needs_challenge() {
+            response = response.challenge(self.authenticator.realm(), nonce.as_bytes());
+        }
+        let bytes = response.finish(asker.key.as_ref());
+        self.transmit(asker, bytes, Err(rejection));
+    }
+
+    /// 420, with the attributes that are not supported.
+    pub(crate) fn reject_unknown_attributes(&mut self, asker: &Asker, unknown: &[AttributeType]) {
+        let rejection =
+            Rejection::UnknownAttributes { first: unknown.first().copied().unwrap_or(AttributeType::DONT_FRAGMENT) };
+        let reason = rejection.reason_phrase();
+        let response =
+            Response::error(asker.transaction, rejection.error_code()).reason(&reason).unknown_attributes(unknown);
+        self.respond(asker, response, Err(rejection));
+    }
+
+    fn respond(&mut self, asker: &Asker, response: Response<'_>, outcome: Result<(), Rejection>) {
+        let bytes = response.finish(asker.key.as_ref());
+        self.transmit(asker, bytes, outcome);
+    }
+
+    fn transmit(&mut self, asker: &Asker, bytes: Vec<u8>, outcome: Result<(), Rejection>) {
+        let FiveTuple { client, server } = asker.five_tuple;
+        self.outputs.push_back(Output::Transmit { from: server, to: client, bytes });
+        self.emit(Event::Responded {
+            five_tuple: asker.five_tuple,
+            method: asker.transaction.method.number(),
+            outcome,
+        });
+    }
+}

@@ -1,0 +1,41 @@
+use allocation::{BindError, Bound};
+use stun_msg::{ChannelBind, Response};
+
+use crate::{
+    AllocationId, ChannelNumber, Event, PeerSocket, Rejection, Server, Timestamp, peer_policy, request::Asker,
+};
+
+impl Server {
+    /// [RFC 8656, section 12.2](https://www.rfc-editor.org/rfc/rfc8656#section-12.2).
+    pub(crate) fn handle_channel_bind(
+        &mut self,
+        now: Timestamp,
+        asker: &Asker,
+        id: AllocationId,
+        request: &ChannelBind,
+    ) -> Result<(), Rejection> {
+        let number = request.channel.ok_or(Rejection::NoChannelNumber)?;
+        let peer = request.peer.ok_or(Rejection::NoPeerAddress)?;
+        let channel = ChannelNumber::new(number).ok_or(Rejection::ChannelOutOfRange { number })?;
+        self.check_family(id, peer.ip())?;
+        peer_policy::check(&self.config, peer)?;
+
+        let peer = PeerSocket::new(peer);
+        let bound = self.allocations.bind_channel(now, id, channel, peer).map_err(|error| match error {
+            BindError::ChannelInUse => Rejection::ChannelInUse,
+            BindError::PeerHasAnotherChannel => Rejection::PeerInUse,
+            BindError::UnknownAllocation(_) => Rejection::NoAllocation,
+            _ => Rejection::TooManyChannels,
+        })?;
+        self.succeed(asker, Response::channel_bind_success(asker.transaction));
+        let renewal = match bound {
+            Bound::New => false,
+            Bound::Refreshed | Bound::Rebound => true,
+        };
+        self.emit(Event::ChannelBound { id, channel, peer, renewal });
+        if bound != Bound::Refreshed {
+            self.install_flows(id, channel, peer);
+        }
+        Ok(())
+    }
+}

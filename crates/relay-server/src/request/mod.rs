@@ -1,0 +1,112 @@
+//! STUN requests: who may ask, what they ask, and one handler per method.
+
+mod allocate;
+mod asker;
+mod binding;
+mod channel_bind;
+mod create_permission;
+mod refresh;
+
+pub(crate) use asker::Asker;
+
+use std::net::IpAddr;
+
+use stun_msg::{Class, Message, Method, Request, RequestError};
+
+use crate::{AllocationId, DropReason, Family, FiveTuple, Rejection, Server, Timestamp, family::families};
+
+impl Server {
+    /// Handles a datagram that looks like STUN.
+    pub(crate) fn handle_stun(&mut self, now: Timestamp, from: FiveTuple, datagram: &[u8]) {
+        let message = match Message::parse(datagram) {
+            Ok(message) => message,
+            Err(_) => return self.drop_from_client(from, DropReason::MalformedStun),
+        };
+        match message.class() {
+            Class::Request => self.handle_request(now, from, &message),
+            Class::Indication => match message.method() {
+                // RFC 8489, section 6.3.2: a Binding indication keeps a NAT's mapping alive and is not answered.
+                Method::BINDING => {}
+                Method::SEND => self.drop_from_client(from, DropReason::SendIndication),
+                _ => self.drop_from_client(from, DropReason::UnknownIndication),
+            },
+            Class::Success | Class::Error => self.drop_from_client(from, DropReason::UnexpectedResponse),
+        }
+    }
+
+    fn handle_request(&mut self, now: Timestamp, from: FiveTuple, message: &Message<'_>) {
+        if !matches!(
+            message.method(),
+            Method::BINDING | Method::ALLOCATE | Method::REFRESH | Method::CHANNEL_BIND | Method::CREATE_PERMISSION
+        ) {
+            // RFC 8489, section 6.3: a message with an unknown method is silently discarded.
+            return self.drop_from_client(from, DropReason::UnknownMethod);
+        }
+        let mut asker = Asker::new(from, message);
+        let username = match message.method() {
+            Method::BINDING => "",
+            _ => match self.authenticator.authenticate(message, self.unix_time(now), from.client.address()) {
+                Ok(authenticated) => {
+                    asker.key = Some(authenticated.key);
+                    authenticated.username
+                }
+                Err(error) => return self.challenge(now, &asker, error),
+            },
+        };
+        let handled = match message.request() {
+            Ok(Request::Binding) => {
+                self.handle_binding(&asker);
+                Ok(())
+            }
+            Ok(Request::Allocate(allocate)) => self.handle_allocate(now, &asker, username, &allocate),
+            Ok(Request::Refresh(refresh)) => {
+                self.authorized_allocation(from, username).and_then(|id| self.handle_refresh(now, &asker, id, &refresh))
+            }
+            Ok(Request::ChannelBind(channel_bind)) => self
+                .authorized_allocation(from, username)
+                .and_then(|id| self.handle_channel_bind(now, &asker, id, &channel_bind)),
+            Ok(Request::CreatePermission(create_permission)) => self
+                .authorized_allocation(from, username)
+                .and_then(|id| self.handle_create_permission(&asker, id, &create_permission)),
+            Ok(_) => {
+                self.drop_from_client(from, DropReason::UnknownMethod);
+                Ok(())
+            }
+            Err(RequestError::UnknownAttributes(unknown)) => {
+                self.reject_unknown_attributes(&asker, &unknown);
+                Ok(())
+            }
+            Err(RequestError::Malformed { attribute }) => Err(Rejection::MalformedAttribute { attribute }),
+            Err(_) => {
+                self.drop_from_client(from, DropReason::UnknownMethod);
+                Ok(())
+            }
+        };
+        if let Err(rejection) = handled {
+            self.reject(&asker, rejection);
+        }
+    }
+
+    /// Whether the allocation has a relayed transport address of the same family as `peer`.
+    fn check_family(&self, id: AllocationId, peer: IpAddr) -> Result<(), Rejection> {
+        match self.allocations.get(id) {
+            Some(allocation) if families(allocation).contains(Family::of(peer)) => Ok(()),
+            Some(_) => Err(Rejection::FamilyMismatch),
+            None => Err(Rejection::NoAllocation),
+        }
+    }
+
+    /// The allocation of `from`, if `username` made it: the two checks that
+    /// [RFC 8656, section 5](https://www.rfc-editor.org/rfc/rfc8656#section-5) asks of every request but Allocate.
+    fn authorized_allocation(&self, from: FiveTuple, username: &str) -> Result<AllocationId, Rejection> {
+        let allocation = self
+            .allocations
+            .by_five_tuple(&from)
+            .filter(|allocation| !self.openings.contains_key(&allocation.id()))
+            .ok_or(Rejection::NoAllocation)?;
+        if **allocation.username() != *username {
+            return Err(Rejection::WrongCredentials);
+        }
+        Ok(allocation.id())
+    }
+}
