@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod run;
 mod setup;
 mod test;
 mod wasm;
@@ -24,12 +25,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(run::Args),
     Setup(setup::Args),
     Test(test::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Run(args) => run::main(&args),
         Command::Setup(args) => setup::main(&args),
         Command::Test(args) => test::main(&args),
     };

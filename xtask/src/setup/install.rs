@@ -57,9 +57,13 @@ fn follow(need: &Need, way: &Way, updated: &mut bool) -> bool {
                 apt::install(debian)?;
             }
             eprintln!("(builds from source: some minutes)");
-            let mut cargo = command::cargo();
-            cargo.args(["install", "--locked", package, "--version", &version]).args(*arguments);
-            command::run(cargo.envs(environment.iter().copied()))
+            let install = |lock: &[&str]| {
+                let mut cargo = command::cargo();
+                cargo.args(["install", package, "--version", &version]).args(*arguments).args(lock);
+                command::run(cargo.envs(environment.iter().copied()))
+            };
+            // The author's own choice of dependencies first; a registry mirror may lack one of them.
+            install(&["--locked"]).or_else(|_| install(&[]))
         }),
         Way::PythonPackages => python::install_packages(),
     };

@@ -1,0 +1,33 @@
+//! Passes signals on to the relay, so that it ends in its own way and has the last word.
+
+use std::thread;
+
+use anyhow::{Context as _, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
+
+/// From now on whatever asks us to end asks the process `id` instead.
+pub(crate) fn forward(id: u32) -> Result<()> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("cannot listen to signals")?;
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            send(id, if signal == SIGINT { Signal::INT } else { Signal::TERM });
+        }
+    });
+    Ok(())
+}
+
+/// Asks the process `id` to end.
+pub(crate) fn terminate(id: u32) {
+    send(id, Signal::TERM);
+}
+
+fn send(id: u32, signal: Signal) {
+    if let Some(process) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+        // Fails only if it has ended already.
+        let _ = kill_process(process, signal);
+    }
+}
