@@ -1,4 +1,50 @@
-//! The state machine of a STUN/TURN relay: datagrams and time in, typed outputs out, no I/O.
+//! The state machine of a STUN/TURN relay ([RFC 8489](https://www.rfc-editor.org/rfc/rfc8489),
+//! [RFC 8656](https://www.rfc-editor.org/rfc/rfc8656)): datagrams and time in, typed outputs out, no I/O.
+//!
+//! ```
+//! use relay_server::{
+//!     AuthSecret, ClientSocket, Config, FiveTuple, Output, PortRange, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
+//! };
+//!
+//! let address = "192.0.2.1".parse()?;
+//! let config = Config {
+//!     relay_addresses: RelayAddresses { v4: Some(address), v6: None },
+//!     own_addresses: vec![address.into()],
+//!     listen_port: 3478,
+//!     ports: PortRange::DYNAMIC,
+//!     realm: "firezone".to_owned(),
+//!     username_limit: UsernameLimit::RefuseBeyond(10),
+//! };
+//! let (now, unix_time) = (Timestamp::ZERO, UnixTime(1_800_000_000));
+//! let mut server = Server::new(config, AuthSecret::from_random([1; 32]), [2; 32], now, unix_time)?;
+//!
+//! // A Binding request arrives ...
+//! let client = ClientSocket::new("198.51.100.7:50000".parse()?);
+//! let request = [0x00, 0x01, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+//! let forward = server.handle_client_datagram(now, FiveTuple { client, server: address.into() }, &request);
+//! assert_eq!(forward, None, "only ChannelData is relayed");
+//!
+//! // ... and is answered.
+//! assert!(matches!(server.poll_output(), Some(Output::Transmit { to, .. }) if to == client));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # How to drive it
+//!
+//! - Inputs are the `handle_*` methods. Time comes with each of them and never goes backwards; wall-clock time, which credentials
+//!   expire by, is an input of its own ([`Server::handle_wall_clock`]).
+//! - [`Server::handle_client_datagram`] and [`Server::handle_peer_datagram`] return what to relay, as a range of the datagram.
+//! - After every input take [`Server::poll_output`] until it is `None`. The order is part of the contract: "open the relay socket"
+//!   comes before its client's success response, and that comes only after [`Server::handle_relay_opened`].
+//! - Then sleep until [`Server::poll_timeout`] at the latest, and call [`Server::handle_timeout`].
+//!
+//! A run is a function of configuration, seed and inputs. [`Event`]s say what happened: metrics, logs, tests and pictures are made
+//! from them, there is no other way out.
+//!
+//! # What it assumes, and what is out of scope
+//!
+//! The transport is UDP. Data is relayed through channels; Send indications are dropped and counted. Spreading clients over several
+//! servers, rate limits and sockets are the caller's.
 #![forbid(unsafe_code)]
 
 mod config;

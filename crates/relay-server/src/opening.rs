@@ -8,9 +8,6 @@ use crate::{
     request::Asker,
 };
 
-/// How many ports are tried for one allocation before the answer is 508.
-const MAX_ATTEMPTS: u8 = 16;
-
 /// An Allocate request on its way to an answer.
 #[derive(Debug)]
 pub(crate) struct Opening {
@@ -18,12 +15,11 @@ pub(crate) struct Opening {
     /// Whether both families were asked for, so that one is better than none.
     dual_stack: bool,
     opened: FamilySet,
-    attempts: u8,
 }
 
 impl Opening {
     pub(crate) fn new(asker: Asker, dual_stack: bool) -> Self {
-        Self { asker, dual_stack, opened: FamilySet::default(), attempts: 1 }
+        Self { asker, dual_stack, opened: FamilySet::default() }
     }
 
     /// The families whose sockets are open already.
@@ -59,14 +55,12 @@ impl Server {
         };
         match result {
             Ok(()) => opening.opened.set(family, true),
-            Err(RelayOpenError::PortInUse) if opening.attempts < MAX_ATTEMPTS => {
-                opening.attempts += 1;
+            Err(RelayOpenError::PortInUse) => {
                 self.close_opened(id);
                 if self.allocations.retry_port(now, id).is_err() {
                     return self.abandon_opening(id, Rejection::NoFreePort);
                 }
             }
-            Err(RelayOpenError::PortInUse) => return self.abandon_opening(id, Rejection::NoFreePort),
             Err(_) => return self.abandon_opening(id, Rejection::RelayNotOpened),
         }
         self.continue_opening(id);
