@@ -1,0 +1,70 @@
+use std::{path::PathBuf, sync::Arc};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+
+/// Which certificate authorities may vouch for the portal.
+#[derive(Clone, Debug, Default)]
+pub struct TrustedRoots {
+    /// A PEM file of further ones, beside those that the operating system trusts.
+    pub extra_file: Option<PathBuf>,
+}
+
+/// Why there are no certificate authorities to trust.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// The file with further certificate authorities is of no use.
+    #[error("cannot read certificates from {}: {problem}", path.display())]
+    ExtraFile {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The operating system trusts nobody, and no file was given.
+    #[error(
+        "no certificate authorities found ({problem}): install the package ca-certificates, or name a PEM file in SSL_CERT_FILE"
+    )]
+    NoRoots {
+        /// Why, as far as is known.
+        problem: String,
+    },
+    /// The cryptographic library refused to be set up.
+    #[error("cannot set up TLS: {0}")]
+    Setup(#[from] rustls::Error),
+}
+
+impl TrustedRoots {
+    pub(crate) fn client_config(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        let mut roots = RootCertStore::empty();
+        let native = rustls_native_certs::load_native_certs();
+        // Some systems ship a certificate or two that cannot be parsed: the others still count.
+        roots.add_parsable_certificates(native.certs);
+        if let Some(path) = &self.extra_file {
+            let fail = |problem: String| TlsError::ExtraFile { path: path.clone(), problem };
+            let certificates = CertificateDer::pem_file_iter(path)
+                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+                .map_err(|error| fail(error.to_string()))?;
+            if certificates.is_empty() {
+                return Err(fail("it holds no PEM block BEGIN CERTIFICATE".to_owned()));
+            }
+            for certificate in certificates {
+                roots.add(certificate).map_err(|error| fail(error.to_string()))?;
+            }
+        }
+        if roots.is_empty() {
+            let problem =
+                native.errors.first().map_or_else(|| "the system's list is empty".to_owned(), ToString::to_string);
+            return Err(TlsError::NoRoots { problem });
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Arc::new(config))
+    }
+}
