@@ -1,8 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use crate::{
-    AllocationId, AllocationPort, Channel, FiveTuple, ReservationToken, Timestamp, channels::Channels, slots::NO_SLOT,
-};
+use crate::{AllocationId, AllocationPort, Channel, FiveTuple, ReservationToken, Timestamp, channels::Channels};
 
 /// One client's relayed transport address, in one or both families, and the channels bound on it.
 ///
@@ -21,9 +19,9 @@ pub struct Allocation {
     pub(crate) reservation: Option<ReservationToken>,
     pub(crate) lifetime: Duration,
     pub(crate) expires_at: Timestamp,
-    /// The allocation of the same username that was created before this one.
+    /// The slot of the allocation that the same username made before this one.
     pub(crate) previous_of_user: u16,
-    /// The allocation of the same username that was created after this one.
+    /// The slot of the allocation that the same username made after this one.
     pub(crate) next_of_user: u16,
 }
 
@@ -110,9 +108,5 @@ impl Allocation {
     #[must_use]
     pub fn channels(&self) -> &[Channel] {
         self.channels.as_slice()
-    }
-
-    pub(crate) const fn has_neighbours(&self) -> bool {
-        self.previous_of_user != NO_SLOT || self.next_of_user != NO_SLOT
     }
 }

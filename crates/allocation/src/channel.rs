@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::{ChannelNumber, PeerSocket, Timestamp};
+use crate::{AllocationId, ChannelNumber, PeerSocket, Timestamp, timers::TimerKey};
 
 /// How long a channel binding relays without being refreshed: 10 minutes.
 ///
@@ -50,5 +50,14 @@ impl Channel {
     #[must_use]
     pub fn reusable_at(&self) -> Timestamp {
         self.expires_at + CHANNEL_REUSE_DELAY
+    }
+
+    /// The one timer that this channel of allocation `id` has armed.
+    pub(crate) fn timer(&self, id: AllocationId) -> (Timestamp, TimerKey) {
+        if self.bound {
+            (self.expires_at, TimerKey::ChannelExpires(id, self.number))
+        } else {
+            (self.reusable_at(), TimerKey::ChannelReusable(id, self.number))
+        }
     }
 }

@@ -143,3 +143,71 @@ impl Index {
 fn position(at: usize) -> u16 {
     u16::try_from(at).unwrap_or(u16::MAX)
 }
+
+#[cfg(test)]
+impl Channels {
+    /// Every channel is found by its number and by its peer, and the index holds nothing else.
+    pub(crate) fn assert_consistent(&self, hash: &KeyedHash) {
+        for channel in &self.list {
+            assert_eq!(self.by_number(hash, channel.number), Some(channel));
+            assert_eq!(self.by_peer(hash, channel.peer), Some(channel));
+        }
+        if let Some(index) = &self.index {
+            assert_eq!((index.by_number.len(), index.by_peer.len()), (self.list.len(), self.list.len()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use rand::{SeedableRng, seq::SliceRandom};
+    use rand_chacha::ChaCha20Rng;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+    use crate::Timestamp;
+
+    fn channel(number: u16) -> Channel {
+        Channel {
+            peer: SocketAddr::from(([198, 51, 100, 1], number)).into(),
+            number: ChannelNumber::new(number).unwrap(),
+            bound: true,
+            expires_at: Timestamp::ZERO,
+        }
+    }
+
+    #[test]
+    fn any_number_of_channels_is_found_by_number_and_by_peer_until_removed() {
+        let mut rng = ChaCha20Rng::from_seed([3; 32]);
+        let hash = KeyedHash::new(&mut rng);
+        let mut channels = Channels::default();
+        let mut numbers: Vec<_> = (0x4000..0x4000 + 3 * u16::try_from(UNINDEXED).unwrap()).collect();
+        numbers.shuffle(&mut rng);
+        for (so_far, &number) in numbers.iter().enumerate() {
+            assert_eq!(channels.by_number(&hash, channel(number).number), None);
+            assert_eq!(channels.by_peer(&hash, channel(number).peer), None);
+            channels.insert(&hash, channel(number));
+            assert_eq!((channels.len(), channels.index.is_some()), (so_far + 1, so_far + 1 > UNINDEXED));
+            channels.assert_consistent(&hash);
+        }
+        numbers.shuffle(&mut rng);
+        for &number in &numbers {
+            assert_eq!(channels.remove(&hash, channel(number).number), Some(channel(number)));
+            assert_eq!(channels.remove(&hash, channel(number).number), None);
+            assert_eq!(channels.by_peer(&hash, channel(number).peer), None);
+            channels.assert_consistent(&hash);
+        }
+        assert_eq!((channels.list.capacity(), channels.index.is_some()), (0, false));
+    }
+
+    #[test]
+    fn one_channel_takes_the_memory_of_one() {
+        let hash = KeyedHash::new(&mut ChaCha20Rng::from_seed([3; 32]));
+        let mut channels = Channels::default();
+        channels.insert(&hash, channel(0x4000));
+        assert_eq!(channels.list.capacity(), 1);
+    }
+}

@@ -4,12 +4,19 @@ use crate::{Allocation, AllocationId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AllocateError {
-    /// The 5-tuple has an allocation already: a retransmission if the transaction id is the same, else 437 (Allocation Mismatch).
+    /// The 5-tuple has an allocation already: a retransmission if the transaction id is the same, else 437 (Allocation
+    /// Mismatch).
     #[error("the 5-tuple is in use by allocation {0}")]
     AlreadyAllocated(AllocationId),
     /// No port of the wanted kind is free: 508 (Insufficient Capacity).
     #[error("no fitting port is free")]
     NoFreePort,
+    /// The username waits to use as many reserved ports as it may: 486 (Allocation Quota Reached).
+    #[error("the username has its {limit} reservations")]
+    TooManyReservations {
+        /// How many a username may have, [`MAX_RESERVATIONS_PER_USERNAME`](crate::MAX_RESERVATIONS_PER_USERNAME).
+        limit: u16,
+    },
     /// The token was never handed out to this username, is used already, or too old: 508 (Insufficient Capacity).
     #[error("the reservation token is not valid")]
     UnknownReservation,
@@ -19,7 +26,8 @@ pub enum AllocateError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RetryPortError {
-    /// No other port will do, or too many were tried: the allocation is gone, and this is what it was. 508 (Insufficient Capacity).
+    /// No other port will do, or too many were tried: the allocation is gone, and this is what it was. 508 (Insufficient
+    /// Capacity).
     #[error("no other port for allocation {}", .0.id())]
     NoFreePort(Box<Allocation>),
     /// There is no such allocation.

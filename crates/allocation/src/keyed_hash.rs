@@ -6,7 +6,8 @@ use std::{
 use foldhash::{SharedSeed, fast::FoldHasher};
 use rand::RngCore;
 
-/// Hashes with keys drawn from the caller's generator: as unpredictable as that to strangers, and the same in every run with the same seed.
+/// Hashes with keys drawn from the caller's generator: unpredictable to strangers, and the same in every run with the same
+/// seed.
 ///
 /// foldhash, since it is as fast as can be on the short keys of the data path and takes its seeds as arguments. It does not
 /// withstand somebody who reads hashes or the order of a table; neither ever leaves this crate, and only authenticated

@@ -1,4 +1,70 @@
 //! Allocations, their ports and channel bindings, and when they expire.
+//!
+//! [`Allocations`] is the memory of a TURN server: who has which relayed transport address, for how long, and which channel
+//! stands for which peer. It knows neither the wire format nor authentication, does no I/O, and reads no clock: the caller
+//! passes the time with each call and wakes it when [`Allocations::poll_timeout`] says so. Everything it does is a function
+//! of its seed and the calls made.
+//!
+//! ```
+//! # use std::{net::SocketAddr, time::Duration};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use allocation::{
+//!     Allocations, Bound, ChannelNumber, Expired, FiveTuple, NewAllocation, PeerSocket, PortRange, PortRequest, Timestamp,
+//! };
+//!
+//! let mut allocations = Allocations::new(PortRange::DYNAMIC, [0; 32]);
+//! let five_tuple = FiveTuple {
+//!     client: "203.0.113.5:40000".parse::<SocketAddr>()?.into(),
+//!     server: "192.0.2.1".parse()?,
+//! };
+//!
+//! // An Allocate request was authenticated and passed its checks.
+//! let now = Timestamp::from_secs(1);
+//! let allocation = allocations.allocate(now, NewAllocation {
+//!     five_tuple,
+//!     username: "alice",
+//!     transaction_id: [1; 12],
+//!     lifetime: Duration::from_secs(600),
+//!     v4: true,
+//!     v6: false,
+//!     port: PortRequest::Any,
+//! })?;
+//! let (id, port) = (allocation.id(), allocation.port());
+//!
+//! // A ChannelBind request.
+//! let peer = PeerSocket::from("198.51.100.9:7000".parse::<SocketAddr>()?);
+//! assert_eq!(allocations.bind_channel(now, id, ChannelNumber::MIN, peer)?, Bound::New);
+//!
+//! // Data, either way.
+//! assert_eq!(allocations.channel_peer(&five_tuple, ChannelNumber::MIN)?.1, peer);
+//! assert_eq!(allocations.peer_channel(port, peer)?.1, ChannelNumber::MIN);
+//!
+//! // Ten minutes later: the allocation ends and takes its channels along.
+//! let due = allocations.poll_timeout().ok_or("something is due")?;
+//! assert_eq!(due, now + Duration::from_secs(600));
+//! allocations.handle_timeout(due);
+//! while let Some(expired) = allocations.poll_expired() {
+//!     assert!(matches!(expired, Expired::Allocation(allocation) if allocation.id() == id));
+//! }
+//! assert!(allocations.is_empty());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How to drive it
+//!
+//! - Methods that take `now` first end what is due by then, so they never act on something that has ended. Drain
+//!   [`Allocations::poll_expired`] after each of them, or at least whenever [`Allocations::poll_timeout`] has passed.
+//! - Look-ups ([`Allocations::channel_peer`], [`Allocations::peer_channel`], ...) do not know the time: what has lapsed goes
+//!   on until [`Allocations::handle_timeout`] is called. They allocate nothing, and their cost does not depend on how many
+//!   allocations there are.
+//! - `now` must not go backwards. If it does, nothing breaks: deadlines are only later than they could be.
+//!
+//! # Out of scope
+//!
+//! Permissions (a channel is the only way to relay, and it carries its own), quotas (count with
+//! [`Allocations::count_of_username`]), which lifetimes and peers are acceptable, and opening sockets: if a drawn port
+//! turns out to be held by another program, [`Allocations::retry_port`] draws another.
 #![forbid(unsafe_code)]
 
 mod allocation;
@@ -14,16 +80,17 @@ mod port_pool;
 mod port_range;
 mod request;
 mod reservation_token;
+mod reservations;
 mod slots;
 mod socket;
+#[cfg(test)]
+mod testing;
 mod timers;
 mod timestamp;
 mod users;
 
 pub use allocation::Allocation;
-pub use allocations::{
-    Allocations, Bound, DEFAULT_CHANNEL_LIMIT, MAX_PORTS_TRIED, PORT_QUARANTINE, RESERVATION_LIFETIME,
-};
+pub use allocations::{Allocations, Bound, DEFAULT_CHANNEL_LIMIT, MAX_PORTS_TRIED, PORT_QUARANTINE};
 pub use channel::{CHANNEL_BINDING_LIFETIME, CHANNEL_REUSE_DELAY, Channel};
 pub use channel_number::ChannelNumber;
 pub use error::{AllocateError, BindError, ChannelPeerError, PeerChannelError, RetryPortError, UnknownAllocation};
@@ -32,5 +99,6 @@ pub use id::AllocationId;
 pub use port_range::{PortRange, PortRangeError};
 pub use request::{NewAllocation, PortRequest};
 pub use reservation_token::ReservationToken;
+pub use reservations::{MAX_RESERVATIONS_PER_USERNAME, RESERVATION_LIFETIME};
 pub use socket::{AllocationPort, ClientSocket, FiveTuple, PeerSocket};
 pub use timestamp::Timestamp;

@@ -142,3 +142,189 @@ fn pick(rng: &mut impl RngCore, choices: usize) -> Option<usize> {
     let choices = u32::try_from(choices).ok().filter(|choices| *choices > 0)?;
     usize::try_from(rng.random_range(0..choices)).ok()
 }
+
+#[cfg(test)]
+impl PortPool {
+    /// All free ports, after a look at whether the lists, states and places agree.
+    pub(crate) fn assert_consistent(&self) -> Vec<AllocationPort> {
+        let mut free = Vec::new();
+        let mut listed = 0;
+        for (list, state) in self.lists.iter().zip([State::Both, State::Even, State::Odd]) {
+            for (place, &pair) in list.iter().enumerate() {
+                assert_eq!(self.states[usize::from(pair)], state);
+                assert_eq!(usize::from(self.places[usize::from(pair)]), place);
+                free.extend(state.even().then(|| self.port(pair, false)));
+                free.extend(state.odd().then(|| self.port(pair, true)));
+            }
+            listed += list.len();
+        }
+        assert_eq!(listed, self.states.iter().filter(|state| **state != State::Neither).count());
+        assert_eq!(free.len(), self.len());
+        free
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+    use rand::{RngCore, SeedableRng};
+    use rand_chacha::ChaCha20Rng;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    /// Counts the words drawn: the measure of work that does not depend on the machine.
+    struct Counting {
+        rng: ChaCha20Rng,
+        words: usize,
+    }
+
+    impl Counting {
+        fn new() -> Self {
+            Self { rng: ChaCha20Rng::from_seed([7; 32]), words: 0 }
+        }
+    }
+
+    impl RngCore for Counting {
+        fn next_u32(&mut self) -> u32 {
+            self.words += 1;
+            self.rng.next_u32()
+        }
+
+        fn next_u64(&mut self) -> u64 {
+            self.words += 2;
+            self.rng.next_u64()
+        }
+
+        fn fill_bytes(&mut self, bytes: &mut [u8]) {
+            self.words += bytes.len().div_ceil(4);
+            self.rng.fill_bytes(bytes);
+        }
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Op {
+        Any,
+        Even,
+        Pair,
+        Release(usize),
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            Just(Op::Any),
+            Just(Op::Even),
+            Just(Op::Pair),
+            any::<prop::sample::Index>().prop_map(|index| Op::Release(index.index(64))),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn draws_what_is_free_and_nothing_else(
+            lowest in 1_u16..8,
+            length in 0_u16..24,
+            ops in prop::collection::vec(op(), 0..100),
+        ) {
+            let range = PortRange::new(lowest, lowest + length).unwrap();
+            let mut rng = Counting::new();
+            let mut pool = PortPool::new(range);
+            let mut free: BTreeSet<_> = range.iter().map(AllocationPort::get).collect();
+            for op in ops {
+                let is_even = |port: &&u16| port.is_multiple_of(2);
+                match op {
+                    Op::Any => {
+                        let drawn = pool.draw_any(&mut rng);
+                        prop_assert_eq!(drawn.is_some(), !free.is_empty());
+                        prop_assert!(drawn.is_none_or(|port| free.remove(&port.get())));
+                    }
+                    Op::Even => {
+                        let drawn = pool.draw_even(&mut rng);
+                        prop_assert_eq!(drawn.is_some(), free.iter().any(|port| is_even(&port)));
+                        prop_assert!(drawn.is_none_or(|port| is_even(&&port.get()) && free.remove(&port.get())));
+                    }
+                    Op::Pair => {
+                        let drawn = pool.draw_pair(&mut rng);
+                        let possible = free.iter().filter(is_even).any(|port| free.contains(&(port + 1)));
+                        prop_assert_eq!(drawn.is_some(), possible);
+                        if let Some((even, odd)) = drawn {
+                            prop_assert_eq!(even.get() + 1, odd.get());
+                            prop_assert!(is_even(&&even.get()) && free.remove(&even.get()) && free.remove(&odd.get()));
+                        }
+                    }
+                    Op::Release(index) => {
+                        let port = AllocationPort::new(u16::try_from(index).unwrap());
+                        pool.release(port);
+                        if range.contains(port) {
+                            free.insert(port.get());
+                        }
+                    }
+                }
+                let mut left: Vec<_> = pool.assert_consistent().into_iter().map(AllocationPort::get).collect();
+                left.sort_unstable();
+                prop_assert!(left.into_iter().eq(free.iter().copied()));
+            }
+        }
+    }
+
+    #[test]
+    fn finds_the_only_free_port_of_16384_as_quickly_as_the_first() {
+        let mut rng = Counting::new();
+        let mut pool = PortPool::new(PortRange::DYNAMIC);
+        let first = pool.draw_any(&mut rng).unwrap();
+        pool.release(first);
+        while pool.len() > 1 {
+            pool.draw_any(&mut rng).unwrap();
+        }
+        for _ in 0..1000 {
+            let before = rng.words;
+            let port = pool.draw_any(&mut rng).unwrap();
+            assert!(rng.words - before <= 1, "{} words for one port", rng.words - before);
+            assert_eq!(pool.draw_any(&mut rng), None);
+            pool.release(port);
+        }
+    }
+
+    #[test]
+    fn every_port_is_equally_likely() {
+        let (mut rng, range, rounds) = (Counting::new(), PortRange::new(101, 110).unwrap(), 10_000);
+        let mut pool = PortPool::new(range);
+        // Lone odd ports (101, 105), lone even ones (102, 110), a whole pair (106, 107), and one with neither half.
+        for taken in [103, 104, 108, 109] {
+            pool.set(AllocationPort::new(taken), false);
+        }
+        let mut counts = BTreeMap::<_, u32>::new();
+        for _ in 0..rounds {
+            let port = pool.draw_any(&mut rng).unwrap();
+            pool.release(port);
+            *counts.entry(port.get()).or_default() += 1;
+        }
+        assert!(counts.keys().eq(&[101, 102, 105, 106, 107, 110]));
+        let expected = rounds / 6;
+        // Five standard deviations of a binomial distribution; the seed is fixed, so this passes always or never.
+        let tolerance = 5 * u32::isqrt(rounds * 5 / 36);
+        for (port, count) in counts {
+            assert!(count.abs_diff(expected) < tolerance, "{port} was drawn {count} times, not about {expected}");
+        }
+    }
+
+    #[test]
+    fn takes_a_few_bytes_per_port() {
+        let pool = PortPool::new(PortRange::DYNAMIC);
+        let lists: usize = pool.lists.iter().map(|list| list.capacity() * size_of::<u16>()).sum();
+        let tables = pool.states.capacity() * size_of::<State>() + pool.places.capacity() * size_of::<u16>();
+        assert!(lists + tables <= 4 * usize::from(PortRange::DYNAMIC.len()), "{lists} + {tables} bytes");
+    }
+
+    #[test]
+    fn ignores_what_is_not_its_own() {
+        let mut pool = PortPool::new(PortRange::new(10, 11).unwrap());
+        for port in [9, 10, 11, 12, u16::MAX, 0] {
+            pool.release(AllocationPort::new(port));
+        }
+        assert_eq!(pool.assert_consistent().len(), 2);
+    }
+}

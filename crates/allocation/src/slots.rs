@@ -1,6 +1,6 @@
-use crate::{Allocation, AllocationId};
+use crate::{Allocation, AllocationId, keyed_hash::KeyedHash};
 
-/// No slot. There are at most 65,535 ports, so this many slots are never taken.
+/// No slot. An allocation has a port of its own and there are at most 65,535, so this many slots are never taken.
 pub(crate) const NO_SLOT: u16 = u16::MAX;
 
 /// Where allocations live: small numbers for the indexes to hold, ids that are never used twice to hand out.
@@ -16,20 +16,20 @@ impl Slots {
         self.slots.len() - self.free.len()
     }
 
-    /// Stores what `make` makes for the id it is given; `None` when all slots are taken.
-    pub(crate) fn insert(&mut self, make: impl FnOnce(AllocationId) -> Box<Allocation>) -> Option<AllocationId> {
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None => {
-                let slot = u16::try_from(self.slots.len()).ok().filter(|slot| *slot != NO_SLOT)?;
-                self.slots.push(None);
-                slot
-            }
-        };
+    /// The id of the next allocation, which is to be inserted at once.
+    pub(crate) fn take_id(&mut self) -> AllocationId {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u16::try_from(self.slots.len() - 1).unwrap_or(NO_SLOT)
+        });
         let id = AllocationId::new(self.created, slot);
         self.created += 1;
-        self.slots[usize::from(slot)] = Some(make(id));
-        Some(id)
+        id
+    }
+
+    /// Stores `allocation`, whose id comes from [`Self::take_id`].
+    pub(crate) fn insert(&mut self, allocation: Box<Allocation>) -> &Allocation {
+        self.slots[usize::from(allocation.id.slot())].insert(allocation)
     }
 
     pub(crate) fn remove(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
@@ -60,5 +60,11 @@ impl Slots {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Allocation> {
         self.slots.iter().flatten().map(Box::as_ref)
+    }
+
+    /// What a table of slots needs to know to move its entries: the hash of each one's 5-tuple.
+    pub(crate) fn rehash_five_tuple(&self, hash: &KeyedHash) -> impl Fn(&u16) -> u64 {
+        // Every slot in such a table is taken; one that were not could never be found, whatever its hash.
+        |slot| self.at(*slot).map_or(0, |allocation| hash.hash(&allocation.five_tuple))
     }
 }

@@ -48,19 +48,19 @@ impl Timers {
         }
     }
 
-    /// Takes the first key that is due at `now`, with its deadline.
-    pub(crate) fn pop_due(&mut self, now: Timestamp) -> Option<(Timestamp, TimerKey)> {
+    /// Takes the first key that is due at `now`.
+    pub(crate) fn pop_due(&mut self, now: Timestamp) -> Option<TimerKey> {
         if self.next? > now {
             return None;
         }
         let due = self.queue.pop_first();
         self.find_next();
-        due
+        due.map(|(_, key)| key)
     }
 
     #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.queue.len()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Timestamp, TimerKey)> {
+        self.queue.iter().copied()
     }
 
     fn find_next(&mut self) {

@@ -14,6 +14,7 @@ pub(crate) struct Users {
     users: HashTable<User>,
 }
 
+/// The ends of one username's list.
 #[derive(Debug)]
 pub(crate) struct User {
     name: Arc<str>,
@@ -27,55 +28,47 @@ impl Users {
         self.users.find(hash.hash(name), |user| *user.name == *name)
     }
 
-    /// The shared form of `name`, if it has allocations.
-    pub(crate) fn shared_name(&self, hash: &KeyedHash, name: &str) -> Arc<str> {
+    /// `name`, shared with the allocations that `name` has already.
+    pub(crate) fn share_name(&self, hash: &KeyedHash, name: &str) -> Arc<str> {
         self.get(hash, name).map_or_else(|| Arc::from(name), |user| Arc::clone(&user.name))
     }
 
-    /// Appends the allocation in `slot` to those of its username.
-    pub(crate) fn link(&mut self, hash: &KeyedHash, slots: &mut Slots, slot: u16) {
-        let Some(name) = slots.at(slot).map(|allocation| Arc::clone(&allocation.username)) else { return };
-        let hashed = hash.hash(&*name);
-        let Some(user) = self.users.find_mut(hashed, |user| user.name == name) else {
-            let user = User { name, oldest: slot, newest: slot, count: 1 };
+    /// Appends the allocation that will be in `slot` to those of `name`. Returns the slot of the one before it.
+    pub(crate) fn append(&mut self, hash: &KeyedHash, slots: &mut Slots, name: &Arc<str>, slot: u16) -> u16 {
+        let hashed = hash.hash(&**name);
+        let Some(user) = self.users.find_mut(hashed, |user| user.name == *name) else {
+            let user = User { name: Arc::clone(name), oldest: slot, newest: slot, count: 1 };
             self.users.insert_unique(hashed, user, |user| hash.hash(&*user.name));
-            return;
+            return NO_SLOT;
         };
-        let previous = std::mem::replace(&mut user.newest, slot);
         user.count += 1;
+        let previous = std::mem::replace(&mut user.newest, slot);
         if let Some(allocation) = slots.at_mut(previous) {
             allocation.next_of_user = slot;
         }
-        if let Some(allocation) = slots.at_mut(slot) {
-            allocation.previous_of_user = previous;
-        }
+        previous
     }
 
     /// Takes `allocation`, which is out of its slot already, from those of its username.
-    pub(crate) fn unlink(&mut self, hash: &KeyedHash, slots: &mut Slots, allocation: &mut Allocation) {
-        let Ok(mut entry) =
-            self.users.find_entry(hash.hash(&*allocation.username), |user| user.name == allocation.username)
-        else {
-            return;
-        };
-        if !allocation.has_neighbours() {
+    pub(crate) fn unlink(&mut self, hash: &KeyedHash, slots: &mut Slots, allocation: &Allocation) {
+        let name = &allocation.username;
+        let Ok(mut entry) = self.users.find_entry(hash.hash(&**name), |user| user.name == *name) else { return };
+        let user = entry.get_mut();
+        user.count -= 1;
+        if user.count == 0 {
             entry.remove();
             if self.users.len() < self.users.capacity() / 4 {
                 self.users.shrink_to(self.users.len() * 2, |user| hash.hash(&*user.name));
             }
             return;
         }
-        let previous = std::mem::replace(&mut allocation.previous_of_user, NO_SLOT);
-        let next = std::mem::replace(&mut allocation.next_of_user, NO_SLOT);
-        let user = entry.get_mut();
-        user.count -= 1;
-        match slots.at_mut(previous) {
-            Some(neighbour) => neighbour.next_of_user = next,
-            None => user.oldest = next,
+        match slots.at_mut(allocation.previous_of_user) {
+            Some(previous) => previous.next_of_user = allocation.next_of_user,
+            None => user.oldest = allocation.next_of_user,
         }
-        match slots.at_mut(next) {
-            Some(neighbour) => neighbour.previous_of_user = previous,
-            None => user.newest = previous,
+        match slots.at_mut(allocation.next_of_user) {
+            Some(next) => next.previous_of_user = allocation.previous_of_user,
+            None => user.newest = allocation.previous_of_user,
         }
     }
 

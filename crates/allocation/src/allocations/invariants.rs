@@ -1,0 +1,76 @@
+//! Rebuilds every index from the allocations alone and compares: what an index says is never more than a cache.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Allocations;
+use crate::{Timestamp, slots::NO_SLOT, timers::TimerKey};
+
+impl Allocations {
+    pub(crate) fn assert_consistent(&self) {
+        let all: Vec<_> = self.iter().collect();
+        assert_eq!(self.len(), all.len());
+
+        // Client to allocation, port to allocation.
+        assert_eq!(self.by_five_tuple.len(), all.len());
+        let mut by_port = vec![NO_SLOT; self.by_port.len()];
+        for allocation in &all {
+            assert_eq!(self.get(allocation.id()).map(|found| found.id()), Some(allocation.id()));
+            assert_eq!(self.by_five_tuple(&allocation.five_tuple()).map(|found| found.id()), Some(allocation.id()));
+            by_port[self.ports.index_of(allocation.port()).unwrap()] = allocation.id().slot();
+        }
+        assert_eq!(self.by_port, by_port);
+
+        // Username to allocations.
+        let mut by_username = BTreeMap::<_, BTreeSet<_>>::new();
+        for allocation in &all {
+            by_username.entry(&**allocation.username()).or_default().insert(allocation.id());
+        }
+        assert_eq!(self.users.len(), by_username.len());
+        for (username, ids) in by_username {
+            assert_eq!(self.count_of_username(username), ids.len());
+            assert!(self.of_username(username).map(|allocation| allocation.id()).eq(ids), "oldest first");
+        }
+
+        // Timers: each owner's armed deadline, and nothing else.
+        let mut timers: BTreeSet<(Timestamp, TimerKey)> = self.reservations.timers().collect();
+        for allocation in &all {
+            timers.insert((allocation.expires_at(), TimerKey::Allocation(allocation.id())));
+            timers.extend(allocation.channels().iter().map(|channel| channel.timer(allocation.id())));
+        }
+        let mut quarantined = BTreeSet::new();
+        for (at, key) in self.timers.iter() {
+            match key {
+                TimerKey::Quarantine(port) => assert!(quarantined.insert(port), "{port} is in quarantine twice"),
+                _ => assert!(timers.remove(&(at, key)), "nobody armed {key:?} at {at:?}"),
+            }
+        }
+        assert_eq!(timers, BTreeSet::new(), "armed, but not in the queue");
+        assert_eq!(self.poll_timeout(), self.timers.iter().map(|(at, _)| at).min());
+
+        // Every port of the range is in one place.
+        let mut ports: BTreeSet<_> = self.pool.assert_consistent().into_iter().collect();
+        let elsewhere =
+            all.iter().map(|allocation| allocation.port()).chain(self.reservations.ports()).chain(quarantined);
+        for port in elsewhere {
+            assert!(ports.insert(port), "{port} is in two places");
+        }
+        assert!(ports.into_iter().eq(self.ports.iter()));
+
+        let mut reservations: BTreeMap<_, u16> = BTreeMap::new();
+        for username in self.reservations.usernames() {
+            *reservations.entry(username).or_default() += 1;
+        }
+        assert!(self.reservations.counts().eq(reservations));
+
+        for allocation in &all {
+            allocation.channels.assert_consistent(&self.hash);
+        }
+    }
+
+    /// Nothing is left of allocations and reservations.
+    pub(crate) fn assert_empty(&self) {
+        self.assert_consistent();
+        assert!(self.is_empty());
+        assert_eq!((self.free_ports(), self.poll_timeout()), (usize::from(self.ports.len()), None));
+    }
+}

@@ -1,0 +1,275 @@
+//! Random operations and jumps in time, done to the real thing and to a naive model beside it, compared after each step.
+
+mod reference;
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+use super::Allocations;
+use crate::{
+    Allocation, AllocationId, AllocationPort, CHANNEL_BINDING_LIFETIME, CHANNEL_REUSE_DELAY, Expired, NewAllocation,
+    PORT_QUARANTINE, PortRange, PortRequest, RESERVATION_LIFETIME, ReservationToken, RetryPortError, Timestamp,
+    testing::{T0, five_tuple, number, peer},
+};
+use reference::{Ended, Model};
+
+/// Few enough that operations meet.
+const CLIENTS: u16 = 7;
+const NUMBERS: u16 = 12;
+const PEERS: u16 = 12;
+const USERNAMES: [&str; 3] = ["alice", "bob", "carol"];
+
+#[derive(Clone, Debug)]
+enum Op {
+    Allocate {
+        client: u16,
+        username: usize,
+        port: Port,
+        lifetime: Duration,
+        v4: bool,
+        v6: bool,
+    },
+    RetryPort {
+        allocation: prop::sample::Index,
+    },
+    Refresh {
+        allocation: prop::sample::Index,
+        lifetime: Duration,
+    },
+    Remove {
+        allocation: prop::sample::Index,
+    },
+    Bind {
+        allocation: prop::sample::Index,
+        number: u16,
+        peer: u16,
+    },
+    /// Numbers and peers one to one: enough channels for an index.
+    BindAll {
+        allocation: prop::sample::Index,
+    },
+    Wait {
+        duration: Duration,
+    },
+    /// To the next deadline, or to just before it.
+    Wake {
+        early: bool,
+    },
+}
+
+#[derive(Clone, Debug)]
+enum Port {
+    Any,
+    Even,
+    Pair,
+    /// One of the tokens handed out so far, or a made-up one.
+    Reserved(prop::sample::Index),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let port = prop_oneof![
+        3 => Just(Port::Any),
+        1 => Just(Port::Even),
+        2 => Just(Port::Pair),
+        2 => any::<prop::sample::Index>().prop_map(Port::Reserved),
+    ];
+    let lifetimes =
+        || prop::sample::select(vec![0, 1, 30, 60, 600, 601, 900, 3600, 36_000]).prop_map(Duration::from_secs);
+    let allocation = || any::<prop::sample::Index>();
+    let constants =
+        vec![RESERVATION_LIFETIME, PORT_QUARANTINE, CHANNEL_REUSE_DELAY, CHANNEL_BINDING_LIFETIME, Duration::ZERO];
+    prop_oneof![
+        6 => (0..CLIENTS, 0..USERNAMES.len(), port, lifetimes(), any::<bool>(), any::<bool>()).prop_map(
+            |(client, username, port, lifetime, v4, v6)| Op::Allocate { client, username, port, lifetime, v4, v6 }
+        ),
+        2 => allocation().prop_map(|allocation| Op::RetryPort { allocation }),
+        2 => (allocation(), lifetimes()).prop_map(|(allocation, lifetime)| Op::Refresh { allocation, lifetime }),
+        1 => allocation().prop_map(|allocation| Op::Remove { allocation }),
+        16 => (allocation(), 0..NUMBERS, 0..PEERS, any::<bool>()).prop_map(|(allocation, number, peer, same)| {
+            // Most binds are of one fixed pairing: otherwise hardly any would succeed once there are a few.
+            Op::Bind { allocation, number, peer: if same { number } else { peer } }
+        }),
+        1 => allocation().prop_map(|allocation| Op::BindAll { allocation }),
+        2 => prop_oneof![prop::sample::select(constants), (0..1_000_000_000_000_u64).prop_map(Duration::from_nanos)]
+            .prop_map(|duration| Op::Wait { duration }),
+        3 => any::<bool>().prop_map(|early| Op::Wake { early }),
+    ]
+}
+
+struct Pair {
+    real: Allocations,
+    model: Model,
+    now: Timestamp,
+    /// All ids and tokens ever handed out: those that are gone must be known as such.
+    ids: Vec<AllocationId>,
+    tokens: Vec<ReservationToken>,
+}
+
+impl Pair {
+    fn step(&mut self, op: Op) {
+        match op {
+            Op::Allocate { client, username, port, lifetime, v4, v6 } => {
+                let made_up = [ReservationToken::new([0; 8])];
+                let port = match port {
+                    Port::Any => PortRequest::Any,
+                    Port::Even => PortRequest::Even,
+                    Port::Pair => PortRequest::EvenAndReserveNext,
+                    Port::Reserved(index) => {
+                        PortRequest::Reserved(*index.get(if self.tokens.is_empty() { &made_up } else { &self.tokens }))
+                    }
+                };
+                let [high, low] = u16::try_from(self.ids.len()).unwrap().to_be_bytes();
+                let new = NewAllocation {
+                    five_tuple: five_tuple(client),
+                    username: USERNAMES[username],
+                    transaction_id: [high, low, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+                    lifetime,
+                    v4,
+                    v6,
+                    port,
+                };
+                let made = self.real.allocate(self.now, new);
+                if let Ok(allocation) = made {
+                    assert!(!self.ids.contains(&allocation.id()), "an id was used twice");
+                    assert!(self.ids.iter().all(|id| *id < allocation.id()), "ids sort by creation");
+                    self.ids.push(allocation.id());
+                    self.tokens.extend(allocation.reservation());
+                }
+                self.model.allocate(self.now, new, made);
+            }
+            Op::RetryPort { allocation } => {
+                let Some(id) = self.pick(&allocation) else { return };
+                let result = self.real.retry_port(self.now, id);
+                let reservation = self.real.get(id).and_then(Allocation::reservation);
+                self.tokens.extend(reservation);
+                self.model.retry_port(self.now, id, result.as_ref().map(|port| (*port, reservation)));
+                if let Err(RetryPortError::NoFreePort(gone)) = result {
+                    assert_eq!(gone.id(), id);
+                }
+            }
+            Op::Refresh { allocation, lifetime } => {
+                let Some(id) = self.pick(&allocation) else { return };
+                assert_eq!(self.real.refresh(self.now, id, lifetime), self.model.refresh(self.now, id, lifetime));
+            }
+            Op::Remove { allocation } => {
+                let Some(id) = self.pick(&allocation) else { return };
+                let removed = self.real.remove(id);
+                assert!(removed.as_ref().is_none_or(|removed| removed.id() == id));
+                assert_eq!(removed.is_some(), self.model.remove(id));
+            }
+            Op::Bind { allocation, number, peer } => {
+                let Some(id) = self.pick(&allocation) else { return };
+                self.bind(id, number, peer);
+            }
+            Op::BindAll { allocation } => {
+                let Some(id) = self.pick(&allocation) else { return };
+                for both in 0..NUMBERS.min(PEERS) {
+                    self.bind(id, both, both);
+                }
+            }
+            Op::Wait { duration } => self.advance(self.now + duration),
+            Op::Wake { early } => {
+                let Some(at) = self.real.poll_timeout() else { return };
+                let early = Timestamp::from_nanos(at.as_nanos() - u64::from(early));
+                self.advance(early.max(self.now));
+            }
+        }
+        self.compare();
+    }
+
+    fn bind(&mut self, id: AllocationId, channel: u16, address: u16) {
+        let (channel, address) = (number(channel), peer(address));
+        assert_eq!(
+            self.real.bind_channel(self.now, id, channel, address),
+            self.model.bind_channel(self.now, id, channel, address)
+        );
+    }
+
+    fn advance(&mut self, to: Timestamp) {
+        self.now = to;
+        self.real.handle_timeout(to);
+        self.model.handle_timeout(to);
+        assert!(self.real.poll_timeout().is_none_or(|next| next > to), "what was due is done");
+    }
+
+    fn pick(&self, index: &prop::sample::Index) -> Option<AllocationId> {
+        // Mostly live ones: the last few are the likeliest to be.
+        let recent = &self.ids[self.ids.len().saturating_sub(6)..];
+        (!recent.is_empty()).then(|| *index.get(recent))
+    }
+
+    fn compare(&mut self) {
+        let mut ended = Vec::new();
+        while let Some(expired) = self.real.poll_expired() {
+            ended.push(match expired {
+                Expired::Allocation(allocation) => Ended::Allocation(allocation.id()),
+                Expired::ChannelExpired { id, channel, peer } => Ended::Channel(id, channel, peer),
+                Expired::ChannelReleased { id, channel, peer } => Ended::Reserved(id, channel, peer),
+            });
+        }
+        assert_eq!(ended, std::mem::take(&mut self.model.ended));
+        assert_eq!(self.real.poll_timeout(), self.model.poll_timeout());
+        assert_eq!(self.real.len(), self.model.allocations.len());
+        assert_eq!(self.real.free_ports(), self.model.free_ports().count());
+
+        for id in &self.ids {
+            self.model.assert_same(*id, self.real.get(*id));
+        }
+        for client in 0..CLIENTS {
+            let five_tuple = five_tuple(client);
+            self.model.assert_same_id(|other| other.five_tuple == five_tuple, self.real.by_five_tuple(&five_tuple));
+            for channel in (0..NUMBERS).map(number) {
+                let found = self.real.channel_peer(&five_tuple, channel);
+                assert_eq!(found.map(|(found, peer)| (found.id(), peer)), self.model.channel_peer(five_tuple, channel));
+            }
+        }
+        let beyond = [self.model.ports.lowest() - 1, self.model.ports.highest() + 1].map(AllocationPort::new);
+        for port in self.model.ports.iter().chain(beyond) {
+            self.model.assert_same_id(|other| other.port == port, self.real.by_port(port));
+            for address in (0..PEERS).map(peer) {
+                let found = self.real.peer_channel(port, address);
+                assert_eq!(found.map(|(found, number)| (found.id(), number)), self.model.peer_channel(port, address));
+            }
+        }
+        for username in USERNAMES {
+            let ids: Vec<_> = self.model.of_username(username).collect();
+            assert_eq!(self.real.count_of_username(username), ids.len());
+            assert!(self.real.of_username(username).map(Allocation::id).eq(ids));
+        }
+        self.real.assert_consistent();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn behaves_as_the_naive_model(
+        lowest in 2_u16..5,
+        ports in 0_u16..10,
+        seed in any::<[u8; 32]>(),
+        channel_limit in prop::sample::select(vec![0, 2, 10, 4096]),
+        ops in prop::collection::vec(op(), 1..120),
+    ) {
+        let ports = PortRange::new(lowest, lowest + ports).unwrap();
+        let mut pair = Pair {
+            real: Allocations::new(ports, seed).with_channel_limit(channel_limit),
+            model: Model::new(ports, channel_limit),
+            now: T0,
+            ids: Vec::new(),
+            tokens: Vec::new(),
+        };
+        for op in ops {
+            pair.step(op);
+        }
+        for id in pair.ids.clone() {
+            assert_eq!(pair.real.remove(id).is_some(), pair.model.remove(id));
+            pair.compare();
+        }
+        pair.advance(pair.now + RESERVATION_LIFETIME.max(PORT_QUARANTINE));
+        pair.real.assert_empty();
+    }
+}

@@ -1,0 +1,346 @@
+use std::time::Duration;
+
+use crate::{
+    AllocateError, Allocation, AllocationId, AllocationPort, BindError, Bound, CHANNEL_BINDING_LIFETIME,
+    CHANNEL_REUSE_DELAY, ChannelNumber, ChannelPeerError, FiveTuple, MAX_PORTS_TRIED, MAX_RESERVATIONS_PER_USERNAME,
+    NewAllocation, PORT_QUARANTINE, PeerChannelError, PeerSocket, PortRange, PortRequest, RESERVATION_LIFETIME,
+    ReservationToken, RetryPortError, Timestamp, UnknownAllocation,
+};
+
+/// What [`super::Allocations`] should be: lists, searched from end to end. It makes no random choices; it is told what was
+/// chosen and says whether that was right.
+pub(super) struct Model {
+    pub(super) ports: PortRange,
+    channel_limit: u16,
+    /// In the order of creation.
+    pub(super) allocations: Vec<Record>,
+    reservations: Vec<Reservation>,
+    quarantine: Vec<(AllocationPort, Timestamp)>,
+    pub(super) ended: Vec<Ended>,
+}
+
+pub(super) struct Record {
+    id: AllocationId,
+    pub(super) five_tuple: FiveTuple,
+    username: String,
+    transaction_id: [u8; 12],
+    pub(super) port: AllocationPort,
+    request: PortRequest,
+    tried: u8,
+    families: (bool, bool),
+    token: Option<ReservationToken>,
+    lifetime: Duration,
+    expires_at: Timestamp,
+    channels: Vec<(ChannelNumber, PeerSocket, Timestamp, bool)>,
+}
+
+struct Reservation {
+    token: ReservationToken,
+    port: AllocationPort,
+    username: String,
+    families: (bool, bool),
+    expires_at: Timestamp,
+}
+
+/// In the order in which things end that end at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Ended {
+    Allocation(AllocationId),
+    Channel(AllocationId, ChannelNumber, PeerSocket),
+    Reserved(AllocationId, ChannelNumber, PeerSocket),
+}
+
+impl Model {
+    pub(super) fn new(ports: PortRange, channel_limit: u16) -> Self {
+        Self {
+            ports,
+            channel_limit,
+            allocations: Vec::new(),
+            reservations: Vec::new(),
+            quarantine: Vec::new(),
+            ended: Vec::new(),
+        }
+    }
+
+    pub(super) fn free_ports(&self) -> impl Iterator<Item = AllocationPort> {
+        self.ports.iter().filter(|port| self.is_free(*port))
+    }
+
+    fn is_free(&self, port: AllocationPort) -> bool {
+        self.ports.contains(port)
+            && self.allocations.iter().all(|allocation| allocation.port != port)
+            && self.reservations.iter().all(|reservation| reservation.port != port)
+            && self.quarantine.iter().all(|(quarantined, _)| *quarantined != port)
+    }
+
+    fn fits(&self, request: PortRequest, port: AllocationPort) -> bool {
+        let is_even = port.get().is_multiple_of(2);
+        self.is_free(port)
+            && match request {
+                PortRequest::Any => true,
+                PortRequest::Even => is_even,
+                PortRequest::EvenAndReserveNext => is_even && self.is_free(next(port)),
+                PortRequest::Reserved(_) => false,
+            }
+    }
+
+    fn can_fit(&self, request: PortRequest) -> bool {
+        self.ports.iter().any(|port| self.fits(request, port))
+    }
+
+    fn reserve(&mut self, now: Timestamp, record: &Record) {
+        assert_eq!(record.token.is_some(), record.request == PortRequest::EvenAndReserveNext);
+        let Some(token) = record.token else { return };
+        assert!(self.reservations.iter().all(|other| other.token != token));
+        self.reservations.push(Reservation {
+            token,
+            port: next(record.port),
+            username: record.username.clone(),
+            families: record.families,
+            expires_at: now + RESERVATION_LIFETIME,
+        });
+    }
+
+    pub(super) fn allocate(
+        &mut self,
+        now: Timestamp,
+        new: NewAllocation<'_>,
+        made: Result<&Allocation, AllocateError>,
+    ) {
+        self.handle_timeout(now);
+        if let Some(existing) = self.allocations.iter().find(|other| other.five_tuple == new.five_tuple) {
+            assert_eq!(made.map(Allocation::id), Err(AllocateError::AlreadyAllocated(existing.id)));
+            return;
+        }
+        let mut families = (new.v4, new.v6);
+        if let PortRequest::Reserved(token) = new.port {
+            let Some(at) = self
+                .reservations
+                .iter()
+                .position(|reservation| reservation.token == token && reservation.username == new.username)
+            else {
+                assert_eq!(made.map(Allocation::id), Err(AllocateError::UnknownReservation));
+                return;
+            };
+            let reservation = self.reservations.remove(at);
+            families = reservation.families;
+            assert_eq!(made.map(Allocation::port), Ok(reservation.port));
+        } else {
+            let limit = MAX_RESERVATIONS_PER_USERNAME;
+            let held = self.reservations.iter().filter(|reservation| reservation.username == new.username).count();
+            if new.port == PortRequest::EvenAndReserveNext && held >= usize::from(limit) {
+                assert_eq!(made.map(Allocation::id), Err(AllocateError::TooManyReservations { limit }));
+                return;
+            }
+            if !self.can_fit(new.port) {
+                assert_eq!(made.map(Allocation::id), Err(AllocateError::NoFreePort));
+                return;
+            }
+        }
+        let made = made.unwrap();
+        if !matches!(new.port, PortRequest::Reserved(_)) {
+            assert!(self.fits(new.port, made.port()), "{} does not fit", made.port());
+        }
+        let record = Record {
+            id: made.id(),
+            five_tuple: new.five_tuple,
+            username: new.username.to_owned(),
+            transaction_id: new.transaction_id,
+            port: made.port(),
+            request: new.port,
+            tried: 1,
+            families,
+            token: made.reservation(),
+            lifetime: new.lifetime,
+            expires_at: now + new.lifetime,
+            channels: Vec::new(),
+        };
+        self.reserve(now, &record);
+        self.allocations.push(record);
+    }
+
+    pub(super) fn retry_port(
+        &mut self,
+        now: Timestamp,
+        id: AllocationId,
+        result: Result<(AllocationPort, Option<ReservationToken>), &RetryPortError>,
+    ) {
+        self.handle_timeout(now);
+        let Some(at) = self.allocations.iter().position(|allocation| allocation.id == id) else {
+            assert!(matches!(result, Err(RetryPortError::UnknownAllocation(UnknownAllocation(other))) if *other == id));
+            return;
+        };
+        let mut record = self.allocations.remove(at);
+        self.quarantine.push((record.port, now + PORT_QUARANTINE));
+        self.reservations.retain(|reservation| Some(reservation.token) != record.token);
+        if record.tried == MAX_PORTS_TRIED || !self.can_fit(record.request) {
+            assert!(matches!(result, Err(RetryPortError::NoFreePort(_))));
+            return;
+        }
+        let (port, token) = result.unwrap();
+        assert!(self.fits(record.request, port), "{port} does not fit");
+        record.port = port;
+        record.token = token;
+        record.tried += 1;
+        self.reserve(now, &record);
+        self.allocations.insert(at, record);
+    }
+
+    fn get_mut(&mut self, id: AllocationId) -> Result<&mut Record, UnknownAllocation> {
+        self.allocations.iter_mut().find(|allocation| allocation.id == id).ok_or(UnknownAllocation(id))
+    }
+
+    pub(super) fn refresh(
+        &mut self,
+        now: Timestamp,
+        id: AllocationId,
+        lifetime: Duration,
+    ) -> Result<Timestamp, UnknownAllocation> {
+        self.handle_timeout(now);
+        let allocation = self.get_mut(id)?;
+        allocation.lifetime = lifetime;
+        allocation.expires_at = now + lifetime;
+        Ok(allocation.expires_at)
+    }
+
+    pub(super) fn remove(&mut self, id: AllocationId) -> bool {
+        let before = self.allocations.len();
+        self.allocations.retain(|allocation| allocation.id != id);
+        self.allocations.len() < before
+    }
+
+    pub(super) fn bind_channel(
+        &mut self,
+        now: Timestamp,
+        id: AllocationId,
+        number: ChannelNumber,
+        peer: PeerSocket,
+    ) -> Result<Bound, BindError> {
+        self.handle_timeout(now);
+        let limit = self.channel_limit;
+        let expires_at = now + CHANNEL_BINDING_LIFETIME;
+        let channels = &mut self.get_mut(id)?.channels;
+        for (other_number, other_peer, other_expires_at, bound) in channels.iter_mut() {
+            match (*other_number == number, *other_peer == peer) {
+                (true, true) => {
+                    *other_expires_at = expires_at;
+                    return Ok(if std::mem::replace(bound, true) { Bound::Refreshed } else { Bound::Rebound });
+                }
+                (true, false) => return Err(BindError::ChannelInUse),
+                (false, _) => {}
+            }
+        }
+        if channels.iter().any(|(_, other, ..)| *other == peer) {
+            return Err(BindError::PeerHasAnotherChannel);
+        }
+        if channels.len() >= usize::from(limit) {
+            return Err(BindError::TooManyChannels { limit });
+        }
+        channels.push((number, peer, expires_at, true));
+        Ok(Bound::New)
+    }
+
+    /// Everything that will end and is told of, with its time.
+    fn deadlines(&self) -> impl Iterator<Item = (Timestamp, Ended)> {
+        self.allocations.iter().flat_map(|allocation| {
+            let id = allocation.id;
+            let channels = allocation.channels.iter().map(move |&(number, peer, expires_at, bound)| {
+                if bound {
+                    (expires_at, Ended::Channel(id, number, peer))
+                } else {
+                    (expires_at + CHANNEL_REUSE_DELAY, Ended::Reserved(id, number, peer))
+                }
+            });
+            channels.chain([(allocation.expires_at, Ended::Allocation(id))])
+        })
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
+        let told = self.deadlines().map(|(at, _)| at);
+        let reservations = self.reservations.iter().map(|reservation| reservation.expires_at);
+        let quarantine = self.quarantine.iter().map(|(_, until)| *until);
+        told.chain(reservations).chain(quarantine).min()
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Timestamp) {
+        self.reservations.retain(|reservation| reservation.expires_at > now);
+        self.quarantine.retain(|(_, until)| *until > now);
+        while let Some((_, ended)) = self.deadlines().min().filter(|(at, _)| *at <= now) {
+            match ended {
+                Ended::Allocation(id) => self.allocations.retain(|allocation| allocation.id != id),
+                Ended::Channel(id, number, _) => {
+                    let channels = self.get_mut(id).unwrap().channels.iter_mut();
+                    channels.filter(|(other, ..)| *other == number).for_each(|(.., bound)| *bound = false);
+                }
+                Ended::Reserved(id, number, _) => {
+                    self.get_mut(id).unwrap().channels.retain(|(other, ..)| *other != number);
+                }
+            }
+            self.ended.push(ended);
+        }
+    }
+
+    pub(super) fn channel_peer(
+        &self,
+        five_tuple: FiveTuple,
+        number: ChannelNumber,
+    ) -> Result<(AllocationId, PeerSocket), ChannelPeerError> {
+        let allocation = self
+            .allocations
+            .iter()
+            .find(|allocation| allocation.five_tuple == five_tuple)
+            .ok_or(ChannelPeerError::NoAllocation)?;
+        let channel = allocation.channels.iter().find(|(other, _, _, bound)| *other == number && *bound);
+        channel.map(|(_, peer, ..)| (allocation.id, *peer)).ok_or(ChannelPeerError::NoChannel)
+    }
+
+    pub(super) fn peer_channel(
+        &self,
+        port: AllocationPort,
+        peer: PeerSocket,
+    ) -> Result<(AllocationId, ChannelNumber), PeerChannelError> {
+        let allocation =
+            self.allocations.iter().find(|allocation| allocation.port == port).ok_or(PeerChannelError::UnknownPort)?;
+        let channel = allocation.channels.iter().find(|(_, other, _, bound)| *other == peer && *bound);
+        channel.map(|(number, ..)| (allocation.id, *number)).ok_or(PeerChannelError::UnknownPeer)
+    }
+
+    pub(super) fn of_username(&self, username: &str) -> impl Iterator<Item = AllocationId> {
+        self.allocations
+            .iter()
+            .filter(move |allocation| allocation.username == username)
+            .map(|allocation| allocation.id)
+    }
+
+    pub(super) fn assert_same_id(&self, matches: impl Fn(&Record) -> bool, found: Option<&Allocation>) {
+        let expected = self.allocations.iter().find(|allocation| matches(allocation));
+        assert_eq!(found.map(Allocation::id), expected.map(|allocation| allocation.id));
+    }
+
+    pub(super) fn assert_same(&self, id: AllocationId, found: Option<&Allocation>) {
+        let expected = self.allocations.iter().find(|allocation| allocation.id == id);
+        assert_eq!(found.is_some(), expected.is_some(), "{id}");
+        let (Some(found), Some(expected)) = (found, expected) else { return };
+        assert_eq!(found.id(), expected.id);
+        assert_eq!(found.five_tuple(), expected.five_tuple);
+        assert_eq!(**found.username(), *expected.username);
+        assert_eq!(found.transaction_id(), expected.transaction_id);
+        assert_eq!(found.port(), expected.port);
+        assert_eq!((found.v4(), found.v6()), expected.families);
+        assert_eq!(found.reservation(), expected.token);
+        assert_eq!((found.lifetime(), found.expires_at()), (expected.lifetime, expected.expires_at));
+        let mut channels: Vec<_> = found
+            .channels()
+            .iter()
+            .map(|channel| (channel.number(), channel.peer(), channel.expires_at(), channel.is_bound()))
+            .collect();
+        channels.sort_unstable();
+        let mut expected = expected.channels.clone();
+        expected.sort_unstable();
+        assert_eq!(channels, expected);
+    }
+}
+
+fn next(port: AllocationPort) -> AllocationPort {
+    AllocationPort::new(port.get() + 1)
+}

@@ -1,0 +1,104 @@
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use rand::RngCore;
+
+use crate::{
+    AllocationPort, ReservationToken, Timestamp,
+    allocation::Families,
+    timers::{TimerKey, Timers},
+};
+
+/// How long a reserved port waits for its token to come back: 30 seconds, the least that
+/// [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2) allows.
+pub const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
+
+/// How many ports one username may have reserved at a time, so that a client that allocates and deletes in a loop does not
+/// tie up half of all ports.
+pub const MAX_RESERVATIONS_PER_USERNAME: u16 = 10;
+
+/// The ports that clients asked to keep for a later Allocate request.
+#[derive(Debug, Default)]
+pub(crate) struct Reservations {
+    by_token: BTreeMap<ReservationToken, Reservation>,
+    /// How many of each username there are; none that is zero.
+    counts: BTreeMap<Arc<str>, u16>,
+}
+
+/// A port, and what comes with it.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    pub(crate) port: AllocationPort,
+    pub(crate) families: Families,
+    username: Arc<str>,
+    expires_at: Timestamp,
+}
+
+impl Reservations {
+    /// How many ports are reserved for `username`.
+    pub(crate) fn count_of(&self, username: &str) -> u16 {
+        self.counts.get(username).copied().unwrap_or(0)
+    }
+
+    /// Keeps `port` for `username`.
+    pub(crate) fn reserve(
+        &mut self,
+        now: Timestamp,
+        timers: &mut Timers,
+        rng: &mut impl RngCore,
+        port: AllocationPort,
+        families: Families,
+        username: &Arc<str>,
+    ) -> ReservationToken {
+        let token = loop {
+            let token = ReservationToken::draw(rng);
+            if !self.by_token.contains_key(&token) {
+                break token;
+            }
+        };
+        let expires_at = now + RESERVATION_LIFETIME;
+        self.by_token.insert(token, Reservation { port, families, username: Arc::clone(username), expires_at });
+        *self.counts.entry(Arc::clone(username)).or_insert(0) += 1;
+        timers.arm(expires_at, TimerKey::Reservation(token));
+        token
+    }
+
+    /// Ends the reservation named `token`, if it belongs to `username`.
+    pub(crate) fn take(&mut self, timers: &mut Timers, token: ReservationToken, username: &str) -> Option<Reservation> {
+        if *self.by_token.get(&token)?.username != *username {
+            return None;
+        }
+        let reservation = self.lapse(token)?;
+        timers.disarm(reservation.expires_at, TimerKey::Reservation(token));
+        Some(reservation)
+    }
+
+    /// The time of the reservation named `token` is up.
+    pub(crate) fn lapse(&mut self, token: ReservationToken) -> Option<Reservation> {
+        let reservation = self.by_token.remove(&token)?;
+        match self.counts.get_mut(&reservation.username) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(self.counts.remove(&reservation.username)),
+        }
+        Some(reservation)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn ports(&self) -> impl Iterator<Item = AllocationPort> {
+        self.by_token.values().map(|reservation| reservation.port)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn timers(&self) -> impl Iterator<Item = (Timestamp, TimerKey)> {
+        self.by_token.iter().map(|(token, reservation)| (reservation.expires_at, TimerKey::Reservation(*token)))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn usernames(&self) -> impl Iterator<Item = &str> {
+        self.by_token.values().map(|reservation| &*reservation.username)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&str, u16)> {
+        self.counts.iter().map(|(username, count)| (&**username, *count))
+    }
+}
