@@ -1,0 +1,204 @@
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// The newest trace format that this version writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// What a replay must know that the packets do not say.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceHeader {
+    /// The version of this structure, at most [`FORMAT`].
+    pub format: u32,
+    /// What recorded the trace, such as `firezone-relay 1.2.3`.
+    pub software: String,
+    /// How the relay's monotonic clock relates to Unix time.
+    pub clock: Clock,
+    /// Whether the recording began before the first packet. Otherwise the relay's state at the beginning is unknown
+    /// and the trace can be inspected, but not replayed.
+    pub from_start: bool,
+    /// Application data longer than this was cut, in bytes; `None` if it is whole. STUN messages of clients are always whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_limit: Option<u32>,
+    /// The relay's shards. The index in this list is the shard's number, and its interface in the capture.
+    pub shards: Vec<ShardHeader>,
+    /// The secret that signs credentials. Recorded only on explicit request: whoever has it can use the relay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_secret: Option<String>,
+}
+
+/// One moment on two clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clock {
+    /// Nanoseconds since the Unix epoch.
+    pub unix_nanos: u64,
+    /// The relay's monotonic clock at that moment, in nanoseconds since the relay's own epoch.
+    pub monotonic_nanos: u64,
+}
+
+/// What one state machine was made from.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardHeader {
+    /// The seed of all its random choices.
+    #[serde(with = "hex_seed")]
+    pub seed: [u8; 32],
+    /// Monotonic time when it was made, in nanoseconds since the relay's own epoch.
+    pub started_nanos: u64,
+    /// Wall-clock time when it was made, in seconds since the Unix epoch.
+    pub unix_seconds: u64,
+    /// Its configuration.
+    pub config: RelayConfig,
+}
+
+/// The configuration of one state machine, in words of its own so that traces outlive changes of the code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayConfig {
+    /// The IPv4 address told to clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay_v4: Option<Ipv4Addr>,
+    /// The IPv6 address told to clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay_v6: Option<Ipv6Addr>,
+    /// Every address that packets to the relay carry as their destination.
+    pub own_addresses: Vec<IpAddr>,
+    /// The UDP port that clients send to.
+    pub listen_port: u16,
+    /// The lowest port of relayed transport addresses.
+    pub lowest_port: u16,
+    /// The highest port of relayed transport addresses.
+    pub highest_port: u16,
+    /// The REALM.
+    pub realm: String,
+    /// How many allocations a username may hold; `None`: one, and a new one replaces the old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocations_per_username: Option<u32>,
+    /// Further settings by name, so that older readers keep what newer writers add.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub more: serde_json::Map<String, serde_json::Value>,
+}
+
+impl TraceHeader {
+    /// A header for documentation and tests: one shard at `203.0.113.1`, no secret.
+    #[must_use]
+    pub fn example() -> Self {
+        let address = Ipv4Addr::new(203, 0, 113, 1);
+        Self {
+            format: FORMAT,
+            software: concat!("packet-trace ", env!("CARGO_PKG_VERSION")).to_owned(),
+            clock: Clock { unix_nanos: 1_700_000_000_000_000_000, monotonic_nanos: 0 },
+            from_start: true,
+            payload_limit: None,
+            shards: vec![ShardHeader {
+                seed: [0; 32],
+                started_nanos: 0,
+                unix_seconds: 1_700_000_000,
+                config: RelayConfig {
+                    relay_v4: Some(address),
+                    relay_v6: None,
+                    own_addresses: vec![address.into()],
+                    listen_port: 3478,
+                    lowest_port: 49152,
+                    highest_port: 65535,
+                    realm: "firezone".to_owned(),
+                    allocations_per_username: None,
+                    more: serde_json::Map::new(),
+                },
+            }],
+            auth_secret: None,
+        }
+    }
+}
+
+impl Clock {
+    /// The Unix time, in nanoseconds, of the monotonic time `nanos`. Saturates.
+    #[must_use]
+    pub const fn to_unix(self, nanos: u64) -> u64 {
+        if nanos >= self.monotonic_nanos {
+            self.unix_nanos.saturating_add(nanos - self.monotonic_nanos)
+        } else {
+            self.unix_nanos.saturating_sub(self.monotonic_nanos - nanos)
+        }
+    }
+
+    /// The monotonic time of the Unix time `unix_nanos`, in nanoseconds. Saturates.
+    #[must_use]
+    pub const fn to_monotonic(self, unix_nanos: u64) -> u64 {
+        Self { unix_nanos: self.monotonic_nanos, monotonic_nanos: self.unix_nanos }.to_unix(unix_nanos)
+    }
+}
+
+/// Seed and secret stay out of logs.
+impl fmt::Debug for TraceHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TraceHeader")
+            .field("format", &self.format)
+            .field("software", &self.software)
+            .field("clock", &self.clock)
+            .field("from_start", &self.from_start)
+            .field("payload_limit", &self.payload_limit)
+            .field("shards", &self.shards)
+            .field("auth_secret", &self.auth_secret.as_ref().map(|_| "(hidden)"))
+            .finish()
+    }
+}
+
+impl fmt::Debug for ShardHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShardHeader")
+            .field("started_nanos", &self.started_nanos)
+            .field("unix_seconds", &self.unix_seconds)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+mod hex_seed {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(seed: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(seed))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mut seed = [0; 32];
+        hex::decode_to_slice(&text, &mut seed).map_err(|_| D::Error::custom("a seed is 64 hexadecimal digits"))?;
+        Ok(seed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_clocks_convert_both_ways() {
+        let clock = Clock { unix_nanos: 5_000, monotonic_nanos: 1_000 };
+        assert_eq!(clock.to_unix(1_500), 5_500);
+        assert_eq!(clock.to_unix(500), 4_500);
+        assert_eq!(clock.to_monotonic(5_500), 1_500);
+        assert_eq!(clock.to_monotonic(4_500), 500);
+        assert_eq!(clock.to_monotonic(0), 0);
+        assert_eq!(clock.to_unix(u64::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn debug_output_hides_seed_and_secret() {
+        let mut header = TraceHeader::example();
+        header.shards[0].seed = [0xab; 32];
+        header.auth_secret = Some("hunter2".to_owned());
+        let text = format!("{header:?}");
+        assert!(!text.contains("hunter2") && !text.contains("171"), "{text}");
+    }
+
+    #[test]
+    fn settings_of_newer_writers_survive() {
+        let mut value = serde_json::to_value(TraceHeader::example()).unwrap();
+        value["shards"][0]["config"]["more"] = serde_json::json!({"indications": true});
+        let header: TraceHeader = serde_json::from_value(value.clone()).unwrap();
+        assert_eq!(serde_json::to_value(header).unwrap(), value);
+    }
+}

@@ -1,0 +1,70 @@
+use serde::{Deserialize, Serialize};
+
+/// Something other than a datagram that a state machine was told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "input", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Input {
+    /// A relay socket was opened, or not.
+    RelayOpened {
+        /// The allocation's id, as the state machine numbers them.
+        id: u64,
+        /// Of which family.
+        family: IpFamily,
+        /// With what success.
+        result: RelayOpened,
+    },
+    /// An open relay socket failed.
+    RelayFailed {
+        /// The allocation's id.
+        id: u64,
+    },
+    /// A username has allocated on another shard.
+    UsernameMoved {
+        /// Which.
+        username: String,
+    },
+    /// New allocations are refused from now on.
+    Drain,
+    /// The wall clock was read.
+    WallClock {
+        /// Seconds since the Unix epoch.
+        unix_seconds: u64,
+    },
+    /// The state machine was told that its time-out had come.
+    Timeout,
+}
+
+/// How the opening of a relay socket ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelayOpened {
+    /// It is open.
+    Ok,
+    /// The port is taken.
+    PortInUse,
+    /// It could not be opened.
+    Failed,
+}
+
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IpFamily {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// An [`Input`], to whom and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputRecord {
+    /// The shard that was told.
+    pub shard: u32,
+    /// Nanoseconds since the Unix epoch, on the same scale as the packets' time.
+    pub unix_nanos: u64,
+    /// What it was told.
+    #[serde(flatten)]
+    pub input: Input,
+}

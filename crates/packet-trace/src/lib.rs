@@ -1,0 +1,63 @@
+//! Packet captures of a relay, read and written without I/O.
+//!
+//! [`TraceWriter`] turns what a relay received and sent into [pcapng](https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html)
+//! that Wireshark and tshark open: one interface for each shard, raw IP packets with whole IP and UDP headers, the direction
+//! as the standard packet flag. What a replay needs besides the packets, a [`TraceHeader`] and every other [`Input`] of the
+//! state machine, travels in custom blocks, which other tools skip.
+//!
+//! [`TraceReader`] reads these traces back and any other pcapng or pcap file of Ethernet, raw IP, Linux cooked or loopback
+//! frames. It takes the file in pieces of any size and never panics: what is wrong with a file is a [`ReadError`], what is
+//! wrong with one packet is marked on it ([`Unusable`]).
+//!
+//! ```
+//! use packet_trace::{Datagram, Direction, Limits, Record, Recorded, TraceHeader, TraceReader, TraceWriter};
+//!
+//! let mut file = Vec::new();
+//! let mut writer = TraceWriter::new(TraceHeader::example(), Limits::default(), &mut file);
+//! let datagram = Datagram {
+//!     source: "192.0.2.7:5000".parse()?,
+//!     destination: "203.0.113.1:3478".parse()?,
+//!     payload: b"hello",
+//! };
+//! assert_eq!(writer.packet(0, 1_000, Direction::Inbound, datagram, &mut file), Recorded::Written);
+//! writer.finish(&mut file);
+//!
+//! let mut reader = TraceReader::new();
+//! reader.push(&file);
+//! reader.end();
+//! let mut payloads = Vec::new();
+//! while let Some(record) = reader.read()? {
+//!     if let Record::Packet(packet) = record
+//!         && let Ok(udp) = packet.udp()
+//!     {
+//!         payloads.push(udp.payload.to_vec());
+//!     }
+//! }
+//! assert_eq!(payloads, [b"hello"]);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Out of scope: reassembly of IP fragments (they are marked), compressed captures, and any meaning of the payload.
+#![forbid(unsafe_code)]
+
+mod block;
+mod error;
+mod header;
+mod input;
+mod ip;
+mod link;
+mod options;
+mod packet;
+mod pcap;
+mod pcapng;
+mod reader;
+mod writer;
+
+pub use error::ReadError;
+pub use header::{Clock, FORMAT, RelayConfig, ShardHeader, TraceHeader};
+pub use input::{Input, InputRecord, IpFamily, RelayOpened};
+pub use ip::{Checksum, Unusable};
+pub use link::LinkType;
+pub use packet::{Datagram, Direction, Packet, UdpPacket};
+pub use reader::{FileKind, Record, TraceReader};
+pub use writer::{Limits, Recorded, TraceWriter};

@@ -1,0 +1,44 @@
+//! The options at the end of pcapng blocks.
+
+use crate::block::{self, ByteOrder};
+
+pub(crate) const END: u16 = 0;
+pub(crate) const COMMENT: u16 = 1;
+pub(crate) const SECTION_APPLICATION: u16 = 4;
+pub(crate) const INTERFACE_NAME: u16 = 2;
+pub(crate) const INTERFACE_RESOLUTION: u16 = 9;
+pub(crate) const INTERFACE_OFFSET: u16 = 14;
+pub(crate) const PACKET_FLAGS: u16 = 2;
+pub(crate) const PACKET_DROPPED: u16 = 4;
+pub(crate) const STATISTICS_RECEIVED: u16 = 4;
+pub(crate) const STATISTICS_DROPPED: u16 = 5;
+
+/// Walks the options in `bytes`; ends at the end-of-options mark or where they stop making sense.
+pub(crate) fn iterate(order: ByteOrder, bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let code = order.u16(bytes, at)?;
+        let length = usize::from(order.u16(bytes, at + 2)?);
+        if code == END {
+            return None;
+        }
+        let value = bytes.get(at + 4..at + 4 + length)?;
+        at += 4 + length.next_multiple_of(4);
+        Some((code, value))
+    })
+}
+
+/// Appends one option; longer values than an option can hold are cut.
+pub(crate) fn write(code: u16, value: &[u8], out: &mut Vec<u8>) {
+    let at = out.len();
+    let length = u16::try_from(value.len()).unwrap_or(u16::MAX - 3);
+    out.extend_from_slice(&code.to_le_bytes());
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&value[..usize::from(length)]);
+    block::pad(at, out);
+}
+
+/// Appends the end-of-options mark.
+pub(crate) fn write_end(out: &mut Vec<u8>) {
+    write(END, &[], out);
+}

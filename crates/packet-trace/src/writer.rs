@@ -1,0 +1,247 @@
+use crate::{Datagram, Direction, Input, InputRecord, LinkType, TraceHeader, block, ip, options, pcapng::CustomRef};
+
+/// Writes a relay's packets as pcapng.
+///
+/// Every method appends to a buffer that the caller gives and then writes wherever it likes. Times are the relay's
+/// monotonic clock, in nanoseconds; [`TraceHeader::clock`] turns them into the Unix time of the file.
+#[derive(Debug)]
+pub struct TraceWriter {
+    header: TraceHeader,
+    limits: Limits,
+    shards: Vec<Shard>,
+    comment: Option<String>,
+    packets: u64,
+    bytes: u64,
+    last_unix_nanos: u64,
+}
+
+/// How large a trace may become; what comes later is counted as dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// The file's length in bytes. Statistics of a few dozen bytes per shard may still follow.
+    pub bytes: Option<u64>,
+    /// The number of packets.
+    pub packets: Option<u64>,
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Recorded {
+    /// It is in the buffer.
+    Written,
+    /// A limit is reached, so it was counted as dropped; nothing more will be written.
+    LimitReached,
+    /// It cannot exist as a UDP datagram: two address families or too long. It was counted as dropped.
+    Impossible,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Shard {
+    seen: u64,
+    dropped: u64,
+    /// Dropped since the last packet that was written.
+    dropped_unreported: u64,
+}
+
+impl TraceWriter {
+    /// Begins a file: appends the section header, `header` and one interface for each shard to `out`.
+    pub fn new(header: TraceHeader, limits: Limits, out: &mut Vec<u8>) -> Self {
+        let at = out.len();
+        block::write(block::SECTION_HEADER, out, |out| {
+            out.extend_from_slice(&block::BYTE_ORDER_MAGIC.to_le_bytes());
+            out.extend_from_slice(&[1, 0, 0, 0]);
+            out.extend_from_slice(&u64::MAX.to_le_bytes());
+            let comment =
+                "Recorded inside a TURN relay. Open it in the relay's playground to see and replay every decision.";
+            options::write(options::COMMENT, comment.as_bytes(), out);
+            options::write(options::SECTION_APPLICATION, header.software.as_bytes(), out);
+            options::write_end(out);
+        });
+        custom(&CustomRef::Header(&header), out);
+        for shard in 0..header.shards.len() {
+            block::write(block::INTERFACE_DESCRIPTION, out, |out| {
+                out.extend_from_slice(&LinkType::RAW.0.to_le_bytes());
+                out.extend_from_slice(&[0; 6]);
+                options::write(options::INTERFACE_NAME, format!("shard {shard}").as_bytes(), out);
+                options::write(options::INTERFACE_RESOLUTION, &[9], out);
+                options::write_end(out);
+            });
+        }
+        Self {
+            shards: vec![Shard::default(); header.shards.len()],
+            last_unix_nanos: header.clock.unix_nanos,
+            header,
+            limits,
+            comment: None,
+            packets: 0,
+            bytes: (out.len() - at) as u64,
+        }
+    }
+
+    /// Leaves `comment` on the next packet; Wireshark shows it.
+    pub fn comment(&mut self, comment: &str) {
+        self.comment = Some(comment.to_owned());
+    }
+
+    /// Appends a packet that `shard` received or sent at the monotonic time `nanos`.
+    ///
+    /// Application data is cut to [`TraceHeader::payload_limit`]; headers, ChannelData headers and the STUN messages on the
+    /// listening port are always whole. A `shard` that the header does not know is counted as impossible.
+    pub fn packet(
+        &mut self,
+        shard: u32,
+        nanos: u64,
+        direction: Direction,
+        datagram: Datagram<'_>,
+        out: &mut Vec<u8>,
+    ) -> Recorded {
+        let Some(listen_port) = self.shard_mut(shard).map(|(state, listen_port)| {
+            state.seen += 1;
+            listen_port
+        }) else {
+            return Recorded::Impossible;
+        };
+        if self.is_full() {
+            self.dropped(shard, 1);
+            return Recorded::LimitReached;
+        }
+        let captured = captured_len(self.header.payload_limit, listen_port, direction, datagram);
+        let mut headers = Vec::with_capacity(48);
+        if !ip::build_headers(datagram, &mut headers) {
+            self.dropped(shard, 1);
+            return Recorded::Impossible;
+        }
+
+        let dropped = self.shard_mut(shard).map_or(0, |(state, _)| std::mem::take(&mut state.dropped_unreported));
+        let comment = self.comment.take();
+        let unix_nanos = self.header.clock.to_unix(nanos);
+        let at = out.len();
+        block::write(block::ENHANCED_PACKET, out, |out| {
+            out.extend_from_slice(&shard.to_le_bytes());
+            write_time(unix_nanos, out);
+            out.extend_from_slice(&length(headers.len() + captured));
+            out.extend_from_slice(&length(headers.len() + datagram.payload.len()));
+            let frame_at = out.len();
+            out.extend_from_slice(&headers);
+            out.extend_from_slice(&datagram.payload[..captured]);
+            block::pad(frame_at, out);
+            let flags: u32 = match direction {
+                Direction::Inbound => 1,
+                Direction::Outbound => 2,
+            };
+            options::write(options::PACKET_FLAGS, &flags.to_le_bytes(), out);
+            if dropped > 0 {
+                options::write(options::PACKET_DROPPED, &dropped.to_le_bytes(), out);
+            }
+            if let Some(comment) = &comment {
+                options::write(options::COMMENT, comment.as_bytes(), out);
+            }
+            options::write_end(out);
+        });
+        self.count(at, out, unix_nanos);
+        self.packets += 1;
+        Recorded::Written
+    }
+
+    /// Appends what `shard` was told at the monotonic time `nanos` besides packets.
+    pub fn input(&mut self, shard: u32, nanos: u64, input: Input, out: &mut Vec<u8>) -> Recorded {
+        if self.is_full() {
+            return Recorded::LimitReached;
+        }
+        let unix_nanos = self.header.clock.to_unix(nanos);
+        let at = out.len();
+        custom(&CustomRef::Input(&InputRecord { shard, unix_nanos, input }), out);
+        self.count(at, out, unix_nanos);
+        Recorded::Written
+    }
+
+    /// Counts `packets` of `shard` that never reached the writer.
+    pub fn dropped(&mut self, shard: u32, packets: u64) {
+        if let Some((state, _)) = self.shard_mut(shard) {
+            state.dropped += packets;
+            state.dropped_unreported += packets;
+        }
+    }
+
+    /// Whether a limit is reached.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.limits.bytes.is_some_and(|limit| self.bytes >= limit)
+            || self.limits.packets.is_some_and(|limit| self.packets >= limit)
+    }
+
+    /// How many packets were written.
+    #[must_use]
+    pub const fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    /// How long the file is by now, in bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Ends the file: appends how many packets each shard saw and how many of them are missing.
+    pub fn finish(self, out: &mut Vec<u8>) {
+        for (index, shard) in self.shards.iter().enumerate() {
+            block::write(block::INTERFACE_STATISTICS, out, |out| {
+                out.extend_from_slice(&length(index));
+                write_time(self.last_unix_nanos, out);
+                options::write(options::STATISTICS_RECEIVED, &shard.seen.to_le_bytes(), out);
+                options::write(options::STATISTICS_DROPPED, &shard.dropped.to_le_bytes(), out);
+                options::write_end(out);
+            });
+        }
+    }
+
+    fn shard_mut(&mut self, shard: u32) -> Option<(&mut Shard, u16)> {
+        let shard = usize::try_from(shard).ok()?;
+        let listen_port = self.header.shards.get(shard)?.config.listen_port;
+        Some((self.shards.get_mut(shard)?, listen_port))
+    }
+
+    fn count(&mut self, at: usize, out: &[u8], unix_nanos: u64) {
+        self.bytes += (out.len() - at) as u64;
+        self.last_unix_nanos = self.last_unix_nanos.max(unix_nanos);
+    }
+}
+
+fn captured_len(limit: Option<u32>, listen_port: u16, direction: Direction, datagram: Datagram<'_>) -> usize {
+    const CHANNEL_DATA_HEADER: usize = 4;
+    let payload = datagram.payload;
+    let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else { return payload.len() };
+    let local_port = match direction {
+        Direction::Inbound => datagram.destination.port(),
+        Direction::Outbound => datagram.source.port(),
+    };
+    let keep = match payload.first() {
+        // The two highest bits of a STUN message are zero (RFC 8489, section 5).
+        Some(first) if local_port == listen_port && first >> 6 == 0 => payload.len(),
+        _ if local_port == listen_port => limit.saturating_add(CHANNEL_DATA_HEADER),
+        _ => limit,
+    };
+    keep.min(payload.len())
+}
+
+fn custom(content: &CustomRef<'_>, out: &mut Vec<u8>) {
+    block::write(block::CUSTOM, out, |out| {
+        out.extend_from_slice(&block::ENTERPRISE.to_le_bytes());
+        out.extend_from_slice(block::CUSTOM_MAGIC);
+        // Neither a `Vec` nor these structures, whose keys are all strings, can make serialisation fail.
+        let _infallible = serde_json::to_writer(out, content);
+    });
+}
+
+/// A time as two words, the higher first, in nanoseconds.
+fn write_time(unix_nanos: u64, out: &mut Vec<u8>) {
+    let bytes = unix_nanos.to_le_bytes();
+    out.extend_from_slice(&bytes[4..]);
+    out.extend_from_slice(&bytes[..4]);
+}
+
+/// A length that is known to be small: of a datagram with its headers, or of the list of shards.
+fn length(length: usize) -> [u8; 4] {
+    u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes()
+}

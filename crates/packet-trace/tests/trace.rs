@@ -1,0 +1,393 @@
+//! What the writer writes, the reader reads; and damaged files are errors, never panics.
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use packet_trace::{
+    Datagram, Direction, Input, IpFamily, Limits, Packet, ReadError, Record, Recorded, RelayOpened, TraceHeader,
+    TraceReader, TraceWriter, Unusable,
+};
+use proptest::prelude::*;
+
+const CLIENT: &str = "192.0.2.7:5000";
+const LISTENER: &str = "203.0.113.1:3478";
+const RELAYED: &str = "203.0.113.1:50000";
+const PEER: &str = "198.51.100.9:6000";
+
+fn datagram<'a>(source: &str, destination: &str, payload: &'a [u8]) -> Datagram<'a> {
+    Datagram { source: source.parse().unwrap(), destination: destination.parse().unwrap(), payload }
+}
+
+fn write(header: TraceHeader, limits: Limits, script: impl FnOnce(&mut TraceWriter, &mut Vec<u8>)) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut writer = TraceWriter::new(header, limits, &mut file);
+    script(&mut writer, &mut file);
+    assert_eq!(writer.bytes(), file.len() as u64);
+    writer.finish(&mut file);
+    file
+}
+
+/// Reads `file` to its end or first final error; `look` sees every record.
+fn read(file: &[u8], mut look: impl FnMut(Record<'_>)) -> Result<(), ReadError> {
+    let mut reader = TraceReader::new();
+    reader.push(file);
+    reader.end();
+    while let Some(record) = reader.read()? {
+        look(record);
+    }
+    Ok(())
+}
+
+fn payloads(file: &[u8]) -> Vec<Vec<u8>> {
+    let mut payloads = Vec::new();
+    read(file, |record| {
+        if let Record::Packet(packet) = record {
+            payloads.push(packet.udp().unwrap().payload.to_vec());
+        }
+    })
+    .unwrap();
+    payloads
+}
+
+fn small_file() -> Vec<u8> {
+    write(TraceHeader::example(), Limits::default(), |writer, out| {
+        for byte in 0..3 {
+            let payload = [byte; 5];
+            let datagram = datagram(CLIENT, LISTENER, &payload);
+            assert_eq!(writer.packet(0, 0, Direction::Inbound, datagram, out), Recorded::Written);
+        }
+    })
+}
+
+#[test]
+fn header_inputs_packets_and_statistics_come_back_in_order() {
+    let mut header = TraceHeader::example();
+    header.auth_secret = Some("secret".to_owned());
+    header.clock.monotonic_nanos = 1_000;
+    let base = header.clock.unix_nanos;
+    let inputs = [
+        Input::RelayOpened { id: 1 << 40, family: IpFamily::V6, result: RelayOpened::PortInUse },
+        Input::RelayFailed { id: 7 },
+        Input::UsernameMoved { username: "1892160000:\"salt\"\n".to_owned() },
+        Input::Drain,
+        Input::WallClock { unix_seconds: 12 },
+        Input::Timeout,
+    ];
+    let file = write(header.clone(), Limits::default(), |writer, out| {
+        writer.comment("first");
+        let _ = writer.packet(0, 1_005, Direction::Inbound, datagram(CLIENT, LISTENER, b"in"), out);
+        for input in &inputs {
+            assert_eq!(writer.input(0, 1_006, input.clone(), out), Recorded::Written);
+        }
+        writer.dropped(0, 4);
+        let _ = writer.packet(0, 1_007, Direction::Outbound, datagram(RELAYED, PEER, b"out"), out);
+    });
+
+    let mut records = Vec::new();
+    read(&file, |record| {
+        records.push(match record {
+            Record::Header(found) => {
+                assert_eq!(*found, header);
+                "header".to_owned()
+            }
+            Record::Input(found) => {
+                assert_eq!((found.shard, found.unix_nanos), (0, base + 6));
+                format!("{:?}", found.input)
+            }
+            Record::Packet(Packet { unix_nanos, interface, direction, dropped, comment, .. }) => {
+                format!("{} {interface} {direction:?} {dropped} {comment:?}", unix_nanos - base)
+            }
+            Record::Statistics { interface, received, dropped } => {
+                format!("{interface} {received:?} {dropped:?}")
+            }
+            _ => panic!("an unknown record"),
+        });
+    })
+    .unwrap();
+    let mut expected = vec!["header".to_owned(), "5 0 Some(Inbound) 0 Some(\"first\")".to_owned()];
+    expected.extend(inputs.iter().map(|input| format!("{input:?}")));
+    expected.extend(["7 0 Some(Outbound) 4 None".to_owned(), "0 Some(2) Some(4)".to_owned()]);
+    assert_eq!(records, expected);
+}
+
+#[test]
+fn application_data_is_cut_and_stun_is_not() {
+    let header = TraceHeader { payload_limit: Some(8), ..TraceHeader::example() };
+    let stun = [0_u8; 40];
+    let channel_data = [0x40_u8; 40];
+    let file = write(header, Limits::default(), |writer, out| {
+        for (source, destination, payload, direction) in [
+            (CLIENT, LISTENER, stun, Direction::Inbound),
+            (LISTENER, CLIENT, stun, Direction::Outbound),
+            (CLIENT, LISTENER, channel_data, Direction::Inbound),
+            (RELAYED, PEER, stun, Direction::Outbound),
+            (PEER, RELAYED, channel_data, Direction::Inbound),
+            (LISTENER, CLIENT, channel_data, Direction::Outbound),
+        ] {
+            let _ = writer.packet(0, 0, direction, datagram(source, destination, &payload), out);
+        }
+    });
+    let mut lengths = Vec::new();
+    read(&file, |record| {
+        if let Record::Packet(packet) = record {
+            let udp = packet.udp().unwrap();
+            assert_eq!((udp.payload_len, packet.original_len), (40, 68));
+            lengths.push(udp.payload.len());
+        }
+    })
+    .unwrap();
+    assert_eq!(lengths, [40, 40, 12, 8, 8, 12]);
+}
+
+#[test]
+fn a_limit_stops_the_trace_and_counts_what_is_missing() {
+    for (limits, expected) in [
+        (Limits { packets: Some(2), bytes: None }, 2),
+        (Limits { packets: None, bytes: Some(1) }, 0),
+        (Limits { packets: Some(9), bytes: Some(u64::MAX) }, 5),
+    ] {
+        let file = write(TraceHeader::example(), limits, |writer, out| {
+            for sent in 0..5 {
+                let recorded = writer.packet(0, 0, Direction::Inbound, datagram(CLIENT, LISTENER, b"x"), out);
+                let full = sent >= expected;
+                assert_eq!(recorded, if full { Recorded::LimitReached } else { Recorded::Written });
+            }
+            assert_eq!(writer.is_full(), expected < 5);
+        });
+        assert_eq!(payloads(&file).len(), expected);
+        let mut last = None;
+        read(&file, |record| {
+            if let Record::Statistics { received, dropped, .. } = record {
+                last = Some((received, dropped));
+            }
+        })
+        .unwrap();
+        assert_eq!(last, Some((Some(5), Some(5 - expected as u64))));
+    }
+}
+
+#[test]
+fn packets_that_cannot_exist_are_counted_not_written() {
+    let file = write(TraceHeader::example(), Limits::default(), |writer, out| {
+        let mixed = datagram(CLIENT, "[2001:db8::1]:1", b"");
+        assert_eq!(writer.packet(0, 0, Direction::Inbound, mixed, out), Recorded::Impossible);
+        let fine = datagram(CLIENT, LISTENER, b"");
+        assert_eq!(writer.packet(9, 0, Direction::Inbound, fine, out), Recorded::Impossible);
+    });
+    assert!(payloads(&file).is_empty());
+}
+
+#[test]
+fn files_of_other_kinds_are_named() {
+    assert_eq!(read(b"", |_| ()), Err(ReadError::Empty));
+    assert_eq!(read(b"GET", |_| ()), Err(ReadError::NotACapture { first: b"GET".to_vec() }));
+    assert_eq!(read(b"\x89PNG\r\n", |_| ()), Err(ReadError::NotACapture { first: b"\x89PNG".to_vec() }));
+    assert_eq!(read(b"\x1f\x8b\x08\0\0", |_| ()), Err(ReadError::Compressed("gzip")));
+    let mut wifi = include_bytes!("captures/ethernet.pcap").to_vec();
+    wifi[20] = 105;
+    let error = read(&wifi, |_| ()).unwrap_err();
+    assert!(error.to_string().contains("IEEE 802.11 (link type 105)"), "{error}");
+}
+
+#[test]
+fn a_cut_file_keeps_its_packets_and_says_where_it_ends() {
+    let file = small_file();
+    for len in 4..file.len() {
+        let mut packets = 0;
+        let result = read(&file[..len], |record| packets += usize::from(matches!(record, Record::Packet(_))));
+        match result {
+            Ok(()) => {}
+            Err(ReadError::Truncated { at, missing }) => {
+                assert!(at < len as u64 && missing > 0, "{len}: {at} {missing}");
+                assert!(len as u64 + missing <= file.len() as u64, "{len}: {missing}");
+            }
+            Err(error) => panic!("{len}: {error}"),
+        }
+        assert!(packets <= 3);
+    }
+}
+
+#[test]
+fn errors_repeat() {
+    let mut reader = TraceReader::new();
+    reader.push(b"nothing of the kind");
+    let first = reader.read().unwrap_err();
+    reader.push(&small_file());
+    assert_eq!(reader.read().unwrap_err(), first);
+}
+
+#[test]
+fn a_newer_format_and_broken_replay_data_leave_the_packets_readable() {
+    let newer = TraceHeader { format: 2, ..TraceHeader::example() };
+    let file = write(newer, Limits::default(), |writer, out| {
+        let _ = writer.packet(0, 0, Direction::Inbound, datagram(CLIENT, LISTENER, b"x"), out);
+    });
+    let text = b"\"realm\"";
+    let mut broken = small_file();
+    let at = broken.windows(text.len()).position(|window| window == text).unwrap();
+    broken[at] = b'!';
+    for (file, packets, is_expected) in [
+        (file, 1, (|error| matches!(error, ReadError::NewerFormat { found: 2, supported: 1 })) as fn(&ReadError) -> _),
+        (broken, 3, |error| matches!(error, ReadError::BadReplayData { .. })),
+    ] {
+        let mut reader = TraceReader::new();
+        reader.push(&file);
+        reader.end();
+        let error = reader.read().unwrap_err();
+        assert!(is_expected(&error), "{error}");
+        let mut seen = 0;
+        while let Some(record) = reader.read().unwrap() {
+            seen += usize::from(matches!(record, Record::Packet(_)));
+        }
+        assert_eq!(seen, packets);
+    }
+}
+
+/// A big-endian file of two sections, with units that are powers of two, an offset, a simple packet, an obsolete packet, a
+/// packet of an unsupported interface and a block of an unknown kind.
+#[test]
+fn other_writers_choices_are_understood() {
+    fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(12 + body.len()).unwrap().to_be_bytes();
+        [&kind.to_be_bytes()[..], &length, body, &length].concat()
+    }
+    fn words(words: &[u32]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_be_bytes()).collect()
+    }
+    let section = block(0x0a0d_0d0a, &words(&[0x1a2b_3c4d, 0x0001_0000, u32::MAX, u32::MAX]));
+    // 2^-10 s, from 100 s on.
+    let resolution = [&words(&[0x0009_0001])[..], &[0x8a, 0, 0, 0], &words(&[0x000e_0008, 0, 100, 0])].concat();
+    let interface = block(1, &[words(&[0x0065_0000, 0]), resolution].concat());
+    let usb = block(1, &words(&[0x00bd_0000, 0]));
+    let mut packet = vec![0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 17, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2];
+    packet.extend_from_slice(&[0, 5, 0, 6, 0, 8, 0, 0]);
+    let of = |interface: u32| [words(&[interface, 0, 1536, 28, 28]), packet.clone()].concat();
+    let mut other_section = block(0x0a0d_0d0a, &words(&[0x1a2b_3c4d, 0x0001_0000, u32::MAX, u32::MAX]));
+    other_section.extend(block(1, &words(&[0x0065_0000, 0])));
+    let file = [
+        section,
+        interface,
+        usb,
+        block(0x0000_0bad, &words(&[1, 2])),
+        block(0x7777, b"????"),
+        block(6, &of(0)),
+        block(2, &of(0x0000_0003)),
+        block(3, &[words(&[28]), packet.clone()].concat()),
+        block(6, &of(1)),
+        other_section,
+        block(6, &of(0)),
+    ]
+    .concat();
+
+    let mut seen = Vec::new();
+    read(&file, |record| {
+        let Record::Packet(packet) = record else { panic!("{record:?}") };
+        seen.push((packet.interface, packet.unix_nanos, packet.dropped, packet.udp().map(|udp| udp.source.port())));
+    })
+    .unwrap();
+    let usb = packet_trace::LinkType(189);
+    assert_eq!(
+        seen,
+        [
+            (0, 101_500_000_000, 0, Ok(5)),
+            (0, 101_500_000_000, 3, Ok(5)),
+            (0, 101_500_000_000, 0, Ok(5)),
+            (1, 1_536_000, 0, Err(Unusable::LinkType(usb))),
+            (2, 1_536_000, 0, Ok(5)),
+        ]
+    );
+}
+
+#[test]
+fn contradictions_are_corrupt_blocks() {
+    let file = small_file();
+    let with = |at: usize, value: u8| {
+        let mut file = file.clone();
+        file[at] = value;
+        read(&file, |_| ()).unwrap_err().to_string()
+    };
+    assert!(with(8, 0).contains("no byte order"));
+    assert!(with(4, 1).contains("length is impossible"));
+    assert!(with(7, 1).contains("16 MiB"));
+    let first_len = usize::from(file[4]) | usize::from(file[5]) << 8;
+    assert!(with(first_len - 1, 9).contains("lengths differ"));
+}
+
+proptest! {
+    #[test]
+    fn any_packets_come_back(
+        packets in proptest::collection::vec(
+            (any::<bool>(), any::<bool>(), any::<u64>(), proptest::collection::vec(any::<u8>(), 0..64)), 0..20),
+        piece in 1_usize..200,
+    ) {
+        let file = write(TraceHeader::example(), Limits::default(), |writer, out| {
+            for (v6, inbound, nanos, payload) in &packets {
+                let (source, destination) =
+                    if *v6 { ("[2001:db8::1]:1", "[2001:db8::2]:2") } else { (CLIENT, LISTENER) };
+                let direction = if *inbound { Direction::Inbound } else { Direction::Outbound };
+                let recorded = writer.packet(0, *nanos, direction, datagram(source, destination, payload), out);
+                assert_eq!(recorded, Recorded::Written);
+            }
+        });
+        let clock = TraceHeader::example().clock;
+        let mut reader = TraceReader::new();
+        let mut index = 0;
+        let mut pieces = file.chunks(piece);
+        loop {
+            while let Some(record) = reader.read().unwrap() {
+                if let Record::Packet(packet) = record {
+                    let (_, inbound, nanos, payload) = &packets[index];
+                    prop_assert_eq!(packet.udp().unwrap().payload, &payload[..]);
+                    prop_assert_eq!(packet.direction == Some(Direction::Inbound), *inbound);
+                    prop_assert_eq!(packet.unix_nanos, clock.to_unix(*nanos));
+                    index += 1;
+                }
+            }
+            match pieces.next() {
+                Some(piece) => reader.push(piece),
+                None => break,
+            }
+        }
+        prop_assert_eq!(index, packets.len());
+    }
+
+    #[test]
+    fn damage_never_panics(
+        which in 0_usize..5,
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
+        cut in any::<prop::sample::Index>(),
+        piece in 1_usize..5000,
+    ) {
+        let mut file = match which {
+            0 => include_bytes!("captures/ethernet.pcap").to_vec(),
+            1 => include_bytes!("captures/linux-sll-nanosecond.pcap").to_vec(),
+            2 => include_bytes!("captures/linux-sll2.pcap").to_vec(),
+            3 => include_bytes!("captures/ethernet.pcapng").to_vec(),
+            _ => small_file(),
+        };
+        for (at, value) in damage {
+            let at = at.index(file.len());
+            file[at] = value;
+        }
+        file.truncate(cut.index(file.len()) + 1);
+        let mut reader = TraceReader::new();
+        let mut errors = 0;
+        for piece in file.chunks(piece) {
+            reader.push(piece);
+            loop {
+                match reader.read() {
+                    Ok(Some(Record::Packet(packet))) => {
+                        let _ = packet.udp();
+                        prop_assert!(packet.file_offset + packet.frame.len() as u64 <= file.len() as u64);
+                    }
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(_) => {
+                        errors += 1;
+                        break;
+                    }
+                }
+            }
+        }
+        prop_assert!(errors <= file.len());
+    }
+}

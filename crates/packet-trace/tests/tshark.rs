@@ -1,0 +1,80 @@
+//! Wireshark's own parser is the judge of the files that are written.
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::{fs, process::Command};
+
+use packet_trace::{Datagram, Direction, Input, Limits, TraceHeader, TraceWriter};
+
+/// Whether this machine has tshark; `cargo xtask test` names what it has, so that there nothing is skipped unnoticed.
+fn has_tshark() -> bool {
+    let present = Command::new("tshark").arg("--version").output().is_ok_and(|output| output.status.success());
+    let required = std::env::var("RELAY_TESTS_REQUIRE").unwrap_or_default();
+    assert!(present || !required.split(',').any(|name| name == "tshark"), "tshark is required and does not run");
+    if !present {
+        eprintln!("skipped: there is no tshark on this machine");
+    }
+    present
+}
+
+#[test]
+fn tshark_reads_the_trace_without_complaint() {
+    if !has_tshark() {
+        return;
+    }
+    let mut file = Vec::new();
+    let header = TraceHeader { payload_limit: Some(16), ..TraceHeader::example() };
+    let mut writer = TraceWriter::new(header, Limits::default(), &mut file);
+    let binding = b"\0\x01\0\0\x21\x12\xa4\x42transaction!";
+    let channel_data = [&b"\x40\0\0\x20"[..], &[7; 32]].concat();
+    writer.comment("Who am I?");
+    for (source, destination, payload, direction) in [
+        ("192.0.2.7:5000", "203.0.113.1:3478", &binding[..], Direction::Inbound),
+        ("[2001:db8::7]:5000", "[2001:db8::1]:3478", binding, Direction::Inbound),
+        ("203.0.113.1:3478", "192.0.2.7:5000", &channel_data, Direction::Outbound),
+    ] {
+        let datagram = Datagram { source: source.parse().unwrap(), destination: destination.parse().unwrap(), payload };
+        let _ = writer.packet(0, 1_500_000_000, direction, datagram, &mut file);
+        let _ = writer.input(0, 1_500_000_000, Input::Timeout, &mut file);
+    }
+    writer.finish(&mut file);
+
+    let path = std::env::temp_dir().join(format!("packet-trace-{}.pcapng", std::process::id()));
+    fs::write(&path, &file).unwrap();
+    let output = Command::new("tshark")
+        .args([
+            "-n",
+            "-o",
+            "udp.check_checksum:TRUE",
+            "-o",
+            "ip.check_checksum:TRUE",
+            "-T",
+            "fields",
+            "-E",
+            "separator=,",
+        ])
+        .args(["-e", "frame.time_epoch", "-e", "frame.packet_flags_direction", "-e", "frame.comment"])
+        .args(["-e", "_ws.col.Protocol", "-e", "ip.checksum.status", "-e", "udp.checksum.status", "-e", "udp.length"])
+        .args(["-e", "_ws.malformed", "-e", "_ws.expert.severity", "-r"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    fs::remove_file(&path).unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let complaints: Vec<_> = stderr.lines().filter(|line| !line.starts_with("Running as user")).collect();
+    assert_eq!(complaints, Vec::<&str>::new());
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    // Checksum status: 1 is good, 2 cannot be verified, as the payload is cut.
+    // Custom blocks appear as records without fields.
+    let lines: Vec<_> = stdout.lines().filter(|line| !line.contains(",PCAPNG,")).collect();
+    assert_eq!(
+        lines,
+        [
+            // 1048576 is the severity of a comment.
+            "1700000001.500000000,0x00000001,Who am I?,STUN,1,1,28,,1048576",
+            "1700000001.500000000,0x00000001,,STUN,,1,28,,",
+            "1700000001.500000000,0x00000002,,STUN,1,2,44,,",
+        ]
+    );
+}
