@@ -20,3 +20,21 @@ impl ChannelData {
         [a, b, c, d]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+    use crate::{Classified, classify};
+
+    #[test]
+    fn the_length_does_not_count_the_header() {
+        assert_eq!(ChannelData::header(0x4001, 5), [0x40, 0x01, 0x00, 0x05]);
+        assert_eq!(ChannelData::header(0x7FFF, u16::MAX), [0x7F, 0xFF, 0xFF, 0xFF]);
+        let datagram = [ChannelData::header(0x4001, 5).as_slice(), b"hello"].concat();
+        let Ok(Classified::ChannelData(data)) = classify(&datagram) else { panic!("not ChannelData") };
+        assert_eq!((data.channel, &datagram[data.payload]), (0x4001, b"hello".as_slice()));
+    }
+}

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, Mac, digest::KeyInit};
 use md5::{Digest, Md5};
 use sha1::Sha1;
 use sha2::Sha256;
@@ -21,27 +21,31 @@ impl IntegrityKey {
         Self(digest.finalize().into())
     }
 
-    /// HMAC-SHA1 over `parts` in sequence.
-    pub(crate) fn sign_sha1(&self, parts: &[&[u8]]) -> [u8; 20] {
-        self.mac::<Hmac<Sha1>>(parts).finalize().into_bytes().into()
+    pub(crate) const fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
+}
 
-    /// Whether `expected` is the HMAC-SHA1 over `parts`, in constant time.
-    pub(crate) fn verify_sha1(&self, parts: &[&[u8]], expected: &[u8]) -> bool {
-        self.mac::<Hmac<Sha1>>(parts).verify_slice(expected).is_ok()
-    }
+/// HMAC-SHA1 over `parts` in sequence.
+pub(crate) fn sign_sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
+    mac::<Hmac<Sha1>>(key, parts).finalize().into_bytes().into()
+}
 
-    /// Whether `expected` is the HMAC-SHA256 over `parts`, in constant time.
-    pub(crate) fn verify_sha256(&self, parts: &[&[u8]], expected: &[u8]) -> bool {
-        self.mac::<Hmac<Sha256>>(parts).verify_slice(expected).is_ok()
-    }
+/// Whether `expected` is the HMAC-SHA1 over `parts`, in constant time.
+pub(crate) fn verify_sha1(key: &[u8], parts: &[&[u8]], expected: &[u8]) -> bool {
+    mac::<Hmac<Sha1>>(key, parts).verify_slice(expected).is_ok()
+}
 
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
-    fn mac<M: Mac + hmac::digest::KeyInit>(&self, parts: &[&[u8]]) -> M {
-        let mut mac = <M as Mac>::new_from_slice(&self.0).expect("a key of any length");
-        parts.iter().for_each(|part| mac.update(part));
-        mac
-    }
+/// Whether `expected` is the HMAC-SHA256 over `parts`, in constant time.
+pub(crate) fn verify_sha256(key: &[u8], parts: &[&[u8]], expected: &[u8]) -> bool {
+    mac::<Hmac<Sha256>>(key, parts).verify_slice(expected).is_ok()
+}
+
+#[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
+fn mac<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> M {
+    let mut mac = <M as KeyInit>::new_from_slice(key).expect("a key of any length");
+    parts.iter().for_each(|part| mac.update(part));
+    mac
 }
 
 impl fmt::Debug for IntegrityKey {

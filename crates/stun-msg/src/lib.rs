@@ -29,6 +29,11 @@ mod request;
 mod response;
 mod transaction;
 
+#[cfg(test)]
+mod rfc5769;
+#[cfg(test)]
+mod testing;
+
 pub use attribute::{AttributeType, FamilyCode};
 pub use channel_data::ChannelData;
 pub use classify::{Classified, ClassifyError, classify};

@@ -4,6 +4,7 @@ use crate::{
     AttributeType, ClassifyError, IntegrityError, IntegrityKey, Method, Request, RequestError, Transaction,
     TransactionId,
     attribute::{Attributes, RawAttribute},
+    integrity,
 };
 
 /// The length of the STUN header in bytes.
@@ -263,13 +264,16 @@ impl<'a> Message<'a> {
     ///
     /// When there is neither, or it was not made with `key`.
     pub fn verify_integrity(&self, key: &IntegrityKey) -> Result<(), IntegrityError> {
-        let protection = self.integrity_sha256.or(self.integrity).ok_or(IntegrityError::Missing)?;
-        let Protection { offset, hmac } = protection;
+        self.verify(key.as_bytes())
+    }
+
+    pub(crate) fn verify(&self, key: &[u8]) -> Result<(), IntegrityError> {
+        let Protection { offset, hmac } = self.integrity_sha256.or(self.integrity).ok_or(IntegrityError::Missing)?;
         let header = self.header_up_to(offset, hmac.len());
-        let parts = [&header, &self.bytes[4..offset]];
+        let parts: [&[u8]; 2] = [&header, &self.bytes[4..offset]];
         let matches = match self.integrity_sha256 {
-            Some(_) => key.verify_sha256(&parts, hmac),
-            None => key.verify_sha1(&parts, hmac),
+            Some(_) => integrity::verify_sha256(key, &parts, hmac),
+            None => integrity::verify_sha1(key, &parts, hmac),
         };
         if matches { Ok(()) } else { Err(IntegrityError::Mismatch) }
     }
@@ -311,3 +315,6 @@ const fn class(message_type: u16) -> Class {
 const fn method(message_type: u16) -> Method {
     Method::new(message_type & 0x000F | (message_type & 0x00E0) >> 1 | (message_type & 0x3E00) >> 2)
 }
+
+#[cfg(test)]
+mod tests;

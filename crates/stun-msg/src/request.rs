@@ -221,3 +221,6 @@ fn family(attribute: RawAttribute<'_>) -> Result<FamilyCode, RequestError> {
         _ => Err(RequestError::Malformed { attribute: attribute.kind }),
     }
 }
+
+#[cfg(test)]
+mod tests;

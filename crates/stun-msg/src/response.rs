@@ -9,7 +9,7 @@ use stun_types::{
 };
 use turn_types::attribute::{Lifetime, ReservationToken, XorRelayedAddress};
 
-use crate::{AttributeType, ErrorCode, FamilyCode, IntegrityKey, Transaction, message::HEADER_LEN};
+use crate::{AttributeType, ErrorCode, FamilyCode, IntegrityKey, Transaction, integrity, message::HEADER_LEN};
 
 /// REALM and NONCE [may have this many bytes](https://www.rfc-editor.org/rfc/rfc8489#section-14.9); more are cut off.
 const MAX_TEXT_LEN: usize = 763;
@@ -238,7 +238,7 @@ impl Writer {
             let attribute = MessageIntegrity::new([0; 20]);
             self.push(&attribute);
             let signed = self.message.len() - attribute.padded_len();
-            let hmac = key.sign_sha1(&[&self.message[..signed]]);
+            let hmac = integrity::sign_sha1(key.as_bytes(), &[&self.message[..signed]]);
             self.message[signed + ATTRIBUTE_HEADER_LEN..].copy_from_slice(&hmac);
         }
         if self.transaction.fingerprint {
@@ -256,3 +256,6 @@ fn error_value(family: u8, code: ErrorCode, reason: &str) -> Vec<u8> {
     let [class, number] = [code.number() / 100, code.number() % 100].map(|part| part.to_be_bytes()[1]);
     [&[family, 0, class, number], reason.as_bytes()].concat()
 }
+
+#[cfg(test)]
+mod tests;
