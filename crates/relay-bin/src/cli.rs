@@ -1,0 +1,162 @@
+//! The command line.
+//!
+//! Values arrive as text and are judged in [`crate::config`], so that all that is wrong with them is told at once.
+
+use clap::{Args, Parser, Subcommand};
+
+const ABOUT: &str = "A STUN/TURN relay (RFC 8489, RFC 8656) over UDP, IPv4 and IPv6.";
+
+const LONG_ABOUT: &str = "\
+A STUN/TURN relay (RFC 8489, RFC 8656) over UDP, IPv4 and IPv6.
+
+Clients behind NATs send to its listening port, allocate a port of their own here, and reach peers through it by channels. \
+Without any option it serves at this machine's own addresses, with a secret drawn at start, and prints an ICE server entry \
+that is ready to paste.
+
+Every option can be given as an environment variable instead; the option wins. An empty value counts as none.";
+
+const EXAMPLES: &str = "\
+Examples:
+  Try it on this machine:
+    firezone-relay --public-ip4-addr 127.0.0.1
+  On a server with public addresses of its own:
+    firezone-relay --public-ip4-addr 203.0.113.7 --public-ip6-addr 2001:db8::7 --auth-secret \"$SECRET\"
+  Behind a one-to-one NAT, as in most clouds (the public address is not on any interface):
+    firezone-relay --public-ip4-addr 203.0.113.7 --bind-ip4-addr 10.0.0.7
+  Mint credentials for a relay with that secret:
+    firezone-relay credentials --secret \"$SECRET\" --ttl 24h --url turn:203.0.113.7:3478
+
+Open in the firewall: UDP to the listening port (3478) and to the allocation ports (49152-65535).
+
+Exit status: 0 after SIGTERM or Ctrl-C, 1 when the relay failed, 2 when an option is wrong.";
+
+/// `firezone-relay`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "firezone-relay",
+    version,
+    about = ABOUT,
+    long_about = LONG_ABOUT,
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+/// What to do instead of relaying.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print a username and credential for a relay, as JSON.
+    Credentials(CredentialsOptions),
+}
+
+/// The relay's options.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// The IPv4 address that clients and peers reach this relay at. It is told to clients, so behind a NAT it is the NAT's.
+    /// Without any public address: the one that this machine's default route leaves from.
+    #[arg(long, env = "PUBLIC_IP4_ADDR", value_name = "IPV4", help_heading = "Addresses and ports")]
+    pub(crate) public_ip4_addr: Option<String>,
+
+    /// The IPv6 address that clients and peers reach this relay at.
+    #[arg(long, env = "PUBLIC_IP6_ADDR", value_name = "IPV6", help_heading = "Addresses and ports")]
+    pub(crate) public_ip6_addr: Option<String>,
+
+    /// The local IPv4 address to listen and relay on [default: all of them, if there is a public IPv4 address]
+    #[arg(long, env = "BIND_IP4_ADDR", value_name = "IPV4", help_heading = "Addresses and ports")]
+    pub(crate) bind_ip4_addr: Option<String>,
+
+    /// The local IPv6 address to listen and relay on [default: all of them, if there is a public IPv6 address]
+    #[arg(long, env = "BIND_IP6_ADDR", value_name = "IPV6", help_heading = "Addresses and ports")]
+    pub(crate) bind_ip6_addr: Option<String>,
+
+    /// The UDP port that clients send to [default: 3478]
+    #[arg(long, env = "LISTEN_PORT", value_name = "PORT", help_heading = "Addresses and ports")]
+    pub(crate) listen_port: Option<String>,
+
+    /// The lowest port that clients can be allocated [default: 49152]
+    #[arg(long, env = "LOWEST_PORT", value_name = "PORT", help_heading = "Addresses and ports")]
+    pub(crate) lowest_port: Option<String>,
+
+    /// The highest port that clients can be allocated [default: 65535]
+    #[arg(long, env = "HIGHEST_PORT", value_name = "PORT", help_heading = "Addresses and ports")]
+    pub(crate) highest_port: Option<String>,
+
+    /// The secret that credentials are made with: a long random string, such as `openssl rand -hex 32` prints
+    /// [default: drawn at start, and printed]
+    #[arg(long, env = "AUTH_SECRET", value_name = "SECRET", hide_env_values = true, help_heading = "Credentials")]
+    pub(crate) auth_secret: Option<String>,
+
+    /// The realm that clients are told in challenges [default: firezone]
+    #[arg(long, env = "REALM", value_name = "REALM", help_heading = "Credentials")]
+    pub(crate) realm: Option<String>,
+
+    /// How many allocations one username may hold on each worker; beyond it the answer is 486 [default: 10]
+    #[arg(long, env = "ALLOCATIONS_PER_USERNAME", value_name = "NUMBER", help_heading = "Credentials")]
+    pub(crate) allocations_per_username: Option<String>,
+
+    /// How many threads relay; clients are spread over them by address [default: one per core]
+    #[arg(long, env = "WORKERS", value_name = "NUMBER", help_heading = "Running")]
+    pub(crate) workers: Option<String>,
+
+    /// Makes every random choice repeatable, including the secret if none is given. For tests: it makes all of them
+    /// guessable, too [default: drawn at start]
+    #[arg(long, env = "RNG_SEED", value_name = "NUMBER", help_heading = "Running")]
+    pub(crate) rng_seed: Option<String>,
+
+    /// What to log: error, warn, info, debug or trace, also per module as in `info,firezone_relay::shard=debug`. Addresses
+    /// of clients and peers appear from debug on [default: info]
+    #[arg(long, env = "RUST_LOG", value_name = "DIRECTIVES", help_heading = "Logging")]
+    pub(crate) log_filter: Option<String>,
+
+    /// How to write the log, which goes to stderr: human or json [default: human]
+    #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT", help_heading = "Logging")]
+    pub(crate) log_format: Option<String>,
+}
+
+/// Options of `firezone-relay credentials`.
+#[derive(Args, Debug)]
+pub(crate) struct CredentialsOptions {
+    /// The relay's secret.
+    #[arg(long, env = "AUTH_SECRET", value_name = "SECRET", hide_env_values = true)]
+    pub(crate) secret: String,
+
+    /// How long they are valid, such as 90s, 15m, 24h or 7d.
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    pub(crate) ttl: String,
+
+    /// What the username says after the time of expiry [default: drawn].
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) salt: Option<String>,
+
+    /// The relay's URL, such as turn:203.0.113.7:3478, to print a whole ICE server entry. May be repeated.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_has_help_and_an_environment_variable() {
+        for argument in Cli::command().get_arguments().filter(|argument| argument.get_long().is_some()) {
+            let name = argument.get_long().unwrap();
+            assert!(argument.get_help().is_some(), "--{name}");
+            assert!(argument.get_env().is_some(), "--{name}");
+            assert!(argument.get_help_heading().is_some(), "--{name}");
+        }
+    }
+}

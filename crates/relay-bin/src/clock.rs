@@ -1,0 +1,39 @@
+//! The one place that asks the system what time it is.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use relay_server::Timestamp;
+use turn_auth::UnixTime;
+
+/// The process's clock. Copies agree: they share an origin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    /// A clock whose [`Timestamp`]s count from now.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
+    pub(crate) fn start() -> Self {
+        Self { origin: Instant::now() }
+    }
+
+    /// Monotonic time.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
+    pub(crate) fn now(self) -> Timestamp {
+        let elapsed = Instant::now().saturating_duration_since(self.origin);
+        Timestamp::from_nanos(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// The wall clock.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
+    pub(crate) fn unix_time() -> UnixTime {
+        UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+    }
+
+    /// `at` as the runtime's timers want it, or `None` when it is further away than they can tell.
+    pub(crate) fn instant(self, at: Timestamp) -> Option<tokio::time::Instant> {
+        let elapsed = std::time::Duration::from_nanos(at.as_nanos());
+        self.origin.checked_add(elapsed).map(tokio::time::Instant::from_std)
+    }
+}

@@ -1,0 +1,263 @@
+//! What the relay is to do, made from the command line and checked before anything is bound.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroUsize,
+};
+
+use rand::{RngCore, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+use relay_server::{PortRange, RelayAddresses, UsernameLimit};
+use turn_auth::{AuthSecret, Authenticator, NonceIssuer};
+
+use crate::{
+    addresses::Host,
+    cli::Options,
+    family::{FamilyAddresses, Origin, choose_addresses},
+    problems::{Collector, Name, Problems},
+};
+
+pub(crate) const LISTEN_PORT: Name = Name::new("--listen-port", "LISTEN_PORT");
+pub(crate) const LOWEST_PORT: Name = Name::new("--lowest-port", "LOWEST_PORT");
+pub(crate) const HIGHEST_PORT: Name = Name::new("--highest-port", "HIGHEST_PORT");
+const AUTH_SECRET: Name = Name::new("--auth-secret", "AUTH_SECRET");
+const REALM: Name = Name::new("--realm", "REALM");
+const ALLOCATIONS_PER_USERNAME: Name = Name::new("--allocations-per-username", "ALLOCATIONS_PER_USERNAME");
+const WORKERS: Name = Name::new("--workers", "WORKERS");
+const RNG_SEED: Name = Name::new("--rng-seed", "RNG_SEED");
+
+const DEFAULT_LISTEN_PORT: u16 = 3478;
+const DEFAULT_PORTS: PortRange = PortRange::DYNAMIC;
+const DEFAULT_REALM: &str = "firezone";
+const DEFAULT_ALLOCATIONS_PER_USERNAME: u32 = 10;
+const MAX_WORKERS: usize = 1024;
+
+/// Everything that the relay needs to know before it starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) v4: Option<FamilyAddresses>,
+    pub(crate) v6: Option<FamilyAddresses>,
+    pub(crate) origin: Origin,
+    /// Every address that a packet to this relay may carry as its destination.
+    pub(crate) own_addresses: Vec<IpAddr>,
+    pub(crate) listen_port: u16,
+    /// All allocation ports; each worker serves a part of them.
+    pub(crate) ports: PortRange,
+    pub(crate) secret: AuthSecret,
+    /// Whether the secret is known to nobody but this process.
+    pub(crate) secret_is_drawn: bool,
+    pub(crate) realm: String,
+    pub(crate) username_limit: UsernameLimit,
+    pub(crate) workers: NonZeroUsize,
+    pub(crate) rng_seed: u64,
+    pub(crate) rng_seed_is_given: bool,
+}
+
+/// Randomness that no seed repeats.
+pub(crate) trait Entropy {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), String>;
+}
+
+/// The operating system's generator.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OsEntropy;
+
+impl Entropy for OsEntropy {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), String> {
+        getrandom::fill(bytes).map_err(|error| format!("the operating system gives no random numbers: {error}"))
+    }
+}
+
+impl Config {
+    /// Reads `options`.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with them.
+    pub(crate) fn new(options: &Options, host: &impl Host, entropy: &impl Entropy) -> Result<Self, Problems> {
+        let mut problems = Collector::default();
+        let (v4, v6, origin) = choose_addresses(options, host, &mut problems);
+        let (listen_port, ports) = read_ports(options, &mut problems);
+        let seed = read_seed(options, entropy, &mut problems);
+        let secret = read_secret(options, seed, entropy, &mut problems);
+        let realm = read_realm(options, &mut problems);
+        let username_limit = read_username_limit(options, &mut problems);
+        let workers = read_workers(options, ports, &mut problems);
+        let config = match (seed, secret) {
+            (Some((rng_seed, rng_seed_is_given)), Some((secret, secret_is_drawn))) => Some(Self {
+                own_addresses: own_addresses([v4, v6].into_iter().flatten(), host),
+                v4,
+                v6,
+                origin,
+                listen_port,
+                ports,
+                secret,
+                secret_is_drawn,
+                realm,
+                username_limit,
+                workers,
+                rng_seed,
+                rng_seed_is_given,
+            }),
+            _ => None,
+        };
+        problems.finish(config)
+    }
+
+    /// What clients are told that peers reach them at.
+    pub(crate) fn relay_addresses(&self) -> RelayAddresses {
+        let v4 = self.v4.and_then(|addresses| match addresses.public {
+            IpAddr::V4(public) => Some(public),
+            IpAddr::V6(_) => None,
+        });
+        let v6 = self.v6.and_then(|addresses| match addresses.public {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(public) => Some(public),
+        });
+        RelayAddresses { v4, v6 }
+    }
+
+    /// The addresses of each family that is served.
+    pub(crate) fn families(&self) -> impl Iterator<Item = FamilyAddresses> {
+        [self.v4, self.v6].into_iter().flatten()
+    }
+
+    /// The seed of each worker's state machine.
+    pub(crate) fn worker_seeds(&self) -> impl Iterator<Item = [u8; 32]> {
+        let mut rng = ChaCha20Rng::seed_from_u64(self.rng_seed);
+        // Stream 0 makes the secret.
+        rng.set_stream(1);
+        std::iter::repeat_with(move || draw(&mut rng))
+    }
+}
+
+fn draw(rng: &mut ChaCha20Rng) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    rng.fill_bytes(&mut bytes);
+    bytes
+}
+
+fn own_addresses(families: impl Iterator<Item = FamilyAddresses>, host: &impl Host) -> Vec<IpAddr> {
+    let mut own = Vec::new();
+    for addresses in families {
+        own.extend([addresses.public, addresses.local]);
+        if addresses.listen.is_unspecified() {
+            own.extend(host.addresses().into_iter().filter(|address| address.is_ipv4() == addresses.listen.is_ipv4()));
+        } else {
+            own.push(addresses.listen);
+        }
+    }
+    own.sort_unstable();
+    own.dedup();
+    own
+}
+
+fn read_ports(options: &Options, problems: &mut Collector) -> (u16, PortRange) {
+    let mut read = |name, value: &Option<String>, default: u16| {
+        let wanted = format!("a port from 1 to 65535, such as {default}");
+        let port = |text: &str| text.parse().ok().filter(|port| *port != 0);
+        problems.read(name, value.as_deref(), &wanted, port)
+    };
+    let listen_port = read(LISTEN_PORT, &options.listen_port, DEFAULT_LISTEN_PORT).unwrap_or(DEFAULT_LISTEN_PORT);
+    let lowest = read(LOWEST_PORT, &options.lowest_port, DEFAULT_PORTS.lowest()).unwrap_or(DEFAULT_PORTS.lowest());
+    let highest = read(HIGHEST_PORT, &options.highest_port, DEFAULT_PORTS.highest()).unwrap_or(DEFAULT_PORTS.highest());
+    if lowest > highest {
+        problems.add(format!(
+            "{LOWEST_PORT} is {lowest}, above {HIGHEST_PORT}, which is {highest}: give a lowest port not above the highest, \
+             such as {} and {}",
+            DEFAULT_PORTS.lowest(),
+            DEFAULT_PORTS.highest()
+        ));
+    } else if (lowest..=highest).contains(&listen_port) {
+        problems.add(format!(
+            "{LISTEN_PORT} is {listen_port}, one of the allocation ports {lowest} to {highest}: give a port outside of them, \
+             such as {DEFAULT_LISTEN_PORT}, or move {LOWEST_PORT} and {HIGHEST_PORT}"
+        ));
+    }
+    // What makes no range is a problem already told.
+    (listen_port, PortRange::new(lowest, highest).unwrap_or(DEFAULT_PORTS))
+}
+
+/// The seed, and whether it was given.
+fn read_seed(options: &Options, entropy: &impl Entropy, problems: &mut Collector) -> Option<(u64, bool)> {
+    let wanted = "a whole number up to 18446744073709551615, such as 42, or leave it out";
+    match options.rng_seed.as_deref().map(str::trim) {
+        None | Some("") => {
+            let mut bytes = [0; 8];
+            entropy.fill(&mut bytes).map_err(|error| problems.add(error)).ok()?;
+            Some((u64::from_le_bytes(bytes), false))
+        }
+        given => problems.read(RNG_SEED, given, wanted, |text| text.parse().ok()).map(|seed| (seed, true)),
+    }
+}
+
+/// The secret, and whether it was drawn.
+fn read_secret(
+    options: &Options,
+    seed: Option<(u64, bool)>,
+    entropy: &impl Entropy,
+    problems: &mut Collector,
+) -> Option<(AuthSecret, bool)> {
+    if let Some(text) = options.auth_secret.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
+        let secret = AuthSecret::new(text).map_err(|error| {
+            problems.add(format!(
+                "{AUTH_SECRET}: {error}: give a long random string, such as `openssl rand -hex 32` prints"
+            ));
+        });
+        return secret.ok().map(|secret| (secret, false));
+    }
+    let bytes = match seed {
+        Some((seed, true)) => draw(&mut ChaCha20Rng::seed_from_u64(seed)),
+        // A drawn seed is logged, so it must not determine the secret.
+        _ => {
+            let mut bytes = [0; 32];
+            entropy.fill(&mut bytes).map_err(|error| problems.add(error)).ok()?;
+            bytes
+        }
+    };
+    Some((AuthSecret::from_random(bytes), true))
+}
+
+fn read_realm(options: &Options, problems: &mut Collector) -> String {
+    let realm = match options.realm.as_deref().map(str::trim) {
+        None | Some("") => DEFAULT_REALM,
+        Some(realm) => realm,
+    };
+    let unused = (AuthSecret::from_random([0; 32]), NonceIssuer::new([0; 32]));
+    if let Err(error) = Authenticator::new(unused.0, unused.1, realm) {
+        problems.add(format!("{REALM}: {error}: give a short name, such as {DEFAULT_REALM}"));
+    }
+    realm.to_owned()
+}
+
+fn read_username_limit(options: &Options, problems: &mut Collector) -> UsernameLimit {
+    let wanted = format!("a number from 1 on, such as {DEFAULT_ALLOCATIONS_PER_USERNAME}");
+    let number = |text: &str| text.parse().ok().filter(|number| *number != 0);
+    let limit = problems.read(ALLOCATIONS_PER_USERNAME, options.allocations_per_username.as_deref(), &wanted, number);
+    UsernameLimit::RefuseBeyond(limit.unwrap_or(DEFAULT_ALLOCATIONS_PER_USERNAME))
+}
+
+fn read_workers(options: &Options, ports: PortRange, problems: &mut Collector) -> NonZeroUsize {
+    // Every worker needs a pair of ports, so that EVEN-PORT can be served.
+    let pairs = usize::from(ports.len() / 2);
+    let most = pairs.clamp(1, MAX_WORKERS);
+    let wanted = format!("a number from 1 to {most}, such as 2, or leave it out to use all cores");
+    let number = |text: &str| text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= most);
+    let given = problems.read(WORKERS, options.workers.as_deref(), &wanted, number);
+    given.unwrap_or_else(|| {
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        NonZeroUsize::new(most).map_or(cores, |most| cores.min(most))
+    })
+}
+
+/// The unspecified address of the family of `address`.
+pub(crate) const fn any(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    }
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

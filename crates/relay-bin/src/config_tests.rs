@@ -1,0 +1,197 @@
+use super::*;
+
+/// A machine with one public and one private IPv4 address, and one IPv6 address.
+struct FakeHost {
+    has_routes: bool,
+}
+
+const V4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 7);
+const V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7);
+
+impl Host for FakeHost {
+    fn addresses(&self) -> Vec<IpAddr> {
+        vec![Ipv4Addr::LOCALHOST.into(), V4.into(), Ipv6Addr::LOCALHOST.into(), V6.into()]
+    }
+
+    fn route_source_v4(&self) -> Option<Ipv4Addr> {
+        self.has_routes.then_some(V4)
+    }
+
+    fn route_source_v6(&self) -> Option<Ipv6Addr> {
+        self.has_routes.then_some(V6)
+    }
+
+    fn is_local(&self, address: IpAddr) -> bool {
+        address.is_unspecified() || self.addresses().contains(&address)
+    }
+}
+
+struct FixedEntropy(u8);
+
+impl Entropy for FixedEntropy {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), String> {
+        bytes.fill(self.0);
+        Ok(())
+    }
+}
+
+struct NoEntropy;
+
+impl Entropy for NoEntropy {
+    fn fill(&self, _: &mut [u8]) -> Result<(), String> {
+        Err("none".to_owned())
+    }
+}
+
+fn config(options: &Options) -> Result<Config, Problems> {
+    Config::new(options, &FakeHost { has_routes: true }, &FixedEntropy(7))
+}
+
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+#[track_caller]
+fn refused(options: &Options, mentions: &[&str]) {
+    let problems = config(options).unwrap_err();
+    let problems: Vec<&str> = problems.iter().collect();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    for part in mentions {
+        assert!(problems[0].contains(part), "{part:?} not in {:?}", problems[0]);
+    }
+    assert!(!problems[0].contains('\n'));
+}
+
+#[test]
+fn defaults() {
+    let config = config(&Options::default()).unwrap();
+    assert_eq!(config.relay_addresses(), RelayAddresses { v4: Some(V4), v6: Some(V6) });
+    assert_eq!(config.origin, Origin::Detected);
+    assert_eq!((config.listen_port, config.ports), (3478, PortRange::DYNAMIC));
+    assert_eq!(config.realm, "firezone");
+    assert_eq!(config.username_limit, UsernameLimit::RefuseBeyond(10));
+    assert!(config.secret_is_drawn && !config.rng_seed_is_given);
+    let v4 = config.v4.unwrap();
+    assert_eq!((v4.listen, v4.relay), (Ipv4Addr::UNSPECIFIED.into(), V4.into()));
+}
+
+#[test]
+fn empty_values_count_as_none() {
+    let options =
+        Options { public_ip4_addr: some(""), rng_seed: some(" "), auth_secret: some(""), ..Options::default() };
+    let config = config(&options).unwrap();
+    assert!(config.secret_is_drawn && !config.rng_seed_is_given);
+    assert_eq!(config.origin, Origin::Detected);
+}
+
+#[test]
+fn without_routes_it_serves_this_machine_alone() {
+    let config = Config::new(&Options::default(), &FakeHost { has_routes: false }, &FixedEntropy(1)).unwrap();
+    assert_eq!(config.origin, Origin::Loopback);
+    assert_eq!(config.v4, Some(FamilyAddresses::at_loopback()));
+}
+
+impl FamilyAddresses {
+    fn at_loopback() -> Self {
+        let localhost = Ipv4Addr::LOCALHOST.into();
+        Self { public: localhost, listen: localhost, relay: localhost, local: localhost }
+    }
+}
+
+#[test]
+fn only_families_that_are_given_are_served() {
+    let options = Options { public_ip6_addr: some("2001:db8::7"), ..Options::default() };
+    let config = config(&options).unwrap();
+    assert_eq!(config.relay_addresses(), RelayAddresses { v4: None, v6: Some(V6) });
+    assert!(config.v4.is_none());
+}
+
+#[test]
+fn behind_a_nat_allocations_are_reached_at_the_local_address() {
+    let public = "203.0.113.7".parse::<IpAddr>().unwrap();
+    let options = Options { public_ip4_addr: some("203.0.113.7"), ..Options::default() };
+    let v4 = config(&options).unwrap().v4.unwrap();
+    let any = Ipv4Addr::UNSPECIFIED.into();
+    assert_eq!(v4, FamilyAddresses { public, listen: any, relay: any, local: V4.into() });
+
+    let options = Options { bind_ip4_addr: some("10.0.0.7"), ..options };
+    let config = config(&options).unwrap();
+    let v4 = config.v4.unwrap();
+    assert_eq!(v4, FamilyAddresses { public, listen: V4.into(), relay: V4.into(), local: V4.into() });
+    assert_eq!(config.own_addresses, [V4.into(), public]);
+}
+
+#[test]
+fn a_bind_address_alone_is_public_too() {
+    let options = Options { bind_ip4_addr: some("10.0.0.7"), ..Options::default() };
+    let config = config(&options).unwrap();
+    assert_eq!(config.relay_addresses(), RelayAddresses { v4: Some(V4), v6: None });
+}
+
+#[test]
+fn every_local_address_is_own_when_all_are_listened_on() {
+    let options = Options { public_ip4_addr: some("203.0.113.7"), ..Options::default() };
+    let own = config(&options).unwrap().own_addresses;
+    let public = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
+    assert_eq!(own, [V4.into(), Ipv4Addr::LOCALHOST.into(), public]);
+}
+
+#[test]
+fn problems_name_option_variable_and_remedy() {
+    let none = Options::default;
+    refused(&Options { public_ip4_addr: some("x"), ..none() }, &["--public-ip4-addr", "PUBLIC_IP4_ADDR", "\"x\""]);
+    refused(&Options { public_ip4_addr: some("0.0.0.0"), ..none() }, &["nobody can send to"]);
+    refused(&Options { public_ip6_addr: some("fe80::1"), ..none() }, &["PUBLIC_IP6_ADDR", "nobody can send to"]);
+    refused(
+        &Options { bind_ip4_addr: some("10.9.9.9"), ..none() },
+        &["BIND_IP4_ADDR", "not an address of this machine"],
+    );
+    refused(&Options { listen_port: some("0"), ..none() }, &["LISTEN_PORT", "3478"]);
+    refused(&Options { listen_port: some("65536"), ..none() }, &["LISTEN_PORT"]);
+    refused(&Options { listen_port: some("50000"), ..none() }, &["LISTEN_PORT", "allocation ports"]);
+    refused(&Options { lowest_port: some("10"), highest_port: some("9"), ..none() }, &["LOWEST_PORT", "HIGHEST_PORT"]);
+    refused(&Options { auth_secret: some("short"), ..none() }, &["AUTH_SECRET", "openssl rand -hex 32"]);
+    refused(&Options { realm: some("a\"b"), ..none() }, &["REALM", "firezone"]);
+    refused(&Options { allocations_per_username: some("0"), ..none() }, &["ALLOCATIONS_PER_USERNAME"]);
+    refused(&Options { workers: some("0"), ..none() }, &["WORKERS"]);
+    refused(
+        &Options { workers: some("2"), lowest_port: some("60000"), highest_port: some("60002"), ..none() },
+        &["WORKERS"],
+    );
+    refused(&Options { rng_seed: some("-1"), ..none() }, &["RNG_SEED", "42"]);
+}
+
+#[test]
+fn a_secret_that_is_refused_is_not_shown() {
+    let options = Options { auth_secret: some("hunter2"), ..Options::default() };
+    assert!(!config(&options).unwrap_err().to_string().contains("hunter2"));
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let options = Options {
+        public_ip4_addr: some("x"),
+        listen_port: some("y"),
+        auth_secret: some("z"),
+        workers: some("many"),
+        ..Options::default()
+    };
+    assert_eq!(config(&options).unwrap_err().iter().count(), 4);
+}
+
+#[test]
+fn a_given_seed_repeats_everything_and_a_drawn_one_does_not_give_the_secret_away() {
+    let seeded = Options { rng_seed: some("42"), ..Options::default() };
+    let secret = |config: &Config| config.secret.expose().to_owned();
+    let host = FakeHost { has_routes: true };
+    let (a, b) = (Config::new(&seeded, &host, &NoEntropy).unwrap(), config(&seeded).unwrap());
+    assert_eq!(secret(&a), secret(&b));
+    let seeds = |config: &Config| config.worker_seeds().take(3).collect::<Vec<_>>();
+    assert_eq!(seeds(&a), seeds(&b));
+    assert_ne!(seeds(&a)[0], seeds(&a)[1]);
+
+    let drawn = config(&Options::default()).unwrap();
+    let repeated = Options { rng_seed: Some(drawn.rng_seed.to_string()), ..Options::default() };
+    assert_ne!(secret(&drawn), secret(&config(&repeated).unwrap()));
+    assert!(Config::new(&Options::default(), &host, &NoEntropy).is_err());
+}

@@ -1,0 +1,126 @@
+//! Binds the listening sockets, and finds out early what would fail later.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
+
+use anyhow::bail;
+use relay_server::PortRange;
+use socket2::Socket;
+
+use crate::{
+    config::{Config, HIGHEST_PORT, LISTEN_PORT, LOWEST_PORT},
+    socket::{self, Role},
+};
+
+/// The listening sockets of each worker.
+///
+/// # Errors
+///
+/// When a port is taken or an address cannot be used; the message says what to do.
+pub(crate) fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Socket>>> {
+    let addresses: Vec<SocketAddr> =
+        config.families().map(|family| SocketAddr::new(family.listen, config.listen_port)).collect();
+    // The workers' sockets share the port, and would share it with any other program of this user that allows it, each getting
+    // some of the clients. So first try without sharing. Whoever binds between this and what follows is not noticed: the
+    // kernel has no way to do both in one step.
+    for address in &addresses {
+        socket::bind(*address, Role::Probe).map_err(|error| cannot_listen(*address, &error))?;
+    }
+    let mut workers = Vec::new();
+    for _ in 0..config.workers.get() {
+        let sockets: Result<Vec<Socket>, _> = addresses
+            .iter()
+            .map(|address| socket::bind(*address, Role::Listener).map_err(|error| cannot_listen(*address, &error)))
+            .collect();
+        workers.push(sockets?);
+    }
+    if let Some((actual, wanted)) = workers.iter().flatten().find_map(|socket| socket::clipped(socket, Role::Listener))
+    {
+        tracing::warn!(
+            actual,
+            wanted,
+            "the kernel limits receive buffers: bursts will be lost; raise it with \
+             `sysctl net.core.rmem_max={wanted} net.core.wmem_max={wanted}`"
+        );
+    }
+    Ok(workers)
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "cannot listen on udp {address}: another program holds the port: stop it (`ss -lunp` tells which it is) or choose \
+             another port with {LISTEN_PORT}"
+        ),
+        io::ErrorKind::PermissionDenied => anyhow::anyhow!(
+            "cannot listen on udp {address}: no permission: choose a port from 1024 on with {LISTEN_PORT}, or grant \
+             CAP_NET_BIND_SERVICE"
+        ),
+        _ => anyhow::anyhow!(
+            "cannot listen on udp {address}: {error}: check the --bind-… and --public-… addresses of that family"
+        ),
+    }
+}
+
+/// Makes sure that every worker can open at least one port of its own.
+///
+/// # Errors
+///
+/// When one cannot, because other programs hold all of them or the address is of no use.
+pub(crate) fn check_allocation_ports(config: &Config, parts: &[PortRange]) -> anyhow::Result<()> {
+    for family in config.families() {
+        for part in parts {
+            check_part(family.relay, *part)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_part(address: IpAddr, part: PortRange) -> anyhow::Result<()> {
+    for port in part.iter() {
+        let address = SocketAddr::new(address, port.get());
+        match socket::bind(address, Role::Probe) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => bail!(
+                "cannot relay from udp {address}: {error}: check the --bind-… and --public-… addresses of that family, and \
+                 {LOWEST_PORT}"
+            ),
+        }
+    }
+    bail!(
+        "other programs hold all allocation ports from {} to {} at {address}: stop them (`ss -lunp` tells which they are) or \
+         move {LOWEST_PORT} and {HIGHEST_PORT}",
+        part.lowest(),
+        part.highest()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, UdpSocket};
+
+    use super::*;
+
+    /// A socket at a port whose successor is free as well, and that port.
+    fn held() -> (UdpSocket, u16) {
+        loop {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let port = socket.local_addr().unwrap().port();
+            if port < u16::MAX && UdpSocket::bind((Ipv4Addr::LOCALHOST, port + 1)).is_ok() {
+                return (socket, port);
+            }
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_free_is_enough() {
+        let (_socket, port) = held();
+        let localhost = Ipv4Addr::LOCALHOST.into();
+        check_part(localhost, PortRange::new(port, port + 1).unwrap()).unwrap();
+        let error = check_part(localhost, PortRange::new(port, port).unwrap()).unwrap_err().to_string();
+        assert!(error.contains(&port.to_string()) && error.contains("LOWEST_PORT"), "{error}");
+    }
+}

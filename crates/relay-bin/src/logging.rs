@@ -1,0 +1,115 @@
+//! What is logged, and how.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, registry, util::SubscriberInitExt};
+
+use crate::{
+    cli::Options,
+    problems::{Collector, Name, Problems},
+};
+
+const LOG_FILTER: Name = Name::new("--log-filter", "RUST_LOG");
+const LOG_FORMAT: Name = Name::new("--log-format", "LOG_FORMAT");
+
+const DEFAULT_FILTER: &str = "info";
+
+/// Said before what the user asks for, so that it can be overridden: crates that log what strangers send, packet by packet.
+const QUIET: &str = "stun_types=off,stun_proto=off,turn_types=off";
+
+/// How to write the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What the options say about logging, checked.
+#[derive(Debug)]
+pub(crate) struct Logging {
+    format: LogFormat,
+    filter: EnvFilter,
+}
+
+impl Logging {
+    /// Reads `options`.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with them.
+    pub(crate) fn new(options: &Options) -> Result<Self, Problems> {
+        let mut problems = Collector::default();
+        let format = problems.read(LOG_FORMAT, options.log_format.as_deref(), "human or json", |text| match text {
+            "human" => Some(LogFormat::Human),
+            "json" => Some(LogFormat::Json),
+            _ => None,
+        });
+        let given = options.log_filter.as_deref();
+        let wanted = "directives such as info or info,firezone_relay::shard=debug";
+        let filter = problems.read(LOG_FILTER, given, wanted, |text| filter(text).ok());
+        let filter = filter.or_else(|| filter_or_default(given));
+        problems.finish(filter.map(|filter| Self { format: format.unwrap_or(LogFormat::Human), filter }))
+    }
+
+    /// Logs from now on, to stderr.
+    ///
+    /// # Errors
+    ///
+    /// When the process logs already.
+    pub(crate) fn start(self) -> anyhow::Result<()> {
+        let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+        let layer = match self.format {
+            LogFormat::Human => layer.with_ansi(io::stderr().is_terminal()).boxed(),
+            LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        };
+        Ok(registry().with(self.filter).with(layer).try_init()?)
+    }
+}
+
+fn filter(directives: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+    EnvFilter::builder().parse(format!("{QUIET},{directives}"))
+}
+
+/// The default, when nothing was given; `None` when what was given is wrong.
+fn filter_or_default(given: Option<&str>) -> Option<EnvFilter> {
+    let is_given = given.is_some_and(|text| !text.trim().is_empty());
+    if is_given { None } else { filter(DEFAULT_FILTER).ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logging(filter: &str, format: &str) -> Result<Logging, Problems> {
+        Logging::new(&Options {
+            log_filter: Some(filter.to_owned()),
+            log_format: Some(format.to_owned()),
+            ..Options::default()
+        })
+    }
+
+    #[test]
+    fn defaults() {
+        let logging = Logging::new(&Options::default()).unwrap();
+        assert_eq!(logging.format, LogFormat::Human);
+        let filter = logging.filter.to_string();
+        assert!(filter.contains("info") && filter.contains("stun_types=off"), "{filter}");
+    }
+
+    #[test]
+    fn noisy_crates_can_be_asked_for() {
+        let filter = logging("debug,stun_types=trace", "json").unwrap().filter.to_string();
+        assert!(filter.contains("stun_types=trace") && !filter.contains("stun_types=off"), "{filter}");
+    }
+
+    #[test]
+    fn problems_are_told() {
+        let problems = logging("info,a=loud", "xml").unwrap_err();
+        let problems: Vec<_> = problems.iter().collect();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems.iter().any(|problem| problem.contains("RUST_LOG")));
+        assert!(problems.iter().any(|problem| problem.contains("LOG_FORMAT")));
+    }
+}

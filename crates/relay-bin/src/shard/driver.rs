@@ -1,0 +1,215 @@
+use std::{
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use relay_server::{
+    AllocationId, AllocationPort, ClientSocket, Event, Family, FiveTuple, Forward, Output, PeerSocket, RelayOpenError,
+    Server, Timestamp, UsernameLimit,
+};
+use tokio::sync::{Notify, mpsc};
+use turn_auth::UnixTime;
+
+use super::Message;
+use crate::{
+    offload::Offload,
+    socket::{Datagram, ReceiveBuffers},
+    stats::{Counters, Loss, Published},
+    throttle::Throttle,
+};
+
+/// How often to warn that another shard does not keep up.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+
+/// What a driver needs of the outside world.
+pub(super) trait Network {
+    /// Opens a socket for an allocation and reads it from now on.
+    fn open_relay(
+        &mut self,
+        now: Timestamp,
+        id: AllocationId,
+        port: AllocationPort,
+        family: Family,
+    ) -> Result<(), RelayOpenError>;
+
+    /// Closes it again.
+    fn close_relay(&mut self, port: AllocationPort, family: Family);
+
+    /// Sends a STUN message to a client, at once.
+    fn respond(&mut self, from: IpAddr, to: SocketAddr, bytes: &[u8], counters: &mut Counters);
+
+    /// Sends what `forward` takes from `datagram`, at the latest in [`Self::flush`].
+    fn queue(&mut self, datagram: &Datagram, forward: &Forward, counters: &mut Counters);
+
+    /// Sends all that is queued.
+    fn flush(&mut self, buffers: &mut ReceiveBuffers, counters: &mut Counters);
+
+    /// Who a peer is that sent from `from`.
+    fn peer_address(&self, from: SocketAddr) -> SocketAddr;
+}
+
+/// Carries datagrams and time into the state machine, and what it wants out.
+pub(super) struct Driver<N, O> {
+    server: Server,
+    network: N,
+    offload: O,
+    counters: Counters,
+    published: Published,
+    others: Vec<mpsc::Sender<Message>>,
+    others_lag: Throttle,
+    /// The time-out that the timer waits for.
+    armed: Option<Timestamp>,
+    sooner: Rc<Notify>,
+}
+
+impl<N: Network, O: Offload> Driver<N, O> {
+    pub(super) fn new(
+        server: Server,
+        network: N,
+        offload: O,
+        published: Published,
+        others: Vec<mpsc::Sender<Message>>,
+        sooner: Rc<Notify>,
+    ) -> Self {
+        // Only then is a username's allocation on another shard any business of this one.
+        let tells = server.config().username_limit == UsernameLimit::ReplaceOldest;
+        Self {
+            server,
+            network,
+            offload,
+            counters: Counters::default(),
+            published,
+            others: if tells { others } else { Vec::new() },
+            others_lag: Throttle::new(WARN_EVERY),
+            armed: None,
+            sooner,
+        }
+    }
+
+    /// Takes what `buffers` received at a listening socket that is bound to `bound`, if not to all addresses.
+    pub(super) fn handle_client_datagrams(
+        &mut self,
+        now: Timestamp,
+        bound: Option<IpAddr>,
+        buffers: &mut ReceiveBuffers,
+    ) {
+        for datagram in buffers.datagrams() {
+            let Some(server) = bound.or(datagram.to) else {
+                self.counters.lose(Loss::NoDestination);
+                continue;
+            };
+            let from = FiveTuple { client: ClientSocket::new(datagram.from), server };
+            match self.server.handle_client_datagram(now, from, &buffers[datagram.range.clone()]) {
+                Some(forward) => self.network.queue(&datagram, &forward, &mut self.counters),
+                None => self.do_outputs(now),
+            }
+        }
+        self.network.flush(buffers, &mut self.counters);
+        self.settle(now);
+    }
+
+    /// Takes what `buffers` received at the relayed transport address with `port`.
+    pub(super) fn handle_peer_datagrams(&mut self, now: Timestamp, port: AllocationPort, buffers: &mut ReceiveBuffers) {
+        for datagram in buffers.datagrams() {
+            let peer = PeerSocket::new(self.network.peer_address(datagram.from));
+            match self.server.handle_peer_datagram(now, port, peer, &buffers[datagram.range.clone()]) {
+                Some(forward) => self.network.queue(&datagram, &forward, &mut self.counters),
+                None => self.do_outputs(now),
+            }
+        }
+        self.network.flush(buffers, &mut self.counters);
+        self.settle(now);
+    }
+
+    /// Takes what another shard says.
+    pub(super) fn handle_message(&mut self, now: Timestamp, message: &Message) {
+        match message {
+            Message::UsernameMoved(username) => self.server.handle_username_moved(username),
+        }
+        self.settle(now);
+    }
+
+    /// The socket of an allocation is of no use any more.
+    pub(super) fn handle_relay_failed(&mut self, now: Timestamp, id: AllocationId) {
+        self.server.handle_relay_failed(id);
+        self.settle(now);
+    }
+
+    /// A socket could not be read, for now.
+    pub(super) const fn handle_receive_error(&mut self) {
+        self.counters.receive_errors += 1;
+    }
+
+    /// Does what is due.
+    pub(super) fn handle_timeout(&mut self, now: Timestamp) {
+        self.server.handle_timeout(now);
+        self.settle(now);
+    }
+
+    /// The wall clock says `unix_time`.
+    pub(super) fn handle_wall_clock(&mut self, now: Timestamp, unix_time: UnixTime) {
+        self.server.handle_wall_clock(now, unix_time);
+    }
+
+    /// When to call [`Self::handle_timeout`]. The caller waits for that, until told that it became sooner.
+    pub(super) fn arm(&mut self) -> Option<Timestamp> {
+        self.armed = self.server.poll_timeout();
+        self.armed
+    }
+
+    /// Lets others see what was counted.
+    pub(super) fn publish(&mut self) {
+        self.published.publish(&mut self.counters);
+    }
+
+    /// Ends every handler.
+    fn settle(&mut self, now: Timestamp) {
+        self.do_outputs(now);
+        self.publish();
+        if let Some(next) = self.server.poll_timeout()
+            && self.armed.is_none_or(|armed| next < armed)
+        {
+            self.armed = Some(next);
+            self.sooner.notify_one();
+        }
+    }
+
+    fn do_outputs(&mut self, now: Timestamp) {
+        while let Some(output) = self.server.poll_output() {
+            match output {
+                Output::Transmit { from, to, bytes } => {
+                    self.network.respond(from, to.address(), &bytes, &mut self.counters);
+                }
+                Output::OpenRelay { id, port, family } => {
+                    let result = self.network.open_relay(now, id, port, family);
+                    self.server.handle_relay_opened(now, id, family, result);
+                }
+                Output::CloseRelay { port, family, .. } => self.network.close_relay(port, family),
+                Output::InstallFlow(flow) => self.offload.install(&flow),
+                Output::RemoveFlow(key) => self.offload.remove(&key),
+                Output::Event(event) => self.handle_event(now, &event),
+                output => tracing::error!(?output, "an output that this version does not know"),
+            }
+        }
+    }
+
+    fn handle_event(&mut self, now: Timestamp, event: &Event) {
+        self.counters.record(event);
+        match event {
+            Event::AllocationCreated { username, .. } => {
+                tracing::debug!(?event, "allocation created");
+                for other in &self.others {
+                    if other.try_send(Message::UsernameMoved(Arc::clone(username))).is_err()
+                        && let Some(times) = self.others_lag.pass(now)
+                    {
+                        tracing::warn!(times, "a worker does not keep up: it keeps allocations that were replaced");
+                    }
+                }
+            }
+            Event::Dropped { .. } => tracing::trace!(?event, "dropped"),
+            event => tracing::debug!(?event, "state changed"),
+        }
+    }
+}

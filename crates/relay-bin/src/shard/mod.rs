@@ -1,0 +1,124 @@
+//! One shard: one thread with a runtime of its own, one state machine, one task per socket.
+//!
+//! The tasks share everything through `Rc` and `RefCell`, borrowed only between two `await`s, so a relayed packet takes no
+//! lock and crosses no thread.
+
+mod address_map;
+mod driver;
+mod outbound;
+mod relay_table;
+mod sockets;
+mod tasks;
+
+use std::{
+    cell::{OnceCell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
+
+use anyhow::Context;
+use relay_server::{Server, Timestamp};
+use socket2::Socket;
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    sync::{Notify, mpsc, oneshot, watch},
+};
+use turn_auth::AuthSecret;
+
+use self::{driver::Driver, sockets::Sockets};
+use crate::{clock::Clock, offload::Offload, socket::ReceiveBuffers, stats::Published};
+
+pub(crate) use self::{address_map::AddressMap, sockets::RelayBinding};
+
+/// How many messages may wait for a shard before the others' are lost.
+pub(crate) const MESSAGES: usize = 1024;
+
+/// What shards tell each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// The username allocated elsewhere: its allocations here end.
+    UsernameMoved(Arc<str>),
+}
+
+/// What a shard is made of. It can be sent to the shard's thread.
+pub(crate) struct Setup {
+    pub(crate) server: relay_server::Config,
+    pub(crate) secret: AuthSecret,
+    pub(crate) seed: [u8; 32],
+    pub(crate) clock: Clock,
+    /// Bound to the listening port, at most one a family.
+    pub(crate) listeners: Vec<Socket>,
+    /// Where the sockets of allocations are bound.
+    pub(crate) binding: RelayBinding,
+    pub(crate) addresses: AddressMap,
+    pub(crate) offload: Box<dyn Offload + Send>,
+    pub(crate) published: Published,
+    pub(crate) messages: mpsc::Receiver<Message>,
+    pub(crate) others: Vec<mpsc::Sender<Message>>,
+    /// Told once the shard serves.
+    pub(crate) ready: oneshot::Sender<()>,
+    /// Turns true when the shard is to end.
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// What a shard's tasks share.
+struct Shard {
+    driver: RefCell<Driver<Sockets, Box<dyn Offload + Send>>>,
+    buffers: RefCell<ReceiveBuffers>,
+    clock: Clock,
+    /// Told when a time-out became earlier than the one that the timer waits for.
+    sooner: Rc<Notify>,
+}
+
+impl Shard {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// Runs a shard on the calling thread until it is told to stop.
+///
+/// # Errors
+///
+/// When it cannot start.
+pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build_local(LocalOptions::default())
+        .context("cannot start a runtime")?;
+    runtime.block_on(serve(setup))
+}
+
+async fn serve(setup: Setup) -> anyhow::Result<()> {
+    let Setup { server, secret, seed, clock, listeners, binding, addresses, .. } = setup;
+    let Setup { offload, published, messages, others, ready, mut stop, .. } = setup;
+    let ports = server.ports;
+    let server = Server::new(server, secret, seed, clock.now(), Clock::unix_time())?;
+    let sooner = Rc::new(Notify::new());
+    // The readers of relay sockets need the shard, which owns what starts them.
+    let this = Rc::new(OnceCell::new());
+    let spawn_reader = tasks::spawn_relay_reader(Rc::clone(&this));
+    let sockets =
+        Sockets::new(listeners, binding, ports, addresses, spawn_reader).context("cannot use a listening socket")?;
+    let listeners = sockets.listeners();
+    let shard = Rc::new(Shard {
+        driver: RefCell::new(Driver::new(server, sockets, offload, published, others, Rc::clone(&sooner))),
+        buffers: RefCell::new(ReceiveBuffers::new()),
+        clock,
+        sooner,
+    });
+    // It was empty until now.
+    let _ = this.set(Rc::downgrade(&shard));
+    for listener in listeners {
+        tokio::task::spawn_local(tasks::read_listener(Rc::clone(&shard), listener));
+    }
+    tokio::task::spawn_local(tasks::keep_time(Rc::clone(&shard)));
+    tokio::task::spawn_local(tasks::read_messages(Rc::clone(&shard), messages));
+    // Nobody waits for it any more if another shard failed meanwhile.
+    let _ = ready.send(());
+    // An error means that whoever could stop this shard is gone.
+    let _ = stop.wait_for(|stop| *stop).await;
+    shard.driver.borrow_mut().publish();
+    Ok(())
+}

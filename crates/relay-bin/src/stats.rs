@@ -1,0 +1,217 @@
+//! Counters: each worker adds to its own and publishes them once per batch.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use relay_server::{DropReason, ErrorCode, Event, RemovalReason};
+
+/// Packets, and bytes of application data in them: ChannelData headers do not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Traffic {
+    pub(crate) fn add(&mut self, bytes: usize) {
+        self.packets += 1;
+        self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+    }
+}
+
+/// Why a datagram came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Loss {
+    /// The state machine dropped what it got.
+    Dropped(DropReason),
+    /// The send buffer was full: the network takes less than is relayed.
+    SendBufferFull,
+    /// The kernel refused to send, for instance for want of a route.
+    SendFailed,
+    /// The socket to send from is closed.
+    NoSocket,
+    /// The kernel did not say which address a datagram was sent to.
+    NoDestination,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dropped(reason) => write!(f, "{reason:?}"),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
+
+/// What happened, in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    pub(crate) to_peers: Traffic,
+    pub(crate) to_clients: Traffic,
+    pub(crate) allocations_created: u64,
+    pub(crate) allocations_removed: BTreeMap<RemovalReason, u64>,
+    /// New channels and lapsed ones bound again; renewals do not count.
+    pub(crate) channels_bound: u64,
+    /// By STUN method and ERROR-CODE, `None` for successes.
+    pub(crate) responses: BTreeMap<(u16, Option<ErrorCode>), u64>,
+    pub(crate) losses: BTreeMap<Loss, u64>,
+    /// Errors while receiving, which cost no more than the call.
+    pub(crate) receive_errors: u64,
+}
+
+impl Counters {
+    pub(crate) fn lose(&mut self, loss: Loss) {
+        *self.losses.entry(loss).or_default() += 1;
+    }
+
+    /// Counts what `event` says.
+    pub(crate) fn record(&mut self, event: &Event) {
+        match event {
+            Event::AllocationCreated { .. } => self.allocations_created += 1,
+            Event::AllocationRemoved { reason, .. } => *self.allocations_removed.entry(*reason).or_default() += 1,
+            Event::ChannelBound { renewal: false, .. } => self.channels_bound += 1,
+            Event::Responded { method, outcome, .. } => {
+                let code = outcome.err().map(relay_server::Rejection::error_code);
+                *self.responses.entry((*method, code)).or_default() += 1;
+            }
+            Event::Dropped { reason, .. } => self.lose(Loss::Dropped(*reason)),
+            _ => {}
+        }
+    }
+
+    /// Adds `other` to these.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.to_peers.merge(other.to_peers);
+        self.to_clients.merge(other.to_clients);
+        self.allocations_created += other.allocations_created;
+        merge_maps(&mut self.allocations_removed, other.allocations_removed);
+        self.channels_bound += other.channels_bound;
+        merge_maps(&mut self.responses, other.responses);
+        merge_maps(&mut self.losses, other.losses);
+        self.receive_errors += other.receive_errors;
+    }
+
+    /// Allocations that live.
+    pub(crate) fn allocations(&self) -> u64 {
+        self.allocations_created.saturating_sub(self.allocations_removed.values().sum())
+    }
+}
+
+fn merge_maps<K: Ord>(into: &mut BTreeMap<K, u64>, from: BTreeMap<K, u64>) {
+    for (key, count) in from {
+        *into.entry(key).or_default() += count;
+    }
+}
+
+impl fmt::Display for Counters {
+    /// One line for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (to_peers, to_clients) = (self.to_peers, self.to_clients);
+        let (successes, errors): (u64, u64) =
+            self.responses.iter().fold((0, 0), |(successes, errors), ((_, code), count)| {
+                if code.is_none() { (successes + count, errors) } else { (successes, errors + count) }
+            });
+        write!(
+            f,
+            "{} allocations ({} at the end), {} channels; {} packets ({} bytes) relayed to peers, {} packets ({} bytes) to \
+             clients; {successes} requests granted, {errors} refused; dropped: ",
+            self.allocations_created,
+            self.allocations(),
+            self.channels_bound,
+            to_peers.packets,
+            to_peers.bytes,
+            to_clients.packets,
+            to_clients.bytes,
+        )?;
+        if self.losses.is_empty() {
+            return f.write_str("none");
+        }
+        for (index, (loss, count)) in self.losses.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            write!(f, "{separator}{count} {loss}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A worker's counters, as others may read them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Published(Arc<Mutex<Counters>>);
+
+impl Published {
+    /// Moves what `counters` hold here.
+    pub(crate) fn publish(&self, counters: &mut Counters) {
+        let counters = std::mem::take(counters);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).merge(counters);
+    }
+
+    /// What was published so far.
+    pub(crate) fn read(&self) -> Counters {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The sum over all workers.
+pub(crate) fn fold(workers: &[Published]) -> Counters {
+    let mut sum = Counters::default();
+    for worker in workers {
+        sum.merge(worker.read());
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_server::Rejection;
+
+    use super::*;
+
+    fn responded(method: u16, outcome: Result<(), Rejection>) -> Event {
+        let five_tuple = relay_server::FiveTuple {
+            client: "192.0.2.1:1".parse::<std::net::SocketAddr>().unwrap().into(),
+            server: "192.0.2.2".parse().unwrap(),
+        };
+        Event::Responded { five_tuple, method, outcome }
+    }
+
+    #[test]
+    fn published_counters_add_up() {
+        let workers = [Published::default(), Published::default()];
+        for worker in &workers {
+            for _ in 0..2 {
+                let mut counters = Counters::default();
+                counters.to_peers.add(100);
+                counters.lose(Loss::SendBufferFull);
+                counters.record(&responded(3, Ok(())));
+                worker.publish(&mut counters);
+                assert_eq!(counters, Counters::default());
+            }
+        }
+        let sum = fold(&workers);
+        assert_eq!(sum.to_peers, Traffic { packets: 4, bytes: 400 });
+        assert_eq!(sum.losses, [(Loss::SendBufferFull, 4)].into());
+        assert_eq!(sum.responses, [((3, None), 4)].into());
+    }
+
+    #[test]
+    fn the_summary_is_one_line() {
+        let mut counters = Counters::default();
+        assert!(counters.to_string().ends_with("dropped: none"));
+        counters.to_clients.add(7);
+        counters.record(&responded(3, Err(Rejection::AllocationExists)));
+        counters.lose(Loss::Dropped(DropReason::UnknownPeer));
+        counters.lose(Loss::SendFailed);
+        let line = counters.to_string();
+        assert!(line.contains("1 packets (7 bytes) to clients; 0 requests granted, 1 refused"), "{line}");
+        assert!(line.ends_with("dropped: 1 UnknownPeer, 1 SendFailed"), "{line}");
+        assert!(!line.contains('\n'));
+    }
+}

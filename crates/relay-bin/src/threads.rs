@@ -1,0 +1,109 @@
+//! The threads that shards run on. One that ends before it is told to ends the process.
+
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context, anyhow};
+use tokio::sync::mpsc;
+
+/// Threads that are watched.
+#[derive(Debug)]
+pub(crate) struct Threads {
+    threads: Vec<Option<JoinHandle<anyhow::Result<()>>>>,
+    ended: mpsc::UnboundedReceiver<usize>,
+    tell_end: mpsc::UnboundedSender<usize>,
+}
+
+/// Tells that its thread ends, in whatever way.
+struct EndNotice {
+    index: usize,
+    ended: mpsc::UnboundedSender<usize>,
+}
+
+impl Drop for EndNotice {
+    fn drop(&mut self) {
+        // Nobody listens any more when the process ends.
+        let _ = self.ended.send(self.index);
+    }
+}
+
+impl Threads {
+    pub(crate) fn new() -> Self {
+        let (tell_end, ended) = mpsc::unbounded_channel();
+        Self { threads: Vec::new(), ended, tell_end }
+    }
+
+    /// Runs `work` on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread left.
+    pub(crate) fn spawn(&mut self, work: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
+        let index = self.threads.len();
+        let notice = EndNotice { index, ended: self.tell_end.clone() };
+        let thread = thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || {
+                let _notice = notice;
+                work()
+            })
+            .with_context(|| format!("cannot start worker {index}"))?;
+        self.threads.push(Some(thread));
+        Ok(())
+    }
+
+    /// Waits until any of them ends, and says how.
+    ///
+    /// # Errors
+    ///
+    /// Its error, or that it panicked.
+    pub(crate) async fn wait_for_one(&mut self) -> anyhow::Result<()> {
+        let Some(index) = self.ended.recv().await else { return Ok(()) };
+        match self.threads.get_mut(index).and_then(Option::take).map(JoinHandle::join) {
+            Some(Ok(result)) => result.with_context(|| format!("worker {index} failed")),
+            Some(Err(_)) => Err(anyhow!("worker {index} panicked: this is a bug; the message above says where")),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until all have ended.
+    ///
+    /// # Errors
+    ///
+    /// The first error.
+    pub(crate) async fn wait_for_all(&mut self) -> anyhow::Result<()> {
+        while self.threads.iter().any(Option::is_some) {
+            self.wait_for_one().await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_told() {
+        let mut threads = Threads::new();
+        let (keep, kept) = std::sync::mpsc::channel::<()>();
+        threads
+            .spawn(move || {
+                let _ = kept.recv();
+                Ok(())
+            })
+            .unwrap();
+        threads.spawn(|| panic!("on purpose")).unwrap();
+        let error = threads.wait_for_one().await.unwrap_err().to_string();
+        assert!(error.contains("worker 1 panicked"), "{error}");
+        drop(keep);
+        threads.wait_for_all().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_error_is_told() {
+        let mut threads = Threads::new();
+        threads.spawn(|| Err(anyhow!("no luck"))).unwrap();
+        let error = format!("{:#}", threads.wait_for_one().await.unwrap_err());
+        assert_eq!(error, "worker 0 failed: no luck");
+    }
+}

@@ -1,0 +1,226 @@
+//! A relay of a test's own.
+#![allow(dead_code, reason = "each test file uses a part of this")]
+
+use std::{
+    ffi::OsStr,
+    io::{BufRead as _, BufReader, Read as _},
+    net::{SocketAddr, UdpSocket},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use turn_auth::{AuthSecret, Credentials, UnixTime};
+use turn_client::BlockingClient;
+
+pub(crate) const SECRET: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab";
+
+/// How long to wait for what should come at once.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// `firezone-relay` with these options and nothing of ours in its environment.
+pub(crate) fn command<S: AsRef<OsStr>>(options: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_firezone-relay"));
+    command.env_clear().args(options).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs it to its end: how it ended, what it wrote to stdout and to stderr.
+pub(crate) fn run<S: AsRef<OsStr>>(options: impl IntoIterator<Item = S>) -> (ExitStatus, String, String) {
+    let output = command(options).output().unwrap();
+    (output.status, text(output.stdout), text(output.stderr))
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap()
+}
+
+/// A running relay, killed when dropped.
+pub(crate) struct Relay {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    log: Option<JoinHandle<String>>,
+    /// Where it listens on loopback.
+    pub(crate) port: u16,
+}
+
+/// How a relay ended.
+pub(crate) struct End {
+    pub(crate) status: ExitStatus,
+    /// Everything that it logged.
+    pub(crate) log: String,
+}
+
+impl Relay {
+    /// Starts one on both loopback addresses, with [`SECRET`] and these options, and waits until it is up.
+    pub(crate) fn start(options: &[&str]) -> Self {
+        let port = free_port();
+        let port_text = port.to_string();
+        let mut all = vec!["--public-ip4-addr", "127.0.0.1", "--auth-secret", SECRET, "--listen-port", &port_text];
+        if has_ipv6() {
+            all.extend(["--public-ip6-addr", "::1"]);
+        }
+        all.extend(options);
+        Self::spawn(&mut command(all), port)
+    }
+
+    /// Starts what `command` says, which listens at `port`, and waits until it is up.
+    pub(crate) fn spawn(command: &mut Command, port: u16) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let log = thread::spawn(move || {
+            let mut log = String::new();
+            stderr.read_to_string(&mut log).unwrap();
+            log
+        });
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut relay = Self { child, stdout, log: Some(log), port };
+        if relay.wait_for_line("firezone-relay credentials").is_none() {
+            let End { status, log } = relay.wait();
+            panic!("the relay ended with {status} before it was up:\n{log}");
+        }
+        relay
+    }
+
+    /// The next line of stdout that contains `part`.
+    fn wait_for_line(&mut self, part: &str) -> Option<String> {
+        let mut line = String::new();
+        while self.stdout.read_line(&mut line).unwrap() > 0 {
+            if line.contains(part) {
+                return Some(line);
+            }
+            line.clear();
+        }
+        None
+    }
+
+    /// Its address on IPv4 loopback.
+    pub(crate) fn v4(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
+    /// Its address on IPv6 loopback.
+    pub(crate) fn v6(&self) -> SocketAddr {
+        ([0, 0, 0, 0, 0, 0, 0, 1], self.port).into()
+    }
+
+    /// A client of it with a username of its own.
+    pub(crate) fn client(&self, server: SocketAddr, salt: &str) -> BlockingClient {
+        BlockingClient::connect(server, credentials(salt)).unwrap()
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Sends it a signal, such as `TERM`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait(mut self) -> End {
+        let log = self.log.take().unwrap();
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let _ = sender.send(log.join());
+        });
+        // Its log ends when it does.
+        let log = receiver.recv_timeout(PATIENCE).expect("the relay should have ended").unwrap();
+        End { status: self.child.wait().unwrap(), log }
+    }
+
+    /// Ends it as an operator would.
+    pub(crate) fn stop(self) -> End {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    /// The memory that it occupies, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// How many files it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(log) = self.log.take()
+            && thread::panicking()
+        {
+            eprintln!("--- the relay's log\n{}", log.join().unwrap_or_default());
+        }
+    }
+}
+
+/// Credentials that are valid for years.
+pub(crate) fn credentials(salt: &str) -> turn_client::Credentials {
+    let minted = Credentials::mint(&AuthSecret::new(SECRET).unwrap(), UnixTime(4_000_000_000), salt);
+    turn_client::Credentials::new(minted.username, minted.password)
+}
+
+/// Whether this machine has IPv6 on loopback; if not, says that a test is skipped, which `RELAY_TESTS_REQUIRE=ipv6` forbids.
+pub(crate) fn has_ipv6() -> bool {
+    let has = UdpSocket::bind("[::1]:0").is_ok();
+    if !has {
+        println!("skipped: no IPv6 on loopback");
+        let required = std::env::var("RELAY_TESTS_REQUIRE").unwrap_or_default();
+        assert!(!required.split(',').any(|capability| capability == "ipv6"), "IPv6 is required here");
+    }
+    has
+}
+
+/// A UDP port that nobody uses on either loopback address, below those that a relay allocates by default. It stays free while no
+/// other program happens to take it.
+pub(crate) fn free_port() -> u16 {
+    loop {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        if port < 49152 && (UdpSocket::bind(("::1", port)).is_ok() || UdpSocket::bind("[::1]:0").is_err()) {
+            return port;
+        }
+    }
+}
+
+/// A peer that sends everything back, on a thread, until it is dropped.
+pub(crate) struct Echo {
+    socket: UdpSocket,
+    pub(crate) address: SocketAddr,
+}
+
+impl Echo {
+    /// One at `127.0.0.1` or `[::1]`, like `family_of`.
+    pub(crate) fn start(family_of: SocketAddr) -> Self {
+        let socket = UdpSocket::bind((family_of.ip(), 0)).unwrap();
+        let address = socket.local_addr().unwrap();
+        let echo = socket.try_clone().unwrap();
+        thread::spawn(move || {
+            let mut buffer = vec![0; 65_536];
+            while let Ok((length, from)) = echo.recv_from(&mut buffer) {
+                if length == QUIT.len() && buffer[..length] == *QUIT {
+                    return;
+                }
+                let _ = echo.send_to(&buffer[..length], from);
+            }
+        });
+        Self { socket, address }
+    }
+}
+
+const QUIT: &[u8] = b"\0quit\0";
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        let _ = self.socket.send_to(QUIT, self.address);
+    }
+}
