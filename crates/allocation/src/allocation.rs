@@ -1,6 +1,9 @@
 use std::{sync::Arc, time::Duration};
 
-use crate::{AllocationId, AllocationPort, Channel, FiveTuple, ReservationToken, Timestamp, channels::Channels};
+use crate::{
+    AllocationId, AllocationPort, Channel, Families, Family, FiveTuple, ReservationToken, Timestamp,
+    channels::Channels, timers::TimerKey,
+};
 
 /// One client's relayed transport address, in one or both families, and the channels bound on it.
 ///
@@ -18,7 +21,7 @@ pub struct Allocation {
     pub(crate) transaction_id: [u8; 12],
     pub(crate) reservation: Option<ReservationToken>,
     pub(crate) lifetime: Duration,
-    pub(crate) expires_at: Timestamp,
+    pub(crate) deadlines: Deadlines,
     /// The slot of the allocation that the same username made before this one.
     pub(crate) previous_of_user: u16,
     /// The slot of the allocation that the same username made after this one.
@@ -34,11 +37,33 @@ pub(crate) enum PortKind {
     Reserved,
 }
 
-/// The address families of a relayed transport address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Families {
-    pub(crate) v4: bool,
-    pub(crate) v6: bool,
+/// When each family of an allocation ends; only those that it has mean anything.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    v4: Timestamp,
+    v6: Timestamp,
+}
+
+impl Deadlines {
+    /// The same for both.
+    pub(crate) const fn both(at: Timestamp) -> Self {
+        Self { v4: at, v6: at }
+    }
+
+    pub(crate) const fn of(self, family: Family) -> Timestamp {
+        match family {
+            Family::V4 => self.v4,
+            Family::V6 => self.v6,
+        }
+    }
+
+    /// Sets one and returns what it was.
+    pub(crate) const fn set(&mut self, family: Family, at: Timestamp) -> Timestamp {
+        match family {
+            Family::V4 => std::mem::replace(&mut self.v4, at),
+            Family::V6 => std::mem::replace(&mut self.v6, at),
+        }
+    }
 }
 
 impl Allocation {
@@ -72,16 +97,10 @@ impl Allocation {
         self.port
     }
 
-    /// Whether it has an IPv4 relayed transport address.
+    /// The families of its relayed transport addresses.
     #[must_use]
-    pub const fn v4(&self) -> bool {
-        self.families.v4
-    }
-
-    /// Whether it has an IPv6 relayed transport address.
-    #[must_use]
-    pub const fn v6(&self) -> bool {
-        self.families.v6
+    pub const fn families(&self) -> Families {
+        self.families
     }
 
     /// The lifetime last granted.
@@ -90,10 +109,16 @@ impl Allocation {
         self.lifetime
     }
 
-    /// When it ends unless it is refreshed.
+    /// When it ends, in all of its families, unless it is refreshed.
     #[must_use]
-    pub const fn expires_at(&self) -> Timestamp {
-        self.expires_at
+    pub fn expires_at(&self) -> Timestamp {
+        self.families.iter().map(|family| self.deadlines.of(family)).max().unwrap_or(Timestamp::MAX)
+    }
+
+    /// When its relayed transport address of this family ends, if it has one, unless it is refreshed.
+    #[must_use]
+    pub fn family_expires_at(&self, family: Family) -> Option<Timestamp> {
+        self.families.contains(family).then(|| self.deadlines.of(family))
     }
 
     /// The token of the port after its own, if its client asked to reserve that one.
@@ -108,5 +133,10 @@ impl Allocation {
     #[must_use]
     pub fn channels(&self) -> &[Channel] {
         self.channels.as_slice()
+    }
+
+    /// The timers that it has armed for itself.
+    pub(crate) fn timers(&self) -> impl Iterator<Item = (Timestamp, TimerKey)> {
+        self.families.iter().map(|family| (self.deadlines.of(family), TimerKey::Allocation(self.id, family)))
     }
 }

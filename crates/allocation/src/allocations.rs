@@ -175,11 +175,7 @@ impl Allocations {
     pub fn handle_timeout(&mut self, now: Timestamp) {
         while let Some(key) = self.timers.pop_due(now) {
             match key {
-                TimerKey::Allocation(id) => {
-                    if let Some(allocation) = self.remove(id) {
-                        self.expired.push_back(Expired::Allocation(allocation));
-                    }
-                }
+                TimerKey::Allocation(id, family) => self.expire(id, family),
                 TimerKey::ChannelExpires(id, number) => {
                     let Some(allocation) = self.slots.get_mut(id) else { continue };
                     let Some(channel) = allocation.channels.by_number_mut(&self.hash, number) else { continue };

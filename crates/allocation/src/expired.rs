@@ -1,10 +1,19 @@
-use crate::{Allocation, AllocationId, ChannelNumber, PeerSocket};
+use crate::{Allocation, AllocationId, Channel, ChannelNumber, Family, PeerSocket};
 
 /// What ended because its time was up.
 #[derive(Debug)]
 pub enum Expired {
     /// An allocation, with all its channels, which are not reported one by one.
     Allocation(Box<Allocation>),
+    /// One family of an allocation that lives on in the other, with the channels to peers of that family.
+    Family {
+        /// Of which allocation.
+        id: AllocationId,
+        /// Which family.
+        family: Family,
+        /// Its channels, bound and lapsed, which are not reported one by one.
+        channels: Vec<Channel>,
+    },
     /// A channel binding: nothing is relayed, but number and peer stay reserved for each other.
     ChannelExpired {
         /// Of which allocation.
@@ -23,4 +32,13 @@ pub enum Expired {
         /// Its peer.
         peer: PeerSocket,
     },
+}
+
+/// What [`Allocations::remove_family`](crate::Allocations::remove_family) took away.
+#[derive(Debug)]
+pub enum RemovedFamily {
+    /// All of it: it had no other family.
+    Allocation(Box<Allocation>),
+    /// One family and these channels, bound and lapsed; it lives on in the other.
+    Family(Vec<Channel>),
 }

@@ -9,7 +9,8 @@
 //! # use std::{net::SocketAddr, time::Duration};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use allocation::{
-//!     Allocations, Bound, ChannelNumber, Expired, FiveTuple, NewAllocation, PeerSocket, PortRange, PortRequest, Timestamp,
+//!     Allocations, Bound, ChannelNumber, Expired, Families, Family, FiveTuple, NewAllocation, PeerSocket, PortRange, PortRequest,
+//!     Timestamp,
 //! };
 //!
 //! let mut allocations = Allocations::new(PortRange::DYNAMIC, [0; 32]);
@@ -25,8 +26,7 @@
 //!     username: "alice",
 //!     transaction_id: [1; 12],
 //!     lifetime: Duration::from_secs(600),
-//!     v4: true,
-//!     v6: false,
+//!     families: Families::Only(Family::V4),
 //!     port: PortRequest::Any,
 //! })?;
 //! let (id, port) = (allocation.id(), allocation.port());
@@ -74,6 +74,7 @@ mod channel_number;
 mod channels;
 mod error;
 mod expired;
+mod family;
 mod id;
 mod keyed_hash;
 mod port_pool;
@@ -94,7 +95,8 @@ pub use allocations::{Allocations, Bound, DEFAULT_CHANNEL_LIMIT, MAX_PORTS_TRIED
 pub use channel::{CHANNEL_BINDING_LIFETIME, CHANNEL_REUSE_DELAY, Channel};
 pub use channel_number::ChannelNumber;
 pub use error::{AllocateError, BindError, ChannelPeerError, PeerChannelError, RetryPortError, UnknownAllocation};
-pub use expired::Expired;
+pub use expired::{Expired, RemovedFamily};
+pub use family::{Families, Family};
 pub use id::AllocationId;
 pub use port_range::{PortRange, PortRangeError};
 pub use request::{NewAllocation, PortRequest};

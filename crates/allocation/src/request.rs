@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::{FiveTuple, ReservationToken};
+use crate::{Families, FiveTuple, ReservationToken};
 
 /// What an Allocate request asks for, once all checks that need no knowledge of other allocations have passed.
 #[derive(Clone, Copy, Debug)]
@@ -13,10 +13,8 @@ pub struct NewAllocation<'a> {
     pub transaction_id: [u8; 12],
     /// For how long, as granted (not as requested).
     pub lifetime: Duration,
-    /// Whether it gets an IPv4 relayed transport address. A reservation brings its own, and this is not looked at.
-    pub v4: bool,
-    /// Whether it gets an IPv6 relayed transport address. A reservation brings its own, and this is not looked at.
-    pub v6: bool,
+    /// The families of its relayed transport addresses. A reservation brings its own, and this is not looked at.
+    pub families: Families,
     /// Which port it gets.
     pub port: PortRequest,
 }

@@ -3,8 +3,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use rand::RngCore;
 
 use crate::{
-    AllocationPort, ReservationToken, Timestamp,
-    allocation::Families,
+    AllocationPort, Families, ReservationToken, Timestamp,
     timers::{TimerKey, Timers},
 };
 

@@ -1,8 +1,11 @@
 //! Values that tests share, numbered.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
-use crate::{ChannelNumber, FiveTuple, NewAllocation, PeerSocket, PortRequest, Timestamp};
+use crate::{ChannelNumber, Families, Family, FiveTuple, NewAllocation, PeerSocket, PortRequest, Timestamp};
 
 /// A time to start at that is not the epoch.
 pub(crate) const T0: Timestamp = Timestamp::from_secs(1_000);
@@ -15,8 +18,11 @@ pub(crate) fn five_tuple(client: u16) -> FiveTuple {
     }
 }
 
+/// Different for every `peer`, of either family in turn.
 pub(crate) fn peer(peer: u16) -> PeerSocket {
-    SocketAddr::from(([198, 51, 100, 1], 1 + peer)).into()
+    let address: IpAddr =
+        if peer.is_multiple_of(2) { [198, 51, 100, 1].into() } else { [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into() };
+    SocketAddr::new(address, 1 + peer).into()
 }
 
 pub(crate) fn number(number: u16) -> ChannelNumber {
@@ -30,8 +36,7 @@ pub(crate) fn request(client: u16, port: PortRequest) -> NewAllocation<'static> 
         username: "alice",
         transaction_id: [7; 12],
         lifetime: Duration::from_secs(600),
-        v4: true,
-        v6: false,
+        families: Families::Only(Family::V4),
         port,
     }
 }

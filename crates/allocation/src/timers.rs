@@ -1,13 +1,13 @@
 use std::collections::BTreeSet;
 
-use crate::{AllocationId, AllocationPort, ChannelNumber, ReservationToken, Timestamp};
+use crate::{AllocationId, AllocationPort, ChannelNumber, Family, ReservationToken, Timestamp};
 
 /// What is due. At the same time, keys come in the order of this list, so that an allocation takes its channels with it
 /// before they could lapse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TimerKey {
-    /// An allocation's lifetime ends.
-    Allocation(AllocationId),
+    /// An allocation's lifetime ends in one of its families.
+    Allocation(AllocationId, Family),
     /// A channel binding lapses.
     ChannelExpires(AllocationId, ChannelNumber),
     /// The number and peer of a lapsed channel become free.

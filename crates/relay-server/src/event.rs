@@ -1,6 +1,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use crate::{AllocationId, AllocationPort, ChannelNumber, DropReason, FiveTuple, PeerSocket, Rejection};
+use crate::{
+    AllocationId, AllocationPort, ChannelNumber, DropReason, Families, Family, FiveTuple, PeerSocket, Rejection,
+};
 
 /// What happened, for metrics, logs, tests and pictures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,10 +18,8 @@ pub enum Event {
         username: Arc<str>,
         /// The port of its relayed transport addresses.
         port: AllocationPort,
-        /// Whether it has an IPv4 relayed transport address.
-        v4: bool,
-        /// Whether it has an IPv6 relayed transport address.
-        v6: bool,
+        /// The families of its relayed transport addresses.
+        families: Families,
         /// For how long.
         lifetime: Duration,
     },
@@ -27,8 +27,19 @@ pub enum Event {
     AllocationRefreshed {
         /// Which.
         id: AllocationId,
+        /// In which family, or in all that it has.
+        family: Option<Family>,
         /// For how long from now.
         lifetime: Duration,
+    },
+    /// One family of an allocation is gone, and its channels to peers of that family with it; it lives on in the other.
+    FamilyRemoved {
+        /// Of which allocation.
+        id: AllocationId,
+        /// Which family.
+        family: Family,
+        /// Why.
+        reason: RemovalReason,
     },
     /// An allocation is gone, and all its channels with it.
     AllocationRemoved {

@@ -66,13 +66,12 @@ mod server;
 mod wall_clock;
 
 pub use allocation::{
-    Allocation, AllocationId, AllocationPort, Channel, ChannelNumber, ClientSocket, FiveTuple, PeerSocket, PortRange,
-    PortRangeError, Timestamp,
+    Allocation, AllocationId, AllocationPort, Channel, ChannelNumber, ClientSocket, Families, Family, FiveTuple,
+    PeerSocket, PortRange, PortRangeError, Timestamp,
 };
 pub use config::{Config, RelayAddresses, UsernameLimit};
 pub use drop_reason::DropReason;
 pub use event::{Event, RemovalReason};
-pub use family::Family;
 pub use flow::{Flow, FlowKey};
 pub use forward::{Forward, Via};
 pub use lifetime::{DEFAULT_LIFETIME, MAX_LIFETIME};

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use allocation::Allocation;
+
 use crate::{
-    AllocationId, Event, Family, Output, Rejection, RelayOpenError, Server, Timestamp, UsernameLimit,
-    family::{FamilySet, families},
+    AllocationId, Event, Families, Family, Output, Rejection, RelayOpenError, Server, Timestamp, UsernameLimit,
     request::Asker,
 };
 
@@ -14,17 +15,21 @@ pub(crate) struct Opening {
     asker: Asker,
     /// Whether both families were asked for, so that one is better than none.
     dual_stack: bool,
-    opened: FamilySet,
+    opened: Option<Families>,
 }
 
 impl Opening {
     pub(crate) fn new(asker: Asker, dual_stack: bool) -> Self {
-        Self { asker, dual_stack, opened: FamilySet::default() }
+        Self { asker, dual_stack, opened: None }
     }
 
     /// The families whose sockets are open already.
-    pub(crate) const fn opened(&self) -> FamilySet {
+    pub(crate) const fn opened(&self) -> Option<Families> {
         self.opened
+    }
+
+    fn has_opened(&self, family: Family) -> bool {
+        self.opened.is_some_and(|opened| opened.contains(family))
     }
 }
 
@@ -37,7 +42,7 @@ impl Server {
             return;
         };
         let port = allocation.port();
-        match families(allocation).iter().find(|family| !opening.opened.contains(*family)) {
+        match allocation.families().iter().find(|family| !opening.has_opened(*family)) {
             Some(family) => self.outputs.push_back(Output::OpenRelay { id, port, family }),
             None => self.finish_opening(id),
         }
@@ -53,14 +58,19 @@ impl Server {
         let Some(opening) = self.openings.get_mut(&id) else {
             return;
         };
+        let families = self.allocations.get(id).map(Allocation::families);
         match result {
-            Ok(()) => opening.opened.set(family, true),
+            Ok(()) => {
+                opening.opened = Some(opening.opened.map_or(Families::Only(family), |opened| opened.with(family)));
+            }
             Err(RelayOpenError::PortInUse) => {
                 self.close_opened(id);
                 if self.allocations.retry_port(now, id).is_err() {
                     return self.abandon_opening(id, Rejection::NoFreePort);
                 }
             }
+            // One family is better than none: ADDRESS-ERROR-CODE tells of the other.
+            Err(_) if families == Some(Families::Both) => _ = self.allocations.remove_family(id, family),
             Err(_) => return self.abandon_opening(id, Rejection::RelayNotOpened),
         }
         self.continue_opening(id);
@@ -79,8 +89,7 @@ impl Server {
             five_tuple: allocation.five_tuple(),
             username: Arc::clone(&username),
             port: allocation.port(),
-            v4: allocation.v4(),
-            v6: allocation.v6(),
+            families: allocation.families(),
             lifetime: allocation.lifetime(),
         };
         if self.config.username_limit == UsernameLimit::ReplaceOldest {
@@ -103,8 +112,8 @@ impl Server {
             return;
         };
         let port = allocation.port();
-        for family in std::mem::take(&mut opening.opened).iter() {
-            self.outputs.push_back(Output::CloseRelay { id, port, family });
+        if let Some(opened) = opening.opened.take() {
+            self.close_relays(id, port, opened);
         }
     }
 }

@@ -6,10 +6,7 @@ use std::{net::SocketAddr, ops::Range};
 
 use allocation::{ChannelPeerError, PeerChannelError};
 
-use crate::{
-    AllocationPort, ChannelNumber, DropReason, Event, Family, FiveTuple, Forward, PeerSocket, Server, Via,
-    family::families,
-};
+use crate::{AllocationPort, ChannelNumber, DropReason, Event, Family, FiveTuple, Forward, PeerSocket, Server, Via};
 
 impl Server {
     /// [RFC 8656, section 12.6](https://www.rfc-editor.org/rfc/rfc8656#section-12.6).
@@ -83,7 +80,7 @@ impl Server {
     ) -> Option<Result<(FiveTuple, ChannelNumber), DropReason>> {
         let port = AllocationPort::new(to.port());
         let family = Family::of(to.ip());
-        self.allocations.by_port(port).filter(|allocation| families(allocation).contains(family))?;
+        self.allocations.by_port(port).filter(|allocation| allocation.families().contains(family))?;
         let source = self.config.relay_addresses.socket(family, from)?;
         Some(match self.allocations.peer_channel(port, PeerSocket::new(source)) {
             Ok((allocation, channel)) => Ok((allocation.five_tuple(), channel)),

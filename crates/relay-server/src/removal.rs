@@ -1,8 +1,11 @@
 //! The end of channels, of allocations, and of one family of a dual-stack allocation.
 
-use allocation::{Allocation, Expired};
+use allocation::{Allocation, Expired, RemovedFamily};
 
-use crate::{AllocationId, ChannelNumber, Event, PeerSocket, RemovalReason, Server, Timestamp, family::families};
+use crate::{
+    AllocationId, AllocationPort, Channel, ChannelNumber, Event, Families, Family, FiveTuple, PeerSocket,
+    RemovalReason, Server, Timestamp,
+};
 
 impl Server {
     /// Does what is due at `now`.
@@ -11,6 +14,9 @@ impl Server {
         while let Some(expired) = self.allocations.poll_expired() {
             match expired {
                 Expired::Allocation(allocation) => self.bury(&allocation, RemovalReason::Expired),
+                Expired::Family { id, family, channels } => {
+                    self.bury_family(id, family, &channels, RemovalReason::Expired);
+                }
                 Expired::ChannelExpired { id, channel, peer } => self.channel_expired(id, channel, peer),
                 Expired::ChannelReleased { id, channel, peer } => {
                     self.emit(Event::ChannelReleased { id, channel, peer });
@@ -33,6 +39,15 @@ impl Server {
         }
     }
 
+    /// Ends one family of an allocation; the allocation itself, if it was the only one.
+    pub(crate) fn remove_family(&mut self, id: AllocationId, family: Family, reason: RemovalReason) {
+        match self.allocations.remove_family(id, family) {
+            Some(RemovedFamily::Allocation(allocation)) => self.bury(&allocation, reason),
+            Some(RemovedFamily::Family(channels)) => self.bury_family(id, family, &channels, reason),
+            None => {}
+        }
+    }
+
     /// Ends every allocation of `username` but `except`.
     pub(crate) fn remove_of_username(&mut self, username: &str, except: Option<AllocationId>) {
         let ids: Vec<_> =
@@ -47,12 +62,30 @@ impl Server {
         let (id, five_tuple, port) = (allocation.id(), allocation.five_tuple(), allocation.port());
         if let Some(opening) = self.openings.remove(&id) {
             // Nobody has heard of it yet.
-            return self.close_relays(id, port, opening.opened());
+            if let Some(opened) = opening.opened() {
+                self.close_relays(id, port, opened);
+            }
+            return;
         }
-        for channel in allocation.channels().iter().filter(|channel| channel.is_bound()) {
+        self.remove_all_flows(five_tuple, port, allocation.channels());
+        self.close_relays(id, port, allocation.families());
+        self.emit(Event::AllocationRemoved { id, five_tuple, port, reason });
+    }
+
+    /// The same for one family of an allocation that lives on in the other.
+    fn bury_family(&mut self, id: AllocationId, family: Family, channels: &[Channel], reason: RemovalReason) {
+        let Some(allocation) = self.allocations.get(id) else {
+            return;
+        };
+        let (five_tuple, port) = (allocation.five_tuple(), allocation.port());
+        self.remove_all_flows(five_tuple, port, channels);
+        self.close_relays(id, port, Families::Only(family));
+        self.emit(Event::FamilyRemoved { id, family, reason });
+    }
+
+    fn remove_all_flows(&mut self, five_tuple: FiveTuple, port: AllocationPort, channels: &[Channel]) {
+        for channel in channels.iter().filter(|channel| channel.is_bound()) {
             self.remove_flows(five_tuple, port, channel.number(), channel.peer());
         }
-        self.close_relays(id, port, families(allocation));
-        self.emit(Event::AllocationRemoved { id, five_tuple, port, reason });
     }
 }

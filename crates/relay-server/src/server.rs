@@ -7,8 +7,8 @@ use stun_msg::{Classified, classify};
 use turn_auth::{AuthSecret, Authenticator, NonceIssuer, RealmError, UnixTime};
 
 use crate::{
-    AllocationId, AllocationPort, Config, DropReason, Event, Family, FiveTuple, Forward, Output, PeerSocket,
-    RelayOpenError, RemovalReason, Timestamp, family::FamilySet, opening::Opening, wall_clock::WallClock,
+    AllocationId, AllocationPort, Config, DropReason, Event, Families, Family, FiveTuple, Forward, Output, PeerSocket,
+    RelayOpenError, RemovalReason, Timestamp, opening::Opening, wall_clock::WallClock,
 };
 
 /// A STUN/TURN relay without its sockets.
@@ -163,7 +163,7 @@ impl Server {
         self.emit(Event::Dropped { from: from.client.address(), reason });
     }
 
-    pub(crate) fn close_relays(&mut self, id: AllocationId, port: AllocationPort, families: FamilySet) {
+    pub(crate) fn close_relays(&mut self, id: AllocationId, port: AllocationPort, families: Families) {
         for family in families.iter() {
             self.outputs.push_back(Output::CloseRelay { id, port, family });
         }

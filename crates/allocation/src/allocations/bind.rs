@@ -79,7 +79,7 @@ mod tests {
         let mut allocations = Allocations::new(PortRange::DYNAMIC, [1; 32]);
         let allocation = allocations.allocate(T0, request(client, PortRequest::Any)).unwrap();
         let (id, port) = (allocation.id(), allocation.port());
-        allocations.refresh(T0, id, Duration::from_secs(100 * 3600)).unwrap();
+        allocations.refresh(T0, id, None, Duration::from_secs(100 * 3600)).unwrap();
         (allocations, id, port)
     }
 

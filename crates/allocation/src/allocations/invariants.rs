@@ -34,7 +34,7 @@ impl Allocations {
         // Timers: each owner's armed deadline, and nothing else.
         let mut timers: BTreeSet<(Timestamp, TimerKey)> = self.reservations.timers().collect();
         for allocation in &all {
-            timers.insert((allocation.expires_at(), TimerKey::Allocation(allocation.id())));
+            timers.extend(allocation.timers());
             timers.extend(allocation.channels().iter().map(|channel| channel.timer(allocation.id())));
         }
         let mut quarantined = BTreeSet::new();

@@ -2,9 +2,10 @@ use std::{sync::Arc, time::Duration};
 
 use super::Allocations;
 use crate::{
-    AllocateError, Allocation, AllocationId, AllocationPort, MAX_RESERVATIONS_PER_USERNAME, NewAllocation, PortRequest,
-    ReservationToken, RetryPortError, Timestamp, UnknownAllocation,
-    allocation::{Families, PortKind},
+    AllocateError, Allocation, AllocationId, AllocationPort, Channel, Expired, Families, Family,
+    MAX_RESERVATIONS_PER_USERNAME, NewAllocation, PortRequest, RemovedFamily, ReservationToken, RetryPortError,
+    Timestamp, UnknownAllocation,
+    allocation::{Deadlines, PortKind},
     channels::Channels,
     slots::NO_SLOT,
     timers::TimerKey,
@@ -35,7 +36,7 @@ impl Allocations {
             return Err(AllocateError::TooManyReservations { limit });
         }
         let username = self.users.share_name(&self.hash, new.username);
-        let mut families = Families { v4: new.v4, v6: new.v6 };
+        let mut families = new.families;
         let (port_kind, drawn) = match new.port {
             PortRequest::Any => (PortKind::Any, self.draw_port(now, PortKind::Any, families, &username)),
             PortRequest::Even => (PortKind::Even, self.draw_port(now, PortKind::Even, families, &username)),
@@ -62,7 +63,9 @@ impl Allocations {
             self.slots.rehash_five_tuple(&self.hash),
         );
         self.set_slot_of_port(port, id.slot());
-        self.timers.arm(expires_at, TimerKey::Allocation(id));
+        for family in families.iter() {
+            self.timers.arm(expires_at, TimerKey::Allocation(id, family));
+        }
         Ok(self.slots.insert(Box::new(Allocation {
             id,
             five_tuple: new.five_tuple,
@@ -75,7 +78,7 @@ impl Allocations {
             transaction_id: new.transaction_id,
             reservation,
             lifetime: new.lifetime,
-            expires_at,
+            deadlines: Deadlines::both(expires_at),
             previous_of_user,
             next_of_user: NO_SLOT,
         })))
@@ -120,9 +123,9 @@ impl Allocations {
         Ok(port)
     }
 
-    /// Allocation `id` lives for `lifetime` from now. Returns when it ends.
+    /// Allocation `id` lives for `lifetime` from now, in one of its families or in all of them. Returns when that ends.
     ///
-    /// A lifetime of zero makes it end at `now`; to delete it, [`Self::remove`] it.
+    /// A lifetime of zero makes it end at `now`; to delete it, [`Self::remove`] it. A family that it does not have changes nothing.
     ///
     /// [RFC 8656, section 8.2](https://www.rfc-editor.org/rfc/rfc8656#section-8.2)
     ///
@@ -133,16 +136,55 @@ impl Allocations {
         &mut self,
         now: Timestamp,
         id: AllocationId,
+        only: Option<Family>,
         lifetime: Duration,
     ) -> Result<Timestamp, UnknownAllocation> {
         self.handle_timeout(now);
         let allocation = self.slots.get_mut(id).ok_or(UnknownAllocation(id))?;
         let expires_at = now + lifetime;
         allocation.lifetime = lifetime;
-        let armed = std::mem::replace(&mut allocation.expires_at, expires_at);
-        self.timers.disarm(armed, TimerKey::Allocation(id));
-        self.timers.arm(expires_at, TimerKey::Allocation(id));
+        for family in allocation.families.iter().filter(|family| only.is_none_or(|only| only == *family)) {
+            let armed = allocation.deadlines.set(family, expires_at);
+            self.timers.disarm(armed, TimerKey::Allocation(id, family));
+            self.timers.arm(expires_at, TimerKey::Allocation(id, family));
+        }
         Ok(expires_at)
+    }
+
+    /// Ends one family of allocation `id` and the channels to peers of that family; all of it, if it has no other.
+    /// `None` if there is no such allocation, or it does not have that family.
+    ///
+    /// [RFC 8656, section 8.1](https://www.rfc-editor.org/rfc/rfc8656#section-8.1)
+    pub fn remove_family(&mut self, id: AllocationId, family: Family) -> Option<RemovedFamily> {
+        let allocation = self.slots.get_mut(id).filter(|allocation| allocation.families.contains(family))?;
+        let Some(rest) = allocation.families.without(family) else {
+            return self.remove(id).map(RemovedFamily::Allocation);
+        };
+        allocation.families = rest;
+        self.timers.disarm(allocation.deadlines.of(family), TimerKey::Allocation(id, family));
+        let ended = |channel: &&Channel| Family::of(channel.peer.address().ip()) == family;
+        let channels: Vec<_> = allocation.channels.as_slice().iter().filter(ended).copied().collect();
+        for channel in &channels {
+            let (armed, key) = channel.timer(id);
+            self.timers.disarm(armed, key);
+            allocation.channels.remove(&self.hash, channel.number);
+        }
+        Some(RemovedFamily::Family(channels))
+    }
+
+    /// The lifetime of allocation `id` is over in this family.
+    pub(super) fn expire(&mut self, id: AllocationId, family: Family) {
+        let Some(allocation) = self.slots.get(id) else { return };
+        let at = allocation.deadlines.of(family);
+        let removed = if allocation.families.iter().all(|other| allocation.deadlines.of(other) == at) {
+            self.remove(id).map(RemovedFamily::Allocation)
+        } else {
+            self.remove_family(id, family)
+        };
+        self.expired.extend(removed.map(|removed| match removed {
+            RemovedFamily::Allocation(allocation) => Expired::Allocation(allocation),
+            RemovedFamily::Family(channels) => Expired::Family { id, family, channels },
+        }));
     }
 
     /// Ends allocation `id` and all that belongs to it, and returns what it was. Its 5-tuple and port are free at once; a
@@ -185,7 +227,9 @@ impl Allocations {
             self.by_five_tuple.shrink_to(self.by_five_tuple.len() * 2, self.slots.rehash_five_tuple(&self.hash));
         }
         self.users.unlink(&self.hash, &mut self.slots, &allocation);
-        self.timers.disarm(allocation.expires_at, TimerKey::Allocation(id));
+        for (armed, key) in allocation.timers() {
+            self.timers.disarm(armed, key);
+        }
         for channel in allocation.channels() {
             let (armed, key) = channel.timer(id);
             self.timers.disarm(armed, key);
@@ -235,7 +279,7 @@ mod tests {
         assert_eq!(allocations.poll_timeout(), Some(T0 + Duration::from_secs(600)));
         let refreshed = T0 + Duration::from_secs(599);
         assert_eq!(
-            allocations.refresh(refreshed, id, Duration::from_secs(60)),
+            allocations.refresh(refreshed, id, None, Duration::from_secs(60)),
             Ok(refreshed + Duration::from_secs(60))
         );
         allocations.bind_channel(refreshed, id, number(0), peer(0)).unwrap();
@@ -251,7 +295,7 @@ mod tests {
         let mut allocations = dynamic();
         let id = allocations.allocate(T0, request(1, PortRequest::Any)).unwrap().id();
         let end = T0 + Duration::from_secs(600);
-        assert_eq!(allocations.refresh(end, id, Duration::from_secs(600)), Err(UnknownAllocation(id)));
+        assert_eq!(allocations.refresh(end, id, None, Duration::from_secs(600)), Err(UnknownAllocation(id)));
         assert!(allocations.allocate(end, request(1, PortRequest::Any)).is_ok());
         assert!(matches!(allocations.poll_expired(), Some(Expired::Allocation(gone)) if gone.id() == id));
     }
@@ -274,7 +318,8 @@ mod tests {
     #[test]
     fn a_reserved_port_and_its_families_go_to_whoever_reserved_them_and_once() {
         let mut allocations = dynamic();
-        let first = NewAllocation { v4: false, v6: true, ..request(1, PortRequest::EvenAndReserveNext) };
+        let first =
+            NewAllocation { families: Families::Only(Family::V6), ..request(1, PortRequest::EvenAndReserveNext) };
         let first = allocations.allocate(T0, first).unwrap();
         let (port, token) = (first.port(), first.reservation().unwrap());
         assert!(port.get().is_multiple_of(2));
@@ -283,7 +328,7 @@ mod tests {
         let refused = allocations.allocate(T0, stranger).map(Allocation::id);
         assert_eq!(refused, Err(AllocateError::UnknownReservation));
         let second = allocations.allocate(T0, request(2, PortRequest::Reserved(token))).unwrap();
-        assert_eq!((second.port().get(), second.v4(), second.v6()), (port.get() + 1, false, true));
+        assert_eq!((second.port().get(), second.families()), (port.get() + 1, Families::Only(Family::V6)));
         let again = allocations.allocate(T0, request(3, PortRequest::Reserved(token))).map(Allocation::id);
         assert_eq!(again, Err(AllocateError::UnknownReservation));
     }
@@ -393,5 +438,31 @@ mod tests {
         allocations.assert_consistent();
         allocations.handle_timeout(T0 + Duration::from_secs(600));
         allocations.assert_empty();
+    }
+
+    #[test]
+    fn one_family_of_a_dual_allocation_ends_with_its_channels_and_the_other_lives_on() {
+        let mut allocations = dynamic();
+        let dual = NewAllocation { families: Families::Both, ..request(1, PortRequest::Any) };
+        let id = allocations.allocate(T0, dual).unwrap().id();
+        for both in 0..2 {
+            allocations.bind_channel(T0, id, number(both), peer(both)).unwrap();
+        }
+        let end = T0 + Duration::from_secs(600);
+        let refreshed = allocations.refresh(T0, id, Some(Family::V4), Duration::from_secs(900)).unwrap();
+        assert_eq!(allocations.get(id).unwrap().family_expires_at(Family::V6), Some(end));
+        assert_eq!(allocations.get(id).unwrap().expires_at(), refreshed);
+
+        allocations.bind_channel(T0 + Duration::from_secs(500), id, number(1), peer(1)).unwrap();
+        allocations.handle_timeout(end);
+        let Some(Expired::Family { family: Family::V6, channels, .. }) = allocations.poll_expired() else {
+            panic!("IPv6 has expired")
+        };
+        assert_eq!(channels.iter().map(Channel::number).collect::<Vec<_>>(), [number(1)]);
+        assert_eq!(allocations.get(id).unwrap().families(), Families::Only(Family::V4));
+        assert_eq!(allocations.get(id).unwrap().channels().len(), 1);
+        assert!(allocations.remove_family(id, Family::V6).is_none());
+        assert!(matches!(allocations.remove_family(id, Family::V4), Some(RemovedFamily::Allocation(_))));
+        assert!(allocations.is_empty());
     }
 }

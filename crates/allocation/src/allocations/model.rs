@@ -10,8 +10,9 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::Allocations;
 use crate::{
-    Allocation, AllocationId, AllocationPort, CHANNEL_BINDING_LIFETIME, CHANNEL_REUSE_DELAY, Expired, NewAllocation,
-    PORT_QUARANTINE, PortRange, PortRequest, RESERVATION_LIFETIME, ReservationToken, RetryPortError, Timestamp,
+    Allocation, AllocationId, AllocationPort, CHANNEL_BINDING_LIFETIME, CHANNEL_REUSE_DELAY, Channel, ChannelNumber,
+    Expired, Families, Family, NewAllocation, PORT_QUARANTINE, PortRange, PortRequest, RESERVATION_LIFETIME,
+    RemovedFamily, ReservationToken, RetryPortError, Timestamp,
     testing::{T0, five_tuple, number, peer},
 };
 use reference::{Ended, Model};
@@ -29,15 +30,19 @@ enum Op {
         username: usize,
         port: Port,
         lifetime: Duration,
-        v4: bool,
-        v6: bool,
+        families: Families,
     },
     RetryPort {
         allocation: prop::sample::Index,
     },
     Refresh {
         allocation: prop::sample::Index,
+        only: Option<Family>,
         lifetime: Duration,
+    },
+    RemoveFamily {
+        allocation: prop::sample::Index,
+        family: Family,
     },
     Remove {
         allocation: prop::sample::Index,
@@ -78,15 +83,23 @@ fn op() -> impl Strategy<Value = Op> {
     ];
     let lifetimes =
         || prop::sample::select(vec![0, 1, 30, 60, 600, 601, 900, 3600, 36_000]).prop_map(Duration::from_secs);
+    let family = || prop::sample::select(Family::ALL.to_vec());
+    let families = prop_oneof![
+        1 => Just(Families::Only(Family::V4)),
+        1 => Just(Families::Only(Family::V6)),
+        2 => Just(Families::Both),
+    ];
     let allocation = || any::<prop::sample::Index>();
     let constants =
         vec![RESERVATION_LIFETIME, PORT_QUARANTINE, CHANNEL_REUSE_DELAY, CHANNEL_BINDING_LIFETIME, Duration::ZERO];
     prop_oneof![
-        6 => (0..CLIENTS, 0..USERNAMES.len(), port, lifetimes(), any::<bool>(), any::<bool>()).prop_map(
-            |(client, username, port, lifetime, v4, v6)| Op::Allocate { client, username, port, lifetime, v4, v6 }
+        6 => (0..CLIENTS, 0..USERNAMES.len(), port, lifetimes(), families).prop_map(
+            |(client, username, port, lifetime, families)| Op::Allocate { client, username, port, lifetime, families }
         ),
         2 => allocation().prop_map(|allocation| Op::RetryPort { allocation }),
-        2 => (allocation(), lifetimes()).prop_map(|(allocation, lifetime)| Op::Refresh { allocation, lifetime }),
+        3 => (allocation(), prop::option::of(family()), lifetimes())
+            .prop_map(|(allocation, only, lifetime)| Op::Refresh { allocation, only, lifetime }),
+        1 => (allocation(), family()).prop_map(|(allocation, family)| Op::RemoveFamily { allocation, family }),
         1 => allocation().prop_map(|allocation| Op::Remove { allocation }),
         16 => (allocation(), 0..NUMBERS, 0..PEERS, any::<bool>()).prop_map(|(allocation, number, peer, same)| {
             // Most binds are of one fixed pairing: otherwise hardly any would succeed once there are a few.
@@ -111,7 +124,7 @@ struct Pair {
 impl Pair {
     fn step(&mut self, op: Op) {
         match op {
-            Op::Allocate { client, username, port, lifetime, v4, v6 } => {
+            Op::Allocate { client, username, port, lifetime, families } => {
                 let made_up = [ReservationToken::new([0; 8])];
                 let port = match port {
                     Port::Any => PortRequest::Any,
@@ -127,8 +140,7 @@ impl Pair {
                     username: USERNAMES[username],
                     transaction_id: [high, low, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
                     lifetime,
-                    v4,
-                    v6,
+                    families,
                     port,
                 };
                 let made = self.real.allocate(self.now, new);
@@ -150,9 +162,22 @@ impl Pair {
                     assert_eq!(gone.id(), id);
                 }
             }
-            Op::Refresh { allocation, lifetime } => {
+            Op::Refresh { allocation, only, lifetime } => {
                 let Some(id) = self.pick(&allocation) else { return };
-                assert_eq!(self.real.refresh(self.now, id, lifetime), self.model.refresh(self.now, id, lifetime));
+                let (real, model) = (&mut self.real, &mut self.model);
+                assert_eq!(real.refresh(self.now, id, only, lifetime), model.refresh(self.now, id, only, lifetime));
+            }
+            Op::RemoveFamily { allocation, family } => {
+                let Some(id) = self.pick(&allocation) else { return };
+                let removed = match self.real.remove_family(id, family) {
+                    None => None,
+                    Some(RemovedFamily::Allocation(allocation)) => {
+                        assert_eq!(allocation.id(), id);
+                        Some(None)
+                    }
+                    Some(RemovedFamily::Family(channels)) => Some(Some(numbers(&channels))),
+                };
+                assert_eq!(removed, self.model.remove_family(id, family));
             }
             Op::Remove { allocation } => {
                 let Some(id) = self.pick(&allocation) else { return };
@@ -205,7 +230,8 @@ impl Pair {
         let mut ended = Vec::new();
         while let Some(expired) = self.real.poll_expired() {
             ended.push(match expired {
-                Expired::Allocation(allocation) => Ended::Allocation(allocation.id()),
+                Expired::Allocation(allocation) => Ended::Allocation(allocation.id(), None),
+                Expired::Family { id, family, channels } => Ended::Allocation(id, Some((family, numbers(&channels)))),
                 Expired::ChannelExpired { id, channel, peer } => Ended::Channel(id, channel, peer),
                 Expired::ChannelReleased { id, channel, peer } => Ended::Reserved(id, channel, peer),
             });
@@ -241,6 +267,13 @@ impl Pair {
         }
         self.real.assert_consistent();
     }
+}
+
+/// The numbers of channels, in order.
+fn numbers(channels: &[Channel]) -> Vec<ChannelNumber> {
+    let mut numbers: Vec<_> = channels.iter().map(Channel::number).collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 proptest! {

@@ -2,7 +2,7 @@ use allocation::{AllocateError, Allocation, NewAllocation, PortRequest, Reservat
 use stun_msg::{Allocate, AttributeType};
 
 use crate::{
-    DropReason, Family, Rejection, Server, Timestamp, UsernameLimit, family::FamilySet, lifetime, opening::Opening,
+    DropReason, Families, Family, Rejection, Server, Timestamp, UsernameLimit, family, lifetime, opening::Opening,
     request::Asker,
 };
 
@@ -73,8 +73,7 @@ impl Server {
             username,
             transaction_id: asker.transaction.id.0,
             lifetime: lifetime::of_allocate(request.lifetime),
-            v4: families.v4,
-            v6: families.v6,
+            families,
             port,
         };
         let id = self.allocations.allocate(now, new).map(Allocation::id).map_err(|error| match error {
@@ -89,20 +88,20 @@ impl Server {
     }
 
     /// Which families to allocate. A request for both is granted one if the relay has no address of the other.
-    fn families(&self, request: &Allocate) -> Result<FamilySet, Rejection> {
-        let offered =
-            FamilySet { v4: self.config.relay_addresses.v4.is_some(), v6: self.config.relay_addresses.v6.is_some() };
-        let only = |family| match family {
-            Some(family) if offered.contains(family) => Ok(FamilySet::only(family)),
+    fn families(&self, request: &Allocate) -> Result<Families, Rejection> {
+        let addresses = self.config.relay_addresses;
+        let offered = Families::new(addresses.v4.is_some(), addresses.v6.is_some());
+        let only = |family| match (family, offered) {
+            (Some(family), Some(offered)) if offered.contains(family) => Ok(Families::Only(family)),
             _ => Err(Rejection::FamilyNotSupported),
         };
         match (request.requested_family, request.additional_family) {
             (Some(_), Some(_)) => Err(Rejection::FamilyConflict),
-            (Some(code), None) => only(Family::from_code(code)),
+            (Some(code), None) => only(family::from_code(code)),
             (None, None) => only(Some(Family::V4)),
-            (None, Some(code)) => match Family::from_code(code) {
+            (None, Some(code)) => match family::from_code(code) {
                 Some(Family::V4) => Err(Rejection::AdditionalIpv4),
-                Some(Family::V6) => Ok(offered),
+                Some(Family::V6) => offered.ok_or(Rejection::FamilyNotSupported),
                 None => Err(Rejection::FamilyNotSupported),
             },
         }

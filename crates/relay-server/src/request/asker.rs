@@ -1,7 +1,7 @@
 use stun_msg::{AddressError, AllocateSuccess, AttributeType, ErrorCode, IntegrityKey, Message, Response, Transaction};
 use turn_auth::AuthError;
 
-use crate::{AllocationId, Event, Family, FiveTuple, Output, Rejection, Server, Timestamp, family::families};
+use crate::{AllocationId, Event, Family, FiveTuple, Output, Rejection, Server, Timestamp, family};
 
 /// An answer to a stranger is at most this many times as long as the request, so that a forged source address gains little.
 const MAX_AMPLIFICATION: usize = 2;
@@ -32,19 +32,19 @@ impl Server {
         let Some(allocation) = self.allocations.get(id) else {
             return;
         };
-        let granted = families(allocation);
+        let granted = allocation.families();
         let port = allocation.port();
-        let missing = [Family::V4, Family::V6].into_iter().find(|family| dual_stack && !granted.contains(*family));
+        let missing = Family::ALL.into_iter().find(|family| dual_stack && !granted.contains(*family));
         let response = Response::allocate_success(
             asker.transaction,
             AllocateSuccess {
-                relayed_v4: granted.v4.then(|| self.config.relay_addresses.socket_v4(port)).flatten(),
-                relayed_v6: granted.v6.then(|| self.config.relay_addresses.socket_v6(port)).flatten(),
+                relayed_v4: self.config.relay_addresses.socket_v4(port).filter(|_| granted.contains(Family::V4)),
+                relayed_v6: self.config.relay_addresses.socket_v6(port).filter(|_| granted.contains(Family::V6)),
                 mapped: asker.five_tuple.client.address(),
                 lifetime: allocation.lifetime(),
                 reservation_token: allocation.reservation().map(|token| token.to_bytes()),
                 address_error: missing.map(|family| AddressError {
-                    family: family.code(),
+                    family: family::to_code(family),
                     code: match self.config.relay_addresses.of(family) {
                         Some(_) => ErrorCode::INSUFFICIENT_CAPACITY,
                         None => ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED,

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use stun_msg::{Class, Message, Method, Request, RequestError};
 
-use crate::{AllocationId, DropReason, Family, FiveTuple, Rejection, Server, Timestamp, family::families};
+use crate::{AllocationId, DropReason, Family, FiveTuple, Rejection, Server, Timestamp};
 
 impl Server {
     /// Handles a datagram that looks like STUN.
@@ -90,7 +90,7 @@ impl Server {
     /// Whether the allocation has a relayed transport address of the same family as `peer`.
     fn check_family(&self, id: AllocationId, peer: IpAddr) -> Result<(), Rejection> {
         match self.allocations.get(id) {
-            Some(allocation) if families(allocation).contains(Family::of(peer)) => Ok(()),
+            Some(allocation) if allocation.families().contains(Family::of(peer)) => Ok(()),
             Some(_) => Err(Rejection::FamilyMismatch),
             None => Err(Rejection::NoAllocation),
         }

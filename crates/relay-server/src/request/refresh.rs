@@ -2,10 +2,7 @@ use std::time::Duration;
 
 use stun_msg::{Refresh, Response};
 
-use crate::{
-    AllocationId, Event, Family, Rejection, RemovalReason, Server, Timestamp, family::families, lifetime,
-    request::Asker,
-};
+use crate::{AllocationId, Event, Rejection, RemovalReason, Server, Timestamp, family, lifetime, request::Asker};
 
 impl Server {
     /// [RFC 8656, section 8.2](https://www.rfc-editor.org/rfc/rfc8656#section-8.2).
@@ -17,18 +14,23 @@ impl Server {
         request: &Refresh,
     ) -> Result<(), Rejection> {
         let allocation = self.allocations.get(id).ok_or(Rejection::NoAllocation)?;
-        if let Some(code) = request.requested_family
-            && !Family::from_code(code).is_some_and(|family| families(allocation).contains(family))
-        {
-            return Err(Rejection::FamilyMismatch);
-        }
+        let only = match request.requested_family {
+            None => None,
+            Some(code) => Some(
+                family::from_code(code)
+                    .filter(|family| allocation.families().contains(*family))
+                    .ok_or(Rejection::FamilyMismatch)?,
+            ),
+        };
         let lifetime = lifetime::of_refresh(request.lifetime);
         self.succeed(asker, Response::refresh_success(asker.transaction, lifetime));
-        if lifetime == Duration::ZERO {
-            self.remove_allocation(id, RemovalReason::Deleted);
-        } else {
-            self.allocations.refresh(now, id, lifetime).map_err(|_| Rejection::NoAllocation)?;
-            self.emit(Event::AllocationRefreshed { id, lifetime });
+        match only {
+            _ if lifetime > Duration::ZERO => {
+                self.allocations.refresh(now, id, only, lifetime).map_err(|_| Rejection::NoAllocation)?;
+                self.emit(Event::AllocationRefreshed { id, family: only, lifetime });
+            }
+            Some(family) => self.remove_family(id, family, RemovalReason::Deleted),
+            None => self.remove_allocation(id, RemovalReason::Deleted),
         }
         Ok(())
     }

@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use crate::{
     AllocateError, Allocation, AllocationId, AllocationPort, BindError, Bound, CHANNEL_BINDING_LIFETIME,
-    CHANNEL_REUSE_DELAY, ChannelNumber, ChannelPeerError, FiveTuple, MAX_PORTS_TRIED, MAX_RESERVATIONS_PER_USERNAME,
-    NewAllocation, PORT_QUARANTINE, PeerChannelError, PeerSocket, PortRange, PortRequest, RESERVATION_LIFETIME,
-    ReservationToken, RetryPortError, Timestamp, UnknownAllocation,
+    CHANNEL_REUSE_DELAY, ChannelNumber, ChannelPeerError, Family, FiveTuple, MAX_PORTS_TRIED,
+    MAX_RESERVATIONS_PER_USERNAME, NewAllocation, PORT_QUARANTINE, PeerChannelError, PeerSocket, PortRange,
+    PortRequest, RESERVATION_LIFETIME, ReservationToken, RetryPortError, Timestamp, UnknownAllocation,
 };
 
 /// What [`super::Allocations`] should be: lists, searched from end to end. It makes no random choices; it is told what was
@@ -27,10 +27,9 @@ pub(super) struct Record {
     pub(super) port: AllocationPort,
     request: PortRequest,
     tried: u8,
-    families: (bool, bool),
+    families: Vec<(Family, Timestamp)>,
     token: Option<ReservationToken>,
     lifetime: Duration,
-    expires_at: Timestamp,
     channels: Vec<(ChannelNumber, PeerSocket, Timestamp, bool)>,
 }
 
@@ -38,16 +37,27 @@ struct Reservation {
     token: ReservationToken,
     port: AllocationPort,
     username: String,
-    families: (bool, bool),
+    families: Vec<Family>,
     expires_at: Timestamp,
 }
 
 /// In the order in which things end that end at the same time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ended {
-    Allocation(AllocationId),
+    /// All of it, or one family and the channels of that.
+    Allocation(AllocationId, Option<(Family, Vec<ChannelNumber>)>),
     Channel(AllocationId, ChannelNumber, PeerSocket),
     Reserved(AllocationId, ChannelNumber, PeerSocket),
+}
+
+impl Record {
+    /// The numbers of the channels to peers of `family`, in order.
+    fn numbers_of(&self, family: Family) -> Vec<ChannelNumber> {
+        let of_family = self.channels.iter().filter(|(_, peer, ..)| peer.address().is_ipv4() == (family == Family::V4));
+        let mut numbers: Vec<_> = of_family.map(|(number, ..)| *number).collect();
+        numbers.sort_unstable();
+        numbers
+    }
 }
 
 impl Model {
@@ -96,7 +106,7 @@ impl Model {
             token,
             port: next(record.port),
             username: record.username.clone(),
-            families: record.families,
+            families: record.families.iter().map(|(family, _)| *family).collect(),
             expires_at: now + RESERVATION_LIFETIME,
         });
     }
@@ -112,7 +122,7 @@ impl Model {
             assert_eq!(made.map(Allocation::id), Err(AllocateError::AlreadyAllocated(existing.id)));
             return;
         }
-        let mut families = (new.v4, new.v6);
+        let mut families: Vec<_> = new.families.iter().collect();
         if let PortRequest::Reserved(token) = new.port {
             let Some(at) = self
                 .reservations
@@ -149,10 +159,9 @@ impl Model {
             port: made.port(),
             request: new.port,
             tried: 1,
-            families,
+            families: families.into_iter().map(|family| (family, now + new.lifetime)).collect(),
             token: made.reservation(),
             lifetime: new.lifetime,
-            expires_at: now + new.lifetime,
             channels: Vec::new(),
         };
         self.reserve(now, &record);
@@ -194,13 +203,35 @@ impl Model {
         &mut self,
         now: Timestamp,
         id: AllocationId,
+        only: Option<Family>,
         lifetime: Duration,
     ) -> Result<Timestamp, UnknownAllocation> {
         self.handle_timeout(now);
         let allocation = self.get_mut(id)?;
         allocation.lifetime = lifetime;
-        allocation.expires_at = now + lifetime;
-        Ok(allocation.expires_at)
+        for (family, at) in &mut allocation.families {
+            if only.is_none() || only == Some(*family) {
+                *at = now + lifetime;
+            }
+        }
+        Ok(now + lifetime)
+    }
+
+    /// What was removed: nothing, everything, or the channels with these numbers.
+    pub(super) fn remove_family(&mut self, id: AllocationId, family: Family) -> Option<Option<Vec<ChannelNumber>>> {
+        let allocation = self.get_mut(id).ok()?;
+        let before = allocation.families.len();
+        allocation.families.retain(|(other, _)| *other != family);
+        if allocation.families.len() == before {
+            return None;
+        }
+        if allocation.families.is_empty() {
+            self.remove(id);
+            return Some(None);
+        }
+        let numbers = allocation.numbers_of(family);
+        allocation.channels.retain(|(number, ..)| !numbers.contains(number));
+        Some(Some(numbers))
     }
 
     pub(super) fn remove(&mut self, id: AllocationId) -> bool {
@@ -251,7 +282,12 @@ impl Model {
                     (expires_at + CHANNEL_REUSE_DELAY, Ended::Reserved(id, number, peer))
                 }
             });
-            channels.chain([(allocation.expires_at, Ended::Allocation(id))])
+            let at_once = allocation.families.iter().all(|(_, at)| *at == allocation.families[0].1);
+            let families = allocation.families.iter().map(move |&(family, at)| {
+                let part = (!at_once).then(|| (family, allocation.numbers_of(family)));
+                (at, Ended::Allocation(id, part))
+            });
+            channels.chain(families)
         })
     }
 
@@ -266,8 +302,9 @@ impl Model {
         self.reservations.retain(|reservation| reservation.expires_at > now);
         self.quarantine.retain(|(_, until)| *until > now);
         while let Some((_, ended)) = self.deadlines().min().filter(|(at, _)| *at <= now) {
-            match ended {
-                Ended::Allocation(id) => self.allocations.retain(|allocation| allocation.id != id),
+            match ended.clone() {
+                Ended::Allocation(id, None) => self.allocations.retain(|allocation| allocation.id != id),
+                Ended::Allocation(id, Some((family, _))) => _ = self.remove_family(id, family),
                 Ended::Channel(id, number, _) => {
                     let channels = self.get_mut(id).unwrap().channels.iter_mut();
                     channels.filter(|(other, ..)| *other == number).for_each(|(.., bound)| *bound = false);
@@ -326,9 +363,11 @@ impl Model {
         assert_eq!(**found.username(), *expected.username);
         assert_eq!(found.transaction_id(), expected.transaction_id);
         assert_eq!(found.port(), expected.port);
-        assert_eq!((found.v4(), found.v6()), expected.families);
+        let families = found.families().iter().map(|family| (family, found.family_expires_at(family).unwrap()));
+        assert_eq!(families.collect::<Vec<_>>(), expected.families);
         assert_eq!(found.reservation(), expected.token);
-        assert_eq!((found.lifetime(), found.expires_at()), (expected.lifetime, expected.expires_at));
+        let expires_at = expected.families.iter().map(|(_, at)| *at).max();
+        assert_eq!((found.lifetime(), Some(found.expires_at())), (expected.lifetime, expires_at));
         let mut channels: Vec<_> = found
             .channels()
             .iter()
