@@ -223,6 +223,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(property_tests::config())]
+
         #[test]
         fn draws_what_is_free_and_nothing_else(
             lowest in 1_u16..8,

@@ -313,6 +313,8 @@ fn contradictions_are_corrupt_blocks() {
 }
 
 proptest! {
+    #![proptest_config(property_tests::config())]
+
     #[test]
     fn any_packets_come_back(
         packets in proptest::collection::vec(

@@ -160,7 +160,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(testing::property_config())]
+        #![proptest_config(property_tests::config())]
 
         #[test]
         fn a_payload_lies_in_its_datagram(datagram in prop::collection::vec(any::<u8>(), 0..100)) {

@@ -1,6 +1,5 @@
 //! Messages for tests, made and checked byte by byte, without this crate's own code or stun-types.
 
-use proptest::prelude::*;
 use sha1::{Digest, Sha1};
 
 pub(crate) const BINDING: u16 = 0x0001;
@@ -19,20 +18,6 @@ pub(crate) const VECTORS: [&str; 5] = [
     include_str!("../tests/vectors/rfc5769-2.4-long-term-request.hex"),
     include_str!("../tests/vectors/rfc8489-b.1-sha256-request.hex"),
 ];
-
-/// How much a property test does: the usual, and on wasm32, which has no randomness, the same each time and less.
-pub(crate) fn property_config() -> ProptestConfig {
-    if cfg!(target_arch = "wasm32") {
-        ProptestConfig {
-            cases: 64,
-            rng_seed: proptest::test_runner::RngSeed::Fixed(0),
-            failure_persistence: None,
-            ..ProptestConfig::default()
-        }
-    } else {
-        ProptestConfig::default()
-    }
-}
 
 /// Reads hexadecimal digits; white space and lines that begin with `#` do not count.
 pub(crate) fn unhex(text: &str) -> Vec<u8> {

@@ -110,3 +110,6 @@ impl Authenticator {
         Ok(Authenticated { username: username.text, key })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,8 @@ mod credentials;
 mod error;
 mod nonce;
 mod secret;
+#[cfg(test)]
+mod testing;
 mod time;
 mod username;
 

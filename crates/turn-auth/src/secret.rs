@@ -71,3 +71,51 @@ impl fmt::Debug for AuthSecret {
         f.write_str("AuthSecret(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    #[test]
+    fn hexadecimal_and_uuids_are_secrets() {
+        for text in
+            ["4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab", "1cab293a-4032-46f4-862a-40e5d174b0d2"]
+        {
+            assert_eq!(AuthSecret::new(text).unwrap().expose(), text);
+        }
+    }
+
+    #[test]
+    fn random_bytes_are_64_hexadecimal_digits() {
+        let mut bytes = [0; 32];
+        (bytes[0], bytes[31]) = (0x0F, 0xA0);
+        let secret = AuthSecret::from_random(bytes);
+        assert_eq!(secret.expose(), format!("0f{}a0", "00".repeat(30)));
+        assert!(AuthSecret::new(secret.expose()).is_ok());
+    }
+
+    #[test]
+    fn other_texts_are_refused_with_the_reason() {
+        let secret = |text: &str| AuthSecret::new(text).map(|secret| secret.expose().to_owned());
+        assert_eq!(secret(""), Err(SecretError::TooShort { actual: 0 }));
+        assert_eq!(secret(&"x".repeat(15)), Err(SecretError::TooShort { actual: 15 }));
+        assert!(secret(&"x".repeat(16)).is_ok());
+        assert!(secret(&"x".repeat(256)).is_ok());
+        assert_eq!(secret(&"x".repeat(257)), Err(SecretError::TooLong { actual: 257 }));
+        assert_eq!(secret("0123456789abcdef "), Err(SecretError::ForbiddenCharacter { position: 16 }));
+        assert_eq!(secret("0123456789abcdef\n"), Err(SecretError::ForbiddenCharacter { position: 16 }));
+        assert_eq!(secret("\u{E9}0123456789abcdef"), Err(SecretError::ForbiddenCharacter { position: 0 }));
+        assert_eq!(
+            SecretError::TooShort { actual: 3 }.to_string(),
+            "the secret has 3 characters and needs at least 16",
+        );
+    }
+
+    #[test]
+    fn debug_does_not_show_it() {
+        assert_eq!(format!("{:?}", AuthSecret::new("0123456789abcdef").unwrap()), "AuthSecret(..)");
+    }
+}

@@ -277,7 +277,7 @@ fn numbers(channels: &[Channel]) -> Vec<ChannelNumber> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(property_tests::config())]
 
     #[test]
     fn behaves_as_the_naive_model(

@@ -287,7 +287,7 @@ fn the_fingerprint_is_right_and_comes_last() {
 }
 
 proptest! {
-    #![proptest_config(testing::property_config())]
+    #![proptest_config(property_tests::config())]
 
     #[test]
     fn addresses_make_the_round_trip(v4: [u8; 4], v6: [u8; 16], port: u16, id: [u8; 12]) {
