@@ -3,21 +3,21 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    Endpoint, Event, Failure, Fatal, Limits, Output, Session, StampSecret, TlsError, Token, TrustedRoots,
-    connector::Connector, socket::Socket, user_agent::user_agent,
+    Endpoint, Event, Failure, Fatal, Limits, Output, Registration, Session, StampSecret, Token, connector::Connector,
+    socket::Socket, user_agent::user_agent,
 };
 
 /// What a [`Client`] needs.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the portal is, and what it is told of this relay.
+    /// Where the portal is.
     pub endpoint: Endpoint,
+    /// What it is told of this relay.
+    pub registration: Registration,
     /// The relay's credential.
     pub token: Token,
     /// What the portal signs TURN credentials with.
     pub stamp_secret: StampSecret,
-    /// Who may vouch for the portal.
-    pub trusted_roots: TrustedRoots,
     /// How long to wait for what.
     pub limits: Limits,
     /// Told to the portal in `User-Agent`.
@@ -49,15 +49,12 @@ enum Input {
 }
 
 impl Client {
-    /// Reads the trusted certificate authorities when the end point is encrypted, and connects to nothing yet.
-    ///
-    /// # Errors
-    /// When TLS is needed and cannot be set up.
-    pub fn new(config: Config) -> Result<Self, TlsError> {
-        let Config { endpoint, token, stamp_secret, trusted_roots, limits, relay_version, seed } = config;
-        let tls = if endpoint.is_encrypted() { Some(trusted_roots.client_config()?) } else { None };
-        let connector = Connector { endpoint, token, user_agent: user_agent(relay_version), tls, limits };
-        Ok(Self { connector: Arc::new(connector), stamp_secret, seed })
+    /// Connects to nothing yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let Config { endpoint, registration, token, stamp_secret, limits, relay_version, seed } = config;
+        let connector = Connector { endpoint, registration, token, user_agent: user_agent(relay_version), limits };
+        Self { connector: Arc::new(connector), stamp_secret, seed }
     }
 
     /// Keeps the relay registered until `leave` completes, then says good-bye to the portal.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
-use rustls::{ClientConfig, pki_types::ServerName};
+use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::{
@@ -10,7 +10,7 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    Endpoint, Failure, Limits, Token,
+    Endpoint, Failure, Limits, Registration, Token,
     race::race,
     refusal::refusal,
     socket::{ByteStream, MAX_MESSAGE, Socket},
@@ -20,10 +20,9 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Connector {
     pub(crate) endpoint: Endpoint,
+    pub(crate) registration: Registration,
     pub(crate) token: Token,
     pub(crate) user_agent: HeaderValue,
-    /// Set when the end point is encrypted.
-    pub(crate) tls: Option<Arc<ClientConfig>>,
     pub(crate) limits: Limits,
 }
 
@@ -47,7 +46,7 @@ impl Connector {
 
         let request = self
             .endpoint
-            .request(&self.token, &self.user_agent)
+            .request(&self.registration, &self.token, &self.user_agent)
             .map_err(|error| Failure::Handshake { problem: error.to_string() })?;
         let mut config = WebSocketConfig::default();
         config.read_buffer_size = 8 * 1024;
@@ -63,14 +62,11 @@ impl Connector {
     }
 
     async fn encrypt(&self, tcp: TcpStream) -> Result<Box<dyn ByteStream>, Failure> {
-        let Some(config) = &self.tls else { return Ok(Box::new(tcp)) };
+        let Some(config) = self.endpoint.tls() else { return Ok(Box::new(tcp)) };
         let host = self.endpoint.host();
         let failed = |problem: String| Failure::Tls { host: host.to_owned(), problem };
         let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(error.to_string()))?;
-        let stream = TlsConnector::from(Arc::clone(config))
-            .connect(name, tcp)
-            .await
-            .map_err(|error| failed(error.to_string()))?;
+        let stream = TlsConnector::from(config).connect(name, tcp).await.map_err(|error| failed(error.to_string()))?;
         Ok(Box::new(stream))
     }
 }

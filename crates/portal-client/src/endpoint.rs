@@ -1,52 +1,45 @@
-use std::{
-    fmt::Write as _,
-    net::{Ipv4Addr, Ipv6Addr},
-};
+use std::sync::Arc;
 
 use http::{
     HeaderName, HeaderValue, Request, Uri,
     header::{HOST, USER_AGENT},
     uri::Scheme,
 };
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::ClientConfig;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
-use crate::Token;
+use crate::{Registration, TlsError, Token, TrustedRoots};
 
 const PATH: &str = "/relay/websocket";
 const X_AUTHORIZATION: HeaderName = HeaderName::from_static("x-authorization");
 
-/// Everything but the unreserved characters of <https://www.rfc-editor.org/rfc/rfc3986#section-2.3>.
-const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// What a relay tells the portal of itself when it connects.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Registration {
-    /// A name for people.
-    pub name: Option<String>,
-    /// The public IPv4 address.
-    pub ipv4: Option<Ipv4Addr>,
-    /// The public IPv6 address.
-    pub ipv6: Option<Ipv6Addr>,
-    /// The UDP port that clients send to; the portal takes 3478 when it is not told.
-    pub port: Option<u16>,
-}
-
-/// Where the portal is, and what to ask it for.
+/// Where the portal is, and who may vouch for it.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    uri: Uri,
+    /// Scheme, authority and path.
+    base: String,
+    authority: HeaderValue,
     host: String,
     port: u16,
-    tls: bool,
+    /// Set when the connection is to be encrypted.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl Endpoint {
-    /// The relay's end point at the portal whose base address is `api_url` (`wss`, `https`, `ws` or `http`).
+    /// The relay's end point at the portal whose base address is `api_url` (`wss`, `https`, `ws` or `http`). Reads the
+    /// certificate authorities when it is one of the first two.
     ///
     /// # Errors
-    /// When `api_url` is not such a URL.
-    pub fn new(api_url: &str, registration: &Registration) -> Result<Self, ApiUrlError> {
+    /// When `api_url` is not such a URL, or TLS is needed and cannot be set up.
+    pub fn new(api_url: &str, trusted_roots: &TrustedRoots) -> Result<Self, EndpointError> {
+        let mut endpoint = Self::parse(api_url)?;
+        if endpoint.base.starts_with("wss:") {
+            endpoint.tls = Some(trusted_roots.client_config()?);
+        }
+        Ok(endpoint)
+    }
+
+    fn parse(api_url: &str) -> Result<Self, ApiUrlError> {
         let base: Uri = api_url.trim().parse().map_err(|_invalid| ApiUrlError::NotAUrl)?;
         let tls = match base.scheme().map(Scheme::as_str) {
             Some("wss" | "https") => true,
@@ -73,9 +66,9 @@ impl Endpoint {
 
         let scheme = if tls { "wss" } else { "ws" };
         let path = base.path().trim_end_matches('/');
-        let uri = format!("{scheme}://{authority}{path}{PATH}{}", registration.query());
-        let uri = uri.parse().map_err(|_invalid| ApiUrlError::NotAUrl)?;
-        Ok(Self { uri, host, port: port.unwrap_or(if tls { 443 } else { 80 }), tls })
+        let base = format!("{scheme}://{authority}{path}{PATH}");
+        let authority = HeaderValue::from_str(authority.as_str()).map_err(|_invalid| ApiUrlError::NotAUrl)?;
+        Ok(Self { base, authority, host, port: port.unwrap_or(if tls { 443 } else { 80 }), tls: None })
     }
 
     /// The host name, or the address without brackets.
@@ -93,14 +86,23 @@ impl Endpoint {
     /// Whether the connection is encrypted.
     #[must_use]
     pub const fn is_encrypted(&self) -> bool {
-        self.tls
+        self.tls.is_some()
+    }
+
+    pub(crate) fn tls(&self) -> Option<Arc<ClientConfig>> {
+        self.tls.clone()
     }
 
     /// A fresh WebSocket handshake, <https://www.rfc-editor.org/rfc/rfc6455#section-4.1>.
-    pub(crate) fn request(&self, token: &Token, user_agent: &HeaderValue) -> Result<Request<()>, http::Error> {
+    pub(crate) fn request(
+        &self,
+        registration: &Registration,
+        token: &Token,
+        user_agent: &HeaderValue,
+    ) -> Result<Request<()>, http::Error> {
         Request::builder()
-            .uri(self.uri.clone())
-            .header(HOST, self.uri.authority().map_or("", |authority| authority.as_str()))
+            .uri(format!("{}{}", self.base, registration.query()))
+            .header(HOST, self.authority.clone())
             .header("Connection", "Upgrade")
             .header("Upgrade", "websocket")
             .header("Sec-WebSocket-Version", "13")
@@ -111,29 +113,16 @@ impl Endpoint {
     }
 }
 
-impl Registration {
-    /// The query, beginning with `?`; empty when nothing is set.
-    fn query(&self) -> String {
-        let mut query = String::new();
-        let mut push = |key: &str, value: &str| {
-            let separator = if query.is_empty() { '?' } else { '&' };
-            // Writing to a string cannot fail.
-            let _ = write!(query, "{separator}{key}={}", utf8_percent_encode(value, QUERY_VALUE));
-        };
-        if let Some(name) = &self.name {
-            push("name", name);
-        }
-        if let Some(ipv4) = self.ipv4 {
-            push("ipv4", &ipv4.to_string());
-        }
-        if let Some(ipv6) = self.ipv6 {
-            push("ipv6", &ipv6.to_string());
-        }
-        if let Some(port) = self.port {
-            push("port", &port.to_string());
-        }
-        query
-    }
+/// Why there is no such [`Endpoint`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// Its address is wrong.
+    #[error(transparent)]
+    Url(#[from] ApiUrlError),
+    /// It needs TLS, which cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// Why a string cannot be the portal's base address.
@@ -165,8 +154,9 @@ mod tests {
     use crate::Token;
 
     fn endpoint(api_url: &str) -> Result<(String, String, u16, bool), ApiUrlError> {
-        let endpoint = Endpoint::new(api_url, &Registration::default())?;
-        Ok((endpoint.uri.to_string(), endpoint.host.clone(), endpoint.port, endpoint.tls))
+        let Endpoint { base, host, port, .. } = Endpoint::parse(api_url)?;
+        let tls = base.starts_with("wss:");
+        Ok((base, host, port, tls))
     }
 
     #[test]
@@ -200,29 +190,18 @@ mod tests {
     }
 
     #[test]
-    fn the_query_holds_what_is_set_and_is_encoded() {
-        let mut registration = Registration { port: Some(3478), ..Registration::default() };
-        assert_eq!(registration.query(), "?port=3478");
-        registration.name = Some("Zürich & co/1".to_owned());
-        registration.ipv4 = Some([203, 0, 113, 7].into());
-        registration.ipv6 = Some("2001:db8::7".parse().unwrap());
-        assert_eq!(
-            registration.query(),
-            "?name=Z%C3%BCrich%20%26%20co%2F1&ipv4=203.0.113.7&ipv6=2001%3Adb8%3A%3A7&port=3478"
-        );
-        assert_eq!(Registration::default().query(), "");
-    }
-
-    #[test]
     fn the_handshake_carries_token_and_user_agent() {
-        let endpoint = Endpoint::new("wss://a.example:8443", &Registration::default()).unwrap();
+        let endpoint = Endpoint::parse("wss://a.example:8443").unwrap();
         let token = Token::new("abc def").unwrap();
-        let request = endpoint.request(&token, &HeaderValue::from_static("Debian/12 relay/1.0")).unwrap();
+        let registration = Registration { port: Some(3478), ..Registration::default() };
+        let request =
+            endpoint.request(&registration, &token, &HeaderValue::from_static("Debian/12 relay/1.0")).unwrap();
         let header = |name: &str| request.headers().get(name).unwrap().to_str().unwrap();
+        assert_eq!(request.uri(), "wss://a.example:8443/relay/websocket?port=3478");
         assert_eq!(header("x-authorization"), "Bearer abcdef");
         assert_eq!(header("user-agent"), "Debian/12 relay/1.0");
         assert_eq!(header("host"), "a.example:8443");
-        let again = endpoint.request(&token, &HeaderValue::from_static("x")).unwrap();
+        let again = endpoint.request(&registration, &token, &HeaderValue::from_static("x")).unwrap();
         assert_ne!(Some(header("sec-websocket-key")), again.headers()["sec-websocket-key"].to_str().ok());
     }
 }

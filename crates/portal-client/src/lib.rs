@@ -9,14 +9,14 @@
 //! # async fn register(stop: impl Future<Output = ()>) -> Result<(), Box<dyn std::error::Error>> {
 //! let registration = Registration { ipv4: Some([203, 0, 113, 7].into()), ..Registration::default() };
 //! let client = Client::new(Config {
-//!     endpoint: Endpoint::new("wss://api.firezone.dev", &registration)?,
+//!     endpoint: Endpoint::new("wss://api.firezone.dev", &TrustedRoots::default())?,
+//!     registration,
 //!     token: Token::new(".SFMyNTY.g2gDaAN3A25pbG0...")?,
 //!     stamp_secret: StampSecret::new("4c98bf59c99b3e46..."),
-//!     trusted_roots: TrustedRoots::default(),
 //!     limits: Limits::default(),
 //!     relay_version: "1.0.0",
 //!     seed: [0; 32],
-//! })?;
+//! });
 //! client.run(|event| if event == Event::Ready { println!("registered") }, stop).await?;
 //! # Ok(())
 //! # }
@@ -37,6 +37,7 @@ mod limits;
 mod message;
 mod race;
 mod refusal;
+mod registration;
 mod secret;
 mod session;
 mod socket;
@@ -44,9 +45,10 @@ mod tls;
 mod user_agent;
 
 pub use client::{Client, Config};
-pub use endpoint::{ApiUrlError, Endpoint, Registration};
+pub use endpoint::{ApiUrlError, Endpoint, EndpointError};
 pub use failure::{Failure, Fatal};
 pub use limits::Limits;
+pub use registration::Registration;
 pub use secret::{StampSecret, Token, TokenError};
 pub use session::{Event, Output, Session};
 pub use tls::{TlsError, TrustedRoots};

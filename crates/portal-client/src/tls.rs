@@ -68,3 +68,26 @@ impl TrustedRoots {
         Ok(Arc::new(config))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use tempfile::NamedTempFile;
+
+    use super::{TlsError, TrustedRoots};
+
+    #[test]
+    fn a_file_that_holds_no_certificates_is_named() {
+        let mut empty = NamedTempFile::new().unwrap();
+        empty.write_all(b"not PEM\n").unwrap();
+        let mut broken = NamedTempFile::new().unwrap();
+        broken.write_all(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+        for path in [empty.path(), broken.path(), "/nonexistent/ca.pem".as_ref()] {
+            let roots = TrustedRoots { extra_file: Some(path.to_owned()) };
+            let error = roots.client_config().unwrap_err();
+            assert!(matches!(&error, TlsError::ExtraFile { path: named, .. } if named == path), "{error}");
+            assert!(error.to_string().contains(&path.display().to_string()));
+        }
+    }
+}

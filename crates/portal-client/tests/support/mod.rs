@@ -249,15 +249,14 @@ impl Relay {
             port: Some(3478),
         };
         let client = Client::new(Config {
-            endpoint: Endpoint::new(url, &registration).unwrap(),
+            endpoint: Endpoint::new(url, &trusted_roots).unwrap(),
+            registration,
             token: Token::new(TOKEN).unwrap(),
             stamp_secret: StampSecret::new(SECRET),
-            trusted_roots,
             limits,
             relay_version: "9.8.7",
             seed: [1; 32],
-        })
-        .unwrap();
+        });
         let (sender, events) = mpsc::unbounded_channel();
         let (leave, left) = oneshot::channel();
         let run = async move {
