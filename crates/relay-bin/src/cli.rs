@@ -4,6 +4,8 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::portal::PortalOptions;
+
 const ABOUT: &str = "A STUN/TURN relay (RFC 8489, RFC 8656) over UDP, IPv4 and IPv6.";
 
 const LONG_ABOUT: &str = "\
@@ -23,12 +25,14 @@ Examples:
     firezone-relay --public-ip4-addr 203.0.113.7 --public-ip6-addr 2001:db8::7 --auth-secret \"$SECRET\"
   Behind a one-to-one NAT, as in most clouds (the public address is not on any interface):
     firezone-relay --public-ip4-addr 203.0.113.7 --bind-ip4-addr 10.0.0.7
+  Registered with a portal, which tells clients of it (FIREZONE_TOKEN holds the token):
+    firezone-relay --public-ip4-addr 203.0.113.7 --firezone-api-url wss://api.firezone.dev
   Mint credentials for a relay with that secret:
     firezone-relay credentials --secret \"$SECRET\" --ttl 24h --url turn:203.0.113.7:3478
 
 Open in the firewall: UDP to the listening port (3478) and to the allocation ports (49152-65535).
 
-Exit status: 0 after SIGTERM or Ctrl-C, 1 when the relay failed, 2 when an option is wrong.";
+Exit status: 0 after SIGTERM or Ctrl-C, 1 when the relay failed or the portal refused it, 2 when an option is wrong.";
 
 /// `firezone-relay`.
 #[derive(Debug, Parser)]
@@ -96,9 +100,13 @@ pub(crate) struct Options {
     #[arg(long, env = "REALM", value_name = "REALM", help_heading = "Credentials")]
     pub(crate) realm: Option<String>,
 
-    /// How many allocations one username may hold on each worker; beyond it the answer is 486 [default: 10]
+    /// How many allocations one username may hold on each worker; beyond it the answer is 486. With a portal it is one, and a
+    /// new one takes the place of the old [default: 10]
     #[arg(long, env = "ALLOCATIONS_PER_USERNAME", value_name = "NUMBER", help_heading = "Credentials")]
     pub(crate) allocations_per_username: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) portal: PortalOptions,
 
     /// How many threads relay; clients are spread over them by address [default: one per core]
     #[arg(long, env = "WORKERS", value_name = "NUMBER", help_heading = "Running")]

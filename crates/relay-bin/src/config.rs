@@ -14,6 +14,7 @@ use crate::{
     addresses::Host,
     cli::Options,
     family::{FamilyAddresses, Origin, choose_addresses},
+    portal::PortalConfig,
     problems::{Collector, Name, Problems},
 };
 
@@ -51,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) workers: NonZeroUsize,
     pub(crate) rng_seed: u64,
     pub(crate) rng_seed_is_given: bool,
+    /// The portal to register with; without one the relay stands alone.
+    pub(crate) portal: Option<PortalConfig>,
 }
 
 /// Randomness that no seed repeats.
@@ -81,7 +84,12 @@ impl Config {
         let seed = read_seed(options, entropy, &mut problems);
         let secret = read_secret(options, seed, entropy, &mut problems);
         let realm = read_realm(options, &mut problems);
-        let username_limit = read_username_limit(options, &mut problems);
+        let portal = PortalConfig::read(&options.portal, &mut problems);
+        let username_limit = match read_username_limit(options, &mut problems) {
+            // A client whose NAT has changed its mapping must not have to wait for its old allocation to expire.
+            _ if portal.is_some() => UsernameLimit::ReplaceOldest,
+            limit => limit,
+        };
         let workers = read_workers(options, ports, &mut problems);
         let config = match (seed, secret) {
             (Some((rng_seed, rng_seed_is_given)), Some((secret, secret_is_drawn))) => Some(Self {
@@ -98,6 +106,7 @@ impl Config {
                 workers,
                 rng_seed,
                 rng_seed_is_given,
+                portal,
             }),
             _ => None,
         };
@@ -125,9 +134,16 @@ impl Config {
     /// The seed of each worker's state machine.
     pub(crate) fn worker_seeds(&self) -> impl Iterator<Item = [u8; 32]> {
         let mut rng = ChaCha20Rng::seed_from_u64(self.rng_seed);
-        // Stream 0 makes the secret.
+        // Stream 0 makes the secret, stream 2 the portal client's waits.
         rng.set_stream(1);
         std::iter::repeat_with(move || draw(&mut rng))
+    }
+
+    /// The seed of the waits between attempts to reach the portal.
+    pub(crate) fn portal_seed(&self) -> [u8; 32] {
+        let mut rng = ChaCha20Rng::seed_from_u64(self.rng_seed);
+        rng.set_stream(2);
+        draw(&mut rng)
     }
 }
 

@@ -195,3 +195,25 @@ fn a_given_seed_repeats_everything_and_a_drawn_one_does_not_give_the_secret_away
     assert_ne!(secret(&drawn), secret(&config(&repeated).unwrap()));
     assert!(Config::new(&Options::default(), &host, &NoEntropy).is_err());
 }
+
+#[test]
+fn with_a_portal_a_username_holds_one_allocation_and_the_newest_wins() {
+    use crate::portal::PortalOptions;
+
+    let token = |token: &str| Options {
+        portal: PortalOptions {
+            firezone_token: some(token),
+            firezone_api_url: some("ws://127.0.0.1:1"),
+            ..PortalOptions::default()
+        },
+        allocations_per_username: some("7"),
+        ..Options::default()
+    };
+    let with_portal = config(&token("token")).unwrap();
+    assert!(with_portal.portal.is_some());
+    assert_eq!(with_portal.username_limit, UsernameLimit::ReplaceOldest);
+    let standalone = config(&token("")).unwrap();
+    assert!(standalone.portal.is_none());
+    assert_eq!(standalone.username_limit, UsernameLimit::RefuseBeyond(7));
+    assert_ne!(Some(with_portal.portal_seed()), with_portal.worker_seeds().next());
+}

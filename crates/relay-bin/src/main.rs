@@ -15,6 +15,7 @@ mod limits;
 mod listen;
 mod logging;
 mod offload;
+mod portal;
 mod ports;
 mod problems;
 mod relay;

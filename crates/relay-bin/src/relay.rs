@@ -4,6 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use anyhow::{Context, anyhow};
 use relay_server::PortRange;
+use socket2::Socket;
 use tokio::{
     runtime::Builder,
     sync::{mpsc, oneshot, watch},
@@ -14,7 +15,9 @@ use crate::{
     banner,
     clock::Clock,
     config::{Config, OsEntropy},
-    limits, listen, offload, ports,
+    limits, listen, offload,
+    portal::Portal,
+    ports,
     shard::{self, AddressMap, MESSAGES, RelayBinding, Setup},
     shutdown::Signals,
     stats::{self, Published},
@@ -38,7 +41,21 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let mut signals = Signals::catch()?;
     limits::raise_open_files(config);
     log_start(config);
-    let mut shards = Shards::start(config)?;
+    let places = Places::bind(config)?;
+    let mut portal = match &config.portal {
+        Some(portal) => Some(Portal::start(portal, config)?),
+        None => None,
+    };
+    if let Some(portal) = &mut portal {
+        tokio::select! {
+            registered = portal.wait_until_registered() => registered?,
+            signal = signals.next() => {
+                tracing::info!(signal, "stopped before the portal let it serve");
+                return Ok(());
+            }
+        }
+    }
+    let mut shards = Shards::start(config, places)?;
     tokio::select! {
         started = shards.wait_until_ready() => started?,
         signal = signals.next() => {
@@ -47,7 +64,9 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         }
     }
     tracing::info!("the relay is up");
-    banner::print(config, Clock::unix_time(), &OsEntropy).map_err(|error| anyhow!(error))?;
+    if portal.is_none() {
+        banner::print(config, Clock::unix_time(), &OsEntropy).map_err(|error| anyhow!(error))?;
+    }
 
     let signal = tokio::select! {
         signal = signals.next() => signal,
@@ -55,14 +74,36 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
             ended?;
             return Err(anyhow!("a worker ended by itself: this is a bug"));
         }
+        ended = portal_ended(&mut portal) => {
+            ended?;
+            return Err(anyhow!("the portal client ended by itself: this is a bug"));
+        }
     };
     tracing::info!(signal, "stopping; once more ends at once");
+    if let Some(portal) = &mut portal {
+        portal.leave();
+    }
     tokio::select! {
-        stopped = shards.stop() => stopped?,
+        stopped = async { tokio::join!(shards.stop(), good_bye(&mut portal)).0 } => stopped?,
         signal = signals.next() => tracing::warn!(signal, "not waiting for the workers"),
     }
     tracing::info!("relay stopped: {}", stats::fold(&shards.published));
     Ok(())
+}
+
+/// Never, without a portal.
+async fn portal_ended(portal: &mut Option<Portal>) -> anyhow::Result<()> {
+    match portal {
+        Some(portal) => portal.wait_for_end().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the portal knows that the relay goes, which is a courtesy.
+async fn good_bye(portal: &mut Option<Portal>) {
+    if let Some(portal) = portal {
+        let _ = timeout(GRACE, portal.wait_for_end()).await;
+    }
 }
 
 fn log_start(config: &Config) {
@@ -85,6 +126,23 @@ fn log_start(config: &Config) {
     }
 }
 
+/// What the shards serve at: held before the portal hears of this relay, so that it hears only of one that can serve.
+struct Places {
+    /// The allocation ports of each shard.
+    parts: Vec<PortRange>,
+    /// The listening sockets of each shard.
+    listeners: Vec<Vec<Socket>>,
+}
+
+impl Places {
+    fn bind(config: &Config) -> anyhow::Result<Self> {
+        let parts = ports::partition(config.ports, config.workers)?;
+        let listeners = listen::bind(config)?;
+        listen::check_allocation_ports(config, &parts)?;
+        Ok(Self { parts, listeners })
+    }
+}
+
 /// The running shards.
 struct Shards {
     threads: Threads,
@@ -94,10 +152,8 @@ struct Shards {
 }
 
 impl Shards {
-    fn start(config: &Config) -> anyhow::Result<Self> {
-        let parts = ports::partition(config.ports, config.workers)?;
-        let listeners = listen::bind(config)?;
-        listen::check_allocation_ports(config, &parts)?;
+    fn start(config: &Config, places: Places) -> anyhow::Result<Self> {
+        let Places { parts, listeners } = places;
         let clock = Clock::start();
         let (stop, stopped) = watch::channel(false);
         let (senders, receivers): (Vec<_>, Vec<_>) = parts.iter().map(|_| mpsc::channel(MESSAGES)).unzip();

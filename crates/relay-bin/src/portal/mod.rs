@@ -1,0 +1,134 @@
+//! The relay's registration with a portal, on a thread of its own, so that neither starves the other.
+
+mod options;
+mod standing;
+
+use std::thread;
+
+use anyhow::{Context, anyhow};
+use portal_client::{Client, Registration, StampSecret};
+use tokio::{
+    runtime::Builder,
+    sync::{oneshot, watch},
+};
+
+use self::standing::Standing;
+use crate::config::Config;
+
+pub(crate) use self::options::{PortalConfig, PortalOptions};
+
+/// Where the relay stands with its portal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PortalState {
+    /// It has not been registered yet, so it must not serve.
+    Registering,
+    /// It is registered.
+    Registered,
+    /// It was registered and relays on, but the portal is out of reach.
+    Partitioned,
+}
+
+/// A portal client that runs.
+#[derive(Debug)]
+pub(crate) struct Portal {
+    state: watch::Receiver<PortalState>,
+    leave: Option<oneshot::Sender<()>>,
+    ended: oneshot::Receiver<anyhow::Result<()>>,
+}
+
+impl Portal {
+    /// Begins to register the relay that `config` describes.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread left.
+    pub(crate) fn start(portal: &PortalConfig, config: &Config) -> anyhow::Result<Self> {
+        let PortalConfig { endpoint, token, name, limits } = portal.clone();
+        warn_if_exposed(portal);
+        let addresses = config.relay_addresses();
+        let client = Client::new(portal_client::Config {
+            endpoint,
+            registration: Registration { name, ipv4: addresses.v4, ipv6: addresses.v6, port: Some(config.listen_port) },
+            token,
+            stamp_secret: StampSecret::new(config.secret.expose()),
+            limits,
+            relay_version: env!("CARGO_PKG_VERSION"),
+            seed: config.portal_seed(),
+        });
+        let (mut standing, state) = Standing::new();
+        let (leave, left) = oneshot::channel();
+        let (tell_end, ended) = oneshot::channel();
+        let run = move || -> anyhow::Result<()> {
+            let runtime =
+                Builder::new_current_thread().enable_io().enable_time().build().context("cannot start a runtime")?;
+            let result = runtime.block_on(client.run(|event| standing.handle(event), async {
+                // An error means that the relay has ended in another way.
+                let _ = left.await;
+            }));
+            // A look-up that hangs must not keep anybody waiting.
+            runtime.shutdown_background();
+            Ok(result?)
+        };
+        thread::Builder::new()
+            .name("portal".to_owned())
+            .spawn(move || {
+                // Nobody listens any more when the process ends.
+                let _ = tell_end.send(run());
+            })
+            .context("cannot start the portal's thread")?;
+        Ok(Self { state, leave: Some(leave), ended })
+    }
+
+    /// Where the relay stands, now and later.
+    #[expect(dead_code, reason = "readiness and metrics are going to ask")]
+    pub(crate) fn state(&self) -> watch::Receiver<PortalState> {
+        self.state.clone()
+    }
+
+    /// Waits until the relay may serve.
+    ///
+    /// # Errors
+    ///
+    /// When the portal is given up for good.
+    pub(crate) async fn wait_until_registered(&mut self) -> anyhow::Result<()> {
+        let mut state = self.state.clone();
+        tokio::select! {
+            biased;
+            ended = self.wait_for_end() => {
+                ended?;
+                Err(anyhow!("the portal client ended by itself: this is a bug"))
+            }
+            // An error means that the client has ended, which the other branch tells.
+            Ok(_) = state.wait_for(|state| *state != PortalState::Registering) => Ok(()),
+        }
+    }
+
+    /// Waits until the portal is given up for good, or has been left.
+    ///
+    /// # Errors
+    ///
+    /// Why it was given up.
+    pub(crate) async fn wait_for_end(&mut self) -> anyhow::Result<()> {
+        match (&mut self.ended).await {
+            Ok(result) => result,
+            Err(_) => Err(anyhow!("the portal client panicked: this is a bug; the message above says where")),
+        }
+    }
+
+    /// Says good-bye to the portal, in the background: it must not send anybody here any more.
+    pub(crate) fn leave(&mut self) {
+        if let Some(leave) = self.leave.take() {
+            // An error means that it has ended already.
+            let _ = leave.send(());
+        }
+    }
+}
+
+/// The token may be read by whoever is on the way to the portal.
+fn warn_if_exposed(portal: &PortalConfig) {
+    let host = portal.endpoint.host();
+    let is_here = host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+    if !portal.endpoint.is_encrypted() && !is_here {
+        tracing::warn!(host, "the token and the relay's secret travel unencrypted: use a wss:// URL");
+    }
+}

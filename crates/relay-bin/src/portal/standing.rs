@@ -1,0 +1,109 @@
+//! What becomes of the portal client's events: a state for readiness, log lines, and a span for each time it takes to register.
+
+use std::mem::discriminant;
+
+use portal_client::{Event, Failure};
+use tokio::sync::watch;
+use tracing::Span;
+
+use super::PortalState;
+
+/// Follows the events of one client.
+pub(crate) struct Standing {
+    state: watch::Sender<PortalState>,
+    /// From the loss of the registration until it is back.
+    span: Span,
+    failures: u32,
+    /// The last failure that was logged as a warning: while they repeat, for a day perhaps, one of them is enough.
+    warned: Option<Failure>,
+}
+
+impl Standing {
+    pub(crate) fn new() -> (Self, watch::Receiver<PortalState>) {
+        let (state, receiver) = watch::channel(PortalState::Registering);
+        (Self { state, span: span(), failures: 0, warned: None }, receiver)
+    }
+
+    pub(crate) fn handle(&mut self, event: Event) {
+        let _entered = self.span.clone().entered();
+        match event {
+            Event::Connected => tracing::debug!("connected to the portal"),
+            Event::Joined => tracing::debug!("the portal accepted the join"),
+            Event::Ready => {
+                self.span.record("failures", self.failures);
+                tracing::info!(failures = self.failures, "registered with the portal");
+                self.state.send_replace(PortalState::Registered);
+                self.span = Span::none();
+                self.failures = 0;
+                self.warned = None;
+            }
+            Event::Disconnected { failure, retry_in } => {
+                let was_registered = *self.state.borrow() == PortalState::Registered;
+                if was_registered {
+                    self.state.send_replace(PortalState::Partitioned);
+                    self.span = span();
+                }
+                self.failures = self.failures.saturating_add(1);
+                if self.warned.as_ref().map(discriminant) == Some(discriminant(&failure)) {
+                    tracing::debug!(%failure, ?retry_in, "still no connection to the portal");
+                } else {
+                    let consequence = match *self.state.borrow() {
+                        PortalState::Registering => "the relay does not serve yet",
+                        PortalState::Registered | PortalState::Partitioned => "relaying goes on",
+                    };
+                    tracing::warn!(%failure, ?retry_in, "no connection to the portal; {consequence}");
+                    self.warned = Some(failure);
+                }
+            }
+            Event::Ignored { what } => tracing::debug!(what, "ignored what the portal said"),
+            other => tracing::debug!(?other, "an event of the portal client"),
+        }
+    }
+}
+
+fn span() -> Span {
+    tracing::info_span!("portal_registration", failures = tracing::field::Empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use portal_client::{Event, Failure};
+
+    use super::{PortalState, Standing};
+
+    fn lost() -> Event {
+        let failure = Failure::HeartbeatsUnanswered { count: 4 };
+        Event::Disconnected { failure, retry_in: Duration::ZERO }
+    }
+
+    #[test]
+    fn the_state_follows_the_connection() {
+        let (mut standing, state) = Standing::new();
+        let mut after = |event| {
+            standing.handle(event);
+            *state.borrow()
+        };
+        assert_eq!(after(Event::Connected), PortalState::Registering);
+        assert_eq!(after(lost()), PortalState::Registering, "it has not served yet");
+        assert_eq!(after(Event::Joined), PortalState::Registering, "not before init");
+        assert_eq!(after(Event::Ready), PortalState::Registered);
+        assert_eq!(after(lost()), PortalState::Partitioned);
+        assert_eq!(after(lost()), PortalState::Partitioned);
+        assert_eq!(after(Event::Joined), PortalState::Partitioned);
+        assert_eq!(after(Event::Ready), PortalState::Registered);
+    }
+
+    #[test]
+    fn a_failure_that_repeats_is_a_warning_once() {
+        let (mut standing, _state) = Standing::new();
+        standing.handle(lost());
+        let warned = standing.warned.clone();
+        assert!(warned.is_some());
+        standing.handle(lost());
+        assert_eq!((standing.failures, standing.warned.clone()), (2, warned));
+        standing.handle(Event::Ready);
+        assert_eq!((standing.failures, standing.warned.clone()), (0, None));
+    }
+}
