@@ -23,11 +23,6 @@ impl Opening {
         Self { asker, dual_stack, opened: None }
     }
 
-    /// The families whose sockets are open already.
-    pub(crate) const fn opened(&self) -> Option<Families> {
-        self.opened
-    }
-
     fn has_opened(&self, family: Family) -> bool {
         self.opened.is_some_and(|opened| opened.contains(family))
     }

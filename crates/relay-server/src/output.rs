@@ -25,7 +25,8 @@ pub enum Output {
         /// The family to bind it in.
         family: Family,
     },
-    /// Close the socket of a relayed transport address, if it is open; once per family.
+    /// Close the socket of a relayed transport address, if it is open; once per family. One that is still being opened is not
+    /// wanted any more, and how that went need not be told.
     CloseRelay {
         /// Of which allocation.
         id: AllocationId,

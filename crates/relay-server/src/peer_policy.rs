@@ -1,4 +1,4 @@
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::{Config, Rejection};
 
@@ -22,6 +22,9 @@ pub enum PeerForbidden {
     /// `::ffff:0:0/96`: an IPv4 address in disguise, which the checks of its real family would not see.
     #[error("the address is an IPv4 address written as an IPv6 address")]
     Ipv4Mapped,
+    /// `2001::/32` (Teredo) or `2002::/16` (6to4): what is sent there comes out of a tunnel, and may come back.
+    #[error("the address is that of a Teredo or 6to4 tunnel")]
+    Tunnel,
     /// Port zero, which no datagram can be sent to.
     #[error("the port is zero")]
     PortZero,
@@ -48,6 +51,20 @@ pub(crate) fn check_permission(address: IpAddr) -> Result<(), Rejection> {
     check_address(address).map_err(Rejection::PeerForbidden)
 }
 
+/// Whether a client at `address` may allocate.
+///
+/// [RFC 8656, section 21.4](https://www.rfc-editor.org/rfc/rfc8656#section-21.4)
+///
+/// # Errors
+///
+/// Why not.
+pub(crate) const fn check_client(address: IpAddr) -> Result<(), Rejection> {
+    match address {
+        IpAddr::V6(v6) if is_tunnel(v6) => Err(Rejection::ClientForbidden),
+        IpAddr::V4(_) | IpAddr::V6(_) => Ok(()),
+    }
+}
+
 const fn check_address(address: IpAddr) -> Result<(), PeerForbidden> {
     if address.is_unspecified() {
         return Err(PeerForbidden::Unspecified);
@@ -58,6 +75,7 @@ const fn check_address(address: IpAddr) -> Result<(), PeerForbidden> {
     match address {
         IpAddr::V4(v4) if is_reserved(v4) => Err(PeerForbidden::Broadcast),
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Err(PeerForbidden::Ipv4Mapped),
+        IpAddr::V6(v6) if is_tunnel(v6) => Err(PeerForbidden::Tunnel),
         IpAddr::V4(_) | IpAddr::V6(_) => Ok(()),
     }
 }
@@ -75,4 +93,10 @@ fn check_port(config: &Config, peer: SocketAddr) -> Result<(), PeerForbidden> {
 /// `240.0.0.0/4`, which ends in the broadcast address.
 const fn is_reserved(address: Ipv4Addr) -> bool {
     address.octets()[0] >= 240
+}
+
+/// [RFC 8656, section 21.4](https://www.rfc-editor.org/rfc/rfc8656#section-21.4): neither clients nor peers may be at addresses
+/// of Teredo or 6to4, since a tunnel's end could send to the relay what the relay sends to it.
+const fn is_tunnel(address: Ipv6Addr) -> bool {
+    matches!(address.segments(), [0x2001, 0, ..] | [0x2002, ..])
 }

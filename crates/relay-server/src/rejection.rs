@@ -22,6 +22,9 @@ pub enum Rejection {
         /// Its type.
         attribute: AttributeType,
     },
+    /// Allocate from an address that no client may have.
+    #[error("the client's address is that of a Teredo or 6to4 tunnel")]
+    ClientForbidden,
     /// Allocate on a 5-tuple that has an allocation.
     #[error("the 5-tuple has an allocation already")]
     AllocationExists,
@@ -116,7 +119,7 @@ impl Rejection {
             | Self::ChannelOutOfRange { .. }
             | Self::ChannelInUse
             | Self::PeerInUse => ErrorCode::BAD_REQUEST,
-            Self::PeerForbidden(_) => ErrorCode::FORBIDDEN,
+            Self::ClientForbidden | Self::PeerForbidden(_) => ErrorCode::FORBIDDEN,
             Self::UnknownAttributes { .. } => ErrorCode::UNKNOWN_ATTRIBUTE,
             Self::AllocationExists | Self::NoAllocation => ErrorCode::ALLOCATION_MISMATCH,
             Self::FamilyNotSupported => ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED,

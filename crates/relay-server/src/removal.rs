@@ -8,18 +8,21 @@ use crate::{
 };
 
 impl Server {
-    /// Does what is due at `now`.
+    /// Does what is due at `now`: one deadline after the other, so that a channel that lapsed before its allocation ended still
+    /// has one to take its flows from, however late it is.
     pub(crate) fn expire(&mut self, now: Timestamp) {
-        self.allocations.handle_timeout(now);
-        while let Some(expired) = self.allocations.poll_expired() {
-            match expired {
-                Expired::Allocation(allocation) => self.bury(&allocation, RemovalReason::Expired),
-                Expired::Family { id, family, channels } => {
-                    self.bury_family(id, family, &channels, RemovalReason::Expired);
-                }
-                Expired::ChannelExpired { id, channel, peer } => self.channel_expired(id, channel, peer),
-                Expired::ChannelReleased { id, channel, peer } => {
-                    self.emit(Event::ChannelReleased { id, channel, peer });
+        while let Some(due) = self.allocations.poll_timeout().filter(|due| *due <= now) {
+            self.allocations.handle_timeout(due);
+            while let Some(expired) = self.allocations.poll_expired() {
+                match expired {
+                    Expired::Allocation(allocation) => self.bury(&allocation, RemovalReason::Expired),
+                    Expired::Family { id, family, channels } => {
+                        self.bury_family(id, family, &channels, RemovalReason::Expired);
+                    }
+                    Expired::ChannelExpired { id, channel, peer } => self.channel_expired(id, channel, peer),
+                    Expired::ChannelReleased { id, channel, peer } => {
+                        self.emit(Event::ChannelReleased { id, channel, peer });
+                    }
                 }
             }
         }
@@ -60,12 +63,9 @@ impl Server {
     /// Undoes what an allocation, already taken from the table, meant to the outside.
     pub(crate) fn bury(&mut self, allocation: &Allocation, reason: RemovalReason) {
         let (id, five_tuple, port) = (allocation.id(), allocation.five_tuple(), allocation.port());
-        if let Some(opening) = self.openings.remove(&id) {
-            // Nobody has heard of it yet.
-            if let Some(opened) = opening.opened() {
-                self.close_relays(id, port, opened);
-            }
-            return;
+        if self.openings.remove(&id).is_some() {
+            // Nobody has heard of it yet. One of its sockets is still being opened.
+            return self.close_relays(id, port, allocation.families());
         }
         self.remove_all_flows(five_tuple, port, allocation.channels());
         self.close_relays(id, port, allocation.families());

@@ -116,6 +116,7 @@ impl Server {
         family: Family,
         result: Result<(), RelayOpenError>,
     ) {
+        self.expire_if_due(now);
         self.relay_opened(now, id, family, result);
     }
 

@@ -3,11 +3,12 @@ use stun_msg::{Allocate, AttributeType};
 
 use crate::{
     DropReason, Families, Family, Rejection, Server, Timestamp, UsernameLimit, family, lifetime, opening::Opening,
-    request::Asker,
+    peer_policy, request::Asker,
 };
 
 /// The IANA protocol number of UDP, the only transport this relay speaks to peers.
 const UDP: u8 = 17;
+
 impl Server {
     /// [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2), whose checks are numbered below.
     pub(crate) fn handle_allocate(
@@ -17,6 +18,7 @@ impl Server {
         username: &str,
         request: &Allocate,
     ) -> Result<(), Rejection> {
+        peer_policy::check_client(asker.five_tuple.client.address().ip())?;
         // 2
         if let Some(existing) = self.allocations.by_five_tuple(&asker.five_tuple) {
             if existing.transaction_id() != asker.transaction.id.0 || **existing.username() != *username {
@@ -48,8 +50,11 @@ impl Server {
         if request.reservation_token.is_some() && elsewhere {
             return Err(Rejection::ReservationConflict);
         }
-        // 6, 7 and 9
-        let families = self.families(request)?;
+        // 6, 7 and 9; a reserved port brings its families, and these are not looked at
+        let families = match request.reservation_token {
+            Some(_) => Families::Both,
+            None => self.families(request)?,
+        };
         // 8
         let port = match (request.reservation_token, request.even_port) {
             (Some(token), _) => PortRequest::Reserved(ReservationToken::new(token)),

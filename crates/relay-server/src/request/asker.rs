@@ -20,6 +20,14 @@ impl Asker {
     pub(crate) const fn new(five_tuple: FiveTuple, message: &Message<'_>) -> Self {
         Self { five_tuple, transaction: message.transaction(), key: None, request_len: message.as_bytes().len() }
     }
+
+    /// How long an error may be before its reason phrase is left out.
+    const fn max_len(&self) -> usize {
+        match self.key {
+            Some(_) => usize::MAX,
+            None => self.request_len.saturating_mul(MAX_AMPLIFICATION),
+        }
+    }
 }
 
 impl Server {
@@ -67,9 +75,8 @@ impl Server {
         let rejection = Rejection::from(error);
         let nonce = self.authenticator.nonce(self.unix_time(now), asker.five_tuple.client.address());
         let reason = rejection.reason_phrase();
-        let mut response = Response::error(asker.transaction, rejection.error_code())
-            .reason(&reason)
-            .max_len(asker.request_len.saturating_mul(MAX_AMPLIFICATION));
+        let mut response =
+            Response::error(asker.transaction, rejection.error_code()).reason(&reason).max_len(asker.max_len());
         if error.needs_challenge() {
             response = response.challenge(self.authenticator.realm(), nonce.as_bytes());
         }
@@ -82,8 +89,10 @@ impl Server {
         let rejection =
             Rejection::UnknownAttributes { first: unknown.first().copied().unwrap_or(AttributeType::DONT_FRAGMENT) };
         let reason = rejection.reason_phrase();
-        let response =
-            Response::error(asker.transaction, rejection.error_code()).reason(&reason).unknown_attributes(unknown);
+        let response = Response::error(asker.transaction, rejection.error_code())
+            .reason(&reason)
+            .unknown_attributes(unknown)
+            .max_len(asker.max_len());
         self.respond(asker, response, Err(rejection));
     }
 

@@ -1,0 +1,31 @@
+//! What a portal hands to a client, made as the specification says.
+
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use md5::Md5;
+use sha2::{Digest, Sha256};
+
+/// The realm of every relay under test.
+pub(crate) const REALM: &str = "firezone";
+/// The secret of every relay under test.
+pub(crate) const SECRET: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab";
+
+/// A username and the key that its password gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub(crate) username: Vec<u8>,
+    pub(crate) key: [u8; 16],
+}
+
+impl Credentials {
+    /// `{expiry}:{salt}` with the password that the secret mints for them; `expiry` is a text, so that it may be absurd.
+    pub(crate) fn mint(expiry: impl ToString, salt: &str) -> Self {
+        let expiry = expiry.to_string();
+        let password = STANDARD_NO_PAD.encode(Sha256::digest(format!("{expiry}:{SECRET}:{salt}")));
+        Self::new(&format!("{expiry}:{salt}"), &password)
+    }
+
+    pub(crate) fn new(username: &str, password: &str) -> Self {
+        let key = Md5::digest(format!("{username}:{REALM}:{password}")).into();
+        Self { username: username.as_bytes().to_vec(), key }
+    }
+}

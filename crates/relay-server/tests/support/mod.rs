@@ -1,0 +1,21 @@
+//! Drives a `Server` as relay-bin does, with fake sockets and a fake clock, and speaks to it in bytes that are made and read without any
+//! of the relay's own code.
+#![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
+
+mod client;
+mod credentials;
+pub(crate) mod kind;
+mod relay;
+mod request;
+mod response;
+mod wire;
+
+pub(crate) use client::Client;
+pub(crate) use credentials::{Credentials, REALM, SECRET};
+pub(crate) use relay::{LISTEN_PORT, RELAY_V4, RELAY_V6, Relay, Sent, Socket, UNIX_TIME, config};
+pub(crate) use request::{
+    Request, XorAddress, allocate, allocate_dual_stack, allocate_with, bind, binding, channel_data, delete, method,
+    permit, refresh,
+};
+pub(crate) use response::Response;
+pub(crate) use wire::{append, append_fingerprint, append_integrity};

@@ -1,0 +1,260 @@
+//! A relay with fake sockets, a fake fast path and a fake clock.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use relay_server::{
+    AllocationId, AllocationPort, AuthSecret, Config, DropReason, Event, Family, Flow, FlowKey, Forward, Output,
+    PeerSocket, PortRange, RelayAddresses, RelayOpenError, Server, Timestamp, UnixTime, UsernameLimit,
+};
+
+use super::{
+    client::Client,
+    credentials::{REALM, SECRET},
+    request::{Request, allocate},
+    response::Response,
+};
+
+pub(crate) const RELAY_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+pub(crate) const RELAY_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+pub(crate) const LISTEN_PORT: u16 = 3478;
+/// Wall-clock time when a relay starts.
+pub(crate) const UNIX_TIME: u64 = 1_800_000_000;
+
+const START: Timestamp = Timestamp::from_secs(1_000);
+
+/// A relay on both families, with the dynamic ports and no more than ten allocations for one username.
+pub(crate) fn config() -> Config {
+    Config {
+        relay_addresses: RelayAddresses { v4: Some(RELAY_V4), v6: Some(RELAY_V6) },
+        own_addresses: vec![RELAY_V4.into(), RELAY_V6.into()],
+        listen_port: LISTEN_PORT,
+        ports: PortRange::DYNAMIC,
+        realm: REALM.to_owned(),
+        username_limit: UsernameLimit::RefuseBeyond(10),
+    }
+}
+
+/// A socket of the relay's.
+pub(crate) type Socket = (AllocationPort, Family);
+
+/// What the relay sent from its listening port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) from: IpAddr,
+    pub(crate) to: SocketAddr,
+    pub(crate) response: Response,
+}
+
+/// A [`Server`] and the world that its outputs make.
+pub(crate) struct Relay {
+    pub(crate) server: Server,
+    pub(crate) now: Timestamp,
+    /// The relay sockets that are open.
+    pub(crate) sockets: BTreeSet<Socket>,
+    /// What a fast path would forward.
+    pub(crate) flows: BTreeMap<FlowKey, Flow>,
+    /// Everything that happened since a test last took it.
+    pub(crate) events: Vec<Event>,
+    /// Every output as it came, for a test that sets this and looks at the order.
+    pub(crate) recorded: Option<Vec<Output>>,
+    /// How the next sockets open; when it is empty, they do.
+    pub(crate) answers: VecDeque<Result<(), RelayOpenError>>,
+    /// Whether sockets take their time to open: until [`Self::open`] is called.
+    pub(crate) hold: bool,
+    pub(crate) pending: Vec<(AllocationId, AllocationPort, Family)>,
+    sent: VecDeque<Sent>,
+}
+
+impl Relay {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    /// A relay that is configured otherwise.
+    pub(crate) fn with(configure: impl FnOnce(&mut Config)) -> Self {
+        Self::seeded([7; 32], configure)
+    }
+
+    pub(crate) fn seeded(seed: [u8; 32], configure: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config();
+        configure(&mut config);
+        let secret = AuthSecret::new(SECRET).unwrap();
+        Self {
+            server: Server::new(config, secret, seed, START, UnixTime(UNIX_TIME)).unwrap(),
+            now: START,
+            sockets: BTreeSet::new(),
+            flows: BTreeMap::new(),
+            events: Vec::new(),
+            recorded: None,
+            answers: VecDeque::new(),
+            hold: false,
+            pending: Vec::new(),
+            sent: VecDeque::new(),
+        }
+    }
+
+    /// Hands a datagram to the relay; returns what it relays.
+    pub(crate) fn receive(&mut self, client: &Client, datagram: &[u8]) -> Option<Forward> {
+        let forward = self.server.handle_client_datagram(self.now, client.five_tuple(), datagram);
+        self.drain();
+        forward
+    }
+
+    /// Hands a peer's datagram to the relay; returns what it relays.
+    pub(crate) fn receive_from_peer(
+        &mut self,
+        port: AllocationPort,
+        peer: SocketAddr,
+        datagram: &[u8],
+    ) -> Option<Forward> {
+        let forward = self.server.handle_peer_datagram(self.now, port, PeerSocket::new(peer), datagram);
+        self.drain();
+        forward
+    }
+
+    /// The oldest thing that the relay sent and nobody has looked at.
+    pub(crate) fn take_sent(&mut self) -> Option<Sent> {
+        self.sent.pop_front()
+    }
+
+    pub(crate) fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Why datagrams were dropped since the events were last taken.
+    pub(crate) fn take_drops(&mut self) -> Vec<DropReason> {
+        let drops = self.take_events().into_iter().filter_map(|event| match event {
+            Event::Dropped { reason, .. } => Some(reason),
+            _ => None,
+        });
+        drops.collect()
+    }
+
+    /// What the relay answers to these bytes, to where they came from and from where they were sent to. It must relay nothing.
+    pub(crate) fn answer(&mut self, client: &Client, datagram: &[u8]) -> Option<Response> {
+        assert_eq!(self.receive(client, datagram), None);
+        let Sent { from, to, response } = self.take_sent()?;
+        assert_eq!((from, to), (client.server, client.socket));
+        assert_eq!(self.take_sent(), None, "one answer");
+        assert_eq!(response.transaction, datagram[8..20]);
+        assert_eq!(response.method.to_be_bytes(), datagram[..2]);
+        Some(response)
+    }
+
+    /// What a client hears that asks and knows its nonce. Whatever is not about credentials is signed.
+    pub(crate) fn ask_once(&mut self, client: &mut Client, request: &Request) -> Response {
+        let bytes = client.sign(request);
+        let response = self.answer(client, &bytes).expect("an answer");
+        let challenge = matches!(response.error_code(), Some(401 | 438));
+        assert_eq!(response.is_signed_with(&client.credentials.key), !challenge, "{:?}", response.outcome());
+        response
+    }
+
+    /// What a client hears that asks as clients do: it gets itself a nonce first, or a fresh one.
+    pub(crate) fn ask(&mut self, client: &mut Client, request: &Request) -> Response {
+        if client.nonce.is_empty() {
+            self.challenge(client);
+        }
+        let response = self.ask_once(client, request);
+        if response.error_code() == Some(438) {
+            client.nonce = response.nonce().unwrap().to_vec();
+            return self.ask_once(client, request);
+        }
+        response
+    }
+
+    /// Gets `client` a nonce.
+    pub(crate) fn challenge(&mut self, client: &mut Client) {
+        let bytes = client.unsigned(&allocate());
+        let response = self.answer(client, &bytes).expect("a challenge");
+        assert_eq!(response.outcome(), Err(401));
+        client.nonce = response.nonce().unwrap().to_vec();
+    }
+
+    /// A client asks and is granted.
+    pub(crate) fn granted(&mut self, client: &mut Client, request: &Request) -> Response {
+        let response = self.ask(client, request);
+        assert_eq!(response.outcome(), Ok(()));
+        response
+    }
+
+    /// A client asks and is refused, or not.
+    pub(crate) fn outcome(&mut self, client: &mut Client, request: &Request) -> Result<(), u16> {
+        self.ask(client, request).outcome()
+    }
+
+    /// A client allocates an IPv4 address. Returns the relayed transport address.
+    pub(crate) fn allocate(&mut self, client: &mut Client) -> SocketAddr {
+        let [relayed] = self.granted(client, &allocate()).relayed()[..] else {
+            panic!("one relayed transport address")
+        };
+        relayed
+    }
+
+    /// Time passes, and the relay is woken whenever it asked for it.
+    pub(crate) fn advance(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(due) = self.server.poll_timeout().filter(|due| *due <= end) {
+            assert!(due > self.now || self.now == START, "a time-out that is over");
+            self.jump_to(due);
+        }
+        self.jump_to(end);
+    }
+
+    pub(crate) fn advance_secs(&mut self, seconds: u64) {
+        self.advance(Duration::from_secs(seconds));
+    }
+
+    /// Time passes at once, as when a machine was suspended.
+    pub(crate) fn jump_to(&mut self, now: Timestamp) {
+        self.now = now;
+        self.server.handle_timeout(now);
+        self.drain();
+        assert!(self.server.poll_timeout().is_none_or(|due| due > now), "after a time-out the next one is later");
+    }
+
+    /// A socket that was being opened is open, or is not to be had.
+    pub(crate) fn open(&mut self, index: usize, result: Result<(), RelayOpenError>) {
+        let (id, port, family) = self.pending.remove(index);
+        self.opened(id, port, family, result);
+        self.drain();
+    }
+
+    /// Does what the server wants.
+    pub(crate) fn drain(&mut self) {
+        while let Some(output) = self.server.poll_output() {
+            if let Some(recorded) = &mut self.recorded {
+                recorded.push(output.clone());
+            }
+            match output {
+                Output::Transmit { from, to, bytes } => {
+                    self.sent.push_back(Sent { from, to: to.address(), response: Response::parse(&bytes) });
+                }
+                Output::OpenRelay { id, port, family } if self.hold => self.pending.push((id, port, family)),
+                Output::OpenRelay { id, port, family } => {
+                    let result = self.answers.pop_front().unwrap_or(Ok(()));
+                    self.opened(id, port, family, result);
+                }
+                Output::CloseRelay { id, port, family } => {
+                    self.sockets.remove(&(port, family));
+                    self.pending.retain(|pending| *pending != (id, port, family));
+                }
+                Output::InstallFlow(flow) => _ = self.flows.insert(flow.key, flow),
+                Output::RemoveFlow(key) => _ = self.flows.remove(&key),
+                Output::Event(event) => self.events.push(event),
+                output => panic!("unknown output {output:?}"),
+            }
+        }
+    }
+
+    fn opened(&mut self, id: AllocationId, port: AllocationPort, family: Family, result: Result<(), RelayOpenError>) {
+        if result.is_ok() {
+            assert!(self.sockets.insert((port, family)), "{port} is open already");
+        }
+        self.server.handle_relay_opened(self.now, id, family, result);
+    }
+}
