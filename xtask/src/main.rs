@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod portal;
 mod run;
 mod setup;
 mod test;
@@ -25,6 +26,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Portal(portal::Args),
     Run(run::Args),
     Setup(setup::Args),
     Test(test::Args),
@@ -32,6 +34,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Portal(args) => portal::main(&args),
         Command::Run(args) => run::main(&args),
         Command::Setup(args) => setup::main(&args),
         Command::Test(args) => test::main(&args),
