@@ -213,3 +213,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

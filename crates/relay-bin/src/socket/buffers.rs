@@ -86,6 +86,26 @@ impl ReceiveBuffers {
     }
 }
 
+#[cfg(test)]
+impl ReceiveBuffers {
+    /// Buffers that have received these datagrams, each from an address and sent to an address.
+    pub(crate) fn holding(datagrams: &[(SocketAddr, IpAddr, &[u8])]) -> Self {
+        let mut buffers = Self::new();
+        let filled = buffers.fill(|slices, metas| {
+            for ((slice, meta), (from, to, bytes)) in slices.iter_mut().zip(metas).zip(datagrams) {
+                slice[..bytes.len()].copy_from_slice(bytes);
+                meta.addr = *from;
+                meta.dst_ip = Some(*to);
+                meta.len = bytes.len();
+                meta.stride = bytes.len();
+            }
+            Ok(datagrams.len())
+        });
+        filled.unwrap();
+        buffers
+    }
+}
+
 impl Index<Range<usize>> for ReceiveBuffers {
     type Output = [u8];
 

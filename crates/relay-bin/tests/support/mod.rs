@@ -5,8 +5,12 @@ use std::{
     ffi::OsStr,
     io::{BufRead as _, BufReader, Read as _},
     net::{SocketAddr, UdpSocket},
+    ops::RangeInclusive,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -67,6 +71,11 @@ impl Relay {
 
     /// Starts what `command` says, which listens at `port`, and waits until it is up.
     pub(crate) fn spawn(command: &mut Command, port: u16) -> Self {
+        Self::spawn_and_read(command, port).0
+    }
+
+    /// The same, and what it printed until then.
+    pub(crate) fn spawn_and_read(command: &mut Command, port: u16) -> (Self, String) {
         let mut child = command.spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let log = thread::spawn(move || {
@@ -76,23 +85,15 @@ impl Relay {
         });
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let mut relay = Self { child, stdout, log: Some(log), port };
-        if relay.wait_for_line("firezone-relay credentials").is_none() {
-            let End { status, log } = relay.wait();
-            panic!("the relay ended with {status} before it was up:\n{log}");
-        }
-        relay
-    }
-
-    /// The next line of stdout that contains `part`.
-    fn wait_for_line(&mut self, part: &str) -> Option<String> {
-        let mut line = String::new();
-        while self.stdout.read_line(&mut line).unwrap() > 0 {
-            if line.contains(part) {
-                return Some(line);
+        let mut printed = String::new();
+        // The last line that it prints.
+        while !printed.contains("firezone-relay credentials") {
+            if relay.stdout.read_line(&mut printed).unwrap() == 0 {
+                let End { status, log } = relay.wait();
+                panic!("the relay ended with {status} before it was up:\n{log}");
             }
-            line.clear();
         }
-        None
+        (relay, printed)
     }
 
     /// Its address on IPv4 loopback.
@@ -118,6 +119,11 @@ impl Relay {
     pub(crate) fn signal(&self, signal: &str) {
         let status = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
+    }
+
+    /// The process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits until it ends by itself.
@@ -153,6 +159,11 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
+        if thread::panicking() && self.is_running() {
+            // So that its log ends with a summary.
+            self.signal("TERM");
+            thread::sleep(Duration::from_millis(500));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
         if let Some(log) = self.log.take()
@@ -180,16 +191,43 @@ pub(crate) fn has_ipv6() -> bool {
     has
 }
 
-/// A UDP port that nobody uses on either loopback address, below those that a relay allocates by default. It stays free while no
-/// other program happens to take it.
+/// A UDP port that nobody uses on either loopback address: below those that the system hands out by itself, so that it stays
+/// free, and different for every caller in this and most other processes.
 pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = socket.local_addr().unwrap().port();
-        if port < 49152 && (UdpSocket::bind(("::1", port)).is_ok() || UdpSocket::bind("[::1]:0").is_err()) {
+        let number = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(10_000 + number % 20_000).unwrap();
+        let is_free = |address: &str| UdpSocket::bind((address, port)).is_ok();
+        if is_free("127.0.0.1") && (is_free("::1") || !has_ipv6()) {
             return port;
         }
     }
+}
+
+/// This many UDP ports in a row that nobody uses on IPv4 loopback.
+pub(crate) fn free_range(count: u16) -> RangeInclusive<u16> {
+    loop {
+        let lowest = free_port();
+        let range = lowest..=lowest + count - 1;
+        let sockets: Result<Vec<_>, _> = range.clone().map(|port| UdpSocket::bind(("127.0.0.1", port))).collect();
+        if sockets.is_ok() {
+            return range;
+        }
+    }
+}
+
+/// Waits until `condition` holds, which it should in a moment.
+#[track_caller]
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
+    // 10 s altogether.
+    for _ in 0..1_000 {
+        if condition() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it did not come true");
 }
 
 /// A peer that sends everything back, on a thread, until it is dropped.

@@ -1,0 +1,275 @@
+use std::collections::VecDeque;
+
+use relay_server::{AuthSecret, Config, Flow, FlowKey, PortRange, RelayAddresses, Via};
+use turn_auth::Credentials;
+use turn_client::{Allocate, Received, Request, Success, TurnClient, encode_channel_data};
+
+use super::*;
+use crate::{clock::Clock, socket::HEAD_ROOM, stats::Traffic};
+
+const SECRET: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab";
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// What a driver asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Asked {
+    Open(AllocationPort),
+    Close(AllocationPort),
+    Respond(SocketAddr),
+    /// To whom, and whether behind a header.
+    Send(Via, SocketAddr, bool, Vec<u8>),
+}
+
+/// Remembers what was asked of it.
+#[derive(Default)]
+struct FakeNetwork {
+    asked: Vec<Asked>,
+    responses: VecDeque<Vec<u8>>,
+    queued: Vec<(Datagram, Forward)>,
+    /// The answers to the next requests to open a socket; success when empty.
+    open_results: VecDeque<Result<(), RelayOpenError>>,
+}
+
+impl Network for FakeNetwork {
+    fn open_relay(
+        &mut self,
+        _: Timestamp,
+        _: AllocationId,
+        port: AllocationPort,
+        _: Family,
+    ) -> Result<(), RelayOpenError> {
+        self.asked.push(Asked::Open(port));
+        self.open_results.pop_front().unwrap_or(Ok(()))
+    }
+
+    fn close_relay(&mut self, port: AllocationPort, _: Family) {
+        self.asked.push(Asked::Close(port));
+    }
+
+    fn respond(&mut self, _: IpAddr, to: SocketAddr, bytes: &[u8], _: &mut Counters) {
+        self.asked.push(Asked::Respond(to));
+        self.responses.push_back(bytes.to_vec());
+    }
+
+    fn queue(&mut self, datagram: &Datagram, forward: &Forward, _: &mut Counters) {
+        self.queued.push((datagram.clone(), forward.clone()));
+    }
+
+    fn flush(&mut self, buffers: &mut ReceiveBuffers, counters: &mut Counters) {
+        for (datagram, forward) in self.queued.drain(..) {
+            let payload = datagram.range.start + forward.payload.start..datagram.range.start + forward.payload.end;
+            assert!(payload.start >= HEAD_ROOM);
+            counters.to_peers.add(payload.len());
+            let send = Asked::Send(forward.from, forward.to, forward.channel.is_some(), buffers[payload].to_vec());
+            self.asked.push(send);
+        }
+    }
+
+    fn peer_address(&self, from: SocketAddr) -> SocketAddr {
+        from
+    }
+}
+
+/// Counts flows.
+#[derive(Default)]
+struct FakeOffload {
+    installed: Vec<FlowKey>,
+}
+
+impl Offload for FakeOffload {
+    fn install(&mut self, flow: &Flow) {
+        self.installed.push(flow.key);
+    }
+
+    fn remove(&mut self, key: &FlowKey) {
+        self.installed.retain(|installed| installed != key);
+    }
+}
+
+/// A driver with one client.
+struct Fixture {
+    driver: Driver<FakeNetwork, FakeOffload>,
+    client: TurnClient,
+    messages: mpsc::Receiver<Message>,
+    published: Published,
+    sooner: Rc<Notify>,
+    now: Timestamp,
+}
+
+const CLIENT: &str = "192.0.2.1:1000";
+const PEER: &str = "192.0.2.2:2000";
+
+fn relay_ip() -> IpAddr {
+    "192.0.2.9".parse().unwrap()
+}
+
+impl Fixture {
+    fn new(username_limit: UsernameLimit) -> Self {
+        let secret = AuthSecret::new(SECRET).unwrap();
+        let config = Config {
+            relay_addresses: RelayAddresses { v4: Some("192.0.2.9".parse().unwrap()), v6: None },
+            own_addresses: vec![relay_ip()],
+            listen_port: 3478,
+            ports: PortRange::DYNAMIC,
+            realm: "firezone".to_owned(),
+            username_limit,
+        };
+        let now = Timestamp::from_secs(1);
+        let minted = Credentials::mint(&secret, UnixTime(2_000_000_000), "salt");
+        let server = Server::new(config, secret, [7; 32], now, UnixTime(1_900_000_000)).unwrap();
+        let (sender, messages) = mpsc::channel(1);
+        let (published, sooner) = (Published::default(), Rc::new(Notify::new()));
+        Self {
+            driver: Driver::new(
+                server,
+                FakeNetwork::default(),
+                FakeOffload::default(),
+                published.clone(),
+                vec![sender],
+                Rc::clone(&sooner),
+            ),
+            client: TurnClient::new(turn_client::Credentials::new(minted.username, minted.password), 1),
+            messages,
+            published,
+            sooner,
+            now,
+        }
+    }
+
+    fn receive(&mut self, datagrams: &[&[u8]]) {
+        let datagrams: Vec<_> = datagrams.iter().map(|bytes| (address(CLIENT), relay_ip(), *bytes)).collect();
+        self.driver.handle_client_datagrams(self.now, None, &mut ReceiveBuffers::holding(&datagrams));
+    }
+
+    /// Carries a request to its end.
+    fn request(&mut self, request: Request) -> Result<Success, turn_client::Failure> {
+        // The client's own clock stands still: nothing is lost here.
+        let now = Clock::start().instant(Timestamp::ZERO).unwrap().into_std();
+        self.client.request(now, request);
+        loop {
+            while let Some(datagram) = self.client.poll_transmit() {
+                self.receive(&[&datagram]);
+            }
+            let response = self.driver.network.responses.pop_front().expect("a response");
+            assert_eq!(self.client.handle_datagram(now, &response), Received::Response);
+            if let Some((_, answer)) = self.client.poll_answer() {
+                return answer;
+            }
+        }
+    }
+
+    fn allocate(&mut self) -> Result<AllocationPort, turn_client::Failure> {
+        match self.request(Request::Allocate(Allocate::default()))? {
+            Success::Allocated(allocated) => Ok(AllocationPort::new(allocated.relayed[0].port())),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn asked(&mut self) -> Vec<Asked> {
+        std::mem::take(&mut self.driver.network.asked)
+    }
+}
+
+#[test]
+fn the_socket_is_open_before_the_client_hears_of_it() {
+    let mut fixture = Fixture::new(UsernameLimit::RefuseBeyond(10));
+    let port = fixture.allocate().unwrap();
+    let challenge = Asked::Respond(address(CLIENT));
+    assert_eq!(fixture.asked(), [challenge.clone(), Asked::Open(port), challenge]);
+    assert_eq!(fixture.published.read().allocations(), 1);
+}
+
+#[test]
+fn a_taken_port_is_replaced_and_what_is_broken_is_told() {
+    let mut fixture = Fixture::new(UsernameLimit::RefuseBeyond(10));
+    fixture.driver.network.open_results = [Err(RelayOpenError::PortInUse), Ok(())].into();
+    let port = fixture.allocate().unwrap();
+    let opened = fixture.asked().into_iter().filter(|asked| matches!(asked, Asked::Open(_))).collect::<Vec<_>>();
+    assert_eq!(opened.len(), 2);
+    assert_eq!(opened[1], Asked::Open(port));
+
+    let mut fixture = Fixture::new(UsernameLimit::RefuseBeyond(10));
+    fixture.driver.network.open_results = [Err(RelayOpenError::Failed)].into();
+    assert_eq!(fixture.allocate().unwrap_err().code(), Some(508));
+    assert_eq!(fixture.published.read().allocations_created, 0);
+}
+
+#[test]
+fn a_batch_is_relayed_in_order_in_both_directions() {
+    let mut fixture = Fixture::new(UsernameLimit::RefuseBeyond(10));
+    let port = fixture.allocate().unwrap();
+    fixture.request(Request::ChannelBind { channel: 0x4001, peer: address(PEER) }).unwrap();
+    assert_eq!(fixture.driver.offload.installed.len(), 2);
+    fixture.asked();
+
+    let (mut one, mut two) = (Vec::new(), Vec::new());
+    encode_channel_data(0x4001, b"one", &mut one);
+    encode_channel_data(0x4001, b"two", &mut two);
+    fixture.receive(&[&one, b"noise", &two]);
+    let send = |payload: &[u8]| Asked::Send(Via::Relay(port), address(PEER), false, payload.to_vec());
+    assert_eq!(fixture.asked(), [send(b"one"), send(b"two")]);
+
+    let datagrams: Vec<_> = [&b"three"[..], b""].map(|bytes| (address(PEER), relay_ip(), bytes)).into();
+    let mut buffers = ReceiveBuffers::holding(&datagrams);
+    fixture.driver.handle_peer_datagrams(fixture.now, port, &mut buffers);
+    let send = |payload: &[u8]| Asked::Send(Via::Listener(relay_ip()), address(CLIENT), true, payload.to_vec());
+    assert_eq!(fixture.asked(), [send(b"three"), send(b"")]);
+
+    let counted = fixture.published.read();
+    assert_eq!(counted.to_peers, Traffic { packets: 4, bytes: 11 });
+    assert_eq!(counted.losses.values().sum::<u64>(), 1);
+}
+
+#[test]
+fn a_failed_socket_ends_its_allocation_and_nothing_else() {
+    let mut fixture = Fixture::new(UsernameLimit::RefuseBeyond(10));
+    let port = fixture.allocate().unwrap();
+    fixture.request(Request::ChannelBind { channel: 0x4001, peer: address(PEER) }).unwrap();
+    fixture.asked();
+    let id = fixture.driver.server.allocations().next().unwrap().id();
+    fixture.driver.handle_relay_failed(fixture.now, id);
+    assert_eq!(fixture.asked(), [Asked::Close(port)]);
+    assert_eq!(fixture.published.read().allocations(), 0);
+    assert!(fixture.driver.offload.installed.is_empty());
+    // The client notices, and may allocate again.
+    fixture.allocate().unwrap();
+}
+
+#[test]
+fn other_shards_hear_of_a_username_only_if_it_may_hold_one_allocation() {
+    let mut fixture = Fixture::new(UsernameLimit::ReplaceOldest);
+    fixture.allocate().unwrap();
+    assert_eq!(fixture.messages.try_recv(), Ok(Message::UsernameMoved("2000000000:salt".into())));
+
+    let mut fixture = Fixture::new(UsernameLimit::RefuseBeyond(10));
+    fixture.allocate().unwrap();
+    assert!(fixture.messages.try_recv().is_err());
+}
+
+#[test]
+fn a_username_that_moved_loses_its_allocation_here() {
+    let mut fixture = Fixture::new(UsernameLimit::ReplaceOldest);
+    let port = fixture.allocate().unwrap();
+    fixture.asked();
+    fixture.driver.handle_message(fixture.now, &Message::UsernameMoved("2000000000:other".into()));
+    assert_eq!(fixture.asked(), []);
+    fixture.driver.handle_message(fixture.now, &Message::UsernameMoved("2000000000:salt".into()));
+    assert_eq!(fixture.asked(), [Asked::Close(port)]);
+}
+
+#[tokio::test]
+async fn the_timer_hears_of_earlier_time_outs() {
+    let mut fixture = Fixture::new(UsernameLimit::RefuseBeyond(10));
+    assert_eq!(fixture.driver.arm(), None);
+    fixture.allocate().unwrap();
+    // Would wait for ever otherwise.
+    fixture.sooner.notified().await;
+    let due = fixture.driver.arm().unwrap();
+    assert_eq!(due, fixture.now + relay_server::DEFAULT_LIFETIME);
+    fixture.driver.handle_timeout(due);
+    assert_eq!(fixture.published.read().allocations(), 0);
+    assert!(fixture.driver.arm().is_none_or(|next| next > due));
+}

@@ -1,0 +1,206 @@
+//! Whatever strangers send, the relay goes on serving and its memory does not grow.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use std::{
+    net::{SocketAddr, UdpSocket},
+    time::{Duration, Instant},
+};
+
+use rand::{Rng, RngCore, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use support::{Echo, PATIENCE, Relay, credentials};
+use turn_client::{Allocate, BlockingClient, Received, Request, TurnClient, encode_channel_data};
+
+const SEED: u64 = 4;
+
+/// Messages that the relay understands, to be mangled.
+fn messages() -> Vec<Vec<u8>> {
+    let now = Instant::now();
+    let peer = "127.0.0.1:9".parse().unwrap();
+    let mut client = TurnClient::new(credentials("a"), SEED);
+    let requests = [
+        Request::Binding,
+        Request::Allocate(Allocate {
+            lifetime: Some(Duration::from_secs(600)),
+            even_port: Some(true),
+            dont_fragment: true,
+            ..Allocate::default()
+        }),
+        Request::Allocate(Allocate { reservation_token: Some(7), ..Allocate::default() }),
+        Request::Refresh { lifetime: Some(Duration::ZERO) },
+        Request::CreatePermission { peers: vec![peer, "[::1]:9".parse().unwrap()] },
+        Request::ChannelBind { channel: 0x4000, peer },
+    ];
+    for request in requests {
+        client.request(now, request);
+    }
+    let mut messages: Vec<Vec<u8>> = std::iter::from_fn(|| client.poll_transmit()).collect();
+    let mut data = Vec::new();
+    encode_channel_data(0x4000, b"application data", &mut data);
+    messages.push(data);
+    messages
+}
+
+/// Authenticated messages of a client that is not allowed to succeed: its nonce is another relay's.
+fn signed_messages(relay: &Relay) -> Vec<Vec<u8>> {
+    let now = Instant::now();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(relay.v4()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut client = TurnClient::new(credentials("a"), SEED);
+    client.request(now, Request::Refresh { lifetime: None });
+    socket.send(&client.poll_transmit().unwrap()).unwrap();
+    let mut buffer = [0; 2048];
+    let length = socket.recv(&mut buffer).unwrap();
+    assert_eq!(client.handle_datagram(now, &buffer[..length]), Received::Response);
+    client.request(now, Request::Allocate(Allocate::default()));
+    std::iter::from_fn(|| client.poll_transmit()).collect()
+}
+
+/// A datagram made of `messages`: cut, grown, with bits flipped, spliced, or of nothing but noise.
+fn mangled(rng: &mut ChaCha8Rng, messages: &[Vec<u8>]) -> Vec<u8> {
+    let mut datagram = messages[rng.random_range(0..messages.len())].clone();
+    match rng.random_range(0..5) {
+        0 => datagram.truncate(rng.random_range(0..=datagram.len())),
+        1 => {
+            let grown = datagram.len() + rng.random_range(0..1_000);
+            datagram.resize(grown, rng.random());
+        }
+        2 => {
+            for _ in 0..rng.random_range(1..8) {
+                let at = rng.random_range(0..datagram.len());
+                datagram[at] ^= 1 << rng.random_range(0..8);
+            }
+        }
+        3 => {
+            let other = &messages[rng.random_range(0..messages.len())];
+            let at = rng.random_range(0..datagram.len());
+            datagram.truncate(at);
+            datagram.extend(&other[rng.random_range(0..other.len())..]);
+        }
+        _ => {
+            datagram = vec![0; rng.random_range(0..2_000)];
+            rng.fill_bytes(&mut datagram);
+        }
+    }
+    datagram
+}
+
+/// Sends that many mangled datagrams from a few sockets, and some to the relayed address `relayed` as well.
+fn flood(relay: &Relay, relayed: SocketAddr, seed: u64, count: usize) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut messages = messages();
+    messages.extend(signed_messages(relay));
+    let sockets: Vec<UdpSocket> = (0..8).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+    for index in 0..count {
+        let datagram = mangled(&mut rng, &messages);
+        let to = if index % 8 == 7 { relayed } else { relay.v4() };
+        // What does not fit any queue is lost, as on any network.
+        let _ = sockets[index % sockets.len()].send_to(&datagram, to);
+    }
+}
+
+fn allocate_and_bind(relay: &Relay, echo: &Echo) -> (BlockingClient, SocketAddr) {
+    let mut client = relay.client(relay.v4(), "good");
+    let allocated = client.allocate(Allocate::default()).unwrap();
+    client.bind(0x4000, echo.address).unwrap();
+    (client, allocated.relayed[0])
+}
+
+fn still_relays(client: &mut BlockingClient) {
+    // The flood may have filled a queue that this one goes through, too.
+    let came_back = (0..100).any(|_| {
+        client.send(0x4000, b"hello").unwrap();
+        client.receive(Duration::from_millis(200)).unwrap() == Some((0x4000, b"hello".to_vec()))
+    });
+    assert!(came_back);
+}
+
+#[test]
+fn garbage_harms_neither_clients_nor_memory() {
+    println!("seed {SEED}; repeat with: cargo test -p relay-bin --test hostile garbage");
+    let mut relay = Relay::start(&["--workers", "2"]);
+    let echo = Echo::start(relay.v4());
+    let (mut client, relayed) = allocate_and_bind(&relay, &echo);
+    // First use touches buffers that are kept from then on.
+    flood(&relay, relayed, SEED, 100_000);
+    still_relays(&mut client);
+    let before = relay.resident_kib();
+    for round in 1..=4 {
+        flood(&relay, relayed, SEED + round, 100_000);
+        still_relays(&mut client);
+    }
+    let after = relay.resident_kib();
+    assert!(relay.is_running());
+    assert!(after <= before + 1_024, "resident memory grew from {before} KiB to {after} KiB");
+    allocate_and_bind(&relay, &echo);
+
+    let end = relay.stop();
+    assert_eq!(end.status.code(), Some(0), "{}", end.log);
+    for reason in ["NotStunNorChannelData", "MalformedStun", "NoAllocation", "UnknownPeer"] {
+        assert!(end.log.contains(reason), "{reason} is not in {}", end.log);
+    }
+    assert!(end.log.lines().count() < 20, "strangers fill the log:\n{}", end.log);
+}
+
+#[test]
+fn strangers_that_never_authenticate_leave_nothing_behind() {
+    let relay = Relay::start(&["--workers", "2"]);
+    let allocate = &messages()[1];
+    let ask = |rounds: usize| {
+        for _ in 0..rounds {
+            // Each a client that the relay has never seen.
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            for _ in 0..50 {
+                let _ = socket.send_to(allocate, relay.v4());
+            }
+        }
+        relay.client(relay.v4(), "a").mapped_address().unwrap();
+    };
+    ask(500);
+    let before = relay.resident_kib();
+    ask(4_000);
+    let after = relay.resident_kib();
+    assert!(after <= before + 1_024, "resident memory grew from {before} KiB to {after} KiB");
+}
+
+#[test]
+fn absurd_usernames_are_refused() {
+    let mut relay = Relay::start(&[]);
+    for username in [
+        "",
+        ":",
+        "0:salt",
+        "-1:salt",
+        "9223372036854775808:salt",
+        "18446744073709551615:salt",
+        "18446744073709551616:salt",
+        "99999999999999999999999999999999999999:salt",
+        "+4000000000:salt",
+        "4000000000",
+        "4000000000:",
+        "not a number:salt",
+        "4000000000:salt:with:colons",
+    ] {
+        let credentials = turn_client::Credentials::new(username, "password");
+        let mut client = BlockingClient::connect(relay.v4(), credentials).unwrap();
+        let refusal = client.allocate(Allocate::default()).unwrap_err();
+        assert_eq!(refusal.code(), Some(401), "{username:?}: {refusal}");
+    }
+    assert!(relay.is_running());
+}
+
+#[test]
+fn oversized_and_empty_datagrams_are_dropped() {
+    let mut relay = Relay::start(&[]);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for length in [0, 1, 3, 4, 19, 20, 65_507] {
+        for first in [0x00, 0x40, 0x7F, 0x80, 0xFF] {
+            socket.send_to(&vec![first; length], relay.v4()).unwrap();
+        }
+    }
+    relay.client(relay.v4(), "a").allocate(Allocate::default()).unwrap();
+    assert!(relay.is_running());
+}
