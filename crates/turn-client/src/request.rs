@@ -100,8 +100,12 @@ impl From<Family> for AddressFamily {
 }
 
 impl Request {
-    /// The request as a message without authentication attributes.
-    pub(crate) fn write(&self, transaction: TransactionId) -> Result<MessageWriteVec, StunWriteError> {
+    /// The request as a message without authentication attributes, for callers that sign and send by themselves.
+    ///
+    /// # Errors
+    ///
+    /// When it does not fit a STUN message.
+    pub fn write(&self, transaction: TransactionId) -> Result<MessageWriteVec, StunWriteError> {
         let method = match self {
             Self::Binding => stun_types::message::BINDING,
             Self::Allocate(_) => ALLOCATE,

@@ -24,7 +24,7 @@ pub(crate) struct Step {
 }
 
 /// The crates that know no sockets, threads or clock, and are therefore tested under WebAssembly too.
-const NO_IO_CRATES: &[&str] = &["stun-msg", "turn-auth", "allocation", "relay-server", "packet-trace"];
+const NO_IO_CRATES: &[&str] = &["stun-msg", "turn-auth", "allocation", "relay-server", "packet-trace", "relay-replay"];
 
 /// Every step, in order.
 pub(crate) const STEPS: &[Step] = &[

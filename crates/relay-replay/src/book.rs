@@ -1,0 +1,173 @@
+use std::collections::BTreeMap;
+
+use packet_trace::Packet;
+
+use crate::{Change, Difference, DifferenceKind, Flags, Kind, Outcome, Role, Row, View, classify, endpoint::Endpoints};
+
+/// How many rows lie between two snapshots at least.
+const SNAPSHOT_ROWS: usize = 1024;
+/// How many more for each allocation and channel in the state, so that snapshots never outgrow the rows.
+const SNAPSHOT_ROWS_PER_ENTRY: usize = 8;
+
+/// Everything that is known of a capture so far: what replay and inspection write, and the page reads.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) view: View,
+    pub(crate) differences: Vec<Difference>,
+    pub(crate) comments: BTreeMap<u32, String>,
+    pub(crate) allocations: u32,
+    /// States before a row: the row's index, and the state.
+    snapshots: Vec<(usize, View)>,
+}
+
+impl Book {
+    /// Adds a row for `packet`.
+    pub(crate) fn packet(&mut self, packet: &Packet<'_>) -> u32 {
+        let row = classify::packet(packet, &mut self.endpoints);
+        let index = self.push(row);
+        if let Some(comment) = packet.comment {
+            self.comments.insert(index, comment.to_owned());
+        }
+        index
+    }
+
+    /// Adds a row for something that happened inside the relay.
+    pub(crate) fn internal(&mut self, shard: u32, unix_nanos: u64) -> u32 {
+        self.push(Row {
+            unix_nanos,
+            file_offset: 0,
+            captured: 0,
+            original: 0,
+            source: Row::NONE,
+            destination: Row::NONE,
+            related: Row::NONE,
+            changes_end: 0,
+            payload_at: 0,
+            payload_len: 0,
+            link: 0,
+            argument: 0,
+            shard,
+            kind: Kind::Internal,
+            method: 0,
+            flags: Flags::default(),
+        })
+    }
+
+    fn push(&mut self, mut row: Row) -> u32 {
+        let index = self.rows.len();
+        let distance = SNAPSHOT_ROWS.max(self.view.size() * SNAPSHOT_ROWS_PER_ENTRY);
+        let last = self.snapshots.last().map_or(0, |(last, _)| *last);
+        if index - last >= distance {
+            self.snapshots.push((index, self.view.clone()));
+        }
+        row.changes_end = self.changes_len();
+        self.rows.push(row);
+        u32::try_from(index).unwrap_or(Row::NONE)
+    }
+
+    /// Adds a row for something that happened inside the relay before the packet of the last row, which moves behind it and
+    /// must not have changed anything yet.
+    pub(crate) fn internal_before_last(&mut self, unix_nanos: u64, change: Change) {
+        let Some(last) = self.rows.pop() else { return };
+        let comment = self.comments.remove(&index(self.rows.len()));
+        self.internal(last.shard, unix_nanos);
+        self.change(change);
+        let moved = self.push(last);
+        if let Some(comment) = comment {
+            self.comments.insert(moved, comment);
+        }
+    }
+
+    fn changes_len(&self) -> u32 {
+        u32::try_from(self.changes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Adds a change to the last row.
+    pub(crate) fn change(&mut self, change: Change) {
+        let Some(row) = self.rows.last_mut() else { return };
+        self.view.apply(row.unix_nanos, &change);
+        match &change {
+            Change::Responded { outcome: Outcome::Success, .. } | Change::Relayed { .. } => {}
+            Change::Responded { .. } => row.flags.insert(Flags::REJECTED),
+            Change::Dropped { .. } => row.flags.insert(Flags::DROPPED),
+            _ => row.flags.insert(Flags::STATE),
+        }
+        self.changes.push(change);
+        row.changes_end = u32::try_from(self.changes.len()).unwrap_or(u32::MAX);
+    }
+
+    /// A number for a new allocation.
+    pub(crate) const fn next_allocation(&mut self) -> u32 {
+        self.allocations += 1;
+        self.allocations - 1
+    }
+
+    pub(crate) fn row(&self, index: u32) -> Option<&Row> {
+        self.rows.get(usize::try_from(index).ok()?)
+    }
+
+    pub(crate) fn row_mut(&mut self, index: u32) -> Option<&mut Row> {
+        self.rows.get_mut(usize::try_from(index).ok()?)
+    }
+
+    pub(crate) fn is_last(&self, index: u32) -> bool {
+        self.rows.len().checked_sub(1).and_then(|last| u32::try_from(last).ok()) == Some(index)
+    }
+
+    /// Ties an answer to its question, a forwarded packet to the one that arrived.
+    pub(crate) fn relate(&mut self, cause: u32, effect: u32) {
+        if let Some(row) = self.row_mut(effect) {
+            row.related = cause;
+        }
+        if let Some(row) = self.row_mut(cause)
+            && row.related == Row::NONE
+        {
+            row.related = effect;
+        }
+    }
+
+    pub(crate) fn difference(&mut self, row: u32, kind: DifferenceKind, text: String) {
+        if let Some(row) = self.row_mut(row) {
+            row.flags.insert(Flags::DIFFERENT);
+        }
+        self.differences.push(Difference { row, kind, text });
+    }
+
+    /// What `row` changed.
+    pub(crate) fn changes_of(&self, row: u32) -> &[Change] {
+        let end = self.row(row).map_or(0, |row| row.changes_end);
+        let start = row.checked_sub(1).and_then(|before| self.row(before)).map_or(0, |row| row.changes_end);
+        let index = |position: u32| usize::try_from(position).unwrap_or(usize::MAX);
+        self.changes.get(index(start)..index(end)).unwrap_or_default()
+    }
+
+    /// The state after `row`, or before it.
+    pub(crate) fn view_at(&self, row: u32, before: bool) -> View {
+        let rows = usize::try_from(row).unwrap_or(usize::MAX).saturating_add(usize::from(!before)).min(self.rows.len());
+        let snapshot = self.snapshots.partition_point(|(at, _)| *at <= rows);
+        let (start, mut view) = match snapshot.checked_sub(1).and_then(|index| self.snapshots.get(index)) {
+            Some((at, view)) => (*at, view.clone()),
+            None => (0, View::default()),
+        };
+        for index in start..rows {
+            let index = u32::try_from(index).unwrap_or(Row::NONE);
+            let at = self.row(index).map_or(0, |row| row.unix_nanos);
+            for change in self.changes_of(index) {
+                view.apply(at, change);
+            }
+        }
+        view.unix_nanos = self.row(row).map_or(0, |row| row.unix_nanos);
+        view
+    }
+
+    pub(crate) fn set_role(&mut self, endpoint: u32, role: Role) {
+        self.endpoints.set_role(endpoint, role);
+    }
+}
+
+fn index(position: usize) -> u32 {
+    u32::try_from(position).unwrap_or(Row::NONE)
+}

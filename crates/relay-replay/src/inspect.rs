@@ -1,0 +1,314 @@
+//! Infers a relay's state from what it answers, without knowing its configuration.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, HashMap, VecDeque},
+    net::SocketAddr,
+};
+
+use packet_trace::{Packet, TraceHeader, UdpPacket};
+use relay_server::RemovalReason;
+
+use crate::{Change, Kind, Outcome, Role, book::Book, change::NewAllocation, dissect};
+
+const BINDING: u8 = 1;
+const ALLOCATE: u8 = 3;
+const REFRESH: u8 = 4;
+const CHANNEL_BIND: u8 = 9;
+/// The lifetime of an allocation whose response does not say it
+/// ([RFC 8656, section 3.2](https://www.rfc-editor.org/rfc/rfc8656#section-3.2)), in seconds.
+const DEFAULT_LIFETIME: u32 = 600;
+/// The port that TURN servers listen on unless told otherwise.
+const TURN_PORT: u16 = 3478;
+/// How many relayed packets are remembered to find their other half.
+const RECENT: usize = 256;
+
+#[derive(Debug, Default)]
+pub(crate) struct Inspector {
+    /// Where the relay is known to listen.
+    listeners: Vec<SocketAddr>,
+    requests: HashMap<(SocketAddr, [u8; 12]), Request>,
+    /// Allocations by client and server.
+    by_pair: BTreeMap<(SocketAddr, SocketAddr), u32>,
+    by_relayed: BTreeMap<SocketAddr, u32>,
+    /// What lapses when, in nanoseconds since the Unix epoch; entries may be out of date.
+    due: BinaryHeap<Reverse<(u64, u32, Option<u16>)>>,
+    recent: VecDeque<Recent>,
+}
+
+#[derive(Debug)]
+struct Request {
+    row: u32,
+    method: u8,
+    username: String,
+    channel: u16,
+    peer: Option<SocketAddr>,
+}
+
+/// Application data that has been seen on one side of the relay.
+#[derive(Debug)]
+struct Recent {
+    row: u32,
+    from_client: bool,
+    len: usize,
+    hash: u64,
+}
+
+impl Inspector {
+    /// One that knows where the relay listens.
+    pub(crate) fn with_header(header: &TraceHeader) -> Self {
+        let listeners = header.shards.iter().flat_map(|shard| {
+            shard.config.own_addresses.iter().map(|address| SocketAddr::new(*address, shard.config.listen_port))
+        });
+        Self { listeners: listeners.collect(), ..Self::default() }
+    }
+
+    pub(crate) fn packet(&mut self, book: &mut Book, row: u32, packet: &Packet<'_>) {
+        self.expire(book, row);
+        let Ok(udp) = packet.udp() else { return };
+        // Expiry may have put rows before this one.
+        let row = u32::try_from(book.rows.len().saturating_sub(1)).unwrap_or(row);
+        let Some(found) = book.row(row) else { return };
+        let (kind, method, source, destination) = (found.kind, found.method, found.source, found.destination);
+        match kind {
+            Kind::Request => {
+                if method != BINDING || self.is_relay(book, destination, udp.destination) {
+                    book.set_role(destination, Role::Relay);
+                    book.set_role(source, Role::Client);
+                }
+                self.request(row, method, &udp);
+            }
+            Kind::Success | Kind::Error => self.response(book, row, kind, method, &udp),
+            Kind::ChannelData => {
+                if self.is_relay(book, source, udp.source) && !self.is_relay(book, destination, udp.destination) {
+                    book.set_role(source, Role::Relay);
+                    book.set_role(destination, Role::Client);
+                    self.channel_data(book, row, &udp, false);
+                } else {
+                    book.set_role(destination, Role::Relay);
+                    book.set_role(source, Role::Client);
+                    self.channel_data(book, row, &udp, true);
+                }
+            }
+            Kind::Data => self.data(book, row, &udp),
+            Kind::Unusable | Kind::Other | Kind::Indication | Kind::Malformed | Kind::Internal => {}
+        }
+    }
+
+    fn is_relay(&self, book: &Book, endpoint: u32, address: SocketAddr) -> bool {
+        match book.endpoints.role(endpoint) {
+            Role::Relay => true,
+            Role::Unknown => self.listeners.contains(&address) || address.port() == TURN_PORT,
+            Role::Client | Role::Relayed | Role::Peer => false,
+        }
+    }
+
+    fn request(&mut self, row: u32, method: u8, udp: &UdpPacket<'_>) {
+        let message = udp.payload;
+        let Some(transaction) = transaction(message) else { return };
+        let username = dissect::find(message, dissect::USERNAME).unwrap_or_default();
+        let channel = dissect::find(message, dissect::CHANNEL_NUMBER).and_then(|value| value.first_chunk().copied());
+        let request = Request {
+            row,
+            method,
+            username: String::from_utf8_lossy(username).into_owned(),
+            channel: channel.map_or(0, u16::from_be_bytes),
+            peer: address(message, dissect::XOR_PEER_ADDRESS),
+        };
+        // A retransmission keeps its first row.
+        self.requests.entry((udp.source, transaction)).or_insert(request);
+    }
+
+    fn response(&mut self, book: &mut Book, row: u32, kind: Kind, method: u8, udp: &UdpPacket<'_>) {
+        let message = udp.payload;
+        let Some(transaction) = transaction(message) else { return };
+        let Some(request) = self.requests.get(&(udp.destination, transaction)) else { return };
+        book.relate(request.row, row);
+        if request.method != method {
+            return;
+        }
+        if kind == Kind::Error {
+            let code = book.row(row).map_or(0, |row| row.argument);
+            if let Some(asked) = book.row_mut(request.row) {
+                asked.flags.insert(crate::Flags::REJECTED);
+            }
+            return book.change(Change::Responded { method: u16::from(method), outcome: Outcome::Refused(code) });
+        }
+        book.change(Change::Responded { method: u16::from(method), outcome: Outcome::Success });
+        let pair = (udp.destination, udp.source);
+        match method {
+            ALLOCATE => self.created(book, udp, request.username.clone()),
+            REFRESH => {
+                let lifetime = lifetime(message);
+                let Some(&allocation) = self.by_pair.get(&pair) else { return };
+                if lifetime == 0 {
+                    self.removed(book, allocation, RemovalReason::Deleted);
+                } else {
+                    book.change(Change::Refreshed { allocation, lifetime, family: None });
+                    self.arm(book, allocation, None);
+                }
+            }
+            CHANNEL_BIND => {
+                let (Some(&allocation), Some(peer)) = (self.by_pair.get(&pair), request.peer) else { return };
+                let channel = request.channel;
+                let known = book.view.allocations.get(&allocation);
+                let renewal = known.is_some_and(|allocation| allocation.channels.contains_key(&channel));
+                book.change(Change::ChannelBound { allocation, channel, peer, renewal });
+                self.arm(book, allocation, Some(channel));
+            }
+            _ => {}
+        }
+    }
+
+    fn created(&mut self, book: &mut Book, udp: &UdpPacket<'_>, username: String) {
+        let relayed: Vec<_> = dissect::find_all(udp.payload, dissect::XOR_RELAYED_ADDRESS)
+            .filter_map(|value| dissect::read_address(value, udp.payload.get(4..20)).ok())
+            .collect();
+        let (client, server) = (udp.destination, udp.source);
+        if let Some(&old) = self.by_pair.get(&(client, server)) {
+            let same = book.view.allocations.get(&old).is_some_and(|allocation| {
+                allocation.relayed.iter().map(|relayed| relayed.address).eq(relayed.iter().copied())
+            });
+            if same {
+                return;
+            }
+            self.removed(book, old, RemovalReason::Replaced);
+        }
+        let number = book.next_allocation();
+        for address in &relayed {
+            let endpoint = book.endpoints.note(*address);
+            book.set_role(endpoint, Role::Relayed);
+            self.by_relayed.insert(*address, number);
+        }
+        self.by_pair.insert((client, server), number);
+        let lifetime = lifetime(udp.payload);
+        let new = NewAllocation { number, shard: 0, id: 0, client, server, username, relayed, lifetime };
+        book.change(Change::Created(new.into()));
+        self.arm(book, number, None);
+    }
+
+    fn removed(&mut self, book: &mut Book, allocation: u32, reason: RemovalReason) {
+        self.by_pair.retain(|_, number| *number != allocation);
+        self.by_relayed.retain(|_, number| *number != allocation);
+        book.change(Change::Removed { allocation, reason });
+    }
+
+    fn channel_data(&mut self, book: &mut Book, row: u32, udp: &UdpPacket<'_>, from_client: bool) {
+        let pair = if from_client { (udp.source, udp.destination) } else { (udp.destination, udp.source) };
+        let channel = book.row(row).map_or(0, |row| row.argument);
+        let allocation = self.by_pair.get(&pair).copied();
+        let data = udp.payload.get(4..).unwrap_or_default();
+        let length = udp.payload.get(2..4).map_or(0, |two| u16::from_be_bytes([two[0], two[1]]));
+        let data = &data[..data.len().min(usize::from(length))];
+        self.correlate(book, row, data, usize::from(length), from_client);
+        if from_client {
+            book.change(Change::Relayed { allocation, channel, bytes: u32::from(length), from_client });
+        }
+    }
+
+    fn data(&mut self, book: &mut Book, row: u32, udp: &UdpPacket<'_>) {
+        let (relayed, peer, from_client) = match self.by_relayed.get(&udp.source) {
+            Some(number) => (*number, udp.destination, true),
+            None => match self.by_relayed.get(&udp.destination) {
+                Some(number) => (*number, udp.source, false),
+                None => return,
+            },
+        };
+        let Some(found) = book.row(row) else { return };
+        let remote = if from_client { found.destination } else { found.source };
+        book.set_role(remote, Role::Peer);
+        self.correlate(book, row, udp.payload, udp.payload_len, from_client);
+        if !from_client {
+            let channels = book.view.allocations.get(&relayed).map(|allocation| &allocation.channels);
+            let bound = channels.and_then(|channels| channels.iter().find(|(_, channel)| channel.peer == peer));
+            if let Some((&channel, _)) = bound {
+                let bytes = u32::try_from(udp.payload_len).unwrap_or(u32::MAX);
+                book.change(Change::Relayed { allocation: Some(relayed), channel, bytes, from_client });
+            }
+        }
+    }
+
+    /// Ties the two halves of a relayed packet together by what they carry.
+    fn correlate(&mut self, book: &mut Book, row: u32, data: &[u8], len: usize, from_client: bool) {
+        let hash = fnv(data);
+        let same = |recent: &Recent| recent.from_client == from_client && recent.len == len && recent.hash == hash;
+        if let Some(other) = self.recent.iter().position(same).and_then(|position| self.recent.remove(position)) {
+            book.relate(other.row, row);
+            return;
+        }
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Recent { row, from_client, len, hash });
+    }
+
+    fn arm(&mut self, book: &Book, allocation: u32, channel: Option<u16>) {
+        if let Some(at) = deadline(book, allocation, channel) {
+            self.due.push(Reverse((at, allocation, channel)));
+        }
+    }
+
+    /// Lets lapse what must have lapsed before the packet in `row`, on rows of their own in front of it.
+    fn expire(&mut self, book: &mut Book, row: u32) {
+        let Some(now) = book.row(row).map(|row| row.unix_nanos) else { return };
+        while let Some(&Reverse((at, allocation, channel))) = self.due.peek()
+            && at <= now
+        {
+            self.due.pop();
+            if deadline(book, allocation, channel) != Some(at) {
+                continue;
+            }
+            match channel {
+                None => {
+                    self.by_pair.retain(|_, number| *number != allocation);
+                    self.by_relayed.retain(|_, number| *number != allocation);
+                    book.internal_before_last(at, Change::Removed { allocation, reason: RemovalReason::Expired });
+                }
+                Some(channel) => {
+                    let bound = book
+                        .view
+                        .allocations
+                        .get(&allocation)
+                        .and_then(|allocation| allocation.channels.get(&channel))
+                        .is_some_and(|channel| channel.bound);
+                    if bound {
+                        book.internal_before_last(at, Change::ChannelExpired { allocation, channel });
+                        self.arm(book, allocation, Some(channel));
+                    } else {
+                        book.internal_before_last(at, Change::ChannelReleased { allocation, channel });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// When an allocation, or one of its channels, lapses next.
+fn deadline(book: &Book, allocation: u32, channel: Option<u16>) -> Option<u64> {
+    let allocation = book.view.allocations.get(&allocation)?;
+    match channel {
+        None => Some(allocation.expires_at()),
+        Some(number) => {
+            let channel = allocation.channels.get(&number)?;
+            Some(if channel.bound { channel.expires_at } else { channel.reusable_at })
+        }
+    }
+}
+
+fn transaction(message: &[u8]) -> Option<[u8; 12]> {
+    message.get(8..)?.first_chunk().copied()
+}
+
+fn address(message: &[u8], attribute: u16) -> Option<SocketAddr> {
+    dissect::read_address(dissect::find(message, attribute)?, message.get(4..20)).ok()
+}
+
+fn lifetime(message: &[u8]) -> u32 {
+    let value = dissect::find(message, dissect::LIFETIME).and_then(|value| value.first_chunk().copied());
+    value.map_or(DEFAULT_LIFETIME, u32::from_be_bytes)
+}
+
+/// FNV-1a: enough to tell packets apart that are of the same length and close together.
+fn fnv(data: &[u8]) -> u64 {
+    data.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}

@@ -1,0 +1,59 @@
+//! Shows what a TURN relay thought, packet by packet, without I/O: in a browser, in a test, in a tool.
+//!
+//! A [`Session`] takes a capture in pieces. If a relay recorded it from its start, together with the secret, the recorded
+//! packets drive the relay's own state machine again, and whatever it answers differently now is a [`Difference`]. Any other
+//! capture is inspected: decoded and correlated, with the relay's state inferred from what it answered. Either way each packet has a
+//! [`Row`], the [`View`] of the relay's state can be had at every row, every field of a packet has its bytes and its RFC section
+//! ([`dissect_packet`]), and every refusal is put into plain words ([`Explanation`]).
+//!
+//! A [`World`] makes such captures: a relay with clients and peers in simulated time, by which the playground's live mode and its
+//! examples work.
+//!
+//! ```
+//! use relay_replay::{Request, Session, World};
+//!
+//! let mut world = World::new([7; 32], 1_800_000_000)?;
+//! let client = world.add_client("192.0.2.10:50000".parse()?);
+//! world.request(client, Request::Allocate(Default::default()))?;
+//!
+//! let mut session = Session::new();
+//! session.push(&world.finish());
+//! session.end();
+//! assert_eq!(session.rows().len(), 4);
+//! assert!(session.differences().is_empty());
+//! let view = session.view_at(3);
+//! assert_eq!(view.allocations.len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod book;
+mod change;
+mod classify;
+mod difference;
+mod dissect;
+mod endpoint;
+mod examples;
+mod explain;
+mod explain_code;
+mod filter;
+mod inspect;
+mod replay;
+mod row;
+mod session;
+mod time;
+mod view;
+mod world;
+
+pub use change::{Change, Outcome};
+pub use difference::{Difference, DifferenceKind};
+pub use dissect::{Field, dissect_packet, dissect_payload};
+pub use endpoint::{Endpoint, Role};
+pub use examples::{EXAMPLES, Example};
+pub use explain::Explanation;
+pub use filter::{Filter, FilterError};
+pub use row::{Flags, Kind, Row};
+pub use session::{Mode, NotReplayed, Session};
+pub use turn_client::{Allocate, Family, Request};
+pub use view::{AllocationView, ChannelView, Counters, View};
+pub use world::{ClientId, World, WorldError};

@@ -1,0 +1,402 @@
+//! Drives the relay's state machine with recorded packets and compares what it sends.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+};
+
+use packet_trace::{Clock, Direction, Input, InputRecord, IpFamily, Packet, RelayOpened, TraceHeader};
+use relay_server::{
+    Allocation, AllocationId, AllocationPort, AuthSecret, ClientSocket, Config, Event, Family, FiveTuple, Forward,
+    Output, PeerSocket, PortRange, RelayAddresses, RelayOpenError, Server, Timestamp, UnixTime, UsernameLimit, Via,
+};
+
+use crate::{Change, DifferenceKind, Kind, Outcome, Role, book::Book, change::NewAllocation, classify, dissect};
+
+/// After how many later matches a packet that was not recorded is given up: recording may swap neighbours, no more.
+const PATIENCE: u64 = 256;
+
+#[derive(Debug)]
+pub(crate) struct Replay {
+    clock: Clock,
+    shards: Vec<Shard>,
+}
+
+#[derive(Debug)]
+struct Shard {
+    index: u32,
+    server: Server,
+    listen_port: u16,
+    /// What the replayed relay has sent and the recording has not shown yet.
+    expected: VecDeque<Expected>,
+    sent: u64,
+    /// The session's numbers of live allocations, by the relay's ids, and by port.
+    numbers: BTreeMap<u64, u32>,
+    by_port: BTreeMap<u16, u32>,
+    by_client: BTreeMap<FiveTuple, u32>,
+    /// The Allocate requests that wait for their relay sockets, by allocation id.
+    opening: BTreeMap<u64, (AllocationId, u32)>,
+}
+
+#[derive(Debug)]
+struct Expected {
+    sequence: u64,
+    /// The row that made the relay send it.
+    cause: u32,
+    from: Via,
+    to: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+impl Replay {
+    /// The relay that `header` describes; the error says what is wrong with the description.
+    pub(crate) fn new(header: &TraceHeader) -> Result<Self, String> {
+        let secret = header.auth_secret.as_deref().ok_or("there is no secret")?;
+        let mut shards = Vec::new();
+        for (index, shard) in header.shards.iter().enumerate() {
+            let secret = AuthSecret::new(secret).map_err(|error| error.to_string())?;
+            let config = config(&shard.config)?;
+            let server = Server::new(
+                config,
+                secret,
+                shard.seed,
+                Timestamp::from_nanos(shard.started_nanos),
+                UnixTime(shard.unix_seconds),
+            )
+            .map_err(|error| error.to_string())?;
+            shards.push(Shard {
+                index: u32::try_from(index).unwrap_or(u32::MAX),
+                server,
+                listen_port: shard.config.listen_port,
+                expected: VecDeque::new(),
+                sent: 0,
+                numbers: BTreeMap::new(),
+                by_port: BTreeMap::new(),
+                by_client: BTreeMap::new(),
+                opening: BTreeMap::new(),
+            });
+        }
+        if shards.is_empty() { Err("there are no shards".to_owned()) } else { Ok(Self { clock: header.clock, shards }) }
+    }
+
+    fn shard(&mut self, index: u32) -> Option<&mut Shard> {
+        self.shards.get_mut(usize::try_from(index).ok()?)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn server(&self, shard: usize) -> Option<&Server> {
+        self.shards.get(shard).map(|shard| &shard.server)
+    }
+
+    pub(crate) fn packet(&mut self, book: &mut Book, row: u32, packet: &Packet<'_>) {
+        let now = Timestamp::from_nanos(self.clock.to_monotonic(packet.unix_nanos));
+        let Some(shard) = self.shard(packet.interface) else { return };
+        let Ok(udp) = packet.udp() else { return };
+        if packet.direction == Some(Direction::Outbound) {
+            shard.mark(book, row, udp.source.port());
+            shard.outbound(book, row, udp.source, udp.destination, udp.payload, udp.payload_len);
+        } else {
+            shard.mark(book, row, udp.destination.port());
+            // What was cut off was application data, which the relay does not look into.
+            let mut datagram = udp.payload.to_vec();
+            datagram.resize(udp.payload_len, 0);
+            shard.inbound(book, row, now, udp.source, udp.destination, &datagram);
+        }
+    }
+
+    pub(crate) fn input(&mut self, book: &mut Book, record: &InputRecord) {
+        let now = Timestamp::from_nanos(self.clock.to_monotonic(record.unix_nanos));
+        let Some(shard) = self.shard(record.shard) else { return };
+        let mut cause = None;
+        match &record.input {
+            Input::RelayOpened { id, family, result } => {
+                let Some(&(id_found, request)) = shard.opening.get(id) else {
+                    let row = book.internal(record.shard, record.unix_nanos);
+                    let text = format!(
+                        "a relay socket was opened for allocation {id}, for which the replayed relay asked for none"
+                    );
+                    return book.difference(row, DifferenceKind::Input, text);
+                };
+                cause = Some(request);
+                let family = match family {
+                    IpFamily::V4 => Family::V4,
+                    IpFamily::V6 => Family::V6,
+                };
+                let result = match result {
+                    RelayOpened::Ok => Ok(()),
+                    RelayOpened::PortInUse => Err(RelayOpenError::PortInUse),
+                    RelayOpened::Failed => Err(RelayOpenError::Failed),
+                };
+                shard.server.handle_relay_opened(now, id_found, family, result);
+            }
+            Input::RelayFailed { id } => {
+                if let Some(id) = shard.allocation_id(*id) {
+                    shard.server.handle_relay_failed(id);
+                }
+            }
+            Input::UsernameMoved { username } => shard.server.handle_username_moved(username),
+            Input::Drain => {
+                shard.server.handle_drain();
+                book.internal(record.shard, record.unix_nanos);
+                book.change(Change::Draining);
+            }
+            Input::WallClock { unix_seconds } => shard.server.handle_wall_clock(now, UnixTime(*unix_seconds)),
+            Input::Timeout => shard.server.handle_timeout(now),
+            _ => {}
+        }
+        let outputs = shard.outputs();
+        let has_events = outputs.iter().any(|output| matches!(output, Output::Event(_)));
+        if has_events && !cause.is_some_and(|row| book.is_last(row)) {
+            let row = book.internal(record.shard, record.unix_nanos);
+            if let (Some(cause), Some(row)) = (cause, book.row_mut(row)) {
+                row.related = cause;
+            }
+        }
+        shard.take(book, cause, outputs);
+    }
+
+    /// Reports what was sent and never recorded. With packets missing from the file there is nothing to report.
+    pub(crate) fn end(&mut self, book: &mut Book, has_gaps: bool) {
+        for shard in &mut self.shards {
+            for expected in std::mem::take(&mut shard.expected) {
+                if !has_gaps {
+                    expected.report(book);
+                }
+            }
+        }
+    }
+}
+
+impl Shard {
+    /// Says what the two ends of a packet are, now that it is known which port of the relay it uses.
+    fn mark(&self, book: &mut Book, row: u32, local_port: u16) {
+        let Some(found) = book.row_mut(row) else { return };
+        let outbound = found.flags.contains(crate::Flags::OUTBOUND);
+        let (local, remote) =
+            if outbound { (found.source, found.destination) } else { (found.destination, found.source) };
+        if local_port == self.listen_port {
+            book.set_role(local, Role::Relay);
+            book.set_role(remote, Role::Client);
+        } else {
+            (found.kind, found.method, found.argument) = (Kind::Data, 0, 0);
+            book.set_role(local, Role::Relayed);
+            book.set_role(remote, Role::Peer);
+        }
+    }
+
+    fn inbound(
+        &mut self,
+        book: &mut Book,
+        row: u32,
+        now: Timestamp,
+        from: SocketAddr,
+        to: SocketAddr,
+        datagram: &[u8],
+    ) {
+        let forward = if to.port() == self.listen_port {
+            let five_tuple = FiveTuple { client: ClientSocket::new(from), server: to.ip() };
+            let forward = self.server.handle_client_datagram(now, five_tuple, datagram);
+            let number = self.by_client.get(&five_tuple).copied();
+            forward.map(|forward| (forward, number, true))
+        } else {
+            let port = AllocationPort::new(to.port());
+            let forward = self.server.handle_peer_datagram(now, port, PeerSocket::new(from), datagram);
+            let number = self.by_port.get(&to.port()).copied();
+            forward.map(|forward| (forward, number, false))
+        };
+        let outputs = self.outputs();
+        self.take(book, Some(row), outputs);
+        if let Some((forward, allocation, from_client)) = forward {
+            self.forward(book, row, forward, allocation, from_client, datagram);
+        }
+    }
+
+    fn forward(
+        &mut self,
+        book: &mut Book,
+        row: u32,
+        forward: Forward,
+        allocation: Option<u32>,
+        from_client: bool,
+        datagram: &[u8],
+    ) {
+        let data = datagram.get(forward.payload).unwrap_or_default();
+        let length = u16::try_from(data.len()).unwrap_or(u16::MAX);
+        let arrived = classify::payload(datagram, datagram.len());
+        let channel = if from_client { arrived.2 } else { forward.channel.map_or(0, |channel| channel.get()) };
+        book.change(Change::Relayed { allocation, channel, bytes: u32::from(length), from_client });
+        let mut bytes = Vec::with_capacity(data.len() + 4);
+        if let Some(channel) = forward.channel {
+            bytes.extend_from_slice(&channel.get().to_be_bytes());
+            bytes.extend_from_slice(&length.to_be_bytes());
+        }
+        bytes.extend_from_slice(data);
+        self.expect(row, forward.from, forward.to, bytes);
+    }
+
+    fn expect(&mut self, cause: u32, from: Via, to: SocketAddr, bytes: Vec<u8>) {
+        self.expected.push_back(Expected { sequence: self.sent, cause, from, to, bytes });
+        self.sent += 1;
+    }
+
+    fn outputs(&mut self) -> Vec<Output> {
+        std::iter::from_fn(|| self.server.poll_output()).collect()
+    }
+
+    /// Takes note of outputs; `cause` is the row that they are due to.
+    fn take(&mut self, book: &mut Book, cause: Option<u32>, outputs: Vec<Output>) {
+        let last = u32::try_from(book.rows.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        for output in outputs {
+            match output {
+                Output::Transmit { from, to, bytes } => {
+                    self.expect(cause.unwrap_or(last), Via::Listener(from), to.address(), bytes);
+                }
+                Output::OpenRelay { id, .. } => {
+                    self.opening.entry(id.as_u64()).or_insert_with(|| (id, cause.unwrap_or(last)));
+                }
+                Output::Event(event) => {
+                    if let Some(change) = self.change(book, event) {
+                        book.change(change);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn change(&mut self, book: &mut Book, event: Event) -> Option<Change> {
+        let number = |shard: &Self, id: AllocationId| shard.numbers.get(&id.as_u64()).copied();
+        Some(match event {
+            Event::AllocationCreated { id, five_tuple, username, port, families, lifetime } => {
+                let number = book.next_allocation();
+                self.opening.remove(&id.as_u64());
+                self.numbers.insert(id.as_u64(), number);
+                self.by_port.insert(port.get(), number);
+                self.by_client.insert(five_tuple, number);
+                let addresses = &self.server.config().relay_addresses;
+                let relayed = families.iter().filter_map(|family| addresses.socket(family, port)).collect();
+                Change::Created(
+                    NewAllocation {
+                        number,
+                        shard: self.index,
+                        id: id.as_u64(),
+                        client: five_tuple.client.address(),
+                        server: SocketAddr::new(five_tuple.server, self.listen_port),
+                        username: username.to_string(),
+                        relayed,
+                        lifetime: u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX),
+                    }
+                    .into(),
+                )
+            }
+            Event::FamilyRemoved { id, family, reason } => {
+                Change::FamilyRemoved { allocation: number(self, id)?, family, reason }
+            }
+            Event::AllocationRefreshed { id, family, lifetime } => Change::Refreshed {
+                allocation: number(self, id)?,
+                family,
+                lifetime: u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX),
+            },
+            Event::AllocationRemoved { id, five_tuple, port, reason } => {
+                let allocation = self.numbers.remove(&id.as_u64())?;
+                self.by_port.remove(&port.get());
+                self.by_client.remove(&five_tuple);
+                Change::Removed { allocation, reason }
+            }
+            Event::ChannelBound { id, channel, peer, renewal } => Change::ChannelBound {
+                allocation: number(self, id)?,
+                channel: channel.get(),
+                peer: peer.address(),
+                renewal,
+            },
+            Event::ChannelExpired { id, channel, .. } => {
+                Change::ChannelExpired { allocation: number(self, id)?, channel: channel.get() }
+            }
+            Event::ChannelReleased { id, channel, .. } => {
+                Change::ChannelReleased { allocation: number(self, id)?, channel: channel.get() }
+            }
+            Event::Responded { method, outcome, .. } => Change::Responded {
+                method,
+                outcome: match outcome {
+                    Ok(()) => Outcome::Success,
+                    Err(rejection) => Outcome::Rejected(rejection),
+                },
+            },
+            Event::Dropped { reason, .. } => Change::Dropped { reason },
+            _ => return None,
+        })
+    }
+
+    /// Finds the replayed counterpart of a recorded packet.
+    fn outbound(&mut self, book: &mut Book, row: u32, from: SocketAddr, to: SocketAddr, captured: &[u8], len: usize) {
+        let same_way = |expected: &Expected| {
+            expected.to == to
+                && match expected.from {
+                    Via::Listener(ip) => from == SocketAddr::new(ip, self.listen_port),
+                    Via::Relay(port) => from.port() == port.get(),
+                }
+        };
+        let same_bytes = |expected: &Expected| expected.bytes.len() == len && expected.bytes.starts_with(captured);
+        let exact = self.expected.iter().position(|expected| same_way(expected) && same_bytes(expected));
+        if let Some(found) = exact.and_then(|position| self.expected.remove(position)) {
+            book.relate(found.cause, row);
+            while self.expected.front().is_some_and(|first| first.sequence + PATIENCE < found.sequence) {
+                if let Some(lost) = self.expected.pop_front() {
+                    lost.report(book);
+                }
+            }
+            return;
+        }
+        let similar = self.expected.iter().position(same_way);
+        if let Some(found) = similar.and_then(|position| self.expected.remove(position)) {
+            book.relate(found.cause, row);
+            book.difference(row, DifferenceKind::Bytes, describe(captured, len, &found.bytes));
+        } else {
+            let what = dissect::dissect_payload(captured, len);
+            let text =
+                format!("the recorded relay sent {} {} to {to}; the replayed one does not", what.name, what.value);
+            book.difference(row, DifferenceKind::NotReplayed, text);
+        }
+    }
+
+    /// The live allocation whose id is `id` as a number.
+    fn allocation_id(&self, id: u64) -> Option<AllocationId> {
+        self.server.allocations().map(Allocation::id).find(|found| found.as_u64() == id)
+    }
+}
+
+impl Expected {
+    fn report(self, book: &mut Book) {
+        let what = dissect::dissect_payload(&self.bytes, self.bytes.len());
+        let text =
+            format!("the replayed relay sends {} {} to {}; the recorded one did not", what.name, what.value, self.to);
+        book.difference(self.cause, DifferenceKind::NotRecorded, text);
+    }
+}
+
+/// Says where two datagrams differ, naming the field.
+fn describe(recorded: &[u8], recorded_len: usize, replayed: &[u8]) -> String {
+    let at = recorded.iter().zip(replayed).position(|(a, b)| a != b).unwrap_or(recorded.len().min(replayed.len()));
+    let (left, right) =
+        (dissect::dissect_payload(recorded, recorded_len), dissect::dissect_payload(replayed, replayed.len()));
+    let show = |field: &crate::Field| {
+        // The outermost field that begins with the difference in it, but not the whole message: an attribute.
+        let part = field.children.iter().find(|child| child.range.contains(&at)).unwrap_or(field);
+        format!("{} {}", part.name, part.value)
+    };
+    format!("byte {at}: the recorded relay sent {}, the replayed one sends {}", show(&left), show(&right))
+}
+
+fn config(config: &packet_trace::RelayConfig) -> Result<Config, String> {
+    Ok(Config {
+        relay_addresses: RelayAddresses { v4: config.relay_v4, v6: config.relay_v6 },
+        own_addresses: config.own_addresses.clone(),
+        listen_port: config.listen_port,
+        ports: PortRange::new(config.lowest_port, config.highest_port).map_err(|error| error.to_string())?,
+        realm: config.realm.clone(),
+        username_limit: match config.allocations_per_username {
+            None => UsernameLimit::ReplaceOldest,
+            Some(limit) => UsernameLimit::RefuseBeyond(limit),
+        },
+    })
+}

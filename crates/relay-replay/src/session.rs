@@ -1,0 +1,318 @@
+use packet_trace::{ReadError, Record, TraceHeader, TraceReader};
+
+use crate::{
+    Change, Difference, Endpoint, Explanation, Field, Filter, Row, View, book::Book, explain, inspect::Inspector,
+    replay::Replay,
+};
+
+/// A capture, read in pieces, with everything that is known about it so far.
+#[derive(Debug, Default)]
+pub struct Session {
+    reader: TraceReader,
+    book: Book,
+    brain: Brain,
+    header: Option<TraceHeader>,
+    warnings: Vec<String>,
+    error: Option<ReadError>,
+    dropped: u64,
+    ended: bool,
+}
+
+/// Who says what the packets mean.
+#[derive(Debug, Default)]
+enum Brain {
+    /// Nothing has been read yet.
+    #[default]
+    Undecided,
+    Replay(Box<Replay>),
+    Inspect(Box<Inspector>, NotReplayed),
+}
+
+/// How a session looks at its capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing has been read yet.
+    Undecided,
+    /// The relay's own state machine is driven by the recorded packets.
+    Replay,
+    /// Packets are decoded, and the relay's state is inferred from its answers.
+    Inspection(NotReplayed),
+}
+
+/// Why a capture is inspected and not replayed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotReplayed {
+    /// It was not recorded by a relay of this project.
+    #[error(
+        "it was not recorded by this relay itself, so it says nothing of the relay's configuration, seed and secret"
+    )]
+    NoHeader,
+    /// The secret was not recorded.
+    #[error(
+        "it was recorded without the auth secret (which needs an explicit option), so signatures and nonces cannot be computed"
+    )]
+    NoSecret,
+    /// The recording began while the relay was running.
+    #[error("the recording began while the relay was already running, so its state at that moment is unknown")]
+    NotFromStart,
+    /// What the header says makes no relay.
+    #[error("its replay data cannot be used: {0}")]
+    BadHeader(String),
+}
+
+impl Session {
+    /// A session that has read nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes of the capture. What is wrong with it is said by [`Self::error`] and [`Self::warnings`].
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.error.is_none() {
+            self.reader.push(bytes);
+            self.read();
+        }
+    }
+
+    /// Says that the capture has ended.
+    pub fn end(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        self.reader.end();
+        if self.error.is_none() {
+            self.read();
+        }
+        if let Brain::Replay(replay) = &mut self.brain {
+            replay.end(&mut self.book, self.dropped > 0);
+        }
+    }
+
+    fn read(&mut self) {
+        loop {
+            match self.reader.read() {
+                Ok(None) => return,
+                Ok(Some(Record::Header(header))) => {
+                    if matches!(self.brain, Brain::Undecided) {
+                        self.brain = decide(&header);
+                        self.header = Some(*header);
+                    } else {
+                        self.warnings.push("The file holds a second recording; its replay data is ignored.".to_owned());
+                    }
+                }
+                Ok(Some(Record::Packet(packet))) => {
+                    self.dropped += packet.dropped;
+                    let row = self.book.packet(&packet);
+                    match self.brain.or_inspect() {
+                        Brain::Replay(replay) => replay.packet(&mut self.book, row, &packet),
+                        Brain::Inspect(inspector, _) => inspector.packet(&mut self.book, row, &packet),
+                        Brain::Undecided => {}
+                    }
+                }
+                Ok(Some(Record::Input(input))) => {
+                    if let Brain::Replay(replay) = &mut self.brain {
+                        replay.input(&mut self.book, &input);
+                    }
+                }
+                Ok(Some(Record::Statistics { dropped, .. })) => {
+                    self.dropped = self.dropped.max(dropped.unwrap_or(0));
+                }
+                Ok(Some(_)) => {}
+                Err(error @ (ReadError::BadReplayData { .. } | ReadError::NewerFormat { .. })) => {
+                    self.warnings.push(format!("{error}. The packets are shown all the same."));
+                    if matches!(self.brain, Brain::Undecided) {
+                        self.brain = Brain::Inspect(Box::default(), NotReplayed::BadHeader(error.to_string()));
+                    }
+                }
+                Err(error) => {
+                    self.error = Some(error);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// How the capture is looked at.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        match &self.brain {
+            Brain::Undecided => Mode::Undecided,
+            Brain::Replay(_) => Mode::Replay,
+            Brain::Inspect(_, reason) => Mode::Inspection(reason.clone()),
+        }
+    }
+
+    /// What stopped the reading, if anything did; what came before it is there.
+    #[must_use]
+    pub const fn error(&self) -> Option<&ReadError> {
+        self.error.as_ref()
+    }
+
+    /// What a reader of the capture should know.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// What the relay said of itself.
+    #[must_use]
+    pub const fn header(&self) -> Option<&TraceHeader> {
+        self.header.as_ref()
+    }
+
+    /// How many packets the capturing program could not keep.
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Every row so far.
+    #[must_use]
+    pub fn rows(&self) -> &[Row] {
+        &self.book.rows
+    }
+
+    /// Every transport address so far.
+    #[must_use]
+    pub fn endpoints(&self) -> &[Endpoint] {
+        self.book.endpoints.list()
+    }
+
+    /// Where the replay departs from the recording; complete only after [`Self::end`].
+    #[must_use]
+    pub fn differences(&self) -> &[Difference] {
+        &self.book.differences
+    }
+
+    /// The comment on a row.
+    #[must_use]
+    pub fn comment(&self, row: u32) -> Option<&str> {
+        self.book.comments.get(&row).map(String::as_str)
+    }
+
+    /// What a row changed.
+    #[must_use]
+    pub fn changes(&self, row: u32) -> &[Change] {
+        self.book.changes_of(row)
+    }
+
+    /// The relay's state after a row.
+    #[must_use]
+    pub fn view_at(&self, row: u32) -> View {
+        self.book.view_at(row, false)
+    }
+
+    /// The relay's state before a row.
+    #[must_use]
+    pub fn view_before(&self, row: u32) -> View {
+        self.book.view_at(row, true)
+    }
+
+    /// Takes the packet of a row apart; `frame` is what the file holds at the row's offset.
+    #[must_use]
+    pub fn dissect(&self, row: u32, frame: &[u8]) -> Vec<Field> {
+        self.book.row(row).map(|row| explain::dissect(row, frame)).unwrap_or_default()
+    }
+
+    /// Says in plain words what the relay made of a row. `frame` is the row's; `related` is that of the row that it answers
+    /// or is answered by, if there is one.
+    #[must_use]
+    pub fn explain(&self, row: u32, frame: &[u8], related: &[u8]) -> Vec<Explanation> {
+        explain::row(&self.book, row, frame, related)
+    }
+
+    /// The rows that a filter lets through, in order.
+    #[must_use]
+    pub fn filter(&self, filter: &Filter) -> Vec<u32> {
+        filter.select(&self.book)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn replayed_server(&self) -> Option<&relay_server::Server> {
+        match &self.brain {
+            Brain::Replay(replay) => replay.server(0),
+            _ => None,
+        }
+    }
+}
+
+impl Brain {
+    /// A capture whose first packet comes without a header is inspected.
+    fn or_inspect(&mut self) -> &mut Self {
+        if matches!(self, Self::Undecided) {
+            *self = Self::Inspect(Box::default(), NotReplayed::NoHeader);
+        }
+        self
+    }
+}
+
+fn decide(header: &TraceHeader) -> Brain {
+    let inspect = |reason| Brain::Inspect(Box::new(Inspector::with_header(header)), reason);
+    if !header.from_start {
+        return inspect(NotReplayed::NotFromStart);
+    }
+    if header.auth_secret.is_none() {
+        return inspect(NotReplayed::NoSecret);
+    }
+    match Replay::new(header) {
+        Ok(replay) => Brain::Replay(Box::new(replay)),
+        Err(reason) => inspect(NotReplayed::BadHeader(reason)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use crate::EXAMPLES;
+
+    use super::*;
+
+    /// The state that is put together from events, for seeking, is the state machine's own.
+    #[test]
+    fn the_view_is_the_state_machine_s_state() {
+        for example in EXAMPLES {
+            let trace = example.record().unwrap();
+            let mut session = Session::new();
+            // After each byte that completes a packet or an input, so that every state on the way is compared.
+            for byte in trace {
+                let rows = session.rows().len();
+                session.push(&[byte]);
+                if session.rows().len() > rows {
+                    compare(&session, example.name);
+                }
+            }
+            compare(&session, example.name);
+        }
+    }
+
+    fn compare(session: &Session, name: &str) {
+        let clock = session.header().unwrap().clock;
+        let row = u32::try_from(session.rows().len() - 1).unwrap();
+        let view = session.view_at(row);
+        let created = |id: &str| view.allocations.values().any(|allocation| allocation.id == id);
+        let server = session.replayed_server().unwrap();
+        // An allocation whose socket is being opened is none yet to anybody outside.
+        let live: BTreeMap<_, _> = server
+            .allocations()
+            .map(|allocation| (allocation.id().as_u64().to_string(), allocation))
+            .filter(|(id, _)| created(id))
+            .collect();
+        assert_eq!(live.len(), view.allocations.len(), "{name} row {row}");
+        for seen in view.allocations.values() {
+            let real = live[&seen.id];
+            assert_eq!(seen.client, real.five_tuple().client.address());
+            assert_eq!(seen.username, **real.username());
+            assert_eq!(seen.expires_at(), clock.to_unix(real.expires_at().as_nanos()), "{name} row {row}");
+            assert_eq!(seen.channels.len(), real.channels().len(), "{name} row {row}");
+            for channel in real.channels() {
+                let seen = &seen.channels[&channel.number().get()];
+                assert_eq!((seen.peer, seen.bound), (channel.peer().address(), channel.is_bound()));
+                assert_eq!(seen.expires_at, clock.to_unix(channel.expires_at().as_nanos()), "{name} row {row}");
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+use std::{collections::BTreeMap, fmt::Debug, net::SocketAddr};
+
+use relay_server::Family;
+use serde::Serialize;
+
+use crate::Change;
+
+/// How long a channel binding relays without being refreshed
+/// ([RFC 8656, section 12](https://www.rfc-editor.org/rfc/rfc8656#section-12)), in nanoseconds.
+const CHANNEL_LIFETIME: u64 = 600 * SECOND;
+/// How long a lapsed channel's number and peer stay reserved for each other, in nanoseconds.
+const CHANNEL_REUSE_DELAY: u64 = 300 * SECOND;
+const SECOND: u64 = 1_000_000_000;
+
+/// The relay's state at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct View {
+    /// The moment, in nanoseconds since the Unix epoch.
+    #[serde(skip)]
+    pub unix_nanos: u64,
+    /// Live allocations by their number in the session.
+    pub allocations: BTreeMap<u32, AllocationView>,
+    /// What has been counted so far.
+    pub counters: Counters,
+    /// Whether new allocations are refused.
+    pub draining: bool,
+}
+
+/// An allocation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AllocationView {
+    /// The id that the relay gave it, in decimal; 0 if that is not known.
+    pub id: String,
+    /// The shard it lives in.
+    pub shard: u32,
+    /// Its client.
+    pub client: SocketAddr,
+    /// Its username, empty if that is not known.
+    pub username: String,
+    /// Its relayed transport addresses: one, or one in each family.
+    pub relayed: Vec<RelayedView>,
+    /// Its channels by number, bound and lapsed.
+    pub channels: BTreeMap<u16, ChannelView>,
+    /// Bytes of application data from its client.
+    pub bytes_up: u64,
+    /// Bytes of application data to its client.
+    pub bytes_down: u64,
+}
+
+/// A relayed transport address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RelayedView {
+    /// The address.
+    pub address: SocketAddr,
+    /// The lifetime last granted, in seconds.
+    pub lifetime: u32,
+    /// When it ends unless it is refreshed, in nanoseconds since the Unix epoch.
+    #[serde(serialize_with = "seconds")]
+    pub expires_at: u64,
+}
+
+impl AllocationView {
+    /// When the last of its relayed transport addresses ends, in nanoseconds since the Unix epoch.
+    #[must_use]
+    pub fn expires_at(&self) -> u64 {
+        self.relayed.iter().map(|relayed| relayed.expires_at).max().unwrap_or(0)
+    }
+}
+
+/// A channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ChannelView {
+    /// Its peer.
+    pub peer: SocketAddr,
+    /// Whether it relays; otherwise it has lapsed.
+    pub bound: bool,
+    /// When the binding lapses, or lapsed, in nanoseconds since the Unix epoch.
+    #[serde(serialize_with = "seconds")]
+    pub expires_at: u64,
+    /// When number and peer are free for others, in nanoseconds since the Unix epoch.
+    #[serde(serialize_with = "seconds")]
+    pub reusable_at: u64,
+    /// Packets relayed, both ways.
+    pub packets: u64,
+}
+
+/// What has been counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// Success responses.
+    pub successes: u64,
+    /// Error responses by code.
+    pub errors: BTreeMap<u16, u64>,
+    /// Datagrams dropped, by reason.
+    pub drops: BTreeMap<String, u64>,
+    /// Datagrams relayed from clients.
+    pub packets_up: u64,
+    /// Their application data in bytes.
+    pub bytes_up: u64,
+    /// Datagrams relayed to clients.
+    pub packets_down: u64,
+    /// Their application data in bytes.
+    pub bytes_down: u64,
+}
+
+impl View {
+    /// Does what `change` says, which happened at `unix_nanos`.
+    pub fn apply(&mut self, unix_nanos: u64, change: &Change) {
+        self.unix_nanos = unix_nanos;
+        match change {
+            Change::Created(new) => {
+                let allocation = AllocationView {
+                    id: new.id.to_string(),
+                    shard: new.shard,
+                    client: new.client,
+                    username: new.username.clone(),
+                    relayed: new
+                        .relayed
+                        .iter()
+                        .map(|&address| RelayedView {
+                            address,
+                            lifetime: new.lifetime,
+                            expires_at: after(unix_nanos, new.lifetime),
+                        })
+                        .collect(),
+                    channels: BTreeMap::new(),
+                    bytes_up: 0,
+                    bytes_down: 0,
+                };
+                self.allocations.insert(new.number, allocation);
+            }
+            Change::Refreshed { allocation, lifetime, family } => {
+                let relayed = self.allocations.get_mut(allocation).map(|allocation| allocation.relayed.iter_mut());
+                for relayed in relayed.into_iter().flatten() {
+                    if family.is_none_or(|family| family == Family::of(relayed.address.ip())) {
+                        relayed.lifetime = *lifetime;
+                        relayed.expires_at = after(unix_nanos, *lifetime);
+                    }
+                }
+            }
+            Change::FamilyRemoved { allocation, family, .. } => {
+                if let Some(allocation) = self.allocations.get_mut(allocation) {
+                    allocation.relayed.retain(|relayed| Family::of(relayed.address.ip()) != *family);
+                    allocation.channels.retain(|_, channel| Family::of(channel.peer.ip()) != *family);
+                }
+            }
+            Change::Removed { allocation, .. } => {
+                self.allocations.remove(allocation);
+            }
+            Change::ChannelBound { allocation, channel, peer, .. } => {
+                if let Some(allocation) = self.allocations.get_mut(allocation) {
+                    let expires_at = unix_nanos.saturating_add(CHANNEL_LIFETIME);
+                    let packets = allocation.channels.get(channel).map_or(0, |channel| channel.packets);
+                    let reusable_at = expires_at.saturating_add(CHANNEL_REUSE_DELAY);
+                    let channel_view = ChannelView { peer: *peer, bound: true, expires_at, reusable_at, packets };
+                    allocation.channels.insert(*channel, channel_view);
+                }
+            }
+            Change::ChannelExpired { allocation, channel } => {
+                if let Some(channel) =
+                    self.allocations.get_mut(allocation).and_then(|allocation| allocation.channels.get_mut(channel))
+                {
+                    channel.bound = false;
+                }
+            }
+            Change::ChannelReleased { allocation, channel } => {
+                if let Some(allocation) = self.allocations.get_mut(allocation) {
+                    allocation.channels.remove(channel);
+                }
+            }
+            Change::Responded { outcome, .. } => match outcome.error_code() {
+                None => self.counters.successes += 1,
+                Some(code) => *self.counters.errors.entry(code).or_default() += 1,
+            },
+            Change::Dropped { reason } => *self.counters.drops.entry(words(reason)).or_default() += 1,
+            Change::Relayed { allocation, channel, bytes, from_client } => {
+                self.relayed(*allocation, *channel, u64::from(*bytes), *from_client);
+            }
+            Change::Draining => self.draining = true,
+        }
+    }
+
+    fn relayed(&mut self, allocation: Option<u32>, channel: u16, bytes: u64, from_client: bool) {
+        let counters = &mut self.counters;
+        let (packets, total) = if from_client {
+            (&mut counters.packets_up, &mut counters.bytes_up)
+        } else {
+            (&mut counters.packets_down, &mut counters.bytes_down)
+        };
+        *packets += 1;
+        *total += bytes;
+        if let Some(allocation) = allocation.and_then(|number| self.allocations.get_mut(&number)) {
+            *(if from_client { &mut allocation.bytes_up } else { &mut allocation.bytes_down }) += bytes;
+            if let Some(channel) = allocation.channels.get_mut(&channel) {
+                channel.packets += 1;
+            }
+        }
+    }
+
+    /// Roughly how much there is to copy, in allocations and channels.
+    pub(crate) fn size(&self) -> usize {
+        self.allocations.values().map(|allocation| 1 + allocation.channels.len()).sum()
+    }
+}
+
+fn after(unix_nanos: u64, seconds: u32) -> u64 {
+    unix_nanos.saturating_add(u64::from(seconds) * SECOND)
+}
+
+/// The name of an enum's variant as words: `NoAllocation` becomes `no allocation`.
+pub(crate) fn words(variant: &impl Debug) -> String {
+    let name = format!("{variant:?}");
+    let mut text = String::new();
+    for (index, letter) in name.chars().take_while(|letter| letter.is_alphanumeric()).enumerate() {
+        if letter.is_uppercase() && index > 0 {
+            text.push(' ');
+        }
+        text.extend(letter.to_lowercase());
+    }
+    text
+}
+
+/// Nanoseconds do not fit a JavaScript number; seconds with a fraction do.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn seconds<S: serde::Serializer>(nanos: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((nanos / 1_000) as f64 / 1_000_000.0)
+}

@@ -1,0 +1,427 @@
+//! A relay with clients and peers in simulated time, whose packets are recorded as a capture.
+
+mod client;
+
+use std::net::{IpAddr, SocketAddr};
+
+use packet_trace::{
+    Clock, Datagram, Direction, FORMAT, Input, IpFamily, Limits, RelayConfig, RelayOpened, ShardHeader, TraceHeader,
+    TraceWriter,
+};
+use relay_server::{
+    AllocationPort, AuthSecret, ClientSocket, Config, Family, FiveTuple, Forward, Output, PeerSocket, PortRange,
+    RealmError, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit, Via,
+};
+use stun_types::{
+    message::{StunWriteError, TransactionId},
+    prelude::*,
+};
+use turn_auth::Credentials;
+use turn_client::{Request, encode_channel_data};
+
+use self::client::Client;
+
+const RELAY_V4: &str = "203.0.113.1";
+const RELAY_V6: &str = "2001:db8::1";
+const LISTEN_PORT: u16 = 3478;
+const REALM: &str = "firezone";
+const MILLISECOND: u64 = 1_000_000;
+/// How long a client thinks before it acts, and how long its packet takes.
+const TRAVEL: u64 = 20 * MILLISECOND;
+/// How long the relay takes.
+const WORK: u64 = 40_000;
+/// How long credentials live unless told otherwise, in seconds.
+const CREDENTIALS_TTL: u64 = 3_600;
+
+/// Names a client of a [`World`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(usize);
+
+/// Why a world cannot do something.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorldError {
+    /// The request cannot be written.
+    #[error("the request does not fit a STUN message: {0}")]
+    Unwritable(#[from] StunWriteError),
+    /// The relay cannot be made.
+    #[error(transparent)]
+    Realm(#[from] RealmError),
+    /// There is no such client.
+    #[error("there is no client {0}")]
+    NoClient(usize),
+    /// The client has no allocation that it knows of.
+    #[error("the client has no relayed transport address yet: allocate first")]
+    NotAllocated,
+    /// There is nothing to send again.
+    #[error("the client has not sent anything yet")]
+    NothingSent,
+}
+
+/// A relay, its clients and its peers, in simulated time. Everything that the relay receives and sends is recorded, with the
+/// secret, so that a [`Session`](crate::Session) can replay it.
+#[derive(Debug)]
+pub struct World {
+    server: Server,
+    secret: AuthSecret,
+    writer: TraceWriter,
+    out: Vec<u8>,
+    now: u64,
+    unix_seconds: u64,
+    clients: Vec<Client>,
+    transactions: u64,
+}
+
+/// Where a datagram goes that the relay sends.
+type Sent = (SocketAddr, Vec<u8>);
+
+impl World {
+    /// A world at `unix_seconds` whose relay's choices come from `seed`, without clients.
+    ///
+    /// # Errors
+    ///
+    /// When the relay cannot be made; with this configuration it can.
+    pub fn new(seed: [u8; 32], unix_seconds: u64) -> Result<Self, WorldError> {
+        let addresses = RelayAddresses { v4: RELAY_V4.parse().ok(), v6: RELAY_V6.parse().ok() };
+        let own_addresses: Vec<IpAddr> = Family::ALL.into_iter().filter_map(|family| addresses.of(family)).collect();
+        let config = Config {
+            relay_addresses: addresses,
+            own_addresses: own_addresses.clone(),
+            listen_port: LISTEN_PORT,
+            ports: PortRange::DYNAMIC,
+            realm: REALM.to_owned(),
+            username_limit: UsernameLimit::ReplaceOldest,
+        };
+        // The world is a show: its secret need not be one.
+        let secret = AuthSecret::from_random(seed);
+        let header = TraceHeader {
+            format: FORMAT,
+            software: concat!("firezone-relay playground ", env!("CARGO_PKG_VERSION")).to_owned(),
+            clock: Clock { unix_nanos: unix_seconds.saturating_mul(1_000 * MILLISECOND), monotonic_nanos: 0 },
+            from_start: true,
+            payload_limit: None,
+            shards: vec![ShardHeader {
+                seed,
+                started_nanos: 0,
+                unix_seconds,
+                config: RelayConfig {
+                    relay_v4: addresses.v4,
+                    relay_v6: addresses.v6,
+                    own_addresses,
+                    listen_port: LISTEN_PORT,
+                    lowest_port: config.ports.lowest(),
+                    highest_port: config.ports.highest(),
+                    realm: REALM.to_owned(),
+                    allocations_per_username: None,
+                    more: serde_json::Map::new(),
+                },
+            }],
+            auth_secret: Some(secret.expose().to_owned()),
+        };
+        let server = Server::new(config, secret.clone(), seed, Timestamp::ZERO, UnixTime(unix_seconds))?;
+        let mut out = Vec::new();
+        let writer = TraceWriter::new(header, Limits::default(), &mut out);
+        Ok(Self { server, secret, writer, out, now: 0, unix_seconds, clients: Vec::new(), transactions: 0 })
+    }
+
+    /// Takes what was recorded since the last call.
+    #[must_use]
+    pub fn take_recording(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// Ends the recording and returns the rest of it.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u8> {
+        self.writer.finish(&mut self.out);
+        self.out
+    }
+
+    /// Adds a client at `socket` with credentials for the next hour.
+    pub fn add_client(&mut self, socket: SocketAddr) -> ClientId {
+        let salt = format!("client{}", self.clients.len() + 1);
+        let credentials = Credentials::mint(&self.secret, UnixTime(self.unix_time() + CREDENTIALS_TTL), &salt);
+        self.clients.push(Client::new(socket, credentials));
+        ClientId(self.clients.len() - 1)
+    }
+
+    /// Lets the client's NAT give it another address or port.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such client.
+    pub fn move_client(&mut self, client: ClientId, socket: SocketAddr) -> Result<(), WorldError> {
+        self.client_mut(client)?.socket = socket;
+        Ok(())
+    }
+
+    /// Gives the client credentials that expire `seconds` from now, or expired that long ago if negative.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such client.
+    pub fn set_expiry(&mut self, client: ClientId, seconds: i64) -> Result<(), WorldError> {
+        let expiry = UnixTime(self.unix_time().saturating_add_signed(seconds));
+        let salt = format!("client{}", client.0 + 1);
+        self.client_mut(client)?.credentials = Credentials::mint(&self.secret, expiry, &salt);
+        Ok(())
+    }
+
+    /// Makes the client sign with another password than its own.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such client.
+    pub fn set_password(&mut self, client: ClientId, password: &str) -> Result<(), WorldError> {
+        password.clone_into(&mut self.client_mut(client)?.credentials.password);
+        Ok(())
+    }
+
+    /// Where the client's peers reach it, by its own knowledge.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such client.
+    pub fn relayed(&self, client: ClientId) -> Result<&[SocketAddr], WorldError> {
+        Ok(&self.client(client)?.relayed)
+    }
+
+    /// Leaves a comment on the next packet.
+    pub fn comment(&mut self, comment: &str) {
+        self.writer.comment(comment);
+    }
+
+    /// Lets the client ask for something as clients do: if it is challenged, it signs and asks again.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such client, or the request cannot be written.
+    pub fn request(&mut self, client: ClientId, request: Request) -> Result<(), WorldError> {
+        if self.ask(client, &request)? {
+            self.ask(client, &request)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the client ask once, signed if it has been challenged before.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such client, or the request cannot be written.
+    pub fn request_once(&mut self, client: ClientId, request: &Request) -> Result<(), WorldError> {
+        self.ask(client, request).map(drop)
+    }
+
+    /// Makes the client forget its nonce, as after a restart.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such client.
+    pub fn forget_challenge(&mut self, client: ClientId) -> Result<(), WorldError> {
+        self.client_mut(client)?.challenge = None;
+        Ok(())
+    }
+
+    /// Sends application data over a channel.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such client.
+    pub fn send(&mut self, client: ClientId, channel: u16, payload: &[u8]) -> Result<(), WorldError> {
+        let mut datagram = Vec::new();
+        encode_channel_data(channel, payload, &mut datagram);
+        self.send_raw(client, datagram)
+    }
+
+    /// Sends any bytes to the relay.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such client.
+    pub fn send_raw(&mut self, client: ClientId, datagram: Vec<u8>) -> Result<(), WorldError> {
+        let state = self.client_mut(client)?;
+        let from = state.socket;
+        state.last = Some(datagram.clone());
+        self.travel();
+        self.deliver(from, &datagram);
+        Ok(())
+    }
+
+    /// Sends what the client sent last once more, with the bits of `mask` flipped in its byte `at` (counted modulo its length).
+    ///
+    /// # Errors
+    ///
+    /// When there is no such client, or it has not sent anything.
+    pub fn send_again(&mut self, client: ClientId, at: usize, mask: u8) -> Result<(), WorldError> {
+        let mut datagram = self.client(client)?.last.clone().ok_or(WorldError::NothingSent)?;
+        let len = datagram.len();
+        if let Some(byte) = datagram.get_mut(at % len.max(1)) {
+            *byte ^= mask;
+        }
+        self.send_raw(client, datagram)
+    }
+
+    /// A peer sends data to the client's relayed transport address of its family.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such client, or it has no such address.
+    pub fn send_from_peer(&mut self, peer: SocketAddr, client: ClientId, payload: &[u8]) -> Result<(), WorldError> {
+        let relayed = self.client(client)?.relayed.iter().find(|relayed| relayed.is_ipv4() == peer.is_ipv4());
+        let relayed = *relayed.ok_or(WorldError::NotAllocated)?;
+        self.travel();
+        self.record(Direction::Inbound, peer, relayed, payload);
+        let port = AllocationPort::new(relayed.port());
+        let now = self.timestamp();
+        let forward = self.server.handle_peer_datagram(now, port, PeerSocket::new(peer), payload);
+        self.respond();
+        if let Some(forward) = forward {
+            self.forward(&forward, payload);
+        }
+        Ok(())
+    }
+
+    /// Lets time pass; what is due happens on time.
+    pub fn advance(&mut self, seconds: u64) {
+        self.pass(seconds.saturating_mul(1_000 * MILLISECOND));
+    }
+
+    /// Lets nanoseconds pass.
+    fn pass(&mut self, nanos: u64) {
+        let target = self.now.saturating_add(nanos);
+        while let Some(due) = self.server.poll_timeout().filter(|due| due.as_nanos() <= target) {
+            self.now = self.now.max(due.as_nanos());
+            self.record_input(Input::Timeout);
+            let now = self.timestamp();
+            self.server.handle_timeout(now);
+            self.respond();
+        }
+        self.now = target;
+    }
+
+    /// Tells the relay to stop taking allocations.
+    pub fn drain(&mut self) {
+        self.travel();
+        self.record_input(Input::Drain);
+        self.server.handle_drain();
+    }
+
+    /// Asks once and takes the answer; says whether it was a challenge to answer.
+    fn ask(&mut self, client: ClientId, request: &Request) -> Result<bool, WorldError> {
+        let transaction = self.next_transaction();
+        let state = self.client(client)?;
+        let mut message = request.write(transaction)?;
+        let is_signed = state.challenge.is_some() && *request != Request::Binding;
+        if is_signed {
+            state.sign(&mut message)?;
+        }
+        message.add_fingerprint()?;
+        let datagram = message.finish();
+        let socket = state.socket;
+        self.client_mut(client)?.last = Some(datagram.clone());
+        self.travel();
+        let answers = self.deliver(socket, &datagram);
+        let state = self.client_mut(client)?;
+        let mut challenged = false;
+        for (_, bytes) in answers.iter().filter(|(to, _)| *to == socket) {
+            challenged |= state.take_answer(bytes, is_signed);
+        }
+        Ok(challenged)
+    }
+
+    fn deliver(&mut self, from: SocketAddr, datagram: &[u8]) -> Vec<Sent> {
+        let to = listener(from);
+        self.record(Direction::Inbound, from, to, datagram);
+        let five_tuple = FiveTuple { client: ClientSocket::new(from), server: to.ip() };
+        let now = self.timestamp();
+        let forward = self.server.handle_client_datagram(now, five_tuple, datagram);
+        let sent = self.respond();
+        if let Some(forward) = forward {
+            self.forward(&forward, datagram);
+        }
+        sent
+    }
+
+    fn forward(&mut self, forward: &Forward, datagram: &[u8]) {
+        let payload = datagram.get(forward.payload.clone()).unwrap_or_default();
+        let mut bytes = payload.to_vec();
+        if let Some(channel) = forward.channel {
+            encode_channel_data(channel.get(), payload, &mut bytes);
+        }
+        let from = match forward.from {
+            Via::Listener(address) => SocketAddr::new(address, LISTEN_PORT),
+            Via::Relay(port) => SocketAddr::new(listener(forward.to).ip(), port.get()),
+        };
+        self.now += WORK;
+        self.record(Direction::Outbound, from, forward.to, &bytes);
+    }
+
+    /// Does what the relay wants done; returns what it sent.
+    fn respond(&mut self) -> Vec<Sent> {
+        let mut sent = Vec::new();
+        while let Some(output) = self.server.poll_output() {
+            match output {
+                Output::Transmit { from, to, bytes } => {
+                    self.now += WORK;
+                    self.record(Direction::Outbound, SocketAddr::new(from, LISTEN_PORT), to.address(), &bytes);
+                    sent.push((to.address(), bytes));
+                }
+                Output::OpenRelay { id, family, .. } => {
+                    let recorded = match family {
+                        Family::V4 => IpFamily::V4,
+                        Family::V6 => IpFamily::V6,
+                    };
+                    let input = Input::RelayOpened { id: id.as_u64(), family: recorded, result: RelayOpened::Ok };
+                    self.record_input(input);
+                    let now = self.timestamp();
+                    self.server.handle_relay_opened(now, id, family, Ok(()));
+                }
+                _ => {}
+            }
+        }
+        sent
+    }
+
+    fn record(&mut self, direction: Direction, source: SocketAddr, destination: SocketAddr, payload: &[u8]) {
+        let datagram = Datagram { source, destination, payload };
+        // Without limits and with addresses of one family there is nothing that could not be written.
+        let _written = self.writer.packet(0, self.now, direction, datagram, &mut self.out);
+    }
+
+    fn record_input(&mut self, input: Input) {
+        let _written = self.writer.input(0, self.now, input, &mut self.out);
+    }
+
+    fn travel(&mut self) {
+        self.pass(TRAVEL);
+    }
+
+    const fn timestamp(&self) -> Timestamp {
+        Timestamp::from_nanos(self.now)
+    }
+
+    const fn unix_time(&self) -> u64 {
+        self.unix_seconds + self.now / (1_000 * MILLISECOND)
+    }
+
+    fn next_transaction(&mut self) -> TransactionId {
+        // Repeatable, and spread so that they do not look like a counter.
+        self.transactions += 1;
+        let number = u128::from(self.transactions);
+        (number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) & ((1 << 96) - 1)).into()
+    }
+
+    fn client(&self, client: ClientId) -> Result<&Client, WorldError> {
+        self.clients.get(client.0).ok_or(WorldError::NoClient(client.0))
+    }
+
+    fn client_mut(&mut self, client: ClientId) -> Result<&mut Client, WorldError> {
+        self.clients.get_mut(client.0).ok_or(WorldError::NoClient(client.0))
+    }
+}
+
+/// The relay's listening address of the family of `remote`.
+fn listener(remote: SocketAddr) -> SocketAddr {
+    let address = if remote.is_ipv4() { RELAY_V4 } else { RELAY_V6 };
+    SocketAddr::new(address.parse().unwrap_or(remote.ip()), LISTEN_PORT)
+}

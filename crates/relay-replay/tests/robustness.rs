@@ -1,0 +1,43 @@
+//! Damaged captures are read as far as they go, and never panic.
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use proptest::prelude::*;
+use relay_replay::{EXAMPLES, Session};
+
+proptest! {
+    #[test]
+    fn damage_never_panics(
+        which in 0..EXAMPLES.len() + 2,
+        keeps_secret in any::<bool>(),
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+        piece in 1_usize..4000,
+    ) {
+        let mut trace = match EXAMPLES.get(which) {
+            Some(example) => example.record().unwrap(),
+            None if which == EXAMPLES.len() => include_bytes!("../../packet-trace/tests/captures/ethernet.pcap").to_vec(),
+            None => include_bytes!("../../packet-trace/tests/captures/linux-sll2.pcap").to_vec(),
+        };
+        let secret = b"\"auth_secret\"";
+        if !keeps_secret && let Some(at) = trace.windows(secret.len()).position(|window| window == secret) {
+            trace[at + 1] = b'x';
+        }
+        for (at, value) in damage {
+            let at = at.index(trace.len());
+            trace[at] = value;
+        }
+        let mut session = Session::new();
+        trace.chunks(piece).for_each(|piece| session.push(piece));
+        session.end();
+        for index in 0..session.rows().len() {
+            let row = session.rows()[index];
+            let start = usize::try_from(row.file_offset).unwrap();
+            let frame = &trace[start..start + usize::try_from(row.captured).unwrap()];
+            let index = u32::try_from(index).unwrap();
+            let fields = session.dissect(index, frame);
+            prop_assert!(fields.iter().all(|field| field.range.end <= frame.len()));
+            let _ = session.explain(index, frame, &[]);
+            let _ = session.view_at(index);
+        }
+    }
+}
