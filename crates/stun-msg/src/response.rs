@@ -105,11 +105,12 @@ impl<'a> Response<'a> {
     }
 
     /// Adds REALM and NONCE to an error, as [401 and 438](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4) need
-    /// them. Each is cut at 763 bytes. Successes ignore this.
+    /// them. Each is cut to 763 bytes, the realm to whole characters. Successes ignore this.
     pub fn challenge(mut self, realm: &'a str, nonce: &'a [u8]) -> Self {
         if let Body::Error(error) = &mut self.body {
-            let cut = |text: &'a [u8]| &text[..text.len().min(MAX_TEXT_LEN)];
-            error.challenge = Some((cut(realm.as_bytes()), cut(nonce)));
+            let realm = &realm[..realm.floor_char_boundary(MAX_TEXT_LEN)];
+            let nonce = &nonce[..nonce.len().min(MAX_TEXT_LEN)];
+            error.challenge = Some((realm.as_bytes(), nonce));
         }
         self
     }

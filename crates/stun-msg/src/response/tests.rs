@@ -139,6 +139,23 @@ fn errors_have_code_and_reason() {
 }
 
 #[test]
+fn a_reason_of_ones_own_has_at_most_127_characters() {
+    let transaction = transaction(Method::ALLOCATE, false);
+    for (reason, told) in [
+        ("Bad Request: no CHANNEL-NUMBER".to_owned(), "Bad Request: no CHANNEL-NUMBER".to_owned()),
+        (String::new(), String::new()),
+        ("\u{1F980}".repeat(127), "\u{1F980}".repeat(127)),
+        ("\u{1F980}".repeat(128), "\u{1F980}".repeat(127)),
+    ] {
+        let response = Response::error(transaction, ErrorCode::BAD_REQUEST).reason(&reason);
+        let bytes = response.clone().finish(None);
+        assert_eq!(read(&bytes), [(0x0009, [&[0, 0, 4, 0], told.as_bytes()].concat())]);
+        // It gives way to the limit like any other.
+        assert_eq!(read(&response.max_len(28).finish(None)), [(0x0009, vec![0, 0, 4, 0])]);
+    }
+}
+
+#[test]
 fn a_code_without_a_name_has_no_reason() {
     let code = ErrorCode::new(699).unwrap();
     let bytes = Response::error(transaction(Method::BINDING, false), code).finish(None);
@@ -208,6 +225,11 @@ fn overlong_realms_and_nonces_are_cut() {
     let bytes = response.challenge(&long, long.as_bytes()).finish(None);
     let read = read(&bytes);
     assert_eq!((read[1].1.len(), read[2].1.len()), (763, 763));
+
+    let realm = "\u{FFFD}".repeat(1000);
+    let response = Response::error(transaction(Method::ALLOCATE, false), ErrorCode::UNAUTHENTICATED);
+    let bytes = response.challenge(&realm, b"nonce").finish(None);
+    assert_eq!(attributes(&bytes)[1].1, "\u{FFFD}".repeat(254).as_bytes());
 }
 
 #[test]
@@ -218,7 +240,10 @@ fn successes_ignore_what_belongs_to_errors() {
         }
         let plain = response.clone().finish(None);
         let unknown = [AttributeType::new(3)];
-        assert_eq!(response.challenge("realm", b"nonce").unknown_attributes(&unknown).max_len(0).finish(None), plain);
+        assert_eq!(
+            response.challenge("realm", b"nonce").reason("why").unknown_attributes(&unknown).max_len(0).finish(None),
+            plain
+        );
     }
 }
 

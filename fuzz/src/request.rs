@@ -1,0 +1,43 @@
+use stun_msg::{AttributeType, Class, ErrorCode, IntegrityKey, Message, Request, RequestError, Response};
+
+use crate::input::{self, Input};
+
+/// Requests with a right header and any attributes are typed or refused, and the refusal is read back.
+pub fn request(input: &[u8]) {
+    let mut input = Input(input);
+    let message_type = input.u16();
+    let bytes = input::message(message_type, &mut input);
+    if let Ok(message) = Message::parse(&bytes) {
+        check_request(&message);
+    }
+}
+
+pub(crate) fn check_request(message: &Message<'_>) {
+    let key = IntegrityKey::long_term("user", "realm", "pass");
+    assert!(message.verify_integrity(&key).is_err(), "nobody knows this key");
+
+    match message.request() {
+        Ok(Request::CreatePermission(permission)) => {
+            // An attribute with an address takes 12 bytes at least.
+            assert!(permission.peers.len() * 12 <= message.as_bytes().len());
+        }
+        Ok(_) => assert_eq!(message.class(), Class::Request),
+        Err(RequestError::NotARequest) => assert_ne!(message.class(), Class::Request),
+        Err(RequestError::UnknownAttributes(list)) => {
+            assert!(list.is_sorted_by(|a, b| a < b), "each once");
+            assert!(!list.is_empty() && list.iter().all(|kind| kind.is_comprehension_required()));
+            check_refusal(message, ErrorCode::UNKNOWN_ATTRIBUTE, &list);
+        }
+        Err(RequestError::Malformed { .. }) => check_refusal(message, ErrorCode::BAD_REQUEST, &[]),
+        Err(_) => {}
+    }
+}
+
+fn check_refusal(message: &Message<'_>, code: ErrorCode, unknown: &[AttributeType]) {
+    let transaction = message.transaction();
+    let bytes = Response::error(transaction, code).unknown_attributes(unknown).finish(None);
+    let answer = Message::parse(&bytes).expect("our own answer");
+    assert_eq!((answer.class(), answer.transaction()), (Class::Error, transaction));
+    // No amplifier: the reason phrase is at most 32 bytes, and what is listed was twice as long in the request.
+    assert!(bytes.len() <= message.as_bytes().len() + 48);
+}
