@@ -76,15 +76,7 @@ impl Relay {
 
     /// The same, and what it printed until then.
     pub(crate) fn spawn_and_read(command: &mut Command, port: u16) -> (Self, String) {
-        let mut child = command.spawn().unwrap();
-        let mut stderr = child.stderr.take().unwrap();
-        let log = thread::spawn(move || {
-            let mut log = String::new();
-            stderr.read_to_string(&mut log).unwrap();
-            log
-        });
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut relay = Self { child, stdout, log: Some(log), port };
+        let mut relay = Self::spawn_silent(command, port);
         let mut printed = String::new();
         // The last line that it prints.
         while !printed.contains("firezone-relay credentials") {
@@ -94,6 +86,19 @@ impl Relay {
             }
         }
         (relay, printed)
+    }
+
+    /// Starts what `command` says, which does not print when it is up.
+    pub(crate) fn spawn_silent(command: &mut Command, port: u16) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let log = thread::spawn(move || {
+            let mut log = String::new();
+            stderr.read_to_string(&mut log).unwrap();
+            log
+        });
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self { child, stdout, log: Some(log), port }
     }
 
     /// Its address on IPv4 loopback.
