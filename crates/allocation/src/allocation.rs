@@ -9,21 +9,23 @@ use crate::{
 ///
 /// [RFC 8656, section 3.2](https://www.rfc-editor.org/rfc/rfc8656#section-3.2)
 #[derive(Debug)]
+// In the order of use: the data path reads the first two cache lines and nothing else.
+#[repr(C, align(64))]
 pub struct Allocation {
-    pub(crate) id: AllocationId,
     pub(crate) five_tuple: FiveTuple,
     pub(crate) port: AllocationPort,
-    pub(crate) port_kind: PortKind,
-    pub(crate) ports_tried: u8,
-    pub(crate) families: Families,
+    /// The slot of the allocation that the same username made before this one.
+    pub(crate) previous_of_user: u16,
     pub(crate) channels: Channels,
+    pub(crate) id: AllocationId,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) lifetime: Duration,
     pub(crate) username: Arc<str>,
     pub(crate) transaction_id: [u8; 12],
     pub(crate) reservation: Option<ReservationToken>,
-    pub(crate) lifetime: Duration,
-    pub(crate) deadlines: Deadlines,
-    /// The slot of the allocation that the same username made before this one.
-    pub(crate) previous_of_user: u16,
+    pub(crate) port_kind: PortKind,
+    pub(crate) ports_tried: u8,
+    pub(crate) families: Families,
     /// The slot of the allocation that the same username made after this one.
     pub(crate) next_of_user: u16,
 }
@@ -138,5 +140,23 @@ impl Allocation {
     /// The timers that it has armed for itself.
     pub(crate) fn timers(&self) -> impl Iterator<Item = (Timestamp, TimerKey)> {
         self.families.iter().map(|family| (self.deadlines.of(family), TimerKey::Allocation(self.id, family)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::offset_of;
+
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    #[test]
+    fn takes_three_cache_lines_of_which_the_data_path_reads_two() {
+        let line = 64;
+        assert_eq!(size_of::<Option<Allocation>>(), 3 * line);
+        assert!(offset_of!(Allocation, port) < line);
+        assert!(offset_of!(Allocation, channels) + size_of::<Channels>() <= 2 * line);
     }
 }

@@ -7,13 +7,13 @@ mod model;
 
 use std::collections::VecDeque;
 
-use hashbrown::HashTable;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 
 use crate::{
     Allocation, AllocationId, AllocationPort, ChannelNumber, ChannelPeerError, Expired, FiveTuple, PeerChannelError,
     PeerSocket, PortRange, Timestamp,
+    clients::Clients,
     keyed_hash::KeyedHash,
     port_pool::PortPool,
     reservations::Reservations,
@@ -29,8 +29,8 @@ pub use lifecycle::{MAX_PORTS_TRIED, PORT_QUARANTINE};
 #[derive(Debug)]
 pub struct Allocations {
     hash: KeyedHash,
-    slots: Slots,
-    by_five_tuple: HashTable<u16>,
+    pub(crate) slots: Slots,
+    clients: Clients,
     /// The slot of each port of the range.
     by_port: Vec<u16>,
     users: Users,
@@ -44,15 +44,15 @@ pub struct Allocations {
 }
 
 impl Allocations {
-    /// No allocations. Ports come from `ports`; `rng_seed` makes every random choice, so the same seed and the same calls
-    /// give the same results. Whoever knows it can predict ports and tokens.
+    /// No allocations. Ports come from `ports`; `rng_seed` makes every random choice, so the same seed and the same
+    /// calls give the same results. Whoever knows it can predict ports and tokens.
     #[must_use]
     pub fn new(ports: PortRange, rng_seed: [u8; 32]) -> Self {
         let mut rng = ChaCha20Rng::from_seed(rng_seed);
         Self {
             hash: KeyedHash::new(&mut rng),
             slots: Slots::default(),
-            by_five_tuple: HashTable::new(),
+            clients: Clients::default(),
             by_port: vec![NO_SLOT; usize::from(ports.len())],
             users: Users::default(),
             timers: Timers::default(),
@@ -72,7 +72,8 @@ impl Allocations {
         self
     }
 
-    /// The peer that ChannelData with `number` from the client of `five_tuple` goes to, and the allocation it leaves by.
+    /// The peer that ChannelData with `number` from the client of `five_tuple` goes to, and the allocation it leaves
+    /// by.
     ///
     /// # Errors
     ///
@@ -115,10 +116,7 @@ impl Allocations {
     /// The allocation of a client.
     #[must_use]
     pub fn by_five_tuple(&self, five_tuple: &FiveTuple) -> Option<&Allocation> {
-        let slot = self.by_five_tuple.find(self.hash.hash(five_tuple), |slot| {
-            self.slots.at(*slot).is_some_and(|allocation| allocation.five_tuple == *five_tuple)
-        })?;
-        self.slots.at(*slot)
+        self.clients.find(&self.hash, &self.slots, five_tuple)
     }
 
     /// The allocation that has `port`.
@@ -198,8 +196,8 @@ impl Allocations {
         }
     }
 
-    /// The next thing that has ended, in the order of its deadline; at the same time allocations come first, oldest first,
-    /// then channels by allocation and number.
+    /// The next thing that has ended, in the order of its deadline; at the same time allocations come first, oldest
+    /// first, then channels by allocation and number.
     pub fn poll_expired(&mut self) -> Option<Expired> {
         let expired = self.expired.pop_front();
         if expired.is_none() && self.expired.capacity() > 0 {

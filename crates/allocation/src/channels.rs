@@ -6,8 +6,19 @@ use crate::{Channel, ChannelNumber, PeerSocket, keyed_hash::KeyedHash};
 const UNINDEXED: usize = 8;
 
 /// The channels of one allocation, found by number and by peer.
+///
+/// Most allocations have one, which lies right here: the data path finds it without a further cache miss.
 #[derive(Debug, Default)]
-pub(crate) struct Channels {
+pub(crate) enum Channels {
+    #[default]
+    None,
+    One(Channel),
+    Many(Box<Many>),
+}
+
+/// Two channels and more.
+#[derive(Debug, Default)]
+pub(crate) struct Many {
     list: Vec<Channel>,
     index: Option<Box<Index>>,
 }
@@ -21,40 +32,89 @@ struct Index {
 
 impl Channels {
     pub(crate) fn as_slice(&self) -> &[Channel] {
-        &self.list
+        match self {
+            Self::None => &[],
+            Self::One(channel) => std::slice::from_ref(channel),
+            Self::Many(many) => &many.list,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.list.len()
+        self.as_slice().len()
     }
 
     pub(crate) fn by_number(&self, hash: &KeyedHash, number: ChannelNumber) -> Option<&Channel> {
-        match &self.index {
-            None => self.list.iter().find(|channel| channel.number == number),
-            Some(index) => index.find_number(hash, &self.list, number).map(|at| &self.list[usize::from(at)]),
+        match self {
+            Self::None => None,
+            Self::One(channel) => (channel.number == number).then_some(channel),
+            Self::Many(many) => many.position_of_number(hash, number).map(|at| &many.list[at]),
         }
     }
 
     pub(crate) fn by_number_mut(&mut self, hash: &KeyedHash, number: ChannelNumber) -> Option<&mut Channel> {
-        match &self.index {
-            None => self.list.iter_mut().find(|channel| channel.number == number),
-            Some(index) => index.find_number(hash, &self.list, number).map(|at| &mut self.list[usize::from(at)]),
+        match self {
+            Self::None => None,
+            Self::One(channel) => (channel.number == number).then_some(channel),
+            Self::Many(many) => many.position_of_number(hash, number).map(|at| &mut many.list[at]),
         }
     }
 
     pub(crate) fn by_peer(&self, hash: &KeyedHash, peer: PeerSocket) -> Option<&Channel> {
-        match &self.index {
-            None => self.list.iter().find(|channel| channel.peer == peer),
-            Some(index) => index.find_peer(hash, &self.list, peer).map(|at| &self.list[usize::from(at)]),
+        match self {
+            Self::None => None,
+            Self::One(channel) => (channel.peer == peer).then_some(channel),
+            Self::Many(many) => many.position_of_peer(hash, peer).map(|at| &many.list[at]),
         }
     }
 
     /// Adds a channel whose number and peer are both new.
     pub(crate) fn insert(&mut self, hash: &KeyedHash, channel: Channel) {
-        if self.list.len() == self.list.capacity() {
-            // Most allocations have one or two channels: `push` alone would make room for four.
-            self.list.reserve_exact(self.list.len().max(1));
+        match self {
+            Self::None => *self = Self::One(channel),
+            Self::One(first) => {
+                *self = Self::Many(Box::new(Many { list: vec![*first, channel], index: None }));
+            }
+            Self::Many(many) => many.insert(hash, channel),
         }
+    }
+
+    /// Removes the channel of that number, if there is one.
+    pub(crate) fn remove(&mut self, hash: &KeyedHash, number: ChannelNumber) -> Option<Channel> {
+        let removed = match self {
+            Self::None => return None,
+            Self::One(channel) => {
+                let channel = *channel;
+                if channel.number != number {
+                    return None;
+                }
+                *self = Self::None;
+                return Some(channel);
+            }
+            Self::Many(many) => many.remove(hash, number)?,
+        };
+        if let [last] = *self.as_slice() {
+            *self = Self::One(last);
+        }
+        Some(removed)
+    }
+}
+
+impl Many {
+    fn position_of_number(&self, hash: &KeyedHash, number: ChannelNumber) -> Option<usize> {
+        match &self.index {
+            None => self.list.iter().position(|channel| channel.number == number),
+            Some(index) => index.find_number(hash, &self.list, number).map(usize::from),
+        }
+    }
+
+    fn position_of_peer(&self, hash: &KeyedHash, peer: PeerSocket) -> Option<usize> {
+        match &self.index {
+            None => self.list.iter().position(|channel| channel.peer == peer),
+            Some(index) => index.find_peer(hash, &self.list, peer).map(usize::from),
+        }
+    }
+
+    fn insert(&mut self, hash: &KeyedHash, channel: Channel) {
         self.list.push(channel);
         match &mut self.index {
             Some(index) => index.insert(hash, &self.list, position(self.list.len() - 1)),
@@ -69,12 +129,8 @@ impl Channels {
         }
     }
 
-    /// Removes the channel of that number, if there is one.
-    pub(crate) fn remove(&mut self, hash: &KeyedHash, number: ChannelNumber) -> Option<Channel> {
-        let at = match &self.index {
-            None => self.list.iter().position(|channel| channel.number == number)?,
-            Some(index) => usize::from(index.find_number(hash, &self.list, number)?),
-        };
+    fn remove(&mut self, hash: &KeyedHash, number: ChannelNumber) -> Option<Channel> {
+        let at = self.position_of_number(hash, number)?;
         let last = self.list.len() - 1;
         if let Some(index) = &mut self.index {
             index.remove(hash, &self.list, position(at));
@@ -87,7 +143,7 @@ impl Channels {
         if self.list.len() <= UNINDEXED / 2 {
             self.index = None;
         }
-        if self.list.len() <= self.list.capacity() / 4 {
+        if self.list.len() < self.list.capacity() / 4 {
             self.list.shrink_to(self.list.len() * 2);
             if let Some(index) = &mut self.index {
                 index.shrink(hash, &self.list);
@@ -99,25 +155,26 @@ impl Channels {
 
 impl Index {
     fn find_number(&self, hash: &KeyedHash, list: &[Channel], number: ChannelNumber) -> Option<u16> {
-        self.by_number.find(hash.hash(&number), |at| list[usize::from(*at)].number == number).copied()
+        self.by_number.find(hash.channel(number), |at| list[usize::from(*at)].number == number).copied()
     }
 
     fn find_peer(&self, hash: &KeyedHash, list: &[Channel], peer: PeerSocket) -> Option<u16> {
-        self.by_peer.find(hash.hash(&peer), |at| list[usize::from(*at)].peer == peer).copied()
+        self.by_peer.find(hash.peer(peer), |at| list[usize::from(*at)].peer == peer).copied()
     }
 
     fn insert(&mut self, hash: &KeyedHash, list: &[Channel], at: u16) {
         let channel = &list[usize::from(at)];
-        self.by_number.insert_unique(hash.hash(&channel.number), at, |at| hash.hash(&list[usize::from(*at)].number));
-        self.by_peer.insert_unique(hash.hash(&channel.peer), at, |at| hash.hash(&list[usize::from(*at)].peer));
+        self.by_number
+            .insert_unique(hash.channel(channel.number), at, |at| hash.channel(list[usize::from(*at)].number));
+        self.by_peer.insert_unique(hash.peer(channel.peer), at, |at| hash.peer(list[usize::from(*at)].peer));
     }
 
     fn remove(&mut self, hash: &KeyedHash, list: &[Channel], at: u16) {
         let channel = &list[usize::from(at)];
-        if let Ok(entry) = self.by_number.find_entry(hash.hash(&channel.number), |other| *other == at) {
+        if let Ok(entry) = self.by_number.find_entry(hash.channel(channel.number), |other| *other == at) {
             entry.remove();
         }
-        if let Ok(entry) = self.by_peer.find_entry(hash.hash(&channel.peer), |other| *other == at) {
+        if let Ok(entry) = self.by_peer.find_entry(hash.peer(channel.peer), |other| *other == at) {
             entry.remove();
         }
     }
@@ -125,17 +182,17 @@ impl Index {
     /// The channel at `from` is about to move to `to`.
     fn renumber(&mut self, hash: &KeyedHash, list: &[Channel], from: u16, to: u16) {
         let channel = &list[usize::from(from)];
-        if let Some(at) = self.by_number.find_mut(hash.hash(&channel.number), |other| *other == from) {
+        if let Some(at) = self.by_number.find_mut(hash.channel(channel.number), |other| *other == from) {
             *at = to;
         }
-        if let Some(at) = self.by_peer.find_mut(hash.hash(&channel.peer), |other| *other == from) {
+        if let Some(at) = self.by_peer.find_mut(hash.peer(channel.peer), |other| *other == from) {
             *at = to;
         }
     }
 
     fn shrink(&mut self, hash: &KeyedHash, list: &[Channel]) {
-        self.by_number.shrink_to(list.len() * 2, |at| hash.hash(&list[usize::from(*at)].number));
-        self.by_peer.shrink_to(list.len() * 2, |at| hash.hash(&list[usize::from(*at)].peer));
+        self.by_number.shrink_to(list.len() * 2, |at| hash.channel(list[usize::from(*at)].number));
+        self.by_peer.shrink_to(list.len() * 2, |at| hash.peer(list[usize::from(*at)].peer));
     }
 }
 
@@ -148,12 +205,15 @@ fn position(at: usize) -> u16 {
 impl Channels {
     /// Every channel is found by its number and by its peer, and the index holds nothing else.
     pub(crate) fn assert_consistent(&self, hash: &KeyedHash) {
-        for channel in &self.list {
+        for channel in self.as_slice() {
             assert_eq!(self.by_number(hash, channel.number), Some(channel));
             assert_eq!(self.by_peer(hash, channel.peer), Some(channel));
         }
-        if let Some(index) = &self.index {
-            assert_eq!((index.by_number.len(), index.by_peer.len()), (self.list.len(), self.list.len()));
+        if let Self::Many(many) = self {
+            assert!(many.list.len() > 1, "one has a place of its own");
+            if let Some(index) = &many.index {
+                assert_eq!((index.by_number.len(), index.by_peer.len()), (self.len(), self.len()));
+            }
         }
     }
 }
@@ -179,6 +239,10 @@ mod tests {
         }
     }
 
+    fn is_indexed(channels: &Channels) -> bool {
+        matches!(channels, Channels::Many(many) if many.index.is_some())
+    }
+
     #[test]
     fn any_number_of_channels_is_found_by_number_and_by_peer_until_removed() {
         let mut rng = ChaCha20Rng::from_seed([3; 32]);
@@ -190,7 +254,7 @@ mod tests {
             assert_eq!(channels.by_number(&hash, channel(number).number), None);
             assert_eq!(channels.by_peer(&hash, channel(number).peer), None);
             channels.insert(&hash, channel(number));
-            assert_eq!((channels.len(), channels.index.is_some()), (so_far + 1, so_far + 1 > UNINDEXED));
+            assert_eq!((channels.len(), is_indexed(&channels)), (so_far + 1, so_far + 1 > UNINDEXED));
             channels.assert_consistent(&hash);
         }
         numbers.shuffle(&mut rng);
@@ -200,14 +264,17 @@ mod tests {
             assert_eq!(channels.by_peer(&hash, channel(number).peer), None);
             channels.assert_consistent(&hash);
         }
-        assert_eq!((channels.list.capacity(), channels.index.is_some()), (0, false));
+        assert!(matches!(channels, Channels::None));
     }
 
     #[test]
-    fn one_channel_takes_the_memory_of_one() {
+    fn one_channel_takes_no_memory_of_its_own() {
+        assert_eq!(size_of::<Channels>(), size_of::<Channel>());
         let hash = KeyedHash::new(&mut ChaCha20Rng::from_seed([3; 32]));
         let mut channels = Channels::default();
         channels.insert(&hash, channel(0x4000));
-        assert_eq!(channels.list.capacity(), 1);
+        channels.insert(&hash, channel(0x4001));
+        channels.remove(&hash, channel(0x4000).number);
+        assert!(matches!(channels, Channels::One(one) if one == channel(0x4001)));
     }
 }

@@ -26,8 +26,8 @@ pub enum AllocateError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RetryPortError {
-    /// No other port will do, or too many were tried: the allocation is gone, and this is what it was. 508 (Insufficient
-    /// Capacity).
+    /// No other port will do, or too many were tried: the allocation is gone, and this is what it was. 508
+    /// (Insufficient Capacity).
     #[error("no other port for allocation {}", .0.id())]
     NoFreePort(Box<Allocation>),
     /// There is no such allocation.

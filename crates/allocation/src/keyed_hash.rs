@@ -1,17 +1,20 @@
 use std::{
     fmt,
-    hash::{Hash, Hasher},
+    hash::Hasher,
+    net::{IpAddr, SocketAddr},
 };
 
 use foldhash::{SharedSeed, fast::FoldHasher};
 use rand::RngCore;
 
-/// Hashes with keys drawn from the caller's generator: unpredictable to strangers, and the same in every run with the same
-/// seed.
+use crate::{ChannelNumber, FiveTuple, PeerSocket};
+
+/// Hashes with keys drawn from the caller's generator: unpredictable to strangers, and the same in every run with the
+/// same seed.
 ///
-/// foldhash, since it is as fast as can be on the short keys of the data path and takes its seeds as arguments. It does not
-/// withstand somebody who reads hashes or the order of a table; neither ever leaves this crate, and only authenticated
-/// clients put keys into tables.
+/// foldhash, since it is as fast as can be on the short keys of the data path and takes its seeds as arguments. It does
+/// not withstand somebody who reads hashes or the order of a table; neither ever leaves this crate, and only
+/// authenticated clients put keys into tables.
 pub(crate) struct KeyedHash {
     seed: u64,
     shared: SharedSeed,
@@ -22,10 +25,47 @@ impl KeyedHash {
         Self { seed: rng.next_u64(), shared: SharedSeed::from_u64(rng.next_u64()) }
     }
 
-    pub(crate) fn hash(&self, key: &(impl Hash + ?Sized)) -> u64 {
-        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared);
-        key.hash(&mut hasher);
+    pub(crate) fn five_tuple(&self, five_tuple: &FiveTuple) -> u64 {
+        let mut hasher = self.hasher();
+        write_address(&mut hasher, five_tuple.client.address());
+        match five_tuple.server {
+            IpAddr::V4(ip) => hasher.write_u32(ip.to_bits()),
+            IpAddr::V6(ip) => hasher.write_u128(ip.to_bits()),
+        }
         hasher.finish()
+    }
+
+    pub(crate) fn peer(&self, peer: PeerSocket) -> u64 {
+        let mut hasher = self.hasher();
+        write_address(&mut hasher, peer.address());
+        hasher.finish()
+    }
+
+    pub(crate) fn channel(&self, number: ChannelNumber) -> u64 {
+        let mut hasher = self.hasher();
+        hasher.write_u16(number.get());
+        hasher.finish()
+    }
+
+    pub(crate) fn username(&self, username: &str) -> u64 {
+        let mut hasher = self.hasher();
+        hasher.write(username.as_bytes());
+        hasher.finish()
+    }
+
+    fn hasher(&self) -> FoldHasher<'_> {
+        FoldHasher::with_seed(self.seed, &self.shared)
+    }
+}
+
+/// In as few words as there can be: `Hash` of the standard library's addresses takes several times as many.
+fn write_address(hasher: &mut FoldHasher<'_>, address: SocketAddr) {
+    match address {
+        SocketAddr::V4(v4) => hasher.write_u64((u64::from(v4.ip().to_bits()) << 16) | u64::from(v4.port())),
+        SocketAddr::V6(v6) => {
+            hasher.write_u128(v6.ip().to_bits());
+            hasher.write_u64((u64::from(v6.scope_id()) << 16) | u64::from(v6.port()));
+        }
     }
 }
 

@@ -1,16 +1,16 @@
 //! Allocations, their ports and channel bindings, and when they expire.
 //!
-//! [`Allocations`] is the memory of a TURN server: who has which relayed transport address, for how long, and which channel
-//! stands for which peer. It knows neither the wire format nor authentication, does no I/O, and reads no clock: the caller
-//! passes the time with each call and wakes it when [`Allocations::poll_timeout`] says so. Everything it does is a function
-//! of its seed and the calls made.
+//! [`Allocations`] is the memory of a TURN server: who has which relayed transport address, for how long, and which
+//! channel stands for which peer. It knows neither the wire format nor authentication, does no I/O, and reads no clock:
+//! the caller passes the time with each call and wakes it when [`Allocations::poll_timeout`] says so. Everything it
+//! does is a function of its seed and the calls made.
 //!
 //! ```
 //! # use std::{net::SocketAddr, time::Duration};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use allocation::{
-//!     Allocations, Bound, ChannelNumber, Expired, Families, Family, FiveTuple, NewAllocation, PeerSocket, PortRange, PortRequest,
-//!     Timestamp,
+//!     Allocations, Bound, ChannelNumber, Expired, Families, Family, FiveTuple, NewAllocation, PeerSocket, PortRange,
+//!     PortRequest, Timestamp,
 //! };
 //!
 //! let mut allocations = Allocations::new(PortRange::DYNAMIC, [0; 32]);
@@ -55,9 +55,9 @@
 //!
 //! - Methods that take `now` first end what is due by then, so they never act on something that has ended. Drain
 //!   [`Allocations::poll_expired`] after each of them, or at least whenever [`Allocations::poll_timeout`] has passed.
-//! - Look-ups ([`Allocations::channel_peer`], [`Allocations::peer_channel`], ...) do not know the time: what has lapsed goes
-//!   on until [`Allocations::handle_timeout`] is called. They allocate nothing, and their cost does not depend on how many
-//!   allocations there are.
+//! - Look-ups ([`Allocations::channel_peer`], [`Allocations::peer_channel`], ...) do not know the time: what has lapsed
+//!   goes on until [`Allocations::handle_timeout`] is called. They allocate nothing, and their cost does not depend on
+//!   how many allocations there are.
 //! - `now` must not go backwards. If it does, nothing breaks: deadlines are only later than they could be.
 //!
 //! # Out of scope
@@ -72,6 +72,7 @@ mod allocations;
 mod channel;
 mod channel_number;
 mod channels;
+mod clients;
 mod error;
 mod expired;
 mod family;

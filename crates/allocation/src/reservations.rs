@@ -11,8 +11,8 @@ use crate::{
 /// [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2) allows.
 pub const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 
-/// How many ports one username may have reserved at a time, so that a client that allocates and deletes in a loop does not
-/// tie up half of all ports.
+/// How many ports one username may have reserved at a time, so that a client that allocates and deletes in a loop does
+/// not tie up half of all ports.
 pub const MAX_RESERVATIONS_PER_USERNAME: u16 = 10;
 
 /// The ports that clients asked to keep for a later Allocate request.

@@ -1,43 +1,71 @@
-use crate::{Allocation, AllocationId, keyed_hash::KeyedHash};
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use crate::{Allocation, AllocationId};
 
 /// No slot. An allocation has a port of its own and there are at most 65,535, so this many slots are never taken.
 pub(crate) const NO_SLOT: u16 = u16::MAX;
 
+/// How many slots are obtained, and given back, at a time.
+const CHUNK: usize = 32;
+
+type Chunk = Box<[Option<Allocation>; CHUNK]>;
+
 /// Where allocations live: small numbers for the indexes to hold, ids that are never used twice to hand out.
+///
+/// Allocations lie in the chunks themselves, so that the data path reaches one without following a pointer of its own.
+/// The lowest free slot is taken first, which empties chunks at the end when there are fewer allocations than before.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
-    slots: Vec<Option<Box<Allocation>>>,
-    free: Vec<u16>,
+    chunks: Vec<Option<Chunk>>,
+    /// How many slots of each chunk are taken.
+    taken: Vec<u8>,
+    /// Slots that are free, apart from those in chunks that never existed.
+    free: BinaryHeap<Reverse<u16>>,
+    len: usize,
     created: u64,
 }
 
 impl Slots {
-    pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+    pub(crate) const fn len(&self) -> usize {
+        self.len
     }
 
-    /// The id of the next allocation, which is to be inserted at once.
-    pub(crate) fn take_id(&mut self) -> AllocationId {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            u16::try_from(self.slots.len() - 1).unwrap_or(NO_SLOT)
-        });
-        let id = AllocationId::new(self.created, slot);
+    /// The id of the next allocation, which is to be inserted before the next one is asked for.
+    pub(crate) fn next_id(&mut self) -> AllocationId {
+        if self.free.is_empty() {
+            let first = self.chunks.len() * CHUNK;
+            self.chunks.push(None);
+            self.taken.push(0);
+            self.free.extend((first..first + CHUNK).filter_map(|slot| u16::try_from(slot).ok().map(Reverse)));
+        }
+        let slot = self.free.peek().map_or(NO_SLOT, |lowest| lowest.0);
+        AllocationId::new(self.created, slot)
+    }
+
+    /// Stores `allocation`, whose id comes from [`Self::next_id`].
+    pub(crate) fn insert(&mut self, allocation: Allocation) -> &Allocation {
+        self.free.pop();
         self.created += 1;
-        id
-    }
-
-    /// Stores `allocation`, whose id comes from [`Self::take_id`].
-    pub(crate) fn insert(&mut self, allocation: Box<Allocation>) -> &Allocation {
-        self.slots[usize::from(allocation.id.slot())].insert(allocation)
+        self.len += 1;
+        let (chunk, at) = place(allocation.id.slot());
+        self.taken[chunk] += 1;
+        let chunk = self.chunks[chunk].get_or_insert_with(|| Box::new(std::array::from_fn(|_| None)));
+        chunk[at].insert(allocation)
     }
 
     pub(crate) fn remove(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
-        let removed = self.slots.get_mut(usize::from(id.slot()))?.take_if(|allocation| allocation.id == id)?;
-        self.free.push(id.slot());
-        if self.free.len() == self.slots.len() {
-            self.slots = Vec::new();
-            self.free = Vec::new();
+        let (chunk, at) = place(id.slot());
+        let slots = self.chunks.get_mut(chunk)?;
+        let removed = Box::new(slots.as_mut()?[at].take_if(|allocation| allocation.id == id)?);
+        self.taken[chunk] -= 1;
+        if self.taken[chunk] == 0 {
+            *slots = None;
+        }
+        self.len -= 1;
+        if self.len == 0 {
+            *self = Self { created: self.created, ..Self::default() };
+        } else {
+            self.free.push(Reverse(id.slot()));
         }
         Some(removed)
     }
@@ -51,20 +79,58 @@ impl Slots {
     }
 
     pub(crate) fn at(&self, slot: u16) -> Option<&Allocation> {
-        self.slots.get(usize::from(slot))?.as_deref()
+        let (chunk, at) = place(slot);
+        self.chunks.get(chunk)?.as_ref()?[at].as_ref()
     }
 
     pub(crate) fn at_mut(&mut self, slot: u16) -> Option<&mut Allocation> {
-        self.slots.get_mut(usize::from(slot))?.as_deref_mut()
+        let (chunk, at) = place(slot);
+        self.chunks.get_mut(chunk)?.as_mut()?[at].as_mut()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Allocation> {
-        self.slots.iter().flatten().map(Box::as_ref)
+        self.chunks.iter().flatten().flat_map(|chunk| chunk.iter()).flatten()
+    }
+}
+
+/// The chunk of `slot`, and where it is in there.
+fn place(slot: u16) -> (usize, usize) {
+    (usize::from(slot) / CHUNK, usize::from(slot) % CHUNK)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+    use crate::{
+        Allocations, PortRange, PortRequest,
+        testing::{T0, request},
+    };
+
+    fn chunks(allocations: &Allocations) -> usize {
+        allocations.slots.chunks.iter().flatten().count()
     }
 
-    /// What a table of slots needs to know to move its entries: the hash of each one's 5-tuple.
-    pub(crate) fn rehash_five_tuple(&self, hash: &KeyedHash) -> impl Fn(&u16) -> u64 {
-        // Every slot in such a table is taken; one that were not could never be found, whatever its hash.
-        |slot| self.at(*slot).map_or(0, |allocation| hash.hash(&allocation.five_tuple))
+    #[test]
+    fn gives_memory_back_as_chunks_become_empty_and_takes_the_lowest_slot_first() {
+        let mut allocations = Allocations::new(PortRange::DYNAMIC, [1; 32]);
+        let clients = 0..u16::try_from(4 * CHUNK).unwrap();
+        let ids: Vec<_> =
+            clients.map(|client| allocations.allocate(T0, request(client, PortRequest::Any)).unwrap().id()).collect();
+        assert_eq!(chunks(&allocations), 4);
+        for id in &ids[CHUNK..] {
+            allocations.remove(*id);
+        }
+        assert_eq!(chunks(&allocations), 1);
+        allocations.remove(ids[7]);
+        let again = allocations.allocate(T0, request(7, PortRequest::Any)).unwrap().id();
+        assert_eq!((again.slot(), chunks(&allocations)), (ids[7].slot(), 1));
+        assert!(ids.iter().all(|id| *id < again));
+        allocations.handle_timeout(T0 + Duration::from_secs(600));
+        assert_eq!((chunks(&allocations), allocations.slots.free.capacity()), (0, 0));
     }
 }

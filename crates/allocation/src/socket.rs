@@ -50,8 +50,8 @@ socket! {
 /// What identifies an allocation to its client: the client's transport address and the relay's own address
 /// that the client sends to.
 ///
-/// [RFC 8656, section 3](https://www.rfc-editor.org/rfc/rfc8656#section-3) counts five fields; the protocol is always UDP
-/// and the relay listens on one port, so neither needs a place here.
+/// [RFC 8656, section 3](https://www.rfc-editor.org/rfc/rfc8656#section-3) counts five fields; the protocol is always
+/// UDP and the relay listens on one port, so neither needs a place here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FiveTuple {
     /// Where the client sends from.

@@ -25,7 +25,7 @@ pub(crate) struct User {
 
 impl Users {
     pub(crate) fn get(&self, hash: &KeyedHash, name: &str) -> Option<&User> {
-        self.users.find(hash.hash(name), |user| *user.name == *name)
+        self.users.find(hash.username(name), |user| *user.name == *name)
     }
 
     /// `name`, shared with the allocations that `name` has already.
@@ -35,10 +35,10 @@ impl Users {
 
     /// Appends the allocation that will be in `slot` to those of `name`. Returns the slot of the one before it.
     pub(crate) fn append(&mut self, hash: &KeyedHash, slots: &mut Slots, name: &Arc<str>, slot: u16) -> u16 {
-        let hashed = hash.hash(&**name);
+        let hashed = hash.username(name);
         let Some(user) = self.users.find_mut(hashed, |user| user.name == *name) else {
             let user = User { name: Arc::clone(name), oldest: slot, newest: slot, count: 1 };
-            self.users.insert_unique(hashed, user, |user| hash.hash(&*user.name));
+            self.users.insert_unique(hashed, user, |user| hash.username(&user.name));
             return NO_SLOT;
         };
         user.count += 1;
@@ -52,13 +52,13 @@ impl Users {
     /// Takes `allocation`, which is out of its slot already, from those of its username.
     pub(crate) fn unlink(&mut self, hash: &KeyedHash, slots: &mut Slots, allocation: &Allocation) {
         let name = &allocation.username;
-        let Ok(mut entry) = self.users.find_entry(hash.hash(&**name), |user| user.name == *name) else { return };
+        let Ok(mut entry) = self.users.find_entry(hash.username(name), |user| user.name == *name) else { return };
         let user = entry.get_mut();
         user.count -= 1;
         if user.count == 0 {
             entry.remove();
             if self.users.len() < self.users.capacity() / 4 {
-                self.users.shrink_to(self.users.len() * 2, |user| hash.hash(&*user.name));
+                self.users.shrink_to(self.users.len() * 2, |user| hash.username(&user.name));
             }
             return;
         }

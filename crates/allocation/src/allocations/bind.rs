@@ -26,7 +26,8 @@ impl Allocations {
     ///
     /// # Errors
     ///
-    /// When the number or the peer is bound otherwise, the allocation has too many channels, or there is no such allocation.
+    /// When the number or the peer is bound otherwise, the allocation has too many channels, or there is no such
+    /// allocation.
     pub fn bind_channel(
         &mut self,
         now: Timestamp,

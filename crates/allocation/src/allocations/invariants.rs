@@ -11,7 +11,7 @@ impl Allocations {
         assert_eq!(self.len(), all.len());
 
         // Client to allocation, port to allocation.
-        assert_eq!(self.by_five_tuple.len(), all.len());
+        assert_eq!(self.clients.len(), all.len());
         let mut by_port = vec![NO_SLOT; self.by_port.len()];
         for allocation in &all {
             assert_eq!(self.get(allocation.id()).map(|found| found.id()), Some(allocation.id()));

@@ -11,8 +11,8 @@ use crate::{
     timers::TimerKey,
 };
 
-/// How long a port that another program held stays out of use: 1 minute, so that such ports cost one attempt each now and
-/// then rather than one per request.
+/// How long a port that another program held stays out of use: 1 minute, so that such ports cost one attempt each now
+/// and then rather than one per request.
 pub const PORT_QUARANTINE: Duration = Duration::from_secs(60);
 
 /// How many ports are tried for one allocation before it is given up.
@@ -54,19 +54,15 @@ impl Allocations {
         };
         let (port, reservation) = drawn.ok_or(AllocateError::NoFreePort)?;
 
-        let id = self.slots.take_id();
+        let id = self.slots.next_id();
         let expires_at = now + new.lifetime;
         let previous_of_user = self.users.append(&self.hash, &mut self.slots, &username, id.slot());
-        self.by_five_tuple.insert_unique(
-            self.hash.hash(&new.five_tuple),
-            id.slot(),
-            self.slots.rehash_five_tuple(&self.hash),
-        );
+        self.clients.insert(&self.hash, &self.slots, &new.five_tuple, id.slot());
         self.set_slot_of_port(port, id.slot());
         for family in families.iter() {
             self.timers.arm(expires_at, TimerKey::Allocation(id, family));
         }
-        Ok(self.slots.insert(Box::new(Allocation {
+        Ok(self.slots.insert(Allocation {
             id,
             five_tuple: new.five_tuple,
             port,
@@ -81,14 +77,14 @@ impl Allocations {
             deadlines: Deadlines::both(expires_at),
             previous_of_user,
             next_of_user: NO_SLOT,
-        })))
+        }))
     }
 
-    /// Another program holds the port of allocation `id`, which no client has been told of yet: draws another port of the
-    /// same kind.
+    /// Another program holds the port of allocation `id`, which no client has been told of yet: draws another port of
+    /// the same kind.
     ///
-    /// The unusable port stays away for [`PORT_QUARANTINE`]. With [`PortRequest::EvenAndReserveNext`] the port after it is
-    /// given up too and another one reserved, under another token.
+    /// The unusable port stays away for [`PORT_QUARANTINE`]. With [`PortRequest::EvenAndReserveNext`] the port after it
+    /// is given up too and another one reserved, under another token.
     ///
     /// # Errors
     ///
@@ -125,7 +121,8 @@ impl Allocations {
 
     /// Allocation `id` lives for `lifetime` from now, in one of its families or in all of them. Returns when that ends.
     ///
-    /// A lifetime of zero makes it end at `now`; to delete it, [`Self::remove`] it. A family that it does not have changes nothing.
+    /// A lifetime of zero makes it end at `now`; to delete it, [`Self::remove`] it. A family that it does not have
+    /// changes nothing.
     ///
     /// [RFC 8656, section 8.2](https://www.rfc-editor.org/rfc/rfc8656#section-8.2)
     ///
@@ -187,8 +184,8 @@ impl Allocations {
         }));
     }
 
-    /// Ends allocation `id` and all that belongs to it, and returns what it was. Its 5-tuple and port are free at once; a
-    /// port that it had reserved stays so until the reservation is used or lapses.
+    /// Ends allocation `id` and all that belongs to it, and returns what it was. Its 5-tuple and port are free at once;
+    /// a port that it had reserved stays so until the reservation is used or lapses.
     pub fn remove(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
         let allocation = self.take_out(id)?;
         self.set_slot_of_port(allocation.port, NO_SLOT);
@@ -218,14 +215,8 @@ impl Allocations {
 
     /// Takes allocation `id` out of everything but the ports.
     fn take_out(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
-        let hashed = self.hash.hash(&self.slots.get(id)?.five_tuple);
-        if let Ok(entry) = self.by_five_tuple.find_entry(hashed, |slot| *slot == id.slot()) {
-            entry.remove();
-        }
         let allocation = self.slots.remove(id)?;
-        if self.by_five_tuple.len() < self.by_five_tuple.capacity() / 4 {
-            self.by_five_tuple.shrink_to(self.by_five_tuple.len() * 2, self.slots.rehash_five_tuple(&self.hash));
-        }
+        self.clients.remove(&self.hash, &self.slots, &allocation);
         self.users.unlink(&self.hash, &mut self.slots, &allocation);
         for (armed, key) in allocation.timers() {
             self.timers.disarm(armed, key);

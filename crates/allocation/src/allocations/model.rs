@@ -1,4 +1,5 @@
-//! Random operations and jumps in time, done to the real thing and to a naive model beside it, compared after each step.
+//! Random operations and jumps in time, done to the real thing and to a naive model beside it, compared after each
+//! step.
 
 mod reference;
 

@@ -7,8 +7,8 @@ use crate::{
     PortRequest, RESERVATION_LIFETIME, ReservationToken, RetryPortError, Timestamp, UnknownAllocation,
 };
 
-/// What [`super::Allocations`] should be: lists, searched from end to end. It makes no random choices; it is told what was
-/// chosen and says whether that was right.
+/// What [`super::Allocations`] should be: lists, searched from end to end. It makes no random choices; it is told what
+/// was chosen and says whether that was right.
 pub(super) struct Model {
     pub(super) ports: PortRange,
     channel_limit: u16,
