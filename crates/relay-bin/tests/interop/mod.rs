@@ -1,0 +1,52 @@
+//! What the tests with outside programs share beside their relay.
+
+use std::{
+    env,
+    ffi::OsStr,
+    process::{Command, Output, Stdio},
+};
+
+use turn_auth::{AuthSecret, Credentials, UnixTime};
+
+use crate::support::{Relay, SECRET};
+
+/// A relay with as many shards as said, on both loopback addresses.
+pub(crate) fn start_relay(workers: &str) -> Relay {
+    Relay::start(&["--workers", workers, "--allocations-per-username", "100"])
+}
+
+/// Credentials for it that hold for years.
+pub(crate) fn credentials() -> Credentials {
+    Credentials::mint(&AuthSecret::new(SECRET).unwrap(), UnixTime(4_000_000_000), "interop")
+}
+
+/// Whether the test may go on: `present` says whether this machine has `capability`. A test that may not says why and passes,
+/// unless `RELAY_TESTS_REQUIRE` names the capability.
+pub(crate) fn can(capability: &str, present: bool, reason: &str) -> bool {
+    let required = env::var("RELAY_TESTS_REQUIRE").unwrap_or_default();
+    assert!(
+        present || !required.split(',').any(|name| name == capability),
+        "{capability} is required here, but {reason}"
+    );
+    if !present {
+        println!("skipped: {reason}");
+    }
+    present
+}
+
+/// Runs a program that must end within two minutes: how it ended, and everything that it printed.
+pub(crate) fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> (Output, String) {
+    run_for("120", program, arguments)
+}
+
+/// Runs a program and ends it after so many seconds if it has not ended by itself.
+pub(crate) fn run_for<S: AsRef<OsStr>>(
+    seconds: &str,
+    program: &str,
+    arguments: impl IntoIterator<Item = S>,
+) -> (Output, String) {
+    let mut command = Command::new("timeout");
+    let output = command.arg(seconds).arg(program).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output, text)
+}

@@ -1,0 +1,184 @@
+//! Relays through the binary with coturn's client programs, unmodified, and loses nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod interop;
+mod support;
+
+use std::{
+    net::UdpSocket,
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use interop::{can, credentials, run, run_for, start_relay};
+use support::{Relay, free_port, has_ipv6};
+
+/// How many messages each client sends.
+const MESSAGES: u64 = 100;
+
+fn has_coturn() -> bool {
+    let starts = |program: &str| Command::new(program).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    // Without arguments these print how to use them.
+    let present = starts("turnutils_uclient") && starts("turnutils_stunclient");
+    can("coturn", present, "coturn's client programs are not installed (`cargo xtask setup`)")
+}
+
+/// coturn's echo server on both loopback addresses, ended when dropped.
+struct Peer {
+    child: Child,
+    port: u16,
+}
+
+impl Peer {
+    fn start() -> Self {
+        let port = free_port();
+        let child = Command::new("turnutils_peer")
+            .args(["-p", &port.to_string(), "-L", "127.0.0.1", "-L", "::1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let peer = Self { child, port };
+        let probe = UdpSocket::bind("127.0.0.1:0").unwrap();
+        probe.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        for _ in 0..100 {
+            // Nobody listens yet: ICMP makes either call fail.
+            let sent = probe.send_to(b"are you there?", ("127.0.0.1", port));
+            if sent.is_ok() && probe.recv(&mut [0; 64]).is_ok() {
+                return peer;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        panic!("turnutils_peer does not echo");
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs `turnutils_uclient` against `server` and checks that every message of `connections` came back.
+fn relays_everything(relay: &mut Relay, server: &str, flags: &[&str], connections: u64) {
+    let (port, messages, user) = (relay.port.to_string(), MESSAGES.to_string(), credentials());
+    let mut arguments = vec!["-p", &port, "-u", &user.username, "-w", &user.password, "-n", &messages, "-z", "5"];
+    arguments.extend(flags);
+    arguments.push(server);
+    let (output, text) = run("turnutils_uclient", &arguments);
+    assert!(output.status.success(), "turnutils_uclient {arguments:?}: {}\n{text}", output.status);
+    let expected = connections * MESSAGES;
+    let totals = format!("tot_send_msgs={expected}, tot_recv_msgs={expected}");
+    assert!(text.lines().any(|line| line.ends_with(&totals)), "not all of {expected} messages came back:\n{text}");
+    assert!(text.contains("Total lost packets 0 (0.000000%), total send dropped 0"), "something was lost:\n{text}");
+    assert!(relay.is_running());
+}
+
+fn relays_to_a_peer(workers: &str, server: &str, peer_address: &str, flags: &[&str], connections: u64) {
+    if !has_coturn() || !has_ipv6() {
+        return;
+    }
+    let mut relay = start_relay(workers);
+    let peer = Peer::start();
+    let port = peer.port.to_string();
+    let mut all = vec!["-e", peer_address, "-r", &port];
+    all.extend(flags);
+    relays_everything(&mut relay, server, &all, connections);
+}
+
+// Without -c every client has a second connection, for RTCP, at the next higher port: EVEN-PORT and RESERVATION-TOKEN. These
+// run with one worker, since a reservation holds with the worker that gave it; all else runs with two.
+
+#[test]
+fn several_clients_reach_a_peer_over_ipv4() {
+    relays_to_a_peer("2", "127.0.0.1", "127.0.0.1", &["-m", "4", "-c"], 4);
+}
+
+#[test]
+fn several_clients_reach_a_peer_over_ipv6() {
+    relays_to_a_peer("2", "::1", "::1", &["-m", "4", "-c", "-x"], 4);
+}
+
+#[test]
+fn pairs_of_ports_reach_a_peer() {
+    relays_to_a_peer("1", "127.0.0.1", "127.0.0.1", &["-m", "4"], 4);
+}
+
+#[test]
+fn a_client_over_ipv4_reaches_a_peer_over_ipv6() {
+    relays_to_a_peer("2", "127.0.0.1", "::1", &["-m", "2", "-c", "-x"], 2);
+}
+
+#[test]
+fn a_client_over_ipv6_reaches_a_peer_over_ipv4() {
+    relays_to_a_peer("2", "::1", "127.0.0.1", &["-m", "2", "-c", "-X"], 2);
+}
+
+#[test]
+fn extra_requests_and_padding_do_no_harm() {
+    relays_to_a_peer("2", "127.0.0.1", "127.0.0.1", &["-m", "2", "-c", "-G", "-D", "-l", "171"], 2);
+}
+
+#[test]
+fn large_messages_are_relayed() {
+    relays_to_a_peer("2", "127.0.0.1", "127.0.0.1", &["-m", "2", "-c", "-l", "1400"], 2);
+}
+
+fn relays_between_clients(workers: &str, server: &str, flags: &[&str], connections: u64) {
+    if !has_coturn() || !has_ipv6() {
+        return;
+    }
+    let mut relay = start_relay(workers);
+    let mut all = vec!["-y"];
+    all.extend(flags);
+    relays_everything(&mut relay, server, &all, connections);
+}
+
+#[test]
+fn clients_reach_each_other_over_ipv4() {
+    relays_between_clients("2", "127.0.0.1", &["-m", "4", "-c"], 4);
+}
+
+#[test]
+fn clients_reach_each_other_over_ipv6() {
+    relays_between_clients("2", "::1", &["-m", "4", "-c", "-x"], 4);
+}
+
+#[test]
+fn pairs_of_ports_reach_each_other() {
+    relays_between_clients("1", "127.0.0.1", &["-m", "4"], 4);
+}
+
+#[test]
+fn clients_learn_their_address_over_both_families() {
+    if !has_coturn() || !has_ipv6() {
+        return;
+    }
+    let relay = start_relay("2");
+    for address in ["127.0.0.1", "::1"] {
+        let (output, text) = run("turnutils_stunclient", ["-p", &relay.port.to_string(), address]);
+        assert!(output.status.success() && text.contains(&format!("UDP reflexive addr: {address}:")), "{text}");
+    }
+}
+
+#[test]
+fn negative_tests_leave_the_relay_unharmed() {
+    if !has_coturn() || !has_ipv6() {
+        return;
+    }
+    let mut relay = start_relay("2");
+    let peer = Peer::start();
+    let (relay_port, peer_port, user) = (relay.port.to_string(), peer.port.to_string(), credentials());
+    for flags in [["-N"], ["-R"]] {
+        let mut arguments = vec!["-p", &relay_port, "-u", &user.username, "-w", &user.password, "-n", "2", "-c"];
+        arguments.extend(["-e", "127.0.0.1", "-r", &peer_port]);
+        arguments.extend(flags);
+        arguments.push("127.0.0.1");
+        // Whether such a client gets anywhere does not matter; some never end.
+        run_for("15", "turnutils_uclient", &arguments);
+        assert!(relay.is_running(), "{flags:?} ended the relay");
+    }
+    relays_everything(&mut relay, "127.0.0.1", &["-e", "127.0.0.1", "-r", &peer_port, "-m", "2", "-c"], 2);
+}
