@@ -43,7 +43,8 @@ fn messages() -> Vec<Vec<u8>> {
     messages
 }
 
-/// Authenticated messages of a client that is not allowed to succeed: its nonce is another relay's.
+/// Authenticated messages of a client that is not allowed to succeed: whoever sends them has another address than the one that
+/// the nonce was given to.
 fn signed_messages(relay: &Relay) -> Vec<Vec<u8>> {
     let now = Instant::now();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -109,9 +110,10 @@ fn allocate_and_bind(relay: &Relay, echo: &Echo) -> (BlockingClient, SocketAddr)
     (client, allocated.relayed[0])
 }
 
-fn still_relays(client: &mut BlockingClient) {
+fn still_relays(relay: &mut Relay, client: &mut BlockingClient) {
     // The flood may have filled a queue that this one goes through, too.
     let came_back = (0..100).any(|_| {
+        assert!(relay.is_running());
         client.send(0x4000, b"hello").unwrap();
         client.receive(Duration::from_millis(200)).unwrap() == Some((0x4000, b"hello".to_vec()))
     });
@@ -126,11 +128,11 @@ fn garbage_harms_neither_clients_nor_memory() {
     let (mut client, relayed) = allocate_and_bind(&relay, &echo);
     // First use touches buffers that are kept from then on.
     flood(&relay, relayed, SEED, 100_000);
-    still_relays(&mut client);
+    still_relays(&mut relay, &mut client);
     let before = relay.resident_kib();
     for round in 1..=4 {
         flood(&relay, relayed, SEED + round, 100_000);
-        still_relays(&mut client);
+        still_relays(&mut relay, &mut client);
     }
     let after = relay.resident_kib();
     assert!(relay.is_running());
