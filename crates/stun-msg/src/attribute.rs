@@ -153,3 +153,69 @@ impl<'a> Iterator for Attributes<'a> {
         Some(Ok(RawAttribute { kind: AttributeType(u16::from_be_bytes([k0, k1])), offset, value: &after[..len] }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use stun_types::attribute::{
+        AttributeStaticType, ErrorCode, Fingerprint, MessageIntegrity, MessageIntegritySha256, Nonce,
+        PasswordAlgorithm, PasswordAlgorithms, Realm, Software, UnknownAttributes, Userhash, Username,
+        XorMappedAddress,
+    };
+    use turn_types::attribute::{
+        AdditionalAddressFamily, AddressErrorCode, ChannelNumber, Data, DontFragment, EvenPort, Lifetime,
+        RequestedAddressFamily, RequestedTransport, ReservationToken, XorPeerAddress, XorRelayedAddress,
+    };
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_those_of_the_codec() {
+        fn number<A: AttributeStaticType>() -> AttributeType {
+            AttributeType::new(A::TYPE.value())
+        }
+        for (ours, theirs) in [
+            (AttributeType::USERNAME, number::<Username>()),
+            (AttributeType::MESSAGE_INTEGRITY, number::<MessageIntegrity>()),
+            (AttributeType::ERROR_CODE, number::<ErrorCode>()),
+            (AttributeType::UNKNOWN_ATTRIBUTES, number::<UnknownAttributes>()),
+            (AttributeType::CHANNEL_NUMBER, number::<ChannelNumber>()),
+            (AttributeType::LIFETIME, number::<Lifetime>()),
+            (AttributeType::XOR_PEER_ADDRESS, number::<XorPeerAddress>()),
+            (AttributeType::DATA, number::<Data<'_>>()),
+            (AttributeType::REALM, number::<Realm>()),
+            (AttributeType::NONCE, number::<Nonce>()),
+            (AttributeType::XOR_RELAYED_ADDRESS, number::<XorRelayedAddress>()),
+            (AttributeType::REQUESTED_ADDRESS_FAMILY, number::<RequestedAddressFamily>()),
+            (AttributeType::EVEN_PORT, number::<EvenPort>()),
+            (AttributeType::REQUESTED_TRANSPORT, number::<RequestedTransport>()),
+            (AttributeType::DONT_FRAGMENT, number::<DontFragment>()),
+            (AttributeType::MESSAGE_INTEGRITY_SHA256, number::<MessageIntegritySha256>()),
+            (AttributeType::PASSWORD_ALGORITHM, number::<PasswordAlgorithm>()),
+            (AttributeType::USERHASH, number::<Userhash>()),
+            (AttributeType::XOR_MAPPED_ADDRESS, number::<XorMappedAddress>()),
+            (AttributeType::RESERVATION_TOKEN, number::<ReservationToken>()),
+            (AttributeType::ADDITIONAL_ADDRESS_FAMILY, number::<AdditionalAddressFamily>()),
+            (AttributeType::ADDRESS_ERROR_CODE, number::<AddressErrorCode>()),
+            (AttributeType::PASSWORD_ALGORITHMS, number::<PasswordAlgorithms>()),
+            (AttributeType::SOFTWARE, number::<Software>()),
+            (AttributeType::FINGERPRINT, number::<Fingerprint>()),
+        ] {
+            assert_eq!(ours, theirs);
+        }
+    }
+
+    #[test]
+    fn half_of_all_types_require_comprehension() {
+        for number in 0..=u16::MAX {
+            assert_eq!(AttributeType::new(number).is_comprehension_required(), number <= 0x7FFF);
+        }
+    }
+
+    #[test]
+    fn is_shown_by_name_or_number() {
+        assert_eq!(AttributeType::XOR_PEER_ADDRESS.to_string(), "XOR-PEER-ADDRESS");
+        assert_eq!(AttributeType::new(0x1B).to_string(), "attribute 0x001b");
+    }
+}

@@ -75,3 +75,24 @@ impl fmt::Display for ErrorCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    #[test]
+    fn codes_range_from_300_to_699() {
+        for number in 0..=u16::MAX {
+            assert_eq!(ErrorCode::new(number).map(ErrorCode::number), (300..700).contains(&number).then_some(number));
+        }
+    }
+
+    #[test]
+    fn is_shown_with_its_reason() {
+        assert_eq!(ErrorCode::STALE_NONCE.to_string(), "438 (Stale Nonce)");
+        assert_eq!(ErrorCode(699).to_string(), "699");
+    }
+}

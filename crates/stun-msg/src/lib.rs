@@ -1,5 +1,9 @@
 //! The wire format of a TURN relay, without I/O: classify a datagram, parse requests, build responses, ChannelData.
 //!
+//! [`classify`] tells STUN from ChannelData in a nanosecond or two. A STUN message goes to [`Message::parse`], which checks its structure
+//! and FINGERPRINT; who sent it is for the caller to find out ([`Message::verify_integrity`]), and then [`Message::request`] types its
+//! attributes. [`Response`] answers, to [`Message::transaction`].
+//!
 //! ```
 //! use std::net::SocketAddr;
 //! use stun_msg::{Classified, Message, Request, Response, classify};
@@ -16,6 +20,13 @@
 //! assert_eq!(Message::parse(&answer)?.transaction_id(), message.transaction_id());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Bytes from the network are never trusted: whatever they are, the answer is a value or a typed error. Of attributes that occur repeatedly the
+//! first counts, what follows MESSAGE-INTEGRITY is invisible, and unknown numbers survive in new-types.
+//! [`ParseError`] is not worth an answer; [`RequestError`] says which one is due.
+//!
+//! Out of scope: writing requests and indications, reading responses beyond their header, TCP framing, and every attribute that no
+//! request to a relay has a use for. Values are decoded and encoded by stun-types and turn-types.
 #![forbid(unsafe_code)]
 
 mod attribute;

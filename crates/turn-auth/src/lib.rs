@@ -17,6 +17,15 @@
 //! assert_eq!(authenticator.authenticate(&message, now, client).unwrap_err(), AuthError::Unauthenticated);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! A relay remembers nothing about users or challenges: a password follows from the username and one secret, a nonce from the client's address, the
+//! time and one key. So strangers cannot make it grow, and several shards agree without talking.
+//!
+//! Secrets, passwords and keys are compared in constant time and never shown by `Debug`. Wall-clock time is an argument: it may
+//! jump, and then at worst a client is given a fresh nonce or refused for expired credentials.
+//!
+//! Out of scope: what an authenticated user may do, PASSWORD-ALGORITHMS and USERHASH
+//! (see [`NonceIssuer`] for why they are not offered), and counting failures.
 #![forbid(unsafe_code)]
 
 mod authenticator;
