@@ -328,3 +328,33 @@ fn what_is_wrong_with_the_portals_options_is_told_with_all_else() {
         assert!(errors.iter().any(|error| error.contains(&format!("({variable})"))), "{variable} in {log}");
     }
 }
+
+#[test]
+fn minted_credentials_work_with_an_unmodified_client() {
+    // Without arguments it prints how to use it.
+    let present = Command::new("turnutils_uclient").output().is_ok();
+    if !present {
+        println!("skipped: coturn's client programs are not installed (`cargo xtask setup`)");
+        let required = std::env::var("RELAY_TESTS_REQUIRE").unwrap_or_default();
+        assert!(!required.split(',').any(|capability| capability == "coturn"), "coturn is required here");
+        return;
+    }
+    let portal = Portal::start();
+    let relay = start_relay(portal.address);
+    portal.wait_for_relays(1);
+    let configuration = portal.get("/credentials");
+    let text = |name: &str| configuration["iceServers"][0][name].as_str().unwrap();
+    let echo = Echo::start(relay.v4());
+    let relays = |password: &str| {
+        let mut client = Command::new("turnutils_uclient");
+        // One allocation: with a portal, a second one of the same username takes the place of the first.
+        client.args(["-c", "-m", "1", "-n", "50", "-z", "5", "-u", text("username"), "-w", password]);
+        client.args(["-e", "127.0.0.1", "-r", &echo.address.port().to_string(), "-p", &relay.port.to_string()]);
+        let output = client.arg("127.0.0.1").output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let (succeeded, log) = relays(text("credential"));
+    assert!(succeeded && log.contains("tot_send_msgs=50, tot_recv_msgs=50"), "{log}");
+    let (succeeded, log) = relays("wrong");
+    assert!(!succeeded && !log.contains("tot_recv_msgs=50"), "{log}");
+}
