@@ -1,6 +1,6 @@
 //! What becomes of the portal client's events: a state for readiness, log lines, and a span for each time it takes to register.
 
-use std::mem::discriminant;
+use std::mem::{Discriminant, discriminant};
 
 use portal_client::{Event, Failure};
 use tokio::sync::watch;
@@ -44,7 +44,7 @@ impl Standing {
                     self.span = span();
                 }
                 self.failures = self.failures.saturating_add(1);
-                if self.warned.as_ref().map(discriminant) == Some(discriminant(&failure)) {
+                if self.warned.as_ref().map(kind) == Some(kind(&failure)) {
                     tracing::debug!(%failure, ?retry_in, "still no connection to the portal");
                 } else {
                     let consequence = match *self.state.borrow() {
@@ -59,6 +59,15 @@ impl Standing {
             other => tracing::debug!(?other, "an event of the portal client"),
         }
     }
+}
+
+/// What makes a failure another one than the last, whatever its details.
+fn kind(failure: &Failure) -> (Discriminant<Failure>, Option<u16>) {
+    let status = match failure {
+        Failure::Refused { status, .. } => Some(*status),
+        _ => None,
+    };
+    (discriminant(failure), status)
 }
 
 fn span() -> Span {
@@ -103,6 +112,11 @@ mod tests {
         assert!(warned.is_some());
         standing.handle(lost());
         assert_eq!((standing.failures, standing.warned.clone()), (2, warned));
+        for status in [503, 404] {
+            let failure = Failure::Refused { status, retry_after: None };
+            standing.handle(Event::Disconnected { failure: failure.clone(), retry_in: Duration::ZERO });
+            assert_eq!(standing.warned, Some(failure), "another kind of failure");
+        }
         standing.handle(Event::Ready);
         assert_eq!((standing.failures, standing.warned.clone()), (0, None));
     }
