@@ -1,0 +1,55 @@
+//! The packet that the kernel hands to the program.
+
+use aya_ebpf::{helpers::bpf_xdp_adjust_head, programs::XdpContext};
+use relay_ebpf::{Frame, Wire};
+
+use crate::words;
+
+/// The frame of an XDP context.
+pub struct PacketFrame<'a>(pub &'a XdpContext);
+
+impl PacketFrame<'_> {
+    /// A pointer to the `T` at `offset`, or null if the frame ends before it does. The verifier wants to see just this
+    /// comparison before an access.
+    #[inline(always)]
+    fn at<T>(&self, offset: usize) -> *mut T {
+        let start = self.0.data() + offset;
+        if start + size_of::<T>() > self.0.data_end() { core::ptr::null_mut() } else { start as *mut T }
+    }
+}
+
+impl Frame for PacketFrame<'_> {
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        (self.0.data_end() - self.0.data()) as u32
+    }
+
+    #[inline(always)]
+    fn read<T: Wire>(&self, offset: usize, header: &mut T) -> bool {
+        let at = self.at::<T>(offset);
+        if at.is_null() {
+            return false;
+        }
+        // SAFETY: `at` points to a whole `T` within the frame, `T` is made of words, and any bit pattern is one.
+        unsafe { words::load(at, header) };
+        true
+    }
+
+    #[inline(always)]
+    fn grow_front(&mut self, by: i32) -> bool {
+        // SAFETY: the context is the one that the kernel called with. All pointers into the frame are void after this, and
+        // none is kept: `at` makes each anew.
+        unsafe { bpf_xdp_adjust_head(self.0.ctx, -by) == 0 }
+    }
+
+    #[inline(always)]
+    fn write<T: Wire>(&mut self, offset: usize, header: &T) -> bool {
+        let at = self.at::<T>(offset);
+        if at.is_null() {
+            return false;
+        }
+        // SAFETY: `at` points to a whole `T` within the frame, which this program alone has, and `T` is made of words.
+        unsafe { words::store(at, header) };
+        true
+    }
+}

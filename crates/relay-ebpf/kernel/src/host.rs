@@ -1,0 +1,121 @@
+//! The kernel's answers to what the rewrite asks.
+
+use aya_ebpf::{
+    helpers::{bpf_check_mtu, bpf_fib_lookup, bpf_get_prandom_u32},
+    programs::XdpContext,
+};
+use relay_ebpf::{FlowKey, Host, Leaving, Link, MacAddresses, Reason, Route, Settings};
+
+use crate::maps;
+
+/// The kernel, as seen from a packet.
+pub struct KernelHost<'a>(pub &'a XdpContext);
+
+/// `struct bpf_fib_lookup`, with plain fields where the kernel's has unions.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct FibLookup {
+    family: u8,
+    protocol: u8,
+    source_port: u16,
+    destination_port: u16,
+    length: u16,
+    interface: u32,
+    class: u32,
+    source: [u32; 4],
+    destination: [u32; 4],
+    vlan: u32,
+    /// Of the interface, then of the next hop.
+    addresses: [u32; 3],
+}
+
+const _: () = assert!(size_of::<FibLookup>() == 64, "the kernel's ABI");
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+const UDP: u8 = 17;
+/// Traffic class and flow label of an IPv6 header's first word.
+const FLOW_INFORMATION: u32 = 0x0fff_ffff_u32.to_be();
+/// The loopback interface: asked from there, the routing table answers as for packets that this host makes itself.
+const LOOPBACK: u32 = 1;
+
+const FIB_SUCCESS: i64 = 0;
+const FIB_FORWARDING_OFF: i64 = 5;
+const FIB_NO_NEIGHBOUR: i64 = 7;
+const FIB_FRAGMENTATION_NEEDED: i64 = 8;
+
+impl Host for KernelHost<'_> {
+    #[inline(always)]
+    fn settings(&self) -> Settings {
+        maps::SETTINGS.load()
+    }
+
+    #[inline(always)]
+    fn route(&mut self, key: &FlowKey, route: &mut Route) -> bool {
+        maps::copy_route(key, route)
+    }
+
+    #[inline(always)]
+    fn next_hop(&mut self, route: &Route, leaving: &Leaving, link: &mut Link) -> Reason {
+        if leaving.length > 0xffff {
+            return Reason::TooLarge;
+        }
+        let v4 = route.leaves_as_v4();
+        let (source, destination) = (route.source().words(), route.destination().words());
+        // An IPv4 address is the first word and the others do not matter, nor do those that the answer overwrites: they get
+        // whatever is at hand, since LLVM would turn zeros into a loop that clears byte by byte.
+        let mut fib = FibLookup {
+            family: if v4 { AF_INET } else { AF_INET6 },
+            protocol: UDP,
+            source_port: route.source_port().raw(),
+            destination_port: route.destination_port().raw(),
+            length: leaving.length as u16,
+            interface: LOOPBACK,
+            class: if v4 {
+                leaving.traffic_class as u32
+            } else {
+                route.first_word(leaving.traffic_class) & FLOW_INFORMATION
+            },
+            source: [if v4 { source[3] } else { source[0] }, source[1], source[2], source[3]],
+            destination: [
+                if v4 { destination[3] } else { destination[0] },
+                destination[1],
+                destination[2],
+                destination[3],
+            ],
+            vlan: 0,
+            addresses: link.addresses.words(),
+        };
+        // SAFETY: `fib` is a whole `struct bpf_fib_lookup`, all of it initialised.
+        let answer =
+            unsafe { bpf_fib_lookup(self.0.ctx.cast(), (&raw mut fib).cast(), size_of::<FibLookup>() as i32, 0) };
+        if answer != FIB_SUCCESS {
+            return match answer {
+                FIB_NO_NEIGHBOUR => Reason::NoNeighbour,
+                FIB_FRAGMENTATION_NEEDED => Reason::TooLarge,
+                FIB_FORWARDING_OFF => Reason::ForwardingOff,
+                _ => Reason::NoNextHop,
+            };
+        }
+        link.addresses = MacAddresses::from_words(fib.addresses).swapped();
+        let arrived_on = self.0.ingress_ifindex() as u32;
+        if fib.interface == arrived_on {
+            link.tagged = 0;
+            return Reason::Forwarded;
+        }
+        maps::leave_by(fib.interface, arrived_on, link)
+    }
+
+    #[inline(always)]
+    fn fits(&mut self, length: u32) -> bool {
+        let mut length = length;
+        // SAFETY: `length` outlives the call. Interface 0 is the one that the frame arrived on.
+        unsafe { bpf_check_mtu(self.0.ctx.cast(), 0, &raw mut length, 0, 0) == 0 }
+    }
+
+    #[inline(always)]
+    fn identification(&mut self) -> u16 {
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_get_prandom_u32() as u16 }
+    }
+}

@@ -1,0 +1,153 @@
+//! One direction of a channel, as a caller says it.
+
+use core::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
+
+use crate::{
+    address::{Address, Be16},
+    route::{FlowKey, Route},
+};
+
+/// One direction of a channel: a packet from `remote` to `local` that carries `channel` leaves from `source` to
+/// `destination`, carrying `outgoing_channel`.
+///
+/// The addresses are those in the packets that this host sees: behind 1:1 NAT, its private ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Flow {
+    /// Where it comes from.
+    pub remote: SocketAddr,
+    /// The address and port of the relay that it is sent to; of `remote`'s family.
+    pub local: SocketAddr,
+    /// The channel number of the ChannelData message it is: `Some` from clients, `None` from peers.
+    pub channel: Option<u16>,
+    /// The address and port of the relay that it leaves from.
+    pub source: SocketAddr,
+    /// Where it goes; of `source`'s family.
+    pub destination: SocketAddr,
+    /// The channel number to send it with: `Some` to clients, `None` to peers.
+    pub outgoing_channel: Option<u16>,
+}
+
+/// Why a [`Flow`] cannot be a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FlowError {
+    /// The two ends of one side are of different address families.
+    MixedFamilies {
+        /// One end.
+        from: SocketAddr,
+        /// The other.
+        to: SocketAddr,
+    },
+    /// An address that a packet cannot be relayed from or to: multicast, broadcast, unspecified, or port 0.
+    NotUnicast(SocketAddr),
+    /// Not a channel number of RFC 5766's or RFC 8656's: outside of 0x4000-0x7FFF.
+    NotAChannel(u16),
+}
+
+impl fmt::Display for FlowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MixedFamilies { from, to } => write!(f, "{from} and {to} are of different address families"),
+            Self::NotUnicast(address) => write!(f, "{address} is not the address of one host"),
+            Self::NotAChannel(number) => write!(f, "{number:#06x} is not a channel number"),
+        }
+    }
+}
+
+impl core::error::Error for FlowError {}
+
+impl Flow {
+    /// What packets of this flow are found by.
+    #[must_use]
+    pub fn key(&self) -> FlowKey {
+        FlowKey::new(self.remote, self.local.port(), self.channel)
+    }
+
+    /// What the kernel does with packets of this flow.
+    ///
+    /// `flow_label` (20 bits) goes into IPv6 headers; it should be the same for all packets of a flow and hard to guess (<https://www.rfc-editor.org/rfc/rfc6437#section-3>).
+    ///
+    /// # Errors
+    /// If the flow contradicts itself or names addresses or channels that cannot be relayed.
+    pub fn route(&self, flow_label: u32) -> Result<Route, FlowError> {
+        for (from, to) in [(self.remote, self.local), (self.source, self.destination)] {
+            if Address::from(from.ip()).is_v4() != Address::from(to.ip()).is_v4() {
+                return Err(FlowError::MixedFamilies { from, to });
+            }
+        }
+        for address in [self.remote, self.local, self.source, self.destination] {
+            if address.port() == 0 || !is_unicast(address.ip().to_canonical()) {
+                return Err(FlowError::NotUnicast(address));
+            }
+        }
+        for number in [self.channel, self.outgoing_channel].into_iter().flatten() {
+            if number >> 14 != 0b01 {
+                return Err(FlowError::NotAChannel(number));
+            }
+        }
+        Ok(Route::new(
+            self.key(),
+            self.local.ip().into(),
+            (self.source.ip().into(), Be16::new(self.source.port())),
+            (self.destination.ip().into(), Be16::new(self.destination.port())),
+            Be16::new(self.outgoing_channel.unwrap_or(0)),
+            flow_label,
+        ))
+    }
+}
+
+fn is_unicast(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !v4.is_multicast() && !v4.is_broadcast() && !v4.is_unspecified(),
+        IpAddr::V6(v6) => !v6.is_multicast() && !v6.is_unspecified(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow() -> Flow {
+        Flow {
+            remote: "192.0.2.1:1111".parse().unwrap(),
+            local: "198.51.100.9:3478".parse().unwrap(),
+            channel: Some(0x4000),
+            source: "[2001:db8::9]:50000".parse().unwrap(),
+            destination: "[2001:db8::2]:2222".parse().unwrap(),
+            outgoing_channel: None,
+        }
+    }
+
+    #[test]
+    fn a_sound_flow_is_a_route() {
+        assert!(flow().route(0).is_ok());
+    }
+
+    #[test]
+    fn sides_of_two_families_are_refused() {
+        let refused = Flow { local: "[2001:db8::9]:3478".parse().unwrap(), ..flow() };
+        assert!(matches!(refused.route(0), Err(FlowError::MixedFamilies { .. })));
+    }
+
+    #[test]
+    fn addresses_of_no_or_many_hosts_are_refused() {
+        for destination in ["[ff02::1]:1", "[::]:1", "[2001:db8::2]:0"] {
+            let destination = destination.parse().unwrap();
+            assert_eq!(Flow { destination, ..flow() }.route(0), Err(FlowError::NotUnicast(destination)));
+        }
+        for remote in ["255.255.255.255:1", "224.0.0.1:1", "0.0.0.0:1"] {
+            let remote = remote.parse().unwrap();
+            assert_eq!(Flow { remote, ..flow() }.route(0), Err(FlowError::NotUnicast(remote)));
+        }
+    }
+
+    #[test]
+    fn numbers_of_no_channel_are_refused() {
+        for number in [0, 0x3fff, 0x8000, 0xffff] {
+            assert_eq!(Flow { channel: Some(number), ..flow() }.route(0), Err(FlowError::NotAChannel(number)));
+        }
+    }
+}

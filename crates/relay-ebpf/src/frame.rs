@@ -1,0 +1,117 @@
+//! Where packets live: in the kernel, or in a slice of bytes.
+
+use crate::wire::Wire;
+
+/// An Ethernet frame that can be read, written, and made longer or shorter at its front.
+pub trait Frame {
+    /// The frame's length in bytes.
+    fn length(&self) -> u32;
+
+    /// Copies the header at `offset` to `header`. False, with `header` unchanged, if the frame ends before it does.
+    #[must_use]
+    fn read<T: Wire>(&self, offset: usize, header: &mut T) -> bool;
+
+    /// Moves the front of the frame by `by` bytes: outwards, so that it grows, if positive; what comes in is undefined.
+    /// False, with the frame unchanged, if there is no room.
+    #[must_use]
+    fn grow_front(&mut self, by: i32) -> bool;
+
+    /// Overwrites the header at `offset`. False, with the frame unchanged, if it ends before.
+    #[must_use]
+    fn write<T: Wire>(&mut self, offset: usize, header: &T) -> bool;
+}
+
+/// A frame in a slice of memory that has room in front of it, as the buffers of network drivers have.
+///
+/// ```
+/// use relay_ebpf::{Frame, SliceFrame};
+///
+/// let mut memory = [0, 0, 0, 0, 1, 2, 3];
+/// let mut frame = SliceFrame::new(&mut memory, 4).expect("the frame starts inside");
+/// assert!(frame.grow_front(2) && !frame.grow_front(3));
+/// assert_eq!(frame.bytes(), [0, 0, 1, 2, 3]);
+/// ```
+#[derive(Debug)]
+pub struct SliceFrame<'a> {
+    memory: &'a mut [u8],
+    start: usize,
+}
+
+impl<'a> SliceFrame<'a> {
+    /// The frame that begins after `headroom` bytes of `memory` and ends with it; `None` if it would begin beyond.
+    #[must_use]
+    pub fn new(memory: &'a mut [u8], headroom: usize) -> Option<Self> {
+        (headroom <= memory.len()).then_some(Self { memory, start: headroom })
+    }
+
+    /// The frame's bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.memory[self.start..]
+    }
+}
+
+impl Frame for SliceFrame<'_> {
+    fn length(&self) -> u32 {
+        u32::try_from(self.bytes().len()).unwrap_or(u32::MAX)
+    }
+
+    fn read<T: Wire>(&self, offset: usize, header: &mut T) -> bool {
+        let Some(bytes) = self.bytes().get(offset..).and_then(|rest| rest.get(..size_of::<T>())) else {
+            return false;
+        };
+        // SAFETY: `bytes` has the size of `T`, and any bit pattern is a `Wire` type's value.
+        *header = unsafe { bytes.as_ptr().cast::<T>().read_unaligned() };
+        true
+    }
+
+    fn grow_front(&mut self, by: i32) -> bool {
+        let start = isize::try_from(by).ok().and_then(|by| self.start.checked_add_signed(by.checked_neg()?));
+        match start {
+            Some(start) if start <= self.memory.len() => {
+                self.start = start;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn write<T: Wire>(&mut self, offset: usize, header: &T) -> bool {
+        let frame = &mut self.memory[self.start..];
+        let Some(bytes) = frame.get_mut(offset..).and_then(|rest| rest.get_mut(..size_of::<T>())) else {
+            return false;
+        };
+        // SAFETY: `bytes` has the size of `T`, whose bytes are all initialised since a `Wire` type has no padding.
+        unsafe { bytes.as_mut_ptr().cast::<T>().write_unaligned(*header) };
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Udp;
+
+    #[test]
+    fn reads_and_writes_end_with_the_frame() {
+        let mut memory = [7; 12];
+        let mut frame = SliceFrame::new(&mut memory, 2).unwrap();
+        let mut udp = Udp::default();
+        assert!(frame.read(2, &mut udp) && !frame.read(3, &mut udp) && !frame.read(usize::MAX, &mut udp));
+        assert_eq!(udp.length.get(), 0x0707);
+        assert!(frame.write(0, &Udp::default()) && !frame.write(3, &Udp::default()));
+        assert_eq!(frame.bytes(), [0, 0, 0, 0, 0, 0, 0, 0, 7, 7]);
+    }
+
+    #[test]
+    fn the_front_moves_within_the_memory() {
+        let mut memory = [0; 12];
+        let mut frame = SliceFrame::new(&mut memory, 4).unwrap();
+        assert!(!frame.grow_front(5) && !frame.grow_front(-9) && !frame.grow_front(i32::MIN));
+        assert!(frame.grow_front(4));
+        assert_eq!(frame.length(), 12);
+        assert!(frame.grow_front(-12));
+        assert_eq!(frame.length(), 0);
+        assert!(SliceFrame::new(&mut memory, 13).is_none());
+    }
+}

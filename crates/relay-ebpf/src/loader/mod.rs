@@ -1,0 +1,205 @@
+//! Puts the program into the kernel, attaches it to interfaces, and keeps its maps.
+
+mod attach;
+mod config;
+mod devices;
+mod error;
+mod flows;
+mod program;
+mod statistics;
+
+use std::sync::Mutex;
+
+use aya::{
+    Ebpf, EbpfLoader, Pod,
+    maps::{Map, MapData, PerCpuArray},
+    programs::{TestRun, TestRunOptions, Xdp, xdp::XdpLinkId},
+};
+
+use self::flows::Flows;
+pub use self::{
+    config::{AttachMode, Config, NextHop},
+    error::{AttachHint, OffloadError},
+    program::program,
+    statistics::{Reading, StatisticsError, StatisticsReader},
+};
+use crate::{Counters, Device, Engine, Flow, FlowKey, InstallError, Reason, RemoveError, Route, Settings};
+
+// SAFETY: repr(C) with explicit padding (their sizes are asserted where they are defined), made of integers alone: any
+// bytes are a value.
+unsafe impl Pod for FlowKey {}
+// SAFETY: as above.
+unsafe impl Pod for Route {}
+// SAFETY: as above.
+unsafe impl Pod for Device {}
+// SAFETY: as above.
+unsafe impl Pod for Counters {}
+// SAFETY: as above.
+unsafe impl Pod for Settings {}
+
+/// The program's name in the object and, cut to 15 bytes, in the kernel.
+const PROGRAM: &str = "relay";
+
+/// The program in the kernel, from [`load`](Self::load) until this is dropped; the end of the process, however it comes,
+/// detaches it too, since nothing is pinned.
+///
+/// All methods that a running relay needs take `&self` and may be called by many threads.
+pub struct Offload {
+    // Dropped first: it detaches the program. The maps stay as long as anything refers to them.
+    ebpf: Ebpf,
+    links: Vec<XdpLinkId>,
+    flows: Flows,
+    counters: PerCpuArray<MapData, Counters>,
+    reasons: PerCpuArray<MapData, u64>,
+    readers: Mutex<Vec<StatisticsReader>>,
+}
+
+impl Offload {
+    /// Loads the program, not attached to anything yet.
+    ///
+    /// # Errors
+    /// If this build has no program, or the kernel does not take it: the error says what to do.
+    pub fn load(config: &Config) -> Result<Self, OffloadError> {
+        config.check()?;
+        let object = program().map_err(OffloadError::NoProgram)?;
+        let settings = config.settings();
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries("FLOWS", config.max_flows)
+            .override_global("SETTINGS", &settings, true)
+            .load(object)
+            .map_err(OffloadError::from_load)?;
+        let flows = Flows::new(take_map(&mut ebpf, "FLOWS")?, config.max_flows)?;
+        let counters = PerCpuArray::try_from(take_map(&mut ebpf, "COUNTERS")?).map_err(OffloadError::from_map)?;
+        let reasons = PerCpuArray::try_from(take_map(&mut ebpf, "REASONS")?).map_err(OffloadError::from_map)?;
+        let events = take_map(&mut ebpf, "STATS")?;
+        let readers = if config.statistics { statistics::open(events)? } else { Vec::new() };
+        let mut offload = Self { ebpf, links: Vec::new(), flows, counters, reasons, readers: Mutex::new(readers) };
+        offload.xdp_mut()?.load().map_err(OffloadError::from_program)?;
+        Ok(offload)
+    }
+
+    /// Attaches the program to all interfaces of `config`, or to none if one refuses.
+    ///
+    /// # Errors
+    /// If an interface does not exist or does not take the program: the error says what to do.
+    pub fn attach(&mut self, config: &Config) -> Result<(), OffloadError> {
+        let interfaces = attach::find(&config.interfaces)?;
+        if config.next_hop == NextHop::RoutingTable {
+            attach::allow_route_lookups()?;
+        }
+        devices::fill(take_map(&mut self.ebpf, "DEVICES")?, &interfaces)?;
+        for interface in &interfaces {
+            match attach::attach(self.xdp_mut()?, interface, config.mode) {
+                Ok(link) => self.links.push(link),
+                Err(error) => {
+                    self.detach()?;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Detaches the program from all interfaces. Counters can still be read, and change no more.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn detach(&mut self) -> Result<(), OffloadError> {
+        for link in std::mem::take(&mut self.links) {
+            self.xdp_mut()?.detach(link).map_err(OffloadError::from_program)?;
+        }
+        Ok(())
+    }
+
+    /// The readers of `STATS`, one per CPU that is online; empty if statistics are off, or when called again.
+    #[must_use]
+    pub fn take_readers(&self) -> Vec<StatisticsReader> {
+        self.readers.lock().map(|mut readers| std::mem::take(&mut *readers)).unwrap_or_default()
+    }
+
+    /// What each CPU has relayed until now, exactly; for an [`Accumulator`](crate::Accumulator). After
+    /// [`detach`](Self::detach) these are the final figures.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn counters(&self) -> Result<Vec<Counters>, StatisticsError> {
+        Ok(self.counters.get(&0, 0).map_err(StatisticsError::read)?.to_vec())
+    }
+
+    /// How many packets became what, over all CPUs, in the order of [`Reason::ALL`]. [`Reason::NotOurs`] is not counted.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn reasons(&self) -> Result<Vec<(Reason, u64)>, StatisticsError> {
+        let forwarded = self.counters()?.iter().map(|counters| counters.packets).sum();
+        Reason::ALL
+            .iter()
+            .map(|reason| {
+                let per_cpu = self.reasons.get(&(*reason as u32), 0).map_err(StatisticsError::read)?;
+                let count = if *reason == Reason::Forwarded { forwarded } else { per_cpu.iter().sum() };
+                Ok((*reason, count))
+            })
+            .collect()
+    }
+
+    /// How many flows are installed.
+    #[must_use]
+    pub fn flows(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Runs the program on `frame` without any interface (BPF_PROG_TEST_RUN), `repeat` times, the next time on what the time
+    /// before made of it. For tests and measurements; what it forwards is counted as usual.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn run(&self, frame: &[u8], repeat: u32) -> Result<Run, OffloadError> {
+        let mut out = vec![0; frame.len() + 256];
+        let options =
+            TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), repeat, ..TestRunOptions::new() };
+        let result = self.xdp()?.test_run(options).map_err(OffloadError::from_program)?;
+        out.truncate(result.data_size_out as usize);
+        Ok(Run { action: result.return_value, frame: out, per_packet: result.duration })
+    }
+
+    fn xdp(&self) -> Result<&Xdp, OffloadError> {
+        let program = self.ebpf.program(PROGRAM).ok_or(OffloadError::Damaged(PROGRAM))?;
+        program.try_into().map_err(OffloadError::from_program)
+    }
+
+    fn xdp_mut(&mut self) -> Result<&mut Xdp, OffloadError> {
+        let program = self.ebpf.program_mut(PROGRAM).ok_or(OffloadError::Damaged(PROGRAM))?;
+        program.try_into().map_err(OffloadError::from_program)
+    }
+}
+
+impl std::fmt::Debug for Offload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Offload").field("links", &self.links).field("flows", &self.flows()).finish_non_exhaustive()
+    }
+}
+
+impl Engine for Offload {
+    fn install(&self, flow: &Flow) -> Result<(), InstallError> {
+        self.flows.install(flow)
+    }
+
+    fn remove(&self, key: &FlowKey) -> Result<(), RemoveError> {
+        self.flows.remove(key)
+    }
+}
+
+/// What a run of the program without an interface came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// `enum xdp_action`: 0 aborted, 1 dropped, 2 passed to the host, 3 sent back, 4 redirected.
+    pub action: u32,
+    /// The frame afterwards.
+    pub frame: Vec<u8>,
+    /// The mean time it took, in whole nanoseconds.
+    pub per_packet: std::time::Duration,
+}
+
+fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, OffloadError> {
+    ebpf.take_map(name).ok_or(OffloadError::Damaged(name))
+}

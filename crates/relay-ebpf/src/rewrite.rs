@@ -1,0 +1,190 @@
+//! The rewrite: old headers, one look-up, new headers.
+
+use crate::{
+    address::Be16,
+    checksum::fold,
+    frame::Frame,
+    host::{Host, Leaving, Link},
+    packet::Packet,
+    reason::Reason,
+    route::Route,
+    wire::{
+        ChannelData, DONT_FRAGMENT, ETHER_TYPE_IPV4, ETHER_TYPE_IPV6, ETHER_TYPE_VLAN, ETHERNET, ETHERNET_TAGGED,
+        Ethernet, Ipv4, Ipv6, Tag, UDP, Udp, Wire, length_of,
+    },
+};
+
+/// Up to this size, an IPv4 packet made of an IPv6 one may be fragmented on its way
+/// (<https://www.rfc-editor.org/rfc/rfc7915#section-5.1>).
+const MAY_BE_FRAGMENTED: u32 = 1260;
+
+/// What the caller needs to know of a frame that was forwarded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forwarded {
+    /// The length of the application data relayed, in bytes.
+    pub payload: u32,
+    /// 1 if the frame leaves by `interface`, 0 if by the one it came in by.
+    pub redirected: u8,
+    /// The index of the interface it leaves by, if `redirected`.
+    pub interface: u32,
+}
+
+/// Forwards a frame, if all is well, by rewriting its headers; says in `forwarded` what the caller needs for the rest.
+///
+/// The verdict falls before the first write: unless the answer is [`Reason::Forwarded`] (or the impossible
+/// [`Reason::Aborted`]), the frame is as it was, and user space's business.
+///
+/// IP fields follow the preferred behaviour of RFC 8656: TTL one less, DSCP and ECN as they came, DF as it came
+/// (<https://www.rfc-editor.org/rfc/rfc8656#section-14>), and RFC 7915's where the family changes
+/// (<https://www.rfc-editor.org/rfc/rfc8656#section-13>). An updated UDP checksum is as right or wrong as the one that
+/// arrived.
+#[inline(always)]
+pub fn rewrite<F: Frame, H: Host>(frame: &mut F, host: &mut H, forwarded: &mut Forwarded) -> Reason {
+    let mut packet = Packet::default();
+    let reason = packet.parse(frame, host);
+    if reason as u32 != Reason::Forwarded as u32 {
+        return reason;
+    }
+    // The kernel wants the key in memory. A copy of its own leaves the rest of the packet in registers.
+    let key = packet.key;
+    let mut route = Route::default();
+    if !host.route(&key, &mut route) {
+        return Reason::NoRoute;
+    }
+    if !route.is_for(&packet.key, &packet.local) {
+        return Reason::OtherRoute;
+    }
+    let leaves_as_v4 = route.leaves_as_v4();
+    if packet.checksum == 0 {
+        if !leaves_as_v4 {
+            return Reason::NoChecksum;
+        }
+    } else if packet.checksum == fold(u32::from(route.arriving_pseudo_header) + u32::from(packet.udp_length.raw())) {
+        return Reason::PartialChecksum;
+    }
+
+    let channel_data = if route.channel == Be16::default() { 0 } else { length_of::<ChannelData>() };
+    let udp_length = length_of::<Udp>() + channel_data + packet.payload;
+    let ip_header = if leaves_as_v4 { length_of::<Ipv4>() } else { length_of::<Ipv6>() };
+    if ip_header + udp_length > 0xffff {
+        return Reason::TooLarge;
+    }
+    let leaving = Leaving {
+        length: ip_header + udp_length + packet.trailer,
+        traffic_class: packet.traffic_class,
+        hops: packet.hops - 1,
+    };
+    let mut link = packet.link;
+    let settings = host.settings();
+    if settings.look_up_next_hop != 0 {
+        let reason = host.next_hop(&route, &leaving, &mut link);
+        if reason as u32 != Reason::Forwarded as u32 {
+            return reason;
+        }
+    }
+    let link_header = if link.tagged == 0 { ETHERNET } else { ETHERNET_TAGGED };
+    let headers = link_header + ip_header + length_of::<Udp>() + channel_data;
+    let growth = headers.wrapping_sub(packet.headers) as i32;
+    if settings.look_up_next_hop == 0 && growth > 0 && !host.fits(leaving.length) {
+        return Reason::TooLarge;
+    }
+
+    let payload = Be16::low_bits_of(packet.payload);
+    let channel = ChannelData { number: route.channel, length: payload };
+    let udp = Udp {
+        source: route.source_port,
+        destination: route.destination_port,
+        length: Be16::low_bits_of(udp_length),
+        checksum: update_checksum(&packet, &route, payload),
+    };
+    let mut v4 = Ipv4::default();
+    let mut v6 = Ipv6::default();
+    if leaves_as_v4 {
+        fill_v4(&mut v4, &packet, &route, &leaving, ip_header + udp_length, host);
+    } else {
+        v6.version_class_label = route.first_word(leaving.traffic_class);
+        v6.payload_length = udp.length;
+        v6.next_header = UDP;
+        v6.hop_limit = leaving.hops;
+        v6.source = route.source.0;
+        v6.destination = route.destination.0;
+    }
+
+    if growth != 0 && !frame.grow_front(growth) {
+        return Reason::NoHeadroom;
+    }
+    let written = match (link.tagged == 0, leaves_as_v4) {
+        (true, true) => write::<F, Ipv4, ETHERNET>(frame, &link, ETHER_TYPE_IPV4, &v4, &udp, &channel),
+        (true, false) => write::<F, Ipv6, ETHERNET>(frame, &link, ETHER_TYPE_IPV6, &v6, &udp, &channel),
+        (false, true) => write::<F, Ipv4, ETHERNET_TAGGED>(frame, &link, ETHER_TYPE_IPV4, &v4, &udp, &channel),
+        (false, false) => write::<F, Ipv6, ETHERNET_TAGGED>(frame, &link, ETHER_TYPE_IPV6, &v6, &udp, &channel),
+    };
+    if !written {
+        return Reason::Aborted;
+    }
+    forwarded.payload = packet.payload;
+    forwarded.redirected = link.redirected;
+    forwarded.interface = link.interface;
+    Reason::Forwarded
+}
+
+/// The leaving UDP checksum: that which arrived, less the old headers, plus the new ones
+/// (<https://www.rfc-editor.org/rfc/rfc1624#section-3>).
+#[inline(always)]
+fn update_checksum(packet: &Packet, route: &Route, payload: Be16) -> u16 {
+    if packet.checksum == 0 {
+        return 0;
+    }
+    let mut sum = u32::from(!packet.checksum) + u32::from(route.checksum_change);
+    if packet.key.channel != Be16::default() {
+        sum += u32::from(!payload.raw());
+    }
+    if route.channel != Be16::default() {
+        sum += u32::from(payload.raw());
+    }
+    match !fold(sum) {
+        0 => 0xffff,
+        checksum => checksum,
+    }
+}
+
+#[inline(always)]
+fn fill_v4<H: Host>(ip: &mut Ipv4, packet: &Packet, route: &Route, leaving: &Leaving, length: u32, host: &mut H) {
+    ip.version_and_length = 0x45;
+    ip.dscp_and_ecn = leaving.traffic_class;
+    ip.total_length = Be16::low_bits_of(length);
+    if if packet.v6 { length > MAY_BE_FRAGMENTED } else { packet.dont_fragment } {
+        ip.flags_and_offset = DONT_FRAGMENT;
+    } else {
+        ip.identification = Be16::new(host.identification());
+    }
+    ip.time_to_live = leaving.hops;
+    ip.protocol = UDP;
+    ip.checksum = !fold(ip.sum_of_first_words() + u32::from(route.leaving_addresses));
+    ip.source = route.source.v4_word();
+    ip.destination = route.destination.v4_word();
+}
+
+/// Writes all headers front to back, the IP header at `START`.
+#[inline(always)]
+fn write<F: Frame, Ip: Wire, const START: u32>(
+    frame: &mut F,
+    link: &Link,
+    ether_type: Be16,
+    ip: &Ip,
+    udp: &Udp,
+    channel: &ChannelData,
+) -> bool {
+    let tagged = START != ETHERNET;
+    let ethernet = Ethernet {
+        addresses: link.addresses,
+        ether_type: if tagged { ETHER_TYPE_VLAN } else { ether_type },
+        next: Be16::default(),
+    };
+    let udp_start = (START + length_of::<Ip>()) as usize;
+    frame.write(0, &ethernet)
+        && (!tagged || frame.write(ETHERNET as usize, &Tag { control: Be16::from_raw(link.control), ether_type }))
+        && frame.write(START as usize, ip)
+        && frame.write(udp_start, udp)
+        && (channel.number == Be16::default() || frame.write(udp_start + size_of::<Udp>(), channel))
+}

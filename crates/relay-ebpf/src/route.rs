@@ -1,0 +1,170 @@
+//! The entries of the flow map: what a packet is found by, and all fields of what leaves.
+
+use core::net::SocketAddr;
+
+use crate::{
+    address::{Address, Be16},
+    checksum::{self, fold},
+    wire::UDP,
+};
+
+/// What a relayed packet is found by: the key of the map `FLOWS`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C, align(8))]
+pub struct FlowKey {
+    pub(crate) remote: Address,
+    pub(crate) remote_port: Be16,
+    pub(crate) local_port: Be16,
+    pub(crate) channel: Be16,
+    padding: u16,
+}
+
+const _: () = assert!(size_of::<FlowKey>() == 24 && align_of::<FlowKey>() == 8, "shared with the kernel program");
+
+impl FlowKey {
+    /// The key of packets from `remote` to the relay's port `local_port` that carry `channel`, if any.
+    #[must_use]
+    pub fn new(remote: SocketAddr, local_port: u16, channel: Option<u16>) -> Self {
+        Self::from_fields(
+            remote.ip().into(),
+            Be16::new(remote.port()),
+            Be16::new(local_port),
+            Be16::new(channel.unwrap_or(0)),
+        )
+    }
+
+    #[inline(always)]
+    pub(crate) const fn from_fields(remote: Address, remote_port: Be16, local_port: Be16, channel: Be16) -> Self {
+        Self { remote, remote_port, local_port, channel, padding: 0 }
+    }
+}
+
+/// All that a packet of one flow becomes, worked out beforehand: the value of the map `FLOWS`.
+///
+/// The kernel may hand an entry that is deleted while a program reads it to another flow. Therefore a route repeats what it
+/// is for, as its last fields: a reader that copies it front to back and then finds them to be those of its packet has
+/// not read a mixture of two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct Route {
+    pub(crate) source: Address,
+    pub(crate) destination: Address,
+    pub(crate) source_port: Be16,
+    pub(crate) destination_port: Be16,
+    /// The channel number to send with, or 0.
+    pub(crate) channel: Be16,
+    /// What to add to the one's complement sum under a UDP checksum, but for the length of the payload.
+    pub(crate) checksum_change: u16,
+    /// The sum of the arriving pseudo-header, but for its length.
+    pub(crate) arriving_pseudo_header: u16,
+    /// The sum of the leaving IPv4 header's addresses.
+    pub(crate) leaving_addresses: u16,
+    /// The first word of a leaving IPv6 header with traffic class 0; 0 if IPv4 leaves.
+    pub(crate) version_and_label: u32,
+    pub(crate) key: FlowKey,
+    pub(crate) local: Address,
+}
+
+const _: () = assert!(size_of::<Route>() == 88 && align_of::<Route>() == 8, "shared with the kernel program");
+
+impl Route {
+    /// The number of 64-bit words that a route is.
+    pub const WORDS: usize = size_of::<Self>() / size_of::<u64>();
+
+    pub(crate) fn new(
+        key: FlowKey,
+        local: Address,
+        (source, source_port): (Address, Be16),
+        (destination, destination_port): (Address, Be16),
+        channel: Be16,
+        flow_label: u32,
+    ) -> Self {
+        let protocol = u32::from(u16::from(UDP).to_be());
+        let arriving = checksum::address(&key.remote) + checksum::address(&local);
+        let leaving = checksum::address(&source) + checksum::address(&destination);
+        let old = arriving + raw(key.remote_port) + raw(key.local_port) + channel_data(key.channel);
+        let new = leaving + raw(source_port) + raw(destination_port) + channel_data(channel);
+        Self {
+            source,
+            destination,
+            source_port,
+            destination_port,
+            channel,
+            checksum_change: fold(u32::from(fold(new)) + u32::from(!fold(old))),
+            arriving_pseudo_header: fold(arriving + protocol),
+            leaving_addresses: fold(leaving),
+            version_and_label: if destination.is_v4() { 0 } else { (0x6000_0000 | (flow_label & 0xf_ffff)).to_be() },
+            key,
+            local,
+        }
+    }
+
+    /// The address that packets leave from.
+    #[must_use]
+    #[inline(always)]
+    pub const fn source(&self) -> &Address {
+        &self.source
+    }
+
+    /// The address that packets go to.
+    #[must_use]
+    #[inline(always)]
+    pub const fn destination(&self) -> &Address {
+        &self.destination
+    }
+
+    /// The UDP port that packets leave from.
+    #[must_use]
+    #[inline(always)]
+    pub const fn source_port(&self) -> Be16 {
+        self.source_port
+    }
+
+    /// The UDP port that packets go to.
+    #[must_use]
+    #[inline(always)]
+    pub const fn destination_port(&self) -> Be16 {
+        self.destination_port
+    }
+
+    /// Version, `traffic_class` and flow label of a leaving IPv6 header, in network byte order.
+    #[must_use]
+    #[inline(always)]
+    pub const fn first_word(&self, traffic_class: u8) -> u32 {
+        self.version_and_label | ((traffic_class as u32) << 20).to_be()
+    }
+
+    /// Whether packets that leave by this route are IPv4.
+    #[must_use]
+    #[inline(always)]
+    pub const fn leaves_as_v4(&self) -> bool {
+        self.version_and_label == 0
+    }
+
+    /// Whether this route is for packets of `key` that were sent to `local`.
+    #[inline(always)]
+    pub(crate) const fn is_for(&self, key: &FlowKey, local: &Address) -> bool {
+        differences(&self.key.remote, &key.remote)
+            | differences(&self.local, local)
+            | (self.key.remote_port.raw() ^ key.remote_port.raw()) as u32
+            | (self.key.local_port.raw() ^ key.local_port.raw()) as u32
+            | (self.key.channel.raw() ^ key.channel.raw()) as u32
+            == 0
+    }
+}
+
+/// The bits in which any two words differ: no branch, as the answer is nearly always that none do.
+#[inline(always)]
+const fn differences(one: &Address, other: &Address) -> u32 {
+    (one.0[0] ^ other.0[0]) | (one.0[1] ^ other.0[1]) | (one.0[2] ^ other.0[2]) | (one.0[3] ^ other.0[3])
+}
+
+fn raw(number: Be16) -> u32 {
+    u32::from(number.raw())
+}
+
+/// What a ChannelData header adds to a UDP checksum's sum, but for the length in it: its number, and 4 bytes more in both of
+/// the lengths summed (that of the UDP header and that of the pseudo-header).
+fn channel_data(number: Be16) -> u32 {
+    if number == Be16::default() { 0 } else { raw(number) + 2 * u32::from(4_u16.to_be()) }
+}

@@ -1,0 +1,62 @@
+//! The kernel's build of the rewrite, by BPF_PROG_TEST_RUN.
+
+use relay_ebpf::{Config, Offload, OffloadError, Reason, Run};
+
+use super::{Outcome, Runner, namespace};
+
+pub const XDP_PASS: u32 = 2;
+pub const XDP_TX: u32 = 3;
+pub const XDP_REDIRECT: u32 = 4;
+
+/// The program in the kernel, in a network namespace of the test's own.
+pub struct Kernel {
+    pub offload: Offload,
+    reasons: Vec<u64>,
+}
+
+impl Kernel {
+    /// Loads the program; `None`, after saying why, where that is not possible.
+    pub fn load(config: &Config) -> Option<Self> {
+        if let Err(reason) = namespace::enter() {
+            namespace::skip("xdp", &reason);
+            return None;
+        }
+        match Offload::load(config) {
+            Ok(offload) => Some(Self::new(offload)),
+            Err(error @ (OffloadError::NoProgram(_) | OffloadError::NotPermitted(..) | OffloadError::Kernel(_))) => {
+                namespace::skip("xdp", &error.to_string());
+                None
+            }
+            Err(error) => panic!("{error}: {error:?}"),
+        }
+    }
+
+    pub fn new(offload: Offload) -> Self {
+        Self { offload, reasons: vec![0; Reason::COUNT] }
+    }
+
+    /// The one reason whose count has changed since the last call.
+    fn reason(&mut self) -> Reason {
+        let now: Vec<u64> = self.offload.reasons().unwrap().into_iter().map(|(_, count)| count).collect();
+        let mut changed = Reason::ALL.iter().filter(|reason| now[**reason as usize] != self.reasons[**reason as usize]);
+        let reason = changed.next().copied().unwrap_or(Reason::NotOurs);
+        assert_eq!(changed.next(), None, "two counters changed");
+        if reason != Reason::NotOurs {
+            assert_eq!(now[reason as usize], self.reasons[reason as usize] + 1);
+        }
+        self.reasons = now;
+        reason
+    }
+}
+
+impl Runner for Kernel {
+    fn run(&mut self, frame: &[u8]) -> Outcome {
+        let Run { action, frame, .. } = self.offload.run(frame, 1).unwrap();
+        let reason = self.reason();
+        match reason {
+            Reason::Forwarded => assert!(action == XDP_TX || action == XDP_REDIRECT, "action {action}"),
+            _ => assert_eq!(action, XDP_PASS, "{reason:?}"),
+        }
+        Outcome { reason, frame }
+    }
+}

@@ -1,0 +1,66 @@
+//! The host build of the rewrite, on a model of the host.
+
+use std::collections::HashMap;
+
+use relay_ebpf::{Flow, FlowKey, Forwarded, Host, Leaving, Link, Reason, Route, Settings, SliceFrame, rewrite};
+
+use super::{Outcome, Runner};
+
+/// Room in front of a frame, as network drivers have it.
+const HEADROOM: usize = 256;
+
+pub struct Model {
+    pub settings: Settings,
+    pub flows: HashMap<FlowKey, Route>,
+    pub mtu: u32,
+    pub identification: u16,
+    pub headroom: usize,
+    /// What the routing table answers.
+    pub next_hop: fn(&Route, &Leaving, &mut Link) -> Reason,
+}
+
+impl Model {
+    pub fn new(settings: Settings, mtu: u32) -> Self {
+        let next_hop = |_: &Route, _: &Leaving, _: &mut Link| Reason::NoNextHop;
+        Self { settings, flows: HashMap::new(), mtu, identification: 0, headroom: HEADROOM, next_hop }
+    }
+
+    pub fn install(&mut self, flow: &Flow, flow_label: u32) {
+        self.flows.insert(flow.key(), flow.route(flow_label).unwrap());
+    }
+}
+
+impl Host for Model {
+    fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    fn route(&mut self, key: &FlowKey, route: &mut Route) -> bool {
+        self.flows.get(key).is_some_and(|found| {
+            *route = *found;
+            true
+        })
+    }
+
+    fn next_hop(&mut self, route: &Route, leaving: &Leaving, link: &mut Link) -> Reason {
+        (self.next_hop)(route, leaving, link)
+    }
+
+    fn fits(&mut self, length: u32) -> bool {
+        length <= self.mtu
+    }
+
+    fn identification(&mut self) -> u16 {
+        self.identification
+    }
+}
+
+impl Runner for Model {
+    fn run(&mut self, frame: &[u8]) -> Outcome {
+        let mut memory = vec![0xee; self.headroom];
+        memory.extend(frame);
+        let mut slice = SliceFrame::new(&mut memory, self.headroom).unwrap();
+        let reason = rewrite(&mut slice, self, &mut Forwarded::default());
+        Outcome { reason, frame: slice.bytes().to_vec() }
+    }
+}

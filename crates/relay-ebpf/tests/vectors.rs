@@ -1,0 +1,97 @@
+//! Every direction, every pair of address families and every refusal: byte-exact against an independent packet builder, in
+//! the host build and in the kernel.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use relay_ebpf::{Engine, Reason};
+use support::{
+    Outcome, Runner,
+    cases::{self, Case, Expected},
+    kernel::Kernel,
+    model::Model,
+    namespace,
+};
+
+/// Checks one case's outcome, its checksums from scratch.
+fn check(case: &Case, outcome: &Outcome) {
+    let (mut packet, any_identification) = match &case.expected {
+        Expected::Passed(reason) => {
+            assert_eq!(outcome.reason, *reason, "{}", case.name);
+            assert_eq!(outcome.frame, case.frame, "{}: touched", case.name);
+            return;
+        }
+        Expected::Forwarded { packet, any_identification } => (packet.clone(), *any_identification),
+    };
+    assert_eq!(outcome.reason, Reason::Forwarded, "{}", case.name);
+    let ip = if packet.tag.is_some() { 18 } else { 14 };
+    let word = |at: usize| u16::from_be_bytes([outcome.frame[at], outcome.frame[at + 1]]);
+    if packet.destination.is_ipv4() {
+        if any_identification {
+            packet.identification = word(ip + 4);
+        }
+    } else {
+        packet.flow_label = u32::from(outcome.frame[ip + 1] & 0xf) << 16 | u32::from(word(ip + 2));
+    }
+    let mut expected = packet.build();
+    // A sender's padding behind the packet is kept, and is all zeros in these cases.
+    if case.name.ends_with("(trailer kept)") {
+        expected.resize(outcome.frame.len(), 0);
+    }
+    assert_eq!(outcome.frame, expected, "{}", case.name);
+}
+
+#[test]
+fn host_build() {
+    for case in cases::all() {
+        let mut model = Model::new(settings(), cases::MTU);
+        model.install(&case.flow, 0xfedcb);
+        model.identification = 0x1234;
+        check(&case, &model.run(&case.frame));
+    }
+}
+
+#[test]
+fn kernel() {
+    let Some(mut kernel) = Kernel::load(&cases::config()) else { return };
+    namespace::ip(&format!("link set lo mtu {}", cases::MTU));
+    for case in cases::all() {
+        kernel.offload.install(&case.flow).unwrap();
+        let outcome = kernel.run(&case.frame);
+        check(&case, &outcome);
+        kernel.offload.remove(&case.flow.key()).unwrap();
+    }
+    assert_eq!(kernel.offload.flows(), 0);
+}
+
+#[test]
+fn no_headroom_passes_the_packet() {
+    let flow = cases::flow(None, Some(0x4000), true, false);
+    let frame = cases::arriving(&flow, b"data").build();
+    let mut model = Model::new(settings(), cases::MTU);
+    model.install(&flow, 0);
+    model.headroom = 23;
+    assert_eq!(model.run(&frame), Outcome { reason: Reason::NoHeadroom, frame: frame.clone() });
+    model.headroom = 24;
+    assert_eq!(model.run(&frame).reason, Reason::Forwarded);
+}
+
+#[test]
+fn what_leaves_is_not_larger_than_ip_can_be() {
+    let flow = cases::flow(None, Some(0x4000), true, true);
+    let frame = cases::arriving(&flow, &vec![1; 65535 - 28]).build();
+    let mut model = Model::new(settings(), u32::MAX);
+    model.install(&flow, 0);
+    assert_eq!(model.run(&frame), Outcome { reason: Reason::TooLarge, frame: frame.clone() });
+}
+
+fn settings() -> relay_ebpf::Settings {
+    relay_ebpf::Settings {
+        listen_port: 3478,
+        lowest_port: 49152,
+        highest_port: 65535,
+        look_up_next_hop: 0,
+        statistics: 1,
+        event_mask: 0,
+    }
+}
