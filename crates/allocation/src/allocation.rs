@@ -137,9 +137,10 @@ impl Allocation {
         self.channels.as_slice()
     }
 
-    /// The timers that it has armed for itself.
-    pub(crate) fn timers(&self) -> impl Iterator<Item = (Timestamp, TimerKey)> {
-        self.families.iter().map(|family| (self.deadlines.of(family), TimerKey::Allocation(self.id, family)))
+    /// The one timer that it has armed for itself: for the family that ends first.
+    pub(crate) fn timer(&self) -> (Timestamp, TimerKey) {
+        let first = self.families.iter().map(|family| self.deadlines.of(family)).min();
+        (first.unwrap_or(Timestamp::MAX), TimerKey::Allocation(self.id))
     }
 }
 

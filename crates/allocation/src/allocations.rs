@@ -173,13 +173,13 @@ impl Allocations {
     pub fn handle_timeout(&mut self, now: Timestamp) {
         while let Some(key) = self.timers.pop_due(now) {
             match key {
-                TimerKey::Allocation(id, family) => self.expire(id, family),
+                TimerKey::Allocation(id) => self.expire(id),
                 TimerKey::ChannelExpires(id, number) => {
                     let Some(allocation) = self.slots.get_mut(id) else { continue };
                     let Some(channel) = allocation.channels.by_number_mut(&self.hash, number) else { continue };
                     channel.bound = false;
                     self.expired.push_back(Expired::ChannelExpired { id, channel: number, peer: channel.peer });
-                    self.timers.arm(channel.reusable_at(), TimerKey::ChannelReusable(id, number));
+                    self.timers.arm(channel.timer(id));
                 }
                 TimerKey::ChannelReusable(id, number) => {
                     let Some(allocation) = self.slots.get_mut(id) else { continue };

@@ -57,7 +57,7 @@ impl Reservations {
         let expires_at = now + RESERVATION_LIFETIME;
         self.by_token.insert(token, Reservation { port, families, username: Arc::clone(username), expires_at });
         *self.counts.entry(Arc::clone(username)).or_insert(0) += 1;
-        timers.arm(expires_at, TimerKey::Reservation(token));
+        timers.arm((expires_at, TimerKey::Reservation(token)));
         token
     }
 
@@ -67,7 +67,7 @@ impl Reservations {
             return None;
         }
         let reservation = self.lapse(token)?;
-        timers.disarm(reservation.expires_at, TimerKey::Reservation(token));
+        timers.disarm((reservation.expires_at, TimerKey::Reservation(token)));
         Some(reservation)
     }
 

@@ -1,13 +1,13 @@
 use std::collections::BTreeSet;
 
-use crate::{AllocationId, AllocationPort, ChannelNumber, Family, ReservationToken, Timestamp};
+use crate::{AllocationId, AllocationPort, ChannelNumber, ReservationToken, Timestamp};
 
 /// What is due. At the same time, keys come in the order of this list, so that an allocation takes its channels with it
 /// before they could lapse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TimerKey {
-    /// An allocation's lifetime ends in one of its families.
-    Allocation(AllocationId, Family),
+    /// An allocation's lifetime ends, in one of its families or in all.
+    Allocation(AllocationId),
     /// A channel binding lapses.
     ChannelExpires(AllocationId, ChannelNumber),
     /// The number and peer of a lapsed channel become free.
@@ -34,16 +34,28 @@ impl Timers {
         self.next
     }
 
-    pub(crate) fn arm(&mut self, at: Timestamp, key: TimerKey) {
-        self.queue.insert((at, key));
-        if self.next.is_none_or(|next| at < next) {
-            self.next = Some(at);
+    pub(crate) fn arm(&mut self, new: (Timestamp, TimerKey)) {
+        self.queue.insert(new);
+        if self.next.is_none_or(|next| new.0 < next) {
+            self.next = Some(new.0);
         }
     }
 
-    pub(crate) fn disarm(&mut self, at: Timestamp, key: TimerKey) {
-        self.queue.remove(&(at, key));
-        if self.next == Some(at) {
+    /// Takes back what was armed.
+    pub(crate) fn disarm(&mut self, armed: (Timestamp, TimerKey)) {
+        self.queue.remove(&armed);
+        if self.next == Some(armed.0) {
+            self.find_next();
+        }
+    }
+
+    /// Arms `new` instead of `armed`.
+    pub(crate) fn rearm(&mut self, armed: (Timestamp, TimerKey), new: (Timestamp, TimerKey)) {
+        if armed != new {
+            self.queue.remove(&armed);
+            self.queue.insert(new);
+        }
+        if self.next.is_none_or(|next| next == armed.0 || new.0 < next) {
             self.find_next();
         }
     }

@@ -1,7 +1,6 @@
 use super::Allocations;
 use crate::{
-    AllocationId, BindError, CHANNEL_BINDING_LIFETIME, Channel, ChannelNumber, PeerSocket, Timestamp,
-    UnknownAllocation, timers::TimerKey,
+    AllocationId, BindError, CHANNEL_BINDING_LIFETIME, Channel, ChannelNumber, PeerSocket, Timestamp, UnknownAllocation,
 };
 
 /// How many channels an allocation may have unless told otherwise: as many as there are numbers in
@@ -42,12 +41,11 @@ impl Allocations {
             if channel.peer != peer {
                 return Err(BindError::ChannelInUse);
             }
-            let (armed, key) = channel.timer(id);
+            let armed = channel.timer(id);
             let bound = if channel.bound { Bound::Refreshed } else { Bound::Rebound };
             channel.bound = true;
             channel.expires_at = expires_at;
-            self.timers.disarm(armed, key);
-            self.timers.arm(expires_at, TimerKey::ChannelExpires(id, number));
+            self.timers.rearm(armed, channel.timer(id));
             return Ok(bound);
         }
         if allocation.channels.by_peer(&self.hash, peer).is_some() {
@@ -56,8 +54,9 @@ impl Allocations {
         if allocation.channels.len() >= usize::from(self.channel_limit) {
             return Err(BindError::TooManyChannels { limit: self.channel_limit });
         }
-        allocation.channels.insert(&self.hash, Channel { peer, number, bound: true, expires_at });
-        self.timers.arm(expires_at, TimerKey::ChannelExpires(id, number));
+        let channel = Channel { peer, number, bound: true, expires_at };
+        allocation.channels.insert(&self.hash, channel);
+        self.timers.arm(channel.timer(id));
         Ok(Bound::New)
     }
 }

@@ -34,7 +34,7 @@ impl Allocations {
         // Timers: each owner's armed deadline, and nothing else.
         let mut timers: BTreeSet<(Timestamp, TimerKey)> = self.reservations.timers().collect();
         for allocation in &all {
-            timers.extend(allocation.timers());
+            timers.insert(allocation.timer());
             timers.extend(allocation.channels().iter().map(|channel| channel.timer(allocation.id())));
         }
         let mut quarantined = BTreeSet::new();

@@ -59,9 +59,7 @@ impl Allocations {
         let previous_of_user = self.users.append(&self.hash, &mut self.slots, &username, id.slot());
         self.clients.insert(&self.hash, &self.slots, &new.five_tuple, id.slot());
         self.set_slot_of_port(port, id.slot());
-        for family in families.iter() {
-            self.timers.arm(expires_at, TimerKey::Allocation(id, family));
-        }
+        self.timers.arm((expires_at, TimerKey::Allocation(id)));
         Ok(self.slots.insert(Allocation {
             id,
             five_tuple: new.five_tuple,
@@ -100,7 +98,7 @@ impl Allocations {
         allocation.ports_tried = allocation.ports_tried.saturating_add(1);
 
         self.set_slot_of_port(unusable, NO_SLOT);
-        self.timers.arm(now + PORT_QUARANTINE, TimerKey::Quarantine(unusable));
+        self.timers.arm((now + PORT_QUARANTINE, TimerKey::Quarantine(unusable)));
         if let Some(next) = reservation.and_then(|token| self.reservations.take(&mut self.timers, token, &username)) {
             self.pool.release(next.port);
         }
@@ -140,11 +138,11 @@ impl Allocations {
         let allocation = self.slots.get_mut(id).ok_or(UnknownAllocation(id))?;
         let expires_at = now + lifetime;
         allocation.lifetime = lifetime;
+        let armed = allocation.timer();
         for family in allocation.families.iter().filter(|family| only.is_none_or(|only| only == *family)) {
-            let armed = allocation.deadlines.set(family, expires_at);
-            self.timers.disarm(armed, TimerKey::Allocation(id, family));
-            self.timers.arm(expires_at, TimerKey::Allocation(id, family));
+            allocation.deadlines.set(family, expires_at);
         }
+        self.timers.rearm(armed, allocation.timer());
         Ok(expires_at)
     }
 
@@ -157,31 +155,32 @@ impl Allocations {
         let Some(rest) = allocation.families.without(family) else {
             return self.remove(id).map(RemovedFamily::Allocation);
         };
+        let armed = allocation.timer();
         allocation.families = rest;
-        self.timers.disarm(allocation.deadlines.of(family), TimerKey::Allocation(id, family));
+        self.timers.rearm(armed, allocation.timer());
         let ended = |channel: &&Channel| Family::of(channel.peer.address().ip()) == family;
         let channels: Vec<_> = allocation.channels.as_slice().iter().filter(ended).copied().collect();
         for channel in &channels {
-            let (armed, key) = channel.timer(id);
-            self.timers.disarm(armed, key);
+            self.timers.disarm(channel.timer(id));
             allocation.channels.remove(&self.hash, channel.number);
         }
         Some(RemovedFamily::Family(channels))
     }
 
-    /// The lifetime of allocation `id` is over in this family.
-    pub(super) fn expire(&mut self, id: AllocationId, family: Family) {
+    /// The lifetime of allocation `id` is over in the family that ends first, or in both.
+    pub(super) fn expire(&mut self, id: AllocationId) {
         let Some(allocation) = self.slots.get(id) else { return };
-        let at = allocation.deadlines.of(family);
-        let removed = if allocation.families.iter().all(|other| allocation.deadlines.of(other) == at) {
-            self.remove(id).map(RemovedFamily::Allocation)
-        } else {
-            self.remove_family(id, family)
+        let (now, _) = allocation.timer();
+        let lasting = allocation.families.iter().find(|family| allocation.deadlines.of(*family) > now);
+        let expired = match lasting.and_then(|lasting| allocation.families.without(lasting)) {
+            Some(Families::Only(family)) => match self.remove_family(id, family) {
+                Some(RemovedFamily::Family(channels)) => Some(Expired::Family { id, family, channels }),
+                Some(RemovedFamily::Allocation(allocation)) => Some(Expired::Allocation(allocation)),
+                None => None,
+            },
+            _ => self.remove(id).map(Expired::Allocation),
         };
-        self.expired.extend(removed.map(|removed| match removed {
-            RemovedFamily::Allocation(allocation) => Expired::Allocation(allocation),
-            RemovedFamily::Family(channels) => Expired::Family { id, family, channels },
-        }));
+        self.expired.extend(expired);
     }
 
     /// Ends allocation `id` and all that belongs to it, and returns what it was. Its 5-tuple and port are free at once;
@@ -218,12 +217,9 @@ impl Allocations {
         let allocation = self.slots.remove(id)?;
         self.clients.remove(&self.hash, &self.slots, &allocation);
         self.users.unlink(&self.hash, &mut self.slots, &allocation);
-        for (armed, key) in allocation.timers() {
-            self.timers.disarm(armed, key);
-        }
+        self.timers.disarm(allocation.timer());
         for channel in allocation.channels() {
-            let (armed, key) = channel.timer(id);
-            self.timers.disarm(armed, key);
+            self.timers.disarm(channel.timer(id));
         }
         Some(allocation)
     }
