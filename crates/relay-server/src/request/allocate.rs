@@ -85,6 +85,7 @@ impl Server {
             AllocateError::AlreadyAllocated(_) => Rejection::AllocationExists,
             AllocateError::NoFreePort => Rejection::NoFreePort,
             AllocateError::UnknownReservation => Rejection::UnknownReservation,
+            AllocateError::TooManyReservations { .. } => Rejection::QuotaReached,
             _ => Rejection::NoFreePort,
         })?;
         self.openings.insert(id, Opening::new(asker.clone(), request.additional_family.is_some()));

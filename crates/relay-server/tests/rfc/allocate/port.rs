@@ -169,3 +169,15 @@ fn reserve(relay: &mut Relay, client: &mut Client) -> (u16, Vec<u8>) {
     assert_eq!(port % 2, 0);
     (port, response.attribute(kind::RESERVATION_TOKEN).unwrap().to_vec())
 }
+
+#[test]
+fn a_client_that_reserves_and_deletes_in_a_loop_is_refused_with_486() {
+    let mut relay = Relay::new();
+    let mut client = client();
+    for _ in 0..10 {
+        reserve(&mut relay, &mut client);
+        relay.granted(&mut client, &delete());
+    }
+    assert_eq!(relay.outcome(&mut client, &allocate().with_even_port(true)), Err(486));
+    assert_eq!(relay.outcome(&mut client, &allocate().with_even_port(false)), Ok(()));
+}
