@@ -199,8 +199,7 @@ impl Relay {
     pub(crate) fn advance(&mut self, duration: Duration) {
         let end = self.now + duration;
         while let Some(due) = self.server.poll_timeout().filter(|due| *due <= end) {
-            assert!(due > self.now || self.now == START, "a time-out that is over");
-            self.jump_to(due);
+            self.jump_to(due.max(self.now));
         }
         self.jump_to(end);
     }

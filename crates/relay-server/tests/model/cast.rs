@@ -1,0 +1,60 @@
+//! Who and what takes part: few of each, so that they get into each other's way.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::support::{Client, Credentials, LISTEN_PORT, RELAY_V4, RELAY_V6, UNIX_TIME};
+
+/// How many clients there are.
+pub(crate) const CLIENTS: usize = 6;
+/// The one at a Teredo address, which may not allocate.
+pub(crate) const TEREDO_CLIENT: usize = 5;
+/// How many users there are.
+pub(crate) const USERS: usize = 3;
+/// The one whose credentials expire soon.
+pub(crate) const BRIEF_USER: usize = 2;
+/// In seconds after the start.
+pub(crate) const BRIEF_EXPIRY: u64 = 5_000;
+
+/// The channel numbers in use, one of which is in the range that only RFC 5766 knows.
+pub(crate) const NUMBERS: [u16; 4] = [0x4000, 0x4001, 0x4FFF, 0x7FFF];
+
+pub(crate) fn client(index: usize) -> Client {
+    let socket = [
+        "198.51.100.7:50000",
+        "198.51.100.7:50001",
+        "198.51.100.8:50000",
+        "[2001:db8:7::5]:50000",
+        // Another 5-tuple than the first, although it is the same socket: it sends to another address of the relay's.
+        "198.51.100.7:50000",
+        "[2001:0:4136:e378:8000:63bf:3fff:fdd2]:50000",
+    ][index];
+    let mut client = Client::new(socket);
+    if index == 4 {
+        client.server = IpAddr::from([10, 0, 0, 1]);
+    }
+    client
+}
+
+pub(crate) fn credentials(user: usize) -> Credentials {
+    let expiry = if user == BRIEF_USER { UNIX_TIME + BRIEF_EXPIRY } else { UNIX_TIME + 365 * 86_400 };
+    Credentials::mint(expiry, ["alice", "bob", "carol"][user])
+}
+
+/// Peers outside.
+pub(crate) const OUTSIDE: [&str; 5] =
+    ["203.0.113.1:9", "203.0.113.1:10", "203.0.113.2:9", "[2001:db8:9::1]:9", "[2001:db8:9::1]:10"];
+
+pub(crate) fn outside(index: usize) -> SocketAddr {
+    OUTSIDE[index].parse().unwrap()
+}
+
+/// Peers that no channel may be bound to.
+pub(crate) fn forbidden() -> [SocketAddr; 7] {
+    let [a, b, c, d, e] =
+        ["224.0.0.1:9", "0.0.0.0:9", "[ff02::1]:9", "[::ffff:203.0.113.1]:9", "[2002:c633:6407::1]:9"]
+            .map(|peer| peer.parse().unwrap());
+    [a, b, c, d, e, SocketAddr::new(RELAY_V4.into(), LISTEN_PORT), SocketAddr::new(RELAY_V6.into(), LISTEN_PORT)]
+}
+
+/// How many of [`forbidden`] no permission is given for either; the others are forbidden for their port.
+pub(crate) const FORBIDDEN_ADDRESSES: usize = 5;

@@ -1,0 +1,357 @@
+//! The relay and the reference model, side by side.
+
+mod compare;
+mod opening;
+
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+use relay_server::{AllocationPort, Config, FlowKey, Forward};
+
+use crate::{
+    cast,
+    ledger::Ledger,
+    op::{AllocateOp, Flaw, Op, PeerOp, TokenOp, UserOp, Wait},
+    reference::{Reference, Verdict},
+    support::{
+        Client, Credentials, Relay, Request, Response, UNIX_TIME, append, append_integrity, binding, channel_data,
+        kind, method, permit, refresh,
+    },
+};
+
+pub(crate) struct Pair {
+    relay: Relay,
+    reference: Reference,
+    ledger: Ledger,
+    clients: Vec<Client>,
+    /// What each client last asked for in an Allocate request, and in which transaction.
+    last_allocates: Vec<Option<AllocateMessage>>,
+    /// The reservation tokens that were handed out.
+    tokens: Vec<[u8; 8]>,
+    /// Keys that two flows wanted at the same time: a client's socket that talks to two addresses of the relay.
+    contested: BTreeSet<FlowKey>,
+}
+
+/// An Allocate request as it was sent.
+#[derive(Clone)]
+struct AllocateMessage {
+    user: usize,
+    transaction: [u8; 12],
+    request: AllocateOp,
+    token: Option<[u8; 8]>,
+}
+
+impl Pair {
+    pub(crate) fn new(seed: [u8; 32], configure: impl FnOnce(&mut Config)) -> Self {
+        let mut relay = Relay::seeded(seed, configure);
+        relay.hold = true;
+        Self {
+            reference: Reference::new(relay.server.config().clone()),
+            relay,
+            ledger: Ledger::default(),
+            clients: (0..cast::CLIENTS).map(cast::client).collect(),
+            last_allocates: vec![None; cast::CLIENTS],
+            tokens: Vec::new(),
+            contested: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn step(&mut self, op: Op) {
+        if let Op::Wait { duration, how } = op {
+            return self.wait(duration, how);
+        }
+        self.reference.pass(self.relay.now);
+        match op {
+            Op::Allocate { client, user, request, sockets } => {
+                let user = self.user(client, user);
+                let token = request.token.map(|token| self.token(token));
+                let transaction = self.clients[client].next_transaction();
+                let message = AllocateMessage { user, transaction, request, token };
+                self.allocate(client, &message);
+                self.last_allocates[client] = Some(message);
+                self.settle(client, sockets);
+            }
+            Op::RetransmitAllocate { client, impostor } => {
+                self.relay.jump_to(self.relay.now);
+                if let Some(message) = self.last_allocates[client].clone() {
+                    let user = impostor.unwrap_or(message.user);
+                    self.allocate(client, &AllocateMessage { user, ..message });
+                }
+            }
+            Op::Refresh { client, user, lifetime, family } => {
+                let mut request = lifetime.map_or_else(refresh, |seconds| refresh().with_lifetime(seconds));
+                if let Some(family) = family {
+                    request = request.with_family(family);
+                }
+                self.authenticated(client, self.user(client, user), &request, |pair, who| {
+                    let response = pair.reference.refresh(pair.relay.now, who, lifetime, family);
+                    response.map(|granted| vec![(kind::LIFETIME, granted.to_be_bytes().to_vec())])
+                });
+            }
+            Op::ChannelBind { client, user, number, peer } => {
+                let peer = peer.map(|peer| self.peer(peer));
+                self.bind(client, self.user(client, user), number, peer);
+            }
+            Op::RebindAll { client } => {
+                self.relay.jump_to(self.relay.now);
+                let five_tuple = self.clients[client].five_tuple();
+                let channels = self.reference.find(five_tuple).map(|allocation| allocation.channels.clone());
+                for channel in channels.unwrap_or_default() {
+                    self.bind(client, self.user(client, UserOp::Owner), Some(channel.number), Some(channel.peer));
+                }
+            }
+            Op::BindEachOther { clients: (one, other), family, numbers } => {
+                for (client, peer, number) in [(one, other, numbers.0), (other, one, numbers.1)] {
+                    let peer = self.peer(PeerOp::Client(peer, family));
+                    self.bind(client, self.user(client, UserOp::Owner), Some(number), Some(peer));
+                }
+            }
+            Op::CreatePermission { client, user, peers } => {
+                let peers: Vec<SocketAddr> = peers.into_iter().map(|peer| self.peer(peer)).collect();
+                self.authenticated(client, self.user(client, user), &permit(&peers), |pair, (five_tuple, user)| {
+                    pair.reference.permit(five_tuple, user, &peers).map(|()| Vec::new())
+                });
+            }
+            Op::Binding { client } => {
+                let bytes = self.clients[client].unsigned(&binding());
+                let response = self.relay.answer(&self.clients[client], &bytes).expect("an answer");
+                assert_eq!(response.addresses(kind::XOR_MAPPED_ADDRESS), [self.clients[client].socket]);
+            }
+            Op::Stranger { client, user, flaw } => self.stranger(client, self.user(client, user), flaw),
+            Op::UnknownAttribute { client, user, method } => {
+                let request = Request::new(method).with(0x7777, b"value");
+                self.authenticated(client, self.user(client, user), &request, |_, _| Err(420));
+            }
+            Op::ChannelData { client, number, len, padding } => {
+                let mut datagram = channel_data(number, &vec![7; len]);
+                datagram.extend(vec![0xEE; padding]);
+                let forward = self.relay.receive(&self.clients[client], &datagram);
+                let expected = self.reference.route_of_client(self.clients[client].five_tuple(), number).ok();
+                // Numbers that are none make the datagram something else than ChannelData.
+                let expected = expected.filter(|_| (0x4000..0x8000).contains(&number));
+                let expected = expected.map(|(from, to, channel)| Forward { from, to, channel, payload: 4..4 + len });
+                assert_eq!(forward, expected);
+            }
+            Op::PeerDatagram { to, peer, len } => {
+                let port = self.port_of(to);
+                let peer = self.peer(peer);
+                let forward = self.relay.receive_from_peer(AllocationPort::new(port), peer, &vec![7; len]);
+                let expected = self.reference.route_of_peer(port, peer).ok();
+                let expected = expected.map(|(from, to, channel)| Forward { from, to, channel, payload: 0..len });
+                assert_eq!(forward, expected);
+            }
+            Op::Opened { index, result } => {
+                if self.relay.pending.is_empty() {
+                    self.relay.jump_to(self.relay.now);
+                } else {
+                    self.open(index % self.relay.pending.len(), result);
+                }
+            }
+            Op::RelayFailed { client } => {
+                self.relay.jump_to(self.relay.now);
+                let five_tuple = self.clients[client].five_tuple();
+                let id =
+                    self.relay.server.allocations().find(|real| real.five_tuple() == five_tuple).map(|real| real.id());
+                if let Some(id) = id {
+                    self.relay.server.handle_relay_failed(id);
+                    self.relay.drain();
+                }
+                self.reference.allocations.retain(|allocation| allocation.five_tuple != five_tuple);
+            }
+            Op::UsernameMoved { user } => {
+                self.relay.jump_to(self.relay.now);
+                let username = String::from_utf8(cast::credentials(user).username).unwrap();
+                self.relay.server.handle_username_moved(&username);
+                self.relay.drain();
+                self.reference.allocations.retain(|allocation| allocation.user != user);
+            }
+            Op::Wait { .. } => {}
+        }
+        self.compare();
+    }
+
+    /// The relay is told to stop; then everything ends by itself, and nothing may be left.
+    pub(crate) fn finish(&mut self) {
+        self.relay.jump_to(self.relay.now);
+        self.reference.pass(self.relay.now);
+        self.compare();
+        self.relay.server.handle_drain();
+        let mut late = Client::new("198.51.100.99:50000");
+        let family = if self.reference.config.relay_addresses.v4.is_some() { 1 } else { 2 };
+        let refused = self.relay.ask(&mut late, &crate::support::allocate().with_family(family));
+        assert_eq!(refused.outcome(), if self.quota_is_zero() { Err(486) } else { Err(508) });
+        self.compare();
+
+        self.wait(Duration::from_secs(3600 + 60), Wait::Woken);
+        assert_eq!(self.relay.server.allocation_count(), 0);
+        assert_eq!(self.relay.server.poll_timeout(), None);
+        assert_eq!((self.relay.sockets.len(), self.relay.flows.len(), self.relay.pending.len()), (0, 0, 0));
+        assert_eq!(self.ledger.rows(), []);
+    }
+
+    fn quota_is_zero(&self) -> bool {
+        self.reference.config.username_limit == relay_server::UsernameLimit::RefuseBeyond(0)
+    }
+
+    fn wait(&mut self, duration: Duration, how: Wait) {
+        match how {
+            Wait::Woken => self.relay.advance(duration),
+            Wait::Late => self.relay.jump_to(self.relay.now + duration),
+            Wait::Asleep => {
+                self.relay.now = self.relay.now + duration;
+                return;
+            }
+        }
+        self.reference.pass(self.relay.now);
+        self.compare();
+    }
+
+    /// An authenticated request, which `expect` judges: an error, or the attributes of the success.
+    fn authenticated(
+        &mut self,
+        client: usize,
+        user: usize,
+        request: &Request,
+        expect: impl FnOnce(&mut Self, (relay_server::FiveTuple, usize)) -> Result<Vec<(u16, Vec<u8>)>, u16>,
+    ) {
+        let transaction = self.clients[client].next_transaction();
+        let response = self.send(client, user, request, transaction).expect("an answer");
+        let five_tuple = self.clients[client].five_tuple();
+        let expected = match self.expired(user) {
+            true => Err(401),
+            false => expect(self, (five_tuple, user)),
+        };
+        assert_eq!(response.outcome(), expected.as_ref().map(|_| ()).map_err(|code| *code));
+        for (attribute, value) in expected.iter().flatten() {
+            assert_eq!(response.attribute(*attribute), Some(value.as_slice()));
+        }
+    }
+
+    fn bind(&mut self, client: usize, user: usize, number: Option<u16>, peer: Option<SocketAddr>) {
+        let mut request = Request::new(method::CHANNEL_BIND);
+        if let Some(number) = number {
+            let [high, low] = number.to_be_bytes();
+            request = request.with(kind::CHANNEL_NUMBER, &[high, low, 0, 0]);
+        }
+        if let Some(peer) = peer {
+            request = request.with_peer(peer);
+        }
+        self.authenticated(client, user, &request, |pair, who| {
+            pair.reference.bind(pair.relay.now, who, number, peer).map(|()| Vec::new())
+        });
+    }
+
+    fn allocate(&mut self, client: usize, message: &AllocateMessage) {
+        let AllocateMessage { user, transaction, ref request, token } = *message;
+        // Gets a nonce, and ends what is due: a socket that was still being opened may not be wanted any more.
+        self.relay.challenge(&mut self.clients[client]);
+        let pending = self.relay.pending.len();
+        let response = self.send(client, user, &opening::allocate_request(request, token), transaction);
+        let verdict = match self.expired(user) {
+            true => Verdict::Refuse(401),
+            false => self.reference.judge_allocate(client, user, transaction, request, token),
+        };
+        let asked = self.relay.pending.get(pending).copied();
+        match verdict {
+            Verdict::Refuse(code) => assert_eq!(response.expect("an answer").outcome(), Err(code)),
+            Verdict::Ignore => assert_eq!(response, None),
+            Verdict::Repeat => {
+                let five_tuple = self.clients[client].five_tuple();
+                self.check_success(&response.expect("an answer"), five_tuple);
+            }
+            Verdict::Open(kind, families) => {
+                assert_eq!(response, None, "nothing is told before the socket is open");
+                let (_, port, family) = asked.expect("a socket is asked for");
+                self.begin(client, message, (kind, families), (port.get(), family));
+                return;
+            }
+        }
+        assert_eq!(asked, None);
+    }
+
+    /// Requests that nobody vouches for.
+    fn stranger(&mut self, client: usize, user: usize, flaw: Flaw) {
+        let transaction = self.clients[client].next_transaction();
+        let mut credentials = cast::credentials(user);
+        self.relay.challenge(&mut self.clients[client]);
+        let mut nonce = self.clients[client].nonce.clone();
+        let mut code = 401;
+        match flaw {
+            Flaw::NoIntegrity => {}
+            Flaw::NoNonce => code = 400,
+            Flaw::WrongPassword => credentials.key[0] ^= 1,
+            Flaw::NonceOfAnother => {
+                self.relay.challenge(&mut self.clients[(client + 1) % cast::CLIENTS]);
+                nonce.clone_from(&self.clients[(client + 1) % cast::CLIENTS].nonce);
+                code = if self.expired(user) { 401 } else { 438 };
+            }
+            Flaw::ExpiredUsername => credentials = Credentials::mint(UNIX_TIME - 1, "alice"),
+        }
+        let request = crate::support::allocate();
+        let bytes = match flaw {
+            Flaw::NoIntegrity => request.unsigned(transaction),
+            Flaw::NoNonce => {
+                let mut bytes = request.plain(transaction);
+                append(&mut bytes, kind::USERNAME, &credentials.username);
+                append(&mut bytes, kind::REALM, b"firezone");
+                append_integrity(&mut bytes, &credentials.key);
+                bytes
+            }
+            _ => request.signed(transaction, &credentials, &nonce),
+        };
+        let response = self.relay.answer(&self.clients[client], &bytes).expect("an answer");
+        assert_eq!(response.outcome(), Err(code));
+        assert!(!response.is_signed_with(&credentials.key));
+    }
+
+    /// Sends a signed request with a fresh nonce. What is not about credentials must be signed.
+    fn send(&mut self, client: usize, user: usize, request: &Request, transaction: [u8; 12]) -> Option<Response> {
+        let credentials = cast::credentials(user);
+        let asker = &mut self.clients[client];
+        self.relay.challenge(asker);
+        let bytes = request.signed(transaction, &credentials, &asker.nonce);
+        let response = self.relay.answer(asker, &bytes)?;
+        assert_eq!(response.is_signed_with(&credentials.key), response.error_code() != Some(401));
+        Some(response)
+    }
+
+    fn user(&self, client: usize, user: UserOp) -> usize {
+        let five_tuple = self.clients[client].five_tuple();
+        let allocation = self.reference.allocations.iter().find(|allocation| allocation.five_tuple == five_tuple);
+        match user {
+            UserOp::Owner => allocation.map_or(client % cast::USERS, |allocation| allocation.user),
+            UserOp::Any(user) => user,
+        }
+    }
+
+    fn expired(&self, user: usize) -> bool {
+        let elapsed = self.relay.now.saturating_duration_since(relay_server::Timestamp::from_secs(1_000));
+        user == cast::BRIEF_USER && elapsed.as_secs() >= cast::BRIEF_EXPIRY
+    }
+
+    fn peer(&self, peer: PeerOp) -> SocketAddr {
+        match peer {
+            PeerOp::Outside(index) => cast::outside(index),
+            PeerOp::Forbidden(index) => cast::forbidden()[index],
+            PeerOp::Client(client, family) => {
+                let addresses = self.reference.config.relay_addresses;
+                addresses
+                    .of(family)
+                    .map_or_else(|| cast::outside(0), |address| SocketAddr::new(address, self.port_of(client)))
+            }
+        }
+    }
+
+    /// The port of a client's allocation; any other if it has none.
+    fn port_of(&self, client: usize) -> u16 {
+        let five_tuple = self.clients[client].five_tuple();
+        let allocation = self.reference.allocations.iter().find(|allocation| allocation.five_tuple == five_tuple);
+        allocation.map_or(50_003, |allocation| allocation.port)
+    }
+
+    fn token(&self, token: TokenOp) -> [u8; 8] {
+        match token {
+            TokenOp::Recent(age) => self.tokens.iter().rev().nth(age).copied().unwrap_or([0; 8]),
+            TokenOp::MadeUp => *b"made up!",
+        }
+    }
+}

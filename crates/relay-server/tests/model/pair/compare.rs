@@ -1,0 +1,149 @@
+//! Looks at everything that can be seen of the relay, and asks the reference what it should be.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
+
+use relay_server::{AllocationPort, DropReason, Event, Family, FiveTuple, Forward};
+
+use super::Pair;
+use crate::{cast, ledger::Row, reference::Allocation, support::channel_data};
+
+impl Pair {
+    pub(super) fn compare(&mut self) {
+        assert_eq!(self.relay.take_sent(), None, "nobody asked");
+        for event in self.relay.take_events() {
+            self.ledger.enter(&event);
+        }
+        self.compare_allocations();
+        self.compare_sockets();
+        self.compare_flows();
+        let due = self.relay.server.poll_timeout();
+        assert_eq!(due, self.reference.next_deadline(), "the next time-out");
+        assert!(due.is_none_or(|due| due > self.relay.now));
+        self.compare_routes();
+    }
+
+    fn compare_allocations(&self) {
+        let told = self.reference.allocations.iter().filter(|allocation| allocation.opening.is_none());
+        let mut rows: Vec<Row> = told.map(row).collect();
+        rows.sort();
+        assert_eq!(self.ledger.rows(), rows, "what the events say");
+
+        let mut expected: Vec<_> = self.reference.allocations.iter().map(details).collect();
+        expected.sort();
+        let real = self.relay.server.allocations().map(|real| {
+            let mut channels: Vec<_> = real
+                .channels()
+                .iter()
+                .map(|channel| {
+                    (channel.number().get(), channel.peer().address(), channel.is_bound(), channel.expires_at())
+                })
+                .collect();
+            channels.sort();
+            let families = real.families().iter();
+            let families: Vec<_> = families.map(|family| (family, real.family_expires_at(family).unwrap())).collect();
+            let name = real.username().to_string();
+            (real.five_tuple(), name, real.transaction_id(), real.port().get(), families, channels)
+        });
+        let mut real: Vec<_> = real.collect();
+        real.sort();
+        assert_eq!(real, expected);
+        assert_eq!(self.relay.server.allocation_count(), expected.len());
+    }
+
+    fn compare_sockets(&self) {
+        let open = self.reference.allocations.iter().flat_map(|allocation| {
+            let families = match &allocation.opening {
+                Some(opening) => opening.opened.clone(),
+                None => allocation.family_list(),
+            };
+            families.into_iter().map(|family| (AllocationPort::new(allocation.port), family))
+        });
+        assert_eq!(self.relay.sockets, open.collect::<BTreeSet<_>>(), "open sockets");
+        let opening = self.reference.allocations.iter().filter(|allocation| allocation.opening.is_some());
+        let opening: BTreeSet<u16> = opening.map(|allocation| allocation.port).collect();
+        let pending: Vec<u16> = self.relay.pending.iter().map(|(_, port, _)| port.get()).collect();
+        assert_eq!(pending.len(), opening.len(), "one socket at a time");
+        assert_eq!(pending.into_iter().collect::<BTreeSet<_>>(), opening);
+    }
+
+    /// A faster data path may forward what the relay would forward. Where two flows have the same key, it may know one of them.
+    fn compare_flows(&mut self) {
+        let flows = self.reference.flows();
+        let mut by_key = BTreeMap::new();
+        for flow in &flows {
+            if by_key.insert(flow.key, *flow).is_some_and(|other| other != *flow) {
+                self.contested.insert(flow.key);
+            }
+        }
+        for flow in self.relay.flows.values() {
+            assert!(flows.contains(flow), "{flow:?} is none of {flows:#?}");
+        }
+        for flow in by_key.values().filter(|flow| !self.contested.contains(&flow.key)) {
+            assert_eq!(self.relay.flows.get(&flow.key), Some(flow));
+        }
+        self.contested.retain(|key| by_key.contains_key(key));
+    }
+
+    /// Every client sends on every channel; every peer sends to every port.
+    fn compare_routes(&mut self) {
+        for index in 0..cast::CLIENTS {
+            for number in cast::NUMBERS {
+                let client = self.clients[index].clone();
+                let real = self.relay.receive(&client, &channel_data(number, b"data"));
+                let expected = self.reference.route_of_client(client.five_tuple(), number);
+                self.compare_route(real, expected);
+            }
+        }
+        let ports: BTreeSet<u16> = self.reference.allocations.iter().map(|allocation| allocation.port).collect();
+        let addresses = self.reference.config.relay_addresses;
+        let inside = ports.iter().flat_map(|port| {
+            [Family::V4, Family::V6].map(|family| addresses.of(family).map(|address| SocketAddr::new(address, *port)))
+        });
+        let peers: Vec<SocketAddr> = inside.flatten().chain((0..cast::OUTSIDE.len()).map(cast::outside)).collect();
+        for port in ports.into_iter().chain([50_000, 49_999]) {
+            for peer in &peers {
+                let real = self.relay.receive_from_peer(AllocationPort::new(port), *peer, b"data");
+                let expected = self.reference.route_of_peer(port, *peer);
+                self.compare_route(real, expected);
+            }
+        }
+    }
+
+    fn compare_route(&mut self, real: Option<Forward>, expected: Result<crate::route::Route, DropReason>) {
+        let dropped = self.relay.take_events();
+        let real = match (real, &dropped[..]) {
+            (Some(forward), []) => Ok((forward.from, forward.to, forward.channel)),
+            (None, [Event::Dropped { reason, .. }]) => Err(*reason),
+            other => panic!("either relayed or dropped: {other:?}"),
+        };
+        assert_eq!(real, expected);
+    }
+}
+
+fn row(allocation: &Allocation) -> Row {
+    let channels = allocation.channels.iter().map(|channel| (channel.number, channel.peer, channel.bound));
+    let mut channels: Vec<_> = channels.collect();
+    channels.sort();
+    (allocation.five_tuple, allocation.port, allocation.family_list(), channels)
+}
+
+type Details = (
+    FiveTuple,
+    String,
+    [u8; 12],
+    u16,
+    Vec<(Family, relay_server::Timestamp)>,
+    Vec<(u16, SocketAddr, bool, relay_server::Timestamp)>,
+);
+
+fn details(allocation: &Allocation) -> Details {
+    let name = String::from_utf8(cast::credentials(allocation.user).username).unwrap();
+    let channels = allocation.channels.iter();
+    let channels = channels.map(|channel| (channel.number, channel.peer, channel.bound, channel.expires_at));
+    let mut channels: Vec<_> = channels.collect();
+    channels.sort();
+    (allocation.five_tuple, name, allocation.transaction, allocation.port, allocation.families.clone(), channels)
+}
