@@ -32,10 +32,20 @@ pub fn config() -> Config {
         config.rng_seed = RngSeed::Fixed(0);
     } else if config.rng_seed == RngSeed::Random {
         let seed = RandomState::new().hash_one(0);
-        eprintln!("to repeat this run: PROPTEST_RNG_SEED={seed} cargo test --package PACKAGE -- TEST");
+        eprintln!("{}", command(seed, config.cases));
         config.rng_seed = RngSeed::Fixed(seed);
     }
     config
+}
+
+/// What repeats the test that this thread runs: cargo says which package it is, and the harness names the thread after the test.
+fn command(seed: u64, cases: u32) -> String {
+    let package = std::env::var("CARGO_PKG_NAME").unwrap_or_else(|_| "PACKAGE".to_owned());
+    let thread = std::thread::current();
+    let test = thread.name().filter(|name| *name != "main").unwrap_or("TEST");
+    format!(
+        "to repeat this run: PROPTEST_RNG_SEED={seed} PROPTEST_CASES={cases} cargo test --package {package} -- --exact {test}"
+    )
 }
 
 #[cfg(test)]
@@ -49,6 +59,15 @@ mod tests {
     fn draw(config: &Config) -> Vec<u64> {
         let mut runner = TestRunner::new(config.clone());
         (0..8).map(|_| any::<u64>().new_tree(&mut runner).unwrap().current()).collect()
+    }
+
+    #[test]
+    #[cfg(not(target_arch = "wasm32"))]
+    fn the_command_names_package_and_test() {
+        let command = command(7, 300);
+        let expected = "PROPTEST_RNG_SEED=7 PROPTEST_CASES=300 cargo test --package property-tests -- --exact \
+                        tests::the_command_names_package_and_test";
+        assert!(command.ends_with(expected), "{command}");
     }
 
     #[test]
