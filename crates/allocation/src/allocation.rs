@@ -19,7 +19,9 @@ pub struct Allocation {
     pub(crate) channels: Channels,
     pub(crate) id: AllocationId,
     pub(crate) deadlines: Deadlines,
-    pub(crate) lifetime: Duration,
+    pub(crate) created_at: Timestamp,
+    /// In nanoseconds, which takes half of what a `Duration` does.
+    pub(crate) lifetime: u64,
     pub(crate) username: Arc<str>,
     pub(crate) transaction_id: [u8; 12],
     pub(crate) reservation: Option<ReservationToken>,
@@ -105,10 +107,16 @@ impl Allocation {
         self.families
     }
 
+    /// When it was made.
+    #[must_use]
+    pub const fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
     /// The lifetime last granted.
     #[must_use]
     pub const fn lifetime(&self) -> Duration {
-        self.lifetime
+        Duration::from_nanos(self.lifetime)
     }
 
     /// When it ends, in all of its families, unless it is refreshed.

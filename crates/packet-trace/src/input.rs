@@ -23,6 +23,8 @@ pub enum Input {
     UsernameMoved {
         /// Which.
         username: String,
+        /// When, in nanoseconds of the trace's clock.
+        created_at: u64,
     },
     /// New allocations are refused from now on.
     Drain,

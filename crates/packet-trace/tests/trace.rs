@@ -67,7 +67,7 @@ fn header_inputs_packets_and_statistics_come_back_in_order() {
     let inputs = [
         Input::RelayOpened { id: 1 << 40, family: IpFamily::V6, result: RelayOpened::PortInUse },
         Input::RelayFailed { id: 7 },
-        Input::UsernameMoved { username: "1892160000:\"salt\"\n".to_owned() },
+        Input::UsernameMoved { username: "1892160000:\"salt\"\n".to_owned(), created_at: 7 },
         Input::Drain,
         Input::WallClock { unix_seconds: 12 },
         Input::Timeout,

@@ -134,7 +134,9 @@ impl Replay {
                     shard.server.handle_relay_failed(id);
                 }
             }
-            Input::UsernameMoved { username } => shard.server.handle_username_moved(username),
+            Input::UsernameMoved { username, created_at } => {
+                shard.server.handle_username_moved(username, Timestamp::from_nanos(*created_at));
+            }
             Input::Drain => {
                 shard.server.handle_drain();
                 book.internal(record.shard, record.unix_nanos);

@@ -88,7 +88,7 @@ impl Server {
             lifetime: allocation.lifetime(),
         };
         if self.config.username_limit == UsernameLimit::ReplaceOldest {
-            self.remove_of_username(&username, Some(id));
+            self.remove_of_username(&username, |other| other.id() != id);
         }
         self.answer_allocate(&opening.asker, id, opening.dual_stack);
         self.emit(created);

@@ -51,10 +51,10 @@ impl Server {
         }
     }
 
-    /// Ends every allocation of `username` but `except`.
-    pub(crate) fn remove_of_username(&mut self, username: &str, except: Option<AllocationId>) {
-        let ids: Vec<_> =
-            self.allocations.of_username(username).map(Allocation::id).filter(|id| Some(*id) != except).collect();
+    /// Ends the allocations of `username` that are `replaced` by a new one.
+    pub(crate) fn remove_of_username(&mut self, username: &str, replaced: impl Fn(&Allocation) -> bool) {
+        let of_username = self.allocations.of_username(username);
+        let ids: Vec<_> = of_username.filter(|allocation| replaced(allocation)).map(Allocation::id).collect();
         for id in ids {
             self.remove_allocation(id, RemovalReason::Replaced);
         }

@@ -125,9 +125,9 @@ impl Server {
         self.remove_allocation(id, RemovalReason::RelayFailed);
     }
 
-    /// `username` has allocated on another shard: its allocations here end.
-    pub fn handle_username_moved(&mut self, username: &str) {
-        self.remove_of_username(username, None);
+    /// `username` has allocated on another shard at `created_at`, by the same clock: what it allocated here before that ends.
+    pub fn handle_username_moved(&mut self, username: &str, created_at: Timestamp) {
+        self.remove_of_username(username, |allocation| allocation.created_at() < created_at);
     }
 
     /// From now on new allocations are refused; existing ones live on.

@@ -71,7 +71,8 @@ impl Allocations {
             username,
             transaction_id: new.transaction_id,
             reservation,
-            lifetime: new.lifetime,
+            created_at: now,
+            lifetime: nanos(new.lifetime),
             deadlines: Deadlines::both(expires_at),
             previous_of_user,
             next_of_user: NO_SLOT,
@@ -137,7 +138,7 @@ impl Allocations {
         self.handle_timeout(now);
         let allocation = self.slots.get_mut(id).ok_or(UnknownAllocation(id))?;
         let expires_at = now + lifetime;
-        allocation.lifetime = lifetime;
+        allocation.lifetime = nanos(lifetime);
         let armed = allocation.timer();
         for family in allocation.families.iter().filter(|family| only.is_none_or(|only| only == *family)) {
             allocation.deadlines.set(family, expires_at);
@@ -229,6 +230,11 @@ impl Allocations {
             self.by_port[index] = slot;
         }
     }
+}
+
+/// 584 years at the most.
+fn nanos(lifetime: Duration) -> u64 {
+    u64::try_from(lifetime.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

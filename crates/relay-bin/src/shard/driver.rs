@@ -126,7 +126,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
     /// Takes what another shard says.
     pub(super) fn handle_message(&mut self, now: Timestamp, message: &Message) {
         match message {
-            Message::UsernameMoved(username) => self.server.handle_username_moved(username),
+            Message::UsernameMoved(username, created_at) => self.server.handle_username_moved(username, *created_at),
         }
         self.settle(now);
     }
@@ -201,7 +201,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
             Event::AllocationCreated { username, .. } => {
                 tracing::debug!(?event, "allocation created");
                 for other in &self.others {
-                    if other.try_send(Message::UsernameMoved(Arc::clone(username))).is_err()
+                    if other.try_send(Message::UsernameMoved(Arc::clone(username), now)).is_err()
                         && let Some(times) = self.others_lag.pass(now)
                     {
                         tracing::warn!(times, "a worker does not keep up: it keeps allocations that were replaced");

@@ -242,7 +242,7 @@ fn a_failed_socket_ends_its_allocation_and_nothing_else() {
 fn other_shards_hear_of_a_username_only_if_it_may_hold_one_allocation() {
     let mut fixture = Fixture::new(UsernameLimit::ReplaceOldest);
     fixture.allocate().unwrap();
-    assert_eq!(fixture.messages.try_recv(), Ok(Message::UsernameMoved("2000000000:salt".into())));
+    assert_eq!(fixture.messages.try_recv(), Ok(Message::UsernameMoved("2000000000:salt".into(), fixture.now)));
 
     let mut fixture = Fixture::new(UsernameLimit::RefuseBeyond(10));
     fixture.allocate().unwrap();
@@ -254,9 +254,12 @@ fn a_username_that_moved_loses_its_allocation_here() {
     let mut fixture = Fixture::new(UsernameLimit::ReplaceOldest);
     let port = fixture.allocate().unwrap();
     fixture.asked();
-    fixture.driver.handle_message(fixture.now, &Message::UsernameMoved("2000000000:other".into()));
+    let later = fixture.now + Duration::from_nanos(1);
+    fixture.driver.handle_message(later, &Message::UsernameMoved("2000000000:other".into(), later));
+    // Both allocated at once: the message about the older of the two crossed with this one's.
+    fixture.driver.handle_message(later, &Message::UsernameMoved("2000000000:salt".into(), fixture.now));
     assert_eq!(fixture.asked(), []);
-    fixture.driver.handle_message(fixture.now, &Message::UsernameMoved("2000000000:salt".into()));
+    fixture.driver.handle_message(later, &Message::UsernameMoved("2000000000:salt".into(), later));
     assert_eq!(fixture.asked(), [Asked::Close(port)]);
 }
 

@@ -36,8 +36,8 @@ pub(crate) const MESSAGES: usize = 1024;
 /// What shards tell each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
-    /// The username allocated elsewhere: its allocations here end.
-    UsernameMoved(Arc<str>),
+    /// The username allocated elsewhere at this time: what it allocated here before that ends.
+    UsernameMoved(Arc<str>, Timestamp),
 }
 
 /// What a shard is made of. It can be sent to the shard's thread.
