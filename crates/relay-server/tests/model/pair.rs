@@ -160,7 +160,8 @@ impl Pair {
             Op::UsernameMoved { user } => {
                 self.relay.jump_to(self.relay.now);
                 let username = String::from_utf8(cast::credentials(user).username).unwrap();
-                self.relay.server.handle_username_moved(&username);
+                let after_all = self.relay.now + Duration::from_nanos(1);
+                self.relay.server.handle_username_moved(&username, after_all);
                 self.relay.drain();
                 self.reference.allocations.retain(|allocation| allocation.user != user);
             }
