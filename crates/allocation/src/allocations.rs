@@ -4,6 +4,7 @@ mod invariants;
 mod lifecycle;
 #[cfg(test)]
 mod model;
+mod ports;
 
 use std::collections::VecDeque;
 
@@ -23,7 +24,7 @@ use crate::{
 };
 
 pub use bind::{Bound, DEFAULT_CHANNEL_LIMIT};
-pub use lifecycle::{MAX_PORTS_TRIED, PORT_QUARANTINE};
+pub use ports::{MAX_PORTS_TRIED, PORT_QUARANTINE};
 
 /// All allocations of a relay, or of one of its shards; the crate's documentation shows how to drive it.
 #[derive(Debug)]
