@@ -17,7 +17,8 @@ impl Allocations {
     /// Another program holds the port of allocation `id`, which no client has been told of yet: draws another port of
     /// the same kind.
     ///
-    /// The unusable port stays away for [`PORT_QUARANTINE`]. With [`PortRequest::EvenAndReserveNext`] the port after it
+    /// The unusable port stays away for [`PORT_QUARANTINE`]. With
+    /// [`EvenAndReserveNext`](crate::PortRequest::EvenAndReserveNext) the port after it
     /// is given up too and another one reserved, under another token.
     ///
     /// # Errors
