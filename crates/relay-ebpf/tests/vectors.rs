@@ -4,7 +4,7 @@
 
 mod support;
 
-use relay_ebpf::{Engine, Reason};
+use relay_ebpf::{Be16, Device, Engine, Link, Reason, Settings};
 use support::{
     Outcome, Runner,
     cases::{self, Case, Expected},
@@ -65,6 +65,45 @@ fn kernel() {
 }
 
 #[test]
+fn frames_move_between_vlans() {
+    let flow = cases::flow(None, Some(0x4000), true, false);
+    let device = |identifier: Option<u16>| Device {
+        interface: 5,
+        vlan: Be16::new(identifier.unwrap_or(0)),
+        tagged: u16::from(identifier.is_some()),
+    };
+    // From one VLAN (or none) to another (or none); the priority of a tag stays, the VLAN does not.
+    for (arrives, identifier, leaves) in [
+        (None, Some(0x123), Some(0x0123)),
+        (Some(0xb064), Some(0x123), Some(0xb123)),
+        (Some(0xb064), None, None),
+        (None, None, None),
+    ] {
+        let mut model = Model::new(Settings { look_up_next_hop: 1, ..settings() }, cases::MTU);
+        model.install(&flow, 0);
+        model.next_hop = Box::new(move |_, leaving, link| {
+            assert_eq!((leaving.length, leaving.hops), (40 + 8 + 4 + 9, 63));
+            device(identifier).apply(4, link);
+            assert_eq!((link.redirected, link.interface), (1, 5));
+            Reason::Forwarded
+        });
+        let mut arrived = cases::arriving(&flow, b"some data");
+        arrived.tag = arrives;
+        let mut left = cases::leaving(&flow, &arrived, b"some data");
+        left.tag = leaves;
+        let outcome = model.run(&arrived.build());
+        assert_eq!(
+            outcome,
+            Outcome { reason: Reason::Forwarded, frame: left.build() },
+            "{arrives:?} to {identifier:?}"
+        );
+    }
+    let mut link = Link::default();
+    device(None).apply(5, &mut link);
+    assert_eq!(link.redirected, 0, "back by the interface that it came in by");
+}
+
+#[test]
 fn no_headroom_passes_the_packet() {
     let flow = cases::flow(None, Some(0x4000), true, false);
     let frame = cases::arriving(&flow, b"data").build();
@@ -85,8 +124,8 @@ fn what_leaves_is_not_larger_than_ip_can_be() {
     assert_eq!(model.run(&frame), Outcome { reason: Reason::TooLarge, frame: frame.clone() });
 }
 
-fn settings() -> relay_ebpf::Settings {
-    relay_ebpf::Settings {
+fn settings() -> Settings {
+    Settings {
         listen_port: 3478,
         lowest_port: 49152,
         highest_port: 65535,

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use aya::maps::{HashMap, Map, MapData};
+use aya::maps::{HashMap, MapData};
 
 use super::{OffloadError, attach::Interface};
 use crate::{Be16, Device};
@@ -11,8 +11,7 @@ use crate::{Be16, Device};
 const VLANS: &str = "/proc/net/vlan/config";
 
 /// Enters the interfaces that the program is attached to, and their VLANs.
-pub(super) fn fill(map: Map, interfaces: &[Interface]) -> Result<(), OffloadError> {
-    let mut map = HashMap::<MapData, u32, Device>::try_from(map).map_err(OffloadError::from_map)?;
+pub(super) fn fill(map: &mut HashMap<MapData, u32, Device>, interfaces: &[Interface]) -> Result<(), OffloadError> {
     for interface in interfaces {
         let device = Device { interface: interface.index, ..Device::default() };
         map.insert(interface.index, device, 0).map_err(OffloadError::from_map)?;

@@ -12,7 +12,7 @@ use std::sync::Mutex;
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Map, MapData, PerCpuArray},
+    maps::{HashMap, Map, MapData, PerCpuArray},
     programs::{TestRun, TestRunOptions, Xdp, xdp::XdpLinkId},
 };
 
@@ -49,6 +49,7 @@ pub struct Offload {
     ebpf: Ebpf,
     links: Vec<XdpLinkId>,
     flows: Flows,
+    devices: HashMap<MapData, u32, Device>,
     counters: PerCpuArray<MapData, Counters>,
     reasons: PerCpuArray<MapData, u64>,
     readers: Mutex<Vec<StatisticsReader>>,
@@ -69,11 +70,13 @@ impl Offload {
             .load(object)
             .map_err(OffloadError::from_load)?;
         let flows = Flows::new(take_map(&mut ebpf, "FLOWS")?, config.max_flows)?;
+        let devices = HashMap::try_from(take_map(&mut ebpf, "DEVICES")?).map_err(OffloadError::from_map)?;
         let counters = PerCpuArray::try_from(take_map(&mut ebpf, "COUNTERS")?).map_err(OffloadError::from_map)?;
         let reasons = PerCpuArray::try_from(take_map(&mut ebpf, "REASONS")?).map_err(OffloadError::from_map)?;
         let events = take_map(&mut ebpf, "STATS")?;
         let readers = if config.statistics { statistics::open(events)? } else { Vec::new() };
-        let mut offload = Self { ebpf, links: Vec::new(), flows, counters, reasons, readers: Mutex::new(readers) };
+        let mut offload =
+            Self { ebpf, links: Vec::new(), flows, devices, counters, reasons, readers: Mutex::new(readers) };
         offload.xdp_mut()?.load().map_err(OffloadError::from_program)?;
         Ok(offload)
     }
@@ -87,7 +90,7 @@ impl Offload {
         if config.next_hop == NextHop::RoutingTable {
             attach::allow_route_lookups()?;
         }
-        devices::fill(take_map(&mut self.ebpf, "DEVICES")?, &interfaces)?;
+        devices::fill(&mut self.devices, &interfaces)?;
         for interface in &interfaces {
             match attach::attach(self.xdp_mut()?, interface, config.mode) {
                 Ok(link) => self.links.push(link),
@@ -202,4 +205,17 @@ pub struct Run {
 
 fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, OffloadError> {
     ebpf.take_map(name).ok_or(OffloadError::Damaged(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_can_share_it() {
+        fn shared<T: Send + Sync>() {}
+        fn moved<T: Send>() {}
+        shared::<Offload>();
+        moved::<StatisticsReader>();
+    }
 }

@@ -1,6 +1,6 @@
 //! What the tests of the rewrite share: an independent packet builder, a model of the host, the kernel, and cases.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses a part")]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
 
 pub mod cases;
 pub mod kernel;

@@ -9,6 +9,9 @@ use super::{Outcome, Runner};
 /// Room in front of a frame, as network drivers have it.
 const HEADROOM: usize = 256;
 
+/// How a model finds next hops.
+pub type NextHop = Box<dyn Fn(&Route, &Leaving, &mut Link) -> Reason>;
+
 pub struct Model {
     pub settings: Settings,
     pub flows: HashMap<FlowKey, Route>,
@@ -16,12 +19,12 @@ pub struct Model {
     pub identification: u16,
     pub headroom: usize,
     /// What the routing table answers.
-    pub next_hop: fn(&Route, &Leaving, &mut Link) -> Reason,
+    pub next_hop: NextHop,
 }
 
 impl Model {
     pub fn new(settings: Settings, mtu: u32) -> Self {
-        let next_hop = |_: &Route, _: &Leaving, _: &mut Link| Reason::NoNextHop;
+        let next_hop: NextHop = Box::new(|_, _, _| Reason::NoNextHop);
         Self { settings, flows: HashMap::new(), mtu, identification: 0, headroom: HEADROOM, next_hop }
     }
 

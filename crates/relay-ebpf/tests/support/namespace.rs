@@ -1,6 +1,11 @@
 //! Network namespaces, for tests that change interfaces or load XDP programs.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::Command,
+    sync::mpsc::{Sender, channel},
+    thread::JoinHandle,
+};
 
 /// Puts the calling thread, and the programs it starts, into a network namespace of its own, in which only the loopback
 /// interface exists, and is up. It goes with the thread.
@@ -18,8 +23,13 @@ pub fn enter() -> Result<(), String> {
 
 /// Runs `ip` with these arguments.
 pub fn ip(arguments: &str) {
-    let output = Command::new("ip").args(arguments.split_whitespace()).output().unwrap();
-    assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    run("ip", arguments);
+}
+
+/// Runs a program with these arguments; it has to succeed.
+pub fn run(program: &str, arguments: &str) {
+    let output = Command::new(program).args(arguments.split_whitespace()).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Writes a setting of the kernel, such as `net.ipv4.ip_forward`.
@@ -35,4 +45,67 @@ pub fn skip(capability: &str, reason: &str) {
         "RELAY_TESTS_REQUIRE names {capability}, but: {reason}"
     );
     eprintln!("skipped: {reason}");
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A network namespace with a thread in it that does jobs. It goes with this.
+pub struct Namespace {
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+    id: i32,
+}
+
+impl Namespace {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// Why this process may not.
+    pub fn new() -> Result<Self, String> {
+        let (jobs, queue) = channel::<Job>();
+        let (report, made) = channel();
+        let thread = std::thread::spawn(move || {
+            // SAFETY: only asks for the thread's number.
+            let id = unsafe { libc::gettid() };
+            report.send(enter().map(|()| id)).unwrap();
+            queue.into_iter().for_each(|job| job());
+        });
+        let id = made.recv().unwrap()?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), id })
+    }
+
+    /// Does something in the namespace and waits for its result. Sockets that it opens stay in the namespace, and may be used
+    /// anywhere.
+    pub fn within<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let (report, result) = channel();
+        let job = Box::new(move || report.send(job()).unwrap());
+        self.jobs.as_ref().unwrap().send(job).unwrap();
+        result.recv().expect("the job panicked")
+    }
+
+    /// Connects this namespace and another by a pair of Ethernet interfaces, up, with the addresses given (with prefix lengths).
+    /// Checksums are complete on it, as on a wire.
+    pub fn connect(&self, own: &str, own_addresses: &[&str], other: &Self, others: &str, other_addresses: &[&str]) {
+        let (own, others, other_id) = (own.to_owned(), others.to_owned(), other.id);
+        let (name, peer) = (own.clone(), others.clone());
+        self.within(move || ip(&format!("link add {name} type veth peer name {peer} netns {other_id}")));
+        for (namespace, name, addresses) in [(self, own, own_addresses), (other, others, other_addresses)] {
+            let addresses: Vec<String> = addresses.iter().map(|address| (*address).to_owned()).collect();
+            namespace.within(move || {
+                run("ethtool", &format!("-K {name} tx off"));
+                for address in addresses {
+                    let flags = if address.contains(':') { "nodad" } else { "" };
+                    ip(&format!("addr add {address} dev {name} {flags}"));
+                }
+                ip(&format!("link set {name} up"));
+            });
+        }
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        let _ = self.thread.take().unwrap().join();
+    }
 }

@@ -1,0 +1,162 @@
+//! Attaching, detaching, and refusals with cause and remedy.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use std::process::Command;
+
+use relay_ebpf::{AttachHint, AttachMode, Config, Engine, InstallError, Offload, OffloadError};
+use support::{
+    cases,
+    kernel::Kernel,
+    namespace::{Namespace, ip, skip},
+};
+
+fn config(interfaces: &[&str], mode: AttachMode) -> Config {
+    Config { interfaces: interfaces.iter().map(|name| (*name).to_owned()).collect(), mode, ..cases::config() }
+}
+
+/// Whether an XDP program is on the interface.
+fn has_program(interface: &str) -> bool {
+    let shown = Command::new("ip").args(["link", "show", "dev", interface]).output().unwrap();
+    String::from_utf8(shown.stdout).unwrap().contains("prog/xdp id")
+}
+
+/// Waits until no XDP program is on the interface. Other tests start programs: for a moment, such a process has copies of all
+/// file descriptors, that of a link which is being closed here included.
+fn assert_free(interface: &str) {
+    for _ in 0..1000 {
+        if !has_program(interface) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("the program is still on {interface}");
+}
+
+/// A loaded program, in a namespace with two interfaces that are a pair.
+fn loaded() -> Option<Kernel> {
+    let kernel = Kernel::load(&cases::config())?;
+    ip("link add a0 type veth peer name b0");
+    Some(kernel)
+}
+
+#[test]
+fn it_is_attached_until_it_is_dropped() {
+    let Some(Kernel { mut offload, .. }) = loaded() else { return };
+    offload.attach(&config(&["a0", "b0"], AttachMode::Driver)).unwrap();
+    assert!(has_program("a0") && has_program("b0"));
+    drop(offload);
+    assert_free("a0");
+    assert_free("b0");
+}
+
+#[test]
+fn a_panic_detaches_it() {
+    let Some(Kernel { mut offload, .. }) = loaded() else { return };
+    offload.attach(&config(&["lo"], AttachMode::Generic)).unwrap();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        assert!(has_program("lo"));
+        let _offload = offload;
+        panic!("on purpose");
+    }));
+    assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"on purpose"));
+    assert_free("lo");
+}
+
+#[test]
+fn counters_can_be_read_after_detaching() {
+    let Some(Kernel { mut offload, .. }) = loaded() else { return };
+    offload.attach(&config(&["a0"], AttachMode::Driver)).unwrap();
+    offload.detach().unwrap();
+    assert_free("a0");
+    assert!(offload.counters().unwrap().iter().all(|counters| counters.packets == 0));
+    assert!(offload.reasons().unwrap().iter().all(|(_, count)| *count == 0));
+}
+
+#[test]
+fn all_interfaces_or_none() {
+    let Some(Kernel { mut offload, .. }) = loaded() else { return };
+    // The loopback interface has no driver that could run it.
+    let error = offload.attach(&config(&["a0", "lo"], AttachMode::Driver)).unwrap_err();
+    assert!(matches!(&error, OffloadError::Attach { interface, .. } if interface == "lo"), "{error:?}");
+    assert_free("a0");
+}
+
+#[test]
+fn refusals_name_cause_and_remedy() {
+    let Some(Kernel { mut offload, .. }) = loaded() else { return };
+    let error = offload.attach(&config(&["nowhere0"], AttachMode::Driver)).unwrap_err();
+    assert!(matches!(&error, OffloadError::NoInterface(name) if name == "nowhere0"), "{error:?}");
+
+    let error = offload.attach(&config(&[], AttachMode::Driver)).unwrap_err();
+    assert!(matches!(&error, OffloadError::Config(_)), "{error:?}");
+
+    let error = offload.attach(&config(&["lo"], AttachMode::Driver)).unwrap_err();
+    assert!(matches!(error, OffloadError::Attach { hint: AttachHint::Driver { .. }, .. }), "{error:?}");
+    assert!(error.to_string().contains("generic mode"), "{error}");
+
+    let mut other = Offload::load(&cases::config()).unwrap();
+    other.attach(&config(&["a0"], AttachMode::Driver)).unwrap();
+    for mode in [AttachMode::Driver, AttachMode::Generic] {
+        let error = offload.attach(&config(&["a0"], mode)).unwrap_err();
+        assert!(matches!(error, OffloadError::Attach { hint: AttachHint::Occupied, .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn an_mtu_beyond_the_drivers_is_named() {
+    let Some(Kernel { mut offload, .. }) = loaded() else { return };
+    ip("link set a0 mtu 9000");
+    ip("link set b0 mtu 9000");
+    let error = offload.attach(&config(&["a0"], AttachMode::Driver)).unwrap_err();
+    assert!(matches!(error, OffloadError::Attach { hint: AttachHint::Driver { .. }, .. }), "{error:?}");
+}
+
+#[test]
+fn lacking_privileges_are_named() {
+    // A thread of its own, since it gives up its privileges for good.
+    let namespace = match Namespace::new() {
+        Ok(namespace) => namespace,
+        Err(reason) => return skip("xdp", &reason),
+    };
+    let error = namespace.within(|| {
+        give_up_capabilities();
+        Offload::load(&cases::config()).map(drop).unwrap_err()
+    });
+    match error {
+        OffloadError::NoProgram(reason) => skip("xdp", reason),
+        error => {
+            assert!(matches!(error, OffloadError::NotPermitted(..)), "{error:?}");
+            assert!(error.to_string().contains("CAP_BPF"), "{error}");
+        }
+    }
+}
+
+/// Gives up all capabilities of the calling thread.
+fn give_up_capabilities() {
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = [VERSION_3, 0];
+    let none = [0_u32; 6];
+    // SAFETY: `header` and `none` are `struct __user_cap_header_struct` and two `struct __user_cap_data_struct`.
+    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn a_full_map_is_an_ordinary_answer() {
+    let Some(kernel) = Kernel::load(&Config { max_flows: 2, ..cases::config() }) else { return };
+    let flows: Vec<_> = (0..3).map(|number| cases::flow(Some(0x4000 + number), None, true, true)).collect();
+    for flow in &flows[..2] {
+        kernel.offload.install(flow).unwrap();
+    }
+    assert!(matches!(kernel.offload.install(&flows[2]), Err(InstallError::Full { max_flows: 2 })));
+    // A flow that is there can be replaced, and one that leaves makes room.
+    kernel.offload.install(&flows[1]).unwrap();
+    assert_eq!(kernel.offload.flows(), 2);
+    kernel.offload.remove(&flows[0].key()).unwrap();
+    kernel.offload.remove(&flows[0].key()).unwrap();
+    assert_eq!(kernel.offload.flows(), 1);
+    kernel.offload.install(&flows[2]).unwrap();
+    assert_eq!(kernel.offload.flows(), 2);
+}
