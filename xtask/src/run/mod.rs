@@ -13,6 +13,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -51,6 +52,8 @@ pub(crate) fn main(args: &Args) -> Result<()> {
 
     let printed = child.stdout.take().context("the relay's output is not piped")?;
     if let Some(server) = pass_through(printed).recv().ok().filter(|_| is_running(&mut child)) {
+        // What it prints beside the JSON belongs above the proof.
+        thread::sleep(Duration::from_millis(200));
         eprintln!("\nOne round trip through it, with the credentials above:");
         if let Err(error) = round_trip::prove(&server) {
             signals::terminate(child.id());
