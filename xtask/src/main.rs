@@ -4,7 +4,9 @@
 //! `setup/needs.rs`; what `cargo xtask test` runs is a row of the table in `test/steps.rs`.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod command;
+mod load;
 mod portal;
 mod run;
 mod setup;
@@ -26,6 +28,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Bench(bench::Args),
+    Load(load::Args),
     Portal(portal::Args),
     Run(run::Args),
     Setup(setup::Args),
@@ -34,6 +38,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Bench(args) => bench::main(&args),
+        Command::Load(args) => load::main(&args),
         Command::Portal(args) => portal::main(&args),
         Command::Run(args) => run::main(&args),
         Command::Setup(args) => setup::main(&args),

@@ -1,0 +1,270 @@
+//! CPU time, throughput and latency of relaying.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::Result;
+
+use super::{
+    Args,
+    flood::{self, Flood},
+    servers::{CLIENT_IP, PEER_IP, Running, Starter},
+    table::{Relaying, Results, median},
+};
+use crate::{
+    clients,
+    flows::{self, Direction},
+    process, socket,
+    traffic::{Pace, Plan, Report, Traffic},
+};
+
+/// Traffic of one kind.
+struct Case {
+    name: &'static str,
+    flows: usize,
+    direction: Direction,
+    size: usize,
+    pace: Pace,
+    segments: usize,
+}
+
+const RATE: Pace = Pace::Rate(20_000);
+const FLAT_OUT: Pace = Pace::Window(512);
+
+const CASES: &[Case] = &[
+    Case { name: "up 20k/s, 1 client", flows: 1, direction: Direction::Up, size: 200, pace: RATE, segments: 1 },
+    Case { name: "up 20k/s, 100 clients", flows: 100, direction: Direction::Up, size: 200, pace: RATE, segments: 1 },
+    Case {
+        name: "down 20k/s, 100 clients",
+        flows: 100,
+        direction: Direction::Down,
+        size: 200,
+        pace: RATE,
+        segments: 1,
+    },
+    Case {
+        name: "both 20k/s, 100 clients",
+        flows: 100,
+        direction: Direction::Both,
+        size: 200,
+        pace: RATE,
+        segments: 1,
+    },
+    Case { name: "pair 20k/s, 2 clients", flows: 1, direction: Direction::Pair, size: 200, pace: RATE, segments: 1 },
+    Case { name: "up flat out, 1 client", flows: 1, direction: Direction::Up, size: 200, pace: FLAT_OUT, segments: 1 },
+    Case {
+        name: "up flat out, 100 clients",
+        flows: 100,
+        direction: Direction::Up,
+        size: 200,
+        pace: FLAT_OUT,
+        segments: 1,
+    },
+    Case {
+        name: "down flat out, 100 clients",
+        flows: 100,
+        direction: Direction::Down,
+        size: 200,
+        pace: FLAT_OUT,
+        segments: 1,
+    },
+    Case {
+        name: "up flat out, 1 client, 1200 B",
+        flows: 1,
+        direction: Direction::Up,
+        size: 1200,
+        pace: FLAT_OUT,
+        segments: 1,
+    },
+    Case {
+        name: "up GSO bulk, 1 client, 1200 B",
+        flows: 1,
+        direction: Direction::Up,
+        size: 1200,
+        pace: FLAT_OUT,
+        segments: 32,
+    },
+    Case {
+        name: "down GSO bulk, 1 client, 1200 B",
+        flows: 1,
+        direction: Direction::Down,
+        size: 1200,
+        pace: FLAT_OUT,
+        segments: 32,
+    },
+];
+
+/// A server with flows through it.
+struct Target {
+    running: Running,
+    traffic: Traffic,
+    slices: Vec<Slice>,
+}
+
+struct Slice {
+    report: Report,
+    cpu_us: f64,
+}
+
+impl Target {
+    fn slice(&mut self, plan: &Plan) -> Result<()> {
+        let before = process::cpu(self.running.pid())?;
+        let report = self.traffic.run(plan, |_| {})?;
+        let cpu = process::cpu(self.running.pid())?.saturating_sub(before);
+        let cpu_us = cpu.as_secs_f64() * 1e6 / report.received.max(1) as f64;
+        self.slices.push(Slice { report, cpu_us });
+        Ok(())
+    }
+
+    fn row(&self, case: &str, floor: Option<&Self>) -> Relaying {
+        let mut sum = Report::default();
+        for slice in &self.slices {
+            sum.merge(&slice.report);
+        }
+        let of = |value: fn(&Slice) -> f64| median(self.slices.iter().map(value));
+        Relaying {
+            case: case.to_owned(),
+            server: self.running.name.clone(),
+            cpu_us_per_packet: of(|slice| slice.cpu_us),
+            ratio_to_floor: floor.map(|floor| {
+                median(self.slices.iter().zip(&floor.slices).map(|(slice, floor)| slice.cpu_us / floor.cpu_us))
+            }),
+            packets_per_second: of(|slice| slice.report.received as f64 / slice.report.elapsed.as_secs_f64().max(1e-9)),
+            lost_percent: sum.loss() * 100.0,
+            corrupt: sum.corrupt + sum.duplicates,
+            p50_us: of(|slice| percentile(&slice.report, 50.0)),
+            p99_us: of(|slice| percentile(&slice.report, 99.0)),
+        }
+    }
+}
+
+fn percentile(report: &Report, percent: f64) -> f64 {
+    report.latency.percentile(percent).map_or(f64::NAN, |time| time.as_secs_f64() * 1e6)
+}
+
+pub(super) fn measure(args: &Args, starter: &Starter, results: &mut Results) -> Result<()> {
+    for case in CASES.iter().filter(|case| args.wants(case.name)) {
+        measure_case(args, starter, results, case)?;
+    }
+    if args.wants(IDLE) {
+        beside_idle(args, starter, results)?;
+    }
+    if args.wants(HOSTILE) {
+        hostile(args, starter, results)?;
+    }
+    Ok(())
+}
+
+fn plan(args: &Args, case: &Case) -> Plan {
+    Plan { pace: case.pace, size: case.size, duration: Duration::from_secs_f64(args.seconds), segments: case.segments }
+}
+
+fn measure_case(args: &Args, starter: &Starter, results: &mut Results, case: &Case) -> Result<()> {
+    let glue = case.segments > 1;
+    let peer = socket::bind(SocketAddr::new(PEER_IP, 0))?;
+    let floor = starter.floor(peer.local_addr()?)?;
+    let traffic = flows::through_floor(floor.server.address, CLIENT_IP, case.flows, peer, glue)?;
+    let mut targets = vec![Target { running: floor, traffic, slices: Vec::new() }];
+    for running in starter.all()? {
+        let traffic = flows::through_relay(&running.server, case.flows, case.direction, PEER_IP, glue)?;
+        targets.push(Target { running, traffic, slices: Vec::new() });
+    }
+    let plan = plan(args, case);
+    warm_up(&mut targets, &plan)?;
+    for _ in 0..args.rounds {
+        for target in &mut targets {
+            target.slice(&plan)?;
+        }
+    }
+    let (floor, others) = (&targets[0], &targets[1..]);
+    results.relaying(floor.row(case.name, None));
+    for target in others {
+        results.relaying(target.row(case.name, Some(floor)));
+    }
+    Ok(())
+}
+
+/// Fills caches and buffers; what it gives is forgotten.
+fn warm_up(targets: &mut [Target], plan: &Plan) -> Result<()> {
+    let short = Plan { duration: Duration::from_millis(200), ..plan.clone() };
+    for target in targets {
+        target.traffic.run(&short, |_| {})?;
+    }
+    Ok(())
+}
+
+const IDLE: &str = "one channel beside idle allocations";
+
+/// One active channel, alone and beside many idle allocations, on two processes of each server.
+fn beside_idle(args: &Args, starter: &Starter, results: &mut Results) -> Result<()> {
+    let case = &CASES[0];
+    let plan = plan(args, case);
+    for (alone, crowded) in starter.all()?.into_iter().zip(starter.all()?) {
+        let peer = SocketAddr::new(PEER_IP, 9);
+        let (idle, _) = clients::open_some(&crowded.server, args.allocations, 32, |_| peer)?;
+        let mut targets = Vec::new();
+        for running in [alone, crowded] {
+            let traffic = flows::through_relay(&running.server, 1, Direction::Up, PEER_IP, false)?;
+            targets.push(Target { running, traffic, slices: Vec::new() });
+        }
+        warm_up(&mut targets, &plan)?;
+        for _ in 0..args.rounds {
+            for target in &mut targets {
+                target.slice(&plan)?;
+            }
+        }
+        let pairs = targets[1].slices.iter().zip(&targets[0].slices);
+        let ratio = median(pairs.map(|(crowded, alone)| crowded.cpu_us / alone.cpu_us));
+        let name = format!("{IDLE}: CPU beside {} against alone", idle.len());
+        results.figure(&name, &targets[0].running.name, ratio, "x");
+    }
+    Ok(())
+}
+
+const HOSTILE: &str = "flood of unauthenticated Allocates";
+
+/// A good client while strangers flood.
+fn hostile(args: &Args, starter: &Starter, results: &mut Results) -> Result<()> {
+    let plan = Plan {
+        pace: Pace::Rate(1_000),
+        size: 200,
+        duration: Duration::from_secs_f64(args.seconds.max(1.0)),
+        segments: 1,
+    };
+    for running in starter.all()? {
+        let name = running.name.clone();
+        let (request, reply) = flood::one_reply(running.server.address)?;
+        results.figure(&format!("{HOSTILE}: reply / request bytes"), &name, reply as f64 / request as f64, "x");
+        let mut traffic = flows::through_relay(&running.server, 1, Direction::Both, PEER_IP, false)?;
+        let quiet = traffic.run(&plan, |_| {})?;
+        // First use touches memory that is kept from then on.
+        Flood::start(running.server.address).and_then(|flood| {
+            std::thread::sleep(Duration::from_millis(300));
+            flood.stop()
+        })?;
+        let before = process::resident(running.pid())?;
+        let flood = Flood::start(running.server.address)?;
+        let mut slices = Vec::new();
+        for _ in 0..args.rounds {
+            slices.push(traffic.run(&plan, |_| {})?);
+        }
+        let counts = flood.stop()?;
+        let after = process::resident(running.pid())?;
+        let mut sum = Report::default();
+        for slice in &slices {
+            sum.merge(slice);
+        }
+        let mut tell = |what: &str, value: f64, unit| results.figure(&format!("{HOSTILE}: {what}"), &name, value, unit);
+        tell("requests", counts.requests as f64 / counts.elapsed.as_secs_f64(), "/s");
+        tell("replies", counts.replies as f64 / counts.elapsed.as_secs_f64(), "/s");
+        tell(
+            "reply bytes / request bytes, over all",
+            counts.reply_bytes as f64 / counts.request_bytes.max(1) as f64,
+            "x",
+        );
+        tell("a good client's loss", sum.loss() * 100.0, "%");
+        tell("its p99 latency", percentile(&sum, 99.0), "us");
+        tell("its p99 latency when quiet", percentile(&quiet, 99.0), "us");
+        tell("growth of resident memory", (after as f64 - before as f64) / 1024.0, "KiB");
+    }
+    Ok(())
+}

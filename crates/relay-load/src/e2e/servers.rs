@@ -1,0 +1,168 @@
+//! The servers that are compared, each a process of its own on loopback.
+
+use std::{
+    fs::File,
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use turn_auth::{AuthSecret, UnixTime};
+use turn_client::{BlockingClient, Credentials};
+
+use crate::clients::Server;
+
+/// Servers have this address, clients and peers others, so that no port of one is in the way of another.
+pub(super) const SERVER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
+pub(super) const CLIENT_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));
+pub(super) const PEER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 2, 1));
+pub(super) const STRANGER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 3, 1));
+
+const SECRET: &str = "the-benchmarks-own-secret-for-this-machine-only";
+const LOWEST_PORT: &str = "40000";
+const HIGHEST_PORT: &str = "60999";
+/// As many allocations as there are ports.
+const MOST: &str = "20000";
+/// How often to look whether a server is up, 100 ms apart.
+const ATTEMPTS: u32 = 100;
+
+/// A running process, ended when dropped.
+pub(super) struct Running {
+    pub(super) name: String,
+    child: Child,
+    pub(super) server: Server,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Running {
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn start(name: &str, mut command: Command, server: Server, log: &Path) -> Result<Self> {
+        let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        Ok(Self { name: name.to_owned(), child, server })
+    }
+
+    /// Waits until it answers Binding requests.
+    fn wait_until_up(mut self, log: &Path) -> Result<Self> {
+        for _ in 0..ATTEMPTS {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended with {status}; its log is {}", self.name, log.display());
+            }
+            let client = BlockingClient::connect(self.server.address, self.server.credentials.clone())?;
+            if client.with_retransmission(Duration::from_millis(100), 1).mapped_address_soon().is_some() {
+                return Ok(self);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        bail!("{} does not answer at {}; its log is {}", self.name, self.server.address, log.display());
+    }
+}
+
+/// A Binding request that is not waited for long.
+trait Soon {
+    fn mapped_address_soon(self) -> Option<SocketAddr>;
+}
+
+impl Soon for BlockingClient {
+    fn mapped_address_soon(mut self) -> Option<SocketAddr> {
+        self.mapped_address().ok()
+    }
+}
+
+/// How to start servers.
+pub(super) struct Starter {
+    /// Our binary.
+    pub(super) relay: PathBuf,
+    /// coturn's, if it is to be compared.
+    pub(super) coturn: Option<PathBuf>,
+    pub(super) workers: usize,
+    /// Where their logs go.
+    pub(super) logs: PathBuf,
+}
+
+impl Starter {
+    /// Our relay, and coturn.
+    pub(super) fn all(&self) -> Result<Vec<Running>> {
+        let mut all = vec![self.relay()?];
+        if let Some(coturn) = &self.coturn {
+            all.push(self.coturn(coturn)?);
+        }
+        Ok(all)
+    }
+
+    pub(super) fn relay(&self) -> Result<Running> {
+        let port = free_port()?;
+        let secret = AuthSecret::new(SECRET).context("the benchmark's secret")?;
+        let minted = turn_auth::Credentials::mint(&secret, UnixTime(4_000_000_000), "load");
+        let mut command = Command::new(&self.relay);
+        command.env_clear().args(["--public-ip4-addr", "127.0.0.1", "--bind-ip4-addr", "127.0.0.1"]);
+        command.args(["--auth-secret", SECRET, "--listen-port", &port.to_string()]);
+        command.args(["--lowest-port", LOWEST_PORT, "--highest-port", HIGHEST_PORT]);
+        command.args(["--allocations-per-username", MOST, "--workers", &self.workers.to_string()]);
+        let credentials = Credentials::new(minted.username, minted.password);
+        self.start("firezone-relay", command, port, credentials)
+    }
+
+    fn coturn(&self, program: &Path) -> Result<Running> {
+        let port = free_port()?;
+        let mut command = Command::new(program);
+        // No configuration file, no other protocol than what is measured, and as many relay threads as our relay has.
+        command.args(["-n", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp", "--no-tcp-relay", "--no-multicast-peers"]);
+        command.args(["--allow-loopback-peers", "-L", "127.0.0.1", "-E", "127.0.0.1", "-p", &port.to_string()]);
+        command.args(["--min-port", LOWEST_PORT, "--max-port", HIGHEST_PORT, "-m", &self.workers.to_string()]);
+        command.args([
+            "--lt-cred-mech",
+            "-u",
+            "load:load",
+            "-r",
+            "load",
+            "--log-file",
+            "stdout",
+            "--no-software-attribute",
+        ]);
+        command.args(["--pidfile", &self.logs.join("coturn.pid").to_string_lossy()]);
+        self.start("coturn", command, port, Credentials::new("load", "load"))
+    }
+
+    /// A forwarder that sends to `peer`.
+    pub(super) fn floor(&self, peer: SocketAddr) -> Result<Running> {
+        let port = free_port()?;
+        let listen = SocketAddr::new(SERVER_IP, port);
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["floor", "--listen", &listen.to_string(), "--to", &peer.to_string()]);
+        let server = Server { address: listen, credentials: Credentials::new("", ""), from: CLIENT_IP };
+        let running = Running::start("floor", command, server, &self.logs.join("floor.log"))?;
+        for _ in 0..ATTEMPTS {
+            if UdpSocket::bind(listen).is_err() {
+                return Ok(running);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        bail!("the forwarder does not listen at {listen}")
+    }
+
+    fn start(&self, name: &str, command: Command, port: u16, credentials: Credentials) -> Result<Running> {
+        let server = Server { address: SocketAddr::new(SERVER_IP, port), credentials, from: CLIENT_IP };
+        let log = self.logs.join(format!("{name}.log"));
+        Running::start(name, command, server, &log)?.wait_until_up(&log)
+    }
+}
+
+/// A port that nobody uses now.
+fn free_port() -> Result<u16> {
+    // Below the ports that allocations get, and those that the system hands out.
+    let start = 10_000 + u16::try_from(std::process::id() % 15_000).unwrap_or_default();
+    (start..30_000).find(|port| UdpSocket::bind((SERVER_IP, *port)).is_ok()).context("no UDP port is free on 127.0.0.1")
+}

@@ -1,0 +1,122 @@
+//! Results, for people and for programs.
+
+use serde::Serialize;
+
+use super::Args;
+
+/// Everything that was measured.
+#[derive(Debug, Serialize)]
+pub(super) struct Results {
+    workers: usize,
+    seconds_per_slice: f64,
+    rounds: usize,
+    relaying: Vec<Relaying>,
+    figures: Vec<Figure>,
+}
+
+/// A case of relaying: medians over the slices.
+#[derive(Debug, Serialize)]
+pub(super) struct Relaying {
+    pub(super) case: String,
+    pub(super) server: String,
+    pub(super) cpu_us_per_packet: f64,
+    /// To the forwarder's CPU time per packet in the same round.
+    pub(super) ratio_to_floor: Option<f64>,
+    pub(super) packets_per_second: f64,
+    pub(super) lost_percent: f64,
+    pub(super) corrupt: u64,
+    pub(super) p50_us: f64,
+    pub(super) p99_us: f64,
+}
+
+/// One figure of one server.
+#[derive(Debug, Serialize)]
+pub(super) struct Figure {
+    pub(super) name: String,
+    pub(super) server: String,
+    pub(super) value: f64,
+    pub(super) unit: &'static str,
+}
+
+impl Results {
+    pub(super) const fn new(args: &Args) -> Self {
+        Self {
+            workers: args.workers,
+            seconds_per_slice: args.seconds,
+            rounds: args.rounds,
+            relaying: Vec::new(),
+            figures: Vec::new(),
+        }
+    }
+
+    pub(super) fn relaying(&mut self, row: Relaying) {
+        eprintln!("{}", row.line());
+        self.relaying.push(row);
+    }
+
+    pub(super) fn figure(&mut self, name: &str, server: &str, value: f64, unit: &'static str) {
+        let figure = Figure { name: name.to_owned(), server: server.to_owned(), value, unit };
+        eprintln!("{}", figure.line());
+        self.figures.push(figure);
+    }
+
+    pub(super) fn print(&self) {
+        println!(
+            "{:<36} {:<15} {:>9} {:>8} {:>10} {:>8} {:>9} {:>9}",
+            "case", "server", "CPU us", "x floor", "packets/s", "lost %", "p50 us", "p99 us"
+        );
+        for row in &self.relaying {
+            println!("{}", row.line());
+        }
+        println!();
+        for figure in &self.figures {
+            println!("{}", figure.line());
+        }
+    }
+}
+
+impl Relaying {
+    fn line(&self) -> String {
+        let ratio = self.ratio_to_floor.map_or_else(String::new, |ratio| format!("x{ratio:.2}"));
+        let corrupt = if self.corrupt > 0 { format!("  {} CORRUPT", self.corrupt) } else { String::new() };
+        format!(
+            "{:<36} {:<15} {:>9.3} {:>8} {:>10.0} {:>8.3} {:>9.1} {:>9.1}{corrupt}",
+            self.case,
+            self.server,
+            self.cpu_us_per_packet,
+            ratio,
+            self.packets_per_second,
+            self.lost_percent,
+            self.p50_us,
+            self.p99_us
+        )
+    }
+}
+
+impl Figure {
+    fn line(&self) -> String {
+        format!("{:<64} {:<15} {:>12.2} {}", self.name, self.server, self.value, self.unit)
+    }
+}
+
+/// The middle of `values`, or NaN when there are none.
+pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        count if count % 2 == 1 => values[count / 2],
+        count => f64::midpoint(values[count / 2 - 1], values[count / 2]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        assert!(median([]).is_nan());
+        assert_eq!([median([3.0, 1.0, 2.0]), median([4.0, 1.0, 2.0, 3.0])], [2.0, 2.5]);
+    }
+}

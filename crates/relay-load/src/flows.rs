@@ -1,0 +1,100 @@
+//! Flows through a server: sockets on both sides, and the lanes between them.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    clients::{self, CHANNEL, Server},
+    socket::{self, UdpSocket},
+    traffic::{Route, Traffic},
+};
+
+/// How many clients set up at a time.
+const WINDOW: usize = 32;
+
+/// Which way data goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Direction {
+    /// From clients to a peer.
+    Up,
+    /// From a peer to clients.
+    Down,
+    /// Both at the same time.
+    Both,
+    /// From client to client, each in an allocation of its own on the same server.
+    Pair,
+}
+
+/// Sets up `count` flows through `server`; peers are at `peer_ip`. `glue`: receivers take several datagrams as one (GRO).
+///
+/// # Errors
+///
+/// When a client cannot set up.
+pub(crate) fn through_relay(
+    server: &Server,
+    count: usize,
+    direction: Direction,
+    peer_ip: IpAddr,
+    glue: bool,
+) -> Result<Traffic> {
+    if direction == Direction::Pair {
+        return pairs(server, count, glue);
+    }
+    let peer =
+        UdpSocket::new(socket::bind(SocketAddr::new(peer_ip, 0)).context("cannot open the peer's socket")?, glue)?;
+    let peer_address = peer.socket().local_addr()?;
+    let clients = clients::open(server, count, WINDOW, |_| peer_address)?;
+    let mut sockets = vec![(peer, false)];
+    let mut routes = Vec::new();
+    for client in clients {
+        let number = sockets.len();
+        if direction != Direction::Down {
+            routes.push(Route { from: number, to: server.address, channel: Some(CHANNEL) });
+        }
+        if direction != Direction::Up {
+            routes.push(Route { from: 0, to: client.relayed, channel: None });
+        }
+        sockets.push((UdpSocket::new(client.socket, glue)?, true));
+    }
+    Traffic::new(sockets, routes)
+}
+
+fn pairs(server: &Server, count: usize, glue: bool) -> Result<Traffic> {
+    let mut sockets = Vec::new();
+    let mut routes = Vec::new();
+    let mut clients = clients::allocate(server, count.max(1) * 2, WINDOW)?.into_iter();
+    while let (Some(one), Some(other)) = (clients.next(), clients.next()) {
+        let (one_at, other_at) = (one.relayed, other.relayed);
+        let one = clients::bind(server, one, other_at)?;
+        let other = clients::bind(server, other, one_at)?;
+        for client in [one, other] {
+            routes.push(Route { from: sockets.len(), to: server.address, channel: Some(CHANNEL) });
+            sockets.push((UdpSocket::new(client.socket, glue)?, true));
+        }
+    }
+    Traffic::new(sockets, routes)
+}
+
+/// Flows from `count` sockets through a forwarder at `floor` that sends to `peer`.
+///
+/// # Errors
+///
+/// When a socket cannot be opened.
+pub(crate) fn through_floor(
+    floor: SocketAddr,
+    from: IpAddr,
+    count: usize,
+    peer: std::net::UdpSocket,
+    glue: bool,
+) -> Result<Traffic> {
+    let mut sockets = vec![(UdpSocket::new(peer, glue)?, false)];
+    let mut routes = Vec::new();
+    for _ in 0..count {
+        let socket = socket::bind(SocketAddr::new(from, 0))?;
+        socket.connect(floor)?;
+        routes.push(Route { from: sockets.len(), to: floor, channel: Some(CHANNEL) });
+        sockets.push((UdpSocket::new(socket, glue)?, true));
+    }
+    Traffic::new(sockets, routes)
+}

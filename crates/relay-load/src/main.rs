@@ -1,0 +1,50 @@
+//! Puts load on TURN servers, checks every payload, and compares servers: `cargo xtask load`, `cargo xtask bench e2e`.
+#![forbid(unsafe_code)]
+
+mod clients;
+mod clock;
+mod e2e;
+mod floor;
+mod flows;
+mod histogram;
+mod lane;
+mod load;
+mod payload;
+mod poller;
+mod process;
+mod socket;
+mod traffic;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Puts load on TURN servers, checks every payload, and compares servers.
+#[derive(Parser)]
+#[command(name = "relay-load", max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(load::Args),
+    Floor(floor::Args),
+    E2e(e2e::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => load::main(&args),
+        Command::Floor(args) => floor::main(&args),
+        Command::E2e(args) => e2e::main(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! UDP sockets that send and receive in batches.
+
+use std::{
+    io::{self, IoSliceMut},
+    net::SocketAddr,
+};
+
+use nix::sys::socket::{setsockopt, sockopt::UdpGroSegment};
+use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// How many bytes may wait in each direction.
+const BUFFER: usize = 4 * 1024 * 1024;
+const SLOT: usize = 65_536;
+
+/// A bound socket that never blocks.
+#[derive(Debug)]
+pub(crate) struct UdpSocket {
+    socket: std::net::UdpSocket,
+    state: UdpSocketState,
+    connected: bool,
+}
+
+/// Binds a plain socket that never blocks.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+impl UdpSocket {
+    /// Batches on `socket`; `glue` lets the kernel hand over several datagrams as one (GRO).
+    pub(crate) fn new(socket: std::net::UdpSocket, glue: bool) -> io::Result<Self> {
+        let state = UdpSocketState::new((&socket).into())?;
+        if !glue {
+            setsockopt(&socket, UdpGroSegment, &false)?;
+        }
+        let options = socket2::SockRef::from(&socket);
+        options.set_recv_buffer_size(BUFFER)?;
+        options.set_send_buffer_size(BUFFER)?;
+        let connected = socket.peer_addr().is_ok();
+        Ok(Self { socket, state, connected })
+    }
+
+    pub(crate) const fn socket(&self) -> &std::net::UdpSocket {
+        &self.socket
+    }
+
+    /// Sends `contents`, cut into pieces of `segment` bytes if set. `false` when there is no room, or a stale error was pending.
+    pub(crate) fn send(&self, to: SocketAddr, contents: &[u8], segment: Option<usize>) -> io::Result<bool> {
+        let result = if segment.is_none() {
+            // One call less of book-keeping than through quinn-udp.
+            if self.connected { self.socket.send(contents) } else { self.socket.send_to(contents, to) }.map(drop)
+        } else {
+            let transmit = Transmit { destination: to, ecn: None, contents, segment_size: segment, src_ip: None };
+            self.state.try_send((&self.socket).into(), &transmit)
+        };
+        match result {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionRefused) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Receives a batch, if something is there, and hands over each datagram.
+    pub(crate) fn receive(&self, buffers: &mut Buffers, mut each: impl FnMut(SocketAddr, &[u8])) -> io::Result<bool> {
+        let mut slots = buffers.bytes.chunks_exact_mut(SLOT);
+        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+            std::array::from_fn(|_| IoSliceMut::new(slots.next().unwrap_or_default()));
+        let count = match self.state.recv((&self.socket).into(), &mut slices, &mut buffers.metas) {
+            Ok(count) => count,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionRefused) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        for (slice, meta) in slices.iter().zip(&buffers.metas[..count]) {
+            for datagram in slice[..meta.len].chunks(meta.stride.max(1)) {
+                each(meta.addr, datagram);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Where a batch is received into.
+pub(crate) struct Buffers {
+    bytes: Vec<u8>,
+    metas: [RecvMeta; BATCH_SIZE],
+}
+
+impl Buffers {
+    pub(crate) fn new() -> Self {
+        Self { bytes: vec![0; SLOT * BATCH_SIZE], metas: [RecvMeta::default(); BATCH_SIZE] }
+    }
+}

@@ -1,0 +1,263 @@
+//! Application data, through flows that are set up already.
+
+use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    clock,
+    histogram::Histogram,
+    lane::{Arrival, Lane},
+    payload::{HEADER, Pattern, Stamp},
+    poller::Poller,
+    socket::{Buffers, UdpSocket},
+};
+
+/// How long to wait for stragglers at the end, and before what is under way counts as lost.
+const PATIENCE: Duration = Duration::from_millis(300);
+/// How many are sent before it is looked what came.
+const BURST: u64 = 64;
+/// ChannelData header.
+const CHANNEL_HEADER: usize = 4;
+
+/// How much to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// That many datagrams a second, evenly.
+    Rate(u64),
+    /// As fast as they arrive, with that many under way.
+    Window(u64),
+}
+
+/// One direction of one flow.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    /// The socket that sends, as an index.
+    pub(crate) from: usize,
+    pub(crate) to: SocketAddr,
+    /// The channel to send through, if the sender is a client.
+    pub(crate) channel: Option<u16>,
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) pace: Pace,
+    /// Bytes of application data in each datagram.
+    pub(crate) size: usize,
+    pub(crate) duration: Duration,
+    /// How many datagrams a sender hands to the kernel as one (GSO); 1 for none.
+    pub(crate) segments: usize,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+    pub(crate) corrupt: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) late: u64,
+    /// From the first datagram sent until the last one received.
+    pub(crate) elapsed: Duration,
+    /// One way.
+    pub(crate) latency: Histogram,
+}
+
+impl Report {
+    pub(crate) const fn lost(&self) -> u64 {
+        self.sent.saturating_sub(self.received)
+    }
+
+    pub(crate) fn loss(&self) -> f64 {
+        self.lost() as f64 / self.sent.max(1) as f64
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.received += other.received;
+        self.corrupt += other.corrupt;
+        self.duplicates += other.duplicates;
+        self.late += other.late;
+        self.elapsed += other.elapsed;
+        self.latency.merge(&other.latency);
+    }
+}
+
+/// Sockets and the lanes between them, ready to send.
+pub(crate) struct Traffic {
+    sockets: Vec<UdpSocket>,
+    /// Whether a socket is a client's, so that what arrives is ChannelData.
+    is_client: Vec<bool>,
+    routes: Vec<Route>,
+    lanes: Vec<Lane>,
+    poller: Poller,
+    buffers: Buffers,
+    pattern: Pattern,
+    outgoing: Vec<u8>,
+    next_route: usize,
+    ready: VecDeque<usize>,
+}
+
+impl Traffic {
+    /// `sockets` come with whether they are clients'.
+    ///
+    /// # Errors
+    ///
+    /// When the sockets cannot be watched.
+    pub(crate) fn new(sockets: Vec<(UdpSocket, bool)>, routes: Vec<Route>) -> Result<Self> {
+        let (sockets, is_client): (Vec<_>, Vec<_>) = sockets.into_iter().unzip();
+        let poller = Poller::new()?;
+        for (number, socket) in sockets.iter().enumerate() {
+            poller.add(socket.socket(), number).context("cannot watch a socket")?;
+        }
+        Ok(Self {
+            lanes: vec![Lane::default(); routes.len()],
+            sockets,
+            is_client,
+            routes,
+            poller,
+            buffers: Buffers::new(),
+            pattern: Pattern::new(),
+            outgoing: Vec::new(),
+            next_route: 0,
+            ready: VecDeque::new(),
+        })
+    }
+
+    /// Sends and receives as `plan` says. `progress` is told now and then.
+    ///
+    /// # Errors
+    ///
+    /// When a socket fails.
+    pub(crate) fn run(&mut self, plan: &Plan, mut progress: impl FnMut(&Report)) -> Result<Report> {
+        let mut report = Report::default();
+        let start = clock::now();
+        let end = start + plan.duration;
+        let mut last_arrival = start;
+        let mut in_flight = 0;
+        let mut told = start;
+        loop {
+            let now = clock::now();
+            if now >= end {
+                break;
+            }
+            let allowed = match plan.pace {
+                Pace::Rate(rate) => {
+                    let due = u128::from(rate) * (now - start).as_nanos() / 1_000_000_000 + 1;
+                    let due = u64::try_from(due).unwrap_or(u64::MAX);
+                    due.saturating_sub(report.sent)
+                }
+                Pace::Window(window) => window.saturating_sub(in_flight),
+            };
+            let sent = self.send(plan, allowed.min(BURST.max(plan.segments as u64)), &mut report)?;
+            in_flight += sent;
+            let timeout = match plan.pace {
+                _ if sent < allowed => Duration::ZERO,
+                Pace::Rate(rate) => {
+                    let next = start + Duration::from_secs_f64(report.sent as f64 / rate as f64);
+                    next.min(end).saturating_sub(clock::now())
+                }
+                Pace::Window(_) => Duration::from_millis(10),
+            };
+            let received = self.receive(plan, timeout, &mut report)?;
+            in_flight = in_flight.saturating_sub(received);
+            if received > 0 {
+                last_arrival = clock::now();
+            } else if clock::now() - last_arrival > PATIENCE {
+                in_flight = 0;
+            }
+            if clock::now() - told > Duration::from_secs(1) {
+                told = clock::now();
+                progress(&report);
+            }
+        }
+        let mut quiet_since = clock::now();
+        while report.received + report.corrupt < report.sent && clock::now() - quiet_since < PATIENCE {
+            if self.receive(plan, Duration::from_millis(10), &mut report)? > 0 {
+                quiet_since = clock::now();
+                last_arrival = quiet_since;
+            }
+        }
+        report.elapsed = last_arrival - start;
+        Ok(report)
+    }
+
+    /// Sends about `count` datagrams, and returns how many.
+    fn send(&mut self, plan: &Plan, count: u64, report: &mut Report) -> Result<u64> {
+        let mut sent = 0;
+        while sent < count {
+            if plan.segments > 1 && count - sent < plan.segments as u64 && sent > 0 {
+                break;
+            }
+            let index = self.next_route;
+            self.next_route = (index + 1) % self.routes.len();
+            let (route, lane) = (&self.routes[index], &mut self.lanes[index]);
+            let header = if route.channel.is_some() { CHANNEL_HEADER } else { 0 };
+            let each = header + plan.size;
+            self.outgoing.resize(each * plan.segments, 0);
+            let now = clock::nanos(clock::now());
+            let first = lane.next;
+            for datagram in self.outgoing.chunks_exact_mut(each) {
+                if let Some(channel) = route.channel {
+                    datagram[..2].copy_from_slice(&channel.to_be_bytes());
+                    let length = u16::try_from(plan.size).context("the payload is too long")?;
+                    datagram[2..4].copy_from_slice(&length.to_be_bytes());
+                }
+                let lane_number = u32::try_from(index).context("too many lanes")?;
+                let stamp = Stamp { lane: lane_number, sequence: lane.next, sent: now };
+                self.pattern.write(&stamp, &mut datagram[header..]);
+                lane.next += 1;
+            }
+            let segment = (plan.segments > 1).then_some(each);
+            let socket = &self.sockets[route.from];
+            let went = socket
+                .send(route.to, &self.outgoing, segment)
+                .with_context(|| format!("cannot send from {:?} to {}", socket.socket().local_addr(), route.to))?;
+            if !went {
+                // It was not sent, so it cannot be lost.
+                lane.next = first;
+                break;
+            }
+            sent += plan.segments as u64;
+            report.sent += plan.segments as u64;
+        }
+        Ok(sent)
+    }
+
+    /// Receives what is there, after waiting for at most `timeout`; returns how many were right.
+    fn receive(&mut self, plan: &Plan, timeout: Duration, report: &mut Report) -> io::Result<u64> {
+        let before = report.received;
+        self.ready.extend(self.poller.wait(timeout)?);
+        let Self { sockets, is_client, lanes, buffers, pattern, ready, .. } = self;
+        while let Some(number) = ready.pop_front() {
+            let Some(socket) = sockets.get(number) else { continue };
+            let is_client = is_client[number];
+            socket.receive(buffers, |_, datagram| {
+                let payload = if is_client {
+                    turn_client::decode_channel_data(datagram).map(|(_, payload)| payload)
+                } else {
+                    Some(datagram)
+                };
+                let stamp = payload.and_then(|payload| pattern.read(payload, plan.size));
+                let arrival = stamp.and_then(|stamp| {
+                    let lane = lanes.get_mut(usize::try_from(stamp.lane).ok()?)?;
+                    Some((lane.receive(stamp.sequence), stamp.sent))
+                });
+                match arrival {
+                    None | Some((Arrival::Unsent, _)) => report.corrupt += 1,
+                    Some((Arrival::Duplicate, _)) => report.duplicates += 1,
+                    Some((arrival, sent)) => {
+                        report.received += 1;
+                        report.late += u64::from(arrival == Arrival::Late);
+                        report.latency.record(clock::nanos(clock::now()).saturating_sub(sent));
+                    }
+                }
+            })?;
+        }
+        Ok(report.received - before)
+    }
+}
+
+/// The least payload that says what must be said.
+pub(crate) const LEAST: usize = HEADER;

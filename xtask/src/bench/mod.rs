@@ -1,0 +1,24 @@
+//! `cargo xtask bench`: measures the relay.
+
+mod e2e;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// Measure the relay.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    E2e(e2e::Args),
+}
+
+pub(crate) fn main(args: &Args) -> Result<()> {
+    match &args.what {
+        What::E2e(args) => e2e::main(args),
+    }
+}
