@@ -200,7 +200,10 @@ impl Reference {
             Some(true) => PortKind::Pair,
         };
         let reserved = self.reservations.iter().filter(|reservation| reservation.user == user).count();
-        if kind == PortKind::Pair && reserved >= 10 || self.free_ports(kind).is_empty() {
+        if kind == PortKind::Pair && reserved >= 10 {
+            return Refuse(486);
+        }
+        if self.free_ports(kind).is_empty() {
             return Refuse(508);
         }
         Open(kind, families)
