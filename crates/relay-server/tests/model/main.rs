@@ -24,26 +24,61 @@ fn username_limit() -> impl Strategy<Value = UsernameLimit> {
     prop_oneof![Just(UsernameLimit::ReplaceOldest), (0_u32..4).prop_map(UsernameLimit::RefuseBeyond)]
 }
 
+/// The configuration of a relay: addresses, ports, and what one username may hold.
+#[derive(Clone, Copy, Debug)]
+struct Setup {
+    lowest: u16,
+    ports: u16,
+    families: (bool, bool),
+    limit: UsernameLimit,
+}
+
+fn setup() -> impl Strategy<Value = Setup> {
+    let families = prop_oneof![4 => Just((true, true)), 1 => Just((true, false)), 1 => Just((false, true))];
+    (50_000_u16..50_002, prop_oneof![0_u16..8, Just(30)], families, username_limit())
+        .prop_map(|(lowest, ports, families, limit)| Setup { lowest, ports, families, limit })
+}
+
+fn pair(seed: [u8; 32], setup: Setup) -> Pair {
+    Pair::new(seed, |config| {
+        config.ports = PortRange::new(setup.lowest, setup.lowest + setup.ports).unwrap();
+        config.relay_addresses.v4 = setup.families.0.then_some(RELAY_V4);
+        config.relay_addresses.v6 = setup.families.1.then_some(RELAY_V6);
+        config.username_limit = setup.limit;
+    })
+}
+
 proptest! {
     #![proptest_config(property_tests::config())]
 
     #[test]
     fn behaves_as_the_reference_model(
         seed in any::<[u8; 32]>(),
-        (lowest, ports) in (50_000_u16..50_002, prop_oneof![0_u16..8, Just(30)]),
-        (v4, v6) in prop_oneof![4 => Just((true, true)), 1 => Just((true, false)), 1 => Just((false, true))],
-        limit in username_limit(),
+        setup in setup(),
         ops in proptest::collection::vec(op::any(), 1..120),
     ) {
-        let mut pair = Pair::new(seed, |config| {
-            config.ports = PortRange::new(lowest, lowest + ports).unwrap();
-            config.relay_addresses.v4 = v4.then_some(RELAY_V4);
-            config.relay_addresses.v6 = v6.then_some(RELAY_V6);
-            config.username_limit = limit;
-        });
+        let mut pair = pair(seed, setup);
         for op in ops {
             pair.step(op);
         }
         pair.finish();
+    }
+
+    #[test]
+    fn is_a_function_of_configuration_seed_and_inputs(
+        seed in any::<[u8; 32]>(),
+        setup in setup(),
+        ops in proptest::collection::vec(op::any(), 1..40),
+    ) {
+        let outputs = |()| {
+            let mut pair = pair(seed, setup);
+            pair.record();
+            for op in ops.clone() {
+                pair.step(op);
+            }
+            pair.finish();
+            pair.recorded()
+        };
+        prop_assert_eq!(outputs(()), outputs(()));
     }
 }

@@ -55,6 +55,16 @@ impl Pair {
         }
     }
 
+    /// Keeps every output from now on.
+    pub(crate) fn record(&mut self) {
+        self.relay.recorded = Some(Vec::new());
+    }
+
+    /// The outputs since [`Self::record`].
+    pub(crate) fn recorded(self) -> Vec<relay_server::Output> {
+        self.relay.recorded.unwrap_or_default()
+    }
+
     pub(crate) fn step(&mut self, op: Op) {
         if let Op::Wait { duration, how } = op {
             return self.wait(duration, how);

@@ -1,0 +1,447 @@
+//! Whatever arrives: the relay neither panics nor grows, each datagram is dropped for a typed reason or answered as the RFCs say, and an
+//! answer to a stranger is hardly larger than what it sent.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use std::net::SocketAddr;
+
+use proptest::{prelude::*, sample::Index};
+use relay_server::{DropReason, Event, Forward, Method, Rejection, UsernameLimit};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+use support::{
+    Client, Credentials, Relay, Request, Response, allocate, allocate_dual_stack, append, append_fingerprint,
+    append_integrity, bind, binding, channel_data, delete, kind, method, permit, refresh,
+};
+
+/// The largest payload of a UDP datagram over IPv4.
+const MAX_DATAGRAM: usize = 65_507;
+
+/// What a relay made of a datagram: exactly one of these.
+#[derive(Clone, Debug, PartialEq)]
+enum Fate {
+    Relayed(Forward),
+    Answered(Response),
+    Dropped(DropReason),
+    /// A Binding indication, which keeps a NAT's mapping alive.
+    Ignored,
+}
+
+/// A relay with an allocation for the client, and a channel.
+fn relay() -> (Relay, Client) {
+    let mut relay = Relay::new();
+    let mut client = Client::new("198.51.100.7:50000");
+    relay.granted(&mut client, &allocate_dual_stack().with_lifetime(3600));
+    relay.granted(&mut client, &bind(0x4000, peer()));
+    relay.take_events();
+    (relay, client)
+}
+
+fn peer() -> SocketAddr {
+    "203.0.113.1:9".parse().unwrap()
+}
+
+/// Hands in a datagram and checks that exactly one thing comes of it, and that the events tell of it.
+fn fate(relay: &mut Relay, client: &Client, datagram: &[u8]) -> Fate {
+    let forward = relay.receive(client, datagram);
+    let sent = relay.take_sent();
+    assert_eq!(relay.take_sent(), None, "one answer at most");
+    let events = relay.take_events();
+    let told = |event: &&Event| matches!(event, Event::Dropped { .. } | Event::Responded { .. });
+    match (forward, sent, events.iter().find(told)) {
+        (Some(forward), None, None) => {
+            assert!(forward.payload.end <= datagram.len() && forward.payload.start <= forward.payload.end);
+            Fate::Relayed(forward)
+        }
+        (None, Some(sent), Some(Event::Responded { five_tuple, method, outcome })) => {
+            assert_eq!((sent.from, sent.to), (client.server, client.socket));
+            assert_eq!((*five_tuple, *method), (client.five_tuple(), sent.response.method));
+            assert_eq!(sent.response.error_code(), outcome.err().map(|rejection| rejection.error_code().number()));
+            assert_eq!(sent.response.transaction, datagram[8..20]);
+            Fate::Answered(sent.response)
+        }
+        (None, None, Some(Event::Dropped { from, reason })) => {
+            assert_eq!(*from, client.socket);
+            Fate::Dropped(*reason)
+        }
+        (None, None, None) => {
+            assert_eq!(datagram[..2], (method::BINDING | method::INDICATION).to_be_bytes(), "{datagram:02x?}");
+            Fate::Ignored
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Messages of every kind, as clients send them.
+fn messages(client: &mut Client) -> Vec<Vec<u8>> {
+    let requests = [
+        allocate(),
+        allocate().with_even_port(true).with_lifetime(900),
+        allocate().with_token(&[7; 8]),
+        allocate_dual_stack(),
+        refresh().with_lifetime(900).with_family(1),
+        delete(),
+        bind(0x4001, peer()),
+        bind(0x4002, "[2001:db8::9]:9".parse().unwrap()),
+        permit(&[peer(), "[2001:db8::9]:9".parse().unwrap()]),
+        binding().with(kind::SOFTWARE, b"a name of odd length"),
+    ];
+    let mut messages = Vec::new();
+    for request in requests {
+        messages.push(client.unsigned(&request));
+        messages.push(client.sign(&request));
+        messages.push(client.sign(&request.with_fingerprint()));
+    }
+    messages.push(client.unsigned(&Request::new(method::BINDING | method::INDICATION)));
+    messages.push(
+        client.unsigned(&Request::new(method::SEND | method::INDICATION).with_peer(peer()).with(kind::DATA, b"data")),
+    );
+    messages.push(channel_data(0x4000, b"application data"));
+    messages.push(channel_data(0x5000, b""));
+    messages
+}
+
+#[test]
+fn truncated_at_every_byte() {
+    let (mut relay, mut client) = relay();
+    let before = relay.flows.clone();
+    for message in messages(&mut client) {
+        for len in 0..message.len() {
+            let fate = fate(&mut relay, &client, &message[..len]);
+            let expected = match message[0] {
+                _ if len == 0 => DropReason::NotStunNorChannelData,
+                0x40..=0x7F => DropReason::TruncatedChannelData,
+                _ if len < 8 => DropReason::NotStunNorChannelData,
+                _ => DropReason::MalformedStun,
+            };
+            assert_eq!(fate, Fate::Dropped(expected), "{len} of {message:02x?}");
+        }
+    }
+    assert_eq!((relay.server.allocation_count(), &relay.flows), (1, &before));
+}
+
+#[test]
+fn changed_at_every_byte_a_signed_request_changes_nothing() {
+    let (mut relay, mut client) = relay();
+    for request in [delete(), bind(0x4001, peer()), refresh().with_lifetime(900)] {
+        for request in [request.clone(), request.with_fingerprint()] {
+            let message = client.sign(&request);
+            // What follows MESSAGE-INTEGRITY it does not protect, and nothing there counts.
+            let protected = message.len() - if message[message.len() - 8] == 0x80 { 8 } else { 0 };
+            for at in 0..protected {
+                for flip in [0x01, 0x80, 0xFF] {
+                    let mut changed = message.clone();
+                    changed[at] ^= flip;
+                    match fate(&mut relay, &client, &changed) {
+                        Fate::Answered(response) => {
+                            let code = response.error_code();
+                            // Without a MESSAGE-INTEGRITY in sight it is a stranger's, and a Binding request if it says so.
+                            let binding = response.method == method::BINDING;
+                            assert!(
+                                binding || matches!(code, Some(400 | 401 | 438)),
+                                "{code:?} for byte {at} of {message:02x?}"
+                            );
+                        }
+                        Fate::Dropped(_) | Fate::Ignored => {}
+                        Fate::Relayed(forward) => panic!("{forward:?} for byte {at}"),
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!((relay.server.allocation_count(), relay.sockets.len(), relay.flows.len()), (1, 2, 2));
+}
+
+#[test]
+fn lengths_that_lie() {
+    let (mut relay, mut client) = relay();
+    for message in messages(&mut client).into_iter().filter(|message| message[0] < 0x40) {
+        // The length in the header.
+        for length in [0, 1, 4, 0x7FFC, 0xFFFC, 0xFFFF_u16] {
+            let mut changed = message.clone();
+            changed[2..4].copy_from_slice(&length.to_be_bytes());
+            if changed != message {
+                assert_eq!(fate(&mut relay, &client, &changed), Fate::Dropped(DropReason::MalformedStun));
+            }
+        }
+        // The length of the first attribute.
+        for length in [0, 1, 3, 5, 17, 0x7FFF, 0xFFFF_u16] {
+            let mut changed = message.clone();
+            if changed.len() > 24 {
+                changed[22..24].copy_from_slice(&length.to_be_bytes());
+                assert!(!matches!(fate(&mut relay, &client, &changed), Fate::Relayed(_)));
+            }
+        }
+    }
+}
+
+#[test]
+fn giant_datagrams() {
+    let (mut relay, mut client) = relay();
+    for filling in [0x00, 0x01, 0x40, 0x7F, 0x80, 0xFF] {
+        let datagram = vec![filling; MAX_DATAGRAM];
+        let fate = fate(&mut relay, &client, &datagram);
+        assert!(matches!(fate, Fate::Dropped(_)), "{filling:#04x}: {fate:?}");
+    }
+
+    // One attribute that fills the message, of each kind that is there, and thousands of small ones.
+    let largest = MAX_DATAGRAM / 4 * 4 - 24;
+    for attribute in (0..0x30).chain(0x8000..0x8030) {
+        let request = allocate_dual_stack().with(attribute, &vec![0; largest - 16]);
+        let message = client.unsigned(&request);
+        assert!(!matches!(fate(&mut relay, &client, &message), Fate::Relayed(_)), "{attribute:#06x}");
+    }
+    for attribute in [kind::XOR_PEER_ADDRESS, kind::LIFETIME, kind::REALM, kind::EVEN_PORT, 0x7FFF] {
+        let many = (0..15_000).fold(Request::new(method::CREATE_PERMISSION), |request, _| request.with(attribute, &[]));
+        let message = many.plain(client.next_transaction());
+        let Fate::Answered(response) = fate(&mut relay, &client, &message) else { panic!("it is a sound request") };
+        assert_eq!(response.error_code(), Some(401));
+    }
+    assert_eq!(relay.server.allocation_count(), 1);
+}
+
+#[test]
+fn a_thousand_unknown_attributes_are_answered_with_less_than_was_sent() {
+    let (mut relay, mut client) = relay();
+    let many = |method| (0..1000).fold(Request::new(method), |request, number| request.with(0x4000 + number, &[]));
+    let unsigned = client.unsigned(&many(method::BINDING));
+    let signed = client.sign(&many(method::REFRESH));
+    for message in [unsigned, signed] {
+        let Fate::Answered(response) = fate(&mut relay, &client, &message) else { panic!("it is a sound request") };
+        assert_eq!(response.error_code(), Some(420));
+        assert_eq!(response.unknown_attributes(), (0x4000..0x4000 + 1000).collect::<Vec<u16>>());
+        assert!(response.bytes.len() < message.len());
+    }
+}
+
+#[test]
+fn many_peers_in_one_request() {
+    let (mut relay, mut client) = relay();
+    let peers: Vec<SocketAddr> = (0..5000).map(|port| SocketAddr::from(([203, 0, 113, 1], port))).collect();
+    assert_eq!(relay.outcome(&mut client, &permit(&peers)), Ok(()));
+    let forbidden = "224.0.0.1:9".parse().unwrap();
+    let peers: Vec<SocketAddr> = peers.into_iter().chain([forbidden]).collect();
+    assert_eq!(relay.outcome(&mut client, &permit(&peers)), Err(403));
+}
+
+#[test]
+fn usernames_with_absurd_expiries() {
+    let (mut relay, mut client) = relay();
+    let expiries = [
+        ("9223372036854775807", Ok(())),
+        ("9223372036854775808", Ok(())),
+        ("18446744073709551615", Ok(())),
+        ("18446744073709551616", Err(401)),
+        ("340282366920938463463374607431768211456", Err(401)),
+        ("-1", Err(401)),
+        ("-9223372036854775808", Err(401)),
+        ("0", Err(401)),
+        ("1e30", Err(401)),
+        ("0x7fffffffffffffff", Err(401)),
+        ("NaN", Err(401)),
+        ("\u{0661}\u{0668}\u{0660}", Err(401)),
+        ("", Err(401)),
+    ];
+    for (number, (expiry, outcome)) in (0..).zip(expiries) {
+        let mut other = Client::new(&format!("198.51.100.9:{}", 50_000 + number));
+        other.credentials = Credentials::mint(expiry, "salt");
+        assert_eq!(relay.outcome(&mut other, &allocate()), outcome, "{expiry}");
+    }
+    // The end of time, by the wall clock.
+    relay.server.handle_wall_clock(relay.now, relay_server::UnixTime(u64::MAX));
+    client.credentials = Credentials::mint(u64::MAX, "salt");
+    assert_eq!(relay.outcome(&mut client, &refresh()), Err(401));
+    relay.server.handle_wall_clock(relay.now, relay_server::UnixTime(0));
+    client.nonce.clear();
+    assert_eq!(relay.outcome(&mut client, &refresh()), Err(441), "it is somebody else's");
+}
+
+#[test]
+fn usernames_that_are_no_text() {
+    let (mut relay, mut client) = relay();
+    let key = client.credentials.key;
+    for username in [&[0xFF; 20][..], b"\xC3\x28:salt", &[0; 64], b"1892160000:\xFF", &[b'9'; 60_000]] {
+        client.credentials = Credentials { username: username.to_vec(), key };
+        assert_eq!(relay.ask_once(&mut client, &refresh()).outcome(), Err(401));
+    }
+}
+
+#[test]
+fn the_end_of_monotonic_time() {
+    let (mut relay, mut client) = relay();
+    relay.jump_to(relay_server::Timestamp::from_nanos(u64::MAX - 1));
+    assert_eq!(relay.server.allocation_count(), 0);
+    client.nonce.clear();
+    client.credentials = Credentials::mint(u64::MAX, "salt");
+    assert_eq!(relay.outcome(&mut client, &allocate()), Ok(()));
+    assert_eq!(relay.outcome(&mut client, &bind(0x4000, peer())), Ok(()));
+    assert_eq!(relay.outcome(&mut client, &delete()), Ok(()));
+    assert_eq!(relay.server.allocation_count(), 0);
+}
+
+#[test]
+fn time_that_goes_backwards() {
+    let (mut relay, mut client) = relay();
+    relay.now = relay_server::Timestamp::ZERO;
+    assert!(relay.receive(&client, &channel_data(0x4000, b"data")).is_some());
+    assert_eq!(relay.outcome(&mut client, &refresh()), Ok(()));
+    relay.jump_to(relay_server::Timestamp::from_secs(600));
+    assert_eq!(relay.server.allocation_count(), 0);
+}
+
+#[test]
+fn an_unauthenticated_answer_is_at_most_twice_as_long_as_an_allocate() {
+    let (mut relay, mut client) = relay();
+    let message = client.unsigned(&allocate());
+    assert_eq!(message.len(), 28, "the smallest Allocate that makes sense");
+    let Fate::Answered(response) = fate(&mut relay, &client, &message) else { panic!("a challenge") };
+    assert_eq!(response.bytes.len(), 56);
+
+    // The Binding response cannot be shorter than header and XOR-MAPPED-ADDRESS.
+    for (socket, length) in [("198.51.100.7:50000", 32), ("[2001:db8:7::5]:50000", 44)] {
+        let mut client = Client::new(socket);
+        let message = client.unsigned(&binding());
+        let Fate::Answered(response) = fate(&mut relay, &client, &message) else { panic!("an answer") };
+        assert_eq!((message.len(), response.bytes.len()), (20, length));
+    }
+
+    let others = messages(&mut client).into_iter().chain([
+        client.unsigned(&Request::new(method::ALLOCATE)),
+        client.unsigned(&refresh()),
+        client.unsigned(&binding().with(0x7777, &[])),
+        client.unsigned(&binding().with(0x7777, &[]).with(0x7778, &[])),
+        client.unsigned(&allocate().with(0x7777, &[])),
+        half_signed(&mut client, None),
+        half_signed(&mut client, Some(kind::USERNAME)),
+        half_signed(&mut client, Some(kind::NONCE)),
+        client.sign(&allocate()),
+    ]);
+    let mut unknown = Client::new("198.51.100.7:50001");
+    unknown.credentials.key = [0; 16];
+    let with_wrong_password = [unknown.sign(&allocate()), unknown.sign(&refresh())];
+    for message in others.chain(with_wrong_password) {
+        let Fate::Answered(response) = fate(&mut relay, &unknown, &message) else { continue };
+        // A challenge needs 56 bytes, 64 with a FINGERPRINT, whatever it answers.
+        let needed = if response.kinds().contains(&kind::FINGERPRINT) { 64 } else { 56 };
+        assert!(
+            response.bytes.len() <= (2 * message.len()).max(needed),
+            "{} to {}",
+            response.bytes.len(),
+            message.len()
+        );
+    }
+}
+
+/// An Allocate with a MESSAGE-INTEGRITY and at most one of the attributes that belong to it.
+fn half_signed(client: &mut Client, with: Option<u16>) -> Vec<u8> {
+    let mut bytes = Request::new(method::ALLOCATE).plain(client.next_transaction());
+    if let Some(kind) = with {
+        append(&mut bytes, kind, b"");
+    }
+    append_integrity(&mut bytes, &client.credentials.key);
+    bytes
+}
+
+#[test]
+fn ten_thousand_allocations_made_and_deleted_leave_nothing_behind() {
+    for limit in [UsernameLimit::ReplaceOldest, UsernameLimit::RefuseBeyond(1)] {
+        let mut relay = Relay::with(|config| config.username_limit = limit);
+        let mut client = Client::new("198.51.100.7:50000");
+        for round in 0..10_000_u16 {
+            let request = match round % 3 {
+                0 => allocate(),
+                1 => allocate_dual_stack(),
+                _ => allocate().with_lifetime(3600),
+            };
+            relay.granted(&mut client, &request);
+            if round % 100 == 0 {
+                relay.granted(&mut client, &bind(0x4000, peer()));
+            }
+            relay.granted(&mut client, &delete());
+            relay.take_events();
+        }
+        assert_eq!((relay.server.allocation_count(), relay.sockets.len(), relay.flows.len()), (0, 0, 0));
+        assert_eq!(relay.server.poll_timeout(), None, "no deadline is left");
+        assert_eq!(relay.server.poll_output(), None);
+    }
+}
+
+#[test]
+fn strangers_leave_nothing_behind() {
+    let mut relay = Relay::new();
+    let empty = format!("{:?}", relay.server);
+    for number in 0..500_u32 {
+        let [_, _, high, low] = number.to_be_bytes();
+        let mut stranger = Client::new("198.51.100.7:50000");
+        stranger.socket = SocketAddr::from(([198, 18, high, low], 50_000));
+        for message in messages(&mut stranger) {
+            fate(&mut relay, &stranger, &message);
+        }
+    }
+    assert_eq!(format!("{:?}", relay.server), empty, "the state is what it was");
+}
+
+fn mutated() -> impl Strategy<Value = (usize, Vec<(Index, u8)>, Option<Index>, bool)> {
+    let changes = proptest::collection::vec((any::<Index>(), any::<u8>()), 0..6);
+    (0_usize..34, changes, proptest::option::of(any::<Index>()), any::<bool>())
+}
+
+proptest! {
+    #![proptest_config(property_tests::config())]
+
+    #[test]
+    fn random_datagrams(datagrams in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 1..20)) {
+        let (mut relay, client) = relay();
+        for datagram in datagrams {
+            fate(&mut relay, &client, &datagram);
+        }
+    }
+
+    #[test]
+    fn random_attributes_in_sound_messages(
+        method in proptest::sample::select(vec![1_u16, 3, 4, 6, 8, 9, 0x0011, 0x0016, 0x0101]),
+        attributes in proptest::collection::vec((0_u16..0x30, proptest::collection::vec(any::<u8>(), 0..24)), 0..8),
+        optional in proptest::collection::vec((0x8000_u16..0x8030, proptest::collection::vec(any::<u8>(), 0..24)), 0..3),
+        signed: bool,
+    ) {
+        let (mut relay, mut client) = relay();
+        let request = attributes.iter().chain(&optional).fold(Request::new(method), |request, (attribute, value)| request.with(*attribute, value));
+        let message = if signed { client.sign(&request) } else { client.unsigned(&request) };
+        fate(&mut relay, &client, &message);
+    }
+
+    #[test]
+    fn mutated_messages(mutations in proptest::collection::vec(mutated(), 1..10)) {
+        let (mut relay, mut client) = relay();
+        let originals = messages(&mut client);
+        for (original, changes, cut, fingerprint) in mutations {
+            let mut message = originals[original % originals.len()].clone();
+            for (at, value) in changes {
+                let at = at.index(message.len());
+                message[at] = value;
+            }
+            if let Some(cut) = cut {
+                message.truncate(cut.index(message.len()));
+            } else if fingerprint && message.len() >= 20 && message[0] < 0x40 {
+                append_fingerprint(&mut message);
+            }
+            fate(&mut relay, &client, &message);
+        }
+        // Only what was sent unchanged may have had an effect, and it is in order.
+        prop_assert!(relay.server.allocation_count() <= 1);
+        prop_assert_eq!(relay.sockets.len(), relay.server.allocations().map(|allocation| allocation.families().iter().count()).sum::<usize>());
+    }
+}
+
+#[test]
+fn rejections_name_the_method() {
+    // What a log or a metric says of an answer is what the client hears.
+    let (mut relay, mut client) = relay();
+    let bytes = client.sign(&Request::new(method::CHANNEL_BIND));
+    relay.receive(&client, &bytes);
+    let responded = relay.take_events();
+    let [Event::Responded { method, outcome, .. }] = responded[..] else { panic!("{responded:?}") };
+    assert_eq!((method, outcome), (Method::CHANNEL_BIND.number(), Err(Rejection::NoChannelNumber)));
+}

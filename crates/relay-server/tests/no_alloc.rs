@@ -1,0 +1,169 @@
+//! Relaying allocates nothing, and keeps on doing so however many allocations and channels there are.
+//!
+//! Native only: it replaces the global allocator.
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    net::SocketAddr,
+};
+
+use relay_server::{AllocationPort, PeerSocket, UsernameLimit};
+
+use support::{Client, Relay, allocate_dual_stack, bind, channel_data};
+
+/// Counts what the current thread allocates.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // A thread that is about to end has nowhere to count any more.
+    _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+}
+
+// SAFETY: everything is done by `System`, with the arguments as they came; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as promised by the caller.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as promised by the caller.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as promised by the caller.
+        unsafe { System.realloc(pointer, layout, new_size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as promised by the caller.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How many times `work` allocates.
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+/// A client with channels to a peer of each family, and to the client before it.
+struct Bound {
+    client: Client,
+    relayed: Vec<SocketAddr>,
+    peers: [SocketAddr; 2],
+}
+
+fn bound(relay: &mut Relay, number: u16, others: &mut [Bound]) -> Bound {
+    let socket = if number.is_multiple_of(2) { "198.51.100.7" } else { "[2001:db8:7::5]" };
+    let mut client = Client::new(&format!("{socket}:{}", 10_000 + number));
+    let relayed = relay.granted(&mut client, &allocate_dual_stack()).relayed();
+    let peers = [format!("203.0.113.1:{}", 1 + number), format!("[2001:db8:9::1]:{}", 1 + number)];
+    let peers = peers.map(|peer| peer.parse().unwrap());
+    for (channel, peer) in (0x4000..).zip(peers) {
+        relay.granted(&mut client, &bind(channel, peer));
+    }
+    if let Some(other) = others.last_mut() {
+        relay.granted(&mut client, &bind(0x4100, other.relayed[0]));
+        relay.granted(&mut other.client, &bind(0x4200, relayed[0]));
+    }
+    Bound { client, relayed, peers }
+}
+
+fn relay_of(clients: u16) -> (Relay, Vec<Bound>) {
+    let mut relay = Relay::with(|config| config.username_limit = UsernameLimit::RefuseBeyond(u32::MAX));
+    let mut all = Vec::new();
+    for number in 0..clients {
+        let next = bound(&mut relay, number, &mut all);
+        all.push(next);
+    }
+    relay.take_events();
+    (relay, all)
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocations(|| ()), 0);
+    assert_eq!(allocations(|| drop(vec![1, 2, 3])), 1);
+    let mut growing = Vec::with_capacity(1);
+    assert_eq!(allocations(|| growing.extend([1, 2, 3])), 1);
+}
+
+#[test]
+fn relaying_allocates_nothing() {
+    for clients in [1, 10, 1000] {
+        let (mut relay, bound) = relay_of(clients);
+        let server = &mut relay.server;
+        let to_peers = [channel_data(0x4000, &[7; 1200]), channel_data(0x4001, &[])];
+        let to_other = channel_data(0x4100, &[7; 1200]);
+        let datagram = vec![7; 1200];
+        for (index, Bound { client, relayed, peers }) in bound.iter().enumerate() {
+            let mut relayed_packets = 0;
+            let counted = allocations(|| {
+                for message in &to_peers {
+                    relayed_packets +=
+                        i32::from(server.handle_client_datagram(relay.now, client.five_tuple(), message).is_some());
+                }
+                let crossed = server.handle_client_datagram(
+                    relay.now,
+                    client.five_tuple(),
+                    if index > 0 { &to_other } else { &to_peers[0] },
+                );
+                relayed_packets += i32::from(crossed.is_some());
+                for peer in *peers {
+                    let port = AllocationPort::new(relayed[0].port());
+                    let forward = server.handle_peer_datagram(relay.now, port, PeerSocket::new(peer), &datagram);
+                    relayed_packets += i32::from(forward.is_some());
+                }
+                assert!(server.poll_timeout().is_some());
+                assert!(server.poll_output().is_none());
+            });
+            assert_eq!((relayed_packets, counted), (5, 0), "client {index} of {clients}");
+        }
+    }
+}
+
+#[test]
+fn dropping_strange_data_allocates_no_more_after_a_while() {
+    // A dropped datagram is told by an event: once there has been one, its place in the queue is used again.
+    let (mut relay, bound) = relay_of(10);
+    let server = &mut relay.server;
+    let client = bound[0].client.five_tuple();
+    let stranger = Client::new("198.51.100.99:50000").five_tuple();
+    let datagrams = [
+        channel_data(0x4FFF, &[7; 1200]),
+        vec![0xFF; 1200],
+        vec![0x00; 1200],
+        channel_data(0x4000, &[7; 20])[..10].to_vec(),
+    ];
+    let mut attack = || {
+        for datagram in &datagrams {
+            for from in [client, stranger] {
+                assert_eq!(server.handle_client_datagram(relay.now, from, datagram), None);
+                while server.poll_output().is_some() {}
+            }
+        }
+        let peer = PeerSocket::new("203.0.113.99:9".parse().unwrap());
+        assert_eq!(server.handle_peer_datagram(relay.now, AllocationPort::new(50_000), peer, &datagrams[0]), None);
+        while server.poll_output().is_some() {}
+    };
+    attack();
+    assert_eq!(allocations(|| (0..100).for_each(|_| attack())), 0);
+}
