@@ -25,6 +25,9 @@ pub(crate) fn of_refresh(proposed: Option<Duration>) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     use super::*;
 
     #[test]
