@@ -33,6 +33,10 @@ fn main() -> ExitCode {
         }
     };
     if let Err(reason) = &built {
+        // Where what is missing will appear.
+        for directory in cargo_bin().chain([PathBuf::from("/usr/lib/rustlib")]).filter(|directory| directory.is_dir()) {
+            println!("cargo:rerun-if-changed={}", directory.display());
+        }
         match mode.as_str() {
             "require" => {
                 println!("cargo:error=RELAY_EBPF=require, but the kernel program cannot be built: {reason}");
@@ -107,13 +111,18 @@ fn last_error(log: &str) -> &str {
 /// bpf-linker, on PATH or where `cargo install` puts it.
 fn find_linker() -> Result<PathBuf, String> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let home = env::var_os("HOME").map(|home| Path::new(&home).join(".cargo"));
-    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
     env::split_paths(&path)
-        .chain(cargo_home.into_iter().chain(home).map(|directory| directory.join("bin")))
+        .chain(cargo_bin())
         .map(|directory| directory.join("bpf-linker"))
         .find(|candidate| candidate.is_file())
         .ok_or_else(|| "bpf-linker is neither on PATH nor in cargo's bin directory".to_owned())
+}
+
+/// Where `cargo install` puts programs.
+fn cargo_bin() -> impl Iterator<Item = PathBuf> {
+    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = env::var_os("HOME").map(|home| Path::new(&home).join(".cargo"));
+    cargo_home.into_iter().chain(home).map(|directory| directory.join("bin"))
 }
 
 /// A cargo whose compiler can build `core` for BPF: the distribution's, which may bring a built one, or rustup's nightly,

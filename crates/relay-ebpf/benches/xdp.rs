@@ -1,0 +1,209 @@
+//! Nanoseconds per packet in the kernel: `cargo bench -p relay-ebpf --bench xdp`.
+//!
+//! BPF_PROG_TEST_RUN runs the program again and again on one packet, each time on what the time before made of it. So flows are
+//! laid out as a chain: what one makes of the packet is what the next one is for. A call goes as far as the packet's time to
+//! live, and the next one begins anew.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a program for people")]
+
+#[path = "../tests/support/namespace.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs, reason = "shared with the tests")]
+mod namespace;
+#[path = "../tests/support/packet.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs, clippy::cast_possible_truncation, reason = "shared with the tests")]
+mod packet;
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    process::ExitCode,
+};
+
+use namespace::ip;
+use packet::{Packet, channel_data};
+use relay_ebpf::{AttachMode, Config, Engine, Flow, NextHop, Offload, OffloadError};
+
+/// Bytes of application data.
+const PAYLOAD: usize = 200;
+/// Packets per call: the time to live allows no more.
+const REPEAT: u32 = 250;
+/// Packets per figure.
+const PACKETS: u32 = 1_000_000;
+/// Flows in the map beside those measured.
+const OTHER_FLOWS: u32 = 60_000;
+/// Flows that are used in turn, to show what it costs that they are not in the processor's caches.
+const ACTIVE_FLOWS: u32 = 20_000;
+
+const XDP_TX: u32 = 3;
+const XDP_REDIRECT: u32 = 4;
+const LISTEN_PORT: u16 = 3478;
+const CHANNEL: u16 = 0x4000;
+
+fn main() -> ExitCode {
+    // `cargo test` runs benchmarks too, without this argument.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return ExitCode::SUCCESS;
+    }
+    match namespace::enter().and_then(|()| measure_all().map_err(|error| error.to_string())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("cannot measure: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure_all() -> Result<(), OffloadError> {
+    // For the routing table: a network interface with routers behind it.
+    ip("link add up0 type veth peer name peer0");
+    for name in ["up0", "peer0"] {
+        ip(&format!("link set {name} up"));
+    }
+    ip("addr add 10.255.0.10/24 dev up0");
+    ip("addr add fd00:ff::10/64 dev up0 nodad");
+    for router in ["10.255.0.1", "fd00:ff::1"] {
+        ip(&format!("neigh add {router} lladdr 02:00:00:00:0b:02 dev up0 nud permanent"));
+        ip(&format!("route add default via {router}"));
+    }
+    println!("ns per packet with {PAYLOAD} bytes of data, mean of {PACKETS}, beside {OTHER_FLOWS} other flows");
+    println!("{:<32}{:>8}{:>8}{:>8}{:>12}", "", "mean", "up", "down", "against v4");
+    for next_hop in [NextHop::AnswerSender, NextHop::RoutingTable] {
+        for statistics in [true, false] {
+            measure_families(next_hop, statistics)?;
+        }
+    }
+    Ok(())
+}
+
+fn measure_families(next_hop: NextHop, statistics: bool) -> Result<(), OffloadError> {
+    let config = Config {
+        // Attached, the program is in the kernel's dispatcher, as in operation.
+        interfaces: vec!["lo".to_owned(), "up0".to_owned()],
+        mode: AttachMode::Generic,
+        next_hop,
+        statistics,
+        ..Config::default()
+    };
+    let mut offload = Offload::load(&config)?;
+    offload.attach(&config)?;
+    for number in 0..OTHER_FLOWS {
+        offload.install(&other_flow(number)).unwrap();
+    }
+    let hop = match next_hop {
+        NextHop::AnswerSender => "answers the sender",
+        NextHop::RoutingTable => "routing table",
+    };
+    println!("next hop: {hop}; statistics: {}", if statistics { "on" } else { "off" });
+    let families =
+        [("v4 - v4", true, true), ("v6 - v6", false, false), ("v4 - v6", true, false), ("v6 - v4", false, true)];
+    let mut v4 = f64::NAN;
+    for (name, inside_v4, outside_v4) in families {
+        let cycle = [Step { v4: inside_v4, channel: true }, Step { v4: outside_v4, channel: false }];
+        let mean = measure(&offload, &cycle, 0)?;
+        print!("  {name:<30}{mean:8.1}");
+        if inside_v4 == outside_v4 {
+            // ChannelData in ChannelData goes up again and again; down is the rest.
+            let up = measure(&offload, &cycle[..1], REPEAT)?;
+            print!("{up:8.1}{:8.1}", 2.0 * mean - up);
+        } else {
+            print!("{:16}", "");
+        }
+        if inside_v4 && outside_v4 {
+            v4 = mean;
+        }
+        println!("{:11.2}x", mean / v4);
+    }
+    let many: Vec<Step> = (0..ACTIVE_FLOWS).map(|number| Step { v4: true, channel: number % 2 == 0 }).collect();
+    println!("  {:<30}{:8.1}", format!("v4 - v4, {ACTIVE_FLOWS} active flows"), measure(&offload, &many, 0)?);
+    let mut frame = packet(&many, 0, 0).build();
+    frame[12] = 0x88;
+    println!("  {:<30}{:8.1}", "a frame that is not IP", calls(&offload, &[frame], PACKETS, 1)?);
+    Ok(())
+}
+
+/// What arrives at one flow of a chain.
+#[derive(Clone, Copy)]
+struct Step {
+    v4: bool,
+    channel: bool,
+}
+
+/// Installs a chain of flows that ends where it begins, runs packets through it, and removes it.
+fn measure(offload: &Offload, chain: &[Step], nested: u32) -> Result<f64, OffloadError> {
+    let flows: Vec<Flow> = (0..chain.len()).map(|at| flow(chain, at, nested > 0)).collect();
+    for flow in &flows {
+        offload.install(flow).unwrap();
+    }
+    let starts = (0..chain.len()).step_by(REPEAT as usize);
+    let frames: Vec<_> = starts.map(|at| packet(chain, at, nested).build()).collect();
+    let result = calls(offload, &frames, REPEAT, PACKETS / REPEAT);
+    for flow in &flows {
+        offload.remove(&flow.key()).unwrap();
+    }
+    result
+}
+
+/// The mean time per packet of this many calls, which begin with each frame in turn.
+fn calls(offload: &Offload, frames: &[Vec<u8>], repeat: u32, calls: u32) -> Result<f64, OffloadError> {
+    let mut sum = 0.0;
+    for frame in frames.iter().cycle().take(calls as usize) {
+        let run = offload.run(frame, repeat)?;
+        let is_ip = frame[12..14] == [0x08, 0x00] || frame[12..14] == [0x86, 0xdd];
+        let forwarded = run.action == XDP_TX || run.action == XDP_REDIRECT;
+        assert_eq!(is_ip, forwarded, "{:?}", offload.reasons());
+        // The kernel rounds down to whole nanoseconds.
+        sum += run.per_packet.as_secs_f64() * 1e9 + 0.5;
+    }
+    Ok(sum / f64::from(calls))
+}
+
+fn remote(chain: &[Step], at: usize) -> SocketAddr {
+    let at = at % chain.len();
+    let number = u32::try_from(at).unwrap();
+    let ip: IpAddr = if chain[at].v4 {
+        Ipv4Addr::from(0x0a00_0000 + number).into()
+    } else {
+        Ipv6Addr::from(0x2001_0db8_u128 << 96 | u128::from(number)).into()
+    };
+    SocketAddr::new(ip, 40_000)
+}
+
+fn local(chain: &[Step], at: usize) -> SocketAddr {
+    let step = chain[at % chain.len()];
+    let ip = if step.v4 { "10.255.1.9".parse().unwrap() } else { "2001:db8:ffff::9".parse().unwrap() };
+    SocketAddr::new(ip, if step.channel { LISTEN_PORT } else { 50_000 })
+}
+
+fn channel(chain: &[Step], at: usize) -> Option<u16> {
+    chain[at % chain.len()].channel.then_some(CHANNEL)
+}
+
+fn flow(chain: &[Step], at: usize, nested: bool) -> Flow {
+    Flow {
+        remote: remote(chain, at),
+        local: local(chain, at),
+        channel: channel(chain, at),
+        source: remote(chain, at + 1),
+        destination: local(chain, at + 1),
+        outgoing_channel: if nested { None } else { channel(chain, at + 1) },
+    }
+}
+
+fn packet(chain: &[Step], at: usize, nested: u32) -> Packet {
+    let mut data = vec![0x5a; PAYLOAD];
+    for _ in 0..nested.max(u32::from(chain[at].channel)) {
+        data = channel_data(CHANNEL, &data);
+    }
+    let mut packet = Packet::new(remote(chain, at), local(chain, at), data);
+    packet.hops = 255;
+    packet
+}
+
+fn other_flow(number: u32) -> Flow {
+    Flow {
+        remote: SocketAddr::new(Ipv4Addr::from(0x0b00_0000 + number).into(), 4001),
+        local: "10.255.1.9:3478".parse().unwrap(),
+        channel: Some(CHANNEL),
+        source: "10.255.1.9:50001".parse().unwrap(),
+        destination: "192.0.2.2:5555".parse().unwrap(),
+        outgoing_channel: None,
+    }
+}
