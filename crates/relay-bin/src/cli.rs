@@ -2,9 +2,14 @@
 //!
 //! Values arrive as text and are judged in [`crate::config`], so that all that is wrong with them is told at once.
 
+use std::sync::LazyLock;
+
 use clap::{Args, Parser, Subcommand};
 
-use crate::portal::PortalOptions;
+use crate::{
+    offload::{self, OffloadOptions},
+    portal::PortalOptions,
+};
 
 const ABOUT: &str = "A STUN/TURN relay (RFC 8489, RFC 8656) over UDP, IPv4 and IPv6.";
 
@@ -34,11 +39,20 @@ Open in the firewall: UDP to the listening port (3478) and to the allocation por
 
 Exit status: 0 after SIGTERM or Ctrl-C, 1 when the relay failed or the portal refused it, 2 when an option is wrong.";
 
+/// What this build is.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let version = env!("CARGO_PKG_VERSION");
+    match offload::xdp() {
+        Ok(()) => format!("{version} (with XDP)"),
+        Err(reason) => format!("{version} (without XDP: {reason})"),
+    }
+});
+
 /// `firezone-relay`.
 #[derive(Debug, Parser)]
 #[command(
     name = "firezone-relay",
-    version,
+    version = VERSION.as_str(),
     about = ABOUT,
     long_about = LONG_ABOUT,
     after_help = EXAMPLES,
@@ -107,6 +121,9 @@ pub(crate) struct Options {
 
     #[command(flatten)]
     pub(crate) portal: PortalOptions,
+
+    #[command(flatten)]
+    pub(crate) offload: OffloadOptions,
 
     /// How many threads relay; clients are spread over them by address [default: one per core]
     #[arg(long, env = "WORKERS", value_name = "NUMBER", help_heading = "Running")]

@@ -14,6 +14,7 @@ use crate::{
     addresses::Host,
     cli::Options,
     family::{FamilyAddresses, Origin, choose_addresses},
+    offload::{OffloadConfig, Place},
     portal::PortalConfig,
     problems::{Collector, Name, Problems},
 };
@@ -54,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) rng_seed_is_given: bool,
     /// The portal to register with; without one the relay stands alone.
     pub(crate) portal: Option<PortalConfig>,
+    /// How to relay in the kernel; without it every packet passes through this process.
+    pub(crate) offload: Option<OffloadConfig>,
 }
 
 /// Randomness that no seed repeats.
@@ -91,9 +94,12 @@ impl Config {
             limit => limit,
         };
         let workers = read_workers(options, ports, &mut problems);
+        let own_addresses = own_addresses([v4, v6].into_iter().flatten(), host);
+        let place = Place { v4, v6, own: &own_addresses, listen_port, ports };
+        let offload = OffloadConfig::read(&options.offload, &place, host, &mut problems);
         let config = match (seed, secret) {
             (Some((rng_seed, rng_seed_is_given)), Some((secret, secret_is_drawn))) => Some(Self {
-                own_addresses: own_addresses([v4, v6].into_iter().flatten(), host),
+                own_addresses,
                 v4,
                 v6,
                 origin,
@@ -107,6 +113,7 @@ impl Config {
                 rng_seed,
                 rng_seed_is_given,
                 portal,
+                offload,
             }),
             _ => None,
         };

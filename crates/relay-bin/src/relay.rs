@@ -15,7 +15,8 @@ use crate::{
     banner,
     clock::Clock,
     config::{Config, OsEntropy},
-    limits, listen, offload,
+    limits, listen,
+    offload::{self, Xdp},
     portal::Portal,
     ports,
     shard::{self, AddressMap, MESSAGES, RelayBinding, Setup},
@@ -42,6 +43,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     limits::raise_open_files(config);
     log_start(config);
     let places = Places::bind(config)?;
+    let xdp = config.offload.as_ref().map(Xdp::start).transpose()?;
     let mut portal = match &config.portal {
         Some(portal) => Some(Portal::start(portal, config)?),
         None => None,
@@ -55,7 +57,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
             }
         }
     }
-    let mut shards = Shards::start(config, places)?;
+    let mut shards = Shards::start(config, places, xdp.as_ref())?;
     tokio::select! {
         started = shards.wait_until_ready() => started?,
         signal = signals.next() => {
@@ -83,11 +85,16 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     if let Some(portal) = &mut portal {
         portal.leave();
     }
+    if let Some(xdp) = &xdp {
+        // What arrives from now on is relayed through the sockets, as long as they are open.
+        xdp.detach();
+    }
     tokio::select! {
         stopped = async { tokio::join!(shards.stop(), good_bye(&mut portal)).0 } => stopped?,
         signal = signals.next() => tracing::warn!(signal, "not waiting for the workers"),
     }
-    tracing::info!("relay stopped: {}", stats::fold(&shards.published));
+    let in_kernel = xdp.map(|xdp| format!("{xdp}; ")).unwrap_or_default();
+    tracing::info!("relay stopped: {in_kernel}{}", stats::fold(&shards.published));
     Ok(())
 }
 
@@ -152,7 +159,7 @@ struct Shards {
 }
 
 impl Shards {
-    fn start(config: &Config, places: Places) -> anyhow::Result<Self> {
+    fn start(config: &Config, places: Places, xdp: Option<&Xdp>) -> anyhow::Result<Self> {
         let Places { parts, listeners } = places;
         let clock = Clock::start();
         let (stop, stopped) = watch::channel(false);
@@ -174,7 +181,10 @@ impl Shards {
                     v6: config.v6.map(|family| family.relay),
                 },
                 addresses: AddressMap::new(config.families().map(|family| (family.public, family.local)), config.ports),
-                offload: Box::new(offload::Null),
+                offload: match xdp {
+                    Some(xdp) => Box::new(xdp.worker()),
+                    None => Box::new(offload::Null),
+                },
                 published: published.clone(),
                 messages,
                 others: others.map(|(_, sender)| sender.clone()).collect(),

@@ -1,6 +1,17 @@
 //! Data paths ahead of the sockets, such as XDP.
 
+mod addresses;
+mod events;
+mod options;
+mod worker;
+mod xdp;
+
 use relay_server::{Flow, FlowKey};
+
+pub(crate) use self::{
+    options::{OffloadConfig, OffloadOptions, Place},
+    xdp::Xdp,
+};
 
 /// A data path that forwards flows before they reach this process. It owes nothing: a flow that it does not take, or loses,
 /// is relayed through the sockets.
@@ -22,6 +33,26 @@ impl<O: Offload + ?Sized> Offload for Box<O> {
     }
 }
 
+/// Whether this build has the XDP data path; if not, why.
+pub(crate) fn xdp() -> Result<(), &'static str> {
+    relay_ebpf::program().map(drop)
+}
+
+/// What a data path has done since it was loaded, cumulative.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OffloadCounters {
+    /// Bytes of application data that it relayed; ChannelData headers do not count.
+    pub(crate) relayed_bytes: u64,
+    /// How many packets met which fate: a verdict such as `forwarded` or `passed`, and why.
+    pub(crate) packets: Vec<(&'static str, &'static str, u64)>,
+}
+
+/// Tells what a data path has done. Read now and then, by the thread that answers for metrics.
+pub(crate) trait OffloadStatistics: Send {
+    /// The counters now.
+    fn read(&mut self) -> OffloadCounters;
+}
+
 /// No such data path.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Null;
@@ -30,4 +61,10 @@ impl Offload for Null {
     fn install(&mut self, _: &Flow) {}
 
     fn remove(&mut self, _: &FlowKey) {}
+}
+
+impl OffloadStatistics for Null {
+    fn read(&mut self) -> OffloadCounters {
+        OffloadCounters::default()
+    }
 }

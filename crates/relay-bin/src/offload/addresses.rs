@@ -1,0 +1,173 @@
+//! Flows as the packets of this machine carry them.
+
+use std::net::{IpAddr, SocketAddr};
+
+use relay_server::{Flow, FlowKey, Via};
+
+/// This machine's addresses, as far as a data path below the sockets has to know them: those that packets carry here, not what
+/// a NAT makes of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LocalAddresses {
+    /// What the packets of allocations carry; `None` for a family that is not served.
+    pub(crate) v4: Option<IpAddr>,
+    /// See [`Self::v4`].
+    pub(crate) v6: Option<IpAddr>,
+    /// The port that clients send to.
+    pub(crate) listen_port: u16,
+    /// Every address of this relay, public ones included.
+    pub(crate) own: Vec<IpAddr>,
+}
+
+impl LocalAddresses {
+    /// `flow` with all addresses filled in; `None` for one that does not cross the network: packets to this machine itself are
+    /// the kernel's to deliver.
+    pub(super) fn complete(&self, flow: &Flow) -> Option<relay_ebpf::Flow> {
+        let remote = flow.key.remote;
+        if self.is_here(remote.ip()) || self.is_here(flow.to.ip()) {
+            return None;
+        }
+        let local = SocketAddr::new(self.address(flow.arrives, remote)?, flow.key.local_port);
+        let source_port = match flow.leaves {
+            Via::Listener(_) => self.listen_port,
+            Via::Relay(port) => port.get(),
+        };
+        Some(relay_ebpf::Flow {
+            remote,
+            local,
+            channel: flow.key.channel.map(|channel| channel.get()),
+            source: SocketAddr::new(self.address(flow.leaves, flow.to)?, source_port),
+            destination: flow.to,
+            outgoing_channel: flow.channel.map(|channel| channel.get()),
+        })
+    }
+
+    /// The address of `via` in packets from or to `remote`.
+    fn address(&self, via: Via, remote: SocketAddr) -> Option<IpAddr> {
+        match via {
+            Via::Listener(local) => Some(local),
+            Via::Relay(_) if remote.is_ipv4() => self.v4,
+            Via::Relay(_) => self.v6,
+        }
+    }
+
+    fn is_here(&self, address: IpAddr) -> bool {
+        address.is_loopback() || self.own.contains(&address)
+    }
+}
+
+/// What a data path knows a flow by.
+pub(super) fn complete_key(key: &FlowKey) -> relay_ebpf::FlowKey {
+    relay_ebpf::FlowKey::new(key.remote, key.local_port, key.channel.map(|channel| channel.get()))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use relay_server::{AllocationPort, ChannelNumber};
+
+    use super::*;
+
+    pub(crate) fn behind_nat() -> LocalAddresses {
+        let ip = |text: &str| text.parse().unwrap();
+        LocalAddresses {
+            v4: Some(ip("10.0.0.7")),
+            v6: Some(ip("2001:db8::7")),
+            listen_port: 3478,
+            own: vec![ip("10.0.0.7"), ip("203.0.113.7"), ip("2001:db8::7")],
+        }
+    }
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn channel(number: u16) -> Option<ChannelNumber> {
+        Some(ChannelNumber::new(number).unwrap())
+    }
+
+    /// From a client to a peer, through port 50000.
+    pub(crate) fn up(client: &str, listener: &str, peer: &str) -> Flow {
+        Flow {
+            key: FlowKey { remote: address(client), local_port: 3478, channel: channel(0x4001) },
+            arrives: Via::Listener(listener.parse().unwrap()),
+            leaves: Via::Relay(AllocationPort::new(50_000)),
+            to: address(peer),
+            channel: None,
+        }
+    }
+
+    /// The way back.
+    fn down(client: &str, listener: &str, peer: &str) -> Flow {
+        Flow {
+            key: FlowKey { remote: address(peer), local_port: 50_000, channel: None },
+            arrives: Via::Relay(AllocationPort::new(50_000)),
+            leaves: Via::Listener(listener.parse().unwrap()),
+            to: address(client),
+            channel: channel(0x4001),
+        }
+    }
+
+    #[test]
+    fn packets_carry_local_addresses_of_the_remote_ends_family() {
+        let clients = [("192.0.2.1:1000", "10.0.0.7"), ("[2001:db8:1::1]:1000", "2001:db8::7")];
+        let peers = [("198.51.100.2:2000", "10.0.0.7:50000"), ("[2001:db8:2::2]:2000", "[2001:db8::7]:50000")];
+        for (client, listener) in clients {
+            for (peer, relayed) in peers {
+                let listening = SocketAddr::new(listener.parse().unwrap(), 3478);
+                let expected = relay_ebpf::Flow {
+                    remote: address(client),
+                    local: listening,
+                    channel: Some(0x4001),
+                    source: address(relayed),
+                    destination: address(peer),
+                    outgoing_channel: None,
+                };
+                let flow = up(client, listener, peer);
+                assert_eq!(behind_nat().complete(&flow), Some(expected));
+                assert_eq!(complete_key(&flow.key), expected.key());
+                assert!(expected.route(0).is_ok());
+
+                let expected = relay_ebpf::Flow {
+                    remote: address(peer),
+                    local: address(relayed),
+                    channel: None,
+                    source: listening,
+                    destination: address(client),
+                    outgoing_channel: Some(0x4001),
+                };
+                let flow = down(client, listener, peer);
+                assert_eq!(behind_nat().complete(&flow), Some(expected));
+                assert_eq!(complete_key(&flow.key), expected.key());
+                assert!(expected.route(0).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn between_two_clients_both_ends_are_listeners() {
+        let flow = Flow {
+            key: FlowKey { remote: address("192.0.2.1:1000"), local_port: 3478, channel: channel(0x4001) },
+            arrives: Via::Listener("10.0.0.7".parse().unwrap()),
+            leaves: Via::Listener("2001:db8::7".parse().unwrap()),
+            to: address("[2001:db8:1::1]:1000"),
+            channel: channel(0x4002),
+        };
+        let complete = behind_nat().complete(&flow).unwrap();
+        assert_eq!((complete.local, complete.source), (address("10.0.0.7:3478"), address("[2001:db8::7]:3478")));
+        assert_eq!((complete.channel, complete.outgoing_channel), (Some(0x4001), Some(0x4002)));
+    }
+
+    #[test]
+    fn what_stays_on_this_machine_stays_in_user_space() {
+        for here in ["10.0.0.7:2000", "203.0.113.7:2000", "127.0.0.1:2000", "[::1]:2000", "[2001:db8::7]:2000"] {
+            assert_eq!(behind_nat().complete(&up("192.0.2.1:1000", "10.0.0.7", here)), None, "{here}");
+            assert_eq!(behind_nat().complete(&down("192.0.2.1:1000", "10.0.0.7", here)), None, "{here}");
+        }
+    }
+
+    #[test]
+    fn a_family_without_an_address_stays_in_user_space() {
+        let addresses = LocalAddresses { v6: None, ..behind_nat() };
+        assert_eq!(addresses.complete(&up("192.0.2.1:1000", "10.0.0.7", "[2001:db8:2::2]:2000")), None);
+        assert!(addresses.complete(&up("192.0.2.1:1000", "10.0.0.7", "198.51.100.2:2000")).is_some());
+    }
+}

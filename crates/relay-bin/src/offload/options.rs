@@ -1,0 +1,210 @@
+//! The options of the XDP data path, and what they come to.
+
+use std::net::IpAddr;
+
+use clap::Args;
+use relay_ebpf::{AttachMode, NextHop};
+use relay_server::PortRange;
+
+use super::addresses::LocalAddresses;
+use crate::{
+    addresses::Host,
+    family::FamilyAddresses,
+    problems::{Collector, Name},
+};
+
+pub(super) const OFFLOADING: Name = Name::new("--ebpf-offloading", "EBPF_OFFLOADING");
+pub(super) const MAX_FLOWS: Name = Name::new("--ebpf-max-flows", "EBPF_MAX_FLOWS");
+const ATTACH_MODE: Name = Name::new("--ebpf-attach-mode", "EBPF_ATTACH_MODE");
+const INT4_ADDR: Name = Name::new("--ebpf-int4-addr", "EBPF_INT4_ADDR");
+const INT6_ADDR: Name = Name::new("--ebpf-int6-addr", "EBPF_INT6_ADDR");
+const NEXT_HOP: Name = Name::new("--ebpf-next-hop", "EBPF_NEXT_HOP");
+const STATISTICS: Name = Name::new("--ebpf-statistics", "EBPF_STATISTICS");
+
+/// The longest name of an interface in bytes (IFNAMSIZ, less the zero at the end).
+const MAX_INTERFACE: usize = 15;
+
+/// How to relay in the kernel.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct OffloadOptions {
+    /// The network interfaces, with commas between, at which an XDP program is to forward the packets of channels before this
+    /// process sees them. Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; when it cannot be done, the relay does not start
+    /// [default: none]
+    #[arg(long, env = "EBPF_OFFLOADING", value_name = "INTERFACE[,INTERFACE...]", help_heading = "Offloading to XDP")]
+    pub(crate) ebpf_offloading: Option<String>,
+
+    /// How to attach the XDP program: `driver`, which is fast, or `generic`, which works with any driver [default: driver]
+    #[arg(long, env = "EBPF_ATTACH_MODE", value_name = "MODE", help_heading = "Offloading to XDP")]
+    pub(crate) ebpf_attach_mode: Option<String>,
+
+    /// The address of this machine that packets to and from the public IPv4 address carry here, behind a one-to-one NAT
+    /// [default: what the relay binds to, or what the default route leaves from]
+    #[arg(long, env = "EBPF_INT4_ADDR", value_name = "IPV4", help_heading = "Offloading to XDP")]
+    pub(crate) ebpf_int4_addr: Option<String>,
+
+    /// The same for IPv6
+    #[arg(long, env = "EBPF_INT6_ADDR", value_name = "IPV6", help_heading = "Offloading to XDP")]
+    pub(crate) ebpf_int6_addr: Option<String>,
+
+    /// How the XDP program finds out where a packet goes next: `routing-table`, or `answer-sender`, which is faster and sends
+    /// everything back to the router that it came from: right where all traffic passes one router [default: routing-table]
+    #[arg(long, env = "EBPF_NEXT_HOP", value_name = "HOW", help_heading = "Offloading to XDP")]
+    pub(crate) ebpf_next_hop: Option<String>,
+
+    /// How many flows the kernel holds at most, for some 200 bytes each; every channel takes two, and what does not fit is
+    /// relayed by this process [default: 131072]
+    #[arg(long, env = "EBPF_MAX_FLOWS", value_name = "NUMBER", help_heading = "Offloading to XDP")]
+    pub(crate) ebpf_max_flows: Option<String>,
+
+    /// Whether the XDP program counts what it relays, `on` or `off`. Off, CAP_PERFMON is not needed, and
+    /// data_relayed_ebpf_bytes stays 0 [default: on]
+    #[arg(long, env = "EBPF_STATISTICS", value_name = "SWITCH", help_heading = "Offloading to XDP")]
+    pub(crate) ebpf_statistics: Option<String>,
+}
+
+/// How to relay in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OffloadConfig {
+    pub(super) xdp: relay_ebpf::Config,
+    pub(super) addresses: LocalAddresses,
+}
+
+/// What the rest of the configuration says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) v4: Option<FamilyAddresses>,
+    pub(crate) v6: Option<FamilyAddresses>,
+    pub(crate) own: &'a [IpAddr],
+    pub(crate) listen_port: u16,
+    pub(crate) ports: PortRange,
+}
+
+impl OffloadConfig {
+    /// Reads `options`; `None` when offloading is not asked for or something is wrong.
+    pub(crate) fn read(
+        options: &OffloadOptions,
+        place: &Place<'_>,
+        host: &impl Host,
+        problems: &mut Collector,
+    ) -> Option<Self> {
+        options.ebpf_offloading.as_deref().filter(|names| !names.trim().is_empty())?;
+        let interfaces = problems.read(
+            OFFLOADING,
+            options.ebpf_offloading.as_deref(),
+            "the interfaces that clients and peers are behind, such as eth0 or eth0,eth1 (`ip link` lists them)",
+            parse_interfaces,
+        );
+        let defaults = relay_ebpf::Config::default();
+        let mode =
+            problems.read(ATTACH_MODE, options.ebpf_attach_mode.as_deref(), "driver or generic", |mode| match mode {
+                "driver" => Some(AttachMode::Driver),
+                "generic" => Some(AttachMode::Generic),
+                _ => None,
+            });
+        let next_hop = problems.read(
+            NEXT_HOP,
+            options.ebpf_next_hop.as_deref(),
+            "routing-table or answer-sender",
+            |how| match how {
+                "routing-table" => Some(NextHop::RoutingTable),
+                "answer-sender" => Some(NextHop::AnswerSender),
+                _ => None,
+            },
+        );
+        let wanted = format!("a number from 2 on, such as {}", defaults.max_flows);
+        let max_flows = problems.read(MAX_FLOWS, options.ebpf_max_flows.as_deref(), &wanted, |text| {
+            text.parse().ok().filter(|number| *number >= 2)
+        });
+        let statistics =
+            problems.read(STATISTICS, options.ebpf_statistics.as_deref(), "on or off", |switch| match switch {
+                "on" => Some(true),
+                "off" => Some(false),
+                _ => None,
+            });
+        let v4 = Given { name: INT4_ADDR, text: options.ebpf_int4_addr.as_deref(), example: "10.0.0.7" };
+        let v6 = Given { name: INT6_ADDR, text: options.ebpf_int6_addr.as_deref(), example: "2001:db8::7" };
+        let addresses = LocalAddresses {
+            v4: place.v4.and_then(|family| v4.local_address(family, host, problems)),
+            v6: place.v6.and_then(|family| v6.local_address(family, host, problems)),
+            listen_port: place.listen_port,
+            own: place.own.to_vec(),
+        };
+        let xdp = relay_ebpf::Config {
+            interfaces: interfaces?,
+            mode: mode.unwrap_or(defaults.mode),
+            listen_port: place.listen_port,
+            allocation_ports: place.ports.lowest()..=place.ports.highest(),
+            next_hop: next_hop.unwrap_or(defaults.next_hop),
+            max_flows: max_flows.unwrap_or(defaults.max_flows),
+            statistics: statistics.unwrap_or(defaults.statistics),
+            packets_per_event: defaults.packets_per_event,
+        };
+        Some(Self { xdp, addresses })
+    }
+}
+
+/// The interfaces in a list with commas between, each once.
+fn parse_interfaces(list: &str) -> Option<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    for name in list.split(',').map(str::trim) {
+        let can_be = (1..=MAX_INTERFACE).contains(&name.len())
+            && !name.contains(|character: char| character == '/' || character.is_whitespace());
+        if !can_be {
+            return None;
+        }
+        if !names.iter().any(|other| other == name) {
+            names.push(name.to_owned());
+        }
+    }
+    Some(names)
+}
+
+/// An address as an option gives it.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    name: Name,
+    text: Option<&'a str>,
+    example: &'static str,
+}
+
+impl Given<'_> {
+    /// What packets of this family's allocations carry on this machine.
+    fn local_address(self, family: FamilyAddresses, host: &impl Host, problems: &mut Collector) -> Option<IpAddr> {
+        let Self { name, text, example } = self;
+        let version = if family.public.is_ipv4() { 4 } else { 6 };
+        let wanted = format!("an IPv{version} address of this machine, such as {example}");
+        let is_given = text.is_some_and(|text| !text.trim().is_empty());
+        let given = problems.read(name, text, &wanted, |text| {
+            text.parse().ok().filter(|address: &IpAddr| address.is_ipv4() == family.public.is_ipv4())
+        });
+        let bound = (!family.relay.is_unspecified()).then_some(family.relay);
+        match (given, bound) {
+            (Some(given), _) if given.is_unspecified() || !host.is_local(given) => {
+                problems.add(format!("{name} is {given}, which is not an address of this machine: give {wanted}"));
+                None
+            }
+            (Some(given), Some(bound)) if given != bound => {
+                problems.add(format!(
+                    "{name} is {given}, but the relay sends from {bound}, which it is bound to: leave it out, or bind to {given}"
+                ));
+                None
+            }
+            (Some(given), _) => Some(given),
+            // A problem already told.
+            (None, _) if is_given => None,
+            (None, Some(bound)) => Some(bound),
+            (None, None) if family.local.is_loopback() => {
+                problems.add(format!(
+                    "{name} is not set, and this machine has no route to tell from what packets of {} carry here: give {wanted}",
+                    family.public
+                ));
+                None
+            }
+            (None, None) => Some(family.local),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "options_tests.rs"]
+mod tests;

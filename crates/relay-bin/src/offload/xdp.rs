@@ -1,0 +1,176 @@
+//! The XDP program, from before the relay serves until it ends.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
+};
+
+use anyhow::Context;
+use relay_ebpf::{Accumulator, Counters, Engine, Flow, FlowKey, InstallError, Reason, RemoveError};
+
+use super::{
+    Offload, OffloadConfig, OffloadCounters, OffloadStatistics,
+    events::{Events, Relayed},
+    options::OFFLOADING,
+    worker::{Refusals, Worker},
+};
+use crate::{clock::Clock, offload::addresses::LocalAddresses};
+
+/// The program in the kernel, attached until [`Self::detach`], until this is dropped or until the process ends, however it does.
+#[derive(Debug)]
+pub(crate) struct Xdp {
+    program: Arc<Program>,
+    addresses: Arc<LocalAddresses>,
+    refusals: Arc<Refusals>,
+    relayed: Relayed,
+    clock: Clock,
+    /// `None` when statistics are off.
+    events: Option<Events>,
+}
+
+impl Xdp {
+    /// Loads the program and attaches it.
+    ///
+    /// # Errors
+    ///
+    /// When either does not go; the message names the cause and the remedy. To relay all the same would hide it.
+    pub(crate) fn start(config: &OffloadConfig) -> anyhow::Result<Self> {
+        let OffloadConfig { xdp: config, addresses } = config;
+        let cannot = || format!("cannot offload to XDP, as {OFFLOADING} asks for");
+        let mut program = relay_ebpf::Offload::load(config).with_context(cannot)?;
+        let relayed = Relayed::default();
+        let readers = program.take_readers();
+        let events = if readers.is_empty() { None } else { Some(Events::start(readers, &relayed)?) };
+        program.attach(config).with_context(cannot)?;
+        tracing::info!(
+            interfaces = config.interfaces.join(","),
+            mode = ?config.mode,
+            next_hop = ?config.next_hop,
+            max_flows = config.max_flows,
+            statistics = config.statistics,
+            v4 = addresses.v4.map(tracing::field::display),
+            v6 = addresses.v6.map(tracing::field::display),
+            "offloading to XDP"
+        );
+        Ok(Self {
+            program: Arc::new(Program(RwLock::new(program))),
+            addresses: Arc::new(addresses.clone()),
+            refusals: Arc::new(Refusals::new()),
+            relayed,
+            clock: Clock::start(),
+            events,
+        })
+    }
+
+    /// What a worker gives its flows to.
+    pub(crate) fn worker(&self) -> impl Offload + Send + 'static {
+        Worker {
+            engine: Arc::clone(&self.program),
+            addresses: Arc::clone(&self.addresses),
+            refusals: Arc::clone(&self.refusals),
+            clock: self.clock,
+        }
+    }
+
+    /// What tells metrics how it goes.
+    pub(crate) fn statistics(&self) -> Statistics {
+        Statistics { program: Arc::clone(&self.program), relayed: Arc::clone(&self.relayed) }
+    }
+
+    /// Takes the program off all interfaces: every packet is user space's from now on, and the figures are final.
+    pub(crate) fn detach(&self) {
+        let detached = self.program.0.write().unwrap_or_else(PoisonError::into_inner).detach();
+        if let Err(error) = detached {
+            let error = anyhow::Error::from(error);
+            tracing::warn!("cannot detach the XDP program, which ends with this process: {error:#}");
+        }
+    }
+}
+
+impl fmt::Display for Xdp {
+    /// What it has done until now, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut statistics = self.statistics();
+        match &self.events {
+            Some(_) => {
+                let Counters { packets, bytes } = statistics.relayed();
+                write!(f, "{packets} packets ({bytes} bytes) relayed in the kernel")?;
+            }
+            None => f.write_str("what was relayed in the kernel was not counted")?,
+        }
+        let OffloadCounters { packets, .. } = statistics.read();
+        for (verdict, reason, count) in
+            packets.into_iter().filter(|(verdict, _, count)| *verdict != "forwarded" && *count > 0)
+        {
+            write!(f, ", {count} {verdict} ({reason})")?;
+        }
+        match self.refusals.total() {
+            0 => Ok(()),
+            refused => write!(f, ", {refused} flows not taken"),
+        }
+    }
+}
+
+/// The loaded program, shared by all workers. They only read the lock, which is written once, at the end.
+#[derive(Debug)]
+struct Program(RwLock<relay_ebpf::Offload>);
+
+impl Program {
+    fn read(&self) -> RwLockReadGuard<'_, relay_ebpf::Offload> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine for Program {
+    fn install(&self, flow: &Flow) -> Result<(), InstallError> {
+        self.read().install(flow)
+    }
+
+    fn remove(&self, key: &FlowKey) -> Result<(), RemoveError> {
+        self.read().remove(key)
+    }
+}
+
+/// The figures of the program.
+#[derive(Clone, Debug)]
+pub(crate) struct Statistics {
+    program: Arc<Program>,
+    relayed: Arc<Mutex<Accumulator>>,
+}
+
+impl Statistics {
+    /// What was relayed: by the events that came, and by a look at what they have not told yet.
+    fn relayed(&self) -> Counters {
+        let now = self.program.read().counters();
+        let mut relayed = self.relayed.lock().unwrap_or_else(PoisonError::into_inner);
+        match now {
+            Ok(now) => {
+                relayed.record_all(&now);
+            }
+            Err(error) => tracing::debug!("{:#}", anyhow::Error::from(error)),
+        }
+        relayed.total()
+    }
+}
+
+impl OffloadStatistics for Statistics {
+    fn read(&mut self) -> OffloadCounters {
+        let reasons = self.program.read().reasons().unwrap_or_else(|error| {
+            tracing::debug!("{:#}", anyhow::Error::from(error));
+            Vec::new()
+        });
+        let counted = reasons.into_iter().filter(|(reason, _)| *reason != Reason::NotOurs);
+        OffloadCounters {
+            relayed_bytes: self.relayed().bytes,
+            packets: counted.map(|(reason, count)| (verdict(reason), reason.name(), count)).collect(),
+        }
+    }
+}
+
+fn verdict(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Forwarded => "forwarded",
+        reason if reason.is_passed() => "passed",
+        _ => "dropped",
+    }
+}
