@@ -1,4 +1,4 @@
-//! Nanoseconds per packet in the kernel: `cargo bench -p relay-ebpf --bench xdp`.
+//! Nanoseconds per packet in the kernel: `cargo xtask bench xdp`.
 //!
 //! BPF_PROG_TEST_RUN runs the program again and again on one packet, each time on what the time before made of it. So flows are
 //! laid out as a chain: what one makes of the packet is what the next one is for. A call goes as far as the packet's time to

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measures the relay.
 
 mod e2e;
+mod xdp;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -15,10 +16,12 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 enum What {
     E2e(e2e::Args),
+    Xdp(xdp::Args),
 }
 
 pub(crate) fn main(args: &Args) -> Result<()> {
     match &args.what {
         What::E2e(args) => e2e::main(args),
+        What::Xdp(args) => xdp::main(args),
     }
 }
