@@ -36,6 +36,7 @@ pub struct Allocations {
     by_port: Vec<u16>,
     users: Users,
     timers: Timers,
+    /// The ports that [`Self::by_port`] has a place for: those of `pool`, and those of other shards.
     ports: PortRange,
     pool: PortPool,
     reservations: Reservations,
@@ -64,6 +65,15 @@ impl Allocations {
             channel_limit: DEFAULT_CHANNEL_LIMIT,
             rng,
         }
+    }
+
+    /// Also takes allocations of ports that other shards of the relay draw from, all within `ports`: those that were reserved
+    /// there ([`Self::adopt_reservation`]).
+    #[must_use]
+    pub fn with_ports_of_all_shards(mut self, ports: PortRange) -> Self {
+        self.by_port = vec![NO_SLOT; usize::from(ports.len())];
+        self.ports = ports;
+        self
     }
 
     /// Lets each allocation have up to `limit` channels, lapsed ones included, instead of [`DEFAULT_CHANNEL_LIMIT`].

@@ -102,6 +102,6 @@ pub use id::AllocationId;
 pub use port_range::{PortRange, PortRangeError};
 pub use request::{NewAllocation, PortRequest};
 pub use reservation_token::ReservationToken;
-pub use reservations::{MAX_RESERVATIONS_PER_USERNAME, RESERVATION_LIFETIME};
+pub use reservations::{MAX_RESERVATIONS_PER_USERNAME, RESERVATION_LIFETIME, ReservedPort};
 pub use socket::{AllocationPort, ClientSocket, FiveTuple, PeerSocket};
 pub use timestamp::Timestamp;

@@ -23,6 +23,21 @@ pub(crate) struct Reservations {
     counts: BTreeMap<Arc<str>, u16>,
 }
 
+/// A reservation as other shards of a relay are told of it: any of them may be asked for the port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReservedPort {
+    /// What the client shows.
+    pub token: ReservationToken,
+    /// What it gets.
+    pub port: AllocationPort,
+    /// In which families.
+    pub families: Families,
+    /// Who may ask.
+    pub username: Arc<str>,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
 /// A port, and what comes with it.
 #[derive(Debug)]
 pub(crate) struct Reservation {
@@ -55,10 +70,32 @@ impl Reservations {
             }
         };
         let expires_at = now + RESERVATION_LIFETIME;
+        self.adopt(timers, &ReservedPort { token, port, families, username: Arc::clone(username), expires_at });
+        token
+    }
+
+    /// Holds a reservation that another shard made, so that its client may also come here.
+    pub(crate) fn adopt(&mut self, timers: &mut Timers, reserved: &ReservedPort) {
+        let ReservedPort { token, port, families, ref username, expires_at } = *reserved;
+        if self.by_token.contains_key(&token) {
+            return;
+        }
         self.by_token.insert(token, Reservation { port, families, username: Arc::clone(username), expires_at });
         *self.counts.entry(Arc::clone(username)).or_insert(0) += 1;
         timers.arm((expires_at, TimerKey::Reservation(token)));
-        token
+    }
+
+    /// The reservation named `token`, as other shards are told of it.
+    pub(crate) fn describe(&self, token: ReservationToken) -> Option<ReservedPort> {
+        let Reservation { port, families, ref username, expires_at } = *self.by_token.get(&token)?;
+        Some(ReservedPort { token, port, families, username: Arc::clone(username), expires_at })
+    }
+
+    /// Ends the reservation named `token`, whoever it belongs to.
+    pub(crate) fn forget(&mut self, timers: &mut Timers, token: ReservationToken) {
+        if let Some(reservation) = self.lapse(token) {
+            timers.disarm((reservation.expires_at, TimerKey::Reservation(token)));
+        }
     }
 
     /// Ends the reservation named `token`, if it belongs to `username`.

@@ -172,6 +172,7 @@ impl Shards {
             let others = senders.iter().enumerate().filter(|(other, _)| *other != index);
             let setup = Setup {
                 server: server_config(config, ports),
+                all_ports: config.ports,
                 secret: config.secret.clone(),
                 seed,
                 clock,

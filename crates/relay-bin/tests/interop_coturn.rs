@@ -103,7 +103,7 @@ fn several_clients_reach_a_peer_over_ipv6() {
 
 #[test]
 fn pairs_of_ports_reach_a_peer() {
-    relays_to_a_peer("1", "127.0.0.1", "127.0.0.1", &["-m", "4"], 4);
+    relays_to_a_peer("2", "127.0.0.1", "127.0.0.1", &["-m", "4"], 4);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn clients_reach_each_other_over_ipv6() {
 
 #[test]
 fn pairs_of_ports_reach_each_other() {
-    relays_between_clients("1", "127.0.0.1", &["-m", "4"], 4);
+    relays_between_clients("2", "127.0.0.1", &["-m", "4"], 4);
 }
 
 #[test]

@@ -2,6 +2,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
     AllocationId, AllocationPort, ChannelNumber, DropReason, Families, Family, FiveTuple, PeerSocket, Rejection,
+    ReservationToken, ReservedPort,
 };
 
 /// What happened, for metrics, logs, tests and pictures.
@@ -22,6 +23,21 @@ pub enum Event {
         families: Families,
         /// For how long.
         lifetime: Duration,
+    },
+    /// A port was reserved, and its client told: other shards of the relay are to hear of it
+    /// ([`Server::handle_port_reserved`](crate::Server::handle_port_reserved)), since the client may come to any of them.
+    PortReserved(ReservedPort),
+    /// An allocation got a port that another shard had reserved: the others are to hear of it
+    /// ([`Server::handle_reservation_taken`](crate::Server::handle_reservation_taken)).
+    ReservationTaken {
+        /// What named the reservation.
+        token: ReservationToken,
+    },
+    /// An allocation of another shard's port has ended: that shard is to hear of it
+    /// ([`Server::handle_port_returned`](crate::Server::handle_port_returned)).
+    PortReturned {
+        /// Which port.
+        port: AllocationPort,
     },
     /// An allocation's lifetime starts anew.
     AllocationRefreshed {

@@ -67,7 +67,7 @@ mod wall_clock;
 
 pub use allocation::{
     Allocation, AllocationId, AllocationPort, Channel, ChannelNumber, ClientSocket, Families, Family, FiveTuple,
-    PeerSocket, PortRange, PortRangeError, Timestamp,
+    PeerSocket, PortRange, PortRangeError, ReservationToken, ReservedPort, Timestamp,
 };
 pub use config::{Config, RelayAddresses, UsernameLimit};
 pub use drop_reason::DropReason;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use allocation::Allocation;
 
 use crate::{
-    AllocationId, Event, Families, Family, Output, Rejection, RelayOpenError, Server, Timestamp, UsernameLimit,
-    request::Asker,
+    AllocationId, Event, Families, Family, Output, Rejection, RelayOpenError, ReservationToken, Server, Timestamp,
+    UsernameLimit, request::Asker,
 };
 
 /// An Allocate request on its way to an answer.
@@ -15,12 +15,14 @@ pub(crate) struct Opening {
     asker: Asker,
     /// Whether both families were asked for, so that one is better than none.
     dual_stack: bool,
+    /// What named its port, if it was reserved.
+    reservation: Option<ReservationToken>,
     opened: Option<Families>,
 }
 
 impl Opening {
-    pub(crate) fn new(asker: Asker, dual_stack: bool) -> Self {
-        Self { asker, dual_stack, opened: None }
+    pub(crate) const fn new(asker: Asker, dual_stack: bool, reservation: Option<ReservationToken>) -> Self {
+        Self { asker, dual_stack, reservation, opened: None }
     }
 
     fn has_opened(&self, family: Family) -> bool {
@@ -87,8 +89,16 @@ impl Server {
             families: allocation.families(),
             lifetime: allocation.lifetime(),
         };
+        // Other shards must know before the client does, who may go on to any of them.
+        let reserved = allocation.reservation().and_then(|token| self.allocations.reserved_port(token));
+        let taken = opening.reservation.filter(|_| !self.config.ports.contains(allocation.port()));
+        let reservations =
+            reserved.map(Event::PortReserved).into_iter().chain(taken.map(|token| Event::ReservationTaken { token }));
         if self.config.username_limit == UsernameLimit::ReplaceOldest {
             self.remove_of_username(&username, |other| other.id() != id);
+        }
+        for event in reservations {
+            self.emit(event);
         }
         self.answer_allocate(&opening.asker, id, opening.dual_stack);
         self.emit(created);

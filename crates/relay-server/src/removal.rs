@@ -70,6 +70,9 @@ impl Server {
         self.remove_all_flows(five_tuple, port, allocation.channels());
         self.close_relays(id, port, allocation.families());
         self.emit(Event::AllocationRemoved { id, five_tuple, port, reason });
+        if !self.config.ports.contains(port) {
+            self.emit(Event::PortReturned { port });
+        }
     }
 
     /// The same for one family of an allocation that lives on in the other.

@@ -8,7 +8,8 @@ use turn_auth::{AuthSecret, Authenticator, NonceIssuer, RealmError, UnixTime};
 
 use crate::{
     AllocationId, AllocationPort, Config, DropReason, Event, Families, Family, FiveTuple, Forward, Output, PeerSocket,
-    RelayOpenError, RemovalReason, Timestamp, opening::Opening, wall_clock::WallClock,
+    PortRange, RelayOpenError, RemovalReason, ReservationToken, ReservedPort, Timestamp, opening::Opening,
+    wall_clock::WallClock,
 };
 
 /// A STUN/TURN relay without its sockets.
@@ -56,6 +57,13 @@ impl Server {
             outputs: VecDeque::new(),
             wall_clock: WallClock::new(now, unix_time),
         })
+    }
+
+    /// The server is one of several that share the relay's ports, all within `ports`; each draws from its own part of them.
+    #[must_use]
+    pub fn with_ports_of_all_shards(mut self, ports: PortRange) -> Self {
+        self.allocations = self.allocations.with_ports_of_all_shards(ports);
+        self
     }
 
     /// The configuration.
@@ -128,6 +136,22 @@ impl Server {
     /// `username` has allocated on another shard at `created_at`, by the same clock: what it allocated here before that ends.
     pub fn handle_username_moved(&mut self, username: &str, created_at: Timestamp) {
         self.remove_of_username(username, |allocation| allocation.created_at() < created_at);
+    }
+
+    /// Another shard said [`Event::PortReserved`].
+    pub fn handle_port_reserved(&mut self, now: Timestamp, reserved: &ReservedPort) {
+        self.expire_if_due(now);
+        self.allocations.adopt_reservation(now, reserved);
+    }
+
+    /// Another shard said [`Event::ReservationTaken`].
+    pub fn handle_reservation_taken(&mut self, token: ReservationToken) {
+        self.allocations.forget_reservation(token);
+    }
+
+    /// Another shard said [`Event::PortReturned`].
+    pub fn handle_port_returned(&mut self, port: AllocationPort) {
+        self.allocations.return_port(port);
     }
 
     /// From now on new allocations are refused; existing ones live on.

@@ -40,6 +40,9 @@ impl Allocations {
                     .reservations
                     .take(&mut self.timers, token, &username)
                     .ok_or(AllocateError::UnknownReservation)?;
+                if self.by_port(reserved.port).is_some() {
+                    return Err(AllocateError::NoFreePort);
+                }
                 families = reserved.families;
                 (PortKind::Reserved, Some((reserved.port, None)))
             }

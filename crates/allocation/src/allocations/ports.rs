@@ -2,8 +2,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::Allocations;
 use crate::{
-    AllocationId, AllocationPort, Families, ReservationToken, RetryPortError, Timestamp, UnknownAllocation,
-    allocation::PortKind, slots::NO_SLOT, timers::TimerKey,
+    AllocationId, AllocationPort, Families, ReservationToken, ReservedPort, RetryPortError, Timestamp,
+    UnknownAllocation, allocation::PortKind, slots::NO_SLOT, timers::TimerKey,
 };
 
 /// How long a port that another program held stays out of use: 1 minute, so that such ports cost one attempt each now
@@ -52,6 +52,35 @@ impl Allocations {
             allocation.reservation = reservation;
         }
         Ok(port)
+    }
+
+    /// The reservation that `token` names, for [`Self::adopt_reservation`] of other shards.
+    #[must_use]
+    pub fn reserved_port(&self, token: ReservationToken) -> Option<ReservedPort> {
+        self.reservations.describe(token)
+    }
+
+    /// Another shard has reserved one of its ports: from now on its client may also come here for it.
+    ///
+    /// [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2): a reservation is server-wide.
+    pub fn adopt_reservation(&mut self, now: Timestamp, reserved: &ReservedPort) {
+        self.handle_timeout(now);
+        if reserved.expires_at > now && self.ports.contains(reserved.port) {
+            self.reservations.adopt(&mut self.timers, reserved);
+        }
+    }
+
+    /// Another shard has made an allocation of the port that `token` reserved. If the port belongs here it stays out of use
+    /// until [`Self::return_port`].
+    pub fn forget_reservation(&mut self, token: ReservationToken) {
+        self.reservations.forget(&mut self.timers, token);
+    }
+
+    /// Another shard's allocation of one of the ports that belong here has ended.
+    pub fn return_port(&mut self, port: AllocationPort) {
+        if self.by_port(port).is_none() {
+            self.pool.release(port);
+        }
     }
 
     /// Draws a port of that kind, and reserves the one after it if it is the first of a pair.

@@ -73,15 +73,13 @@ impl<N: Network, O: Offload> Driver<N, O> {
         others: Vec<mpsc::Sender<Message>>,
         sooner: Rc<Notify>,
     ) -> Self {
-        // Only then is a username's allocation on another shard any business of this one.
-        let tells = server.config().username_limit == UsernameLimit::ReplaceOldest;
         Self {
             server,
             network,
             offload,
             counters: Counters::default(),
             published,
-            others: if tells { others } else { Vec::new() },
+            others,
             others_lag: Throttle::new(WARN_EVERY),
             armed: None,
             sooner,
@@ -127,6 +125,9 @@ impl<N: Network, O: Offload> Driver<N, O> {
     pub(super) fn handle_message(&mut self, now: Timestamp, message: &Message) {
         match message {
             Message::UsernameMoved(username, created_at) => self.server.handle_username_moved(username, *created_at),
+            Message::PortReserved(reserved) => self.server.handle_port_reserved(now, reserved),
+            Message::ReservationTaken(token) => self.server.handle_reservation_taken(*token),
+            Message::PortReturned(port) => self.server.handle_port_returned(*port),
         }
         self.settle(now);
     }
@@ -200,16 +201,28 @@ impl<N: Network, O: Offload> Driver<N, O> {
         match event {
             Event::AllocationCreated { username, .. } => {
                 tracing::debug!(?event, "allocation created");
-                for other in &self.others {
-                    if other.try_send(Message::UsernameMoved(Arc::clone(username), now)).is_err()
-                        && let Some(times) = self.others_lag.pass(now)
-                    {
-                        tracing::warn!(times, "a worker does not keep up: it keeps allocations that were replaced");
-                    }
+                if self.server.config().username_limit == UsernameLimit::ReplaceOldest {
+                    self.tell_others(now, &Message::UsernameMoved(Arc::clone(username), now));
                 }
             }
+            Event::PortReserved(reserved) => self.tell_others(now, &Message::PortReserved(reserved.clone())),
+            Event::ReservationTaken { token } => self.tell_others(now, &Message::ReservationTaken(*token)),
+            Event::PortReturned { port } => self.tell_others(now, &Message::PortReturned(*port)),
             Event::Dropped { .. } => tracing::trace!(?event, "dropped"),
             event => tracing::debug!(?event, "state changed"),
+        }
+    }
+
+    fn tell_others(&mut self, now: Timestamp, message: &Message) {
+        for other in &self.others {
+            if other.try_send(message.clone()).is_err()
+                && let Some(times) = self.others_lag.pass(now)
+            {
+                tracing::warn!(
+                    times,
+                    "a worker does not keep up: it misses what the others tell it of allocations and ports"
+                );
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::Context;
-use relay_server::{Server, Timestamp};
+use relay_server::{AllocationPort, PortRange, ReservationToken, ReservedPort, Server, Timestamp};
 use socket2::Socket;
 use tokio::{
     runtime::{Builder, LocalOptions},
@@ -38,11 +38,19 @@ pub(crate) const MESSAGES: usize = 1024;
 pub(crate) enum Message {
     /// The username allocated elsewhere at this time: what it allocated here before that ends.
     UsernameMoved(Arc<str>, Timestamp),
+    /// A port was reserved there, and its client may come here for it.
+    PortReserved(ReservedPort),
+    /// The port of that reservation was allocated there.
+    ReservationTaken(ReservationToken),
+    /// The allocation of a port of this shard ended there.
+    PortReturned(AllocationPort),
 }
 
 /// What a shard is made of. It can be sent to the shard's thread.
 pub(crate) struct Setup {
     pub(crate) server: relay_server::Config,
+    /// The allocation ports of all shards.
+    pub(crate) all_ports: PortRange,
     pub(crate) secret: AuthSecret,
     pub(crate) seed: [u8; 32],
     pub(crate) clock: Clock,
@@ -65,6 +73,7 @@ pub(crate) struct Setup {
 struct Shard {
     driver: RefCell<Driver<Sockets, Box<dyn Offload + Send>>>,
     buffers: RefCell<ReceiveBuffers>,
+    messages: RefCell<mpsc::Receiver<Message>>,
     clock: Clock,
     /// Told when a time-out became earlier than the one that the timer waits for.
     sooner: Rc<Notify>,
@@ -73,6 +82,13 @@ struct Shard {
 impl Shard {
     fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Takes what other shards have said until now.
+    fn take_messages(&self) {
+        while let Ok(message) = self.messages.borrow_mut().try_recv() {
+            self.driver.borrow_mut().handle_message(self.now(), &message);
+        }
     }
 }
 
@@ -91,20 +107,21 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
 }
 
 async fn serve(setup: Setup) -> anyhow::Result<()> {
-    let Setup { server, secret, seed, clock, listeners, binding, addresses, .. } = setup;
+    let Setup { server, all_ports, secret, seed, clock, listeners, binding, addresses, .. } = setup;
     let Setup { offload, published, messages, others, ready, mut stop, .. } = setup;
-    let ports = server.ports;
-    let server = Server::new(server, secret, seed, clock.now(), Clock::unix_time())?;
+    let server =
+        Server::new(server, secret, seed, clock.now(), Clock::unix_time())?.with_ports_of_all_shards(all_ports);
     let sooner = Rc::new(Notify::new());
     // The readers of relay sockets need the shard, which owns what starts them.
     let this = Rc::new(OnceCell::new());
     let spawn_reader = tasks::spawn_relay_reader(Rc::clone(&this));
-    let sockets =
-        Sockets::new(listeners, binding, ports, addresses, spawn_reader).context("cannot use a listening socket")?;
+    let sockets = Sockets::new(listeners, binding, all_ports, addresses, spawn_reader)
+        .context("cannot use a listening socket")?;
     let listeners = sockets.listeners();
     let shard = Rc::new(Shard {
         driver: RefCell::new(Driver::new(server, sockets, offload, published, others, Rc::clone(&sooner))),
         buffers: RefCell::new(ReceiveBuffers::new()),
+        messages: RefCell::new(messages),
         clock,
         sooner,
     });
@@ -114,7 +131,7 @@ async fn serve(setup: Setup) -> anyhow::Result<()> {
         tokio::task::spawn_local(tasks::read_listener(Rc::clone(&shard), listener));
     }
     tokio::task::spawn_local(tasks::keep_time(Rc::clone(&shard)));
-    tokio::task::spawn_local(tasks::read_messages(Rc::clone(&shard), messages));
+    tokio::task::spawn_local(tasks::read_messages(Rc::clone(&shard)));
     // Nobody waits for it any more if another shard failed meanwhile.
     let _ = ready.send(());
     // An error means that whoever could stop this shard is gone.

@@ -5,7 +5,7 @@ use tokio::task::AbortHandle;
 
 use crate::socket::UdpSocket;
 
-/// The sockets of allocations, by port: the ports of a shard are few and lie close together.
+/// The sockets of allocations, by port: the ports of a relay are few and lie close together.
 #[derive(Debug)]
 pub(super) struct RelayTable {
     lowest: u16,

@@ -1,5 +1,6 @@
 use std::{
     cell::OnceCell,
+    future::poll_fn,
     io,
     rc::{Rc, Weak},
     time::Duration,
@@ -7,13 +8,12 @@ use std::{
 
 use relay_server::{AllocationId, AllocationPort};
 use tokio::{
-    sync::mpsc,
     task::{spawn_local, yield_now},
     time::{Instant, sleep, sleep_until},
 };
 
 use super::{
-    Message, Shard,
+    Shard,
     sockets::{Listener, RelayReader, SpawnReader},
 };
 use crate::{clock::Clock, socket::UdpSocket};
@@ -38,6 +38,8 @@ pub(super) async fn read_listener(shard: Rc<Shard>, listener: Listener) {
             return;
         }
         let turn = read(&shard, &listener.socket, &mut errors, |shard| {
+            // A client may know already what another shard told it and this one, of a reserved port.
+            shard.take_messages();
             let mut buffers = shard.buffers.borrow_mut();
             shard.driver.borrow_mut().handle_client_datagrams(shard.now(), listener.address, &mut buffers);
         });
@@ -161,8 +163,8 @@ async fn wait(instant: Option<Instant>) {
 }
 
 /// Takes what other shards say.
-pub(super) async fn read_messages(shard: Rc<Shard>, mut messages: mpsc::Receiver<Message>) {
-    while let Some(message) = messages.recv().await {
+pub(super) async fn read_messages(shard: Rc<Shard>) {
+    while let Some(message) = poll_fn(|context| shard.messages.borrow_mut().poll_recv(context)).await {
         shard.driver.borrow_mut().handle_message(shard.now(), &message);
     }
 }

@@ -88,7 +88,14 @@ impl Server {
             AllocateError::TooManyReservations { .. } => Rejection::QuotaReached,
             _ => Rejection::NoFreePort,
         })?;
-        self.openings.insert(id, Opening::new(asker.clone(), request.additional_family.is_some()));
+        self.openings.insert(
+            id,
+            Opening::new(
+                asker.clone(),
+                request.additional_family.is_some(),
+                request.reservation_token.map(ReservationToken::new),
+            ),
+        );
         self.continue_opening(id);
         Ok(())
     }

@@ -97,6 +97,13 @@ impl Relay {
         }
     }
 
+    /// From now on this is one of several shards, whose ports are all within `ports`.
+    pub(crate) fn share_ports(&mut self, ports: PortRange) {
+        let placeholder = Server::new(config(), AuthSecret::new(SECRET).unwrap(), [0; 32], START, UnixTime(UNIX_TIME));
+        let server = std::mem::replace(&mut self.server, placeholder.unwrap());
+        self.server = server.with_ports_of_all_shards(ports);
+    }
+
     /// Hands a datagram to the relay; returns what it relays.
     pub(crate) fn receive(&mut self, client: &Client, datagram: &[u8]) -> Option<Forward> {
         let forward = self.server.handle_client_datagram(self.now, client.five_tuple(), datagram);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use relay_server::PortRange;
+use relay_server::{Event, PortRange};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -155,6 +155,65 @@ fn a_reservation_token_is_worth_nothing_to_another_username() {
     let token = reserve(&mut relay, &mut client()).1;
     assert_eq!(relay.outcome(&mut numbered(1), &allocate().with_token(&token)), Err(508));
     assert_eq!(relay.outcome(&mut same_user(1), &allocate().with_token(&token)), Ok(()));
+}
+
+/// Two shards of one relay, that draw from 50000 - 50001 and 50002 - 50003.
+fn shards() -> [Relay; 2] {
+    [(50_000, 50_001), (50_002, 50_003)].map(|(lowest, highest)| {
+        let mut relay = with_ports(lowest, highest);
+        relay.share_ports(PortRange::new(50_000, 50_003).unwrap());
+        relay
+    })
+}
+
+/// Tells `to` what `from` has to say to other shards.
+fn tell(from: &mut Relay, to: &mut Relay) {
+    for event in from.take_events() {
+        match event {
+            Event::PortReserved(reserved) => to.server.handle_port_reserved(to.now, &reserved),
+            Event::ReservationTaken { token } => to.server.handle_reservation_taken(token),
+            Event::PortReturned { port } => to.server.handle_port_returned(port),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_reservation_holds_on_every_shard_of_the_relay() {
+    let [mut one, mut other] = shards();
+    let (port, token) = reserve(&mut one, &mut client());
+    tell(&mut one, &mut other);
+    let mut second = same_user(1);
+    let response = other.granted(&mut second, &allocate().with_token(&token));
+    assert_eq!(response.relayed()[0].port(), port + 1);
+    tell(&mut other, &mut one);
+
+    // It is taken, on both shards, and for longer than a reservation lasts.
+    for relay in [&mut one, &mut other] {
+        assert_eq!(relay.outcome(&mut same_user(2), &allocate().with_token(&token)), Err(508));
+        relay.advance_secs(31);
+    }
+    assert_eq!(one.outcome(&mut same_user(3), &allocate()), Err(508), "the port is on loan");
+    // What the other shard borrowed comes back.
+    other.granted(&mut second, &delete());
+    tell(&mut other, &mut one);
+    assert_eq!(one.allocate(&mut same_user(3)).port(), port + 1);
+}
+
+#[test]
+fn a_reservation_that_nobody_takes_ends_on_every_shard() {
+    let [mut one, mut other] = shards();
+    let (port, token) = reserve(&mut one, &mut client());
+    tell(&mut one, &mut other);
+    for relay in [&mut one, &mut other] {
+        relay.advance_secs(30);
+        assert_eq!(relay.outcome(&mut same_user(1), &allocate().with_token(&token)), Err(508));
+    }
+    assert_eq!(one.allocate(&mut same_user(2)).port(), port + 1);
+    // The port was never the other's to give.
+    for number in 3..5 {
+        assert!(other.allocate(&mut same_user(number)).port() >= 50_002);
+    }
 }
 
 /// Another client with the credentials of [`client`].
