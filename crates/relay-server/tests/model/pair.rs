@@ -27,7 +27,7 @@ pub(crate) struct Pair {
     last_allocates: Vec<Option<AllocateMessage>>,
     /// The reservation tokens that were handed out.
     tokens: Vec<[u8; 8]>,
-    /// Keys that two flows wanted at the same time: a client's socket that talks to two addresses of the relay.
+    /// Keys that two channels had at the same time: a client's socket that talks to two addresses of the relay.
     contested: BTreeSet<FlowKey>,
 }
 

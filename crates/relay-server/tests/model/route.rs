@@ -42,8 +42,7 @@ impl Reference {
                 let listener = Via::Listener(allocation.five_tuple.server);
                 let client = allocation.five_tuple.client.address();
                 let number = ChannelNumber::new(channel.number);
-                let key = FlowKey { remote: client, local_port: self.config.listen_port, channel: number };
-                flows.push(flow(key, listener, route));
+                flows.push(flow(self.client_key(allocation, channel), listener, route));
                 if !inside {
                     let key = FlowKey { remote: channel.peer, local_port: allocation.port, channel: None };
                     flows.push(flow(key, Via::Relay(AllocationPort::new(allocation.port)), (listener, client, number)));
@@ -51,6 +50,18 @@ impl Reference {
             }
         }
         flows
+    }
+
+    /// What each channel's data from the client is known by, whether there is a flow or not.
+    pub(crate) fn client_keys(&self) -> impl Iterator<Item = FlowKey> {
+        self.allocations
+            .iter()
+            .flat_map(|allocation| allocation.bound().map(|channel| self.client_key(allocation, channel)))
+    }
+
+    fn client_key(&self, allocation: &Allocation, channel: &Channel) -> FlowKey {
+        let remote = allocation.five_tuple.client.address();
+        FlowKey { remote, local_port: self.config.listen_port, channel: ChannelNumber::new(channel.number) }
     }
 
     fn to_client(&self, allocation: &Allocation, peer: SocketAddr) -> Result<Route, DropReason> {

@@ -69,13 +69,15 @@ impl Pair {
         assert_eq!(pending.into_iter().collect::<BTreeSet<_>>(), opening);
     }
 
-    /// A faster data path may forward what the relay would forward. Where two flows have the same key, it may know one of them.
+    /// A faster data path may forward what the relay would forward. Where two channels have the same key, it may know one of them, or
+    /// none once the other is gone.
     fn compare_flows(&mut self) {
         let flows = self.reference.flows();
-        let mut by_key = BTreeMap::new();
-        for flow in &flows {
-            if by_key.insert(flow.key, *flow).is_some_and(|other| other != *flow) {
-                self.contested.insert(flow.key);
+        let by_key: BTreeMap<_, _> = flows.iter().map(|flow| (flow.key, *flow)).collect();
+        let mut keys = BTreeSet::new();
+        for key in self.reference.client_keys() {
+            if !keys.insert(key) {
+                self.contested.insert(key);
             }
         }
         for flow in self.relay.flows.values() {
