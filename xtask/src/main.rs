@@ -7,6 +7,7 @@
 mod bench;
 mod command;
 mod load;
+mod playground;
 mod portal;
 mod run;
 mod setup;
@@ -30,6 +31,7 @@ struct Cli {
 enum Command {
     Bench(bench::Args),
     Load(load::Args),
+    Playground(playground::Args),
     Portal(portal::Args),
     Run(run::Args),
     Setup(setup::Args),
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Bench(args) => bench::main(&args),
         Command::Load(args) => load::main(&args),
+        Command::Playground(args) => playground::main(&args),
         Command::Portal(args) => portal::main(&args),
         Command::Run(args) => run::main(&args),
         Command::Setup(args) => setup::main(&args),

@@ -23,7 +23,7 @@ pub enum Input {
     UsernameMoved {
         /// Which.
         username: String,
-        /// When, in nanoseconds of the trace's clock.
+        /// When, by the relay's monotonic clock, in nanoseconds; what it allocated here later stays.
         created_at: u64,
     },
     /// New allocations are refused from now on.

@@ -108,12 +108,18 @@ impl Field {
 }
 
 /// Takes apart a captured packet: its headers and its payload. Ranges count from the beginning of the frame.
+///
+/// What goes between the relay and a peer `is_application_data`, whatever it looks like.
 #[must_use]
-pub fn dissect_packet(packet: &Packet<'_>) -> Vec<Field> {
+pub fn dissect_packet(packet: &Packet<'_>, is_application_data: bool) -> Vec<Field> {
     match packet.udp() {
         Ok(udp) => {
             let mut fields = headers(packet, &udp);
-            let mut payload = dissect_payload(udp.payload, udp.payload_len);
+            let mut payload = if is_application_data {
+                application_data(udp.payload, udp.payload_len)
+            } else {
+                dissect_payload(udp.payload, udp.payload_len)
+            };
             payload.shift(udp.payload_at);
             fields.push(payload);
             fields
@@ -153,8 +159,11 @@ pub(crate) fn application_data(data: &[u8], len: usize) -> Field {
     if what == "text" {
         value = format!("{value}: {}", String::from_utf8_lossy(&data[..data.len().min(80)]));
     }
+    // Peers check their connection with STUN too (ICE).
+    let nested = stun::dissect(data, len).into_iter().collect();
     let field = Field::new("Application data", value, 0..data.len())
-        .link("https://www.rfc-editor.org/rfc/rfc8656#section-12.5");
+        .link("https://www.rfc-editor.org/rfc/rfc8656#section-12.5")
+        .children(nested);
     if data.len() < len { field.note(format!("{} of {len} bytes were captured", data.len())) } else { field }
 }
 

@@ -58,7 +58,11 @@ impl Explanation {
 
 /// Takes apart the packet of `row`.
 pub(crate) fn dissect(row: &Row, frame: &[u8]) -> Vec<Field> {
-    if row.kind == Kind::Internal { Vec::new() } else { dissect::dissect_packet(&packet(row, frame)) }
+    if row.kind == Kind::Internal {
+        Vec::new()
+    } else {
+        dissect::dissect_packet(&packet(row, frame), row.kind == Kind::Data)
+    }
 }
 
 fn packet<'a>(row: &Row, frame: &'a [u8]) -> Packet<'a> {
@@ -253,6 +257,18 @@ fn rejected(rejection: Rejection, row: &Row, request: &[u8]) -> Explanation {
         )
         .advice("Use the username exactly as the issuer of credentials gave it."),
         Rejection::NotAuthenticated(error) => problem("not authenticated", format!("{error}.")),
+        Rejection::ChannelInUse => problem(
+            "the channel number is taken",
+            "The number is bound to another peer, or was until lately: it stays reserved for 5 minutes after the binding lapsed, so that late data cannot reach the wrong peer.".to_owned(),
+        )
+        .advice("Use another number for the new peer, or wait. The old peer may have the number back at any time.")
+        .link("https://www.rfc-editor.org/rfc/rfc8656#section-12.2"),
+        Rejection::PeerInUse => problem(
+            "the peer has a channel already",
+            "A peer has one channel of an allocation, and this one is bound to another number, or was until lately: it stays reserved for 5 minutes after the binding lapsed.".to_owned(),
+        )
+        .advice("Use the number that the peer has.")
+        .link("https://www.rfc-editor.org/rfc/rfc8656#section-12.2"),
         other => {
             let mut explanation = explain_code::explain(code, row.unix_nanos / 1_000_000_000, request);
             explanation.text = format!("The relay says: {other}. {}", explanation.text);

@@ -160,6 +160,17 @@ fn a_hopping_port_replaces_the_allocation() {
     assert!(story.troubles().contains(&"438: the nonce is stale".to_owned()));
 }
 
+/// "pong" begins with the bits of a channel number.
+#[test]
+fn what_peers_send_is_application_data_whatever_it_looks_like() {
+    let story = story("good-session");
+    for row in story.select("data -channeldata") {
+        let found = &story.session.rows()[usize::try_from(row).unwrap()];
+        let fields = story.session.dissect(row, story.frame(found));
+        assert_eq!(fields.last().unwrap().name, "Application data", "row {row}");
+    }
+}
+
 #[test]
 fn both_families_are_allocated() {
     let story = story("dual-stack");

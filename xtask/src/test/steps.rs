@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::{capabilities, conformance};
 use crate::{
     command::{self, cargo, run},
+    playground,
     setup::{self, Use},
     wasm, workspace,
 };
@@ -62,6 +63,12 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step { name: "fuzz", what: "replays the corpora of the fuzz targets", uses: &[Use::Test], run: fuzz },
     Step { name: "wasm", what: "the tests of the no-IO crates under WebAssembly", uses: &[Use::Wasm], run: wasm_tests },
+    Step {
+        name: "playground",
+        what: "the browser playground, built and used in a real browser",
+        uses: &[Use::Wasm, Use::Playground],
+        run: playground::test,
+    },
 ];
 
 fn scripts() -> Result<()> {

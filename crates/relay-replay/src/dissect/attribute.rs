@@ -206,9 +206,6 @@ fn decode(known: &Known, message: &[u8], value: &[u8], at: usize, range: std::op
         }
         Shape::Data => {
             let mut data = super::application_data(value, value.len());
-            if let Some(nested) = stun::dissect(value, value.len()) {
-                data.children.push(nested);
-            }
             data.shift(at);
             text(format!("{} bytes", value.len())).children(vec![data])
         }

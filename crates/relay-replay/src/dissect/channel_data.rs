@@ -23,9 +23,6 @@ pub(super) fn dissect(payload: &[u8], payload_len: usize) -> Option<Field> {
     }
     let end = payload.len().min(HEADER_LEN + length);
     let mut data = application_data(&payload[HEADER_LEN..end], length.min(available));
-    if let Some(nested) = super::stun::dissect(&payload[HEADER_LEN..end], length.min(available)) {
-        data.children.push(nested);
-    }
     data.shift(HEADER_LEN);
     let mut children = vec![number_field, length_field, data];
     if end < payload.len() {
