@@ -52,7 +52,7 @@ impl Socket {
     /// Sends what is queued, then a close frame, then closes; or gives up after a moment.
     pub(crate) async fn close(mut self) {
         // Whoever leaves has no use for an error.
-        let _ = timeout(CLOSE_LIMIT, self.stream.close(None)).await;
+        let _ = timeout(CLOSE_LIMIT, WebSocketStream::close(&mut self.stream, None)).await;
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<String, Failure>> {

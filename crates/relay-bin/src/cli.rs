@@ -2,14 +2,9 @@
 //!
 //! Values arrive as text and are judged in [`crate::config`], so that all that is wrong with them is told at once.
 
-use std::sync::LazyLock;
-
 use clap::{Args, Parser, Subcommand};
 
-use crate::{
-    offload::{self, OffloadOptions},
-    portal::PortalOptions,
-};
+use crate::{offload::OffloadOptions, operations::OperationsOptions, portal::PortalOptions, version};
 
 const ABOUT: &str = "A STUN/TURN relay (RFC 8489, RFC 8656) over UDP, IPv4 and IPv6.";
 
@@ -37,22 +32,16 @@ Examples:
 
 Open in the firewall: UDP to the listening port (3478) and to the allocation ports (49152-65535).
 
-Exit status: 0 after SIGTERM or Ctrl-C, 1 when the relay failed or the portal refused it, 2 when an option is wrong.";
+SIGTERM stops new allocations and ends the relay when those that there are have ended, at the latest after DRAIN_TIMEOUT; \
+Ctrl-C (SIGINT) or a second signal ends it at once.
 
-/// What this build is.
-static VERSION: LazyLock<String> = LazyLock::new(|| {
-    let version = env!("CARGO_PKG_VERSION");
-    match offload::xdp() {
-        Ok(()) => format!("{version} (with XDP)"),
-        Err(reason) => format!("{version} (without XDP: {reason})"),
-    }
-});
+Exit status: 0 after SIGTERM or Ctrl-C, 1 when the relay failed or the portal refused it, 2 when an option is wrong.";
 
 /// `firezone-relay`.
 #[derive(Debug, Parser)]
 #[command(
     name = "firezone-relay",
-    version = VERSION.as_str(),
+    version = version::text(),
     about = ABOUT,
     long_about = LONG_ABOUT,
     after_help = EXAMPLES,
@@ -125,6 +114,9 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) offload: OffloadOptions,
 
+    #[command(flatten)]
+    pub(crate) operations: OperationsOptions,
+
     /// How many threads relay; clients are spread over them by address [default: one per core]
     #[arg(long, env = "WORKERS", value_name = "NUMBER", help_heading = "Running")]
     pub(crate) workers: Option<String>,
@@ -139,9 +131,13 @@ pub(crate) struct Options {
     #[arg(long, env = "RUST_LOG", value_name = "DIRECTIVES", help_heading = "Logging")]
     pub(crate) log_filter: Option<String>,
 
-    /// How to write the log, which goes to stderr: human or json [default: human]
+    /// How to write the log, which goes to stderr: human, json or google-cloud [default: human]
     #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT", help_heading = "Logging")]
     pub(crate) log_format: Option<String>,
+
+    /// The Google Cloud project that traces go to, so that LOG_FORMAT=google-cloud can point from log to trace [default: none]
+    #[arg(long, env = "GOOGLE_CLOUD_PROJECT_ID", value_name = "PROJECT", help_heading = "Logging")]
+    pub(crate) google_cloud_project_id: Option<String>,
 }
 
 /// Options of `firezone-relay credentials`.

@@ -31,6 +31,13 @@ impl Clock {
         UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
     }
 
+    /// The wall clock in nanoseconds since the epoch, as OpenTelemetry wants it.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
+    pub(crate) fn unix_nanos() -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// `at` as the runtime's timers want it, or `None` when it is further away than they can tell.
     pub(crate) fn instant(self, at: Timestamp) -> Option<tokio::time::Instant> {
         let elapsed = std::time::Duration::from_nanos(at.as_nanos());

@@ -15,6 +15,7 @@ use crate::{
     cli::Options,
     family::{FamilyAddresses, Origin, choose_addresses},
     offload::{OffloadConfig, Place},
+    operations::OperationsConfig,
     portal::PortalConfig,
     problems::{Collector, Name, Problems},
 };
@@ -57,6 +58,7 @@ pub(crate) struct Config {
     pub(crate) portal: Option<PortalConfig>,
     /// How to relay in the kernel; without it every packet passes through this process.
     pub(crate) offload: Option<OffloadConfig>,
+    pub(crate) operations: OperationsConfig,
 }
 
 /// Randomness that no seed repeats.
@@ -88,6 +90,7 @@ impl Config {
         let secret = read_secret(options, seed, entropy, &mut problems);
         let realm = read_realm(options, &mut problems);
         let portal = PortalConfig::read(&options.portal, &mut problems);
+        let operations = OperationsConfig::read(&options.operations, entropy, &mut problems);
         let username_limit = match read_username_limit(options, &mut problems) {
             // A client whose NAT has changed its mapping must not have to wait for its old allocation to expire.
             _ if portal.is_some() => UsernameLimit::ReplaceOldest,
@@ -114,6 +117,7 @@ impl Config {
                 rng_seed_is_given,
                 portal,
                 offload,
+                operations,
             }),
             _ => None,
         };

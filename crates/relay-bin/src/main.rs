@@ -8,13 +8,17 @@ mod banner;
 mod cli;
 mod clock;
 mod config;
+mod control;
 mod credentials;
+mod drain;
 mod duration;
 mod family;
+mod health;
 mod limits;
 mod listen;
 mod logging;
 mod offload;
+mod operations;
 mod portal;
 mod ports;
 mod problems;
@@ -23,8 +27,10 @@ mod shard;
 mod shutdown;
 mod socket;
 mod stats;
+mod telemetry;
 mod threads;
 mod throttle;
+mod version;
 
 use std::{
     io::{self, Write},
@@ -39,6 +45,7 @@ use crate::{
     clock::Clock,
     config::{Config, OsEntropy},
     logging::Logging,
+    operations::Operations,
     problems::Problems,
 };
 
@@ -68,13 +75,21 @@ fn relay(options: &Options) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    match logging.start().and_then(|()| relay::run(&config)) {
+    match operate(logging, &config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&format!("{error:#}"));
             ExitCode::from(FAILURE)
         }
     }
+}
+
+fn operate(logging: Logging, config: &Config) -> anyhow::Result<()> {
+    let mut operations = Operations::start(config.operations.telemetry.as_ref())?;
+    let filter = logging.start(operations.tracer())?;
+    let result = relay::run(config, &mut operations, filter);
+    operations.stop();
+    result
 }
 
 fn usage(problems: &Problems) -> ExitCode {

@@ -1,13 +1,13 @@
 //! Starts the shards, waits for the end, and says how it went.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Mutex, time::Duration};
 
 use anyhow::{Context, anyhow};
 use relay_server::PortRange;
 use socket2::Socket;
 use tokio::{
     runtime::Builder,
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, oneshot},
     time::timeout,
 };
 
@@ -15,56 +15,69 @@ use crate::{
     banner,
     clock::Clock,
     config::{Config, OsEntropy},
+    drain::{self, Drained, Phase, Phases},
+    health::Pulse,
     limits, listen,
-    offload::{self, Xdp},
+    logging::FilterControl,
+    offload::{self, OffloadStatistics, Xdp},
+    operations::{self, CONTROL_ENDPOINT, HEALTH_CHECK_ADDR, Operations},
     portal::Portal,
     ports,
     shard::{self, AddressMap, MESSAGES, RelayBinding, Setup},
-    shutdown::Signals,
+    shutdown::{EndSignal, Signals},
     stats::{self, Published},
+    telemetry::Observer,
     threads::Threads,
+    version,
 };
 
 /// How long shards may take to end. They only finish what they are at.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Relays until told to end.
+/// Relays until told to end, and lets `operations` watch.
 ///
 /// # Errors
 ///
 /// When it cannot start, or a shard fails.
-pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
+pub(crate) fn run(config: &Config, operations: &mut Operations, filter: FilterControl) -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().enable_time().build().context("cannot start a runtime")?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(config, operations, filter))
 }
 
-async fn serve(config: &Config) -> anyhow::Result<()> {
+async fn serve(config: &Config, operations: &mut Operations, filter: FilterControl) -> anyhow::Result<()> {
     let mut signals = Signals::catch()?;
     limits::raise_open_files(config);
     log_start(config);
     let places = Places::bind(config)?;
+    let health = operations::bind(config.operations.health, HEALTH_CHECK_ADDR)?;
+    let control = operations::bind(config.operations.control, CONTROL_ENDPOINT)?;
     let xdp = config.offload.as_ref().map(Xdp::start).transpose()?;
     let mut portal = match &config.portal {
         Some(portal) => Some(Portal::start(portal, config)?),
         None => None,
     };
+    let phases = Phases::new();
+    let watched = Watched::new(config);
+    let observer = watched.observer(&phases, portal.as_ref(), xdp.as_ref());
+    operations.serve(operations::Setup { health, control, observer, filter });
     if let Some(portal) = &mut portal {
         tokio::select! {
             registered = portal.wait_until_registered() => registered?,
             signal = signals.next() => {
-                tracing::info!(signal, "stopped before the portal let it serve");
+                tracing::info!(%signal, "stopped before the portal let it serve");
                 return Ok(());
             }
         }
     }
-    let mut shards = Shards::start(config, places, xdp.as_ref())?;
+    let mut shards = Shards::start(config, places, xdp.as_ref(), &watched, &phases)?;
     tokio::select! {
         started = shards.wait_until_ready() => started?,
         signal = signals.next() => {
-            tracing::info!(signal, "stopped before it served");
+            tracing::info!(%signal, "stopped before it served");
             return Ok(());
         }
     }
+    phases.advance(Phase::Serving);
     tracing::info!("the relay is up");
     if portal.is_none() {
         banner::print(config, Clock::unix_time(), &OsEntropy).map_err(|error| anyhow!(error))?;
@@ -81,20 +94,51 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
             return Err(anyhow!("the portal client ended by itself: this is a bug"));
         }
     };
-    tracing::info!(signal, "stopping; once more ends at once");
     if let Some(portal) = &mut portal {
         portal.leave();
+    }
+    let limit = config.operations.drain_timeout;
+    if signal == EndSignal::Terminate && !limit.is_zero() {
+        phases.advance(Phase::Draining);
+        finish_allocations(limit, &mut shards, &mut signals, &watched.published).await?;
     }
     if let Some(xdp) = &xdp {
         // What arrives from now on is relayed through the sockets, as long as they are open.
         xdp.detach();
     }
+    tracing::info!(%signal, "stopping; once more ends at once");
+    phases.advance(Phase::Stopping);
     tokio::select! {
         stopped = async { tokio::join!(shards.stop(), good_bye(&mut portal)).0 } => stopped?,
-        signal = signals.next() => tracing::warn!(signal, "not waiting for the workers"),
+        signal = signals.next() => tracing::warn!(%signal, "not waiting for the workers"),
     }
     let in_kernel = xdp.map(|xdp| format!("{xdp}; ")).unwrap_or_default();
-    tracing::info!("relay stopped: {in_kernel}{}", stats::fold(&shards.published));
+    tracing::info!("relay stopped: {in_kernel}{}", stats::fold(&watched.published));
+    Ok(())
+}
+
+/// Relays on for the allocations that there are.
+async fn finish_allocations(
+    limit: Duration,
+    shards: &mut Shards,
+    signals: &mut Signals,
+    workers: &[Published],
+) -> anyhow::Result<()> {
+    let allocations = stats::fold(workers).allocations();
+    tracing::info!(allocations, ?limit, "draining: no new allocations, those that there are may end; a signal ends it");
+    tokio::select! {
+        drained = drain::wait(workers, limit) => match drained {
+            Drained::Empty => tracing::info!("drained: no allocation is left"),
+            Drained::TimedOut(allocations) => {
+                tracing::warn!(allocations, "the time for draining is up: these allocations are cut off");
+            }
+        },
+        signal = signals.next() => tracing::info!(%signal, "the drain is cut short"),
+        ended = shards.threads.wait_for_one() => {
+            ended?;
+            return Err(anyhow!("a worker ended by itself: this is a bug"));
+        }
+    }
     Ok(())
 }
 
@@ -116,7 +160,7 @@ async fn good_bye(portal: &mut Option<Portal>) {
 fn log_start(config: &Config) {
     let addresses: Vec<IpAddr> = config.families().map(|family| family.public).collect();
     tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
+        version = version::text(),
         ?addresses,
         listen_port = config.listen_port,
         lowest_port = config.ports.lowest(),
@@ -150,32 +194,68 @@ impl Places {
     }
 }
 
+/// What the shards show of themselves, and the clock that they share.
+struct Watched {
+    clock: Clock,
+    published: Vec<Published>,
+    pulses: Vec<Pulse>,
+}
+
+impl Watched {
+    fn new(config: &Config) -> Self {
+        let workers = config.workers.get();
+        Self {
+            clock: Clock::start(),
+            published: std::iter::repeat_with(Published::default).take(workers).collect(),
+            pulses: std::iter::repeat_with(Pulse::default).take(workers).collect(),
+        }
+    }
+
+    fn observer(&self, phases: &Phases, portal: Option<&Portal>, xdp: Option<&Xdp>) -> Observer {
+        let offload: Box<dyn OffloadStatistics> = match xdp {
+            Some(xdp) => Box::new(xdp.statistics()),
+            None => Box::new(offload::Null),
+        };
+        Observer {
+            clock: self.clock,
+            start_unix_nanos: Clock::unix_nanos(),
+            published: self.published.clone(),
+            pulses: self.pulses.clone(),
+            phase: phases.watch(),
+            portal: portal.map(Portal::state),
+            offload: Mutex::new(offload),
+        }
+    }
+}
+
 /// The running shards.
 struct Shards {
     threads: Threads,
-    published: Vec<Published>,
     ready: Vec<oneshot::Receiver<()>>,
-    stop: watch::Sender<bool>,
 }
 
 impl Shards {
-    fn start(config: &Config, places: Places, xdp: Option<&Xdp>) -> anyhow::Result<Self> {
+    fn start(
+        config: &Config,
+        places: Places,
+        xdp: Option<&Xdp>,
+        watched: &Watched,
+        phases: &Phases,
+    ) -> anyhow::Result<Self> {
         let Places { parts, listeners } = places;
-        let clock = Clock::start();
-        let (stop, stopped) = watch::channel(false);
         let (senders, receivers): (Vec<_>, Vec<_>) = parts.iter().map(|_| mpsc::channel(MESSAGES)).unzip();
-        let mut shards = Self { threads: Threads::new(), published: Vec::new(), ready: Vec::new(), stop };
-        let each = parts.into_iter().zip(listeners).zip(receivers).zip(config.worker_seeds());
-        for (index, (((ports, listeners), messages), seed)) in each.enumerate() {
+        let mut shards = Self { threads: Threads::new(), ready: Vec::new() };
+        let shown = watched.published.iter().cloned().zip(watched.pulses.iter().cloned());
+        let each = parts.into_iter().zip(listeners).zip(receivers).zip(config.worker_seeds()).zip(shown);
+        for (index, ((((ports, listeners), messages), seed), (published, pulse))) in each.enumerate() {
             let (tell_ready, ready) = oneshot::channel();
-            let published = Published::default();
             let others = senders.iter().enumerate().filter(|(other, _)| *other != index);
             let setup = Setup {
                 server: server_config(config, ports),
                 all_ports: config.ports,
                 secret: config.secret.clone(),
                 seed,
-                clock,
+                clock: watched.clock,
                 listeners,
                 binding: RelayBinding {
                     v4: config.v4.map(|family| family.relay),
@@ -186,14 +266,14 @@ impl Shards {
                     Some(xdp) => Box::new(xdp.worker()),
                     None => Box::new(offload::Null),
                 },
-                published: published.clone(),
+                published,
                 messages,
                 others: others.map(|(_, sender)| sender.clone()).collect(),
                 ready: tell_ready,
-                stop: stopped.clone(),
+                pulse,
+                phase: phases.watch(),
             };
             shards.threads.spawn(move || shard::run(setup))?;
-            shards.published.push(published);
             shards.ready.push(ready);
         }
         Ok(shards)
@@ -210,9 +290,8 @@ impl Shards {
         Ok(())
     }
 
+    /// Waits until all have ended, as the phase tells them to.
     async fn stop(&mut self) -> anyhow::Result<()> {
-        // An error means that all have ended already.
-        let _ = self.stop.send(true);
         match timeout(GRACE, self.threads.wait_for_all()).await {
             Ok(result) => result,
             Err(_) => Err(anyhow!("a worker did not end within {} seconds", GRACE.as_secs())),

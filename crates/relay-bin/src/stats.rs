@@ -8,6 +8,26 @@ use std::{
 
 use relay_server::{DropReason, ErrorCode, Event, RemovalReason};
 
+/// How many classes of sizes there are: up to 64 bytes, 128, 256 and so on.
+pub(crate) const SIZE_CLASSES: usize = 11;
+
+/// The upper bound of the smallest class, in bytes, inclusive.
+const SMALLEST_CLASS: usize = 64;
+
+/// The upper bounds of the classes of sizes in bytes, inclusive.
+pub(crate) fn size_bounds() -> [usize; SIZE_CLASSES] {
+    std::array::from_fn(|class| SMALLEST_CLASS << class)
+}
+
+/// The class of a size, without a branch.
+const fn size_class(bytes: usize) -> usize {
+    const SMALLEST_BITS: usize = SMALLEST_CLASS.trailing_zeros() as usize;
+    let bits = (usize::BITS - bytes.saturating_sub(1).leading_zeros()) as usize;
+    let class = bits.saturating_sub(SMALLEST_BITS);
+    // No datagram is longer than the largest class.
+    if class < SIZE_CLASSES { class } else { SIZE_CLASSES - 1 }
+}
+
 /// Packets, and bytes of application data in them: ChannelData headers do not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Traffic {
@@ -16,7 +36,7 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    pub(crate) fn add(&mut self, bytes: usize) {
+    fn add(&mut self, bytes: usize) {
         self.packets += 1;
         self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
     }
@@ -58,16 +78,36 @@ pub(crate) struct Counters {
     pub(crate) to_clients: Traffic,
     pub(crate) allocations_created: u64,
     pub(crate) allocations_removed: BTreeMap<RemovalReason, u64>,
-    /// New channels and lapsed ones bound again; renewals do not count.
-    pub(crate) channels_bound: u64,
+    /// Channels that began to relay: new ones, and lapsed ones bound again.
+    pub(crate) channels_opened: u64,
+    /// Channels that relay no more: they lapsed, or their allocation ended.
+    pub(crate) channels_closed: u64,
     /// By STUN method and ERROR-CODE, `None` for successes.
     pub(crate) responses: BTreeMap<(u16, Option<ErrorCode>), u64>,
     pub(crate) losses: BTreeMap<Loss, u64>,
     /// Errors while receiving, which cost no more than the call.
     pub(crate) receive_errors: u64,
+    /// Datagrams that came faster than they were read, so that the kernel dropped them.
+    pub(crate) receive_overruns: u64,
+    /// How many relayed packets have application data of each class of sizes.
+    pub(crate) sizes: [u64; SIZE_CLASSES],
+    /// Workers that take no new allocations any more.
+    pub(crate) draining: u64,
 }
 
 impl Counters {
+    /// Counts a packet with that many bytes of application data, relayed to a peer.
+    pub(crate) fn relayed_to_peer(&mut self, bytes: usize) {
+        self.to_peers.add(bytes);
+        self.sizes[size_class(bytes)] += 1;
+    }
+
+    /// Counts a packet with that many bytes of application data, relayed to a client.
+    pub(crate) fn relayed_to_client(&mut self, bytes: usize) {
+        self.to_clients.add(bytes);
+        self.sizes[size_class(bytes)] += 1;
+    }
+
     pub(crate) fn lose(&mut self, loss: Loss) {
         *self.losses.entry(loss).or_default() += 1;
     }
@@ -77,7 +117,6 @@ impl Counters {
         match event {
             Event::AllocationCreated { .. } => self.allocations_created += 1,
             Event::AllocationRemoved { reason, .. } => *self.allocations_removed.entry(*reason).or_default() += 1,
-            Event::ChannelBound { renewal: false, .. } => self.channels_bound += 1,
             Event::Responded { method, outcome, .. } => {
                 let code = outcome.err().map(relay_server::Rejection::error_code);
                 *self.responses.entry((*method, code)).or_default() += 1;
@@ -93,15 +132,26 @@ impl Counters {
         self.to_clients.merge(other.to_clients);
         self.allocations_created += other.allocations_created;
         merge_maps(&mut self.allocations_removed, other.allocations_removed);
-        self.channels_bound += other.channels_bound;
+        self.channels_opened += other.channels_opened;
+        self.channels_closed += other.channels_closed;
         merge_maps(&mut self.responses, other.responses);
         merge_maps(&mut self.losses, other.losses);
         self.receive_errors += other.receive_errors;
+        self.receive_overruns += other.receive_overruns;
+        self.draining += other.draining;
+        for (into, from) in self.sizes.iter_mut().zip(other.sizes) {
+            *into += from;
+        }
     }
 
     /// Allocations that live.
     pub(crate) fn allocations(&self) -> u64 {
         self.allocations_created.saturating_sub(self.allocations_removed.values().sum())
+    }
+
+    /// Channels that relay.
+    pub(crate) const fn channels(&self) -> u64 {
+        self.channels_opened.saturating_sub(self.channels_closed)
     }
 }
 
@@ -125,7 +175,7 @@ impl fmt::Display for Counters {
              clients; {successes} requests granted, {errors} refused; dropped: ",
             self.allocations_created,
             self.allocations(),
-            self.channels_bound,
+            self.channels_opened,
             to_peers.packets,
             to_peers.bytes,
             to_clients.packets,
@@ -188,7 +238,7 @@ mod tests {
         for worker in &workers {
             for _ in 0..2 {
                 let mut counters = Counters::default();
-                counters.to_peers.add(100);
+                counters.relayed_to_peer(100);
                 counters.lose(Loss::SendBufferFull);
                 counters.record(&responded(3, Ok(())));
                 worker.publish(&mut counters);
@@ -197,15 +247,26 @@ mod tests {
         }
         let sum = fold(&workers);
         assert_eq!(sum.to_peers, Traffic { packets: 4, bytes: 400 });
+        assert_eq!(sum.sizes[1], 4);
         assert_eq!(sum.losses, [(Loss::SendBufferFull, 4)].into());
         assert_eq!(sum.responses, [((3, None), 4)].into());
+    }
+
+    #[test]
+    fn sizes_fall_into_the_first_class_that_holds_them() {
+        let bounds = size_bounds();
+        assert_eq!((bounds[0], bounds[SIZE_CLASSES - 1]), (64, 65_536));
+        for bytes in (0..=65_536).chain([usize::MAX]) {
+            let expected = bounds.iter().position(|bound| bytes <= *bound).unwrap_or(SIZE_CLASSES - 1);
+            assert_eq!(size_class(bytes), expected, "{bytes}");
+        }
     }
 
     #[test]
     fn the_summary_is_one_line() {
         let mut counters = Counters::default();
         assert!(counters.to_string().ends_with("dropped: none"));
-        counters.to_clients.add(7);
+        counters.relayed_to_client(7);
         counters.record(&responded(3, Err(Rejection::AllocationExists)));
         counters.lose(Loss::Dropped(DropReason::UnknownPeer));
         counters.lose(Loss::SendFailed);

@@ -236,6 +236,7 @@ fn too_many_open_files_refuse_clients_and_harm_no_other() {
         .env_clear()
         .env("PUBLIC_IP4_ADDR", "127.0.0.1")
         .env("AUTH_SECRET", SECRET)
+        .envs(support::ALONE)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

@@ -37,7 +37,7 @@ fn wrong_options_are_told_in_one_line_each() {
     one_error(&["--auth-secret", "0123456789 abcdef"], USAGE, &["AUTH_SECRET"]);
     one_error(&["--bind-ip4-addr", "203.0.113.7"], USAGE, &["BIND_IP4_ADDR", "not an address of this machine"]);
     one_error(&["--public-ip4-addr", "relay.example"], USAGE, &["PUBLIC_IP4_ADDR", "\"relay.example\""]);
-    one_error(&["--log-format", "xml"], USAGE, &["LOG_FORMAT", "human or json"]);
+    one_error(&["--log-format", "xml"], USAGE, &["LOG_FORMAT", "google-cloud"]);
     let errors = errors(&["--listen-port", "x", "--workers", "0", "--rng-seed", "-", "--realm", "\""], USAGE);
     assert_eq!(errors.len(), 4, "{errors:?}");
     assert!(errors.iter().all(|error| error.starts_with("error: ")));

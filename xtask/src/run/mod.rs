@@ -56,7 +56,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         thread::sleep(Duration::from_millis(200));
         eprintln!("\nOne round trip through it, with the credentials above:");
         if let Err(error) = round_trip::prove(&server) {
-            signals::terminate(child.id());
+            signals::interrupt(child.id());
             let _ = child.wait();
             return Err(error.context("the relay runs but does not relay"));
         }

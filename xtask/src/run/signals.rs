@@ -20,9 +20,9 @@ pub(crate) fn forward(id: u32) -> Result<()> {
     Ok(())
 }
 
-/// Asks the process `id` to end.
-pub(crate) fn terminate(id: u32) {
-    send(id, Signal::TERM);
+/// Asks the process `id` to end at once: SIGTERM would let its allocations live on for a while.
+pub(crate) fn interrupt(id: u32) {
+    send(id, Signal::INT);
 }
 
 fn send(id: u32, signal: Signal) {

@@ -154,14 +154,14 @@ pub(crate) const NEEDS: &[Need] = &[
     },
     Need {
         name: "Python with virtual environments",
-        why: "runs aioice",
+        why: "runs aioice and rotel",
         uses: &[Use::Test],
         present: || command::succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])),
         ways: &[Way::Apt(&["python3", "python3-venv", "python3-pip"])],
     },
     Need {
-        name: "aioice",
-        why: "a TURN client in Python that relays through ours",
+        name: "aioice and rotel",
+        why: "a TURN client in Python that relays through ours, and an OpenTelemetry collector that takes its telemetry",
         uses: &[Use::Test],
         present: python::has_packages,
         ways: &[Way::PythonPackages],
@@ -272,7 +272,9 @@ mod tests {
     #[test]
     fn running_the_relay_needs_no_test_tools() {
         let run: Vec<_> = NEEDS.iter().filter(|need| need.is_for(&[Use::Run])).map(|need| need.name).collect();
-        for test_tool in ["coturn", "aioice", "Node.js", "cargo-deny", "clippy", "tshark and tcpdump", "bpf-linker"] {
+        let test_tools =
+            ["coturn", "aioice and rotel", "Node.js", "cargo-deny", "clippy", "tshark and tcpdump", "bpf-linker"];
+        for test_tool in test_tools {
             assert!(NEEDS.iter().any(|need| need.name == test_tool));
             assert!(!run.contains(&test_tool), "{test_tool}");
         }

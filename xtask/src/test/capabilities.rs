@@ -17,6 +17,7 @@ struct Capability {
 const CAPABILITIES: &[Capability] = &[
     Capability { name: "coturn", present: || command::find("turnutils_uclient").is_some() },
     Capability { name: "aioice", present: || setup::python().exists() },
+    Capability { name: "rotel", present: has_rotel },
     Capability { name: "ipv6", present: || UdpSocket::bind("[::1]:0").is_ok() },
     Capability { name: "tshark", present: || command::find("tshark").is_some() },
     Capability { name: "netns", present: can_make_namespaces },
@@ -27,6 +28,10 @@ const CAPABILITIES: &[Capability] = &[
 pub(crate) fn present() -> String {
     let names = CAPABILITIES.iter().filter(|capability| (capability.present)()).map(|capability| capability.name);
     names.collect::<Vec<_>>().join(",")
+}
+
+fn has_rotel() -> bool {
+    command::succeeds(Command::new(setup::python()).args(["-c", "import rotel"]))
 }
 
 fn can_make_namespaces() -> bool {

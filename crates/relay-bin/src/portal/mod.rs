@@ -80,7 +80,6 @@ impl Portal {
     }
 
     /// Where the relay stands, now and later.
-    #[expect(dead_code, reason = "readiness and metrics are going to ask")]
     pub(crate) fn state(&self) -> watch::Receiver<PortalState> {
         self.state.clone()
     }

@@ -10,9 +10,10 @@ use relay_server::{
     Server, Timestamp, UsernameLimit,
 };
 use tokio::sync::{Notify, mpsc};
+use tracing::Span;
 use turn_auth::UnixTime;
 
-use super::Message;
+use super::{Message, live_channels::LiveChannels};
 use crate::{
     offload::Offload,
     socket::{Datagram, ReceiveBuffers},
@@ -46,6 +47,9 @@ pub(super) trait Network {
     /// Sends all that is queued.
     fn flush(&mut self, buffers: &mut ReceiveBuffers, counters: &mut Counters);
 
+    /// Counts the datagrams that the kernel has dropped since the last call because they were not read in time.
+    fn count_overruns(&mut self, counters: &mut Counters);
+
     /// Who a peer is that sent from `from`.
     fn peer_address(&self, from: SocketAddr) -> SocketAddr;
 }
@@ -56,6 +60,7 @@ pub(super) struct Driver<N, O> {
     network: N,
     offload: O,
     counters: Counters,
+    channels: LiveChannels,
     published: Published,
     others: Vec<mpsc::Sender<Message>>,
     others_lag: Throttle,
@@ -78,6 +83,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
             network,
             offload,
             counters: Counters::default(),
+            channels: LiveChannels::default(),
             published,
             others,
             others_lag: Throttle::new(WARN_EVERY),
@@ -143,6 +149,19 @@ impl<N: Network, O: Offload> Driver<N, O> {
         self.counters.receive_errors += 1;
     }
 
+    /// From now on new allocations are refused.
+    pub(super) fn handle_drain(&mut self) {
+        self.server.handle_drain();
+        self.counters.draining += 1;
+        self.publish();
+    }
+
+    /// Adds to how many datagrams came faster than they were read.
+    pub(super) fn count_overruns(&mut self) {
+        self.network.count_overruns(&mut self.counters);
+        self.publish();
+    }
+
     /// Does what is due.
     pub(super) fn handle_timeout(&mut self, now: Timestamp) {
         self.server.handle_timeout(now);
@@ -178,19 +197,37 @@ impl<N: Network, O: Offload> Driver<N, O> {
     }
 
     fn do_outputs(&mut self, now: Timestamp) {
+        // From the wish for a relay socket to the answer: what comes before it depends on whoever may send anything.
+        let mut allocate: Option<Span> = None;
         while let Some(output) = self.server.poll_output() {
             match output {
                 Output::Transmit { from, to, bytes } => {
                     self.network.respond(from, to.address(), &bytes, &mut self.counters);
                 }
                 Output::OpenRelay { id, port, family } => {
+                    let span = allocate.get_or_insert_with(
+                        || tracing::info_span!("allocate", allocation = %id, outcome = tracing::field::Empty),
+                    );
+                    let _entered = span.enter();
                     let result = self.network.open_relay(now, id, port, family);
                     self.server.handle_relay_opened(now, id, family, result);
                 }
                 Output::CloseRelay { port, family, .. } => self.network.close_relay(port, family),
                 Output::InstallFlow(flow) => self.offload.install(&flow),
                 Output::RemoveFlow(key) => self.offload.remove(&key),
-                Output::Event(event) => self.handle_event(now, &event),
+                Output::Event(event) => {
+                    let entered = allocate.as_ref().map(Span::enter);
+                    self.handle_event(now, &event);
+                    drop(entered);
+                    if let Event::Responded { outcome, .. } = &event
+                        && let Some(span) = &allocate
+                    {
+                        match outcome {
+                            Ok(()) => span.record("outcome", "success"),
+                            Err(rejection) => span.record("outcome", tracing::field::display(rejection)),
+                        };
+                    }
+                }
                 output => tracing::error!(?output, "an output that this version does not know"),
             }
         }
@@ -198,6 +235,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
 
     fn handle_event(&mut self, now: Timestamp, event: &Event) {
         self.counters.record(event);
+        self.channels.record(event, &mut self.counters);
         match event {
             Event::AllocationCreated { username, .. } => {
                 tracing::debug!(?event, "allocation created");

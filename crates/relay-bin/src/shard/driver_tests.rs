@@ -62,10 +62,14 @@ impl Network for FakeNetwork {
         for (datagram, forward) in self.queued.drain(..) {
             let payload = datagram.range.start + forward.payload.start..datagram.range.start + forward.payload.end;
             assert!(payload.start >= HEAD_ROOM);
-            counters.to_peers.add(payload.len());
+            counters.relayed_to_peer(payload.len());
             let send = Asked::Send(forward.from, forward.to, forward.channel.is_some(), buffers[payload].to_vec());
             self.asked.push(send);
         }
+    }
+
+    fn count_overruns(&mut self, counters: &mut Counters) {
+        counters.receive_overruns += 1;
     }
 
     fn peer_address(&self, from: SocketAddr) -> SocketAddr {

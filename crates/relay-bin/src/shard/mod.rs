@@ -5,6 +5,7 @@
 
 mod address_map;
 mod driver;
+mod live_channels;
 mod outbound;
 mod relay_table;
 mod sockets;
@@ -26,7 +27,7 @@ use tokio::{
 use turn_auth::AuthSecret;
 
 use self::{driver::Driver, sockets::Sockets};
-use crate::{clock::Clock, offload::Offload, socket::ReceiveBuffers, stats::Published};
+use crate::{clock::Clock, drain::Phase, health::Pulse, offload::Offload, socket::ReceiveBuffers, stats::Published};
 
 pub(crate) use self::{address_map::AddressMap, sockets::RelayBinding};
 
@@ -65,8 +66,10 @@ pub(crate) struct Setup {
     pub(crate) others: Vec<mpsc::Sender<Message>>,
     /// Told once the shard serves.
     pub(crate) ready: oneshot::Sender<()>,
-    /// Turns true when the shard is to end.
-    pub(crate) stop: watch::Receiver<bool>,
+    /// Shows that the shard turns.
+    pub(crate) pulse: Pulse,
+    /// Says when the shard is to drain, and when to end.
+    pub(crate) phase: watch::Receiver<Phase>,
 }
 
 /// What a shard's tasks share.
@@ -108,7 +111,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
 
 async fn serve(setup: Setup) -> anyhow::Result<()> {
     let Setup { server, all_ports, secret, seed, clock, listeners, binding, addresses, .. } = setup;
-    let Setup { offload, published, messages, others, ready, mut stop, .. } = setup;
+    let Setup { offload, published, messages, others, ready, pulse, mut phase, .. } = setup;
     let server =
         Server::new(server, secret, seed, clock.now(), Clock::unix_time())?.with_ports_of_all_shards(all_ports);
     let sooner = Rc::new(Notify::new());
@@ -131,11 +134,15 @@ async fn serve(setup: Setup) -> anyhow::Result<()> {
         tokio::task::spawn_local(tasks::read_listener(Rc::clone(&shard), listener));
     }
     tokio::task::spawn_local(tasks::keep_time(Rc::clone(&shard)));
+    tokio::task::spawn_local(tasks::beat(Rc::clone(&shard), pulse));
     tokio::task::spawn_local(tasks::read_messages(Rc::clone(&shard)));
     // Nobody waits for it any more if another shard failed meanwhile.
     let _ = ready.send(());
     // An error means that whoever could stop this shard is gone.
-    let _ = stop.wait_for(|stop| *stop).await;
+    if phase.wait_for(|phase| *phase >= Phase::Draining).await.is_ok() {
+        shard.driver.borrow_mut().handle_drain();
+        let _ = phase.wait_for(|phase| *phase == Phase::Stopping).await;
+    }
     shard.driver.borrow_mut().publish();
     Ok(())
 }

@@ -57,8 +57,8 @@ impl Outbound {
             };
             match socket.send(source, to, ecn, &buffers[datagram]) {
                 Ok(()) => match towards {
-                    Towards::Peer => counters.to_peers.add(length),
-                    Towards::Client(_) => counters.to_clients.add(length),
+                    Towards::Peer => counters.relayed_to_peer(length),
+                    Towards::Client(_) => counters.relayed_to_client(length),
                 },
                 Err(error) => count_failure(&error, counters),
             }

@@ -62,6 +62,15 @@ pub(super) struct Sockets {
     outbound: Outbound,
     spawn_reader: SpawnReader,
     cannot_open: Throttle,
+    /// What the kernel had dropped at the listening sockets when they were last looked at.
+    overruns: Overruns,
+}
+
+/// Datagrams dropped by the kernel, by the family of the listening socket; the kernel's counters wrap.
+#[derive(Clone, Copy, Debug, Default)]
+struct Overruns {
+    v4: u32,
+    v6: u32,
 }
 
 /// The addresses that the sockets of allocations are bound to.
@@ -100,6 +109,7 @@ impl Sockets {
             outbound: Outbound::default(),
             spawn_reader,
             cannot_open: Throttle::new(WARN_EVERY),
+            overruns: Overruns::default(),
         })
     }
 
@@ -193,6 +203,17 @@ impl Network for Sockets {
 
     fn flush(&mut self, buffers: &mut ReceiveBuffers, counters: &mut Counters) {
         self.outbound.flush(buffers, counters);
+    }
+
+    fn count_overruns(&mut self, counters: &mut Counters) {
+        let families = [(&self.v4, &mut self.overruns.v4), (&self.v6, &mut self.overruns.v6)];
+        for (listener, seen) in families {
+            // A kernel that does not tell has nothing to be counted.
+            if let Some(Ok(overruns)) = listener.as_ref().map(|listener| listener.socket.overruns()) {
+                counters.receive_overruns += u64::from(overruns.wrapping_sub(*seen));
+                *seen = overruns;
+            }
+        }
     }
 
     fn peer_address(&self, from: SocketAddr) -> SocketAddr {

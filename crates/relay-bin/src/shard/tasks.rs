@@ -9,14 +9,14 @@ use std::{
 use relay_server::{AllocationId, AllocationPort};
 use tokio::{
     task::{spawn_local, yield_now},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
 
 use super::{
     Shard,
     sockets::{Listener, RelayReader, SpawnReader},
 };
-use crate::{clock::Clock, socket::UdpSocket};
+use crate::{clock::Clock, health::Pulse, socket::UdpSocket};
 
 /// How many batches one socket may deliver before the others get their turn.
 const BATCHES_PER_TURN: usize = 4;
@@ -151,6 +151,17 @@ pub(super) async fn keep_time(shard: Rc<Shard>) {
             () = shard.sooner.notified() => continue,
         }
         shard.driver.borrow_mut().handle_timeout(shard.now());
+    }
+}
+
+/// Shows that this shard turns, and looks at what only now and then needs a look.
+pub(super) async fn beat(shard: Rc<Shard>, pulse: Pulse) {
+    let mut beats = interval(Pulse::EVERY);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        beats.tick().await;
+        pulse.beat(shard.now());
+        shard.driver.borrow_mut().count_overruns();
     }
 }
 

@@ -108,6 +108,15 @@ impl UdpSocket {
         })
     }
 
+    /// How many datagrams the kernel has dropped at this socket because they were not read in time; wraps.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt`.
+    pub(crate) fn overruns(&self) -> io::Result<u32> {
+        options::overruns(&self.io)
+    }
+
     /// Sends a datagram without waiting, from `source` if set.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 //! Socket options that no safe wrapper has.
-#![expect(unsafe_code, reason = "setsockopt")]
+#![expect(unsafe_code, reason = "setsockopt and getsockopt")]
 
 use std::{
     io,
@@ -23,6 +23,27 @@ pub(super) fn no_timestamps(socket: &UdpSocket) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 0)
 }
 
+/// How many datagrams the kernel has dropped because the receive buffer of `socket` was full. The same counter that
+/// SO_RXQ_OVFL would attach to every datagram.
+pub(super) fn overruns(socket: &impl AsFd) -> io::Result<u32> {
+    // The place of the drops among the fields of SO_MEMINFO (`SK_MEMINFO_DROPS` in linux/sock_diag.h).
+    const DROPS: usize = 8;
+    let mut values = [0_u32; DROPS + 1];
+    let mut length = libc::socklen_t::try_from(size_of_val(&values)).map_err(io::Error::other)?;
+    // SAFETY: the descriptor is open for as long as `socket` is borrowed; the kernel writes at most `length` bytes into
+    // `values`, which has that many, and the number of them into `length`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            values.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 { Ok(values[DROPS]) } else { Err(io::Error::last_os_error()) }
+}
+
 fn set(socket: &impl AsFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
     let length = libc::socklen_t::try_from(size_of_val(&value)).map_err(io::Error::other)?;
     // SAFETY: the descriptor is open for as long as `socket` is borrowed, and the pointer is to `length` bytes of `value`,
@@ -37,6 +58,30 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     use super::*;
+
+    #[test]
+    fn what_is_not_read_in_time_is_counted() {
+        let receiver = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+        // The kernel raises it to its minimum.
+        receiver.set_recv_buffer_size(1).unwrap();
+        let receiver = UdpSocket::from(receiver_at_loopback(receiver));
+        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        assert_eq!(overruns(&receiver).unwrap(), 0);
+        for _ in 0..100 {
+            sender.send_to(&[0; 1000], receiver.local_addr().unwrap()).unwrap();
+        }
+        let overruns = overruns(&receiver).unwrap();
+        receiver.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 1000];
+        let received = std::iter::from_fn(|| receiver.recv(&mut buffer).ok()).count();
+        assert_eq!(usize::try_from(overruns).unwrap() + received, 100);
+        assert!(overruns > 0);
+    }
+
+    fn receiver_at_loopback(socket: socket2::Socket) -> socket2::Socket {
+        socket.bind(&std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        socket
+    }
 
     #[test]
     fn both_families_take_them() {

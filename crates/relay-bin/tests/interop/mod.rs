@@ -1,13 +1,13 @@
 //! What the tests with outside programs share beside their relay.
 
 use std::{
-    env,
     ffi::OsStr,
     process::{Command, Output, Stdio},
 };
 
 use turn_auth::{AuthSecret, Credentials, UnixTime};
 
+pub(crate) use crate::support::can;
 use crate::support::{Relay, SECRET};
 
 /// A relay with as many shards as said, on both loopback addresses.
@@ -18,20 +18,6 @@ pub(crate) fn start_relay(workers: &str) -> Relay {
 /// Credentials for it that hold for years.
 pub(crate) fn credentials() -> Credentials {
     Credentials::mint(&AuthSecret::new(SECRET).unwrap(), UnixTime(4_000_000_000), "interop")
-}
-
-/// Whether the test may go on: `present` says whether this machine has `capability`. A test that may not says why and passes,
-/// unless `RELAY_TESTS_REQUIRE` names the capability.
-pub(crate) fn can(capability: &str, present: bool, reason: &str) -> bool {
-    let required = env::var("RELAY_TESTS_REQUIRE").unwrap_or_default();
-    assert!(
-        present || !required.split(',').any(|name| name == capability),
-        "{capability} is required here, but {reason}"
-    );
-    if !present {
-        println!("skipped: {reason}");
-    }
-    present
 }
 
 /// Runs a program that must end within two minutes: how it ended, and everything that it printed.

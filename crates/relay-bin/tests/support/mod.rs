@@ -1,6 +1,8 @@
 //! A relay of a test's own.
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
+pub(crate) mod http;
+
 use std::{
     ffi::OsStr,
     io::{BufRead as _, BufReader, Read as _},
@@ -23,10 +25,15 @@ pub(crate) const SECRET: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc
 /// How long to wait for what should come at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The environment of a relay that leaves others alone and ends when it is told to. Tests of health, control and drain say
+/// otherwise by options.
+pub(crate) const ALONE: [(&str, &str); 3] =
+    [("HEALTH_CHECK_ADDR", "off"), ("CONTROL_ENDPOINT", "off"), ("DRAIN_TIMEOUT", "0s")];
+
 /// `firezone-relay` with these options and nothing of ours in its environment.
 pub(crate) fn command<S: AsRef<OsStr>>(options: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_firezone-relay"));
-    command.env_clear().args(options).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env_clear().envs(ALONE).args(options).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -194,6 +201,20 @@ pub(crate) fn has_ipv6() -> bool {
         assert!(!required.split(',').any(|capability| capability == "ipv6"), "IPv6 is required here");
     }
     has
+}
+
+/// Whether the test may go on: `present` says whether this machine has `capability`. A test that may not says why and passes,
+/// unless `RELAY_TESTS_REQUIRE` names the capability.
+pub(crate) fn can(capability: &str, present: bool, reason: &str) -> bool {
+    let required = std::env::var("RELAY_TESTS_REQUIRE").unwrap_or_default();
+    assert!(
+        present || !required.split(',').any(|name| name == capability),
+        "{capability} is required here, but {reason}"
+    );
+    if !present {
+        println!("skipped: {reason}");
+    }
+    present
 }
 
 /// A UDP port that nobody uses on either loopback address: below those that the system hands out by itself, so that it stays

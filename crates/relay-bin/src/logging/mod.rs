@@ -1,12 +1,27 @@
-//! What is logged, and how.
+//! What is logged, and how; and which spans are handed to OpenTelemetry.
 
-use std::io::{self, IsTerminal};
+mod google_cloud;
 
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, registry, util::SubscriberInitExt};
+use std::{
+    fmt,
+    io::{self, IsTerminal},
+    sync::Arc,
+};
 
+use tracing::Level;
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{ParseError, Targets},
+    layer::SubscriberExt,
+    registry, reload,
+    util::SubscriberInitExt,
+};
+
+use self::google_cloud::GoogleCloud;
 use crate::{
     cli::Options,
     problems::{Collector, Name, Problems},
+    telemetry::Tracer,
 };
 
 const LOG_FILTER: Name = Name::new("--log-filter", "RUST_LOG");
@@ -15,7 +30,11 @@ const LOG_FORMAT: Name = Name::new("--log-format", "LOG_FORMAT");
 const DEFAULT_FILTER: &str = "info";
 
 /// Said before what the user asks for, so that it can be overridden: crates that log what strangers send, packet by packet.
-const QUIET: &str = "stun_types=off,stun_proto=off,turn_types=off";
+const QUIET: &str =
+    "stun_types=off,stun_proto=off,turn_types=off,h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn";
+
+/// Whose spans are traces.
+const TRACED: &str = "firezone_relay";
 
 /// How to write the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +43,8 @@ pub(crate) enum LogFormat {
     Human,
     /// One JSON object a line.
     Json,
+    /// One JSON object a line, as Google Cloud reads it.
+    GoogleCloud,
 }
 
 /// What the options say about logging, checked.
@@ -31,6 +52,29 @@ pub(crate) enum LogFormat {
 pub(crate) struct Logging {
     format: LogFormat,
     filter: EnvFilter,
+    google_cloud_project: Option<String>,
+}
+
+/// Changes what is logged.
+#[derive(Clone)]
+pub(crate) struct FilterControl(Arc<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+
+impl FilterControl {
+    /// Logs what `directives` say from now on.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them.
+    pub(crate) fn set(&self, directives: &str) -> Result<(), String> {
+        let filter = filter(directives).map_err(|error| error.to_string())?;
+        (self.0)(filter).map_err(|error| error.to_string())
+    }
+}
+
+impl fmt::Debug for FilterControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FilterControl")
+    }
 }
 
 impl Logging {
@@ -41,34 +85,54 @@ impl Logging {
     /// Everything that is wrong with them.
     pub(crate) fn new(options: &Options) -> Result<Self, Problems> {
         let mut problems = Collector::default();
-        let format = problems.read(LOG_FORMAT, options.log_format.as_deref(), "human or json", |text| match text {
-            "human" => Some(LogFormat::Human),
-            "json" => Some(LogFormat::Json),
-            _ => None,
-        });
+        let format =
+            problems.read(
+                LOG_FORMAT,
+                options.log_format.as_deref(),
+                "human, json or google-cloud",
+                |text| match text {
+                    "human" => Some(LogFormat::Human),
+                    "json" => Some(LogFormat::Json),
+                    "google-cloud" => Some(LogFormat::GoogleCloud),
+                    _ => None,
+                },
+            );
         let given = options.log_filter.as_deref();
         let wanted = "directives such as info or info,firezone_relay::shard=debug";
         let filter = problems.read(LOG_FILTER, given, wanted, |text| filter(text).ok());
         let filter = filter.or_else(|| filter_or_default(given));
-        problems.finish(filter.map(|filter| Self { format: format.unwrap_or(LogFormat::Human), filter }))
+        let google_cloud_project = options.google_cloud_project_id.as_deref().map(str::trim);
+        problems.finish(filter.map(|filter| Self {
+            format: format.unwrap_or(LogFormat::Human),
+            filter,
+            google_cloud_project: google_cloud_project.filter(|project| !project.is_empty()).map(str::to_owned),
+        }))
     }
 
-    /// Logs from now on, to stderr.
+    /// Logs from now on, to stderr, and hands spans to `tracer`.
     ///
     /// # Errors
     ///
     /// When the process logs already.
-    pub(crate) fn start(self) -> anyhow::Result<()> {
+    pub(crate) fn start(self, tracer: Option<&Tracer>) -> anyhow::Result<FilterControl> {
         let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
         let layer = match self.format {
             LogFormat::Human => layer.with_ansi(io::stderr().is_terminal()).boxed(),
             LogFormat::Json => layer.json().flatten_event(true).boxed(),
+            LogFormat::GoogleCloud => layer.event_format(GoogleCloud { project: self.google_cloud_project }).boxed(),
         };
-        Ok(registry().with(self.filter).with(layer).try_init()?)
+        let (filter, handle) = reload::Layer::new(self.filter);
+        // Independent of what is logged; addresses of clients and peers are in nothing above debug.
+        let traces = tracer.map(|tracer| {
+            let layer = tracing_opentelemetry::layer().with_tracer(tracer.subscriber());
+            layer.with_filter(Targets::new().with_target(TRACED, Level::INFO))
+        });
+        registry().with(layer.with_filter(filter)).with(traces).try_init()?;
+        Ok(FilterControl(Arc::new(move |filter| handle.reload(filter))))
     }
 }
 
-fn filter(directives: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
     EnvFilter::builder().parse(format!("{QUIET},{directives}"))
 }
 

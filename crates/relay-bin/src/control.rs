@@ -1,0 +1,62 @@
+//! What may be changed while the relay runs: the log filter.
+
+use hyper::{Method, StatusCode};
+use percent_encoding::percent_decode_str;
+
+use crate::{
+    logging::FilterControl,
+    operations::{Answer, Ask, text},
+};
+
+/// Answers a request to the control listener.
+pub(crate) fn answer(filter: &FilterControl, ask: &Ask<'_>) -> Answer {
+    if ask.is_from_web_page {
+        // Any site that somebody on this machine looks at could send it.
+        return text(StatusCode::FORBIDDEN, "not for web pages\n");
+    }
+    match (ask.method, ask.path) {
+        (&Method::POST, "/log_filter") => match directives(ask.query.unwrap_or_default()) {
+            Some(directives) => match filter.set(&directives) {
+                Ok(()) => {
+                    tracing::info!(directives, "the log filter was changed");
+                    text(StatusCode::OK, format!("the log filter is {directives}\n"))
+                }
+                Err(error) => text(StatusCode::BAD_REQUEST, format!("{directives:?}: {error}\n")),
+            },
+            None => text(
+                StatusCode::BAD_REQUEST,
+                "say which: POST /log_filter?directives=info,firezone_relay::shard=debug\n",
+            ),
+        },
+        (_, "/log_filter") => text(StatusCode::METHOD_NOT_ALLOWED, "only POST\n"),
+        _ => text(StatusCode::NOT_FOUND, "there is POST /log_filter?directives=\n"),
+    }
+}
+
+fn directives(query: &str) -> Option<String> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(name, _)| *name == "directives")?;
+    let value = percent_decode_str(&value.replace('+', " ")).decode_utf8().ok()?.trim().to_owned();
+    (!value.is_empty()).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::directives;
+
+    #[test]
+    fn directives_are_decoded() {
+        for (query, expected) in [
+            ("directives=debug", Some("debug")),
+            ("a=b&directives=info%2Cfirezone_relay%3A%3Ashard%3Ddebug", Some("info,firezone_relay::shard=debug")),
+            ("directives=info,a=debug", Some("info,a=debug")),
+            ("directives=", None),
+            ("directives=+%20", None),
+            ("directives=%ff", None),
+            ("directive=debug", None),
+            ("", None),
+        ] {
+            assert_eq!(directives(query).as_deref(), expected, "{query}");
+        }
+    }
+}

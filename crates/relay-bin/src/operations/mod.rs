@@ -1,0 +1,127 @@
+//! Everything that is not relaying but that an operator needs: health, metrics, control, the log of throughput. It runs on a
+//! thread of its own and only reads what the workers publish, so that neither holds up the other.
+
+mod http;
+mod options;
+
+use std::{
+    net::TcpListener,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tokio::{runtime::Builder, sync::oneshot};
+
+use crate::{
+    control, health,
+    logging::FilterControl,
+    telemetry::{Observer, Telemetry, TelemetryConfig, Tracer, throughput},
+};
+
+pub(crate) use self::{
+    http::{Answer, Ask, bind, text, typed},
+    options::{CONTROL_ENDPOINT, HEALTH_CHECK_ADDR, OperationsConfig, OperationsOptions},
+};
+
+/// How long the end of the relay waits for the collector, if that has worked so far.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
+/// What there is to operate.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) health: Option<TcpListener>,
+    pub(crate) control: Option<TcpListener>,
+    pub(crate) observer: Observer,
+    pub(crate) filter: FilterControl,
+}
+
+/// The operations thread.
+#[derive(Debug)]
+pub(crate) struct Operations {
+    setup: Option<oneshot::Sender<Setup>>,
+    stop: oneshot::Sender<()>,
+    /// Disconnected when the thread has ended.
+    ended: mpsc::Receiver<()>,
+    tracer: Option<Tracer>,
+}
+
+impl Operations {
+    /// Starts the thread, which waits for [`Self::serve`].
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread left.
+    pub(crate) fn start(telemetry: Option<&TelemetryConfig>) -> anyhow::Result<Self> {
+        let runtime =
+            Builder::new_current_thread().enable_io().enable_time().build().context("cannot start a runtime")?;
+        let telemetry = {
+            let _entered = runtime.enter();
+            telemetry.map(Telemetry::new).transpose()?
+        };
+        let tracer = telemetry.as_ref().map(Telemetry::tracer);
+        let (give_setup, setup) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel();
+        let (tell_end, ended) = mpsc::channel();
+        thread::Builder::new()
+            .name("operations".to_owned())
+            .spawn(move || {
+                // Dropped when this ends, in whatever way.
+                let _tell_end = tell_end;
+                runtime.block_on(async move {
+                    if let Ok(setup) = setup.await {
+                        operate(setup, telemetry, stopped).await;
+                    }
+                });
+                // A look-up that hangs must not keep anybody waiting.
+                runtime.shutdown_background();
+            })
+            .context("cannot start the thread for operations")?;
+        Ok(Self { setup: Some(give_setup), stop, ended, tracer })
+    }
+
+    /// What takes spans to the collector, if there is one.
+    pub(crate) fn tracer(&self) -> Option<&Tracer> {
+        self.tracer.as_ref()
+    }
+
+    /// Operates `setup` from now on.
+    pub(crate) fn serve(&mut self, setup: Setup) {
+        if let Some(give) = self.setup.take() {
+            // An error means that the thread has panicked, which the log tells.
+            let _ = give.send(setup);
+        }
+    }
+
+    /// Ends: sends the last figures and spans, if that can be done soon.
+    pub(crate) fn stop(self) {
+        let Self { setup, stop, ended, tracer } = self;
+        drop(setup);
+        // An error means that it has ended already.
+        let _ = stop.send(());
+        if let Some(tracer) = tracer {
+            tracer.flush(FLUSH_LIMIT);
+        }
+        // Either it has ended, or it is not waited for any longer.
+        let _ = ended.recv_timeout(FLUSH_LIMIT);
+    }
+}
+
+async fn operate(setup: Setup, telemetry: Option<Telemetry>, stopped: oneshot::Receiver<()>) {
+    let Setup { health, control, observer, filter } = setup;
+    let observer = Arc::new(observer);
+    if let Some(listener) = health {
+        let observer = Arc::clone(&observer);
+        tokio::spawn(http::serve(listener, move |ask| health::answer(&observer, ask)));
+    }
+    if let Some(listener) = control {
+        tokio::spawn(http::serve(listener, move |ask| control::answer(&filter, ask)));
+    }
+    tokio::spawn(throughput::log(Arc::clone(&observer)));
+    match telemetry {
+        Some(mut telemetry) => telemetry.run(&observer, stopped).await,
+        // An error means that the relay has ended in another way.
+        None => drop(stopped.await),
+    }
+}

@@ -1,0 +1,161 @@
+//! The options of what an operator works with, and what they come to.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use clap::Args;
+
+use super::http::Listen;
+use crate::{
+    config::Entropy,
+    duration,
+    problems::{Collector, Name},
+    telemetry::TelemetryConfig,
+};
+
+pub(crate) const HEALTH_CHECK_ADDR: Name = Name::new("--health-check-addr", "HEALTH_CHECK_ADDR");
+pub(crate) const CONTROL_ENDPOINT: Name = Name::new("--control-endpoint", "CONTROL_ENDPOINT");
+const DRAIN_TIMEOUT: Name = Name::new("--drain-timeout", "DRAIN_TIMEOUT");
+
+/// Any interface, so that an orchestrator can ask.
+const DEFAULT_HEALTH: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
+
+/// This machine only.
+const DEFAULT_CONTROL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9999);
+
+/// Less than the time after which systemd kills (90 s), unless told otherwise.
+const DEFAULT_DRAIN: Duration = Duration::from_secs(60);
+
+/// How the relay is watched and ended.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct OperationsOptions {
+    /// Where to answer /healthz, /readyz and /metrics over HTTP, or `off` [default: 0.0.0.0:8080, if it is free]
+    #[arg(long, env = "HEALTH_CHECK_ADDR", value_name = "ADDRESS:PORT", help_heading = "Operations")]
+    pub(crate) health_check_addr: Option<String>,
+
+    /// Where to take `POST /log_filter?directives=...` over HTTP, which changes what is logged, or `off`. Whoever can connect
+    /// there can use it [default: 127.0.0.1:9999, if it is free]
+    #[arg(long, env = "CONTROL_ENDPOINT", value_name = "ADDRESS:PORT", help_heading = "Operations")]
+    pub(crate) control_endpoint: Option<String>,
+
+    /// How long to relay on after SIGTERM for the allocations that there are, such as 0s, 90s, 15m or 1h. It ends sooner when
+    /// the last of them does, at once on a second signal or Ctrl-C [default: 60s]
+    #[arg(long, env = "DRAIN_TIMEOUT", value_name = "TIME", help_heading = "Operations")]
+    pub(crate) drain_timeout: Option<String>,
+
+    /// The OpenTelemetry collector to send metrics and traces to, over gRPC without TLS [default: none]
+    #[arg(long, env = "OTLP_GRPC_ENDPOINT", value_name = "HOST:PORT", help_heading = "Operations")]
+    pub(crate) otlp_grpc_endpoint: Option<String>,
+
+    /// The resource attribute service.name of metrics and traces [default: relay]
+    #[arg(long, env = "OTEL_SERVICE_NAME", value_name = "NAME", help_heading = "Operations")]
+    pub(crate) otel_service_name: Option<String>,
+
+    /// More resource attributes of metrics and traces, as key=value,key=value with percent-encoded values [default: none]
+    #[arg(long, env = "OTEL_RESOURCE_ATTRIBUTES", value_name = "ATTRIBUTES", help_heading = "Operations")]
+    pub(crate) otel_resource_attributes: Option<String>,
+
+    /// How often to send metrics, in milliseconds [default: 60000]
+    #[arg(long, env = "OTEL_METRIC_EXPORT_INTERVAL", value_name = "MILLISECONDS", help_heading = "Operations")]
+    pub(crate) otel_metric_export_interval: Option<String>,
+}
+
+/// How the relay is watched and ended, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct OperationsConfig {
+    pub(crate) health: Listen,
+    pub(crate) control: Listen,
+    /// Zero for no drain at all.
+    pub(crate) drain_timeout: Duration,
+    pub(crate) telemetry: Option<TelemetryConfig>,
+}
+
+impl OperationsConfig {
+    /// Reads `options`; what is wrong becomes a problem.
+    pub(crate) fn read(options: &OperationsOptions, entropy: &impl Entropy, problems: &mut Collector) -> Self {
+        let mut listen = |name, value: &Option<String>, default: SocketAddr| {
+            let wanted = format!("an address with a port, such as {default}, or off");
+            let parse = |text: &str| match text {
+                "off" => Some(Listen::Off),
+                text => text.parse().ok().map(|address| Listen::At { address, is_default: false }),
+            };
+            let given = problems.read(name, value.as_deref(), &wanted, parse);
+            given.unwrap_or(Listen::At { address: default, is_default: true })
+        };
+        let health = listen(HEALTH_CHECK_ADDR, &options.health_check_addr, DEFAULT_HEALTH);
+        let control = listen(CONTROL_ENDPOINT, &options.control_endpoint, DEFAULT_CONTROL);
+        let wanted = "a time such as 0s, 90s, 15m or 1h";
+        let drain_timeout = problems.read(DRAIN_TIMEOUT, options.drain_timeout.as_deref(), wanted, duration::parse);
+        Self {
+            health,
+            control,
+            drain_timeout: drain_timeout.unwrap_or(DEFAULT_DRAIN),
+            telemetry: TelemetryConfig::read(options, entropy, problems),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::OsEntropy;
+
+    fn read(options: &OperationsOptions) -> (OperationsConfig, Vec<String>) {
+        let mut problems = Collector::default();
+        let config = OperationsConfig::read(options, &OsEntropy, &mut problems);
+        let problems = problems.finish(Some(())).err();
+        (config, problems.iter().flat_map(|problems| problems.iter()).map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_deployed_system() {
+        let (config, problems) = read(&OperationsOptions::default());
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(config.health, Listen::At { address: "0.0.0.0:8080".parse().unwrap(), is_default: true });
+        assert_eq!(config.control, Listen::At { address: "127.0.0.1:9999".parse().unwrap(), is_default: true });
+        assert_eq!(config.drain_timeout, Duration::from_secs(60));
+        assert!(config.telemetry.is_none());
+    }
+
+    #[test]
+    fn listeners_can_be_moved_and_turned_off() {
+        let (config, problems) = read(&OperationsOptions {
+            health_check_addr: Some("[::1]:81".to_owned()),
+            control_endpoint: Some(" off ".to_owned()),
+            drain_timeout: Some("0s".to_owned()),
+            ..OperationsOptions::default()
+        });
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(config.health, Listen::At { address: "[::1]:81".parse().unwrap(), is_default: false });
+        assert_eq!(config.control, Listen::Off);
+        assert_eq!(config.drain_timeout, Duration::ZERO);
+    }
+
+    #[test]
+    fn every_problem_is_told_and_names_its_option() {
+        let wrong = || Some("wrong".to_owned());
+        let (_, problems) = read(&OperationsOptions {
+            health_check_addr: wrong(),
+            control_endpoint: wrong(),
+            drain_timeout: wrong(),
+            otlp_grpc_endpoint: wrong(),
+            otel_service_name: None,
+            otel_resource_attributes: wrong(),
+            otel_metric_export_interval: wrong(),
+        });
+        for variable in [
+            "HEALTH_CHECK_ADDR",
+            "CONTROL_ENDPOINT",
+            "DRAIN_TIMEOUT",
+            "OTLP_GRPC_ENDPOINT",
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "OTEL_METRIC_EXPORT_INTERVAL",
+        ] {
+            let count = problems.iter().filter(|problem| problem.contains(&format!("({variable})"))).count();
+            assert_eq!(count, 1, "{variable}: {problems:#?}");
+        }
+        assert_eq!(problems.len(), 6, "{problems:#?}");
+    }
+}

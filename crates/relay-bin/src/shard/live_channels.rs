@@ -1,0 +1,42 @@
+//! Which channels relay, made from events, so that they can be counted when their allocation ends.
+
+use std::collections::BTreeMap;
+
+use relay_server::{AllocationId, ChannelNumber, Event, Family};
+
+use crate::stats::Counters;
+
+/// The channels of a shard that relay, with the family of their peers.
+#[derive(Debug, Default)]
+pub(super) struct LiveChannels(BTreeMap<AllocationId, BTreeMap<ChannelNumber, Family>>);
+
+impl LiveChannels {
+    /// Counts the channels that `event` opens or closes.
+    pub(super) fn record(&mut self, event: &Event, counters: &mut Counters) {
+        match event {
+            Event::ChannelBound { id, channel, peer, .. } => {
+                let family = Family::of(peer.address().ip());
+                let is_new = self.0.entry(*id).or_default().insert(*channel, family).is_none();
+                counters.channels_opened += u64::from(is_new);
+            }
+            Event::ChannelExpired { id, channel, .. } => {
+                let was_live = self.0.get_mut(id).is_some_and(|channels| channels.remove(channel).is_some());
+                counters.channels_closed += u64::from(was_live);
+            }
+            Event::FamilyRemoved { id, family, .. } => {
+                let Some(channels) = self.0.get_mut(id) else { return };
+                let before = channels.len();
+                channels.retain(|_, peer| peer != family);
+                counters.channels_closed += count(before - channels.len());
+            }
+            Event::AllocationRemoved { id, .. } => {
+                counters.channels_closed += self.0.remove(id).map_or(0, |channels| count(channels.len()));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn count(channels: usize) -> u64 {
+    u64::try_from(channels).unwrap_or(u64::MAX)
+}

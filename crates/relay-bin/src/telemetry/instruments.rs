@@ -1,0 +1,336 @@
+//! The table of instruments: OTLP, Prometheus and docs/metrics.md are made from it. Names are an interface: dashboards and
+//! alerts depend on them.
+
+use std::borrow::Cow;
+
+use relay_server::{ErrorCode, Method};
+
+use super::observer::Snapshot;
+use crate::{
+    drain::Phase,
+    offload,
+    portal::PortalState,
+    stats::{self, Loss},
+};
+
+/// What kind of figure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Only ever grows while the relay runs.
+    Counter,
+    /// Goes up and down; sums over relays make sense.
+    UpDownCounter,
+    /// A state; sums make no sense.
+    Gauge,
+    /// How many values fell into which range.
+    Histogram,
+}
+
+/// The attributes of one point.
+pub(super) type Attributes = Vec<(&'static str, Cow<'static, str>)>;
+
+/// The figures of an instrument.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Points {
+    Numbers(Vec<(Attributes, u64)>),
+    Histogram(Distribution),
+}
+
+/// How many values fell into which range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Distribution {
+    /// Upper bounds, inclusive. What is above the last one does not occur.
+    pub(super) bounds: Vec<u64>,
+    /// How many values fell between a bound and the one before it.
+    pub(super) counts: Vec<u64>,
+    /// The sum of all values.
+    pub(super) sum: u64,
+}
+
+/// One figure that the relay tells.
+pub(super) struct Instrument {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// As UCUM writes it: `By` for bytes, `{packet}` for packets.
+    pub(super) unit: &'static str,
+    pub(super) description: &'static str,
+    /// The attributes of its points, and what values they have.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for docs/metrics.md, which a test compares"))]
+    pub(super) attributes: &'static [(&'static str, &'static str)],
+    pub(super) read: fn(&Snapshot) -> Points,
+}
+
+/// Every instrument.
+pub(super) const INSTRUMENTS: &[Instrument] = &[
+    Instrument {
+        name: "data_relayed_userspace_bytes",
+        kind: Kind::Counter,
+        unit: "By",
+        description: "Application data relayed through the sockets, in both directions; ChannelData headers do not count",
+        attributes: &[],
+        read: |now| number(now.counters.to_peers.bytes + now.counters.to_clients.bytes),
+    },
+    Instrument {
+        name: "data_relayed_ebpf_bytes",
+        kind: Kind::Counter,
+        unit: "By",
+        description: "Application data relayed in the kernel by XDP, in both directions; ChannelData headers do not count",
+        attributes: &[],
+        read: |now| number(now.offload.relayed_bytes),
+    },
+    Instrument {
+        name: "relayed_packets",
+        kind: Kind::Counter,
+        unit: "{packet}",
+        description: "Packets relayed through the sockets",
+        attributes: &[("direction", "`to_peer`, `to_client`")],
+        read: |now| {
+            let counters = &now.counters;
+            numbers([
+                (vec![("direction", "to_peer".into())], counters.to_peers.packets),
+                (vec![("direction", "to_client".into())], counters.to_clients.packets),
+            ])
+        },
+    },
+    Instrument {
+        name: "relayed_packet_size",
+        kind: Kind::Histogram,
+        unit: "By",
+        description: "Application data in each packet relayed through the sockets",
+        attributes: &[],
+        read: |now| {
+            let counters = &now.counters;
+            Points::Histogram(Distribution {
+                bounds: stats::size_bounds().map(|bound| u64::try_from(bound).unwrap_or(u64::MAX)).to_vec(),
+                counts: counters.sizes.to_vec(),
+                sum: counters.to_peers.bytes + counters.to_clients.bytes,
+            })
+        },
+    },
+    Instrument {
+        name: "active_allocations",
+        kind: Kind::UpDownCounter,
+        unit: "{allocation}",
+        description: "Allocations that live",
+        attributes: &[],
+        read: |now| number(now.counters.allocations()),
+    },
+    Instrument {
+        name: "active_channels",
+        kind: Kind::UpDownCounter,
+        unit: "{channel}",
+        description: "Channels that relay",
+        attributes: &[],
+        read: |now| number(now.counters.channels()),
+    },
+    Instrument {
+        name: "allocations_created",
+        kind: Kind::Counter,
+        unit: "{allocation}",
+        description: "Allocations granted",
+        attributes: &[],
+        read: |now| number(now.counters.allocations_created),
+    },
+    Instrument {
+        name: "allocations_removed",
+        kind: Kind::Counter,
+        unit: "{allocation}",
+        description: "Allocations that ended",
+        attributes: &[(
+            "reason",
+            "`expired`, `deleted` (by its client), `replaced` (its username allocated again), `relay_failed` (its socket)",
+        )],
+        read: |now| {
+            let removed = &now.counters.allocations_removed;
+            by_key("reason", removed.iter().map(|(reason, count)| (format!("{reason:?}"), *count)))
+        },
+    },
+    Instrument {
+        name: "channels_bound",
+        kind: Kind::Counter,
+        unit: "{channel}",
+        description: "Channels that began to relay: new ones, and lapsed ones bound again",
+        attributes: &[],
+        read: |now| number(now.counters.channels_opened),
+    },
+    Instrument {
+        name: "responses",
+        kind: Kind::Counter,
+        unit: "{response}",
+        description: "STUN responses",
+        attributes: &[
+            ("response_class", "`success`, `error`"),
+            ("message_type", "`binding`, `allocate`, `refresh`, `channel_bind`, `create_permission`"),
+            ("error_code", "such as `401`; successes have none"),
+        ],
+        read: responses,
+    },
+    Instrument {
+        name: "dropped_datagrams",
+        kind: Kind::Counter,
+        unit: "{packet}",
+        description: "Datagrams that were neither relayed nor answered",
+        attributes: &[(
+            "reason",
+            "what was wrong with it, such as `no_channel`, `unknown_peer`, `not_stun_nor_channel_data`, `send_indication`, or with \
+             sending it: `send_buffer_full`, `send_failed`, `no_socket`, `no_destination`",
+        )],
+        read: |now| {
+            let name = |loss: &Loss| loss.to_string();
+            by_key("reason", now.counters.losses.iter().map(|(loss, count)| (name(loss), *count)))
+        },
+    },
+    Instrument {
+        name: "receive_overruns",
+        kind: Kind::Counter,
+        unit: "{packet}",
+        description: "Datagrams that the kernel dropped at the listening sockets since they came faster than they were read: raise \
+                      net.core.rmem_max, or give the relay more cores",
+        attributes: &[],
+        read: |now| number(now.counters.receive_overruns),
+    },
+    Instrument {
+        name: "receive_errors",
+        kind: Kind::Counter,
+        unit: "{error}",
+        description: "Errors while receiving, mostly ICMP errors that peers caused; nothing is lost by them",
+        attributes: &[],
+        read: |now| number(now.counters.receive_errors),
+    },
+    Instrument {
+        name: "ebpf_packets",
+        kind: Kind::Counter,
+        unit: "{packet}",
+        description: "Packets to the relay that the XDP program saw, and what became of them",
+        attributes: &[
+            ("verdict", "`forwarded`, `passed` (to the sockets), `dropped`"),
+            ("reason", "why, such as `no_route` or `fragment`"),
+        ],
+        read: |now| {
+            let point = |(verdict, reason, count): &(&'static str, &'static str, u64)| {
+                (vec![("verdict", (*verdict).into()), ("reason", (*reason).into())], *count)
+            };
+            numbers(now.offload.packets.iter().map(point))
+        },
+    },
+    Instrument {
+        name: "portal_state",
+        kind: Kind::Gauge,
+        unit: "1",
+        description: "1 for the state that the relay is in with its portal, 0 for the others",
+        attributes: &[(
+            "state",
+            "`registered`, `registering` (it does not serve yet), `partitioned` (out of reach; relaying goes on), `standalone`",
+        )],
+        read: |now| {
+            let state = match now.portal {
+                None => "standalone",
+                Some(PortalState::Registering) => "registering",
+                Some(PortalState::Registered) => "registered",
+                Some(PortalState::Partitioned) => "partitioned",
+            };
+            one_of("state", &["registered", "registering", "partitioned", "standalone"], state)
+        },
+    },
+    Instrument {
+        name: "phase",
+        kind: Kind::Gauge,
+        unit: "1",
+        description: "1 for the phase that the relay is in, 0 for the others",
+        attributes: &[("phase", "`starting`, `serving`, `draining`, `stopping`")],
+        read: |now| {
+            let phase = match now.phase {
+                Phase::Starting => "starting",
+                Phase::Serving => "serving",
+                Phase::Draining => "draining",
+                Phase::Stopping => "stopping",
+            };
+            one_of("phase", &["starting", "serving", "draining", "stopping"], phase)
+        },
+    },
+    Instrument {
+        name: "workers",
+        kind: Kind::UpDownCounter,
+        unit: "{thread}",
+        description: "Threads that relay",
+        attributes: &[("state", "`turning`, `stuck`")],
+        read: |now| {
+            let turning = now.workers.saturating_sub(now.stuck_workers);
+            numbers([
+                (vec![("state", "turning".into())], turning),
+                (vec![("state", "stuck".into())], now.stuck_workers),
+            ])
+        },
+    },
+    Instrument {
+        name: "build_info",
+        kind: Kind::Gauge,
+        unit: "1",
+        description: "Always 1; its attributes say which relay this is",
+        attributes: &[
+            ("version", "the release"),
+            ("revision", "of the source"),
+            ("xdp", "`true`, `false`: whether XDP is in"),
+        ],
+        read: |_| {
+            let attributes = vec![
+                ("version", env!("CARGO_PKG_VERSION").into()),
+                ("revision", env!("RELAY_REVISION").into()),
+                ("xdp", if offload::xdp().is_ok() { "true" } else { "false" }.into()),
+            ];
+            numbers([(attributes, 1)])
+        },
+    },
+];
+
+fn number(value: u64) -> Points {
+    numbers([(Vec::new(), value)])
+}
+
+fn numbers(points: impl IntoIterator<Item = (Attributes, u64)>) -> Points {
+    Points::Numbers(points.into_iter().collect())
+}
+
+fn by_key(attribute: &'static str, counts: impl Iterator<Item = (String, u64)>) -> Points {
+    numbers(counts.map(|(key, count)| (vec![(attribute, snake_case(&key).into())], count)))
+}
+
+fn one_of(attribute: &'static str, all: &[&'static str], current: &str) -> Points {
+    numbers(all.iter().map(|state| (vec![(attribute, (*state).into())], u64::from(*state == current))))
+}
+
+fn responses(now: &Snapshot) -> Points {
+    let point = |((method, code), count): (&(u16, Option<ErrorCode>), &u64)| {
+        let class = if code.is_none() { "success" } else { "error" };
+        let mut attributes: Attributes =
+            vec![("response_class", class.into()), ("message_type", message_type(*method))];
+        if let Some(code) = code {
+            attributes.push(("error_code", code.number().to_string().into()));
+        }
+        (attributes, *count)
+    };
+    numbers(now.counters.responses.iter().map(point))
+}
+
+/// The name of a [STUN method](https://www.rfc-editor.org/rfc/rfc8656#section-17).
+fn message_type(method: u16) -> Cow<'static, str> {
+    match Method::new(method).name() {
+        Some(name) => snake_case(name).into(),
+        None => format!("{method:#05x}").into(),
+    }
+}
+
+fn snake_case(camel: &str) -> String {
+    let mut snake = String::new();
+    for character in camel.chars() {
+        if character.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(character.to_ascii_lowercase());
+    }
+    snake
+}
+
+#[cfg(test)]
+#[path = "instruments_tests.rs"]
+pub(super) mod tests;

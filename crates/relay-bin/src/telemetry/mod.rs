@@ -1,0 +1,13 @@
+//! What the relay tells of itself: metrics over OTLP and as Prometheus text, spans over OTLP, a line of throughput in the log.
+//!
+//! The data path only adds to plain counters of its own worker; everything here reads their sum now and then.
+
+mod config;
+mod instruments;
+mod observer;
+mod otlp;
+pub(crate) mod prometheus;
+pub(crate) mod throughput;
+mod traces;
+
+pub(crate) use self::{config::TelemetryConfig, observer::Observer, otlp::Telemetry, traces::Tracer};

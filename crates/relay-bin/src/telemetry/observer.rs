@@ -1,0 +1,85 @@
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    clock::Clock,
+    drain::Phase,
+    health::Pulse,
+    offload::{OffloadCounters, OffloadStatistics},
+    portal::PortalState,
+    stats::{self, Counters, Published},
+};
+
+/// Sees everything that is told of the relay.
+pub(crate) struct Observer {
+    pub(crate) clock: Clock,
+    /// When the counters were zero, in nanoseconds since the epoch.
+    pub(crate) start_unix_nanos: u64,
+    pub(crate) published: Vec<Published>,
+    pub(crate) pulses: Vec<Pulse>,
+    pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) portal: Option<watch::Receiver<PortalState>>,
+    pub(crate) offload: Mutex<Box<dyn OffloadStatistics>>,
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observer").field("phase", &self.phase).finish_non_exhaustive()
+    }
+}
+
+/// The relay at one time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    pub(super) start_unix_nanos: u64,
+    pub(super) unix_nanos: u64,
+    pub(super) counters: Counters,
+    pub(super) offload: OffloadCounters,
+    pub(super) phase: Phase,
+    pub(super) portal: Option<PortalState>,
+    pub(super) workers: u64,
+    pub(super) stuck_workers: u64,
+}
+
+impl Observer {
+    pub(crate) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Where the relay stands with its portal, if it has one.
+    pub(crate) fn portal(&self) -> Option<PortalState> {
+        self.portal.as_ref().map(|state| *state.borrow())
+    }
+
+    /// The numbers of the workers that turn no more.
+    pub(crate) fn stuck_workers(&self) -> impl Iterator<Item = usize> {
+        let now = self.clock.now();
+        self.pulses.iter().enumerate().filter(move |(_, pulse)| pulse.is_stuck(now)).map(|(worker, _)| worker)
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        stats::fold(&self.published)
+    }
+
+    pub(super) fn offload(&self) -> OffloadCounters {
+        self.offload.lock().unwrap_or_else(PoisonError::into_inner).read()
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        Snapshot {
+            start_unix_nanos: self.start_unix_nanos,
+            unix_nanos: Clock::unix_nanos(),
+            counters: self.counters(),
+            offload: self.offload(),
+            phase: self.phase(),
+            portal: self.portal(),
+            workers: count(self.pulses.len()),
+            stuck_workers: count(self.stuck_workers().count()),
+        }
+    }
+}

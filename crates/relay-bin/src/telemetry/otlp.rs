@@ -1,0 +1,253 @@
+//! Metrics over OTLP. They are made from the table of instruments and the folded counters directly: OpenTelemetry's meters
+//! would need a call for every value of a histogram, that is for every packet.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use opentelemetry_proto::tonic::{
+    collector::metrics::v1::{ExportMetricsServiceRequest, metrics_service_client::MetricsServiceClient},
+    common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value},
+    metrics::v1::{
+        AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics,
+        ScopeMetrics, Sum, metric, number_data_point,
+    },
+    resource::v1::Resource,
+};
+use tokio::{
+    sync::oneshot,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tonic::transport::Channel;
+
+use super::{
+    config::{EXPORT_LIMIT, TelemetryConfig},
+    instruments::{Attributes, Distribution, INSTRUMENTS, Instrument, Kind, Points},
+    observer::{Observer, Snapshot},
+    traces::Tracer,
+};
+
+/// The name of the meter.
+pub(super) const SCOPE: &str = "relay";
+
+/// How long one attempt may take altogether, with the look-up of the collector's name.
+const ATTEMPT_LIMIT: Duration = EXPORT_LIMIT.saturating_add(Duration::from_secs(3));
+
+/// How long the last attempt may take, at the end of the relay.
+const LAST_ATTEMPT_LIMIT: Duration = Duration::from_millis(900);
+
+/// Whether the collector took what it was sent last.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reach(Arc<AtomicU8>);
+
+impl Reach {
+    const WORKS: u8 = 1;
+    const FAILS: u8 = 2;
+
+    /// Whether it makes no sense to wait for it.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == Self::FAILS
+    }
+
+    /// Takes down a result; whether that is news.
+    fn note(&self, works: bool) -> bool {
+        let state = if works { Self::WORKS } else { Self::FAILS };
+        self.0.swap(state, Ordering::Relaxed) != state
+    }
+}
+
+/// Sends metrics and spans to a collector.
+#[derive(Debug)]
+pub(crate) struct Telemetry {
+    config: TelemetryConfig,
+    client: MetricsServiceClient<Channel>,
+    tracer: Tracer,
+    reach: Reach,
+}
+
+impl Telemetry {
+    /// Connects when there is something to send. Call within a runtime.
+    ///
+    /// # Errors
+    ///
+    /// When OpenTelemetry refuses its configuration.
+    pub(crate) fn new(config: &TelemetryConfig) -> anyhow::Result<Self> {
+        let channel = config.endpoint.connect_lazy();
+        let reach = Reach::default();
+        Ok(Self {
+            config: config.clone(),
+            client: MetricsServiceClient::new(channel.clone()),
+            tracer: Tracer::new(config, channel, reach.clone())?,
+            reach,
+        })
+    }
+
+    /// What takes spans to the collector.
+    pub(crate) fn tracer(&self) -> Tracer {
+        self.tracer.clone()
+    }
+
+    /// Sends metrics now and then until it is told to stop, and once more then, if the collector has answered before.
+    pub(crate) async fn run(&mut self, observer: &Observer, mut stopped: oneshot::Receiver<()>) {
+        let mut ticks = interval(self.config.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let export = async {
+                ticks.tick().await;
+                self.export(observer, ATTEMPT_LIMIT).await;
+            };
+            tokio::select! {
+                biased;
+                _ = &mut stopped => break,
+                () = export => {}
+            }
+        }
+        if !self.reach.is_hopeless() {
+            self.export(observer, LAST_ATTEMPT_LIMIT).await;
+        }
+    }
+
+    async fn export(&mut self, observer: &Observer, limit: Duration) {
+        let request = request(&self.config, &observer.snapshot());
+        let result = match timeout(limit, self.client.export(request)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(status)) => Err(status.message().to_owned()),
+            Err(_) => Err("no answer in time".to_owned()),
+        };
+        let is_news = self.reach.note(result.is_ok());
+        let collector = self.config.endpoint.uri().authority().map(ToString::to_string);
+        match result {
+            Ok(()) if is_news => tracing::info!(collector, "the OpenTelemetry collector takes metrics"),
+            Ok(()) => {}
+            Err(error) if is_news => {
+                tracing::warn!(collector, error, "cannot send metrics to the OpenTelemetry collector; trying on");
+            }
+            Err(error) => tracing::debug!(collector, error, "still cannot send metrics"),
+        }
+    }
+}
+
+fn request(config: &TelemetryConfig, now: &Snapshot) -> ExportMetricsServiceRequest {
+    let attributes = config.resource.iter().map(|(name, value)| attribute(name, value)).collect();
+    let scope = InstrumentationScope {
+        name: SCOPE.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..InstrumentationScope::default()
+    };
+    let scope_metrics = ScopeMetrics {
+        scope: Some(scope),
+        metrics: INSTRUMENTS.iter().map(|instrument| to_metric(instrument, now)).collect(),
+        schema_url: String::new(),
+    };
+    ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            resource: Some(Resource { attributes, ..Resource::default() }),
+            scope_metrics: vec![scope_metrics],
+            schema_url: String::new(),
+        }],
+    }
+}
+
+fn to_metric(instrument: &Instrument, now: &Snapshot) -> Metric {
+    let aggregation_temporality = AggregationTemporality::Cumulative.into();
+    let data = match (instrument.read)(now) {
+        Points::Numbers(points) => {
+            let data_points = points.iter().map(|(attributes, value)| to_number(attributes, *value, now)).collect();
+            match instrument.kind {
+                Kind::Counter => metric::Data::Sum(Sum { data_points, aggregation_temporality, is_monotonic: true }),
+                Kind::UpDownCounter => {
+                    metric::Data::Sum(Sum { data_points, aggregation_temporality, is_monotonic: false })
+                }
+                Kind::Gauge | Kind::Histogram => metric::Data::Gauge(Gauge { data_points }),
+            }
+        }
+        Points::Histogram(distribution) => metric::Data::Histogram(Histogram {
+            data_points: vec![to_histogram(&distribution, now)],
+            aggregation_temporality,
+        }),
+    };
+    Metric {
+        name: instrument.name.to_owned(),
+        description: instrument.description.to_owned(),
+        unit: instrument.unit.to_owned(),
+        data: Some(data),
+        ..Metric::default()
+    }
+}
+
+fn to_number(attributes: &Attributes, value: u64, now: &Snapshot) -> NumberDataPoint {
+    NumberDataPoint {
+        attributes: attributes.iter().map(|(name, value)| attribute(name, value)).collect(),
+        start_time_unix_nano: now.start_unix_nanos,
+        time_unix_nano: now.unix_nanos,
+        value: Some(number_data_point::Value::AsInt(i64::try_from(value).unwrap_or(i64::MAX))),
+        ..NumberDataPoint::default()
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "OTLP has the sum and the bounds as floating-point numbers")]
+fn to_histogram(distribution: &Distribution, now: &Snapshot) -> HistogramDataPoint {
+    let mut bucket_counts = distribution.counts.clone();
+    // Above the last bound.
+    bucket_counts.push(0);
+    HistogramDataPoint {
+        start_time_unix_nano: now.start_unix_nanos,
+        time_unix_nano: now.unix_nanos,
+        count: bucket_counts.iter().sum(),
+        sum: Some(distribution.sum as f64),
+        bucket_counts,
+        explicit_bounds: distribution.bounds.iter().map(|bound| *bound as f64).collect(),
+        ..HistogramDataPoint::default()
+    }
+}
+
+fn attribute(name: &str, value: &str) -> KeyValue {
+    let value = AnyValue { value: Some(any_value::Value::StringValue(value.to_owned())) };
+    KeyValue { key: name.to_owned(), value: Some(value), ..KeyValue::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::instruments::tests::busy;
+
+    fn metric(name: &str) -> metric::Data {
+        let instrument = INSTRUMENTS.iter().find(|instrument| instrument.name == name).unwrap();
+        to_metric(instrument, &busy()).data.unwrap()
+    }
+
+    #[test]
+    fn counters_are_cumulative_monotonic_sums() {
+        let metric::Data::Sum(sum) = metric("data_relayed_ebpf_bytes") else { panic!("not a sum") };
+        assert!(sum.is_monotonic);
+        assert_eq!(sum.aggregation_temporality(), AggregationTemporality::Cumulative);
+        let point = &sum.data_points[0];
+        assert_eq!(point.value, Some(number_data_point::Value::AsInt(77)));
+        assert_eq!((point.start_time_unix_nano, point.time_unix_nano), (1, 2));
+        let metric::Data::Sum(sum) = metric("active_allocations") else { panic!("not a sum") };
+        assert!(!sum.is_monotonic);
+        assert!(matches!(metric("portal_state"), metric::Data::Gauge(_)));
+    }
+
+    #[test]
+    fn histograms_have_one_bucket_more_than_bounds() {
+        let metric::Data::Histogram(histogram) = metric("relayed_packet_size") else { panic!("not a histogram") };
+        let point = &histogram.data_points[0];
+        assert_eq!(point.bucket_counts.len(), point.explicit_bounds.len() + 1);
+        assert_eq!((point.count, point.sum), (2, Some(1300.0)));
+    }
+
+    #[test]
+    fn the_same_result_again_is_no_news() {
+        let reach = Reach::default();
+        assert!(!reach.is_hopeless(), "not before it was tried");
+        assert!(reach.note(false) && reach.is_hopeless());
+        assert!(!reach.note(false));
+        assert!(reach.note(true) && !reach.is_hopeless());
+        assert!(!reach.note(true));
+    }
+}

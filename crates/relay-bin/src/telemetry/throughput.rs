@@ -1,0 +1,48 @@
+//! A line in the log now and then, while there is something to tell.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::observer::Observer;
+
+const EVERY: Duration = Duration::from_secs(10);
+
+/// What was relayed until some time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Totals {
+    packets: u64,
+    userspace_bytes: u64,
+    ebpf_bytes: u64,
+}
+
+/// Logs the throughput for as long as it is polled.
+pub(crate) async fn log(observer: Arc<Observer>) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = Totals::default();
+    loop {
+        ticks.tick().await;
+        let counters = observer.counters();
+        let now = Totals {
+            packets: counters.to_peers.packets + counters.to_clients.packets,
+            userspace_bytes: counters.to_peers.bytes + counters.to_clients.bytes,
+            ebpf_bytes: observer.offload().relayed_bytes,
+        };
+        if now != last {
+            tracing::info!(
+                allocations = counters.allocations(),
+                channels = counters.channels(),
+                packets_per_second = rate(now.packets, last.packets),
+                userspace_bits_per_second = 8 * rate(now.userspace_bytes, last.userspace_bytes),
+                ebpf_bits_per_second = 8 * rate(now.ebpf_bytes, last.ebpf_bytes),
+                "throughput"
+            );
+        }
+        last = now;
+    }
+}
+
+const fn rate(now: u64, last: u64) -> u64 {
+    now.saturating_sub(last) / EVERY.as_secs()
+}

@@ -1,0 +1,234 @@
+//! A real OpenTelemetry collector takes what the relay sends, and one that does not work makes no difference.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    env,
+    fs::{self, File},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+};
+
+use support::{
+    Echo, End, PATIENCE, Relay, can,
+    http::{free_tcp_address, get},
+    wait_until,
+};
+use turn_client::{Allocate, BlockingClient};
+
+const CHANNEL: u16 = 0x4000;
+
+/// Fast enough for a test.
+const INTERVAL: [&str; 2] = ["--otel-metric-export-interval", "100"];
+
+/// The collector that `cargo xtask setup` installs.
+fn program() -> Option<PathBuf> {
+    let python = env::var_os("RELAY_TESTS_PYTHON").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tests-python/bin/python")),
+        PathBuf::from,
+    );
+    let script = "import rotel, os; print(os.path.join(os.path.dirname(rotel.__file__), 'rotel-agent'))";
+    let output = Command::new(python).args(["-c", script]).output().ok()?;
+    let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
+    path.is_file().then_some(path)
+}
+
+/// A collector that writes down what it gets.
+struct Collector {
+    child: Child,
+    address: SocketAddr,
+    written: PathBuf,
+}
+
+impl Collector {
+    /// Starts one; `None` where there is none.
+    fn start(name: &str) -> Option<Self> {
+        let program = program();
+        if !can("rotel", program.is_some(), "rotel is not installed (`cargo xtask setup`)") {
+            return None;
+        }
+        let program = program.unwrap();
+        // Wheels do not keep the mode of files.
+        let _ = Command::new("chmod").arg("+x").arg(&program).status();
+        let (address, http) = (free_tcp_address(), free_tcp_address());
+        let written =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("collector-{name}-{}.log", std::process::id()));
+        let output = File::create(&written).unwrap();
+        let child = Command::new(program)
+            .arg("start")
+            .args(["--otlp-grpc-endpoint", &address.to_string(), "--otlp-http-endpoint", &http.to_string()])
+            .args(["--exporter", "blackhole", "--debug-log", "metrics", "--debug-log", "traces"])
+            .args(["--debug-log-verbosity", "detailed"])
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        wait_until(|| TcpStream::connect(address).is_ok());
+        Some(Self { child, address, written })
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(&self.written).unwrap()
+    }
+
+    /// The last value of each counter without attributes that it has got.
+    fn values(&self) -> BTreeMap<String, u64> {
+        let text = self.text();
+        let mut values = BTreeMap::new();
+        let mut name = None;
+        for line in text.lines().map(str::trim) {
+            if let Some(found) = line.strip_prefix("-> Name: ") {
+                name = Some(found.to_owned());
+            } else if let Some(value) = line.strip_prefix("Value: ")
+                && let (Some(name), Ok(value)) = (name.take(), value.parse())
+            {
+                values.insert(name, value);
+            }
+        }
+        values
+    }
+
+    fn has_value(&self, name: &str, value: u64) -> bool {
+        self.values().get(name) == Some(&value)
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_file(&self.written);
+    }
+}
+
+fn start(collector: SocketAddr, options: &[&str]) -> Relay {
+    Relay::start(&[&["--otlp-grpc-endpoint", &collector.to_string()], &INTERVAL[..], options].concat())
+}
+
+/// Relays `count` packets of 100 bytes there and back.
+fn transfer(relay: &Relay, echo: &Echo, salt: &str, count: u32) -> BlockingClient {
+    let mut client = relay.client(relay.v4(), salt);
+    client.allocate(Allocate::default()).unwrap();
+    client.bind(CHANNEL, echo.address).unwrap();
+    exchange(&mut client, count);
+    client
+}
+
+fn exchange(client: &mut BlockingClient, count: u32) {
+    for number in 0..count {
+        let mut payload = [0; 100];
+        payload[..4].copy_from_slice(&number.to_be_bytes());
+        client.send(CHANNEL, &payload).unwrap();
+        assert_eq!(client.receive(PATIENCE).unwrap(), Some((CHANNEL, payload.to_vec())));
+    }
+}
+
+#[test]
+fn a_collector_gets_both_data_counters_and_the_span_of_an_allocation() {
+    let Some(collector) = Collector::start("values") else { return };
+    let mut options = vec!["--otel-resource-attributes", "service.instance.id=relay-7,cloud.region=here"];
+    options.extend(["--otel-service-name", "relay-under-test"]);
+    let relay = start(collector.address, &options);
+    let echo = Echo::start(relay.v4());
+    let _client = transfer(&relay, &echo, "a", 250);
+    wait_until(|| collector.has_value("data_relayed_userspace_bytes", 2 * 250 * 100));
+    assert!(collector.has_value("data_relayed_ebpf_bytes", 0));
+    assert!(collector.has_value("active_allocations", 1));
+    assert!(collector.has_value("active_channels", 1));
+    let text = collector.text();
+    for part in [
+        "InstrumentationScope relay",
+        "service.name: Str(relay-under-test)",
+        "service.namespace: Str(firezone)",
+        "service.instance.id: Str(relay-7)",
+        "cloud.region: Str(here)",
+        "message_type: Str(channel_bind)",
+        "error_code: Str(401)",
+    ] {
+        assert!(text.contains(part), "{part}");
+    }
+
+    // The span waits for its batch, or for the end.
+    let End { status, log } = relay.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    wait_until(|| collector.text().contains("outcome: Str(success)"));
+    let text = collector.text();
+    let spans =
+        text.lines().filter(|line| line.trim().starts_with("Name") && line.trim().ends_with(": allocate")).count();
+    assert_eq!(spans, 1, "one span for the allocation, none for 500 packets");
+}
+
+#[test]
+fn the_last_figures_are_sent_at_the_end() {
+    let Some(collector) = Collector::start("last") else { return };
+    let options = ["--otlp-grpc-endpoint", &collector.address.to_string(), "--otel-metric-export-interval", "3600000"];
+    let relay = Relay::start(&options);
+    wait_until(|| collector.has_value("data_relayed_userspace_bytes", 0));
+    let echo = Echo::start(relay.v4());
+    let _client = transfer(&relay, &echo, "a", 10);
+    relay.stop();
+    wait_until(|| collector.has_value("data_relayed_userspace_bytes", 2 * 10 * 100));
+}
+
+#[test]
+fn without_a_collector_the_relay_relays_and_says_so_once() {
+    let relay = start(free_tcp_address(), &[]);
+    let echo = Echo::start(relay.v4());
+    let _client = transfer(&relay, &echo, "a", 100);
+    let End { status, log } = relay.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert_eq!(log.lines().filter(|line| line.contains("cannot send metrics")).count(), 1, "{log}");
+}
+
+#[test]
+fn logs_for_google_cloud_point_to_their_trace() {
+    let options = ["--log-format", "google-cloud", "--log-filter", "debug", "--google-cloud-project-id", "acme"];
+    let relay = start(free_tcp_address(), &options);
+    relay.client(relay.v4(), "a").allocate(Allocate::default()).unwrap();
+    let log = relay.stop().log;
+    let created: Vec<&str> = log.lines().filter(|line| line.contains("\"allocation created\"")).collect();
+    let [created] = created[..] else { panic!("{log}") };
+    let entry: serde_json::Value = serde_json::from_str(created).unwrap();
+    assert_eq!((&entry["severity"], &entry["span"]), (&"DEBUG".into(), &"allocate".into()), "{created}");
+    let trace = entry["logging.googleapis.com/trace"].as_str().unwrap();
+    let id = trace.strip_prefix("projects/acme/traces/").unwrap();
+    assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{trace}");
+    assert_eq!(entry["logging.googleapis.com/spanId"].as_str().unwrap().len(), 16);
+}
+
+#[test]
+fn a_collector_that_hangs_holds_nothing_up() {
+    // Connections are taken by the kernel, and never answered.
+    let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
+    let health = free_tcp_address();
+    let relay = start(hanging.local_addr().unwrap(), &["--health-check-addr", &health.to_string()]);
+    let echo = Echo::start(relay.v4());
+    let _client = transfer(&relay, &echo, "a", 100);
+    assert_eq!(get(health, "/readyz").0, 200);
+    wait_until(|| get(health, "/metrics").1.contains("\ndata_relayed_userspace_bytes_total 20000\n"));
+    // Long before the collector would count as failed.
+    let End { status, log } = relay.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[test]
+fn a_collector_that_dies_makes_no_difference() {
+    let Some(collector) = Collector::start("dies") else { return };
+    let relay = start(collector.address, &[]);
+    let echo = Echo::start(relay.v4());
+    let mut client = transfer(&relay, &echo, "a", 50);
+    wait_until(|| collector.has_value("data_relayed_userspace_bytes", 2 * 50 * 100));
+    drop(collector);
+    exchange(&mut client, 100);
+    thread::sleep(std::time::Duration::from_millis(300));
+    exchange(&mut client, 100);
+    let End { status, log } = relay.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("the OpenTelemetry collector takes metrics"), "{log}");
+    assert!(log.contains("cannot send metrics"), "{log}");
+}
