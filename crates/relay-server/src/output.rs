@@ -35,9 +35,9 @@ pub enum Output {
         /// The family to close it in.
         family: Family,
     },
-    /// A faster data path may forward this flow from now on.
+    /// A faster data path may forward this flow from now on. It comes before the response that lets the client use its channel.
     InstallFlow(Flow),
-    /// It must not any more.
+    /// It must not any more. It comes before the response that confirms an end that the client asked for.
     RemoveFlow(FlowKey),
     /// Something happened.
     Event(Event),

@@ -27,15 +27,16 @@ impl Server {
             BindError::UnknownAllocation(_) => Rejection::NoAllocation,
             _ => Rejection::TooManyChannels,
         })?;
+        // Before the client hears of it: what it sends then must not overtake what the state machine still relays itself.
+        if bound != Bound::Refreshed {
+            self.install_flows(id, channel, peer);
+        }
         self.succeed(asker, Response::channel_bind_success(asker.transaction));
         let renewal = match bound {
             Bound::New => false,
             Bound::Refreshed | Bound::Rebound => true,
         };
         self.emit(Event::ChannelBound { id, channel, peer, renewal });
-        if bound != Bound::Refreshed {
-            self.install_flows(id, channel, peer);
-        }
         Ok(())
     }
 }

@@ -23,7 +23,6 @@ impl Server {
             ),
         };
         let lifetime = lifetime::of_refresh(request.lifetime);
-        self.succeed(asker, Response::refresh_success(asker.transaction, lifetime));
         match only {
             _ if lifetime > Duration::ZERO => {
                 self.allocations.refresh(now, id, only, lifetime).map_err(|_| Rejection::NoAllocation)?;
@@ -32,6 +31,8 @@ impl Server {
             Some(family) => self.remove_family(id, family, RemovalReason::Deleted),
             None => self.remove_allocation(id, RemovalReason::Deleted),
         }
+        // Last: once the client hears of an end, nothing is relayed any more, by a faster data path either.
+        self.succeed(asker, Response::refresh_success(asker.transaction, lifetime));
         Ok(())
     }
 }

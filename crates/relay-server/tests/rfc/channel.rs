@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use relay_server::{AllocationPort, Event};
+use relay_server::{AllocationPort, Event, Output};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -208,6 +208,28 @@ fn the_same_number_in_two_allocations_is_two_channels() {
     relay.granted(&mut other, &delete());
     assert_eq!(relays(&mut relay, &one, 0x4000), Some(peer(1)));
     assert_eq!(relay.flows.len(), 4);
+}
+
+#[test]
+fn a_faster_data_path_hears_of_a_channel_and_of_its_end_before_the_client_does() {
+    let mut relay = Relay::new();
+    let mut client = allocated(&mut relay);
+    for (request, concerns_flows) in [(bind(0x4000, peer(1)), installs as fn(&Output) -> bool), (delete(), removes)] {
+        relay.recorded = Some(Vec::new());
+        relay.granted(&mut client, &request);
+        let recorded = relay.recorded.take().unwrap();
+        let last_flow = recorded.iter().rposition(concerns_flows).expect("a flow");
+        let response = recorded.iter().position(|output| matches!(output, Output::Transmit { .. })).unwrap();
+        assert!(last_flow < response, "{recorded:?}");
+    }
+}
+
+fn installs(output: &Output) -> bool {
+    matches!(output, Output::InstallFlow(_))
+}
+
+fn removes(output: &Output) -> bool {
+    matches!(output, Output::RemoveFlow(_))
 }
 
 #[test]
