@@ -1,4 +1,5 @@
 //! What the tests with outside programs share beside their relay.
+#![allow(dead_code, reason = "each test file uses a part of this")]
 
 use std::{
     ffi::OsStr,

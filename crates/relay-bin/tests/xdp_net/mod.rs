@@ -1,0 +1,164 @@
+//! A relay in a network of its own: client, router, relay and peer, each in a network namespace, as in a cloud's network.
+//!
+//! ```text
+//! client 10.1.0.1 ---- 10.1.0.254 router 10.3.0.254 ---- 10.3.0.1 peer
+//!        fd01::1                 10.2.0.254                fd03::1
+//!                                     |
+//!                              10.2.0.1 relay
+//!                               fd02::1
+//! ```
+//!
+//! All that the relay sends goes back to the router that everything comes from.
+#![allow(dead_code, reason = "each test file uses a part of this")]
+
+#[allow(unreachable_pub, reason = "shared with another crate's tests")]
+#[path = "../../../relay-ebpf/tests/support/namespace.rs"]
+pub(crate) mod namespace;
+pub(crate) mod peer;
+pub(crate) mod summary;
+
+use std::{
+    net::{IpAddr, SocketAddr, UdpSocket},
+    process::{Command, Stdio},
+};
+
+use relay_ebpf::{AttachMode, Config, Offload, OffloadError};
+use turn_client::BlockingClient;
+
+use crate::support::{Relay, SECRET, command, credentials};
+use namespace::{Namespace, ip, sysctl};
+
+pub(crate) const LISTEN_PORT: u16 = 3478;
+pub(crate) const CLIENT: [&str; 2] = ["10.1.0.1", "fd01::1"];
+pub(crate) const RELAY: [&str; 2] = ["10.2.0.1", "fd02::1"];
+pub(crate) const PEER: [&str; 2] = ["10.3.0.1", "fd03::1"];
+
+/// A family, as an index of [`CLIENT`], [`RELAY`] and [`PEER`].
+pub(crate) const V4: usize = 0;
+/// See [`V4`].
+pub(crate) const V6: usize = 1;
+
+/// The interface of the relay.
+pub(crate) const INTERFACE: &str = "eth0";
+
+/// How the relay's program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Driver,
+    Generic,
+}
+
+impl Mode {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Driver => "driver",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+/// The four namespaces.
+pub(crate) struct Net {
+    pub(crate) client: Namespace,
+    pub(crate) router: Namespace,
+    pub(crate) relay: Namespace,
+    pub(crate) peer: Namespace,
+    /// In driver mode: what a relay sends reaches the other end of its link only if that has a program, too.
+    _passing: Option<Offload>,
+}
+
+impl Net {
+    /// Makes them; `None`, after saying why, where that cannot be done.
+    pub(crate) fn new(mode: Mode) -> Option<Self> {
+        match Self::build(mode) {
+            Ok(net) => Some(net),
+            Err(reason) => {
+                namespace::skip("xdp", &reason);
+                None
+            }
+        }
+    }
+
+    fn build(mode: Mode) -> Result<Self, String> {
+        for program in ["ip", "ethtool"] {
+            let starts = Command::new(program).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
+            starts.map_err(|error| format!("cannot run {program} (`cargo xtask setup`): {error}"))?;
+        }
+        let (client, router) = (Namespace::new()?, Namespace::new()?);
+        let (relay, peer) = (Namespace::new()?, Namespace::new()?);
+        router.within(|| {
+            sysctl("net.ipv4.ip_forward", "1");
+            sysctl("net.ipv6.conf.all.forwarding", "1");
+        });
+        for (network, other, name) in [(1, &client, "client"), (2, &relay, "relay"), (3, &peer, "peer")] {
+            let (router_v4, router_v6) = (format!("10.{network}.0.254"), format!("fd0{network}::254"));
+            let router_addresses = [format!("{router_v4}/24"), format!("{router_v6}/64")];
+            let addresses = [format!("10.{network}.0.1/24"), format!("fd0{network}::1/64")];
+            router.connect(
+                name,
+                &router_addresses.each_ref().map(String::as_str),
+                other,
+                INTERFACE,
+                &addresses.each_ref().map(String::as_str),
+            );
+            other.within(move || {
+                ip(&format!("route add default via {router_v4}"));
+                ip(&format!("-6 route add default via {router_v6}"));
+            });
+        }
+        // Whether this machine can is found out here, even if the relay alone needs it.
+        let config = Config { interfaces: vec!["relay".to_owned()], mode: AttachMode::Driver, ..Config::default() };
+        let passing = router.within(move || match Offload::load(&config) {
+            Ok(mut passing) => {
+                if mode == Mode::Driver {
+                    passing.attach(&config).unwrap();
+                }
+                Ok(passing)
+            }
+            Err(error @ (OffloadError::NoProgram(_) | OffloadError::NotPermitted(..) | OffloadError::Kernel(_))) => {
+                Err(error.to_string())
+            }
+            Err(error) => panic!("{error}: {error:?}"),
+        })?;
+        Ok(Self { client, router, relay, peer, _passing: (mode == Mode::Driver).then_some(passing) })
+    }
+
+    /// Starts a relay that offloads, with these options in addition.
+    pub(crate) fn start_relay(&self, mode: Mode, options: &[&str]) -> Relay {
+        let mut command = relay_command(options);
+        command.args(["--ebpf-offloading", INTERFACE, "--ebpf-attach-mode", mode.name()]);
+        self.relay.within(move || Relay::spawn(&mut command, LISTEN_PORT))
+    }
+
+    /// A client with a username of its own that reaches the relay over this family.
+    pub(crate) fn client(&self, family: usize, salt: &str) -> BlockingClient {
+        let (own, server) = (address(CLIENT[family], 0), address(RELAY[family], LISTEN_PORT));
+        let socket = self.client.within(move || {
+            let socket = UdpSocket::bind(own).unwrap();
+            socket.connect(server).unwrap();
+            socket
+        });
+        BlockingClient::with_socket(socket, credentials(salt))
+    }
+
+    /// Whether an XDP program is on the relay's interface.
+    pub(crate) fn has_program(&self) -> bool {
+        self.relay.within(|| {
+            let shown = Command::new("ip").args(["link", "show", "dev", INTERFACE]).output().unwrap();
+            String::from_utf8(shown.stdout).unwrap().contains("prog/xdp")
+        })
+    }
+}
+
+/// A relay at both of its addresses, for the relay's namespace.
+pub(crate) fn relay_command(options: &[&str]) -> Command {
+    let mut command =
+        command(["--auth-secret", SECRET, "--public-ip4-addr", RELAY[V4], "--public-ip6-addr", RELAY[V6]]);
+    command.args(options);
+    command
+}
+
+/// A transport address.
+pub(crate) fn address(ip: &str, port: u16) -> SocketAddr {
+    SocketAddr::new(ip.parse::<IpAddr>().unwrap(), port)
+}

@@ -1,0 +1,124 @@
+//! Data whose every byte is known, and a peer that checks it and answers.
+
+use std::{
+    collections::BTreeSet,
+    net::{SocketAddr, UdpSocket},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use turn_client::BlockingClient;
+
+use super::namespace::Namespace;
+use crate::support::PATIENCE;
+
+/// How much is on its way at a time.
+const WINDOW: u32 = 32;
+
+/// The largest payload that fits a link of 1,500 bytes as ChannelData over IPv6.
+pub(crate) const LARGEST: usize = 1500 - 40 - 8 - 4;
+
+/// The data of packet `number`: pseudo-random in length and content. The first four bytes are the number.
+pub(crate) fn payload(number: u32) -> Vec<u8> {
+    let mut state = u64::from(number) ^ 0x9e37_79b9_7f4a_7c15;
+    let mut next = || {
+        // <https://en.wikipedia.org/wiki/Xorshift>
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_be_bytes()
+    };
+    let [high, low, ..] = next();
+    let length = 4 + usize::from(u16::from_be_bytes([high, low])) % (LARGEST - 3);
+    let mut payload = number.to_be_bytes().to_vec();
+    while payload.len() < length {
+        payload.extend(next());
+    }
+    payload.truncate(length);
+    payload
+}
+
+/// What a peer answers to packet `number`.
+pub(crate) const fn answer_to(number: u32) -> u32 {
+    !number
+}
+
+/// The number of a packet that must be as [`payload`] says.
+#[track_caller]
+pub(crate) fn check(data: &[u8]) -> u32 {
+    let number = u32::from_be_bytes(data[..4].try_into().unwrap());
+    assert!(data == payload(number), "packet {number:#x} was changed on its way: {} bytes", data.len());
+    number
+}
+
+/// A peer that checks each packet and answers it with another, on a thread. A packet numbered [`LAST`] ends it.
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    thread: JoinHandle<Vec<u32>>,
+}
+
+/// See [`Peer`].
+pub(crate) const LAST: u32 = 0x7fff_ffff;
+
+impl Peer {
+    pub(crate) fn start(namespace: &Namespace, address: SocketAddr) -> Self {
+        let socket = namespace.within(move || UdpSocket::bind(address).unwrap());
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let address = socket.local_addr().unwrap();
+        let thread = thread::spawn(move || {
+            let mut buffer = [0; 2048];
+            let mut numbers = Vec::new();
+            loop {
+                let (length, from) = socket.recv_from(&mut buffer).expect("the peer waits for packets");
+                let number = check(&buffer[..length]);
+                if number == LAST {
+                    return numbers;
+                }
+                numbers.push(number);
+                socket.send_to(&payload(answer_to(number)), from).unwrap();
+            }
+        });
+        Self { address, thread }
+    }
+
+    /// Sends it the packet that ends it: the numbers of all packets before that, in the order that they came in.
+    pub(crate) fn end(self, client: &mut BlockingClient, channel: u16) -> Vec<u32> {
+        client.send(channel, &payload(LAST)).unwrap();
+        self.thread.join().expect("a packet was lost or changed on its way to the peer")
+    }
+}
+
+/// Sends packets through `channel` and waits for their answers: how many bytes of payload went both ways.
+pub(crate) fn exchange(client: &mut BlockingClient, channel: u16, numbers: std::ops::Range<u32>) -> u64 {
+    let mut bytes = 0;
+    let mut begin = numbers.start;
+    while begin < numbers.end {
+        let window = begin..numbers.end.min(begin + WINDOW);
+        for number in window.clone() {
+            let data = payload(number);
+            bytes += data.len() as u64;
+            client.send(channel, &data).unwrap();
+        }
+        // One that user space relays may be overtaken.
+        let mut expected: BTreeSet<u32> = window.clone().map(answer_to).collect();
+        while !expected.is_empty() {
+            let (from, data) = receive(client).unwrap_or_else(|| panic!("lost: {expected:?}"));
+            assert_eq!(from, channel);
+            assert!(expected.remove(&check(&data)), "an answer to no question, or one that came twice");
+            bytes += data.len() as u64;
+        }
+        begin = window.end;
+    }
+    bytes
+}
+
+/// The next data that arrives.
+pub(crate) fn receive(client: &mut BlockingClient) -> Option<(u16, Vec<u8>)> {
+    client.receive(PATIENCE).unwrap()
+}
+
+/// Nothing arrives at `socket` but what is on its way already.
+pub(crate) fn is_silent(socket: &UdpSocket) -> bool {
+    socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    socket.recv(&mut [0; 2048]).is_err()
+}

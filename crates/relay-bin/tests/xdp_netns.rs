@@ -1,0 +1,241 @@
+//! Relays in the kernel between network namespaces, with the binary as it is: coturn's client, and bulk transfers of every pair
+//! of families.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod interop;
+mod support;
+mod xdp_net;
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::UdpSocket,
+    process::{Child, Command, Stdio},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use interop::{can, run};
+use support::{End, wait_until};
+use xdp_net::{
+    INTERFACE, LISTEN_PORT, Mode, Net, PEER, RELAY, V4, V6, address,
+    namespace::Namespace,
+    peer::{LAST, Peer, exchange, payload},
+    summary::{Summary, Traffic},
+};
+
+const CHANNEL: u16 = 0x4abc;
+
+/// Every pair of a client's and a peer's family.
+const PAIRS: [(usize, usize); 4] = [(V4, V4), (V6, V6), (V4, V6), (V6, V4)];
+
+/// Exchanges `rounds` packets and answers over each pair of families and checks that the kernel relayed all of it.
+fn bulk(mode: Mode, rounds: u32, options: &[&str]) {
+    let Some(net) = Net::new(mode) else { return };
+    let captured = PAIRS.iter().map(|_| rounds).sum();
+    let captures = [Capture::start(&net.peer, captured), Capture::start(&net.client, captured)];
+    let relay = net.start_relay(mode, options);
+    let mut sent = Traffic::default();
+    for (index, (client_family, peer_family)) in PAIRS.into_iter().enumerate() {
+        let peer = Peer::start(&net.peer, address(PEER[peer_family], 0));
+        let mut client = net.client(client_family, &format!("bulk{index}"));
+        let allocate = turn_client::Allocate { family: Some(families()[peer_family]), ..Default::default() };
+        client.allocate(allocate).unwrap();
+        client.bind(CHANNEL, peer.address).unwrap();
+        let bytes = exchange(&mut client, CHANNEL, 0..rounds);
+        let mut numbers = peer.end(&mut client, CHANNEL);
+        numbers.sort_unstable();
+        assert!(numbers.into_iter().eq(0..rounds), "packets were repeated");
+        let last = payload(LAST).len() as u64;
+        sent = sent + Traffic { packets: 2 * u64::from(rounds) + 1, bytes: bytes + last };
+    }
+    let End { status, log } = relay.stop();
+    assert!(status.success(), "{status}\n{log}");
+    let summary = Summary::of(&log);
+    assert_eq!(summary.in_kernel() + summary.in_user_space(), sent, "{summary:?}");
+    assert!(summary.in_user_space().packets <= Summary::tolerance(sent.packets), "{summary:?}");
+    assert!(!net.has_program());
+    for capture in captures {
+        capture.expect_good_checksums(captured);
+    }
+}
+
+fn families() -> [turn_client::Family; 2] {
+    [turn_client::Family::V4, turn_client::Family::V6]
+}
+
+#[test]
+fn bulk_transfers_in_driver_mode() {
+    bulk(Mode::Driver, 10_000, &[]);
+}
+
+#[test]
+fn bulk_transfers_in_generic_mode() {
+    bulk(Mode::Generic, 10_000, &[]);
+}
+
+#[test]
+fn bulk_transfers_behind_one_router() {
+    bulk(Mode::Driver, 2_000, &["--ebpf-next-hop", "answer-sender", "--workers", "1"]);
+}
+
+/// coturn's client in the client's namespace against its echo server in the peer's.
+fn coturn(mode: Mode) {
+    const MESSAGES: u64 = 200;
+    const CONNECTIONS: u64 = 4;
+    const LENGTH: u64 = 300;
+    let present = command_exists("turnutils_uclient") && command_exists("turnutils_peer");
+    if !can("coturn", present, "coturn's programs are not installed (`cargo xtask setup`)") {
+        return;
+    }
+    let Some(net) = Net::new(mode) else { return };
+    let relay = net.start_relay(mode, &["--workers", "2", "--allocations-per-username", "100"]);
+    let _echo = net.peer.within(Echo::start);
+    let user = interop::credentials();
+    let pairs = [(V4, V4, "-X"), (V6, V6, "-x"), (V4, V6, "-x")];
+    for (client_family, peer_family, flag) in pairs {
+        let arguments = [
+            ["-p", &LISTEN_PORT.to_string()],
+            ["-u", &user.username],
+            ["-w", &user.password],
+            ["-n", &MESSAGES.to_string()],
+            ["-m", &CONNECTIONS.to_string()],
+            ["-l", &LENGTH.to_string()],
+            ["-z", "5"],
+            ["-e", PEER[peer_family]],
+            ["-r", &ECHO_PORT.to_string()],
+            ["-c", flag],
+        ];
+        let arguments: Vec<String> =
+            arguments.concat().into_iter().chain([RELAY[client_family]]).map(str::to_owned).collect();
+        let (output, text) = net.client.within(move || run("turnutils_uclient", &arguments));
+        assert!(output.status.success(), "turnutils_uclient: {}\n{text}", output.status);
+        let expected = CONNECTIONS * MESSAGES;
+        let totals = format!("tot_send_msgs={expected}, tot_recv_msgs={expected}");
+        assert!(text.lines().any(|line| line.ends_with(&totals)), "not all of {expected} messages came back:\n{text}");
+    }
+    let End { status, log } = relay.stop();
+    assert!(status.success(), "{status}\n{log}");
+    let summary = Summary::of(&log);
+    let packets = 2 * pairs.len() as u64 * CONNECTIONS * MESSAGES;
+    let sent = Traffic { packets, bytes: packets * LENGTH };
+    assert_eq!(summary.in_kernel() + summary.in_user_space(), sent, "{summary:?}");
+    assert!(summary.in_user_space().packets <= Summary::tolerance(packets), "{summary:?}");
+}
+
+#[test]
+fn coturns_client_in_driver_mode() {
+    coturn(Mode::Driver);
+}
+
+#[test]
+fn coturns_client_in_generic_mode() {
+    coturn(Mode::Generic);
+}
+
+fn command_exists(program: &str) -> bool {
+    // Without arguments these print how to use them, or serve.
+    Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status().unwrap().success()
+}
+
+const ECHO_PORT: u16 = 3480;
+
+/// coturn's echo server.
+struct Echo(Child);
+
+impl Echo {
+    fn start() -> Self {
+        let port = ECHO_PORT.to_string();
+        let child = Command::new("turnutils_peer")
+            .args(["-p", &port, "-L", PEER[V4], "-L", PEER[V6]])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let this = Self(child);
+        for ip in PEER {
+            let probe = UdpSocket::bind(address(ip, 0)).unwrap();
+            probe.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+            wait_until(|| {
+                // As long as nobody listens, ICMP makes either call fail.
+                probe.send_to(b"are you there?", address(ip, ECHO_PORT)).is_ok() && probe.recv(&mut [0; 64]).is_ok()
+            });
+        }
+        this
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A capture of the first datagrams that arrive in a namespace, if tcpdump is there.
+struct Capture(Option<(Child, JoinHandle<Vec<u8>>)>);
+
+impl Capture {
+    fn start(namespace: &Namespace, packets: u32) -> Self {
+        let started = namespace.within(move || {
+            Command::new("tcpdump")
+                .args([
+                    "-i",
+                    INTERFACE,
+                    "-Q",
+                    "in",
+                    "-Z",
+                    "root",
+                    "-B",
+                    "65536",
+                    "-w",
+                    "-",
+                    "-c",
+                    &packets.to_string(),
+                    "udp",
+                ])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+        });
+        let reason = "tcpdump is not installed (`cargo xtask setup`): checksums are not looked at";
+        if !can("tshark", started.is_ok(), reason) {
+            return Self(None);
+        }
+        let mut child = started.unwrap();
+        let mut line = String::new();
+        let mut stderr = BufReader::new(child.stderr.as_mut().unwrap());
+        while !line.contains("listening on") {
+            assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "tcpdump does not capture: {line}");
+        }
+        let mut stdout = child.stdout.take().unwrap();
+        let reader = thread::spawn(move || {
+            let mut capture = Vec::new();
+            stdout.read_to_end(&mut capture).unwrap();
+            capture
+        });
+        Self(Some((child, reader)))
+    }
+
+    /// Waits until as many packets were captured as asked for, and checks them.
+    fn expect_good_checksums(self, packets: u32) {
+        let Some((mut child, reader)) = self.0 else { return };
+        wait_until(|| child.try_wait().unwrap().is_some());
+        let mut decoder = Command::new("tcpdump")
+            .args(["-nn", "-vv", "-r", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdin = decoder.stdin.take().unwrap();
+        let capture = reader.join().unwrap();
+        let writer = thread::spawn(move || stdin.write_all(&capture).unwrap());
+        let text = String::from_utf8(decoder.wait_with_output().unwrap().stdout).unwrap();
+        writer.join().unwrap();
+        if let Some(bad) = text.lines().find(|line| line.contains("bad")) {
+            panic!("a packet with a bad checksum: {bad}");
+        }
+        let good = text.matches("[udp sum ok]").count();
+        assert_eq!(good, packets.try_into().unwrap(), "not every checksum was looked at");
+    }
+}
