@@ -103,7 +103,7 @@ pub(crate) struct Options {
     #[arg(long, env = "REALM", value_name = "REALM", help_heading = "Credentials")]
     pub(crate) realm: Option<String>,
 
-    /// How many allocations one username may hold on each worker; beyond it the answer is 486. With a portal it is one, and a
+    /// How many allocations one username may hold at a time; beyond it the answer is 486. With a portal it is one, and a
     /// new one takes the place of the old [default: 10]
     #[arg(long, env = "ALLOCATIONS_PER_USERNAME", value_name = "NUMBER", help_heading = "Credentials")]
     pub(crate) allocations_per_username: Option<String>,

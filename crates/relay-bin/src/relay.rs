@@ -23,7 +23,7 @@ use crate::{
     operations::{self, CONTROL_ENDPOINT, HEALTH_CHECK_ADDR, Operations},
     portal::Portal,
     ports,
-    shard::{self, AddressMap, MESSAGES, RelayBinding, Setup},
+    shard::{self, AddressMap, RelayBinding, Setup},
     shutdown::{EndSignal, Signals},
     stats::{self, Published},
     telemetry::Observer,
@@ -243,7 +243,7 @@ impl Shards {
         phases: &Phases,
     ) -> anyhow::Result<Self> {
         let Places { parts, listeners } = places;
-        let (senders, receivers): (Vec<_>, Vec<_>) = parts.iter().map(|_| mpsc::channel(MESSAGES)).unzip();
+        let (senders, receivers): (Vec<_>, Vec<_>) = parts.iter().map(|_| mpsc::unbounded_channel()).unzip();
         let mut shards = Self { threads: Threads::new(), ready: Vec::new() };
         let shown = watched.published.iter().cloned().zip(watched.pulses.iter().cloned());
         let each = parts.into_iter().zip(listeners).zip(receivers).zip(config.worker_seeds()).zip(shown);

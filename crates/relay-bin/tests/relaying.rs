@@ -214,6 +214,24 @@ fn allocations_come_and_go_and_leave_nothing_behind() {
 }
 
 #[test]
+fn a_username_has_ten_allocations_on_all_workers_together() {
+    let relay = Relay::start(&["--workers", "4"]);
+    let mut clients: Vec<BlockingClient> = (0..12).map(|_| relay.client(relay.v4(), "a")).collect();
+    for round in 0..3 {
+        let codes: Vec<_> = clients
+            .iter_mut()
+            .map(|client| client.allocate(Allocate::default()).map_err(|error| error.code()).map(drop))
+            .collect();
+        let (first, beyond) = codes.split_at(10);
+        assert!(first.iter().all(Result::is_ok), "round {round}: {codes:?}");
+        assert!(beyond.iter().all(|code| *code == Err(Some(486))), "round {round}: {codes:?}");
+        for client in &mut clients[..10] {
+            client.refresh(Duration::ZERO).unwrap();
+        }
+    }
+}
+
+#[test]
 fn one_client_allocates_and_deletes_as_fast_as_it_can() {
     let relay = Relay::start(&[]);
     let files = relay.open_files();

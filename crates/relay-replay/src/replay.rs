@@ -299,7 +299,7 @@ impl Shard {
                 family,
                 lifetime: u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX),
             },
-            Event::AllocationRemoved { id, five_tuple, port, reason } => {
+            Event::AllocationRemoved { id, five_tuple, port, reason, .. } => {
                 let allocation = self.numbers.remove(&id.as_u64())?;
                 self.by_port.remove(&port.get());
                 self.by_client.remove(&five_tuple);

@@ -63,6 +63,8 @@ pub enum Event {
         id: AllocationId,
         /// Whose.
         five_tuple: FiveTuple,
+        /// The username that it was authenticated with.
+        username: Arc<str>,
         /// The port it had.
         port: AllocationPort,
         /// Why.

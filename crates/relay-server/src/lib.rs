@@ -49,6 +49,7 @@
 
 mod config;
 mod drop_reason;
+mod elsewhere;
 mod event;
 mod family;
 mod flow;

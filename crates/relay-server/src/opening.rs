@@ -97,11 +97,11 @@ impl Server {
         if self.config.username_limit == UsernameLimit::ReplaceOldest {
             self.remove_of_username(&username, |other| other.id() != id);
         }
+        self.emit(created);
         for event in reservations {
             self.emit(event);
         }
         self.answer_allocate(&opening.asker, id, opening.dual_stack);
-        self.emit(created);
     }
 
     fn abandon_opening(&mut self, id: AllocationId, rejection: Rejection) {

@@ -1,5 +1,7 @@
 //! The end of channels, of allocations, and of one family of a dual-stack allocation.
 
+use std::sync::Arc;
+
 use allocation::{Allocation, Expired, RemovedFamily};
 
 use crate::{
@@ -69,7 +71,8 @@ impl Server {
         }
         self.remove_all_flows(five_tuple, port, allocation.channels());
         self.close_relays(id, port, allocation.families());
-        self.emit(Event::AllocationRemoved { id, five_tuple, port, reason });
+        let username = Arc::clone(allocation.username());
+        self.emit(Event::AllocationRemoved { id, five_tuple, username, port, reason });
         if !self.config.ports.contains(port) {
             self.emit(Event::PortReturned { port });
         }

@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use allocation::{Allocation, Allocations, ChannelNumber};
 use rand::{RngCore, SeedableRng};
@@ -8,8 +11,8 @@ use turn_auth::{AuthSecret, Authenticator, NonceIssuer, RealmError, UnixTime};
 
 use crate::{
     AllocationId, AllocationPort, Config, DropReason, Event, Families, Family, FiveTuple, Forward, Output, PeerSocket,
-    PortRange, RelayOpenError, RemovalReason, ReservationToken, ReservedPort, Timestamp, opening::Opening,
-    wall_clock::WallClock,
+    PortRange, RelayOpenError, RemovalReason, ReservationToken, ReservedPort, Timestamp, elsewhere::Elsewhere,
+    opening::Opening, wall_clock::WallClock,
 };
 
 /// A STUN/TURN relay without its sockets.
@@ -22,6 +25,7 @@ pub struct Server {
     pub(crate) authenticator: Authenticator,
     pub(crate) allocations: Allocations,
     pub(crate) openings: BTreeMap<AllocationId, Opening>,
+    pub(crate) elsewhere: Elsewhere,
     pub(crate) draining: bool,
     pub(crate) outputs: VecDeque<Output>,
     wall_clock: WallClock,
@@ -53,6 +57,7 @@ impl Server {
             authenticator: Authenticator::new(secret, nonces, &config.realm)?,
             config,
             openings: BTreeMap::new(),
+            elsewhere: Elsewhere::default(),
             draining: false,
             outputs: VecDeque::new(),
             wall_clock: WallClock::new(now, unix_time),
@@ -136,6 +141,16 @@ impl Server {
     /// `username` has allocated on another shard at `created_at`, by the same clock: what it allocated here before that ends.
     pub fn handle_username_moved(&mut self, username: &str, created_at: Timestamp) {
         self.remove_of_username(username, |allocation| allocation.created_at() < created_at);
+    }
+
+    /// Another shard said [`Event::AllocationCreated`], which counts against the username's limit here too.
+    pub fn handle_allocated_elsewhere(&mut self, username: &Arc<str>) {
+        self.elsewhere.add(username);
+    }
+
+    /// Another shard said [`Event::AllocationRemoved`].
+    pub fn handle_ended_elsewhere(&mut self, username: &str) {
+        self.elsewhere.subtract(username);
     }
 
     /// Another shard said [`Event::PortReserved`].

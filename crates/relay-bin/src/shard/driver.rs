@@ -2,7 +2,6 @@ use std::{
     net::{IpAddr, SocketAddr},
     rc::Rc,
     sync::Arc,
-    time::Duration,
 };
 
 use relay_server::{
@@ -18,11 +17,7 @@ use crate::{
     offload::Offload,
     socket::{Datagram, ReceiveBuffers},
     stats::{Counters, Loss, Published},
-    throttle::Throttle,
 };
-
-/// How often to warn that another shard does not keep up.
-const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// What a driver needs of the outside world.
 pub(super) trait Network {
@@ -62,8 +57,7 @@ pub(super) struct Driver<N, O> {
     counters: Counters,
     channels: LiveChannels,
     published: Published,
-    others: Vec<mpsc::Sender<Message>>,
-    others_lag: Throttle,
+    others: Vec<mpsc::UnboundedSender<Message>>,
     /// The time-out that the timer waits for.
     armed: Option<Timestamp>,
     sooner: Rc<Notify>,
@@ -75,7 +69,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
         network: N,
         offload: O,
         published: Published,
-        others: Vec<mpsc::Sender<Message>>,
+        others: Vec<mpsc::UnboundedSender<Message>>,
         sooner: Rc<Notify>,
     ) -> Self {
         Self {
@@ -86,7 +80,6 @@ impl<N: Network, O: Offload> Driver<N, O> {
             channels: LiveChannels::default(),
             published,
             others,
-            others_lag: Throttle::new(WARN_EVERY),
             armed: None,
             sooner,
         }
@@ -131,6 +124,8 @@ impl<N: Network, O: Offload> Driver<N, O> {
     pub(super) fn handle_message(&mut self, now: Timestamp, message: &Message) {
         match message {
             Message::UsernameMoved(username, created_at) => self.server.handle_username_moved(username, *created_at),
+            Message::Allocated(username) => self.server.handle_allocated_elsewhere(username),
+            Message::Ended(username) => self.server.handle_ended_elsewhere(username),
             Message::PortReserved(reserved) => self.server.handle_port_reserved(now, reserved),
             Message::ReservationTaken(token) => self.server.handle_reservation_taken(*token),
             Message::PortReturned(port) => self.server.handle_port_returned(*port),
@@ -239,28 +234,29 @@ impl<N: Network, O: Offload> Driver<N, O> {
         match event {
             Event::AllocationCreated { username, .. } => {
                 tracing::debug!(?event, "allocation created");
-                if self.server.config().username_limit == UsernameLimit::ReplaceOldest {
-                    self.tell_others(now, &Message::UsernameMoved(Arc::clone(username), now));
+                self.tell_others(&match self.server.config().username_limit {
+                    UsernameLimit::ReplaceOldest => Message::UsernameMoved(Arc::clone(username), now),
+                    UsernameLimit::RefuseBeyond(_) => Message::Allocated(Arc::clone(username)),
+                });
+            }
+            Event::AllocationRemoved { username, .. } => {
+                tracing::debug!(?event, "allocation ended");
+                if self.server.config().username_limit != UsernameLimit::ReplaceOldest {
+                    self.tell_others(&Message::Ended(Arc::clone(username)));
                 }
             }
-            Event::PortReserved(reserved) => self.tell_others(now, &Message::PortReserved(reserved.clone())),
-            Event::ReservationTaken { token } => self.tell_others(now, &Message::ReservationTaken(*token)),
-            Event::PortReturned { port } => self.tell_others(now, &Message::PortReturned(*port)),
+            Event::PortReserved(reserved) => self.tell_others(&Message::PortReserved(reserved.clone())),
+            Event::ReservationTaken { token } => self.tell_others(&Message::ReservationTaken(*token)),
+            Event::PortReturned { port } => self.tell_others(&Message::PortReturned(*port)),
             Event::Dropped { .. } => tracing::trace!(?event, "dropped"),
             event => tracing::debug!(?event, "state changed"),
         }
     }
 
-    fn tell_others(&mut self, now: Timestamp, message: &Message) {
+    fn tell_others(&self, message: &Message) {
         for other in &self.others {
-            if other.try_send(message.clone()).is_err()
-                && let Some(times) = self.others_lag.pass(now)
-            {
-                tracing::warn!(
-                    times,
-                    "a worker does not keep up: it misses what the others tell it of allocations and ports"
-                );
-            }
+            // An error means that the shard has ended, and with it the relay.
+            let _ = other.send(message.clone());
         }
     }
 }

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use relay_server::{AuthSecret, Config, Flow, FlowKey, PortRange, RelayAddresses, Via};
 use turn_auth::Credentials;
@@ -97,7 +97,7 @@ impl Offload for FakeOffload {
 struct Fixture {
     driver: Driver<FakeNetwork, FakeOffload>,
     client: TurnClient,
-    messages: mpsc::Receiver<Message>,
+    messages: mpsc::UnboundedReceiver<Message>,
     published: Published,
     sooner: Rc<Notify>,
     now: Timestamp,
@@ -124,7 +124,7 @@ impl Fixture {
         let now = Timestamp::from_secs(1);
         let minted = Credentials::mint(&secret, UnixTime(2_000_000_000), "salt");
         let server = Server::new(config, secret, [7; 32], now, UnixTime(1_900_000_000)).unwrap();
-        let (sender, messages) = mpsc::channel(1);
+        let (sender, messages) = mpsc::unbounded_channel();
         let (published, sooner) = (Published::default(), Rc::new(Notify::new()));
         Self {
             driver: Driver::new(
@@ -243,14 +243,19 @@ fn a_failed_socket_ends_its_allocation_and_nothing_else() {
 }
 
 #[test]
-fn other_shards_hear_of_a_username_only_if_it_may_hold_one_allocation() {
+fn other_shards_hear_of_a_usernames_allocations() {
     let mut fixture = Fixture::new(UsernameLimit::ReplaceOldest);
     fixture.allocate().unwrap();
     assert_eq!(fixture.messages.try_recv(), Ok(Message::UsernameMoved("2000000000:salt".into(), fixture.now)));
 
     let mut fixture = Fixture::new(UsernameLimit::RefuseBeyond(10));
-    fixture.allocate().unwrap();
-    assert!(fixture.messages.try_recv().is_err());
+    let port = fixture.allocate().unwrap();
+    assert_eq!(fixture.messages.try_recv(), Ok(Message::Allocated("2000000000:salt".into())));
+    fixture.asked();
+    let id = fixture.driver.server.allocations().next().unwrap().id();
+    fixture.driver.handle_relay_failed(fixture.now, id);
+    assert_eq!(fixture.asked(), [Asked::Close(port)]);
+    assert_eq!(fixture.messages.try_recv(), Ok(Message::Ended("2000000000:salt".into())));
 }
 
 #[test]

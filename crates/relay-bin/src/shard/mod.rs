@@ -31,14 +31,16 @@ use crate::{clock::Clock, drain::Phase, health::Pulse, offload::Offload, socket:
 
 pub(crate) use self::{address_map::AddressMap, sockets::RelayBinding};
 
-/// How many messages may wait for a shard before the others' are lost.
-pub(crate) const MESSAGES: usize = 1024;
-
-/// What shards tell each other.
+/// What shards tell each other, a few words for each allocation that comes or goes. None may be lost: they are about what is
+/// counted and lent. A shard that takes none is stuck, and the relay unhealthy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
     /// The username allocated elsewhere at this time: what it allocated here before that ends.
     UsernameMoved(Arc<str>, Timestamp),
+    /// The username allocated there, which counts against its limit everywhere.
+    Allocated(Arc<str>),
+    /// An allocation of the username ended there.
+    Ended(Arc<str>),
     /// A port was reserved there, and its client may come here for it.
     PortReserved(ReservedPort),
     /// The port of that reservation was allocated there.
@@ -62,8 +64,8 @@ pub(crate) struct Setup {
     pub(crate) addresses: AddressMap,
     pub(crate) offload: Box<dyn Offload + Send>,
     pub(crate) published: Published,
-    pub(crate) messages: mpsc::Receiver<Message>,
-    pub(crate) others: Vec<mpsc::Sender<Message>>,
+    pub(crate) messages: mpsc::UnboundedReceiver<Message>,
+    pub(crate) others: Vec<mpsc::UnboundedSender<Message>>,
     /// Told once the shard serves.
     pub(crate) ready: oneshot::Sender<()>,
     /// Shows that the shard turns.
@@ -76,7 +78,7 @@ pub(crate) struct Setup {
 struct Shard {
     driver: RefCell<Driver<Sockets, Box<dyn Offload + Send>>>,
     buffers: RefCell<ReceiveBuffers>,
-    messages: RefCell<mpsc::Receiver<Message>>,
+    messages: RefCell<mpsc::UnboundedReceiver<Message>>,
     clock: Clock,
     /// Told when a time-out became earlier than the one that the timer waits for.
     sooner: Rc<Notify>,

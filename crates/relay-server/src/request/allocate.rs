@@ -65,7 +65,7 @@ impl Server {
         };
         // 10
         if let UsernameLimit::RefuseBeyond(limit) = self.config.username_limit
-            && self.allocations.count_of_username(username) >= limit as usize
+            && self.allocations.count_of_username(username) + self.elsewhere.count(username) as usize >= limit as usize
         {
             return Err(Rejection::QuotaReached);
         }

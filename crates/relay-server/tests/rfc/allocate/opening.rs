@@ -56,9 +56,10 @@ fn the_outputs_come_in_order() {
             recorded[..],
             [
                 Output::OpenRelay { .. },
+                // Before its client can come to another shard.
+                Output::Event(Event::AllocationCreated { .. }),
                 Output::Transmit { .. },
                 Output::Event(Event::Responded { .. }),
-                Output::Event(Event::AllocationCreated { .. }),
             ]
         ),
         "{recorded:?}"
