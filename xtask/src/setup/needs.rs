@@ -22,6 +22,8 @@ pub(crate) enum Use {
     Wasm,
     /// Checking shell scripts.
     Scripts,
+    /// Checking what is in `deploy/`.
+    Deploy,
     /// Building and testing the browser playground.
     Playground,
 }
@@ -66,7 +68,7 @@ pub(crate) enum Way {
         /// The environment of its build.
         environment: &'static [(&'static str, &'static str)],
     },
-    /// A Python environment under the target folder with the packages of `tests/requirements.txt`.
+    /// A Python environment under the target folder with the packages of `crates/relay-bin/tests/requirements.txt`.
     PythonPackages,
 }
 
@@ -154,8 +156,8 @@ pub(crate) const NEEDS: &[Need] = &[
     },
     Need {
         name: "Python with virtual environments",
-        why: "runs aioice and rotel",
-        uses: &[Use::Test],
+        why: "runs tools and tests that are written in Python",
+        uses: &[Use::Test, Use::Deploy],
         present: || command::succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])),
         ways: &[Way::Apt(&["python3", "python3-venv", "python3-pip"])],
     },
@@ -165,6 +167,27 @@ pub(crate) const NEEDS: &[Need] = &[
         uses: &[Use::Test],
         present: python::has_packages,
         ways: &[Way::PythonPackages],
+    },
+    Need {
+        name: "hadolint, kubernetes-validate and promql-parser",
+        why: "check the Dockerfile, the Kubernetes manifests and the dashboard",
+        uses: &[Use::Deploy],
+        present: python::has_packages,
+        ways: &[Way::PythonPackages],
+    },
+    Need {
+        name: "systemd-analyze",
+        why: "checks the systemd unit",
+        uses: &[Use::Deploy],
+        present: || command::find("systemd-analyze").is_some(),
+        ways: &[Way::Apt(&["systemd"])],
+    },
+    Need {
+        name: "curl",
+        why: "asks metadata servers in the container's entry point",
+        uses: &[Use::Test],
+        present: || command::find("curl").is_some(),
+        ways: &[Way::Apt(&["curl"])],
     },
     Need {
         name: "ip",

@@ -2,6 +2,7 @@
 
 mod capabilities;
 mod conformance;
+mod deploy;
 mod steps;
 
 use std::time::{Duration, Instant};

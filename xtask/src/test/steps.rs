@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{capabilities, conformance};
+use super::{capabilities, conformance, deploy};
 use crate::{
     command::{self, cargo, run},
     playground,
@@ -41,6 +41,12 @@ pub(crate) const STEPS: &[Step] = &[
         what: "docs/conformance.md names tests that exist",
         uses: &[],
         run: conformance::check,
+    },
+    Step {
+        name: "deploy",
+        what: "the Dockerfile, the systemd unit, the Kubernetes manifests, the dashboard",
+        uses: &[Use::Deploy],
+        run: deploy::check,
     },
     Step { name: "deny", what: "licences, sources and advisories of the dependencies", uses: &[Use::Deny], run: deny },
     Step {
