@@ -14,12 +14,19 @@ use crate::{
     socket::{self, Role},
 };
 
+/// A socket bound to the listening port, and what it is for.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) socket: Socket,
+    pub(crate) role: Role,
+}
+
 /// The listening sockets of each worker.
 ///
 /// # Errors
 ///
 /// When a port is taken or an address cannot be used; the message says what to do.
-pub(crate) fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Socket>>> {
+pub(crate) fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Listening>>> {
     let addresses: Vec<SocketAddr> =
         config.families().map(|family| SocketAddr::new(family.listen, config.listen_port)).collect();
     // The workers' sockets share the port, and would share it with any other program of this user that allows it, each getting
@@ -28,16 +35,12 @@ pub(crate) fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Socket>>> {
     for address in &addresses {
         socket::bind(*address, Role::Probe).map_err(|error| cannot_listen(*address, &error))?;
     }
-    let mut workers = Vec::new();
-    for _ in 0..config.workers.get() {
-        let sockets: Result<Vec<Socket>, _> = addresses
-            .iter()
-            .map(|address| socket::bind(*address, Role::Listener).map_err(|error| cannot_listen(*address, &error)))
-            .collect();
-        workers.push(sockets?);
+    let mut workers: Vec<Vec<Listening>> = (0..config.workers.get()).map(|_| Vec::new()).collect();
+    for address in addresses {
+        bind_at(address, &mut workers).map_err(|error| cannot_listen(address, &error))?;
     }
-    if let Some((actual, wanted)) = workers.iter().flatten().find_map(|socket| socket::clipped(socket, Role::Listener))
-    {
+    let clipped = |listening: &Listening| socket::clipped(&listening.socket, listening.role);
+    if let Some((actual, wanted)) = workers.iter().flatten().find_map(clipped) {
         tracing::warn!(
             actual,
             wanted,
@@ -46,6 +49,35 @@ pub(crate) fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Socket>>> {
         );
     }
     Ok(workers)
+}
+
+/// Binds sockets to one address for each of `workers`.
+fn bind_at(address: SocketAddr, workers: &mut [Vec<Listening>]) -> io::Result<()> {
+    const ROLES: [Role; socket::SOCKETS_PER_WORKER] = [Role::Requests, Role::Data];
+    let first = socket::bind(address, ROLES[0])?;
+    let roles = match socket::attach_selector(&first, address.ip(), workers.len()) {
+        Ok(()) => &ROLES[..],
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                "the kernel does not let this process say which socket gets what: a flood of requests will cost clients \
+                 packets (if a seccomp profile forbids setsockopt SO_ATTACH_REUSEPORT_CBPF, allow it)"
+            );
+            &ROLES[..1]
+        }
+    };
+    let mut first = Some(first);
+    for worker in workers {
+        // The kernel numbers them in the order in which they are bound.
+        for role in roles {
+            let socket = match first.take() {
+                Some(first) => first,
+                None => socket::bind(address, *role)?,
+            };
+            worker.push(Listening { socket, role: *role });
+        }
+    }
+    Ok(())
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> anyhow::Error {

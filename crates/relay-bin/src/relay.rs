@@ -4,7 +4,6 @@ use std::{net::IpAddr, sync::Mutex, time::Duration};
 
 use anyhow::{Context, anyhow};
 use relay_server::PortRange;
-use socket2::Socket;
 use tokio::{
     runtime::Builder,
     sync::{mpsc, oneshot},
@@ -17,7 +16,8 @@ use crate::{
     config::{Config, OsEntropy},
     drain::{self, Drained, Phase, Phases},
     health::Pulse,
-    limits, listen,
+    limits,
+    listen::{self, Listening},
     logging::FilterControl,
     offload::{self, OffloadStatistics, Xdp},
     operations::{self, CONTROL_ENDPOINT, HEALTH_CHECK_ADDR, Operations},
@@ -182,7 +182,7 @@ struct Places {
     /// The allocation ports of each shard.
     parts: Vec<PortRange>,
     /// The listening sockets of each shard.
-    listeners: Vec<Vec<Socket>>,
+    listeners: Vec<Vec<Listening>>,
 }
 
 impl Places {

@@ -60,6 +60,8 @@ pub(crate) enum Loss {
     NoSocket,
     /// The kernel did not say which address a datagram was sent to.
     NoDestination,
+    /// Somebody who shows no credentials was not answered: others of the same prefix were, many times.
+    ReplyLimit,
 }
 
 impl fmt::Display for Loss {

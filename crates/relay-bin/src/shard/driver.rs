@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use tracing::Span;
 use turn_auth::UnixTime;
 
-use super::{Message, live_channels::LiveChannels};
+use super::{Message, live_channels::LiveChannels, reply_limit::ReplyLimit};
 use crate::{
     offload::Offload,
     socket::{Datagram, ReceiveBuffers},
@@ -40,7 +40,7 @@ pub(super) trait Network {
     fn queue(&mut self, datagram: &Datagram, forward: &Forward, counters: &mut Counters);
 
     /// Sends all that is queued.
-    fn flush(&mut self, buffers: &mut ReceiveBuffers, counters: &mut Counters);
+    fn flush(&mut self, buffers: &ReceiveBuffers, counters: &mut Counters);
 
     /// Counts the datagrams that the kernel has dropped since the last call because they were not read in time.
     fn count_overruns(&mut self, counters: &mut Counters);
@@ -54,6 +54,9 @@ pub(super) struct Driver<N, O> {
     server: Server,
     network: N,
     offload: O,
+    replies: ReplyLimit,
+    /// Whether the datagram at hand has had a reply counted already.
+    reply_is_counted: bool,
     counters: Counters,
     channels: LiveChannels,
     published: Published,
@@ -68,6 +71,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
         server: Server,
         network: N,
         offload: O,
+        replies: ReplyLimit,
         published: Published,
         others: Vec<mpsc::UnboundedSender<Message>>,
         sooner: Rc<Notify>,
@@ -76,6 +80,8 @@ impl<N: Network, O: Offload> Driver<N, O> {
             server,
             network,
             offload,
+            replies,
+            reply_is_counted: false,
             counters: Counters::default(),
             channels: LiveChannels::default(),
             published,
@@ -86,19 +92,20 @@ impl<N: Network, O: Offload> Driver<N, O> {
     }
 
     /// Takes what `buffers` received at a listening socket that is bound to `bound`, if not to all addresses.
-    pub(super) fn handle_client_datagrams(
-        &mut self,
-        now: Timestamp,
-        bound: Option<IpAddr>,
-        buffers: &mut ReceiveBuffers,
-    ) {
+    pub(super) fn handle_client_datagrams(&mut self, now: Timestamp, bound: Option<IpAddr>, buffers: &ReceiveBuffers) {
         for datagram in buffers.datagrams() {
             let Some(server) = bound.or(datagram.to) else {
                 self.counters.lose(Loss::NoDestination);
                 continue;
             };
+            let bytes = &buffers[datagram.range.clone()];
+            self.reply_is_counted = is_request(bytes) && !has_integrity(bytes);
+            if self.reply_is_counted && !self.replies.take(now, datagram.from.ip()) {
+                self.counters.lose(Loss::ReplyLimit);
+                continue;
+            }
             let from = FiveTuple { client: ClientSocket::new(datagram.from), server };
-            match self.server.handle_client_datagram(now, from, &buffers[datagram.range.clone()]) {
+            match self.server.handle_client_datagram(now, from, bytes) {
                 Some(forward) => self.network.queue(&datagram, &forward, &mut self.counters),
                 None => self.do_outputs(now),
             }
@@ -108,7 +115,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
     }
 
     /// Takes what `buffers` received at the relayed transport address with `port`.
-    pub(super) fn handle_peer_datagrams(&mut self, now: Timestamp, port: AllocationPort, buffers: &mut ReceiveBuffers) {
+    pub(super) fn handle_peer_datagrams(&mut self, now: Timestamp, port: AllocationPort, buffers: &ReceiveBuffers) {
         for datagram in buffers.datagrams() {
             let peer = PeerSocket::new(self.network.peer_address(datagram.from));
             match self.server.handle_peer_datagram(now, port, peer, &buffers[datagram.range.clone()]) {
@@ -197,7 +204,11 @@ impl<N: Network, O: Offload> Driver<N, O> {
         while let Some(output) = self.server.poll_output() {
             match output {
                 Output::Transmit { from, to, bytes } => {
-                    self.network.respond(from, to.address(), &bytes, &mut self.counters);
+                    if self.may_respond(now, to.address().ip(), &bytes) {
+                        self.network.respond(from, to.address(), &bytes, &mut self.counters);
+                    } else {
+                        self.counters.lose(Loss::ReplyLimit);
+                    }
                 }
                 Output::OpenRelay { id, port, family } => {
                     let span = allocate.get_or_insert_with(
@@ -226,6 +237,15 @@ impl<N: Network, O: Offload> Driver<N, O> {
                 output => tracing::error!(?output, "an output that this version does not know"),
             }
         }
+    }
+
+    /// Whether a response may be sent, which is signed if the request was rightly so.
+    fn may_respond(&mut self, now: Timestamp, to: IpAddr, response: &[u8]) -> bool {
+        if has_integrity(response) {
+            self.replies.give_back(now, to);
+            return true;
+        }
+        std::mem::take(&mut self.reply_is_counted) || self.replies.take(now, to)
     }
 
     fn handle_event(&mut self, now: Timestamp, event: &Event) {
@@ -259,6 +279,31 @@ impl<N: Network, O: Offload> Driver<N, O> {
             let _ = other.send(message.clone());
         }
     }
+}
+
+/// Whether `datagram` looks like a STUN request: by its first bits, the class in its type and the magic cookie
+/// ([RFC 8489, section 5](https://www.rfc-editor.org/rfc/rfc8489#section-5)).
+fn is_request(datagram: &[u8]) -> bool {
+    match datagram {
+        [t0, t1, _, _, cookie @ ..] => {
+            t0 & 0xC1 == 0 && t1 & 0x10 == 0 && cookie.starts_with(&[0x21, 0x12, 0xA4, 0x42])
+        }
+        _ => false,
+    }
+}
+
+/// Whether the STUN message `message` has a MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 attribute, right or wrong
+/// ([RFC 8489, section 14](https://www.rfc-editor.org/rfc/rfc8489#section-14)).
+fn has_integrity(message: &[u8]) -> bool {
+    let mut rest = message.get(20..).unwrap_or_default();
+    while let [t0, t1, l0, l1, value @ ..] = rest {
+        if matches!(u16::from_be_bytes([*t0, *t1]), 0x0008 | 0x001C) {
+            return true;
+        }
+        let length = usize::from(u16::from_be_bytes([*l0, *l1])).next_multiple_of(4);
+        rest = value.get(length..).unwrap_or_default();
+    }
+    false
 }
 
 #[cfg(test)]

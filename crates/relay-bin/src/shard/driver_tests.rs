@@ -5,7 +5,7 @@ use turn_auth::Credentials;
 use turn_client::{Allocate, Received, Request, Success, TurnClient, encode_channel_data};
 
 use super::*;
-use crate::{clock::Clock, socket::HEAD_ROOM, stats::Traffic};
+use crate::{clock::Clock, stats::Traffic};
 
 const SECRET: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab";
 
@@ -58,10 +58,9 @@ impl Network for FakeNetwork {
         self.queued.push((datagram.clone(), forward.clone()));
     }
 
-    fn flush(&mut self, buffers: &mut ReceiveBuffers, counters: &mut Counters) {
+    fn flush(&mut self, buffers: &ReceiveBuffers, counters: &mut Counters) {
         for (datagram, forward) in self.queued.drain(..) {
             let payload = datagram.range.start + forward.payload.start..datagram.range.start + forward.payload.end;
-            assert!(payload.start >= HEAD_ROOM);
             counters.relayed_to_peer(payload.len());
             let send = Asked::Send(forward.from, forward.to, forward.channel.is_some(), buffers[payload].to_vec());
             self.asked.push(send);
@@ -131,6 +130,7 @@ impl Fixture {
                 server,
                 FakeNetwork::default(),
                 FakeOffload::default(),
+                ReplyLimit::new(&[4; 32]),
                 published.clone(),
                 vec![sender],
                 Rc::clone(&sooner),
@@ -145,7 +145,7 @@ impl Fixture {
 
     fn receive(&mut self, datagrams: &[&[u8]]) {
         let datagrams: Vec<_> = datagrams.iter().map(|bytes| (address(CLIENT), relay_ip(), *bytes)).collect();
-        self.driver.handle_client_datagrams(self.now, None, &mut ReceiveBuffers::holding(&datagrams));
+        self.driver.handle_client_datagrams(self.now, None, &ReceiveBuffers::holding(&datagrams));
     }
 
     /// Carries a request to its end.
@@ -217,8 +217,8 @@ fn a_batch_is_relayed_in_order_in_both_directions() {
     assert_eq!(fixture.asked(), [send(b"one"), send(b"two")]);
 
     let datagrams: Vec<_> = [&b"three"[..], b""].map(|bytes| (address(PEER), relay_ip(), bytes)).into();
-    let mut buffers = ReceiveBuffers::holding(&datagrams);
-    fixture.driver.handle_peer_datagrams(fixture.now, port, &mut buffers);
+    let buffers = ReceiveBuffers::holding(&datagrams);
+    fixture.driver.handle_peer_datagrams(fixture.now, port, &buffers);
     let send = |payload: &[u8]| Asked::Send(Via::Listener(relay_ip()), address(CLIENT), true, payload.to_vec());
     assert_eq!(fixture.asked(), [send(b"three"), send(b"")]);
 

@@ -8,6 +8,7 @@ mod driver;
 mod live_channels;
 mod outbound;
 mod relay_table;
+mod reply_limit;
 mod sockets;
 mod tasks;
 
@@ -19,15 +20,17 @@ use std::{
 
 use anyhow::Context;
 use relay_server::{AllocationPort, PortRange, ReservationToken, ReservedPort, Server, Timestamp};
-use socket2::Socket;
 use tokio::{
     runtime::{Builder, LocalOptions},
     sync::{Notify, mpsc, oneshot, watch},
 };
 use turn_auth::AuthSecret;
 
-use self::{driver::Driver, sockets::Sockets};
-use crate::{clock::Clock, drain::Phase, health::Pulse, offload::Offload, socket::ReceiveBuffers, stats::Published};
+use self::{driver::Driver, reply_limit::ReplyLimit, sockets::Sockets};
+use crate::{
+    clock::Clock, drain::Phase, health::Pulse, listen::Listening, offload::Offload, socket::ReceiveBuffers,
+    stats::Published,
+};
 
 pub(crate) use self::{address_map::AddressMap, sockets::RelayBinding};
 
@@ -57,8 +60,8 @@ pub(crate) struct Setup {
     pub(crate) secret: AuthSecret,
     pub(crate) seed: [u8; 32],
     pub(crate) clock: Clock,
-    /// Bound to the listening port, at most one a family.
-    pub(crate) listeners: Vec<Socket>,
+    /// Bound to the listening port.
+    pub(crate) listeners: Vec<Listening>,
     /// Where the sockets of allocations are bound.
     pub(crate) binding: RelayBinding,
     pub(crate) addresses: AddressMap,
@@ -114,6 +117,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
 async fn serve(setup: Setup) -> anyhow::Result<()> {
     let Setup { server, all_ports, secret, seed, clock, listeners, binding, addresses, .. } = setup;
     let Setup { offload, published, messages, others, ready, pulse, mut phase, .. } = setup;
+    let replies = ReplyLimit::new(&seed);
     let server =
         Server::new(server, secret, seed, clock.now(), Clock::unix_time())?.with_ports_of_all_shards(all_ports);
     let sooner = Rc::new(Notify::new());
@@ -124,7 +128,7 @@ async fn serve(setup: Setup) -> anyhow::Result<()> {
         .context("cannot use a listening socket")?;
     let listeners = sockets.listeners();
     let shard = Rc::new(Shard {
-        driver: RefCell::new(Driver::new(server, sockets, offload, published, others, Rc::clone(&sooner))),
+        driver: RefCell::new(Driver::new(server, sockets, offload, replies, published, others, Rc::clone(&sooner))),
         buffers: RefCell::new(ReceiveBuffers::new()),
         messages: RefCell::new(messages),
         clock,

@@ -1,9 +1,7 @@
 use std::{io, net::IpAddr, net::SocketAddr, ops::Range, rc::Rc};
 
-use quinn_udp::EcnCodepoint;
-
 use crate::{
-    socket::{HEAD_ROOM, ReceiveBuffers, UdpSocket},
+    socket::{self, HEAD_ROOM, ReceiveBuffers, UdpSocket},
     stats::{Counters, Loss},
 };
 
@@ -22,9 +20,31 @@ pub(super) struct Outgoing {
     pub(super) source: Option<IpAddr>,
     pub(super) to: SocketAddr,
     pub(super) towards: Towards,
-    pub(super) ecn: Option<EcnCodepoint>,
-    /// The application data within the [`ReceiveBuffers`]; at least [`HEAD_ROOM`] bytes come before it.
+    /// DSCP and ECN, as received
+    /// ([RFC 8656, section 13](https://www.rfc-editor.org/rfc/rfc8656#section-13)).
+    pub(super) traffic_class: u8,
+    /// The application data within the [`ReceiveBuffers`].
     pub(super) payload: Range<usize>,
+}
+
+impl Outgoing {
+    /// Equal for datagrams from one socket to one destination, and hardly ever for others.
+    fn flow(&self) -> (usize, u16) {
+        (Rc::as_ptr(&self.socket).addr(), self.to.port())
+    }
+
+    fn message<'a>(&'a self, buffers: &'a ReceiveBuffers) -> socket::Message<'a> {
+        socket::Message {
+            source: self.source,
+            to: self.to,
+            traffic_class: self.traffic_class,
+            header: match &self.towards {
+                Towards::Peer => None,
+                Towards::Client(header) => Some(header),
+            },
+            payload: &buffers[self.payload.clone()],
+        }
+    }
 }
 
 /// What one batch of received datagrams makes this shard send. Everything between the decision to relay and the system call
@@ -32,6 +52,7 @@ pub(super) struct Outgoing {
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
     queue: Vec<Outgoing>,
+    sender: socket::Sender,
 }
 
 impl Outbound {
@@ -40,29 +61,43 @@ impl Outbound {
         self.queue.push(outgoing);
     }
 
-    /// Sends what is queued, in order, and counts it. What the kernel does not take at once is lost: waiting for one receiver
-    /// would hold up all others.
-    pub(super) fn flush(&mut self, buffers: &mut ReceiveBuffers, counters: &mut Counters) {
-        for outgoing in self.queue.drain(..) {
-            let Outgoing { socket, source, to, towards, ecn, payload } = outgoing;
-            let length = payload.len();
-            let datagram = match towards {
-                Towards::Peer => payload,
-                Towards::Client(header) => {
-                    // What lies there is either nothing or the end of a datagram that is sent already.
-                    let start = payload.start - HEAD_ROOM;
-                    buffers[start..payload.start].copy_from_slice(&header);
-                    start..payload.end
-                }
-            };
-            match socket.send(source, to, ecn, &buffers[datagram]) {
-                Ok(()) => match towards {
-                    Towards::Peer => counters.relayed_to_peer(length),
-                    Towards::Client(_) => counters.relayed_to_client(length),
-                },
-                Err(error) => count_failure(&error, counters),
-            }
+    /// Sends a datagram at once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`UdpSocket::send`].
+    pub(super) fn send(
+        &mut self,
+        socket: &UdpSocket,
+        source: Option<IpAddr>,
+        to: SocketAddr,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        socket.send(&mut self.sender, source, to, bytes)
+    }
+
+    /// Sends what is queued and counts it; what goes from one socket to one destination stays in order. What the kernel does not
+    /// take at once is lost: waiting for one receiver would hold up all others.
+    pub(super) fn flush(&mut self, buffers: &ReceiveBuffers, counters: &mut Counters) {
+        // The kernel takes what leaves by one socket together, and what goes to one destination as if it were one.
+        if self.queue.windows(2).any(|pair| pair[0].flow() > pair[1].flow()) {
+            self.queue.sort_by_key(Outgoing::flow);
         }
+        for run in self.queue.chunk_by(|one, next| Rc::ptr_eq(&one.socket, &next.socket)) {
+            let Some(first) = run.first() else { continue };
+            let messages = run.iter().map(|outgoing| outgoing.message(buffers));
+            first.socket.send_all(&mut self.sender, messages, |index, result| match result {
+                Ok(()) => {
+                    let length = run[index].payload.len();
+                    match run[index].towards {
+                        Towards::Peer => counters.relayed_to_peer(length),
+                        Towards::Client(_) => counters.relayed_to_client(length),
+                    }
+                }
+                Err(error) => count_failure(error, counters),
+            });
+        }
+        self.queue.clear();
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
     relay_table::RelayTable,
 };
 use crate::{
+    listen::Listening,
     socket::{self, Datagram, HEAD_ROOM, ReceiveBuffers, Role, UdpSocket},
     stats::{Counters, Loss},
     throttle::Throttle,
@@ -27,15 +28,16 @@ const WARN_EVERY: Duration = Duration::from_secs(10);
 /// A listening socket and the address it is bound to, `None` for all of them.
 #[derive(Clone, Debug)]
 pub(super) struct Listener {
+    pub(super) role: Role,
     pub(super) socket: Rc<UdpSocket>,
     pub(super) address: Option<IpAddr>,
 }
 
 impl Listener {
-    fn new(socket: Socket) -> io::Result<Self> {
+    fn new(socket: Socket, role: Role) -> io::Result<Self> {
         let bound = socket.local_addr()?.as_socket().map(|address| address.ip());
         let socket = Rc::new(UdpSocket::new(socket)?);
-        Ok(Self { socket, address: bound.filter(|address| !address.is_unspecified()) })
+        Ok(Self { socket, role, address: bound.filter(|address| !address.is_unspecified()) })
     }
 }
 
@@ -52,6 +54,7 @@ pub(super) type SpawnReader = Box<dyn Fn(RelayReader) -> AbortHandle>;
 
 /// The sockets of a shard.
 pub(super) struct Sockets {
+    listeners: Vec<Listener>,
     v4: Option<Listener>,
     v6: Option<Listener>,
     relays: RelayTable,
@@ -62,15 +65,8 @@ pub(super) struct Sockets {
     outbound: Outbound,
     spawn_reader: SpawnReader,
     cannot_open: Throttle,
-    /// What the kernel had dropped at the listening sockets when they were last looked at.
-    overruns: Overruns,
-}
-
-/// Datagrams dropped by the kernel, by the family of the listening socket; the kernel's counters wrap.
-#[derive(Clone, Copy, Debug, Default)]
-struct Overruns {
-    v4: u32,
-    v6: u32,
+    /// What the kernel had dropped at each of the listening sockets when it was last looked at; its counters wrap.
+    overruns: Vec<u32>,
 }
 
 /// The addresses that the sockets of allocations are bound to.
@@ -87,19 +83,28 @@ impl Sockets {
     ///
     /// When one cannot be put on this thread's runtime.
     pub(super) fn new(
-        listeners: Vec<Socket>,
+        listening: Vec<Listening>,
         binding: RelayBinding,
         ports: PortRange,
         addresses: AddressMap,
         spawn_reader: SpawnReader,
     ) -> io::Result<Self> {
         let (mut v4, mut v6) = (None, None);
-        for socket in listeners {
+        let mut listeners = Vec::new();
+        for Listening { socket, role } in listening {
             let is_v4 = socket.local_addr()?.is_ipv4();
-            let listener = Some(Listener::new(socket)?);
-            if is_v4 { v4 = listener } else { v6 = listener }
+            let listener = Listener::new(socket, role)?;
+            // Any of them can send; one for each family does.
+            if is_v4 {
+                v4 = Some(listener.clone());
+            } else {
+                v6 = Some(listener.clone());
+            }
+            listeners.push(listener);
         }
+        let overruns = vec![0; listeners.len()];
         Ok(Self {
+            listeners,
             v4,
             v6,
             relays: RelayTable::new(ports),
@@ -109,13 +114,13 @@ impl Sockets {
             outbound: Outbound::default(),
             spawn_reader,
             cannot_open: Throttle::new(WARN_EVERY),
-            overruns: Overruns::default(),
+            overruns,
         })
     }
 
     /// The listening sockets, to be read.
     pub(super) fn listeners(&self) -> Vec<Listener> {
-        self.v4.iter().chain(&self.v6).cloned().collect()
+        self.listeners.clone()
     }
 
     fn listener(&self, local: IpAddr) -> Option<&Listener> {
@@ -168,8 +173,8 @@ impl Network for Sockets {
 
     fn respond(&mut self, from: IpAddr, to: SocketAddr, bytes: &[u8], counters: &mut Counters) {
         let Some(listener) = self.listener(from) else { return counters.lose(Loss::NoSocket) };
-        let source = listener.address.is_none().then_some(from);
-        if let Err(error) = listener.socket.send(source, to, None, bytes) {
+        let (socket, source) = (Rc::clone(&listener.socket), listener.address.is_none().then_some(from));
+        if let Err(error) = self.outbound.send(&socket, source, to, bytes) {
             count_failure(&error, counters);
         }
     }
@@ -198,18 +203,17 @@ impl Network for Sockets {
                 Towards::Client(header)
             }
         };
-        self.outbound.push(Outgoing { socket, source, to, towards, ecn: datagram.ecn, payload });
+        self.outbound.push(Outgoing { socket, source, to, towards, traffic_class: datagram.traffic_class, payload });
     }
 
-    fn flush(&mut self, buffers: &mut ReceiveBuffers, counters: &mut Counters) {
+    fn flush(&mut self, buffers: &ReceiveBuffers, counters: &mut Counters) {
         self.outbound.flush(buffers, counters);
     }
 
     fn count_overruns(&mut self, counters: &mut Counters) {
-        let families = [(&self.v4, &mut self.overruns.v4), (&self.v6, &mut self.overruns.v6)];
-        for (listener, seen) in families {
+        for (listener, seen) in self.listeners.iter().zip(&mut self.overruns) {
             // A kernel that does not tell has nothing to be counted.
-            if let Some(Ok(overruns)) = listener.as_ref().map(|listener| listener.socket.overruns()) {
+            if let Ok(overruns) = listener.socket.overruns() {
                 counters.receive_overruns += u64::from(overruns.wrapping_sub(*seen));
                 *seen = overruns;
             }

@@ -16,10 +16,17 @@ use super::{
     Shard,
     sockets::{Listener, RelayReader, SpawnReader},
 };
-use crate::{clock::Clock, health::Pulse, socket::UdpSocket};
+use crate::{
+    clock::Clock,
+    health::Pulse,
+    socket::{Rest, Role, UdpSocket},
+};
 
 /// How many batches one socket may deliver before the others get their turn.
 const BATCHES_PER_TURN: usize = 4;
+
+/// The same for the socket that strangers reach: its datagrams cost more each, and what has an allocation comes first.
+const REQUEST_BATCHES_PER_TURN: usize = 1;
 
 /// How many errors in a row make a relay socket a failed one.
 const MAX_ERRORS: u32 = 16;
@@ -33,15 +40,19 @@ const WALL_CLOCK_EVERY: Duration = Duration::from_secs(10);
 /// Reads a listening socket for as long as the shard lives.
 pub(super) async fn read_listener(shard: Rc<Shard>, listener: Listener) {
     let mut errors = 0;
+    let batches = match listener.role {
+        Role::Requests => REQUEST_BATCHES_PER_TURN,
+        _ => BATCHES_PER_TURN,
+    };
     loop {
         if listener.socket.readable().await.is_err() {
             return;
         }
-        let turn = read(&shard, &listener.socket, &mut errors, |shard| {
+        let turn = read(&shard, &listener.socket, batches, &mut errors, |shard| {
             // A client may know already what another shard told it and this one, of a reserved port.
             shard.take_messages();
-            let mut buffers = shard.buffers.borrow_mut();
-            shard.driver.borrow_mut().handle_client_datagrams(shard.now(), listener.address, &mut buffers);
+            let buffers = shard.buffers.borrow();
+            shard.driver.borrow_mut().handle_client_datagrams(shard.now(), listener.address, &buffers);
         });
         match turn {
             Turn::Empty => {}
@@ -90,9 +101,9 @@ fn read_relay_once(
     port: AllocationPort,
     errors: &mut u32,
 ) -> Turn {
-    let turn = read(shard, socket, errors, |shard| {
-        let mut buffers = shard.buffers.borrow_mut();
-        shard.driver.borrow_mut().handle_peer_datagrams(shard.now(), port, &mut buffers);
+    let turn = read(shard, socket, BATCHES_PER_TURN, errors, |shard| {
+        let buffers = shard.buffers.borrow();
+        shard.driver.borrow_mut().handle_peer_datagrams(shard.now(), port, &buffers);
     });
     if let Turn::Failing(error) = &turn {
         tracing::warn!(%error, allocation = %id, "the socket of an allocation failed; the allocation ends");
@@ -112,13 +123,16 @@ enum Turn {
 }
 
 /// Gives a socket its turn: receives some batches and hands each to `handle`.
-fn read(shard: &Shard, socket: &UdpSocket, errors: &mut u32, handle: impl Fn(&Shard)) -> Turn {
-    for _ in 0..BATCHES_PER_TURN {
+fn read(shard: &Shard, socket: &UdpSocket, batches: usize, errors: &mut u32, handle: impl Fn(&Shard)) -> Turn {
+    for _ in 0..batches {
         let received = socket.receive(&mut shard.buffers.borrow_mut());
         match received {
-            Ok(()) => {
+            Ok(rest) => {
                 *errors = 0;
                 handle(shard);
+                if rest == Rest::Empty {
+                    return Turn::Empty;
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Turn::Empty,
             // Such as an ICMP error that the kernel pins on the socket although it concerns one remote only.

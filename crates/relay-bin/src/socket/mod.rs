@@ -1,26 +1,37 @@
-//! UDP sockets that read many datagrams at a time.
+//! UDP sockets that receive and send many datagrams at a time.
 
 mod buffers;
+mod control;
+mod name;
 mod options;
+mod receive;
+mod selector;
+mod send;
 
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    os::fd::AsFd as _,
 };
 
-use quinn_udp::{EcnCodepoint, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 
-pub(crate) use self::buffers::{Datagram, HEAD_ROOM, ReceiveBuffers};
+pub(crate) use self::{
+    buffers::{Datagram, HEAD_ROOM, ReceiveBuffers},
+    selector::{SOCKETS_PER_WORKER, attach as attach_selector},
+    send::{Message, Sender},
+};
 
 /// What kind of socket to open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Nobody else may have the address; used to find out.
     Probe,
-    /// One of several that listen at the same address.
-    Listener,
+    /// One of several that listen at the same address: for requests, and everything where there is no other.
+    Requests,
+    /// The same, for application data.
+    Data,
     /// For one allocation.
     Relay,
 }
@@ -30,7 +41,7 @@ impl Role {
     const fn buffer_size(self) -> Option<usize> {
         match self {
             Self::Probe => None,
-            Self::Listener => Some(8 * 1024 * 1024),
+            Self::Requests | Self::Data => Some(8 * 1024 * 1024),
             Self::Relay => Some(1024 * 1024),
         }
     }
@@ -47,7 +58,7 @@ pub(crate) fn bind(address: SocketAddr, role: Role) -> io::Result<Socket> {
         // One socket a family: an IPv4 client is never seen as an IPv6 one.
         socket.set_only_v6(true)?;
     }
-    if role == Role::Listener {
+    if matches!(role, Role::Requests | Role::Data) {
         socket.set_reuse_port(true)?;
     }
     if let Some(size) = role.buffer_size() {
@@ -67,11 +78,19 @@ pub(crate) fn clipped(socket: &Socket, role: Role) -> Option<(usize, usize)> {
     (actual < wanted).then_some((actual, wanted))
 }
 
+/// What a receive call left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Nothing.
+    Empty,
+    /// Perhaps more.
+    Unknown,
+}
+
 /// A bound UDP socket on this thread's runtime.
 #[derive(Debug)]
 pub(crate) struct UdpSocket {
     io: tokio::net::UdpSocket,
-    state: UdpSocketState,
 }
 
 impl UdpSocket {
@@ -82,10 +101,9 @@ impl UdpSocket {
     /// Those of `setsockopt` and `epoll_ctl`.
     pub(crate) fn new(socket: Socket) -> io::Result<Self> {
         let socket = std::net::UdpSocket::from(socket);
-        let state = UdpSocketState::new((&socket).into())?;
         options::allow_fragments(&socket)?;
-        options::no_timestamps(&socket)?;
-        Ok(Self { io: tokio::net::UdpSocket::from_std(socket)?, state })
+        options::tell_everything(&socket)?;
+        Ok(Self { io: tokio::net::UdpSocket::from_std(socket)? })
     }
 
     /// Waits until there may be something to receive.
@@ -102,10 +120,19 @@ impl UdpSocket {
     /// # Errors
     ///
     /// [`io::ErrorKind::WouldBlock`] when there is nothing; those of `recvmmsg`.
-    pub(crate) fn receive(&self, buffers: &mut ReceiveBuffers) -> io::Result<()> {
-        self.io.try_io(Interest::READABLE, || {
-            buffers.fill(|slices, metas| self.state.recv((&self.io).into(), slices, metas))
-        })
+    pub(crate) fn receive(&self, buffers: &mut ReceiveBuffers) -> io::Result<Rest> {
+        let mut result = Err(io::ErrorKind::WouldBlock.into());
+        let _ = self.io.try_io(Interest::READABLE, || {
+            result = buffers.fill(self.io.as_fd());
+            match &result {
+                // The queue is empty, so have the runtime wait for the next arrival without asking once more: it is told of every
+                // arrival from now on (the event queue is edge-triggered).
+                Ok(Rest::Empty) => Err(io::ErrorKind::WouldBlock.into()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::WouldBlock.into()),
+                _ => Ok(()),
+            }
+        });
+        result
     }
 
     /// How many datagrams the kernel has dropped at this socket because they were not read in time; wraps.
@@ -124,12 +151,27 @@ impl UdpSocket {
     /// [`io::ErrorKind::WouldBlock`] when the send buffer is full; those of `sendmsg`.
     pub(crate) fn send(
         &self,
+        sender: &mut Sender,
         source: Option<IpAddr>,
-        destination: SocketAddr,
-        ecn: Option<EcnCodepoint>,
-        contents: &[u8],
+        to: SocketAddr,
+        payload: &[u8],
     ) -> io::Result<()> {
-        let transmit = Transmit { destination, ecn, contents, segment_size: None, src_ip: source };
-        self.state.try_send((&self.io).into(), &transmit)
+        let message = Message { source, to, traffic_class: 0, header: None, payload };
+        let mut sent = Ok(());
+        sender.send(self.io.as_fd(), std::iter::once(message), |_, result| {
+            sent =
+                result.map_err(|error| error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error));
+        });
+        sent
+    }
+
+    /// Sends datagrams in this order without waiting, and tells `done` of each, by index.
+    pub(crate) fn send_all<'a>(
+        &self,
+        sender: &mut Sender,
+        datagrams: impl ExactSizeIterator<Item = Message<'a>> + Clone,
+        done: impl FnMut(usize, Result<(), &io::Error>),
+    ) {
+        sender.send(self.io.as_fd(), datagrams, done);
     }
 }

@@ -7,8 +7,10 @@ use std::{
     os::fd::{AsFd, AsRawFd},
 };
 
-/// Lets datagrams be fragmented as they leave, which quinn-udp forbids and which a relay, that cannot see the DF bit of what it
-/// receives, must allow ([RFC 8656, section 14](https://www.rfc-editor.org/rfc/rfc8656#section-14)).
+use socket2::{Domain, Socket, Type};
+
+/// Lets datagrams be fragmented as they leave: a relay, that cannot see the DF bit of what it receives, must allow it
+/// ([RFC 8656, section 14](https://www.rfc-editor.org/rfc/rfc8656#section-14)).
 pub(super) fn allow_fragments(socket: &UdpSocket) -> io::Result<()> {
     if socket.local_addr()?.is_ipv4() {
         set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)
@@ -18,9 +20,29 @@ pub(super) fn allow_fragments(socket: &UdpSocket) -> io::Result<()> {
     }
 }
 
-/// Stops the kernel from noting when each packet came, which quinn-udp asks for and nobody here reads.
-pub(super) fn no_timestamps(socket: &UdpSocket) -> io::Result<()> {
-    set(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 0)
+/// Has the kernel tell the traffic class of each datagram, and the address it was sent to if that is not known anyhow; and lets it glue the datagrams of one flow together (GRO) if it can.
+pub(super) fn tell_everything(socket: &UdpSocket) -> io::Result<()> {
+    let address = socket.local_addr()?;
+    let (level, class, destination) = if address.is_ipv4() {
+        (libc::IPPROTO_IP, libc::IP_RECVTOS, libc::IP_PKTINFO)
+    } else {
+        (libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, libc::IPV6_RECVPKTINFO)
+    };
+    set(socket, level, class, 1)?;
+    if address.ip().is_unspecified() {
+        set(socket, level, destination, 1)?;
+    }
+    // Before Linux 5.0 there is no such thing.
+    let _ = set(socket, libc::SOL_UDP, libc::UDP_GRO, 1);
+    Ok(())
+}
+
+/// Whether the kernel knows how to cut what is sent into datagrams (GSO): since Linux 4.18. An older one would ignore being asked
+/// to, and send everything as one.
+pub(super) fn can_segment() -> bool {
+    let socket =
+        [Domain::IPV4, Domain::IPV6].into_iter().find_map(|domain| Socket::new(domain, Type::DGRAM, None).ok());
+    socket.is_some_and(|socket| set(&socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok())
 }
 
 /// How many datagrams the kernel has dropped because the receive buffer of `socket` was full. The same counter that
@@ -61,7 +83,7 @@ mod tests {
 
     #[test]
     fn what_is_not_read_in_time_is_counted() {
-        let receiver = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+        let receiver = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
         // The kernel raises it to its minimum.
         receiver.set_recv_buffer_size(1).unwrap();
         let receiver = UdpSocket::from(receiver_at_loopback(receiver));
@@ -78,7 +100,7 @@ mod tests {
         assert!(overruns > 0);
     }
 
-    fn receiver_at_loopback(socket: socket2::Socket) -> socket2::Socket {
+    fn receiver_at_loopback(socket: Socket) -> Socket {
         socket.bind(&std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
         socket
     }
@@ -89,7 +111,7 @@ mod tests {
             // A machine may lack IPv6.
             let Ok(socket) = socket else { continue };
             allow_fragments(&socket).unwrap();
-            no_timestamps(&socket).unwrap();
+            tell_everything(&socket).unwrap();
         }
     }
 }

@@ -1,0 +1,182 @@
+//! What the kernel tells about a datagram besides its content, and what it can be told
+//! (`cmsg(3)`, `ip(7)`, `ipv6(7)`, `udp(7)`).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Room for all control messages that one datagram may have.
+const SPACE: usize = 160;
+/// `struct cmsghdr`: its length, its level and its type.
+const HEADER: usize = align(size_of::<libc::cmsghdr>());
+const LEVEL_AT: usize = size_of::<usize>();
+
+/// Rounds up to where the next control message may start.
+const fn align(length: usize) -> usize {
+    length.next_multiple_of(size_of::<usize>())
+}
+
+/// The control messages of one datagram, as the kernel reads and writes them.
+#[derive(Clone, Debug)]
+#[repr(C, align(8))]
+pub(super) struct Control {
+    bytes: [u8; SPACE],
+    used: usize,
+}
+
+/// What came with a datagram.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Received {
+    /// The address that it was sent to, if the kernel was asked.
+    pub(super) to: Option<IpAddr>,
+    /// DSCP and ECN.
+    pub(super) traffic_class: u8,
+    /// The size of each of several datagrams that were glued together.
+    pub(super) segment: Option<usize>,
+}
+
+impl Control {
+    pub(super) const fn new() -> Self {
+        Self { bytes: [0; SPACE], used: 0 }
+    }
+
+    pub(super) const fn as_mut_ptr(&mut self) -> *mut libc::c_void {
+        self.bytes.as_mut_ptr().cast()
+    }
+
+    /// How much the kernel may write, or is to read.
+    pub(super) const fn space(&self) -> usize {
+        SPACE
+    }
+
+    pub(super) const fn used(&self) -> usize {
+        self.used
+    }
+
+    pub(super) const fn clear(&mut self) {
+        self.used = 0;
+    }
+
+    /// What the kernel wrote, which was `length` bytes.
+    pub(super) fn read(&self, length: usize) -> Received {
+        let mut received = Received::default();
+        let mut rest = &self.bytes[..length.min(SPACE)];
+        while let Some((level, kind, data, next)) = split(rest) {
+            match (level, kind) {
+                (libc::IPPROTO_IP, libc::IP_TOS) => received.traffic_class = data.first().copied().unwrap_or_default(),
+                (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
+                    received.traffic_class = int(data).and_then(|class| class.try_into().ok()).unwrap_or_default();
+                }
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                    // struct in_pktinfo: interface, local address, destination address.
+                    received.to = array::<4>(data, 8).map(|octets| Ipv4Addr::from(octets).into());
+                }
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                    received.to = array::<16>(data, 0).map(|octets| Ipv6Addr::from(octets).into());
+                }
+                (libc::SOL_UDP, libc::UDP_GRO) => {
+                    received.segment = int(data).and_then(|size| size.try_into().ok()).filter(|size| *size > 0);
+                }
+                _ => {}
+            }
+            rest = next;
+        }
+        received
+    }
+
+    /// Sends with this DSCP and ECN; `v4` is the family of the destination.
+    pub(super) fn push_traffic_class(&mut self, v4: bool, class: u8) {
+        let (level, kind) = if v4 { (libc::IPPROTO_IP, libc::IP_TOS) } else { (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) };
+        self.push(level, kind, &libc::c_int::from(class).to_ne_bytes());
+    }
+
+    /// Sends from this address.
+    pub(super) fn push_source(&mut self, source: IpAddr) {
+        match source {
+            IpAddr::V4(source) => {
+                let mut data = [0; size_of::<libc::in_pktinfo>()];
+                data[4..8].copy_from_slice(&source.octets());
+                self.push(libc::IPPROTO_IP, libc::IP_PKTINFO, &data);
+            }
+            IpAddr::V6(source) => {
+                let mut data = [0; size_of::<libc::in6_pktinfo>()];
+                data[..16].copy_from_slice(&source.octets());
+                self.push(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &data);
+            }
+        }
+    }
+
+    /// Cuts the content into datagrams of `size` bytes each, the last one excepted.
+    pub(super) fn push_segment(&mut self, size: u16) {
+        self.push(libc::SOL_UDP, libc::UDP_SEGMENT, &size.to_ne_bytes());
+    }
+
+    fn push(&mut self, level: libc::c_int, kind: libc::c_int, data: &[u8]) {
+        let length = HEADER + data.len();
+        let end = self.used + align(length);
+        let Some(place) = self.bytes.get_mut(self.used..end) else { return };
+        place.fill(0);
+        place[..LEVEL_AT].copy_from_slice(&length.to_ne_bytes());
+        place[LEVEL_AT..LEVEL_AT + 4].copy_from_slice(&level.to_ne_bytes());
+        place[LEVEL_AT + 4..LEVEL_AT + 8].copy_from_slice(&kind.to_ne_bytes());
+        place[HEADER..length].copy_from_slice(data);
+        self.used = end;
+    }
+}
+
+/// The first control message of `bytes`: its level, its type and its data, and what comes after it.
+fn split(bytes: &[u8]) -> Option<(libc::c_int, libc::c_int, &[u8], &[u8])> {
+    let length = usize::from_ne_bytes(array(bytes, 0)?);
+    let level = libc::c_int::from_ne_bytes(array(bytes, LEVEL_AT)?);
+    let kind = libc::c_int::from_ne_bytes(array(bytes, LEVEL_AT + 4)?);
+    let data = bytes.get(HEADER..length)?;
+    let next = bytes.get(align(length)..).unwrap_or_default();
+    Some((level, kind, data, next))
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk().copied()
+}
+
+fn int(data: &[u8]) -> Option<libc::c_int> {
+    array(data, 0).map(libc::c_int::from_ne_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let mut control = Control::new();
+        control.push_traffic_class(true, 0xB9);
+        control.push_segment(1200);
+        assert_eq!(control.used() % size_of::<usize>(), 0);
+        let received = control.read(control.used());
+        // UDP_SEGMENT is none of what is received.
+        assert_eq!(received, Received { traffic_class: 0xB9, ..Received::default() });
+
+        control.clear();
+        control.push_traffic_class(false, 0x02);
+        control.push_source("2001:db8::1".parse().unwrap());
+        let received = control.read(control.used());
+        assert_eq!((received.traffic_class, received.to), (0x02, Some("2001:db8::1".parse().unwrap())));
+    }
+
+    #[test]
+    fn all_that_may_be_pushed_fits() {
+        let mut control = Control::new();
+        control.push_traffic_class(false, 1);
+        control.push_source("::1".parse().unwrap());
+        let before = control.used();
+        control.push_segment(1);
+        assert!(control.used() > before);
+    }
+
+    #[test]
+    fn nonsense_ends_it() {
+        let mut control = Control::new();
+        assert_eq!(control.read(SPACE), Received::default());
+        control.bytes.fill(0xFF);
+        assert_eq!(control.read(SPACE), Received::default());
+        assert_eq!(control.read(usize::MAX), Received::default());
+    }
+}

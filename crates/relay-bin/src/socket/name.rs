@@ -1,0 +1,88 @@
+//! Transport addresses as the kernel reads and writes them: `struct sockaddr_in` and `struct sockaddr_in6`.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+
+const V4_LENGTH: usize = size_of::<libc::sockaddr_in>();
+const V6_LENGTH: usize = size_of::<libc::sockaddr_in6>();
+const AF_INET: u16 = family(libc::AF_INET);
+const AF_INET6: u16 = family(libc::AF_INET6);
+
+#[expect(clippy::cast_possible_truncation, reason = "all families fit")]
+const fn family(family: libc::c_int) -> u16 {
+    family as u16
+}
+
+/// The name of a socket.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(8))]
+pub(super) struct Name {
+    bytes: [u8; V6_LENGTH],
+    length: usize,
+}
+
+impl Name {
+    /// Room for one.
+    pub(super) const fn new() -> Self {
+        Self { bytes: [0; V6_LENGTH], length: V6_LENGTH }
+    }
+
+    pub(super) const fn as_mut_ptr(&mut self) -> *mut libc::c_void {
+        self.bytes.as_mut_ptr().cast()
+    }
+
+    /// How long it is, or how much room there is for one.
+    #[expect(clippy::cast_possible_truncation, reason = "28 at most")]
+    pub(super) const fn length(&self) -> libc::socklen_t {
+        self.length as libc::socklen_t
+    }
+
+    pub(super) fn write(&mut self, address: SocketAddr) {
+        self.bytes[2..4].copy_from_slice(&address.port().to_be_bytes());
+        match address {
+            SocketAddr::V4(address) => {
+                self.bytes[..2].copy_from_slice(&AF_INET.to_ne_bytes());
+                self.bytes[4..8].copy_from_slice(&address.ip().octets());
+                self.bytes[8..V4_LENGTH].fill(0);
+                self.length = V4_LENGTH;
+            }
+            SocketAddr::V6(address) => {
+                self.bytes[..2].copy_from_slice(&AF_INET6.to_ne_bytes());
+                self.bytes[4..8].copy_from_slice(&address.flowinfo().to_ne_bytes());
+                self.bytes[8..24].copy_from_slice(&address.ip().octets());
+                self.bytes[24..28].copy_from_slice(&address.scope_id().to_ne_bytes());
+                self.length = V6_LENGTH;
+            }
+        }
+    }
+
+    pub(super) fn read(&self) -> Option<SocketAddr> {
+        let [f0, f1, p0, p1, rest @ ..] = &self.bytes;
+        let port = u16::from_be_bytes([*p0, *p1]);
+        match u16::from_ne_bytes([*f0, *f1]) {
+            AF_INET => Some((Ipv4Addr::from(*rest.first_chunk::<4>()?), port).into()),
+            AF_INET6 => {
+                let ip = Ipv6Addr::from(*rest.get(4..)?.first_chunk::<16>()?);
+                // Without it nothing can be sent to a link-local address. The flow label is the sender's business.
+                let scope = u32::from_ne_bytes(*rest.get(20..)?.first_chunk()?);
+                Some(SocketAddrV6::new(ip, port, 0, scope).into())
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip() {
+        let mut name = Name::new();
+        for text in ["[2001:db8::1]:3478", "192.0.2.1:65535", "[fe80::1%3]:1"] {
+            let address: SocketAddr = text.parse().unwrap();
+            name.write(address);
+            assert_eq!(name.read(), Some(address));
+        }
+        assert_eq!(Name::new().read(), None);
+    }
+}

@@ -1,0 +1,272 @@
+//! Many datagrams with one system call: several messages (`sendmmsg`), each of which the kernel may cut into several datagrams
+//! (GSO).
+#![expect(unsafe_code, reason = "sendmmsg")]
+
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    os::fd::{AsRawFd, BorrowedFd},
+    ptr,
+};
+
+use super::{HEAD_ROOM, control::Control, name::Name, options};
+
+/// How many messages go into one system call.
+const MESSAGES: usize = 64;
+/// How many datagrams the kernel makes of one message at most: UDP_MAX_SEGMENTS until Linux 6.9.
+const SEGMENTS: usize = 64;
+/// How long all datagrams of one message may be together, so that they would fit one IPv6 packet.
+const MESSAGE_LENGTH: usize = 65_000;
+/// The kernel does not cut into datagrams that are longer than the MTU, so do not try beyond Ethernet's, less the IPv6 and UDP
+/// headers.
+const LARGEST_SEGMENT: usize = 1_500 - 40 - 8;
+
+/// One datagram to send.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Message<'a> {
+    /// Where from, if the socket is not bound to one address.
+    pub(crate) source: Option<IpAddr>,
+    /// Where to.
+    pub(crate) to: SocketAddr,
+    /// DSCP and ECN.
+    pub(crate) traffic_class: u8,
+    /// What comes before the payload.
+    pub(crate) header: Option<&'a [u8; HEAD_ROOM]>,
+    pub(crate) payload: &'a [u8],
+}
+
+impl Message<'_> {
+    fn length(&self) -> usize {
+        self.header.map_or(0, |header| header.len()) + self.payload.len()
+    }
+}
+
+/// Consecutive datagrams that are one message to the kernel.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    /// The first datagram, and how many.
+    first: usize,
+    count: usize,
+    /// The length of each but the last.
+    segment: usize,
+    /// The length of all.
+    length: usize,
+    /// Where its slices start, and how many there are.
+    slices: usize,
+    slice_count: usize,
+    /// Nothing can come after a shorter one.
+    closed: bool,
+}
+
+impl Group {
+    /// A group of one datagram, which others may join.
+    const fn of_one(index: usize, length: usize, slices: usize, slice_count: usize) -> Self {
+        let closed = length > LARGEST_SEGMENT || length == 0;
+        Self { first: index, count: 1, segment: length, length, slices, slice_count, closed }
+    }
+}
+
+/// Sends datagrams; keeps its memory from one time to the next.
+pub(crate) struct Sender {
+    segmentation: bool,
+    groups: Vec<Group>,
+    slices: Vec<libc::iovec>,
+    messages: Vec<libc::mmsghdr>,
+    names: Box<[Name; MESSAGES]>,
+    controls: Box<[Control; MESSAGES]>,
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("segmentation", &self.segmentation).finish_non_exhaustive()
+    }
+}
+
+impl Default for Sender {
+    fn default() -> Self {
+        Self {
+            segmentation: options::can_segment(),
+            groups: Vec::new(),
+            slices: Vec::new(),
+            messages: Vec::new(),
+            names: Box::new([Name::new(); MESSAGES]),
+            controls: Box::new(std::array::from_fn(|_| Control::new())),
+        }
+    }
+}
+
+impl Sender {
+    /// Sends `datagrams` in this order without waiting, and tells `done` of each, by index.
+    pub(super) fn send<'a>(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        datagrams: impl ExactSizeIterator<Item = Message<'a>> + Clone,
+        mut done: impl FnMut(usize, Result<(), &io::Error>),
+    ) {
+        self.group(datagrams.clone());
+        let groups = std::mem::take(&mut self.groups);
+        let mut start = 0;
+        while start < groups.len() {
+            let end = groups.len().min(start + MESSAGES);
+            match self.send_groups(socket, &groups[start..end], datagrams.clone()) {
+                Ok(sent) => {
+                    for group in &groups[start..start + sent] {
+                        (group.first..group.first + group.count).for_each(|index| done(index, Ok(())));
+                    }
+                    start += sent;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // There is no more room for what follows either.
+                    (groups[start].first..datagrams.len()).for_each(|index| done(index, Err(&error)));
+                    break;
+                }
+                Err(error) => {
+                    self.send_one_by_one(socket, groups[start], datagrams.clone(), error, &mut done);
+                    start += 1;
+                }
+            }
+        }
+        self.groups = groups;
+        self.groups.clear();
+    }
+
+    /// The first message of `groups` failed: does without segmentation, if that may have been the reason.
+    fn send_one_by_one<'a>(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        group: Group,
+        datagrams: impl ExactSizeIterator<Item = Message<'a>> + Clone,
+        error: io::Error,
+        done: &mut impl FnMut(usize, Result<(), &io::Error>),
+    ) {
+        if group.count == 1 {
+            return done(group.first, Err(&error));
+        }
+        // What the kernel says where a device, a tunnel or the kernel itself cannot do it at all.
+        if matches!(error.raw_os_error(), Some(libc::EIO | libc::EOPNOTSUPP | libc::ENOPROTOOPT)) && self.segmentation {
+            self.segmentation = false;
+            tracing::info!(%error, "no segmentation offload here; sending datagrams one by one");
+        }
+        // Other groups still need theirs.
+        let slices = std::mem::take(&mut self.slices);
+        for (offset, datagram) in datagrams.skip(group.first).take(group.count).enumerate() {
+            self.slices.clear();
+            self.push_slices(&datagram);
+            let single = Group::of_one(0, datagram.length(), 0, self.slices.len());
+            let result = self.send_groups(socket, &[single], std::iter::once(datagram));
+            done(group.first + offset, result.as_ref().map(drop));
+        }
+        self.slices = slices;
+    }
+
+    /// Finds out what can go together.
+    fn group<'a>(&mut self, datagrams: impl Iterator<Item = Message<'a>>) {
+        self.groups.clear();
+        self.slices.clear();
+        let mut previous: Option<Message<'a>> = None;
+        for (index, datagram) in datagrams.enumerate() {
+            let length = datagram.length();
+            let slices = self.slices.len();
+            self.push_slices(&datagram);
+            let joins = self.segmentation
+                && previous.is_some_and(|previous| {
+                    (previous.to, previous.source, previous.traffic_class)
+                        == (datagram.to, datagram.source, datagram.traffic_class)
+                });
+            previous = Some(datagram);
+            if joins
+                && let Some(group) = self.groups.last_mut()
+                && !group.closed
+                && group.count < SEGMENTS
+                && length > 0
+                && length <= group.segment
+                && group.length + length <= MESSAGE_LENGTH
+            {
+                group.count += 1;
+                group.length += length;
+                group.slice_count = self.slices.len() - group.slices;
+                group.closed = length < group.segment;
+                continue;
+            }
+            self.groups.push(Group::of_one(index, length, slices, self.slices.len() - slices));
+        }
+    }
+
+    fn push_slices(&mut self, datagram: &Message<'_>) {
+        let mut push = |bytes: &[u8]| {
+            self.slices.push(libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() });
+        };
+        if let Some(header) = datagram.header {
+            push(header);
+        }
+        push(datagram.payload);
+    }
+
+    /// Sends one message for each of `groups`, of which there are at most [`MESSAGES`]; returns how many the kernel took, at least
+    /// one. Their slices are in `self.slices`, and the memory behind those is borrowed through `datagrams`.
+    fn send_groups<'a>(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        groups: &[Group],
+        datagrams: impl Iterator<Item = Message<'a>>,
+    ) -> io::Result<usize> {
+        self.messages.clear();
+        let mut datagrams = datagrams.enumerate();
+        let places = self.names.iter_mut().zip(self.controls.iter_mut());
+        for (group, (name, control)) in groups.iter().zip(places) {
+            let Some((_, datagram)) = datagrams.find(|(index, _)| *index == group.first) else { break };
+            name.write(datagram.to);
+            control.clear();
+            if datagram.traffic_class != 0 {
+                control.push_traffic_class(datagram.to.is_ipv4(), datagram.traffic_class);
+            }
+            if let Some(source) = datagram.source {
+                control.push_source(source);
+            }
+            if group.count > 1 {
+                control.push_segment(u16::try_from(group.segment).unwrap_or(u16::MAX));
+            }
+            // SAFETY: all zeros is a message header without a name, a content or a control message.
+            let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+            header.msg_name = name.as_mut_ptr();
+            header.msg_namelen = name.length();
+            header.msg_iov = self.slices[group.slices..].as_mut_ptr();
+            header.msg_iovlen = group.slice_count;
+            if control.used() > 0 {
+                header.msg_control = control.as_mut_ptr();
+                header.msg_controllen = control.used();
+            }
+            self.messages.push(libc::mmsghdr { msg_hdr: header, msg_len: 0 });
+        }
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        loop {
+            let result = match &mut self.messages[..] {
+                // SAFETY: the message points to a name, to control messages and to slices with the lengths that these have;
+                // the slices are those of datagrams that the caller borrows until after the call. The kernel only reads. The
+                // socket is open while it is borrowed.
+                [message] => unsafe {
+                    libc::sendmsg(socket.as_raw_fd(), ptr::from_ref(&message.msg_hdr), flags).min(1)
+                },
+                messages => {
+                    let count = libc::c_uint::try_from(messages.len()).map_err(io::Error::other)?;
+                    // SAFETY: as above, for each of the messages.
+                    let result =
+                        unsafe { libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), count, flags as _) };
+                    isize::try_from(result).map_err(io::Error::other)?
+                }
+            };
+            if result >= 0 {
+                // An empty datagram is one, too.
+                return Ok(usize::try_from(result).unwrap_or_default().max(1));
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "send_tests.rs"]
+mod tests;

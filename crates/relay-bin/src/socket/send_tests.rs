@@ -1,0 +1,109 @@
+use std::{net::UdpSocket, os::fd::AsFd as _, time::Duration};
+
+use super::*;
+
+fn receiver() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket2::SockRef::from(&socket).set_recv_buffer_size(1024 * 1024).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket
+}
+
+fn receive(socket: &UdpSocket, count: usize) -> Vec<Vec<u8>> {
+    let mut buffer = [0; 70_000];
+    let mut next = || {
+        let length = socket.recv(&mut buffer).unwrap();
+        buffer[..length].to_vec()
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+fn message<'a>(to: &UdpSocket, header: Option<&'a [u8; HEAD_ROOM]>, payload: &'a [u8]) -> Message<'a> {
+    Message { source: None, to: to.local_addr().unwrap(), traffic_class: 0, header, payload }
+}
+
+/// How many messages it takes to send `datagrams`, after having sent them.
+fn send(sender: &mut Sender, datagrams: &[Message<'_>]) -> usize {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    sender.group(datagrams.iter().copied());
+    let groups = sender.groups.len();
+    let mut told = Vec::new();
+    sender.send(socket.as_fd(), datagrams.iter().copied(), |index, result| {
+        result.unwrap();
+        told.push(index);
+    });
+    assert_eq!(told, (0..datagrams.len()).collect::<Vec<_>>());
+    groups
+}
+
+#[test]
+fn datagrams_stay_apart_and_in_order() {
+    let (one, other) = (receiver(), receiver());
+    let datagrams = [
+        message(&one, Some(b"head"), b"aaa"),
+        message(&one, Some(b"HEAD"), b"bbb"),
+        message(&one, None, b"shorter"),
+        message(&one, None, b"short"),
+        message(&one, None, b""),
+        message(&one, None, b"longer than the one before"),
+        message(&other, None, b"elsewhere"),
+        message(&one, None, b"back"),
+    ];
+    let mut sender = Sender::default();
+    // "headaaa", "HEADbbb" and "shorter" are of equal length, and "short" may be the last after them.
+    assert_eq!(send(&mut sender, &datagrams), 5);
+    let expected = [&b"headaaa"[..], b"HEADbbb", b"shorter", b"short", b"", b"longer than the one before", b"back"];
+    assert_eq!(receive(&one, 7), expected);
+    assert_eq!(receive(&other, 1), [b"elsewhere"]);
+}
+
+#[test]
+fn many_of_one_size_and_many_destinations() {
+    let receivers: Vec<UdpSocket> = (0..70).map(|_| receiver()).collect();
+    let payloads: Vec<Vec<u8>> = (0..200_u8).map(|byte| vec![byte; 1_000]).collect();
+    let mut datagrams: Vec<_> = payloads.iter().map(|payload| message(&receivers[0], None, payload)).collect();
+    datagrams.extend(receivers.iter().map(|receiver| message(receiver, None, b"once")));
+    let mut sender = Sender::default();
+    // 64 of them make 64,000 bytes; the first of the others goes to receiver 0 as well.
+    assert_eq!(send(&mut sender, &datagrams), 4 + 69);
+    let expected: Vec<Vec<u8>> = payloads.into_iter().chain([b"once".to_vec()]).collect();
+    assert_eq!(receive(&receivers[0], 201), expected);
+    for receiver in &receivers[1..] {
+        assert_eq!(receive(receiver, 1), [b"once"]);
+    }
+}
+
+#[test]
+fn longer_than_any_mtu_is_fragmented() {
+    let to = receiver();
+    let payload = vec![7; 5_000];
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    options::allow_fragments(&socket).unwrap();
+    let datagrams = [message(&to, None, &payload), message(&to, None, &payload)];
+    Sender::default().send(socket.as_fd(), datagrams.iter().copied(), |_, result| result.unwrap());
+    assert_eq!(receive(&to, 2), [&payload[..], &payload]);
+}
+
+#[test]
+fn one_failure_concerns_one_datagram() {
+    let to = receiver();
+    let mut nowhere = message(&to, None, b"nowhere");
+    nowhere.to.set_port(0);
+    let datagrams = [message(&to, None, b"before"), nowhere, nowhere, message(&to, None, b"after")];
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut results = Vec::new();
+    Sender::default().send(socket.as_fd(), datagrams.iter().copied(), |index, result| {
+        results.push((index, result.is_ok()));
+    });
+    assert_eq!(results, [(0, true), (1, false), (2, false), (3, true)]);
+    assert_eq!(receive(&to, 2), [&b"before"[..], b"after"]);
+}
+
+#[test]
+fn without_segmentation() {
+    let to = receiver();
+    let mut sender = Sender { segmentation: false, ..Sender::default() };
+    let datagrams = [message(&to, None, b"aaa"), message(&to, None, b"bbb")];
+    assert_eq!(send(&mut sender, &datagrams), 2);
+    assert_eq!(receive(&to, 2), [b"aaa", b"bbb"]);
+}
