@@ -1,0 +1,152 @@
+//! What comes and goes in the kernel with a relay, its allocations and its channels.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+mod xdp_net;
+
+use std::net::SocketAddr;
+
+use support::{End, Relay, wait_until};
+use turn_client::{Allocate, BlockingClient, Family};
+use xdp_net::{
+    LISTEN_PORT, Mode, Net, PEER, V4, V6, address,
+    namespace::Namespace,
+    peer::{Peer, check, exchange, payload, receive},
+    relay_command,
+    summary::Summary,
+};
+
+const CHANNEL: u16 = 0x4000;
+
+/// A client whose channel is bound to `peer`.
+fn bound(net: &Net, salt: &str, peer: SocketAddr) -> BlockingClient {
+    let mut client = net.client(V4, salt);
+    client.allocate(Allocate::default()).unwrap();
+    client.bind(CHANNEL, peer).unwrap();
+    client
+}
+
+#[test]
+fn a_killed_relay_leaves_nothing_in_the_kernel() {
+    for mode in [Mode::Driver, Mode::Generic] {
+        let Some(net) = Net::new(mode) else { return };
+        let relay = net.start_relay(mode, &[]);
+        assert!(net.has_program());
+        relay.signal("KILL");
+        let End { status, .. } = relay.wait();
+        assert!(!status.success());
+        // The kernel takes it off on its own time.
+        wait_until(|| !net.has_program());
+    }
+}
+
+/// Runs a relay that does not start in the relay's namespace: what it said last.
+fn refused(namespace: &Namespace, options: &[&str]) -> String {
+    let mut command = relay_command(options);
+    let relay = namespace.within(move || Relay::spawn_silent(&mut command, LISTEN_PORT));
+    let End { status, log } = relay.wait();
+    assert_eq!(status.code(), Some(1), "{log}");
+    log.lines().last().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_relay_that_cannot_offload_says_why_and_does_not_start() {
+    let Some(net) = Net::new(Mode::Driver) else { return };
+    let message = refused(&net.relay, &["--ebpf-offloading", "eth0,eth9"]);
+    assert!(message.contains("EBPF_OFFLOADING") && message.contains("\"eth9\""), "{message}");
+    assert!(!net.has_program());
+
+    let message = refused(&net.relay, &["--ebpf-offloading", "lo"]);
+    assert!(message.contains("driver mode") && message.contains("generic mode works"), "{message}");
+
+    let first = net.start_relay(Mode::Driver, &[]);
+    for mode in ["driver", "generic"] {
+        let options = ["--listen-port", "3479", "--ebpf-offloading", "eth0", "--ebpf-attach-mode", mode];
+        let message = refused(&net.relay, &options);
+        assert!(message.contains("another XDP program is attached"), "{message}");
+    }
+    assert!(net.has_program());
+    assert!(first.stop().status.success());
+    assert!(!net.has_program());
+}
+
+#[test]
+fn what_has_ended_is_not_relayed_by_the_kernel_either() {
+    let Some(net) = Net::new(Mode::Driver) else { return };
+    let relay = net.start_relay(Mode::Driver, &[]);
+    let peer = Peer::start(&net.peer, address(PEER[V4], 0));
+    let (mut ends, mut lives) = (bound(&net, "ends", peer.address), bound(&net, "lives", peer.address));
+    exchange(&mut ends, CHANNEL, 0..100);
+    exchange(&mut lives, CHANNEL, 100..200);
+    ends.refresh(std::time::Duration::ZERO).unwrap();
+    for number in 1000..1100 {
+        ends.send(CHANNEL, &payload(number)).unwrap();
+    }
+    exchange(&mut lives, CHANNEL, 200..300);
+    // The last one comes after all that were sent before.
+    let mut numbers = peer.end(&mut lives, CHANNEL);
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq(0..300), "what came after the end has reached the peer");
+    let End { log, .. } = relay.stop();
+    let summary = Summary::of(&log);
+    assert!(summary.passed("no_route") >= 100, "{summary:?}");
+    assert_eq!((summary.in_kernel() + summary.in_user_space()).packets, 601, "{summary:?}");
+    assert!(summary.in_user_space().packets <= Summary::tolerance(601), "{summary:?}");
+}
+
+#[test]
+fn flows_beyond_the_map_are_relayed_by_user_space() {
+    let Some(net) = Net::new(Mode::Generic) else { return };
+    let relay = net.start_relay(Mode::Generic, &["--ebpf-max-flows", "2"]);
+    let peer = Peer::start(&net.peer, address(PEER[V4], 0));
+    let mut first = bound(&net, "first", peer.address);
+    let mut second = bound(&net, "second", peer.address);
+    exchange(&mut first, CHANNEL, 0..500);
+    exchange(&mut second, CHANNEL, 500..1000);
+    // Its place is for the next one.
+    first.refresh(std::time::Duration::ZERO).unwrap();
+    let mut third = bound(&net, "third", peer.address);
+    exchange(&mut third, CHANNEL, 1000..1500);
+    let numbers = peer.end(&mut third, CHANNEL);
+    assert_eq!(numbers.len(), 1500);
+    let End { log, .. } = relay.stop();
+    let summary = Summary::of(&log);
+    assert_eq!(summary.flows_not_taken(), 2, "{summary:?}");
+    let (kernel, user_space) = (summary.in_kernel().packets, summary.in_user_space().packets);
+    assert_eq!(kernel + user_space, 3001, "{summary:?}");
+    assert!((1000..=1000 + Summary::tolerance(3001)).contains(&user_space), "{summary:?}");
+    let warnings = log.lines().filter(|line| line.contains("WARN") && line.contains("EBPF_MAX_FLOWS")).count();
+    assert_eq!(warnings, 1, "{log}");
+}
+
+#[test]
+fn clients_of_one_relay_reach_each_other_in_the_kernel() {
+    const PACKETS: u32 = 200;
+    for families in [(V4, V4), (V4, V6)] {
+        let Some(net) = Net::new(Mode::Driver) else { return };
+        // Two clients of different workers would cross in user space.
+        let relay = net.start_relay(Mode::Driver, &["--workers", "1"]);
+        let (mut one, mut other) = (net.client(families.0, "one"), net.client(families.1, "other"));
+        let allocate = || Allocate { family: Some(Family::V4), ..Allocate::default() };
+        let relayed = |client: &mut BlockingClient| client.allocate(allocate()).unwrap().relayed[0];
+        let (one_relayed, other_relayed) = (relayed(&mut one), relayed(&mut other));
+        one.bind(CHANNEL, other_relayed).unwrap();
+        other.bind(CHANNEL + 1, one_relayed).unwrap();
+        let mut bytes = 0;
+        for number in 0..PACKETS {
+            let data = payload(number);
+            bytes += 2 * data.len() as u64;
+            one.send(CHANNEL, &data).unwrap();
+            let (channel, received) = receive(&mut other).expect("lost");
+            assert_eq!((channel, check(&received)), (CHANNEL + 1, number));
+            other.send(CHANNEL + 1, &data).unwrap();
+            let (channel, received) = receive(&mut one).expect("lost");
+            assert_eq!((channel, check(&received)), (CHANNEL, number));
+        }
+        let End { log, .. } = relay.stop();
+        let summary = Summary::of(&log);
+        let sent = summary.in_kernel() + summary.in_user_space();
+        assert_eq!((sent.packets, sent.bytes), (2 * u64::from(PACKETS), bytes), "{summary:?}");
+        assert!(summary.in_user_space().packets <= Summary::tolerance(sent.packets), "{summary:?}");
+    }
+}
