@@ -15,7 +15,7 @@ use std::{
 };
 
 use interop::{can, run};
-use support::{End, wait_until};
+use support::{End, http, wait_until};
 use xdp_net::{
     INTERFACE, LISTEN_PORT, Mode, Net, PEER, RELAY, V4, V6, address,
     namespace::Namespace,
@@ -33,7 +33,8 @@ fn bulk(mode: Mode, rounds: u32, options: &[&str]) {
     let Some(net) = Net::new(mode) else { return };
     let captured = PAIRS.iter().map(|_| rounds).sum();
     let captures = [Capture::start(&net.peer, captured), Capture::start(&net.client, captured)];
-    let relay = net.start_relay(mode, options);
+    let health = "127.0.0.1:8080";
+    let relay = net.start_relay(mode, &[&["--health-check-addr", health], options].concat());
     let mut sent = Traffic::default();
     for (index, (client_family, peer_family)) in PAIRS.into_iter().enumerate() {
         let peer = Peer::start(&net.peer, address(PEER[peer_family], 0));
@@ -48,11 +49,17 @@ fn bulk(mode: Mode, rounds: u32, options: &[&str]) {
         let last = payload(LAST).len() as u64;
         sent = sent + Traffic { packets: 2 * u64::from(rounds) + 1, bytes: bytes + last };
     }
+    let (code, metrics) = net.relay.within(move || http::get(health.parse().unwrap(), "/metrics"));
+    assert_eq!(code, 200);
     let End { status, log } = relay.stop();
     assert!(status.success(), "{status}\n{log}");
     let summary = Summary::of(&log);
-    assert_eq!(summary.in_kernel() + summary.in_user_space(), sent, "{summary:?}");
-    assert!(summary.in_user_space().packets <= Summary::tolerance(sent.packets), "{summary:?}");
+    let (in_kernel, in_user_space) = (summary.in_kernel(), summary.in_user_space());
+    assert_eq!(in_kernel + in_user_space, sent, "{summary:?}");
+    assert!(in_user_space.packets <= Summary::tolerance(sent.packets), "{summary:?}");
+    assert!(metrics.contains(&format!("\ndata_relayed_ebpf_bytes_total {}\n", in_kernel.bytes)), "{metrics}");
+    assert!(metrics.contains(&format!("\ndata_relayed_userspace_bytes_total {}\n", in_user_space.bytes)), "{metrics}");
+    assert!(metrics.contains("\nebpf_flows 8\n"), "{metrics}");
     assert!(!net.has_program());
     for capture in captures {
         capture.expect_good_checksums(captured);

@@ -45,6 +45,10 @@ pub(crate) struct OffloadCounters {
     pub(crate) relayed_bytes: u64,
     /// How many packets met which fate: a verdict such as `forwarded` or `passed`, and why.
     pub(crate) packets: Vec<(&'static str, &'static str, u64)>,
+    /// How many flows it has now.
+    pub(crate) flows: u64,
+    /// How many flows it did not take.
+    pub(crate) refused_flows: u64,
 }
 
 /// Tells what a data path has done. Read now and then, by the thread that answers for metrics.

@@ -2,11 +2,11 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use anyhow::Context;
-use relay_ebpf::{Accumulator, Counters, Engine, Flow, FlowKey, InstallError, Reason, RemoveError};
+use relay_ebpf::{Counters, Engine, Flow, FlowKey, InstallError, Reason, RemoveError};
 
 use super::{
     Offload, OffloadConfig, OffloadCounters, OffloadStatistics,
@@ -74,7 +74,11 @@ impl Xdp {
 
     /// What tells metrics how it goes.
     pub(crate) fn statistics(&self) -> Statistics {
-        Statistics { program: Arc::clone(&self.program), relayed: Arc::clone(&self.relayed) }
+        Statistics {
+            program: Arc::clone(&self.program),
+            relayed: Arc::clone(&self.relayed),
+            refusals: Arc::clone(&self.refusals),
+        }
     }
 
     /// Takes the program off all interfaces: every packet is user space's from now on, and the figures are final.
@@ -98,13 +102,13 @@ impl fmt::Display for Xdp {
             }
             None => f.write_str("what was relayed in the kernel was not counted")?,
         }
-        let OffloadCounters { packets, .. } = statistics.read();
+        let OffloadCounters { packets, refused_flows, .. } = statistics.read();
         for (verdict, reason, count) in
             packets.into_iter().filter(|(verdict, _, count)| *verdict != "forwarded" && *count > 0)
         {
             write!(f, ", {count} {verdict} ({reason})")?;
         }
-        match self.refusals.total() {
+        match refused_flows {
             0 => Ok(()),
             refused => write!(f, ", {refused} flows not taken"),
         }
@@ -135,7 +139,8 @@ impl Engine for Program {
 #[derive(Clone, Debug)]
 pub(crate) struct Statistics {
     program: Arc<Program>,
-    relayed: Arc<Mutex<Accumulator>>,
+    relayed: Relayed,
+    refusals: Arc<Refusals>,
 }
 
 impl Statistics {
@@ -163,6 +168,8 @@ impl OffloadStatistics for Statistics {
         OffloadCounters {
             relayed_bytes: self.relayed().bytes,
             packets: counted.map(|(reason, count)| (verdict(reason), reason.name(), count)).collect(),
+            flows: u64::try_from(self.program.read().flows()).unwrap_or(u64::MAX),
+            refused_flows: self.refusals.total(),
         }
     }
 }

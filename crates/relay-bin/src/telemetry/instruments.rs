@@ -214,6 +214,22 @@ pub(super) const INSTRUMENTS: &[Instrument] = &[
         },
     },
     Instrument {
+        name: "ebpf_flows",
+        kind: Kind::UpDownCounter,
+        unit: "{flow}",
+        description: "Flows that the kernel forwards by XDP: two for each channel",
+        attributes: &[],
+        read: |now| number(now.offload.flows),
+    },
+    Instrument {
+        name: "ebpf_flows_refused",
+        kind: Kind::Counter,
+        unit: "{flow}",
+        description: "Flows that the kernel did not take, so that they are relayed through the sockets: raise EBPF_MAX_FLOWS",
+        attributes: &[],
+        read: |now| number(now.offload.refused_flows),
+    },
+    Instrument {
         name: "portal_state",
         kind: Kind::Gauge,
         unit: "1",

@@ -22,7 +22,8 @@ pub(crate) fn busy() -> Snapshot {
     counters.responses.insert((3, Some(ErrorCode::ALLOCATION_MISMATCH)), 1);
     counters.lose(Loss::Dropped(DropReason::NotStunNorChannelData));
     counters.lose(Loss::SendBufferFull);
-    let offload = OffloadCounters { relayed_bytes: 77, packets: vec![("passed", "no_route", 5)] };
+    let offload =
+        OffloadCounters { relayed_bytes: 77, packets: vec![("passed", "no_route", 5)], flows: 8, refused_flows: 2 };
     Snapshot {
         start_unix_nanos: 1,
         unix_nanos: 2,
@@ -61,6 +62,8 @@ fn values() {
     let drops = [("not_stun_nor_channel_data".to_owned(), 1), ("send_buffer_full".to_owned(), 1)];
     assert_eq!(read("dropped_datagrams"), drops);
     assert_eq!(read("ebpf_packets"), [("passed no_route".to_owned(), 5)]);
+    assert_eq!(read("ebpf_flows"), [(String::new(), 8)]);
+    assert_eq!(read("ebpf_flows_refused"), [(String::new(), 2)]);
     assert_eq!(read("workers"), [("turning".to_owned(), 1), ("stuck".to_owned(), 1)]);
     let states = read("portal_state");
     assert_eq!(
