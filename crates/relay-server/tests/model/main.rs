@@ -1,6 +1,7 @@
 //! Drives a `Server` beside a reference model (plain lists, linear scans, written after the RFC) and compares after each step.
 //!
 //! Every run draws another seed; when the test fails it prints the one command that repeats it.
+//! `PROPTEST_CASES=40000 cargo test --package relay-server --test model` looks longer.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod cast;
