@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use support::{End, Relay, wait_until};
 use turn_client::{Allocate, BlockingClient, Family};
 use xdp_net::{
-    LISTEN_PORT, Mode, Net, PEER, V4, V6, address,
+    LISTEN_PORT, Mode, Net, PEER, RELAY, V4, V6, address,
     namespace::Namespace,
     peer::{Peer, check, exchange, payload, receive},
     relay_command,
@@ -42,7 +42,7 @@ fn a_killed_relay_leaves_nothing_in_the_kernel() {
 
 /// Runs a relay that does not start in the relay's namespace: what it said last.
 fn refused(namespace: &Namespace, options: &[&str]) -> String {
-    let mut command = relay_command(options);
+    let mut command = relay_command(RELAY[V4], options);
     let relay = namespace.within(move || Relay::spawn_silent(&mut command, LISTEN_PORT));
     let End { status, log } = relay.wait();
     assert_eq!(status.code(), Some(1), "{log}");

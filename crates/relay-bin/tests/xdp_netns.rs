@@ -17,7 +17,7 @@ use std::{
 use interop::{can, run};
 use support::{End, http, wait_until};
 use xdp_net::{
-    INTERFACE, LISTEN_PORT, Mode, Net, PEER, RELAY, V4, V6, address,
+    INTERFACE, LISTEN_PORT, Mode, Net, PEER, PUBLIC_V4, RELAY, V4, V6, address,
     namespace::Namespace,
     peer::{LAST, Peer, exchange, payload},
     summary::{Summary, Traffic},
@@ -25,7 +25,8 @@ use xdp_net::{
 
 const CHANNEL: u16 = 0x4abc;
 
-/// Every pair of a client's and a peer's family.
+/// Every pair of a client's and a peer's family, in an order in which the relay has answered to its router before it has data for
+/// it: what leaves before that is user space's, since the kernel does not know the router yet.
 const PAIRS: [(usize, usize); 4] = [(V4, V4), (V6, V6), (V4, V6), (V6, V4)];
 
 /// Exchanges `rounds` packets and answers over each pair of families and checks that the kernel relayed all of it.
@@ -83,6 +84,39 @@ fn bulk_transfers_in_generic_mode() {
 #[test]
 fn bulk_transfers_behind_one_router() {
     bulk(Mode::Driver, 2_000, &["--ebpf-next-hop", "answer-sender", "--workers", "1"]);
+}
+
+/// Behind a one-to-one NAT packets carry another address than the one that clients and peers know.
+#[test]
+fn behind_a_nat_packets_carry_the_local_address() {
+    const ROUNDS: u32 = 500;
+    if !can("nft", command_exists("nft"), "nftables is not installed (`cargo xtask setup`)") {
+        return;
+    }
+    for options in [&["--ebpf-int4-addr", RELAY[V4]][..], &[]] {
+        let Some(net) = Net::new(Mode::Driver) else { return };
+        net.translate();
+        let relay = net.start_relay_known_as(PUBLIC_V4, Mode::Driver, options);
+        let mut sent = Traffic::default();
+        for (salt, relay, peer_family) in
+            // In an order in which the relay has answered to its router before it has data for it.
+            [("v4", PUBLIC_V4, V4), ("v6 to v4", RELAY[V6], V4), ("v4 to v6", PUBLIC_V4, V6)]
+        {
+            let peer = Peer::start(&net.peer, address(PEER[peer_family], 0));
+            let mut client = net.client_of(relay, salt);
+            let allocate = turn_client::Allocate { family: Some(families()[peer_family]), ..Default::default() };
+            let relayed = client.allocate(allocate).unwrap().relayed[0];
+            assert_eq!(relayed.ip(), address([PUBLIC_V4, RELAY[V6]][peer_family], 0).ip());
+            client.bind(CHANNEL, peer.address).unwrap();
+            let bytes = exchange(&mut client, CHANNEL, 0..ROUNDS) + payload(LAST).len() as u64;
+            assert_eq!(peer.end(&mut client, CHANNEL).len(), 500, "packets were repeated");
+            sent = sent + Traffic { packets: 2 * u64::from(ROUNDS) + 1, bytes };
+        }
+        let End { log, .. } = relay.stop();
+        let summary = Summary::of(&log);
+        assert_eq!(summary.in_kernel() + summary.in_user_space(), sent, "{summary:?}");
+        assert!(summary.in_user_space().packets <= Summary::tolerance(sent.packets), "{summary:?}");
+    }
 }
 
 /// coturn's client in the client's namespace against its echo server in the peer's.

@@ -197,6 +197,13 @@ pub(crate) const NEEDS: &[Need] = &[
         ways: &[Way::Apt(&["iproute2"])],
     },
     Need {
+        name: "nft",
+        why: "translates addresses between the network namespaces that tests use",
+        uses: &[Use::Test],
+        present: || command::find("nft").is_some(),
+        ways: &[Way::Apt(&["nftables"])],
+    },
+    Need {
         name: "ethtool",
         why: "turns off checksum offloading between network namespaces",
         uses: &[Use::Test],

@@ -20,6 +20,7 @@ const CAPABILITIES: &[Capability] = &[
     Capability { name: "rotel", present: has_rotel },
     Capability { name: "ipv6", present: || UdpSocket::bind("[::1]:0").is_ok() },
     Capability { name: "tshark", present: || command::find("tshark").is_some() },
+    Capability { name: "nft", present: || command::find("nft").is_some() },
     Capability { name: "netns", present: can_make_namespaces },
     Capability { name: "xdp", present: || can_make_namespaces() && can_load_bpf() },
 ];

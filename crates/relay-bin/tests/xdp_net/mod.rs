@@ -32,6 +32,8 @@ pub(crate) const LISTEN_PORT: u16 = 3478;
 pub(crate) const CLIENT: [&str; 2] = ["10.1.0.1", "fd01::1"];
 pub(crate) const RELAY: [&str; 2] = ["10.2.0.1", "fd02::1"];
 pub(crate) const PEER: [&str; 2] = ["10.3.0.1", "fd03::1"];
+/// The relay's IPv4 address where the router translates.
+pub(crate) const PUBLIC_V4: &str = "203.0.113.7";
 
 /// A family, as an index of [`CLIENT`], [`RELAY`] and [`PEER`].
 pub(crate) const V4: usize = 0;
@@ -123,16 +125,44 @@ impl Net {
         Ok(Self { client, router, relay, peer, _passing: (mode == Mode::Driver).then_some(passing) })
     }
 
+    /// Has the router translate between the relay's IPv4 address and [`PUBLIC_V4`], as clouds do.
+    pub(crate) fn translate(&self) {
+        self.router.within(|| {
+            let (public, private) = (PUBLIC_V4, RELAY[V4]);
+            for line in [
+                "add table ip nat".to_owned(),
+                "add chain ip nat in { type nat hook prerouting priority dstnat; }".to_owned(),
+                "add chain ip nat out { type nat hook postrouting priority srcnat; }".to_owned(),
+                format!("add rule ip nat in ip daddr {public} dnat to {private}"),
+                format!("add rule ip nat out ip saddr {private} snat to {public}"),
+            ] {
+                let output = Command::new("nft").arg(&line).output().unwrap();
+                assert!(output.status.success(), "nft {line}: {}", String::from_utf8_lossy(&output.stderr));
+            }
+        });
+    }
+
     /// Starts a relay that offloads, with these options in addition.
     pub(crate) fn start_relay(&self, mode: Mode, options: &[&str]) -> Relay {
-        let mut command = relay_command(options);
+        self.start_relay_known_as(RELAY[V4], mode, options)
+    }
+
+    /// The same, with another public IPv4 address.
+    pub(crate) fn start_relay_known_as(&self, public_v4: &str, mode: Mode, options: &[&str]) -> Relay {
+        let mut command = relay_command(public_v4, options);
         command.args(["--ebpf-offloading", INTERFACE, "--ebpf-attach-mode", mode.name()]);
         self.relay.within(move || Relay::spawn(&mut command, LISTEN_PORT))
     }
 
     /// A client with a username of its own that reaches the relay over this family.
     pub(crate) fn client(&self, family: usize, salt: &str) -> BlockingClient {
-        let (own, server) = (address(CLIENT[family], 0), address(RELAY[family], LISTEN_PORT));
+        self.client_of(RELAY[family], salt)
+    }
+
+    /// A client with a username of its own that reaches the relay at this address.
+    pub(crate) fn client_of(&self, relay: &str, salt: &str) -> BlockingClient {
+        let server = address(relay, LISTEN_PORT);
+        let own = address(CLIENT[if server.is_ipv4() { V4 } else { V6 }], 0);
         let socket = self.client.within(move || {
             let socket = UdpSocket::bind(own).unwrap();
             socket.connect(server).unwrap();
@@ -150,10 +180,10 @@ impl Net {
     }
 }
 
-/// A relay at both of its addresses, for the relay's namespace.
-pub(crate) fn relay_command(options: &[&str]) -> Command {
+/// A relay of both families, for the relay's namespace.
+pub(crate) fn relay_command(public_v4: &str, options: &[&str]) -> Command {
     let mut command =
-        command(["--auth-secret", SECRET, "--public-ip4-addr", RELAY[V4], "--public-ip6-addr", RELAY[V6]]);
+        command(["--auth-secret", SECRET, "--public-ip4-addr", public_v4, "--public-ip6-addr", RELAY[V6]]);
     command.args(options);
     command
 }
