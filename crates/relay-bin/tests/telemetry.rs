@@ -14,7 +14,7 @@ use std::{
 };
 
 use support::{
-    Echo, End, PATIENCE, Relay, can,
+    Echo, End, PATIENCE, Relay, can, command, free_port,
     http::{free_tcp_address, get},
     wait_until,
 };
@@ -70,6 +70,12 @@ impl Collector {
             .unwrap();
         wait_until(|| TcpStream::connect(address).is_ok());
         Some(Self { child, address, written })
+    }
+
+    /// Stops it, as if it hung.
+    fn freeze(&self) {
+        let status = Command::new("kill").args(["-s", "STOP", &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
     }
 
     fn text(&self) -> String {
@@ -214,6 +220,42 @@ fn a_collector_that_hangs_holds_nothing_up() {
     // Long before the collector would count as failed.
     let End { status, log } = relay.stop();
     assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[test]
+fn a_collector_that_hangs_midway_holds_nothing_up() {
+    let Some(collector) = Collector::start("freezes") else { return };
+    let relay = start(collector.address, &[]);
+    let echo = Echo::start(relay.v4());
+    let mut client = transfer(&relay, &echo, "a", 50);
+    wait_until(|| collector.has_value("data_relayed_userspace_bytes", 2 * 50 * 100));
+    collector.freeze();
+    exchange(&mut client, 200);
+    // It is the figures before the last that the collector does not answer.
+    let End { status, log } = relay.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("packets (25000 bytes) relayed to peers"), "{log}");
+}
+
+#[test]
+fn a_registration_with_the_portal_is_a_span() {
+    let Some(collector) = Collector::start("portal") else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().unwrap();
+    let portal = runtime.block_on(dev_portal::DevPortal::bind(([127, 0, 0, 1], 0).into(), "token")).unwrap();
+    let url = format!("ws://{}", portal.local_addr().unwrap());
+    // Until this process ends.
+    thread::spawn(move || runtime.block_on(portal.run()));
+
+    let (port, health) = (free_port(), free_tcp_address());
+    let mut command = command(["--public-ip4-addr", "127.0.0.1", "--listen-port", &port.to_string()]);
+    command.args(["--otlp-grpc-endpoint", &collector.address.to_string()]).args(INTERVAL);
+    command.args(["--health-check-addr", &health.to_string()]);
+    command.env("FIREZONE_TOKEN", "token").env("FIREZONE_API_URL", url);
+    let relay = Relay::spawn_silent(&mut command, port);
+    wait_until(|| TcpStream::connect(health).is_ok() && get(health, "/readyz").0 == 200);
+    assert!(get(health, "/metrics").1.contains("\nportal_state{state=\"registered\"} 1\n"));
+    relay.stop();
+    wait_until(|| collector.text().contains("portal_registration"));
 }
 
 #[test]

@@ -42,6 +42,8 @@ pub(crate) struct Setup {
 pub(crate) struct Operations {
     setup: Option<oneshot::Sender<Setup>>,
     stop: oneshot::Sender<()>,
+    /// Dropped when the last spans are sent, for which the thread's runtime is needed.
+    spans_sent: oneshot::Sender<()>,
     /// Disconnected when the thread has ended.
     ended: mpsc::Receiver<()>,
     tracer: Option<Tracer>,
@@ -63,6 +65,7 @@ impl Operations {
         let tracer = telemetry.as_ref().map(Telemetry::tracer);
         let (give_setup, setup) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
+        let (spans_sent, all_spans_sent) = oneshot::channel::<()>();
         let (tell_end, ended) = mpsc::channel();
         thread::Builder::new()
             .name("operations".to_owned())
@@ -73,12 +76,14 @@ impl Operations {
                     if let Ok(setup) = setup.await {
                         operate(setup, telemetry, stopped).await;
                     }
+                    // Always an error: it is never sent.
+                    let _ = all_spans_sent.await;
                 });
                 // A look-up that hangs must not keep anybody waiting.
                 runtime.shutdown_background();
             })
             .context("cannot start the thread for operations")?;
-        Ok(Self { setup: Some(give_setup), stop, ended, tracer })
+        Ok(Self { setup: Some(give_setup), stop, spans_sent, ended, tracer })
     }
 
     /// What takes spans to the collector, if there is one.
@@ -96,13 +101,14 @@ impl Operations {
 
     /// Ends: sends the last figures and spans, if that can be done soon.
     pub(crate) fn stop(self) {
-        let Self { setup, stop, ended, tracer } = self;
+        let Self { setup, stop, spans_sent, ended, tracer } = self;
         drop(setup);
         // An error means that it has ended already.
         let _ = stop.send(());
         if let Some(tracer) = tracer {
             tracer.flush(FLUSH_LIMIT);
         }
+        drop(spans_sent);
         // Either it has ended, or it is not waited for any longer.
         let _ = ended.recv_timeout(FLUSH_LIMIT);
     }

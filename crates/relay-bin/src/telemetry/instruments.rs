@@ -51,7 +51,7 @@ pub(super) struct Distribution {
 pub(super) struct Instrument {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
-    /// As UCUM writes it: `By` for bytes, `{packet}` for packets.
+    /// As UCUM writes it: `By` for bytes, `{packet}` for packets. Not `1`, of which collectors make a suffix `_ratio`.
     pub(super) unit: &'static str,
     pub(super) description: &'static str,
     /// The attributes of its points, and what values they have.
@@ -232,7 +232,7 @@ pub(super) const INSTRUMENTS: &[Instrument] = &[
     Instrument {
         name: "portal_state",
         kind: Kind::Gauge,
-        unit: "1",
+        unit: "{relay}",
         description: "1 for the state that the relay is in with its portal, 0 for the others",
         attributes: &[(
             "state",
@@ -251,7 +251,7 @@ pub(super) const INSTRUMENTS: &[Instrument] = &[
     Instrument {
         name: "phase",
         kind: Kind::Gauge,
-        unit: "1",
+        unit: "{relay}",
         description: "1 for the phase that the relay is in, 0 for the others",
         attributes: &[("phase", "`starting`, `serving`, `draining`, `stopping`")],
         read: |now| {
@@ -281,7 +281,7 @@ pub(super) const INSTRUMENTS: &[Instrument] = &[
     Instrument {
         name: "build_info",
         kind: Kind::Gauge,
-        unit: "1",
+        unit: "{relay}",
         description: "Always 1; its attributes say which relay this is",
         attributes: &[
             ("version", "the release"),
