@@ -8,7 +8,6 @@ use std::{
     net::TcpListener,
     sync::{Arc, mpsc},
     thread,
-    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -17,16 +16,13 @@ use tokio::{runtime::Builder, sync::oneshot};
 use crate::{
     control, health,
     logging::FilterControl,
-    telemetry::{Observer, Telemetry, TelemetryConfig, Tracer, throughput},
+    telemetry::{self, Observer, Telemetry, TelemetryConfig, Tracer, throughput},
 };
 
 pub(crate) use self::{
     http::{Answer, Ask, bind, text, typed},
     options::{CONTROL_ENDPOINT, HEALTH_CHECK_ADDR, OperationsConfig, OperationsOptions},
 };
-
-/// How long the end of the relay waits for the collector, if that has worked so far.
-const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
 /// What there is to operate.
 #[derive(Debug)]
@@ -106,11 +102,11 @@ impl Operations {
         // An error means that it has ended already.
         let _ = stop.send(());
         if let Some(tracer) = tracer {
-            tracer.flush(FLUSH_LIMIT);
+            tracer.flush(telemetry::PROMPT);
         }
         drop(spans_sent);
         // Either it has ended, or it is not waited for any longer.
-        let _ = ended.recv_timeout(FLUSH_LIMIT);
+        let _ = ended.recv_timeout(telemetry::PROMPT);
     }
 }
 

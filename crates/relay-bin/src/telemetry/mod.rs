@@ -10,4 +10,9 @@ pub(crate) mod prometheus;
 pub(crate) mod throughput;
 mod traces;
 
-pub(crate) use self::{config::TelemetryConfig, observer::Observer, otlp::Telemetry, traces::Tracer};
+pub(crate) use self::{
+    config::TelemetryConfig,
+    observer::Observer,
+    otlp::{PROMPT, Telemetry},
+    traces::Tracer,
+};

@@ -20,7 +20,7 @@ use opentelemetry_proto::tonic::{
 };
 use tokio::{
     sync::oneshot,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tonic::transport::Channel;
 
@@ -37,26 +37,36 @@ pub(super) const SCOPE: &str = "relay";
 /// How long one attempt may take altogether, with the look-up of the collector's name.
 const ATTEMPT_LIMIT: Duration = EXPORT_LIMIT.saturating_add(Duration::from_secs(3));
 
-/// How long the last attempt may take, at the end of the relay.
-const LAST_ATTEMPT_LIMIT: Duration = Duration::from_millis(900);
+/// A collector that works answers within this time: longer than that nothing waits for it at the end of the relay.
+pub(crate) const PROMPT: Duration = Duration::from_millis(500);
 
-/// Whether the collector took what it was sent last.
+/// Whether the collector took what it was sent last, and promptly.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reach(Arc<AtomicU8>);
 
 impl Reach {
     const WORKS: u8 = 1;
-    const FAILS: u8 = 2;
+    const SLOW: u8 = 2;
+    const FAILS: u8 = 3;
 
-    /// Whether it makes no sense to wait for it.
+    /// Whether it makes no sense to wait for it: it has not answered yet, or not lately.
     pub(super) fn is_hopeless(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == Self::FAILS
+        self.0.load(Ordering::Relaxed) != Self::WORKS
+    }
+
+    /// An answer is overdue.
+    fn note_slow(&self) {
+        let _ = self.0.compare_exchange(Self::WORKS, Self::SLOW, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Takes down a result; whether that is news.
     fn note(&self, works: bool) -> bool {
         let state = if works { Self::WORKS } else { Self::FAILS };
-        self.0.swap(state, Ordering::Relaxed) != state
+        match self.0.swap(state, Ordering::Relaxed) {
+            // It came in the end.
+            Self::SLOW => !works,
+            before => before != state,
+        }
     }
 }
 
@@ -107,13 +117,25 @@ impl Telemetry {
             }
         }
         if !self.reach.is_hopeless() {
-            self.export(observer, LAST_ATTEMPT_LIMIT).await;
+            self.export(observer, PROMPT).await;
         }
     }
 
     async fn export(&mut self, observer: &Observer, limit: Duration) {
         let request = request(&self.config, &observer.snapshot());
-        let result = match timeout(limit, self.client.export(request)).await {
+        let reach = self.reach.clone();
+        let overdue = async move {
+            sleep(PROMPT).await;
+            reach.note_slow();
+            std::future::pending().await
+        };
+        let answer = async {
+            tokio::select! {
+                answer = self.client.export(request) => answer,
+                never = overdue => never,
+            }
+        };
+        let result = match timeout(limit, answer).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(status)) => Err(status.message().to_owned()),
             Err(_) => Err("no answer in time".to_owned()),
@@ -244,10 +266,23 @@ mod tests {
     #[test]
     fn the_same_result_again_is_no_news() {
         let reach = Reach::default();
-        assert!(!reach.is_hopeless(), "not before it was tried");
+        assert!(reach.is_hopeless(), "nobody waits for one that has never answered");
         assert!(reach.note(false) && reach.is_hopeless());
         assert!(!reach.note(false));
         assert!(reach.note(true) && !reach.is_hopeless());
         assert!(!reach.note(true));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_collector_whose_answer_is_overdue() {
+        let reach = Reach::default();
+        reach.note(true);
+        reach.note_slow();
+        assert!(reach.is_hopeless());
+        assert!(!reach.note(true) && !reach.is_hopeless(), "it came in the end, which is no news");
+        reach.note_slow();
+        assert!(reach.note(false) && reach.is_hopeless());
+        reach.note_slow();
+        assert!(!reach.note(false), "it failed before");
     }
 }
