@@ -23,6 +23,10 @@ pub struct TraceHeader {
     /// Application data longer than this was cut, in bytes; `None` if it is whole. STUN messages of clients are always whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_limit: Option<u32>,
+    /// The lowest and the highest allocation port of all shards, of which each draws from its own part; `None` if there is one
+    /// shard, which has all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports_of_all_shards: Option<(u16, u16)>,
     /// The relay's shards. The index in this list is the shard's number, and its interface in the capture.
     pub shards: Vec<ShardHeader>,
     /// The secret that signs credentials. Recorded only on explicit request: whoever has it can use the relay.
@@ -91,6 +95,7 @@ impl TraceHeader {
             clock: Clock { unix_nanos: 1_700_000_000_000_000_000, monotonic_nanos: 0 },
             from_start: true,
             payload_limit: None,
+            ports_of_all_shards: None,
             shards: vec![ShardHeader {
                 seed: [0; 32],
                 started_nanos: 0,
@@ -139,6 +144,7 @@ impl fmt::Debug for TraceHeader {
             .field("clock", &self.clock)
             .field("from_start", &self.from_start)
             .field("payload_limit", &self.payload_limit)
+            .field("ports_of_all_shards", &self.ports_of_all_shards)
             .field("shards", &self.shards)
             .field("auth_secret", &self.auth_secret.as_ref().map(|_| "(hidden)"))
             .finish()

@@ -26,6 +26,31 @@ pub enum Input {
         /// When, by the relay's monotonic clock, in nanoseconds; what it allocated here later stays.
         created_at: u64,
     },
+    /// Another shard reserved a port.
+    PortReserved {
+        /// What names the reservation, as 16 hexadecimal digits.
+        token: String,
+        /// The port.
+        port: u16,
+        /// Whether it is reserved in IPv4.
+        v4: bool,
+        /// Whether it is reserved in IPv6.
+        v6: bool,
+        /// Who may ask for it.
+        username: String,
+        /// Until when, by the relay's monotonic clock, in nanoseconds.
+        expires_nanos: u64,
+    },
+    /// The port of a reservation was allocated on another shard.
+    ReservationTaken {
+        /// What named the reservation, as 16 hexadecimal digits.
+        token: String,
+    },
+    /// The allocation of a port of this shard ended on another.
+    PortReturned {
+        /// The port.
+        port: u16,
+    },
     /// New allocations are refused from now on.
     Drain,
     /// The wall clock was read.

@@ -7,8 +7,9 @@ use std::{
 
 use packet_trace::{Clock, Direction, Input, InputRecord, IpFamily, Packet, RelayOpened, TraceHeader};
 use relay_server::{
-    Allocation, AllocationId, AllocationPort, AuthSecret, ClientSocket, Config, Event, Family, FiveTuple, Forward,
-    Output, PeerSocket, PortRange, RelayAddresses, RelayOpenError, Server, Timestamp, UnixTime, UsernameLimit, Via,
+    Allocation, AllocationId, AllocationPort, AuthSecret, ClientSocket, Config, Event, Families, Family, FiveTuple,
+    Forward, Output, PeerSocket, PortRange, RelayAddresses, RelayOpenError, ReservationToken, ReservedPort, Server,
+    Timestamp, UnixTime, UsernameLimit, Via,
 };
 
 use crate::{Change, DifferenceKind, Kind, Outcome, Role, book::Book, change::NewAllocation, classify, dissect};
@@ -64,6 +65,12 @@ impl Replay {
                 UnixTime(shard.unix_seconds),
             )
             .map_err(|error| error.to_string())?;
+            let server = match header.ports_of_all_shards {
+                Some((lowest, highest)) => {
+                    server.with_ports_of_all_shards(PortRange::new(lowest, highest).map_err(|error| error.to_string())?)
+                }
+                None => server,
+            };
             shards.push(Shard {
                 index: u32::try_from(index).unwrap_or(u32::MAX),
                 server,
@@ -137,6 +144,24 @@ impl Replay {
             Input::UsernameMoved { username, created_at } => {
                 shard.server.handle_username_moved(username, Timestamp::from_nanos(*created_at));
             }
+            Input::PortReserved { token, port, v4, v6, username, expires_nanos } => {
+                if let (Some(token), Some(families)) = (reservation_token(token), Families::new(*v4, *v6)) {
+                    let reserved = ReservedPort {
+                        token,
+                        port: AllocationPort::new(*port),
+                        families,
+                        username: username.as_str().into(),
+                        expires_at: Timestamp::from_nanos(*expires_nanos),
+                    };
+                    shard.server.handle_port_reserved(now, &reserved);
+                }
+            }
+            Input::ReservationTaken { token } => {
+                if let Some(token) = reservation_token(token) {
+                    shard.server.handle_reservation_taken(token);
+                }
+            }
+            Input::PortReturned { port } => shard.server.handle_port_returned(AllocationPort::new(*port)),
             Input::Drain => {
                 shard.server.handle_drain();
                 book.internal(record.shard, record.unix_nanos);
@@ -387,6 +412,12 @@ fn describe(recorded: &[u8], recorded_len: usize, replayed: &[u8]) -> String {
         format!("{} {}", part.name, part.value)
     };
     format!("byte {at}: the recorded relay sent {}, the replayed one sends {}", show(&left), show(&right))
+}
+
+/// 16 hexadecimal digits; anything else is no token.
+fn reservation_token(text: &str) -> Option<ReservationToken> {
+    let number = u64::from_str_radix(text, 16).ok().filter(|_| text.len() == 2 * ReservationToken::LEN)?;
+    Some(ReservationToken::new(number.to_be_bytes()))
 }
 
 fn config(config: &packet_trace::RelayConfig) -> Result<Config, String> {

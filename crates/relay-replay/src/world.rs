@@ -100,6 +100,7 @@ impl World {
             clock: Clock { unix_nanos: unix_seconds.saturating_mul(1_000 * MILLISECOND), monotonic_nanos: 0 },
             from_start: true,
             payload_limit: None,
+            ports_of_all_shards: None,
             shards: vec![ShardHeader {
                 seed,
                 started_nanos: 0,
