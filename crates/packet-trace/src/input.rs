@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 /// Something other than a datagram that a state machine was told.
@@ -25,6 +27,22 @@ pub enum Input {
         username: String,
         /// When, by the relay's monotonic clock, in nanoseconds; what it allocated here later stays.
         created_at: u64,
+    },
+    /// A username has one more allocation on other shards.
+    AllocatedElsewhere {
+        /// Which.
+        username: String,
+    },
+    /// A username has one allocation less on other shards.
+    EndedElsewhere {
+        /// Which.
+        username: String,
+    },
+    /// The last response to this address was not sent after all, since too many strangers asked; no input of the state
+    /// machine's, but what a replay must know.
+    ResponseWithheld {
+        /// Who would have received it.
+        to: SocketAddr,
     },
     /// Another shard reserved a port.
     PortReserved {

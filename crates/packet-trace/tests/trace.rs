@@ -68,6 +68,9 @@ fn header_inputs_packets_and_statistics_come_back_in_order() {
         Input::RelayOpened { id: 1 << 40, family: IpFamily::V6, result: RelayOpened::PortInUse },
         Input::RelayFailed { id: 7 },
         Input::UsernameMoved { username: "1892160000:\"salt\"\n".to_owned(), created_at: 7 },
+        Input::AllocatedElsewhere { username: "user".to_owned() },
+        Input::EndedElsewhere { username: "user".to_owned() },
+        Input::ResponseWithheld { to: CLIENT.parse().unwrap() },
         Input::PortReserved {
             token: "0123456789abcdef".to_owned(),
             port: 50_001,

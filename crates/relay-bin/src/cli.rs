@@ -4,7 +4,9 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{offload::OffloadOptions, operations::OperationsOptions, portal::PortalOptions, version};
+use crate::{
+    offload::OffloadOptions, operations::OperationsOptions, portal::PortalOptions, record::RecordOptions, version,
+};
 
 const ABOUT: &str = "A STUN/TURN relay (RFC 8489, RFC 8656) over UDP, IPv4 and IPv6.";
 
@@ -125,6 +127,9 @@ pub(crate) struct Options {
     /// guessable, too [default: drawn at start]
     #[arg(long, env = "RNG_SEED", value_name = "NUMBER", help_heading = "Running")]
     pub(crate) rng_seed: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) record: RecordOptions,
 
     /// What to log: error, warn, info, debug or trace, also per module as in `info,firezone_relay::shard=debug`. Addresses
     /// of clients and peers appear from debug on [default: info]

@@ -18,6 +18,7 @@ use crate::{
     operations::OperationsConfig,
     portal::PortalConfig,
     problems::{Collector, Name, Problems},
+    record::RecordConfig,
 };
 
 pub(crate) const LISTEN_PORT: Name = Name::new("--listen-port", "LISTEN_PORT");
@@ -56,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) rng_seed_is_given: bool,
     /// The portal to register with; without one the relay stands alone.
     pub(crate) portal: Option<PortalConfig>,
+    /// What to record, if anything.
+    pub(crate) record: Option<RecordConfig>,
     /// How to relay in the kernel; without it every packet passes through this process.
     pub(crate) offload: Option<OffloadConfig>,
     pub(crate) operations: OperationsConfig,
@@ -99,6 +102,7 @@ impl Config {
         let workers = read_workers(options, ports, &mut problems);
         let own_addresses = own_addresses([v4, v6].into_iter().flatten(), host);
         let place = Place { v4, v6, own: &own_addresses, listen_port, ports };
+        let record = RecordConfig::read(&options.record, &mut problems);
         let offload = OffloadConfig::read(&options.offload, &place, host, &mut problems);
         let config = match (seed, secret) {
             (Some((rng_seed, rng_seed_is_given)), Some((secret, secret_is_drawn))) => Some(Self {
@@ -116,6 +120,7 @@ impl Config {
                 rng_seed,
                 rng_seed_is_given,
                 portal,
+                record,
                 offload,
                 operations,
             }),

@@ -22,6 +22,7 @@ mod operations;
 mod portal;
 mod ports;
 mod problems;
+mod record;
 mod relay;
 mod shard;
 mod shutdown;

@@ -23,6 +23,7 @@ use crate::{
     operations::{self, CONTROL_ENDPOINT, HEALTH_CHECK_ADDR, Operations},
     portal::Portal,
     ports,
+    record::{Recording, ShardStart},
     shard::{self, AddressMap, RelayBinding, Setup},
     shutdown::{EndSignal, Signals},
     stats::{self, Published},
@@ -231,6 +232,7 @@ impl Watched {
 /// The running shards.
 struct Shards {
     threads: Threads,
+    recording: Option<Recording>,
     ready: Vec<oneshot::Receiver<()>>,
 }
 
@@ -243,18 +245,31 @@ impl Shards {
         phases: &Phases,
     ) -> anyhow::Result<Self> {
         let Places { parts, listeners } = places;
-        let (senders, receivers): (Vec<_>, Vec<_>) = parts.iter().map(|_| mpsc::unbounded_channel()).unzip();
-        let mut shards = Self { threads: Threads::new(), ready: Vec::new() };
+        let started = (watched.clock.now(), Clock::unix_time());
+        let starts: Vec<_> = parts
+            .into_iter()
+            .zip(config.worker_seeds())
+            .map(|(ports, seed)| ShardStart { server: server_config(config, ports), seed, started })
+            .collect();
+        let (recording, mut recorders) = match &config.record {
+            Some(record) => {
+                let (recording, recorders) = Recording::start(record, config, &starts)?;
+                (Some(recording), recorders.into_iter())
+            }
+            None => (None, Vec::new().into_iter()),
+        };
+        let (senders, receivers): (Vec<_>, Vec<_>) = starts.iter().map(|_| mpsc::unbounded_channel()).unzip();
+        let mut shards = Self { threads: Threads::new(), recording, ready: Vec::new() };
         let shown = watched.published.iter().cloned().zip(watched.pulses.iter().cloned());
-        let each = parts.into_iter().zip(listeners).zip(receivers).zip(config.worker_seeds()).zip(shown);
-        for (index, ((((ports, listeners), messages), seed), (published, pulse))) in each.enumerate() {
+        let each = starts.into_iter().zip(listeners).zip(receivers).zip(shown);
+        for (index, (((start, listeners), messages), (published, pulse))) in each.enumerate() {
             let (tell_ready, ready) = oneshot::channel();
             let others = senders.iter().enumerate().filter(|(other, _)| *other != index);
             let setup = Setup {
-                server: server_config(config, ports),
+                server: start.server,
                 all_ports: config.ports,
                 secret: config.secret.clone(),
-                seed,
+                seed: start.seed,
                 clock: watched.clock,
                 listeners,
                 binding: RelayBinding {
@@ -269,6 +284,8 @@ impl Shards {
                 published,
                 messages,
                 others: others.map(|(_, sender)| sender.clone()).collect(),
+                started,
+                recorder: recorders.next(),
                 ready: tell_ready,
                 pulse,
                 phase: phases.watch(),
@@ -293,7 +310,13 @@ impl Shards {
     /// Waits until all have ended, as the phase tells them to.
     async fn stop(&mut self) -> anyhow::Result<()> {
         match timeout(GRACE, self.threads.wait_for_all()).await {
-            Ok(result) => result,
+            Ok(result) => {
+                // The workers are gone, and their ends of the queue with them.
+                if let Some(recording) = self.recording.take() {
+                    recording.finish();
+                }
+                result
+            }
             Err(_) => Err(anyhow!("a worker did not end within {} seconds", GRACE.as_secs())),
         }
     }

@@ -144,6 +144,11 @@ impl Replay {
             Input::UsernameMoved { username, created_at } => {
                 shard.server.handle_username_moved(username, Timestamp::from_nanos(*created_at));
             }
+            Input::AllocatedElsewhere { username } => {
+                shard.server.handle_allocated_elsewhere(&username.as_str().into());
+            }
+            Input::EndedElsewhere { username } => shard.server.handle_ended_elsewhere(username),
+            Input::ResponseWithheld { to } => shard.withheld(*to),
             Input::PortReserved { token, port, v4, v6, username, expires_nanos } => {
                 if let (Some(token), Some(families)) = (reservation_token(token), Families::new(*v4, *v6)) {
                     let reserved = ReservedPort {
@@ -352,6 +357,13 @@ impl Shard {
             Event::Dropped { reason, .. } => Change::Dropped { reason },
             _ => return None,
         })
+    }
+
+    /// The last response to `to` was made and not sent.
+    fn withheld(&mut self, to: SocketAddr) {
+        if let Some(position) = self.expected.iter().rposition(|expected| expected.to == to) {
+            self.expected.remove(position);
+        }
     }
 
     /// Finds the replayed counterpart of a recorded packet.

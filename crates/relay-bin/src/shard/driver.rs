@@ -6,7 +6,7 @@ use std::{
 
 use relay_server::{
     AllocationId, AllocationPort, ClientSocket, Event, Family, FiveTuple, Forward, Output, PeerSocket, RelayOpenError,
-    Server, Timestamp, UsernameLimit,
+    Timestamp, UsernameLimit,
 };
 use tokio::sync::{Notify, mpsc};
 use tracing::Span;
@@ -15,6 +15,7 @@ use turn_auth::UnixTime;
 use super::{Message, live_channels::LiveChannels, reply_limit::ReplyLimit};
 use crate::{
     offload::Offload,
+    record::Machine,
     socket::{Datagram, ReceiveBuffers},
     stats::{Counters, Loss, Published},
 };
@@ -51,7 +52,7 @@ pub(super) trait Network {
 
 /// Carries datagrams and time into the state machine, and what it wants out.
 pub(super) struct Driver<N, O> {
-    server: Server,
+    server: Machine,
     network: N,
     offload: O,
     replies: ReplyLimit,
@@ -68,7 +69,7 @@ pub(super) struct Driver<N, O> {
 
 impl<N: Network, O: Offload> Driver<N, O> {
     pub(super) fn new(
-        server: Server,
+        server: Machine,
         network: N,
         offload: O,
         replies: ReplyLimit,
@@ -130,19 +131,21 @@ impl<N: Network, O: Offload> Driver<N, O> {
     /// Takes what another shard says.
     pub(super) fn handle_message(&mut self, now: Timestamp, message: &Message) {
         match message {
-            Message::UsernameMoved(username, created_at) => self.server.handle_username_moved(username, *created_at),
-            Message::Allocated(username) => self.server.handle_allocated_elsewhere(username),
-            Message::Ended(username) => self.server.handle_ended_elsewhere(username),
+            Message::UsernameMoved(username, created_at) => {
+                self.server.handle_username_moved(now, username, *created_at);
+            }
+            Message::Allocated(username) => self.server.handle_allocated_elsewhere(now, username),
+            Message::Ended(username) => self.server.handle_ended_elsewhere(now, username),
             Message::PortReserved(reserved) => self.server.handle_port_reserved(now, reserved),
-            Message::ReservationTaken(token) => self.server.handle_reservation_taken(*token),
-            Message::PortReturned(port) => self.server.handle_port_returned(*port),
+            Message::ReservationTaken(token) => self.server.handle_reservation_taken(now, *token),
+            Message::PortReturned(port) => self.server.handle_port_returned(now, *port),
         }
         self.settle(now);
     }
 
     /// The socket of an allocation is of no use any more.
     pub(super) fn handle_relay_failed(&mut self, now: Timestamp, id: AllocationId) {
-        self.server.handle_relay_failed(id);
+        self.server.handle_relay_failed(now, id);
         self.settle(now);
     }
 
@@ -152,8 +155,8 @@ impl<N: Network, O: Offload> Driver<N, O> {
     }
 
     /// From now on new allocations are refused.
-    pub(super) fn handle_drain(&mut self) {
-        self.server.handle_drain();
+    pub(super) fn handle_drain(&mut self, now: Timestamp) {
+        self.server.handle_drain(now);
         self.counters.draining += 1;
         self.publish();
     }
@@ -204,7 +207,9 @@ impl<N: Network, O: Offload> Driver<N, O> {
         while let Some(output) = self.server.poll_output() {
             match output {
                 Output::Transmit { from, to, bytes } => {
-                    if self.may_respond(now, to.address().ip(), &bytes) {
+                    let may = self.may_respond(now, to.address().ip(), &bytes);
+                    self.server.note_response(from, to, &bytes, may);
+                    if may {
                         self.network.respond(from, to.address(), &bytes, &mut self.counters);
                     } else {
                         self.counters.lose(Loss::ReplyLimit);

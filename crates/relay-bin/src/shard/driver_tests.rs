@@ -1,6 +1,6 @@
 use std::{collections::VecDeque, time::Duration};
 
-use relay_server::{AuthSecret, Config, Flow, FlowKey, PortRange, RelayAddresses, Via};
+use relay_server::{AuthSecret, Config, Flow, FlowKey, PortRange, RelayAddresses, Server, Via};
 use turn_auth::Credentials;
 use turn_client::{Allocate, Received, Request, Success, TurnClient, encode_channel_data};
 
@@ -127,7 +127,7 @@ impl Fixture {
         let (published, sooner) = (Published::default(), Rc::new(Notify::new()));
         Self {
             driver: Driver::new(
-                server,
+                Machine::new(server, None),
                 FakeNetwork::default(),
                 FakeOffload::default(),
                 ReplyLimit::new(&[4; 32]),
@@ -233,7 +233,7 @@ fn a_failed_socket_ends_its_allocation_and_nothing_else() {
     let port = fixture.allocate().unwrap();
     fixture.request(Request::ChannelBind { channel: 0x4001, peer: address(PEER) }).unwrap();
     fixture.asked();
-    let id = fixture.driver.server.allocations().next().unwrap().id();
+    let id = fixture.driver.server.server().allocations().next().unwrap().id();
     fixture.driver.handle_relay_failed(fixture.now, id);
     assert_eq!(fixture.asked(), [Asked::Close(port)]);
     assert_eq!(fixture.published.read().allocations(), 0);
@@ -252,7 +252,7 @@ fn other_shards_hear_of_a_usernames_allocations() {
     let port = fixture.allocate().unwrap();
     assert_eq!(fixture.messages.try_recv(), Ok(Message::Allocated("2000000000:salt".into())));
     fixture.asked();
-    let id = fixture.driver.server.allocations().next().unwrap().id();
+    let id = fixture.driver.server.server().allocations().next().unwrap().id();
     fixture.driver.handle_relay_failed(fixture.now, id);
     assert_eq!(fixture.asked(), [Asked::Close(port)]);
     assert_eq!(fixture.messages.try_recv(), Ok(Message::Ended("2000000000:salt".into())));

@@ -24,11 +24,17 @@ use tokio::{
     runtime::{Builder, LocalOptions},
     sync::{Notify, mpsc, oneshot, watch},
 };
-use turn_auth::AuthSecret;
+use turn_auth::{AuthSecret, UnixTime};
 
 use self::{driver::Driver, reply_limit::ReplyLimit, sockets::Sockets};
 use crate::{
-    clock::Clock, drain::Phase, health::Pulse, listen::Listening, offload::Offload, socket::ReceiveBuffers,
+    clock::Clock,
+    drain::Phase,
+    health::Pulse,
+    listen::Listening,
+    offload::Offload,
+    record::{Machine, Recorder},
+    socket::ReceiveBuffers,
     stats::Published,
 };
 
@@ -69,6 +75,9 @@ pub(crate) struct Setup {
     pub(crate) published: Published,
     pub(crate) messages: mpsc::UnboundedReceiver<Message>,
     pub(crate) others: Vec<mpsc::UnboundedSender<Message>>,
+    /// When it starts, on both clocks.
+    pub(crate) started: (Timestamp, UnixTime),
+    pub(crate) recorder: Option<Recorder>,
     /// Told once the shard serves.
     pub(crate) ready: oneshot::Sender<()>,
     /// Shows that the shard turns.
@@ -116,10 +125,10 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
 
 async fn serve(setup: Setup) -> anyhow::Result<()> {
     let Setup { server, all_ports, secret, seed, clock, listeners, binding, addresses, .. } = setup;
-    let Setup { offload, published, messages, others, ready, pulse, mut phase, .. } = setup;
+    let Setup { offload, published, messages, others, started, recorder, ready, pulse, mut phase, .. } = setup;
     let replies = ReplyLimit::new(&seed);
-    let server =
-        Server::new(server, secret, seed, clock.now(), Clock::unix_time())?.with_ports_of_all_shards(all_ports);
+    let server = Server::new(server, secret, seed, started.0, started.1)?.with_ports_of_all_shards(all_ports);
+    let server = Machine::new(server, recorder);
     let sooner = Rc::new(Notify::new());
     // The readers of relay sockets need the shard, which owns what starts them.
     let this = Rc::new(OnceCell::new());
@@ -146,7 +155,7 @@ async fn serve(setup: Setup) -> anyhow::Result<()> {
     let _ = ready.send(());
     // An error means that whoever could stop this shard is gone.
     if phase.wait_for(|phase| *phase >= Phase::Draining).await.is_ok() {
-        shard.driver.borrow_mut().handle_drain();
+        shard.driver.borrow_mut().handle_drain(shard.now());
         let _ = phase.wait_for(|phase| *phase == Phase::Stopping).await;
     }
     shard.driver.borrow_mut().publish();

@@ -1,0 +1,219 @@
+//! The state machine of a shard, with everything that goes in and out recorded if that is wanted.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use packet_trace::{Direction, Input, IpFamily, RelayOpened};
+use relay_server::{
+    AllocationId, AllocationPort, ClientSocket, Config, Family, FiveTuple, Forward, Output, PeerSocket, RelayOpenError,
+    ReservationToken, ReservedPort, Server, Timestamp, UnixTime, Via,
+};
+
+use super::Recorder;
+
+/// A [`Server`] that may be recorded. Its methods are the server's.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    server: Server,
+    recorder: Option<Recorder>,
+    /// The time of the last input, to which outputs belong.
+    now: Timestamp,
+}
+
+impl Machine {
+    pub(crate) const fn new(server: Server, recorder: Option<Recorder>) -> Self {
+        Self { server, recorder, now: Timestamp::ZERO }
+    }
+
+    pub(crate) const fn config(&self) -> &Config {
+        self.server.config()
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn server(&self) -> &Server {
+        &self.server
+    }
+
+    pub(crate) fn handle_client_datagram(
+        &mut self,
+        now: Timestamp,
+        from: FiveTuple,
+        datagram: &[u8],
+    ) -> Option<Forward> {
+        if let Some(recorder) = &mut self.recorder {
+            self.now = now;
+            let to = SocketAddr::new(from.server, self.server.config().listen_port);
+            recorder.packet(now, Direction::Inbound, from.client.address(), to, [datagram, &[]]);
+        }
+        let forward = self.server.handle_client_datagram(now, from, datagram)?;
+        self.record_forward(&forward, datagram);
+        Some(forward)
+    }
+
+    pub(crate) fn handle_peer_datagram(
+        &mut self,
+        now: Timestamp,
+        port: AllocationPort,
+        peer: PeerSocket,
+        datagram: &[u8],
+    ) -> Option<Forward> {
+        if self.recorder.is_some() {
+            self.now = now;
+            let to = self.relayed_socket(peer.address(), port);
+            self.record(Direction::Inbound, peer.address(), to, [datagram, &[]]);
+        }
+        let forward = self.server.handle_peer_datagram(now, port, peer, datagram)?;
+        self.record_forward(&forward, datagram);
+        Some(forward)
+    }
+
+    pub(crate) fn handle_relay_opened(
+        &mut self,
+        now: Timestamp,
+        id: AllocationId,
+        family: Family,
+        result: Result<(), RelayOpenError>,
+    ) {
+        self.input(now, || Input::RelayOpened {
+            id: id.as_u64(),
+            family: match family {
+                Family::V4 => IpFamily::V4,
+                Family::V6 => IpFamily::V6,
+            },
+            result: match result {
+                Ok(()) => RelayOpened::Ok,
+                Err(RelayOpenError::PortInUse) => RelayOpened::PortInUse,
+                Err(_) => RelayOpened::Failed,
+            },
+        });
+        self.server.handle_relay_opened(now, id, family, result);
+    }
+
+    pub(crate) fn handle_relay_failed(&mut self, now: Timestamp, id: AllocationId) {
+        self.input(now, || Input::RelayFailed { id: id.as_u64() });
+        self.server.handle_relay_failed(id);
+    }
+
+    pub(crate) fn handle_username_moved(&mut self, now: Timestamp, username: &str, created_at: Timestamp) {
+        self.input(now, || Input::UsernameMoved { username: username.to_owned(), created_at: created_at.as_nanos() });
+        self.server.handle_username_moved(username, created_at);
+    }
+
+    pub(crate) fn handle_port_reserved(&mut self, now: Timestamp, reserved: &ReservedPort) {
+        self.input(now, || Input::PortReserved {
+            token: token_text(reserved.token),
+            port: reserved.port.get(),
+            v4: reserved.families.contains(Family::V4),
+            v6: reserved.families.contains(Family::V6),
+            username: reserved.username.to_string(),
+            expires_nanos: reserved.expires_at.as_nanos(),
+        });
+        self.server.handle_port_reserved(now, reserved);
+    }
+
+    pub(crate) fn handle_reservation_taken(&mut self, now: Timestamp, token: ReservationToken) {
+        self.input(now, || Input::ReservationTaken { token: token_text(token) });
+        self.server.handle_reservation_taken(token);
+    }
+
+    pub(crate) fn handle_port_returned(&mut self, now: Timestamp, port: AllocationPort) {
+        self.input(now, || Input::PortReturned { port: port.get() });
+        self.server.handle_port_returned(port);
+    }
+
+    pub(crate) fn handle_allocated_elsewhere(&mut self, now: Timestamp, username: &Arc<str>) {
+        self.input(now, || Input::AllocatedElsewhere { username: username.to_string() });
+        self.server.handle_allocated_elsewhere(username);
+    }
+
+    pub(crate) fn handle_ended_elsewhere(&mut self, now: Timestamp, username: &str) {
+        self.input(now, || Input::EndedElsewhere { username: username.to_owned() });
+        self.server.handle_ended_elsewhere(username);
+    }
+
+    pub(crate) fn handle_drain(&mut self, now: Timestamp) {
+        self.input(now, || Input::Drain);
+        self.server.handle_drain();
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Timestamp) {
+        if self.poll_timeout().is_some_and(|due| due <= now) {
+            self.input(now, || Input::Timeout);
+        }
+        self.server.handle_timeout(now);
+    }
+
+    pub(crate) fn handle_wall_clock(&mut self, now: Timestamp, unix_time: UnixTime) {
+        self.input(now, || Input::WallClock { unix_seconds: unix_time.0 });
+        self.server.handle_wall_clock(now, unix_time);
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
+        self.server.poll_timeout()
+    }
+
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.server.poll_output()
+    }
+
+    /// Says what became of a response: it is sent, or withheld.
+    pub(crate) fn note_response(&mut self, from: IpAddr, to: ClientSocket, bytes: &[u8], is_sent: bool) {
+        if self.recorder.is_none() {
+            return;
+        }
+        if is_sent {
+            self.record(Direction::Outbound, self.listener(from), to.address(), [bytes, &[]]);
+        } else {
+            self.input(self.now, || Input::ResponseWithheld { to: to.address() });
+        }
+    }
+
+    fn input(&mut self, now: Timestamp, input: impl FnOnce() -> Input) {
+        if let Some(recorder) = &mut self.recorder {
+            self.now = now;
+            recorder.input(now, input());
+        }
+    }
+
+    fn record(&mut self, direction: Direction, source: SocketAddr, destination: SocketAddr, parts: [&[u8]; 2]) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.packet(self.now, direction, source, destination, parts);
+        }
+    }
+
+    fn record_forward(&mut self, forward: &Forward, datagram: &[u8]) {
+        if self.recorder.is_none() {
+            return;
+        }
+        let payload = &datagram[forward.payload.clone()];
+        let header = forward.channel.map(|channel| {
+            let [n0, n1] = channel.get().to_be_bytes();
+            // A UDP payload's length fits.
+            let [l0, l1] = u16::try_from(payload.len()).unwrap_or(u16::MAX).to_be_bytes();
+            [n0, n1, l0, l1]
+        });
+        let from = match forward.from {
+            Via::Listener(address) => self.listener(address),
+            Via::Relay(port) => self.relayed_socket(forward.to, port),
+        };
+        let header = header.as_ref().map_or(&[][..], |header| &header[..]);
+        self.record(Direction::Outbound, from, forward.to, [header, payload]);
+    }
+
+    const fn listener(&self, address: IpAddr) -> SocketAddr {
+        SocketAddr::new(address, self.server.config().listen_port)
+    }
+
+    /// The relayed transport address that talks to `remote`.
+    fn relayed_socket(&self, remote: SocketAddr, port: AllocationPort) -> SocketAddr {
+        let addresses = self.server.config().relay_addresses;
+        // There is an address in the family of every socket that was opened.
+        addresses.socket(Family::of(remote.ip()), port).unwrap_or(SocketAddr::new(remote.ip(), port.get()))
+    }
+}
+
+fn token_text(token: ReservationToken) -> String {
+    format!("{:016x}", u64::from_be_bytes(token.to_bytes()))
+}

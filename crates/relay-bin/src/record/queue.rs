@@ -1,0 +1,103 @@
+//! The queue between the shards and the thread that writes.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+        mpsc::{SyncSender, TrySendError},
+    },
+};
+
+use packet_trace::{Direction, Input};
+use relay_server::Timestamp;
+
+/// How many entries wait at most.
+pub(super) const ENTRIES: usize = 16_384;
+/// How many bytes of packets wait at most, all shards together.
+const BYTES: usize = 16 << 20;
+
+/// Something to be written.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) shard: u32,
+    pub(super) at: Timestamp,
+    pub(super) what: What,
+    /// How many packets of the shard were lost before this.
+    pub(super) lost: u64,
+}
+
+#[derive(Debug)]
+pub(super) enum What {
+    Packet { direction: Direction, source: SocketAddr, destination: SocketAddr, payload: Box<[u8]> },
+    Input(Input),
+}
+
+/// A shard's end of the queue.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    shard: u32,
+    queue: SyncSender<Entry>,
+    waiting: Arc<AtomicUsize>,
+    /// How many packets were lost since the last that was not.
+    lost: u64,
+    /// How many were lost at the end, for the one who closes the file.
+    lost_at_end: Arc<AtomicU64>,
+}
+
+impl Recorder {
+    pub(super) fn new(
+        shard: u32,
+        queue: SyncSender<Entry>,
+        waiting: Arc<AtomicUsize>,
+        lost_at_end: Arc<AtomicU64>,
+    ) -> Self {
+        Self { shard, queue, waiting, lost: 0, lost_at_end }
+    }
+
+    /// Records a datagram, or counts it if the queue is full; never waits.
+    pub(super) fn packet(
+        &mut self,
+        at: Timestamp,
+        direction: Direction,
+        source: SocketAddr,
+        destination: SocketAddr,
+        parts: [&[u8]; 2],
+    ) {
+        let length = parts[0].len() + parts[1].len();
+        if self.waiting.load(Ordering::Relaxed) + length > BYTES {
+            return self.lose();
+        }
+        let payload = parts.concat().into_boxed_slice();
+        self.send(at, What::Packet { direction, source, destination, payload }, length);
+    }
+
+    /// Records what else the state machine was told.
+    pub(super) fn input(&mut self, at: Timestamp, input: Input) {
+        self.send(at, What::Input(input), 0);
+    }
+
+    fn send(&mut self, at: Timestamp, what: What, length: usize) {
+        self.waiting.fetch_add(length, Ordering::Relaxed);
+        match self.queue.try_send(Entry { shard: self.shard, at, what, lost: self.lost }) {
+            Ok(()) => {
+                self.lost = 0;
+                self.lost_at_end.store(0, Ordering::Relaxed);
+            }
+            // A lost input makes a replay differ just as a lost packet does.
+            Err(TrySendError::Full(_)) => {
+                self.waiting.fetch_sub(length, Ordering::Relaxed);
+                self.lose();
+            }
+            // The writer has given up, and has said so.
+            Err(TrySendError::Disconnected(_)) => {
+                self.waiting.fetch_sub(length, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn lose(&mut self) {
+        self.lost += 1;
+        self.lost_at_end.store(self.lost, Ordering::Relaxed);
+    }
+}

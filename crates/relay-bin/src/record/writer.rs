@@ -1,0 +1,217 @@
+//! The thread that writes the trace.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::Context;
+use packet_trace::{
+    Clock as TraceClock, Datagram, FORMAT, Limits, Recorded, RelayConfig, ShardHeader, TraceHeader, TraceWriter,
+};
+use relay_server::{Config as ServerConfig, PortRange, Timestamp, UnixTime, UsernameLimit};
+
+use super::{
+    RecordConfig, Recorder,
+    queue::{ENTRIES, Entry, What},
+};
+use crate::config::Config;
+
+/// How much is collected before it is written.
+const CHUNK: usize = 256 << 10;
+/// After how long it is written anyway, so that a trace can be looked at while it grows.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+
+/// What a shard's state machine starts from.
+pub(crate) struct ShardStart {
+    pub(crate) server: ServerConfig,
+    pub(crate) seed: [u8; 32],
+    /// When, on both clocks.
+    pub(crate) started: (Timestamp, UnixTime),
+}
+
+/// A trace that is being written.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    thread: JoinHandle<()>,
+}
+
+impl Recording {
+    /// Begins the file and returns a recorder for each shard.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub(crate) fn start(
+        record: &RecordConfig,
+        config: &Config,
+        shards: &[ShardStart],
+    ) -> anyhow::Result<(Self, Vec<Recorder>)> {
+        let path = record.file.clone();
+        let mut out = Vec::with_capacity(2 * CHUNK);
+        let limits = Limits { bytes: Some(record.max_bytes), packets: record.max_packets };
+        let writer = TraceWriter::new(header(record, config, shards), limits, &mut out);
+        let cannot = || format!("cannot record to {}: give --record-trace a file that can be written", path.display());
+        let mut file = create(record).with_context(cannot)?;
+        file.write_all(&out).with_context(cannot)?;
+        out.clear();
+        if record.with_secret {
+            tracing::warn!(file = %path.display(), "the trace holds the secret: whoever reads it can use this relay");
+        }
+        tracing::info!(file = %path.display(), max_bytes = record.max_bytes, "recording");
+
+        let (sender, queue) = sync_channel(ENTRIES);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let lost_at_end: Vec<Arc<AtomicU64>> = shards.iter().map(|_| Arc::default()).collect();
+        let recorders = recorders(&sender, &waiting, &lost_at_end);
+        let work = Work { queue, waiting, lost_at_end, writer, file, path, out, is_full: false };
+        let thread = thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || work.run())
+            .context("cannot start the thread that records")?;
+        Ok((Self { thread }, recorders))
+    }
+
+    /// Waits until all is written. The recorders must be gone.
+    pub(crate) fn finish(self) {
+        if self.thread.join().is_err() {
+            tracing::error!("the recorder ended by itself: this is a bug");
+        }
+    }
+}
+
+/// The file, which only its owner may read if it holds the secret.
+fn create(record: &RecordConfig) -> io::Result<File> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let mode = if record.with_secret { 0o600 } else { 0o640 };
+    let file = File::options().write(true).create(true).truncate(true).mode(mode).open(&record.file)?;
+    if file.metadata()?.is_file() && record.with_secret {
+        file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+    }
+    Ok(file)
+}
+
+fn recorders(sender: &SyncSender<Entry>, waiting: &Arc<AtomicUsize>, lost: &[Arc<AtomicU64>]) -> Vec<Recorder> {
+    let shards = (0_u32..).zip(lost);
+    shards.map(|(shard, lost)| Recorder::new(shard, sender.clone(), Arc::clone(waiting), Arc::clone(lost))).collect()
+}
+
+fn header(record: &RecordConfig, config: &Config, shards: &[ShardStart]) -> TraceHeader {
+    let clock = shards.first().map_or(TraceClock { unix_nanos: 0, monotonic_nanos: 0 }, |shard| TraceClock {
+        unix_nanos: shard.started.1.0.saturating_mul(1_000_000_000),
+        monotonic_nanos: shard.started.0.as_nanos(),
+    });
+    TraceHeader {
+        format: FORMAT,
+        software: concat!("firezone-relay ", env!("CARGO_PKG_VERSION")).to_owned(),
+        clock,
+        from_start: true,
+        payload_limit: record.payload_bytes,
+        ports_of_all_shards: Some((config.ports.lowest(), config.ports.highest())),
+        shards: shards.iter().map(shard_header).collect(),
+        auth_secret: record.with_secret.then(|| config.secret.expose().to_owned()),
+    }
+}
+
+fn shard_header(shard: &ShardStart) -> ShardHeader {
+    let ServerConfig { relay_addresses, own_addresses, listen_port, ports, realm, username_limit } = &shard.server;
+    let (lowest, highest) = bounds(*ports);
+    ShardHeader {
+        seed: shard.seed,
+        started_nanos: shard.started.0.as_nanos(),
+        unix_seconds: shard.started.1.0,
+        config: RelayConfig {
+            relay_v4: relay_addresses.v4,
+            relay_v6: relay_addresses.v6,
+            own_addresses: own_addresses.clone(),
+            listen_port: *listen_port,
+            lowest_port: lowest,
+            highest_port: highest,
+            realm: realm.clone(),
+            allocations_per_username: match username_limit {
+                UsernameLimit::ReplaceOldest => None,
+                UsernameLimit::RefuseBeyond(limit) => Some(*limit),
+            },
+            more: serde_json::Map::new(),
+        },
+    }
+}
+
+const fn bounds(ports: PortRange) -> (u16, u16) {
+    (ports.lowest(), ports.highest())
+}
+
+/// What the thread works with.
+struct Work {
+    queue: Receiver<Entry>,
+    waiting: Arc<AtomicUsize>,
+    lost_at_end: Vec<Arc<AtomicU64>>,
+    writer: TraceWriter,
+    file: File,
+    path: PathBuf,
+    out: Vec<u8>,
+    is_full: bool,
+}
+
+impl Work {
+    fn run(mut self) {
+        loop {
+            let result = match self.queue.recv_timeout(FLUSH_EVERY) {
+                Ok(entry) => {
+                    self.take(entry);
+                    if self.out.len() < CHUNK { Ok(()) } else { self.flush() }
+                }
+                Err(RecvTimeoutError::Timeout) => self.flush(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            if let Err(error) = result {
+                tracing::error!(%error, file = %self.path.display(), "cannot record any more; relaying goes on");
+                return;
+            }
+        }
+        self.finish();
+    }
+
+    fn take(&mut self, entry: Entry) {
+        let Entry { shard, at, what, lost } = entry;
+        self.writer.dropped(shard, lost);
+        let recorded = match what {
+            What::Packet { direction, source, destination, payload } => {
+                self.waiting.fetch_sub(payload.len(), Ordering::Relaxed);
+                let datagram = Datagram { source, destination, payload: &payload };
+                self.writer.packet(shard, at.as_nanos(), direction, datagram, &mut self.out)
+            }
+            What::Input(input) => self.writer.input(shard, at.as_nanos(), input, &mut self.out),
+        };
+        if recorded == Recorded::LimitReached && !self.is_full {
+            self.is_full = true;
+            tracing::warn!(file = %self.path.display(), "the trace is as long as it may be; relaying goes on unrecorded");
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.write_all(&self.out)?;
+        self.out.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) {
+        for (shard, lost) in (0_u32..).zip(&self.lost_at_end) {
+            self.writer.dropped(shard, lost.load(Ordering::Relaxed));
+        }
+        let (packets, bytes) = (self.writer.packets(), self.writer.bytes());
+        self.writer.finish(&mut self.out);
+        match self.file.write_all(&self.out).and_then(|()| self.file.sync_all()) {
+            Ok(()) => tracing::info!(file = %self.path.display(), packets, bytes, "recorded"),
+            Err(error) => tracing::error!(%error, file = %self.path.display(), "cannot finish the trace"),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! What the binary records replays without a difference, and opens in Wireshark's own parser.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod interop;
+mod support;
+
+use std::{
+    env, fs,
+    net::UdpSocket,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use interop::{can, credentials, run as run_program};
+use relay_replay::{Flags, Mode, NotReplayed, Session};
+use support::{Relay, SECRET, free_port, run};
+use turn_client::Allocate;
+
+/// A file of a test's own, removed when dropped.
+struct Trace(PathBuf);
+
+impl Trace {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self(env::temp_dir().join(format!("relay-recording-{}-{count}.pcapng", std::process::id())))
+    }
+
+    fn option(&self) -> String {
+        format!("--record-trace={}", self.0.display())
+    }
+
+    fn open(&self) -> Session {
+        let mut session = Session::new();
+        session.push(&fs::read(&self.0).unwrap());
+        session.end();
+        assert_eq!((session.error(), session.warnings().len()), (None, 0));
+        session
+    }
+
+    /// Replays it, and returns it if there was no difference.
+    fn replay(&self) -> Session {
+        let session = self.open();
+        assert_eq!(session.mode(), Mode::Replay);
+        assert_eq!(session.dropped(), 0);
+        let differences = session.differences();
+        assert!(differences.is_empty(), "{} differences, the first: {:?}", differences.len(), differences[0]);
+        session
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn start(trace: &Trace, options: &[&str]) -> Relay {
+    let trace = trace.option();
+    Relay::start(&[&["--allocations-per-username", "100", &trace], options].concat())
+}
+
+/// Allocates, binds a channel, and exchanges `messages` with a peer.
+fn converse(relay: &Relay, messages: u8) {
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    peer.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    let mut client = relay.client(relay.v4(), "recorded");
+    client.allocate(Allocate::default()).unwrap();
+    client.bind(0x4001, peer.local_addr().unwrap()).unwrap();
+    let mut buffer = [0; 2000];
+    for message in 0..messages {
+        client.send(0x4001, &[message; 100]).unwrap();
+        let (length, from) = peer.recv_from(&mut buffer).unwrap();
+        peer.send_to(&buffer[..length], from).unwrap();
+        assert_eq!(client.receive(support::PATIENCE).unwrap().unwrap().1, [message; 100]);
+    }
+}
+
+#[test]
+fn a_session_replays_without_a_difference() {
+    let trace = Trace::new();
+    let relay = start(&trace, &["--record-secret", "--workers", "2"]);
+    converse(&relay, 20);
+    let log = relay.stop().log;
+    assert!(log.contains("the trace holds the secret"), "{log}");
+
+    let session = trace.replay();
+    let last = u32::try_from(session.rows().len() - 1).unwrap();
+    let view = session.view_at(last);
+    assert_eq!((view.allocations.len(), view.counters.packets_up, view.counters.packets_down), (1, 20, 20));
+    assert_eq!(fs::metadata(&trace.0).unwrap().permissions().mode() & 0o777, 0o600, "nobody else may read the secret");
+}
+
+#[test]
+fn without_the_option_the_secret_is_not_in_the_file() {
+    let trace = Trace::new();
+    let relay = start(&trace, &[]);
+    converse(&relay, 3);
+    relay.stop();
+    let bytes = fs::read(&trace.0).unwrap();
+    assert!(!bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()));
+    let session = trace.open();
+    assert_eq!(session.mode(), Mode::Inspection(NotReplayed::NoSecret));
+    let last = u32::try_from(session.rows().len() - 1).unwrap();
+    assert_eq!(session.view_at(last).counters.packets_up, 3);
+}
+
+#[test]
+fn payloads_are_cut_on_request_and_the_replay_still_agrees() {
+    let trace = Trace::new();
+    let relay = start(&trace, &["--record-secret", "--record-payload-bytes", "8"]);
+    converse(&relay, 5);
+    relay.stop();
+    let session = trace.replay();
+    let cut = session.rows().iter().filter(|row| row.flags.contains(Flags::TRUNCATED));
+    assert_eq!(cut.count(), 20, "each message goes in and out, there and back");
+}
+
+#[test]
+fn a_full_trace_stops_growing_and_the_relay_relays_on() {
+    let trace = Trace::new();
+    let relay = start(&trace, &["--record-max-packets", "10", "--workers", "1"]);
+    converse(&relay, 20);
+    let log = relay.stop().log;
+    assert!(log.contains("the trace is as long as it may be"), "{log}");
+    let session = trace.open();
+    assert_eq!(session.rows().len(), 10);
+    assert!(session.dropped() >= 70, "{} packets are said to be missing", session.dropped());
+}
+
+#[test]
+fn responses_that_are_withheld_from_a_flood_are_no_differences() {
+    const FLOOD: usize = 400;
+    let trace = Trace::new();
+    let relay = start(&trace, &["--record-secret", "--workers", "1"]);
+    // A Refresh whose MESSAGE-INTEGRITY comes without what belongs to it: answered with an unsigned 400, up to a limit.
+    let mut request = b"\0\x04\0\x18\x21\x12\xa4\x42transaction!\0\x08\0\x14".to_vec();
+    request.extend([0; 20]);
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for _ in 0..FLOOD {
+        stranger.send_to(&request, relay.v4()).unwrap();
+    }
+    converse(&relay, 1);
+    relay.stop();
+    let session = trace.replay();
+    let count = |filter: &str| session.filter(&filter.parse().unwrap()).len();
+    let (requests, responses) = (count("refresh request"), count("refresh error"));
+    assert!(requests > responses, "{requests} requests, {responses} responses: nothing was withheld");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_named_before_anything_is_served() {
+    for file in ["/nowhere/trace.pcapng", "/dev/full"] {
+        let port = free_port().to_string();
+        let trace = format!("--record-trace={file}");
+        let (status, _, stderr) = run(["--public-ip4-addr", "127.0.0.1", "--listen-port", &port, &trace]);
+        assert_eq!(status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(&format!("cannot record to {file}")), "{stderr}");
+    }
+}
+
+/// coturn's echo server, ended when dropped.
+struct Echo(Child);
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn echo(port: u16) -> Echo {
+    let echo = Command::new("turnutils_peer")
+        .args(["-p", &port.to_string(), "-L", "127.0.0.1"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let echo = Echo(echo);
+    let probe = UdpSocket::bind("127.0.0.1:0").unwrap();
+    probe.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    for _ in 0..100 {
+        // Nobody listens yet: ICMP makes either call fail.
+        if probe.send_to(b"?", ("127.0.0.1", port)).is_ok() && probe.recv(&mut [0; 64]).is_ok() {
+            return echo;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("turnutils_peer does not echo");
+}
+
+/// A trace of coturn's client through two workers.
+fn record_coturn() -> Option<Trace> {
+    let present = Command::new("turnutils_uclient").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !can("coturn", present, "coturn's client programs are not installed (`cargo xtask setup`)") {
+        return None;
+    }
+    let trace = Trace::new();
+    let relay = start(&trace, &["--record-secret", "--workers", "2"]);
+    let peer_port = free_port();
+    let _echo = echo(peer_port);
+    let (port, peer_port, user) = (relay.port.to_string(), peer_port.to_string(), credentials());
+    let (output, text) = run_program(
+        "turnutils_uclient",
+        [
+            "-u",
+            &user.username,
+            "-w",
+            &user.password,
+            "-p",
+            &port,
+            "-e",
+            "127.0.0.1",
+            "-r",
+            &peer_port,
+            "-m",
+            "4",
+            "-n",
+            "50",
+            "-z",
+            "5",
+            "127.0.0.1",
+        ],
+    );
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("Total lost packets 0"), "{text}");
+    relay.stop();
+    Some(trace)
+}
+
+#[test]
+fn coturn_s_client_replays_without_a_difference() {
+    let Some(trace) = record_coturn() else { return };
+    let session = trace.replay();
+    let last = u32::try_from(session.rows().len() - 1).unwrap();
+    assert!(session.view_at(last).counters.packets_up >= 200);
+}
+
+#[test]
+fn tshark_reads_a_recording_without_complaint() {
+    let present = Command::new("tshark").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !can("tshark", present, "tshark is not installed (`cargo xtask setup`)") {
+        return;
+    }
+    let Some(trace) = record_coturn() else { return };
+    let output = Command::new("tshark")
+        .args(["-n", "-o", "udp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"])
+        .args(["-T", "fields", "-e", "udp.checksum.status", "-e", "_ws.malformed", "-r"])
+        .arg(&trace.0)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let complaints: Vec<_> = stderr.lines().filter(|line| !line.starts_with("Running as user")).collect();
+    assert!(output.status.success() && complaints.is_empty(), "{complaints:?}");
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    // Custom blocks are records without fields.
+    let packets: Vec<_> = stdout.lines().filter(|line| !line.trim().is_empty()).collect();
+    assert!(packets.iter().all(|line| line.trim() == "1"), "a wrong checksum or a malformed packet");
+    let session = trace.open();
+    assert_eq!(packets.len(), session.rows().iter().filter(|row| row.captured > 0).count());
+}
+
+#[test]
+fn aioice_replays_without_a_difference() {
+    let python = env::var_os("RELAY_TESTS_PYTHON").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tests-python/bin/python"),
+        PathBuf::from,
+    );
+    let present =
+        Command::new(&python).args(["-c", "import aioice.turn"]).output().is_ok_and(|output| output.status.success());
+    if !can("aioice", present, "aioice is not installed (`cargo xtask setup`)") {
+        return;
+    }
+    let trace = Trace::new();
+    let relay = start(&trace, &["--record-secret", "--workers", "2"]);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop_aioice.py");
+    let (port, user) = (relay.port.to_string(), credentials());
+    let arguments = [script, "127.0.0.1", &port, &user.username, &user.password];
+    let (output, text) = run_program(python.to_str().unwrap(), arguments);
+    assert!(output.status.success(), "{text}");
+    relay.stop();
+    trace.replay();
+}
