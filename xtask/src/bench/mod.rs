@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measures the relay.
 
 mod e2e;
+pub(crate) mod instructions;
 mod xdp;
 
 use anyhow::Result;
@@ -16,12 +17,14 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 enum What {
     E2e(e2e::Args),
+    Instructions(instructions::Args),
     Xdp(xdp::Args),
 }
 
 pub(crate) fn main(args: &Args) -> Result<()> {
     match &args.what {
         What::E2e(args) => e2e::main(args),
+        What::Instructions(args) => instructions::main(args),
         What::Xdp(args) => xdp::main(args),
     }
 }

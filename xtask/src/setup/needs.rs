@@ -20,6 +20,8 @@ pub(crate) enum Use {
     Test,
     /// The tests of the no-IO crates under WebAssembly.
     Wasm,
+    /// Counting instructions.
+    Instructions,
     /// Checking shell scripts.
     Scripts,
     /// Checking what is in `deploy/`.
@@ -77,9 +79,16 @@ pub(crate) const NEEDS: &[Need] = &[
     Need {
         name: "a C compiler",
         why: "links Rust programs, and some dependencies have parts in C",
-        uses: &[Use::Run, Use::Test, Use::Clippy],
+        uses: &[Use::Run, Use::Test, Use::Clippy, Use::Instructions],
         present: || command::find("cc").is_some(),
         ways: &[Way::Apt(&["build-essential"])],
+    },
+    Need {
+        name: "valgrind",
+        why: "counts instructions",
+        uses: &[Use::Instructions],
+        present: || command::find("valgrind").is_some(),
+        ways: &[Way::Apt(&["valgrind"])],
     },
     Need {
         name: "rustfmt",

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::{capabilities, conformance, deploy};
 use crate::{
+    bench::instructions,
     command::{self, cargo, run},
     playground,
     setup::{self, Use},
@@ -66,6 +67,12 @@ pub(crate) const STEPS: &[Step] = &[
         what: "documentation builds without a warning",
         uses: &[Use::Clippy],
         run: || run(cargo().env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--workspace", "--no-deps"])),
+    },
+    Step {
+        name: "instructions",
+        what: "the state machine takes no more instructions than is committed",
+        uses: &[Use::Instructions],
+        run: instructions::check,
     },
     Step { name: "fuzz", what: "replays the corpora of the fuzz targets", uses: &[Use::Test], run: fuzz },
     Step { name: "wasm", what: "the tests of the no-IO crates under WebAssembly", uses: &[Use::Wasm], run: wasm_tests },

@@ -1,0 +1,76 @@
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use relay_server::AllocationPort;
+use turn_client::{Allocate, Credentials, Request, Success, TurnClient, encode_channel_data};
+
+use crate::relay::{PEER, PEER_PORT, Relay};
+
+const CHANNEL: u16 = 0x4000;
+const PAYLOAD: [u8; 200] = [7; 200];
+
+/// A client with an allocation and a channel, and what it sends.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) address: SocketAddr,
+    pub(crate) port: AllocationPort,
+    /// A ChannelData message.
+    pub(crate) data: Vec<u8>,
+    refresh: Vec<u8>,
+}
+
+impl Client {
+    /// Client number `index`, set up.
+    pub(crate) fn open(relay: &mut Relay, index: usize, minted: &turn_auth::Credentials) -> Result<Self> {
+        let number = u32::try_from(index).context("too many clients")?;
+        let address = SocketAddr::from((Ipv4Addr::from_bits(0x0A00_0000 + number / 4), 40_000 + (number % 4) as u16));
+        let credentials = Credentials::new(minted.username.as_str(), minted.password.as_str());
+        let mut turn = TurnClient::new(credentials, u64::from(number) << 20);
+        let Success::Allocated(allocated) =
+            exchange(relay, address, &mut turn, Request::Allocate(Allocate::default()))?
+        else {
+            bail!("no allocation");
+        };
+        let port = allocated.relayed.first().context("no relayed address")?.port();
+        let peer = SocketAddr::from((PEER, PEER_PORT));
+        exchange(relay, address, &mut turn, Request::ChannelBind { channel: CHANNEL, peer })?;
+        let mut data = Vec::new();
+        encode_channel_data(CHANNEL, &PAYLOAD, &mut data);
+        turn.request(now(), Request::Refresh { lifetime: Some(Duration::from_secs(600)) });
+        let refresh = turn.poll_transmit().context("no Refresh request")?;
+        Ok(Self { address, port: AllocationPort::new(port), data, refresh })
+    }
+
+    /// A signed Refresh request.
+    pub(crate) fn refresh(&self) -> &[u8] {
+        &self.refresh
+    }
+}
+
+/// Lets `turn`, at `address`, ask for something, and waits for the answer.
+pub(crate) fn exchange(
+    relay: &mut Relay,
+    address: SocketAddr,
+    turn: &mut TurnClient,
+    request: Request,
+) -> Result<Success> {
+    let id = turn.request(now(), request);
+    while let Some(datagram) = turn.poll_transmit() {
+        relay.receive_from_client(address, &datagram);
+        relay.answer(|response| {
+            turn.handle_datagram(now(), response);
+        });
+    }
+    match turn.poll_answer() {
+        Some((answered, answer)) if answered == id => Ok(answer?),
+        _ => bail!("no answer"),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the client wants some time; nothing depends on which")]
+fn now() -> Instant {
+    Instant::now()
+}
