@@ -124,8 +124,10 @@ describe('moving through a trace', () => {
     await page.keyboard.press('n');
     await settled(18);
     await page.getByText('The allocation has no such channel').waitFor();
+    await page.keyboard.press('n');
+    await settled(19);
     await page.keyboard.press('p');
-    await settled(1);
+    await settled(18);
   });
 
   test('play runs to the end and stops, pause holds', async () => {
@@ -166,7 +168,7 @@ describe('what is shown of a packet', () => {
     await page.getByText('What to do:').waitFor();
     await page.keyboard.press('End');
     await page.getByLabel('Filter').fill('rejected request');
-    await page.locator('.row').nth(3).waitFor();
+    await page.locator('.row').nth(2).waitFor();
     await page.locator('.row').last().click();
     await page.getByText(/expired 3 minutes \d+ seconds ago/).waitFor();
     await shot(page, 'explanation');

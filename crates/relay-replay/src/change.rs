@@ -113,6 +113,8 @@ pub struct NewAllocation {
 pub enum Outcome {
     /// With a success response.
     Success,
+    /// With a challenge: the first request of every client carries no credentials.
+    Challenged,
     /// With an error response, for this reason.
     Rejected(Rejection),
     /// With an error response of this code; the reason is the relay's secret.
@@ -125,6 +127,7 @@ impl Outcome {
     pub const fn error_code(self) -> Option<u16> {
         match self {
             Self::Success => None,
+            Self::Challenged => Some(401),
             Self::Rejected(rejection) => Some(rejection.error_code().number()),
             Self::Refused(code) => Some(code),
         }

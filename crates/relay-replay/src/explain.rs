@@ -228,6 +228,7 @@ fn outcome_of(method: u16, outcome: Outcome, row: &Row, request: &[u8]) -> Optio
             "Data still needs a channel: this relay relays through channels only.",
         )),
         Outcome::Success => None,
+        Outcome::Challenged => Some(explain_code::challenge()),
         Outcome::Rejected(rejection) => Some(rejected(rejection, row, request)),
         Outcome::Refused(code) => Some(explain_code::explain(code, row.unix_nanos / 1_000_000_000, request)),
     }
@@ -237,7 +238,6 @@ fn rejected(rejection: Rejection, row: &Row, request: &[u8]) -> Explanation {
     let code = rejection.error_code().number();
     let problem = |title: &str, text: String| Explanation::new(Tone::Problem, format!("{code}: {title}"), text);
     match rejection {
-        Rejection::NotAuthenticated(AuthError::Unauthenticated) => explain_code::challenge(),
         Rejection::NotAuthenticated(AuthError::Expired { seconds_ago }) => explain_code::expired(seconds_ago),
         Rejection::NotAuthenticated(AuthError::WrongPassword) => problem(
             "the password is wrong",

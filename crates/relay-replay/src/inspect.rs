@@ -43,6 +43,7 @@ struct Request {
     username: String,
     channel: u16,
     peer: Option<SocketAddr>,
+    is_signed: bool,
 }
 
 /// Application data that has been seen on one side of the relay.
@@ -114,6 +115,7 @@ impl Inspector {
             username: String::from_utf8_lossy(username).into_owned(),
             channel: channel.map_or(0, u16::from_be_bytes),
             peer: address(message, dissect::XOR_PEER_ADDRESS),
+            is_signed: dissect::find(message, dissect::MESSAGE_INTEGRITY).is_some(),
         };
         // A retransmission keeps its first row.
         self.requests.entry((udp.source, transaction)).or_insert(request);
@@ -129,10 +131,13 @@ impl Inspector {
         }
         if kind == Kind::Error {
             let code = book.row(row).map_or(0, |row| row.argument);
-            if let Some(asked) = book.row_mut(request.row) {
+            let outcome = if code == 401 && !request.is_signed { Outcome::Challenged } else { Outcome::Refused(code) };
+            if let Some(asked) = book.row_mut(request.row)
+                && outcome != Outcome::Challenged
+            {
                 asked.flags.insert(crate::Flags::REJECTED);
             }
-            return book.change(Change::Responded { method: u16::from(method), outcome: Outcome::Refused(code) });
+            return book.change(Change::Responded { method: u16::from(method), outcome });
         }
         book.change(Change::Responded { method: u16::from(method), outcome: Outcome::Success });
         let pair = (udp.destination, udp.source);

@@ -1,15 +1,16 @@
 //! Drives the relay's state machine with recorded packets and compares what it sends.
 
+mod input;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
 };
 
-use packet_trace::{Clock, Direction, Input, InputRecord, IpFamily, Packet, RelayOpened, TraceHeader};
+use packet_trace::{Clock, Direction, Packet, TraceHeader};
 use relay_server::{
-    Allocation, AllocationId, AllocationPort, AuthSecret, ClientSocket, Config, Event, Families, Family, FiveTuple,
-    Forward, Output, PeerSocket, PortRange, RelayAddresses, RelayOpenError, ReservationToken, ReservedPort, Server,
-    Timestamp, UnixTime, UsernameLimit, Via,
+    Allocation, AllocationId, AllocationPort, AuthError, AuthSecret, ClientSocket, Config, Event, FiveTuple, Forward,
+    Output, PeerSocket, PortRange, Rejection, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit, Via,
 };
 
 use crate::{Change, DifferenceKind, Kind, Outcome, Role, book::Book, change::NewAllocation, classify, dissect};
@@ -109,82 +110,6 @@ impl Replay {
             datagram.resize(udp.payload_len, 0);
             shard.inbound(book, row, now, udp.source, udp.destination, &datagram);
         }
-    }
-
-    pub(crate) fn input(&mut self, book: &mut Book, record: &InputRecord) {
-        let now = Timestamp::from_nanos(self.clock.to_monotonic(record.unix_nanos));
-        let Some(shard) = self.shard(record.shard) else { return };
-        let mut cause = None;
-        match &record.input {
-            Input::RelayOpened { id, family, result } => {
-                let Some(&(id_found, request)) = shard.opening.get(id) else {
-                    let row = book.internal(record.shard, record.unix_nanos);
-                    let text = format!(
-                        "a relay socket was opened for allocation {id}, for which the replayed relay asked for none"
-                    );
-                    return book.difference(row, DifferenceKind::Input, text);
-                };
-                cause = Some(request);
-                let family = match family {
-                    IpFamily::V4 => Family::V4,
-                    IpFamily::V6 => Family::V6,
-                };
-                let result = match result {
-                    RelayOpened::Ok => Ok(()),
-                    RelayOpened::PortInUse => Err(RelayOpenError::PortInUse),
-                    RelayOpened::Failed => Err(RelayOpenError::Failed),
-                };
-                shard.server.handle_relay_opened(now, id_found, family, result);
-            }
-            Input::RelayFailed { id } => {
-                if let Some(id) = shard.allocation_id(*id) {
-                    shard.server.handle_relay_failed(id);
-                }
-            }
-            Input::UsernameMoved { username, created_at } => {
-                shard.server.handle_username_moved(username, Timestamp::from_nanos(*created_at));
-            }
-            Input::AllocatedElsewhere { username } => {
-                shard.server.handle_allocated_elsewhere(&username.as_str().into());
-            }
-            Input::EndedElsewhere { username } => shard.server.handle_ended_elsewhere(username),
-            Input::ResponseWithheld { to } => shard.withheld(*to),
-            Input::PortReserved { token, port, v4, v6, username, expires_nanos } => {
-                if let (Some(token), Some(families)) = (reservation_token(token), Families::new(*v4, *v6)) {
-                    let reserved = ReservedPort {
-                        token,
-                        port: AllocationPort::new(*port),
-                        families,
-                        username: username.as_str().into(),
-                        expires_at: Timestamp::from_nanos(*expires_nanos),
-                    };
-                    shard.server.handle_port_reserved(now, &reserved);
-                }
-            }
-            Input::ReservationTaken { token } => {
-                if let Some(token) = reservation_token(token) {
-                    shard.server.handle_reservation_taken(token);
-                }
-            }
-            Input::PortReturned { port } => shard.server.handle_port_returned(AllocationPort::new(*port)),
-            Input::Drain => {
-                shard.server.handle_drain();
-                book.internal(record.shard, record.unix_nanos);
-                book.change(Change::Draining);
-            }
-            Input::WallClock { unix_seconds } => shard.server.handle_wall_clock(now, UnixTime(*unix_seconds)),
-            Input::Timeout => shard.server.handle_timeout(now),
-            _ => {}
-        }
-        let outputs = shard.outputs();
-        let has_events = outputs.iter().any(|output| matches!(output, Output::Event(_)));
-        if has_events && !cause.is_some_and(|row| book.is_last(row)) {
-            let row = book.internal(record.shard, record.unix_nanos);
-            if let (Some(cause), Some(row)) = (cause, book.row_mut(row)) {
-                row.related = cause;
-            }
-        }
-        shard.take(book, cause, outputs);
     }
 
     /// Reports what was sent and never recorded. With packets missing from the file there is nothing to report.
@@ -351,6 +276,7 @@ impl Shard {
                 method,
                 outcome: match outcome {
                     Ok(()) => Outcome::Success,
+                    Err(Rejection::NotAuthenticated(AuthError::Unauthenticated)) => Outcome::Challenged,
                     Err(rejection) => Outcome::Rejected(rejection),
                 },
             },
@@ -424,12 +350,6 @@ fn describe(recorded: &[u8], recorded_len: usize, replayed: &[u8]) -> String {
         format!("{} {}", part.name, part.value)
     };
     format!("byte {at}: the recorded relay sent {}, the replayed one sends {}", show(&left), show(&right))
-}
-
-/// 16 hexadecimal digits; anything else is no token.
-fn reservation_token(text: &str) -> Option<ReservationToken> {
-    let number = u64::from_str_radix(text, 16).ok().filter(|_| text.len() == 2 * ReservationToken::LEN)?;
-    Some(ReservationToken::new(number.to_be_bytes()))
 }
 
 fn config(config: &packet_trace::RelayConfig) -> Result<Config, String> {

@@ -73,7 +73,7 @@ pub struct Flags(pub u8);
 impl Flags {
     /// The relay dropped it.
     pub const DROPPED: Self = Self(1);
-    /// The relay refused what it asks for, or it is the refusal.
+    /// The relay refused what it asks for, or it is the refusal; a challenge is none.
     pub const REJECTED: Self = Self(2);
     /// The replay differs from what was recorded.
     pub const DIFFERENT: Self = Self(4);
