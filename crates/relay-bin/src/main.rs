@@ -17,6 +17,7 @@ mod health;
 mod limits;
 mod listen;
 mod logging;
+mod memory;
 mod offload;
 mod operations;
 mod portal;

@@ -31,7 +31,6 @@ impl Machine {
         self.server.config()
     }
 
-    #[cfg(test)]
     pub(crate) const fn server(&self) -> &Server {
         &self.server
     }

@@ -184,6 +184,11 @@ impl<N: Network, O: Offload> Driver<N, O> {
         self.armed
     }
 
+    /// How many allocations are live.
+    pub(super) fn allocation_count(&self) -> usize {
+        self.server.server().allocation_count()
+    }
+
     /// Lets others see what was counted.
     pub(super) fn publish(&mut self) {
         self.published.publish(&mut self.counters);

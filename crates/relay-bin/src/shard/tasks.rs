@@ -19,6 +19,7 @@ use super::{
 use crate::{
     clock::Clock,
     health::Pulse,
+    memory::{self, Trimmer},
     socket::{Rest, Role, UdpSocket},
 };
 
@@ -149,10 +150,11 @@ fn read(shard: &Shard, socket: &UdpSocket, batches: usize, errors: &mut u32, han
     Turn::MoreToCome
 }
 
-/// Wakes the state machine when something is due, and tells it what the wall clock says.
+/// Wakes the state machine when something is due, tells it what the wall clock says, and gives back memory.
 pub(super) async fn keep_time(shard: Rc<Shard>) {
     let far = || shard.clock.instant(shard.now() + WALL_CLOCK_EVERY);
     let mut wall_clock = far();
+    let mut trimmer = Trimmer::default();
     loop {
         let due = shard.driver.borrow_mut().arm().and_then(|due| shard.clock.instant(due));
         tokio::select! {
@@ -160,6 +162,9 @@ pub(super) async fn keep_time(shard: Rc<Shard>) {
             () = wait(wall_clock) => {
                 shard.driver.borrow_mut().handle_wall_clock(shard.now(), Clock::unix_time());
                 wall_clock = far();
+                if trimmer.observe(shard.driver.borrow().allocation_count()) {
+                    memory::trim();
+                }
                 continue;
             }
             () = shard.sooner.notified() => continue,

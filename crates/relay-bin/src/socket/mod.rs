@@ -9,6 +9,7 @@ mod selector;
 mod send;
 
 use std::{
+    future::poll_fn,
     io,
     net::{IpAddr, SocketAddr},
     os::fd::AsFd as _,
@@ -106,13 +107,14 @@ impl UdpSocket {
         Ok(Self { io: tokio::net::UdpSocket::from_std(socket)? })
     }
 
-    /// Waits until there may be something to receive.
+    /// Waits until there may be something to receive. Only one task may wait.
     ///
     /// # Errors
     ///
     /// When the runtime is shutting down.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.io.readable().await
+        // A place of its own for one waiter; `readable` has a list of them, which costs time and memory.
+        poll_fn(|context| self.io.poll_recv_ready(context)).await
     }
 
     /// Fills `buffers` with what has arrived, without waiting.

@@ -45,7 +45,7 @@ fn many(args: &Args, starter: &Starter, results: &mut Results) -> Result<()> {
         let again = clients::close(&running.server, clients, WINDOW, true)?;
         tell("5-tuples that could not allocate again at once", again.failed as f64, "");
         // Whatever is put off for later.
-        std::thread::sleep(Duration::from_secs(2));
+        std::thread::sleep(Duration::from_secs(12));
         let left = process::resident(pid)?.saturating_sub(memory);
         let taken = opened.saturating_sub(memory).max(1);
         tell("of its memory given back after closing", 100.0 * (1.0 - left as f64 / taken as f64), "%");
