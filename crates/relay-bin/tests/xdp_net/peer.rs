@@ -20,13 +20,13 @@ pub(crate) const LARGEST: usize = 1500 - 40 - 8 - 4;
 
 /// The data of packet `number`: pseudo-random in length and content. The first four bytes are the number.
 pub(crate) fn payload(number: u32) -> Vec<u8> {
-    let mut state = u64::from(number) ^ 0x9e37_79b9_7f4a_7c15;
+    // SplitMix64 (<https://dl.acm.org/doi/10.1145/2714064.2660195>): neighbouring numbers give unlike packets.
+    let mut state = u64::from(number);
     let mut next = || {
-        // <https://en.wikipedia.org/wiki/Xorshift>
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_be_bytes()
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)).to_be_bytes()
     };
     let [high, low, ..] = next();
     let length = 4 + usize::from(u16::from_be_bytes([high, low])) % (LARGEST - 3);

@@ -24,7 +24,10 @@ pub(crate) struct Summary<'a> {
 impl<'a> Summary<'a> {
     pub(crate) fn of(log: &'a str) -> Self {
         let line = log.lines().rev().find(|line| line.contains("relay stopped: "));
-        Self { line: line.unwrap_or_else(|| panic!("the relay did not sum up:\n{log}")) }
+        let line = line.unwrap_or_else(|| panic!("the relay did not sum up:\n{log}"));
+        // For people, who ask for it by `--nocapture`.
+        println!("{line}");
+        Self { line }
     }
 
     pub(crate) fn in_kernel(&self) -> Traffic {
