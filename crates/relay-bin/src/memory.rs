@@ -11,9 +11,13 @@ pub(crate) struct Trimmer {
 }
 
 impl Trimmer {
-    /// Takes how many are `live` now, and says whether so many have ended that memory should be given back.
-    pub(crate) fn observe(&mut self, live: usize) -> bool {
+    /// Takes how many are `live` now.
+    pub(crate) fn observe(&mut self, live: usize) {
         self.peak = self.peak.max(live);
+    }
+
+    /// Whether so many have ended that memory should be given back, and `live` are left; once for as many.
+    pub(crate) const fn is_due(&mut self, live: usize) -> bool {
         let worth_it = self.peak >= WORTH_IT && live <= self.peak / 2;
         if worth_it {
             self.peak = live;
@@ -55,7 +59,8 @@ mod tests {
             (0, false),
         ];
         for (live, expected) in script {
-            assert_eq!(trimmer.observe(live), expected, "{live}");
+            trimmer.observe(live);
+            assert_eq!(trimmer.is_due(live), expected, "{live}");
         }
         trim();
     }

@@ -14,6 +14,7 @@ use turn_auth::UnixTime;
 
 use super::{Message, live_channels::LiveChannels, reply_limit::ReplyLimit};
 use crate::{
+    memory::Trimmer,
     offload::Offload,
     record::Machine,
     socket::{Datagram, ReceiveBuffers},
@@ -58,6 +59,7 @@ pub(super) struct Driver<N, O> {
     replies: ReplyLimit,
     /// Whether the datagram at hand has had a reply counted already.
     reply_is_counted: bool,
+    trimmer: Trimmer,
     counters: Counters,
     channels: LiveChannels,
     published: Published,
@@ -83,6 +85,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
             offload,
             replies,
             reply_is_counted: false,
+            trimmer: Trimmer::default(),
             counters: Counters::default(),
             channels: LiveChannels::default(),
             published,
@@ -184,9 +187,9 @@ impl<N: Network, O: Offload> Driver<N, O> {
         self.armed
     }
 
-    /// How many allocations are live.
-    pub(super) fn allocation_count(&self) -> usize {
-        self.server.server().allocation_count()
+    /// Whether so many allocations have ended that their memory should be given back to the system.
+    pub(super) fn should_trim_memory(&mut self) -> bool {
+        self.trimmer.is_due(self.server.server().allocation_count())
     }
 
     /// Lets others see what was counted.
@@ -196,6 +199,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
 
     /// Ends every handler.
     fn settle(&mut self, now: Timestamp) {
+        self.trimmer.observe(self.server.server().allocation_count());
         self.do_outputs(now);
         self.publish();
         if let Some(next) = self.server.poll_timeout()

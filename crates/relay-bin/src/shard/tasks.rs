@@ -19,7 +19,7 @@ use super::{
 use crate::{
     clock::Clock,
     health::Pulse,
-    memory::{self, Trimmer},
+    memory,
     socket::{Rest, Role, UdpSocket},
 };
 
@@ -154,7 +154,6 @@ fn read(shard: &Shard, socket: &UdpSocket, batches: usize, errors: &mut u32, han
 pub(super) async fn keep_time(shard: Rc<Shard>) {
     let far = || shard.clock.instant(shard.now() + WALL_CLOCK_EVERY);
     let mut wall_clock = far();
-    let mut trimmer = Trimmer::default();
     loop {
         let due = shard.driver.borrow_mut().arm().and_then(|due| shard.clock.instant(due));
         tokio::select! {
@@ -162,7 +161,7 @@ pub(super) async fn keep_time(shard: Rc<Shard>) {
             () = wait(wall_clock) => {
                 shard.driver.borrow_mut().handle_wall_clock(shard.now(), Clock::unix_time());
                 wall_clock = far();
-                if trimmer.observe(shard.driver.borrow().allocation_count()) {
+                if shard.driver.borrow_mut().should_trim_memory() {
                     memory::trim();
                 }
                 continue;

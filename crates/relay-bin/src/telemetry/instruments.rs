@@ -173,7 +173,8 @@ pub(super) const INSTRUMENTS: &[Instrument] = &[
         attributes: &[(
             "reason",
             "what was wrong with it, such as `no_channel`, `unknown_peer`, `not_stun_nor_channel_data`, `send_indication`, or with \
-             sending it: `send_buffer_full`, `send_failed`, `no_socket`, `no_destination`",
+             sending it: `send_buffer_full`, `send_failed`, `no_socket`, `no_destination`, or that it was not answered: \
+             `reply_limit`",
         )],
         read: |now| {
             let name = |loss: &Loss| loss.to_string();
