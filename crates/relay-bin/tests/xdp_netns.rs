@@ -15,7 +15,7 @@ use std::{
 };
 
 use interop::{can, run};
-use support::{End, http, wait_until};
+use support::{End, collector::Collector, http, wait_until};
 use xdp_net::{
     INTERFACE, LISTEN_PORT, Mode, Net, PEER, PUBLIC_V4, RELAY, V4, V6, address,
     namespace::Namespace,
@@ -35,7 +35,14 @@ fn bulk(mode: Mode, rounds: u32, options: &[&str]) {
     let captured = PAIRS.iter().map(|_| rounds).sum();
     let captures = [Capture::start(&net.peer, captured), Capture::start(&net.client, captured)];
     let health = "127.0.0.1:8080";
-    let relay = net.start_relay(mode, &[&["--health-check-addr", health], options].concat());
+    let name = format!("{}-{rounds}", mode.name());
+    let collector = net.relay.within(move || Collector::start(&name));
+    let collector_address = collector.as_ref().map(|collector| collector.address.to_string());
+    let telemetry = match &collector_address {
+        Some(address) => &["--otlp-grpc-endpoint", address][..],
+        None => &[],
+    };
+    let relay = net.start_relay(mode, &[&["--health-check-addr", health], telemetry, options].concat());
     let mut sent = Traffic::default();
     for (index, (client_family, peer_family)) in PAIRS.into_iter().enumerate() {
         let peer = Peer::start(&net.peer, address(PEER[peer_family], 0));
@@ -61,6 +68,10 @@ fn bulk(mode: Mode, rounds: u32, options: &[&str]) {
     assert!(metrics.contains(&format!("\ndata_relayed_ebpf_bytes_total {}\n", in_kernel.bytes)), "{metrics}");
     assert!(metrics.contains(&format!("\ndata_relayed_userspace_bytes_total {}\n", in_user_space.bytes)), "{metrics}");
     assert!(metrics.contains("\nebpf_flows 8\n"), "{metrics}");
+    if let Some(collector) = collector {
+        wait_until(|| collector.has_value("data_relayed_ebpf_bytes", in_kernel.bytes));
+        wait_until(|| collector.has_value("data_relayed_userspace_bytes", in_user_space.bytes));
+    }
     assert!(!net.has_program());
     for capture in captures {
         capture.expect_good_checksums(captured);

@@ -1,6 +1,7 @@
 //! A relay of a test's own.
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
+pub(crate) mod collector;
 pub(crate) mod http;
 
 use std::{
