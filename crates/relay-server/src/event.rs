@@ -27,7 +27,7 @@ pub enum Event {
     /// A port was reserved, and its client told: other shards of the relay are to hear of it
     /// ([`Server::handle_port_reserved`](crate::Server::handle_port_reserved)), since the client may come to any of them.
     PortReserved(ReservedPort),
-    /// An allocation got a port that another shard had reserved: the others are to hear of it
+    /// An allocation got a port that had been reserved, here or on another shard: the others are to hear of it
     /// ([`Server::handle_reservation_taken`](crate::Server::handle_reservation_taken)).
     ReservationTaken {
         /// What named the reservation.

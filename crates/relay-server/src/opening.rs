@@ -91,9 +91,8 @@ impl Server {
         };
         // Other shards must know before the client does, who may go on to any of them.
         let reserved = allocation.reservation().and_then(|token| self.allocations.reserved_port(token));
-        let taken = opening.reservation.filter(|_| !self.config.ports.contains(allocation.port()));
-        let reservations =
-            reserved.map(Event::PortReserved).into_iter().chain(taken.map(|token| Event::ReservationTaken { token }));
+        let taken = opening.reservation.map(|token| Event::ReservationTaken { token });
+        let reservations = reserved.map(Event::PortReserved).into_iter().chain(taken);
         if self.config.username_limit == UsernameLimit::ReplaceOldest {
             self.remove_of_username(&username, |other| other.id() != id);
         }

@@ -201,6 +201,18 @@ fn a_reservation_holds_on_every_shard_of_the_relay() {
 }
 
 #[test]
+fn a_reservation_taken_where_it_was_made_is_worth_nothing_elsewhere() {
+    let [mut one, mut other] = shards();
+    let (port, token) = reserve(&mut one, &mut client());
+    tell(&mut one, &mut other);
+    let mut second = same_user(1);
+    assert_eq!(one.granted(&mut second, &allocate().with_token(&token)).relayed()[0].port(), port + 1);
+    one.granted(&mut second, &delete());
+    tell(&mut one, &mut other);
+    assert_eq!(other.outcome(&mut same_user(2), &allocate().with_token(&token)), Err(508));
+}
+
+#[test]
 fn a_reservation_that_nobody_takes_ends_on_every_shard() {
     let [mut one, mut other] = shards();
     let (port, token) = reserve(&mut one, &mut client());
