@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// How many datagrams a sender hands to the kernel as one (GSO), up to 64.
     #[arg(long, default_value_t = 1)]
     segments: usize,
+    /// Never sleep between datagrams: exact times and latencies, for a whole core.
+    #[arg(long)]
+    busy: bool,
     /// How long, in seconds.
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
@@ -102,7 +105,8 @@ fn plan(args: &Args) -> Result<Plan> {
         bail!("--flows, --seconds and --rate must be above zero");
     }
     let pace = args.rate.map_or(Pace::Window(args.window.max(args.segments as u64)), Pace::Rate);
-    Ok(Plan { pace, size: args.size, duration: Duration::from_secs_f64(args.seconds), segments: args.segments })
+    let duration = Duration::from_secs_f64(args.seconds);
+    Ok(Plan { pace, size: args.size, duration, segments: args.segments, busy: args.busy })
 }
 
 /// The address that packets to `server` leave from.

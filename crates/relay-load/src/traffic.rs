@@ -48,6 +48,9 @@ pub(crate) struct Plan {
     pub(crate) duration: Duration,
     /// How many datagrams a sender hands to the kernel as one (GSO); 1 for none.
     pub(crate) segments: usize,
+    /// Never sleep between datagrams. A sleeping program is woken by the server, which then pays for that and, on a machine that
+    /// does little else, is put on one core or the other for it as chance has it: what is measured should be the server's.
+    pub(crate) busy: bool,
 }
 
 /// What came of it.
@@ -153,7 +156,7 @@ impl Traffic {
             let sent = self.send(plan, allowed.min(BURST.max(plan.segments as u64)), &mut report)?;
             in_flight += sent;
             let timeout = match plan.pace {
-                _ if sent < allowed => Duration::ZERO,
+                _ if plan.busy || sent < allowed => Duration::ZERO,
                 Pace::Rate(rate) => {
                     let next = start + Duration::from_secs_f64(report.sent as f64 / rate as f64);
                     next.min(end).saturating_sub(clock::now())

@@ -155,7 +155,13 @@ pub(super) fn measure(args: &Args, starter: &Starter, results: &mut Results) -> 
 }
 
 fn plan(args: &Args, case: &Case) -> Plan {
-    Plan { pace: case.pace, size: case.size, duration: Duration::from_secs_f64(args.seconds), segments: case.segments }
+    Plan {
+        pace: case.pace,
+        size: case.size,
+        duration: Duration::from_secs_f64(args.seconds),
+        segments: case.segments,
+        busy: true,
+    }
 }
 
 fn measure_case(args: &Args, starter: &Starter, results: &mut Results, case: &Case) -> Result<()> {
@@ -229,6 +235,8 @@ fn hostile(args: &Args, starter: &Starter, results: &mut Results) -> Result<()> 
         size: 200,
         duration: Duration::from_secs_f64(args.seconds.max(1.0)),
         segments: 1,
+        // The strangers need a core, and so does the server.
+        busy: false,
     };
     for running in starter.all()? {
         let name = running.name.clone();
