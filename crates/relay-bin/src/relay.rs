@@ -4,11 +4,7 @@ use std::{net::IpAddr, sync::Mutex, time::Duration};
 
 use anyhow::{Context, anyhow};
 use relay_server::PortRange;
-use tokio::{
-    runtime::Builder,
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
+use tokio::{runtime::Builder, sync::oneshot, time::timeout};
 
 use crate::{
     banner,
@@ -24,7 +20,7 @@ use crate::{
     portal::Portal,
     ports,
     record::{Recording, ShardStart},
-    shard::{self, AddressMap, RelayBinding, Setup},
+    shard::{self, AddressMap, Mail, Mailbox, Poller, RelayBinding, Setup},
     shutdown::{EndSignal, Signals},
     stats::{self, Published},
     telemetry::Observer,
@@ -34,6 +30,8 @@ use crate::{
 
 /// How long shards may take to end. They only finish what they are at.
 const GRACE: Duration = Duration::from_secs(5);
+
+const CANNOT_WATCH: &str = "cannot make an event queue (is the limit on open files reached?)";
 
 /// Relays until told to end, and lets `operations` watch.
 ///
@@ -70,7 +68,7 @@ async fn serve(config: &Config, operations: &mut Operations, filter: FilterContr
             }
         }
     }
-    let mut shards = Shards::start(config, places, xdp.as_ref(), &watched, &phases)?;
+    let mut shards = Shards::start(config, places, xdp.as_ref(), &watched)?;
     tokio::select! {
         started = shards.wait_until_ready() => started?,
         signal = signals.next() => {
@@ -101,6 +99,7 @@ async fn serve(config: &Config, operations: &mut Operations, filter: FilterContr
     let limit = config.operations.drain_timeout;
     if signal == EndSignal::Terminate && !limit.is_zero() {
         phases.advance(Phase::Draining);
+        shards.tell(|| Mail::Drain);
         finish_allocations(limit, &mut shards, &mut signals, &watched.published).await?;
     }
     if let Some(xdp) = &xdp {
@@ -234,16 +233,11 @@ struct Shards {
     threads: Threads,
     recording: Option<Recording>,
     ready: Vec<oneshot::Receiver<()>>,
+    mail: Vec<shard::Sender>,
 }
 
 impl Shards {
-    fn start(
-        config: &Config,
-        places: Places,
-        xdp: Option<&Xdp>,
-        watched: &Watched,
-        phases: &Phases,
-    ) -> anyhow::Result<Self> {
+    fn start(config: &Config, places: Places, xdp: Option<&Xdp>, watched: &Watched) -> anyhow::Result<Self> {
         let Places { parts, listeners } = places;
         let started = (watched.clock.now(), Clock::unix_time());
         let starts: Vec<_> = parts
@@ -258,13 +252,20 @@ impl Shards {
             }
             None => (None, Vec::new().into_iter()),
         };
-        let (senders, receivers): (Vec<_>, Vec<_>) = starts.iter().map(|_| mpsc::unbounded_channel()).unzip();
-        let mut shards = Self { threads: Threads::new(), recording, ready: Vec::new() };
+        let mut mail = Vec::new();
+        let mut mailboxes = Vec::new();
+        for _ in &starts {
+            let poller = Poller::new().context(CANNOT_WATCH)?;
+            let (sender, mailbox) = Mailbox::new(&poller).context(CANNOT_WATCH)?;
+            mail.push(sender);
+            mailboxes.push((poller, mailbox));
+        }
+        let mut shards = Self { threads: Threads::new(), recording, ready: Vec::new(), mail };
         let shown = watched.published.iter().cloned().zip(watched.pulses.iter().cloned());
-        let each = starts.into_iter().zip(listeners).zip(receivers).zip(shown);
-        for (index, (((start, listeners), messages), (published, pulse))) in each.enumerate() {
+        let each = starts.into_iter().zip(listeners).zip(mailboxes).zip(shown);
+        for (index, (((start, listeners), (poller, mailbox)), (published, pulse))) in each.enumerate() {
             let (tell_ready, ready) = oneshot::channel();
-            let others = senders.iter().enumerate().filter(|(other, _)| *other != index);
+            let others = shards.mail.iter().enumerate().filter(|(other, _)| *other != index);
             let setup = Setup {
                 server: start.server,
                 all_ports: config.ports,
@@ -282,13 +283,13 @@ impl Shards {
                     None => Box::new(offload::Null),
                 },
                 published,
-                messages,
+                poller,
+                mailbox,
                 others: others.map(|(_, sender)| sender.clone()).collect(),
                 started,
                 recorder: recorders.next(),
                 ready: tell_ready,
                 pulse,
-                phase: phases.watch(),
             };
             shards.threads.spawn(move || shard::run(setup))?;
             shards.ready.push(ready);
@@ -307,8 +308,13 @@ impl Shards {
         Ok(())
     }
 
-    /// Waits until all have ended, as the phase tells them to.
+    fn tell(&self, mail: impl Fn() -> Mail) {
+        self.mail.iter().for_each(|sender| sender.send(mail()));
+    }
+
+    /// Ends them, and waits until they have.
     async fn stop(&mut self) -> anyhow::Result<()> {
+        self.tell(|| Mail::Stop);
         match timeout(GRACE, self.threads.wait_for_all()).await {
             Ok(result) => {
                 // The workers are gone, and their ends of the queue with them.

@@ -1,6 +1,5 @@
 use std::{
     net::{IpAddr, SocketAddr},
-    rc::Rc,
     sync::Arc,
 };
 
@@ -8,16 +7,19 @@ use relay_server::{
     AllocationId, AllocationPort, ClientSocket, Event, Family, FiveTuple, Forward, Output, PeerSocket, RelayOpenError,
     Timestamp, UsernameLimit,
 };
-use tokio::sync::{Notify, mpsc};
 use tracing::Span;
 use turn_auth::UnixTime;
 
-use super::{Message, live_channels::LiveChannels, reply_limit::ReplyLimit};
+use super::{
+    live_channels::LiveChannels,
+    mailbox::{Mail, Message, Sender},
+    reply_limit::ReplyLimit,
+};
 use crate::{
     memory::Trimmer,
     offload::Offload,
     record::Machine,
-    socket::{Datagram, ReceiveBuffers},
+    socket::{Cursor, Datagram, Inlet, ReceiveBuffers},
     stats::{Counters, Loss, Published},
 };
 
@@ -38,8 +40,9 @@ pub(super) trait Network {
     /// Sends a STUN message to a client, at once.
     fn respond(&mut self, from: IpAddr, to: SocketAddr, bytes: &[u8], counters: &mut Counters);
 
-    /// Sends what `forward` takes from `datagram`, at the latest in [`Self::flush`].
-    fn queue(&mut self, datagram: &Datagram, forward: &Forward, counters: &mut Counters);
+    /// Sends what `forward` takes from `datagram`, at the latest in [`Self::flush`]. A header may be written into `buffers`, over
+    /// what nobody needs any more.
+    fn queue(&mut self, datagram: &Datagram, forward: &Forward, buffers: &mut ReceiveBuffers, counters: &mut Counters);
 
     /// Sends all that is queued.
     fn flush(&mut self, buffers: &ReceiveBuffers, counters: &mut Counters);
@@ -63,10 +66,7 @@ pub(super) struct Driver<N, O> {
     counters: Counters,
     channels: LiveChannels,
     published: Published,
-    others: Vec<mpsc::UnboundedSender<Message>>,
-    /// The time-out that the timer waits for.
-    armed: Option<Timestamp>,
-    sooner: Rc<Notify>,
+    others: Vec<Sender>,
 }
 
 impl<N: Network, O: Offload> Driver<N, O> {
@@ -76,8 +76,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
         offload: O,
         replies: ReplyLimit,
         published: Published,
-        others: Vec<mpsc::UnboundedSender<Message>>,
-        sooner: Rc<Notify>,
+        others: Vec<Sender>,
     ) -> Self {
         Self {
             server,
@@ -90,27 +89,27 @@ impl<N: Network, O: Offload> Driver<N, O> {
             channels: LiveChannels::default(),
             published,
             others,
-            armed: None,
-            sooner,
         }
     }
 
-    /// Takes what `buffers` received at a listening socket that is bound to `bound`, if not to all addresses.
-    pub(super) fn handle_client_datagrams(&mut self, now: Timestamp, bound: Option<IpAddr>, buffers: &ReceiveBuffers) {
-        for datagram in buffers.datagrams() {
-            let Some(server) = bound.or(datagram.to) else {
-                self.counters.lose(Loss::NoDestination);
-                continue;
+    /// The network.
+    pub(super) const fn network_mut(&mut self) -> &mut N {
+        &mut self.network
+    }
+
+    /// Takes what `buffers` received. What they hold is of no use any more afterwards.
+    pub(super) fn handle_datagrams(&mut self, now: Timestamp, buffers: &mut ReceiveBuffers) {
+        let mut cursor = Cursor::default();
+        while let Some(datagram) = buffers.next(&mut cursor) {
+            let forward = match datagram.inlet {
+                Inlet::Listener(bound) => self.handle_client_datagram(now, bound, &datagram, buffers),
+                Inlet::Relay(port) => {
+                    let peer = PeerSocket::new(self.network.peer_address(datagram.from));
+                    self.server.handle_peer_datagram(now, port, peer, &buffers[datagram.range.clone()])
+                }
             };
-            let bytes = &buffers[datagram.range.clone()];
-            self.reply_is_counted = is_request(bytes) && !has_integrity(bytes);
-            if self.reply_is_counted && !self.replies.take(now, datagram.from.ip()) {
-                self.counters.lose(Loss::ReplyLimit);
-                continue;
-            }
-            let from = FiveTuple { client: ClientSocket::new(datagram.from), server };
-            match self.server.handle_client_datagram(now, from, bytes) {
-                Some(forward) => self.network.queue(&datagram, &forward, &mut self.counters),
+            match forward {
+                Some(forward) => self.network.queue(&datagram, &forward, buffers, &mut self.counters),
                 None => self.do_outputs(now),
             }
         }
@@ -118,17 +117,26 @@ impl<N: Network, O: Offload> Driver<N, O> {
         self.settle(now);
     }
 
-    /// Takes what `buffers` received at the relayed transport address with `port`.
-    pub(super) fn handle_peer_datagrams(&mut self, now: Timestamp, port: AllocationPort, buffers: &ReceiveBuffers) {
-        for datagram in buffers.datagrams() {
-            let peer = PeerSocket::new(self.network.peer_address(datagram.from));
-            match self.server.handle_peer_datagram(now, port, peer, &buffers[datagram.range.clone()]) {
-                Some(forward) => self.network.queue(&datagram, &forward, &mut self.counters),
-                None => self.do_outputs(now),
-            }
+    /// Takes what was received at a listening socket that is bound to `bound`, if not to all addresses.
+    fn handle_client_datagram(
+        &mut self,
+        now: Timestamp,
+        bound: Option<IpAddr>,
+        datagram: &Datagram,
+        buffers: &ReceiveBuffers,
+    ) -> Option<Forward> {
+        let Some(server) = bound.or(datagram.to) else {
+            self.counters.lose(Loss::NoDestination);
+            return None;
+        };
+        let bytes = &buffers[datagram.range.clone()];
+        self.reply_is_counted = is_request(bytes) && !has_integrity(bytes);
+        if self.reply_is_counted && !self.replies.take(now, datagram.from.ip()) {
+            self.counters.lose(Loss::ReplyLimit);
+            return None;
         }
-        self.network.flush(buffers, &mut self.counters);
-        self.settle(now);
+        let from = FiveTuple { client: ClientSocket::new(datagram.from), server };
+        self.server.handle_client_datagram(now, from, bytes)
     }
 
     /// Takes what another shard says.
@@ -161,13 +169,11 @@ impl<N: Network, O: Offload> Driver<N, O> {
     pub(super) fn handle_drain(&mut self, now: Timestamp) {
         self.server.handle_drain(now);
         self.counters.draining += 1;
-        self.publish();
     }
 
     /// Adds to how many datagrams came faster than they were read.
     pub(super) fn count_overruns(&mut self) {
         self.network.count_overruns(&mut self.counters);
-        self.publish();
     }
 
     /// Does what is due.
@@ -181,10 +187,9 @@ impl<N: Network, O: Offload> Driver<N, O> {
         self.server.handle_wall_clock(now, unix_time);
     }
 
-    /// When to call [`Self::handle_timeout`]. The caller waits for that, until told that it became sooner.
-    pub(super) fn arm(&mut self) -> Option<Timestamp> {
-        self.armed = self.server.poll_timeout();
-        self.armed
+    /// When to call [`Self::handle_timeout`].
+    pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
+        self.server.poll_timeout()
     }
 
     /// Whether so many allocations have ended that their memory should be given back to the system.
@@ -201,13 +206,6 @@ impl<N: Network, O: Offload> Driver<N, O> {
     fn settle(&mut self, now: Timestamp) {
         self.trimmer.observe(self.server.server().allocation_count());
         self.do_outputs(now);
-        self.publish();
-        if let Some(next) = self.server.poll_timeout()
-            && self.armed.is_none_or(|armed| next < armed)
-        {
-            self.armed = Some(next);
-            self.sooner.notify_one();
-        }
     }
 
     fn do_outputs(&mut self, now: Timestamp) {
@@ -289,8 +287,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
 
     fn tell_others(&self, message: &Message) {
         for other in &self.others {
-            // An error means that the shard has ended, and with it the relay.
-            let _ = other.send(message.clone());
+            other.send(Mail::FromShard(message.clone()));
         }
     }
 }

@@ -5,7 +5,7 @@ use turn_auth::Credentials;
 use turn_client::{Allocate, Received, Request, Success, TurnClient, encode_channel_data};
 
 use super::*;
-use crate::{clock::Clock, stats::Traffic};
+use crate::{clock::Clock, shard::mailbox::Mailbox, shard::poller::Poller, stats::Traffic};
 
 const SECRET: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab";
 
@@ -54,7 +54,7 @@ impl Network for FakeNetwork {
         self.responses.push_back(bytes.to_vec());
     }
 
-    fn queue(&mut self, datagram: &Datagram, forward: &Forward, _: &mut Counters) {
+    fn queue(&mut self, datagram: &Datagram, forward: &Forward, _: &mut ReceiveBuffers, _: &mut Counters) {
         self.queued.push((datagram.clone(), forward.clone()));
     }
 
@@ -96,9 +96,8 @@ impl Offload for FakeOffload {
 struct Fixture {
     driver: Driver<FakeNetwork, FakeOffload>,
     client: TurnClient,
-    messages: mpsc::UnboundedReceiver<Message>,
+    others: Mailbox,
     published: Published,
-    sooner: Rc<Notify>,
     now: Timestamp,
 }
 
@@ -123,8 +122,8 @@ impl Fixture {
         let now = Timestamp::from_secs(1);
         let minted = Credentials::mint(&secret, UnixTime(2_000_000_000), "salt");
         let server = Server::new(config, secret, [7; 32], now, UnixTime(1_900_000_000)).unwrap();
-        let (sender, messages) = mpsc::unbounded_channel();
-        let (published, sooner) = (Published::default(), Rc::new(Notify::new()));
+        let (sender, others) = Mailbox::new(&Poller::new().unwrap()).unwrap();
+        let published = Published::default();
         Self {
             driver: Driver::new(
                 Machine::new(server, None),
@@ -133,25 +132,37 @@ impl Fixture {
                 ReplyLimit::new(&[4; 32]),
                 published.clone(),
                 vec![sender],
-                Rc::clone(&sooner),
             ),
             client: TurnClient::new(turn_client::Credentials::new(minted.username, minted.password), 1),
-            messages,
+            others,
             published,
-            sooner,
             now,
         }
     }
 
     fn receive(&mut self, datagrams: &[&[u8]]) {
         let datagrams: Vec<_> = datagrams.iter().map(|bytes| (address(CLIENT), relay_ip(), *bytes)).collect();
-        self.driver.handle_client_datagrams(self.now, None, &ReceiveBuffers::holding(&datagrams));
+        self.driver.handle_datagrams(self.now, &mut ReceiveBuffers::holding(Inlet::Listener(None), &datagrams));
+    }
+
+    /// What was counted until now.
+    fn counted(&mut self) -> Counters {
+        self.driver.publish();
+        self.published.read()
+    }
+
+    /// What the other shards were told, the first of it.
+    fn told(&self) -> Option<Message> {
+        match self.others.take()? {
+            Mail::FromShard(message) => Some(message),
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Carries a request to its end.
     fn request(&mut self, request: Request) -> Result<Success, turn_client::Failure> {
         // The client's own clock stands still: nothing is lost here.
-        let now = Clock::start().instant(Timestamp::ZERO).unwrap().into_std();
+        let now = Clock::start().origin();
         self.client.request(now, request);
         loop {
             while let Some(datagram) = self.client.poll_transmit() {
@@ -183,7 +194,7 @@ fn the_socket_is_open_before_the_client_hears_of_it() {
     let port = fixture.allocate().unwrap();
     let challenge = Asked::Respond(address(CLIENT));
     assert_eq!(fixture.asked(), [challenge.clone(), Asked::Open(port), challenge]);
-    assert_eq!(fixture.published.read().allocations(), 1);
+    assert_eq!(fixture.counted().allocations(), 1);
 }
 
 #[test]
@@ -198,7 +209,7 @@ fn a_taken_port_is_replaced_and_what_is_broken_is_told() {
     let mut fixture = Fixture::new(UsernameLimit::RefuseBeyond(10));
     fixture.driver.network.open_results = [Err(RelayOpenError::Failed)].into();
     assert_eq!(fixture.allocate().unwrap_err().code(), Some(508));
-    assert_eq!(fixture.published.read().allocations_created, 0);
+    assert_eq!(fixture.counted().allocations_created, 0);
 }
 
 #[test]
@@ -217,12 +228,11 @@ fn a_batch_is_relayed_in_order_in_both_directions() {
     assert_eq!(fixture.asked(), [send(b"one"), send(b"two")]);
 
     let datagrams: Vec<_> = [&b"three"[..], b""].map(|bytes| (address(PEER), relay_ip(), bytes)).into();
-    let buffers = ReceiveBuffers::holding(&datagrams);
-    fixture.driver.handle_peer_datagrams(fixture.now, port, &buffers);
+    fixture.driver.handle_datagrams(fixture.now, &mut ReceiveBuffers::holding(Inlet::Relay(port), &datagrams));
     let send = |payload: &[u8]| Asked::Send(Via::Listener(relay_ip()), address(CLIENT), true, payload.to_vec());
     assert_eq!(fixture.asked(), [send(b"three"), send(b"")]);
 
-    let counted = fixture.published.read();
+    let counted = fixture.counted();
     assert_eq!(counted.to_peers, Traffic { packets: 4, bytes: 11 });
     assert_eq!(counted.losses.values().sum::<u64>(), 1);
 }
@@ -236,7 +246,7 @@ fn a_failed_socket_ends_its_allocation_and_nothing_else() {
     let id = fixture.driver.server.server().allocations().next().unwrap().id();
     fixture.driver.handle_relay_failed(fixture.now, id);
     assert_eq!(fixture.asked(), [Asked::Close(port)]);
-    assert_eq!(fixture.published.read().allocations(), 0);
+    assert_eq!(fixture.counted().allocations(), 0);
     assert!(fixture.driver.offload.installed.is_empty());
     // The client notices, and may allocate again.
     fixture.allocate().unwrap();
@@ -246,16 +256,16 @@ fn a_failed_socket_ends_its_allocation_and_nothing_else() {
 fn other_shards_hear_of_a_usernames_allocations() {
     let mut fixture = Fixture::new(UsernameLimit::ReplaceOldest);
     fixture.allocate().unwrap();
-    assert_eq!(fixture.messages.try_recv(), Ok(Message::UsernameMoved("2000000000:salt".into(), fixture.now)));
+    assert_eq!(fixture.told(), Some(Message::UsernameMoved("2000000000:salt".into(), fixture.now)));
 
     let mut fixture = Fixture::new(UsernameLimit::RefuseBeyond(10));
     let port = fixture.allocate().unwrap();
-    assert_eq!(fixture.messages.try_recv(), Ok(Message::Allocated("2000000000:salt".into())));
+    assert_eq!(fixture.told(), Some(Message::Allocated("2000000000:salt".into())));
     fixture.asked();
     let id = fixture.driver.server.server().allocations().next().unwrap().id();
     fixture.driver.handle_relay_failed(fixture.now, id);
     assert_eq!(fixture.asked(), [Asked::Close(port)]);
-    assert_eq!(fixture.messages.try_recv(), Ok(Message::Ended("2000000000:salt".into())));
+    assert_eq!(fixture.told(), Some(Message::Ended("2000000000:salt".into())));
 }
 
 #[test]
@@ -272,16 +282,14 @@ fn a_username_that_moved_loses_its_allocation_here() {
     assert_eq!(fixture.asked(), [Asked::Close(port)]);
 }
 
-#[tokio::test]
-async fn the_timer_hears_of_earlier_time_outs() {
+#[test]
+fn a_time_out_is_told_of_and_ends_what_is_due() {
     let mut fixture = Fixture::new(UsernameLimit::RefuseBeyond(10));
-    assert_eq!(fixture.driver.arm(), None);
+    assert_eq!(fixture.driver.poll_timeout(), None);
     fixture.allocate().unwrap();
-    // Would wait for ever otherwise.
-    fixture.sooner.notified().await;
-    let due = fixture.driver.arm().unwrap();
+    let due = fixture.driver.poll_timeout().unwrap();
     assert_eq!(due, fixture.now + relay_server::DEFAULT_LIFETIME);
     fixture.driver.handle_timeout(due);
-    assert_eq!(fixture.published.read().allocations(), 0);
-    assert!(fixture.driver.arm().is_none_or(|next| next > due));
+    assert_eq!(fixture.counted().allocations(), 0);
+    assert!(fixture.driver.poll_timeout().is_none_or(|next| next > due));
 }

@@ -1,4 +1,4 @@
-use std::{io, net::IpAddr, net::SocketAddr, ops::Range, rc::Rc};
+use std::{io, net::IpAddr, net::SocketAddr, ops::Range};
 
 use crate::{
     socket::{self, HEAD_ROOM, ReceiveBuffers, UdpSocket},
@@ -9,28 +9,32 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Towards {
     Peer,
-    /// Behind this ChannelData header.
-    Client([u8; HEAD_ROOM]),
+    Client,
 }
 
-/// A datagram to send whose payload still lies where it was received.
+/// A datagram to send that still lies where it was received.
 #[derive(Debug)]
-pub(super) struct Outgoing {
-    pub(super) socket: Rc<UdpSocket>,
+pub(super) struct Outgoing<K> {
+    /// Names the socket that it leaves by.
+    pub(super) socket: K,
     pub(super) source: Option<IpAddr>,
     pub(super) to: SocketAddr,
     pub(super) towards: Towards,
     /// DSCP and ECN, as received
     /// ([RFC 8656, section 13](https://www.rfc-editor.org/rfc/rfc8656#section-13)).
     pub(super) traffic_class: u8,
-    /// The application data within the [`ReceiveBuffers`].
-    pub(super) payload: Range<usize>,
+    /// The ChannelData header, unless it is part of `bytes`, or there is none.
+    pub(super) header: Option<[u8; HEAD_ROOM]>,
+    /// What to send, within the [`ReceiveBuffers`].
+    pub(super) bytes: Range<usize>,
+    /// How much of it is application data.
+    pub(super) payload: usize,
 }
 
-impl Outgoing {
+impl<K: Copy> Outgoing<K> {
     /// Equal for datagrams from one socket to one destination, and hardly ever for others.
-    fn flow(&self) -> (usize, u16) {
-        (Rc::as_ptr(&self.socket).addr(), self.to.port())
+    const fn flow(&self) -> (K, u16) {
+        (self.socket, self.to.port())
     }
 
     fn message<'a>(&'a self, buffers: &'a ReceiveBuffers) -> socket::Message<'a> {
@@ -38,26 +42,29 @@ impl Outgoing {
             source: self.source,
             to: self.to,
             traffic_class: self.traffic_class,
-            header: match &self.towards {
-                Towards::Peer => None,
-                Towards::Client(header) => Some(header),
-            },
-            payload: &buffers[self.payload.clone()],
+            header: self.header.as_ref(),
+            payload: &buffers[self.bytes.clone()],
         }
     }
 }
 
 /// What one batch of received datagrams makes this shard send. Everything between the decision to relay and the system call
 /// is here.
-#[derive(Debug, Default)]
-pub(super) struct Outbound {
-    queue: Vec<Outgoing>,
+#[derive(Debug)]
+pub(super) struct Outbound<K> {
+    queue: Vec<Outgoing<K>>,
     sender: socket::Sender,
 }
 
-impl Outbound {
+impl<K> Default for Outbound<K> {
+    fn default() -> Self {
+        Self { queue: Vec::new(), sender: socket::Sender::default() }
+    }
+}
+
+impl<K: Copy + Ord> Outbound<K> {
     /// Queues a datagram for [`Self::flush`].
-    pub(super) fn push(&mut self, outgoing: Outgoing) {
+    pub(super) fn push(&mut self, outgoing: Outgoing<K>) {
         self.queue.push(outgoing);
     }
 
@@ -76,24 +83,30 @@ impl Outbound {
         socket.send(&mut self.sender, source, to, bytes)
     }
 
-    /// Sends what is queued and counts it; what goes from one socket to one destination stays in order. What the kernel does not
-    /// take at once is lost: waiting for one receiver would hold up all others.
-    pub(super) fn flush(&mut self, buffers: &ReceiveBuffers, counters: &mut Counters) {
+    /// Sends what is queued by the sockets that `find` knows, and counts it; what goes from one socket to one destination stays in
+    /// order. What the kernel does not take at once is lost: waiting for one receiver would hold up all others.
+    pub(super) fn flush<'a>(
+        &mut self,
+        buffers: &ReceiveBuffers,
+        find: impl Fn(K) -> Option<&'a UdpSocket>,
+        counters: &mut Counters,
+    ) {
         // The kernel takes what leaves by one socket together, and what goes to one destination as if it were one.
         if self.queue.windows(2).any(|pair| pair[0].flow() > pair[1].flow()) {
-            self.queue.sort_by_key(Outgoing::flow);
+            // In the buffers they lie as they arrived.
+            self.queue.sort_unstable_by_key(|outgoing| (outgoing.flow(), outgoing.bytes.start));
         }
-        for run in self.queue.chunk_by(|one, next| Rc::ptr_eq(&one.socket, &next.socket)) {
-            let Some(first) = run.first() else { continue };
+        for run in self.queue.chunk_by(|one, next| one.socket == next.socket) {
+            let Some(socket) = run.first().and_then(|first| find(first.socket)) else {
+                run.iter().for_each(|_| counters.lose(Loss::NoSocket));
+                continue;
+            };
             let messages = run.iter().map(|outgoing| outgoing.message(buffers));
-            first.socket.send_all(&mut self.sender, messages, |index, result| match result {
-                Ok(()) => {
-                    let length = run[index].payload.len();
-                    match run[index].towards {
-                        Towards::Peer => counters.relayed_to_peer(length),
-                        Towards::Client(_) => counters.relayed_to_client(length),
-                    }
-                }
+            socket.send_all(&mut self.sender, messages, |index, result| match result {
+                Ok(()) => match run[index].towards {
+                    Towards::Peer => counters.relayed_to_peer(run[index].payload),
+                    Towards::Client => counters.relayed_to_client(run[index].payload),
+                },
                 Err(error) => count_failure(error, counters),
             });
         }

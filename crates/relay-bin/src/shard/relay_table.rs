@@ -1,7 +1,4 @@
-use std::rc::Rc;
-
-use relay_server::{AllocationPort, Family, PortRange};
-use tokio::task::AbortHandle;
+use relay_server::{AllocationId, AllocationPort, Family, PortRange};
 
 use crate::socket::UdpSocket;
 
@@ -19,17 +16,15 @@ struct Slot {
     v6: Option<Relay>,
 }
 
-/// A socket and the task that reads it, which ends with it.
+/// The socket of an allocation.
 #[derive(Debug)]
-struct Relay {
-    socket: Rc<UdpSocket>,
-    reader: AbortHandle,
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.reader.abort();
-    }
+pub(super) struct Relay {
+    pub(super) socket: UdpSocket,
+    pub(super) id: AllocationId,
+    /// Errors in a row.
+    pub(super) errors: u8,
+    /// Whether it waits for its turn.
+    pub(super) is_ready: bool,
 }
 
 impl RelayTable {
@@ -38,19 +33,23 @@ impl RelayTable {
         Self { lowest: ports.lowest(), slots }
     }
 
-    pub(super) fn get(&self, port: AllocationPort, family: Family) -> Option<&Rc<UdpSocket>> {
+    pub(super) fn get(&self, port: AllocationPort, family: Family) -> Option<&Relay> {
         let slot = self.slots.get(self.index(port)?)?;
-        let relay = match family {
+        match family {
             Family::V4 => &slot.v4,
             Family::V6 => &slot.v6,
-        };
-        relay.as_ref().map(|relay| &relay.socket)
+        }
+        .as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, port: AllocationPort, family: Family) -> Option<&mut Relay> {
+        self.place(port, family)?.as_mut()
     }
 
     /// Keeps `socket`, in place of one that was there.
-    pub(super) fn insert(&mut self, port: AllocationPort, family: Family, socket: Rc<UdpSocket>, reader: AbortHandle) {
+    pub(super) fn insert(&mut self, port: AllocationPort, family: Family, socket: UdpSocket, id: AllocationId) {
         if let Some(place) = self.place(port, family) {
-            *place = Some(Relay { socket, reader });
+            *place = Some(Relay { socket, id, errors: 0, is_ready: false });
         }
     }
 

@@ -1,23 +1,22 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    rc::Rc,
     time::Duration,
 };
 
 use relay_server::{AllocationId, AllocationPort, Family, Forward, PortRange, RelayOpenError, Timestamp, Via};
 use socket2::Socket;
-use tokio::task::AbortHandle;
 
 use super::{
     address_map::AddressMap,
     driver::Network,
     outbound::{Outbound, Outgoing, Towards, count_failure},
+    poller::{Source, Watcher},
     relay_table::RelayTable,
 };
 use crate::{
     listen::Listening,
-    socket::{self, Datagram, HEAD_ROOM, ReceiveBuffers, Role, UdpSocket},
+    socket::{self, Datagram, HEAD_ROOM, Inlet, ReceiveBuffers, Rest, Role, UdpSocket},
     stats::{Counters, Loss},
     throttle::Throttle,
 };
@@ -25,48 +24,72 @@ use crate::{
 /// How often to warn that sockets cannot be opened.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
+/// How often one socket may be read before the others get their turn.
+const RECEIVES_PER_TURN: usize = 4;
+
+/// The same for the socket that strangers reach: its datagrams cost more each, and what has an allocation comes first.
+const REQUEST_RECEIVES_PER_TURN: usize = 1;
+
+/// How many errors in a row make a socket a failing one.
+const MAX_ERRORS: u8 = 16;
+
 /// A listening socket and the address it is bound to, `None` for all of them.
-#[derive(Clone, Debug)]
-pub(super) struct Listener {
-    pub(super) role: Role,
-    pub(super) socket: Rc<UdpSocket>,
-    pub(super) address: Option<IpAddr>,
+#[derive(Debug)]
+struct Listener {
+    role: Role,
+    socket: UdpSocket,
+    address: Option<IpAddr>,
+    /// Errors in a row.
+    errors: u8,
+    /// Whether it waits for its turn.
+    is_ready: bool,
+    /// What the kernel had dropped when it was last looked at; its counter wraps.
+    overruns: u32,
 }
 
 impl Listener {
     fn new(socket: Socket, role: Role) -> io::Result<Self> {
         let bound = socket.local_addr()?.as_socket().map(|address| address.ip());
-        let socket = Rc::new(UdpSocket::new(socket)?);
-        Ok(Self { socket, role, address: bound.filter(|address| !address.is_unspecified()) })
+        let address = bound.filter(|address| !address.is_unspecified());
+        Ok(Self { role, socket: UdpSocket::new(socket)?, address, errors: 0, is_ready: false, overruns: 0 })
     }
 }
 
-/// What the task that reads the socket of an allocation is to read.
+/// How a receive call went.
 #[derive(Debug)]
-pub(super) struct RelayReader {
-    pub(super) socket: Rc<UdpSocket>,
-    pub(super) id: AllocationId,
-    pub(super) port: AllocationPort,
+pub(super) enum Receipt {
+    /// Nothing is left.
+    Empty,
+    /// Something may be left.
+    MoreToCome,
+    /// There was an error, such as an ICMP error that the kernel pins on the socket although it concerns one remote only.
+    Error,
+    /// There were too many errors in a row.
+    Failing(io::Error),
 }
 
-/// Starts the task that reads the socket of an allocation.
-pub(super) type SpawnReader = Box<dyn Fn(RelayReader) -> AbortHandle>;
+/// Names a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    /// A listening socket, as an index.
+    Listener(u16),
+    Relay(AllocationPort, Family),
+}
 
 /// The sockets of a shard.
 pub(super) struct Sockets {
     listeners: Vec<Listener>,
-    v4: Option<Listener>,
-    v6: Option<Listener>,
+    /// Those of them that send, for each family.
+    v4: Option<u16>,
+    v6: Option<u16>,
     relays: RelayTable,
     addresses: AddressMap,
     /// What the sockets of allocations are bound to.
     relay_v4: Option<IpAddr>,
     relay_v6: Option<IpAddr>,
-    outbound: Outbound,
-    spawn_reader: SpawnReader,
+    outbound: Outbound<Key>,
+    watcher: Watcher,
     cannot_open: Throttle,
-    /// What the kernel had dropped at each of the listening sockets when it was last looked at; its counters wrap.
-    overruns: Vec<u32>,
 }
 
 /// The addresses that the sockets of allocations are bound to.
@@ -81,28 +104,24 @@ impl Sockets {
     ///
     /// # Errors
     ///
-    /// When one cannot be put on this thread's runtime.
+    /// When one cannot be watched.
     pub(super) fn new(
         listening: Vec<Listening>,
         binding: RelayBinding,
         ports: PortRange,
         addresses: AddressMap,
-        spawn_reader: SpawnReader,
+        watcher: Watcher,
     ) -> io::Result<Self> {
         let (mut v4, mut v6) = (None, None);
         let mut listeners = Vec::new();
-        for Listening { socket, role } in listening {
-            let is_v4 = socket.local_addr()?.is_ipv4();
-            let listener = Listener::new(socket, role)?;
+        for (index, Listening { socket, role }) in (0..).zip(listening) {
             // Any of them can send; one for each family does.
-            if is_v4 {
-                v4 = Some(listener.clone());
-            } else {
-                v6 = Some(listener.clone());
-            }
+            let sends = if socket.local_addr()?.is_ipv4() { &mut v4 } else { &mut v6 };
+            *sends = Some(index);
+            let listener = Listener::new(socket, role)?;
+            watcher.watch(&listener.socket, Source::Listener(index))?;
             listeners.push(listener);
         }
-        let overruns = vec![0; listeners.len()];
         Ok(Self {
             listeners,
             v4,
@@ -112,31 +131,105 @@ impl Sockets {
             relay_v4: binding.v4,
             relay_v6: binding.v6,
             outbound: Outbound::default(),
-            spawn_reader,
+            watcher,
             cannot_open: Throttle::new(WARN_EVERY),
-            overruns,
         })
     }
 
-    /// The listening sockets, to be read.
-    pub(super) fn listeners(&self) -> Vec<Listener> {
-        self.listeners.clone()
+    /// Notes that `source` waits for its turn; `false` when it did already, or is none that can be read.
+    pub(super) fn get_ready(&mut self, source: Source) -> bool {
+        self.is_ready(source).is_some_and(|is_ready| !std::mem::replace(is_ready, true))
     }
 
-    fn listener(&self, local: IpAddr) -> Option<&Listener> {
-        if local.is_ipv4() { self.v4.as_ref() } else { self.v6.as_ref() }
+    /// Notes that `source` has its turn.
+    pub(super) fn take_turn(&mut self, source: Source) {
+        if let Some(is_ready) = self.is_ready(source) {
+            *is_ready = false;
+        }
     }
 
-    fn open(&self, id: AllocationId, port: AllocationPort, family: Family) -> io::Result<(Rc<UdpSocket>, AbortHandle)> {
+    fn is_ready(&mut self, source: Source) -> Option<&mut bool> {
+        match source {
+            Source::Mailbox => None,
+            Source::Listener(index) => {
+                self.listeners.get_mut(usize::from(index)).map(|listener| &mut listener.is_ready)
+            }
+            Source::Relay(port, family) => self.relays.get_mut(port, family).map(|relay| &mut relay.is_ready),
+        }
+    }
+
+    /// Adds what `source` has received to `buffers`.
+    pub(super) fn receive(&mut self, source: Source, buffers: &mut ReceiveBuffers) -> Receipt {
+        let (result, errors) = match source {
+            Source::Mailbox => return Receipt::Empty,
+            Source::Listener(index) => {
+                let Some(listener) = self.listeners.get_mut(usize::from(index)) else { return Receipt::Empty };
+                (listener.socket.receive(Inlet::Listener(listener.address), buffers), &mut listener.errors)
+            }
+            Source::Relay(port, family) => {
+                // It may have been closed since it was found ready.
+                let Some(relay) = self.relays.get_mut(port, family) else { return Receipt::Empty };
+                (relay.socket.receive(Inlet::Relay(port), buffers), &mut relay.errors)
+            }
+        };
+        match result {
+            Ok(rest) => {
+                *errors = 0;
+                if rest == Rest::Empty { Receipt::Empty } else { Receipt::MoreToCome }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Receipt::Empty,
+            Err(error) => {
+                tracing::debug!(%error, ?source, "cannot receive");
+                *errors += 1;
+                if *errors < MAX_ERRORS {
+                    return Receipt::Error;
+                }
+                *errors = 0;
+                Receipt::Failing(error)
+            }
+        }
+    }
+
+    /// How often `source` may be read before the others get their turn.
+    pub(super) fn receives_per_turn(&self, source: Source) -> usize {
+        match source {
+            Source::Listener(index)
+                if self.listeners.get(usize::from(index)).is_some_and(|listener| listener.role == Role::Requests) =>
+            {
+                REQUEST_RECEIVES_PER_TURN
+            }
+            _ => RECEIVES_PER_TURN,
+        }
+    }
+
+    /// The allocation whose socket `source` is.
+    pub(super) fn allocation(&self, source: Source) -> Option<AllocationId> {
+        match source {
+            Source::Relay(port, family) => self.relays.get(port, family).map(|relay| relay.id),
+            _ => None,
+        }
+    }
+
+    /// The listening sockets.
+    pub(super) fn listeners(&self) -> impl Iterator<Item = Source> + use<> {
+        (0..).map(Source::Listener).take(self.listeners.len())
+    }
+
+    /// The listening socket that sends from `local`, and what it is called.
+    fn listener(&self, local: IpAddr) -> Option<(u16, &Listener)> {
+        let index = if local.is_ipv4() { self.v4 } else { self.v6 }?;
+        Some((index, self.listeners.get(usize::from(index))?))
+    }
+
+    fn open(&self, port: AllocationPort, family: Family) -> io::Result<UdpSocket> {
         let address = match family {
             Family::V4 => self.relay_v4,
             Family::V6 => self.relay_v6,
         };
         let address = address.ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let socket = socket::bind(SocketAddr::new(address, port.get()), Role::Relay)?;
-        let socket = Rc::new(UdpSocket::new(socket)?);
-        let reader = (self.spawn_reader)(RelayReader { socket: Rc::clone(&socket), id, port });
-        Ok((socket, reader))
+        let socket = UdpSocket::new(socket::bind(SocketAddr::new(address, port.get()), Role::Relay)?)?;
+        self.watcher.watch(&socket, Source::Relay(port, family))?;
+        Ok(socket)
     }
 }
 
@@ -148,9 +241,9 @@ impl Network for Sockets {
         port: AllocationPort,
         family: Family,
     ) -> Result<(), RelayOpenError> {
-        match self.open(id, port, family) {
-            Ok((socket, reader)) => {
-                self.relays.insert(port, family, socket, reader);
+        match self.open(port, family) {
+            Ok(socket) => {
+                self.relays.insert(port, family, socket, id);
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -172,50 +265,61 @@ impl Network for Sockets {
     }
 
     fn respond(&mut self, from: IpAddr, to: SocketAddr, bytes: &[u8], counters: &mut Counters) {
-        let Some(listener) = self.listener(from) else { return counters.lose(Loss::NoSocket) };
-        let (socket, source) = (Rc::clone(&listener.socket), listener.address.is_none().then_some(from));
-        if let Err(error) = self.outbound.send(&socket, source, to, bytes) {
+        let index = if from.is_ipv4() { self.v4 } else { self.v6 };
+        let listener = index.and_then(|index| self.listeners.get(usize::from(index)));
+        let Some(listener) = listener else { return counters.lose(Loss::NoSocket) };
+        let source = listener.address.is_none().then_some(from);
+        if let Err(error) = self.outbound.send(&listener.socket, source, to, bytes) {
             count_failure(&error, counters);
         }
     }
 
-    fn queue(&mut self, datagram: &Datagram, forward: &Forward, counters: &mut Counters) {
+    fn queue(&mut self, datagram: &Datagram, forward: &Forward, buffers: &mut ReceiveBuffers, counters: &mut Counters) {
         let found = match forward.from {
-            Via::Listener(from) => self.listener(from).map(|listener| {
+            Via::Listener(from) => self.listener(from).map(|(index, listener)| {
                 let source = listener.address.is_none().then_some(from);
-                (Rc::clone(&listener.socket), source, forward.to)
+                (Key::Listener(index), source, forward.to)
             }),
             Via::Relay(port) => {
                 let family = if forward.to.is_ipv4() { Family::V4 } else { Family::V6 };
-                let to = self.addresses.outgoing(forward.to);
-                self.relays.get(port, family).map(|socket| (Rc::clone(socket), None, to))
+                Some((Key::Relay(port, family), None, self.addresses.outgoing(forward.to)))
             }
         };
         let Some((socket, source, to)) = found else { return counters.lose(Loss::NoSocket) };
-        let payload = datagram.range.start + forward.payload.start..datagram.range.start + forward.payload.end;
-        let towards = match forward.channel {
-            None => Towards::Peer,
-            Some(channel) => {
-                let [c0, c1] = channel.get().to_be_bytes();
-                // No datagram is longer than the length field can say.
-                let [l0, l1] = u16::try_from(payload.len()).unwrap_or(u16::MAX).to_be_bytes();
-                let header: [u8; HEAD_ROOM] = [c0, c1, l0, l1];
-                Towards::Client(header)
+        let mut bytes = datagram.range.start + forward.payload.start..datagram.range.start + forward.payload.end;
+        let (payload, traffic_class) = (bytes.len(), datagram.traffic_class);
+        let (mut header, mut towards) = (None, Towards::Peer);
+        if let Some(channel) = forward.channel {
+            towards = Towards::Client;
+            let [c0, c1] = channel.get().to_be_bytes();
+            // No datagram is longer than the length field can say.
+            let [l0, l1] = u16::try_from(payload).unwrap_or(u16::MAX).to_be_bytes();
+            // Where a header was, or nothing at all, there is room for the new one.
+            let is_free = forward.payload.start >= HEAD_ROOM || !datagram.follows;
+            if is_free && buffers.put_header(bytes.start, [c0, c1, l0, l1]) {
+                bytes.start -= HEAD_ROOM;
+            } else {
+                header = Some([c0, c1, l0, l1]);
             }
-        };
-        self.outbound.push(Outgoing { socket, source, to, towards, traffic_class: datagram.traffic_class, payload });
+        }
+        self.outbound.push(Outgoing { socket, source, to, towards, traffic_class, header, bytes, payload });
     }
 
     fn flush(&mut self, buffers: &ReceiveBuffers, counters: &mut Counters) {
-        self.outbound.flush(buffers, counters);
+        let Self { outbound, listeners, relays, .. } = self;
+        let find = |key| match key {
+            Key::Listener(index) => listeners.get(usize::from(index)).map(|listener| &listener.socket),
+            Key::Relay(port, family) => relays.get(port, family).map(|relay| &relay.socket),
+        };
+        outbound.flush(buffers, find, counters);
     }
 
     fn count_overruns(&mut self, counters: &mut Counters) {
-        for (listener, seen) in self.listeners.iter().zip(&mut self.overruns) {
+        for listener in &mut self.listeners {
             // A kernel that does not tell has nothing to be counted.
             if let Ok(overruns) = listener.socket.overruns() {
-                counters.receive_overruns += u64::from(overruns.wrapping_sub(*seen));
-                *seen = overruns;
+                counters.receive_overruns += u64::from(overruns.wrapping_sub(listener.overruns));
+                listener.overruns = overruns;
             }
         }
     }

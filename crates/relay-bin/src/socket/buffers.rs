@@ -1,10 +1,11 @@
 use std::{
-    fmt,
-    io::{self, IoSliceMut},
+    fmt, io,
     net::{IpAddr, SocketAddr},
     ops::{Index, Range},
     os::fd::BorrowedFd,
 };
+
+use relay_server::AllocationPort;
 
 use super::{
     Rest,
@@ -17,18 +18,33 @@ pub(crate) const HEAD_ROOM: usize = 4;
 /// With GRO the kernel glues datagrams of a flow together, up to this size.
 const SLOT: usize = 65_536;
 
-/// Where one batch of datagrams is received into. One for all sockets of a thread: what is in it is done with before the next
-/// socket is read.
+/// From one slot to the next. A power of two would have the beginnings of all slots, which is all that most datagrams need,
+/// compete for the same few lines of the processor's caches.
+const STRIDE: usize = SLOT + 5 * 64;
+
+/// Where datagrams come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inlet {
+    /// A listening socket, and the address that it is bound to, `None` for all of them.
+    Listener(Option<IpAddr>),
+    /// The relayed transport address with this port.
+    Relay(AllocationPort),
+}
+
+/// Where datagrams are received into, from one socket or several, until they are handled together. One for all sockets of a
+/// thread.
 pub(crate) struct ReceiveBuffers {
     bytes: Box<[u8]>,
     receiver: Box<Receiver>,
-    metas: [Option<Meta>; BATCH],
+    slots: [Option<(Inlet, Meta)>; BATCH],
     filled: usize,
 }
 
 /// One datagram in [`ReceiveBuffers`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Datagram {
+    /// Where it came in.
+    pub(crate) inlet: Inlet,
     /// Where it came from.
     pub(crate) from: SocketAddr,
     /// The address that it was sent to, if the socket has several.
@@ -37,6 +53,24 @@ pub(crate) struct Datagram {
     pub(crate) traffic_class: u8,
     /// Where it is.
     pub(crate) range: Range<usize>,
+    /// Whether the bytes before it are another datagram's, so that no header can be written there.
+    pub(crate) follows: bool,
+}
+
+/// How far [`ReceiveBuffers::next`] has come.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cursor {
+    slot: usize,
+    /// Where the next datagram starts within the slot.
+    at: usize,
+}
+
+/// What [`ReceiveBuffers::fill`] added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Received {
+    /// How many slots it took.
+    pub(super) count: usize,
+    pub(super) rest: Rest,
 }
 
 impl fmt::Debug for ReceiveBuffers {
@@ -48,63 +82,94 @@ impl fmt::Debug for ReceiveBuffers {
 impl ReceiveBuffers {
     pub(crate) fn new() -> Self {
         Self {
-            bytes: vec![0; SLOT * BATCH].into_boxed_slice(),
+            bytes: vec![0; STRIDE * BATCH].into_boxed_slice(),
             receiver: Receiver::new(),
-            metas: [None; BATCH],
+            slots: [None; BATCH],
             filled: 0,
         }
     }
 
-    /// Replaces the content by what `socket` has received.
-    pub(super) fn fill(&mut self, socket: BorrowedFd<'_>) -> io::Result<Rest> {
+    /// Forgets what was received.
+    pub(crate) const fn clear(&mut self) {
         self.filled = 0;
-        let mut slots = self.bytes.chunks_exact_mut(SLOT);
-        let mut slots: [IoSliceMut<'_>; BATCH] =
-            std::array::from_fn(|_| IoSliceMut::new(slots.next().unwrap_or_default()));
-        let metas = &mut self.metas;
-        self.filled = self.receiver.receive(socket, &mut slots, |index, meta| metas[index] = meta)?;
-        Ok(if self.filled < BATCH { Rest::Empty } else { Rest::Unknown })
     }
 
-    /// The datagrams, in the order in which they arrived.
-    pub(crate) fn datagrams(&self) -> impl Iterator<Item = Datagram> {
-        let metas = self.metas[..self.filled].iter().enumerate();
-        metas.filter_map(|(slot, meta)| Some((slot, (*meta)?))).flat_map(|(slot, meta)| {
-            let start = slot * SLOT;
-            let end = start + meta.length.min(SLOT);
-            // An empty datagram is one, too.
-            let stride = meta.received.segment.unwrap_or(meta.length).max(1);
-            let count = meta.length.div_ceil(stride).max(1);
-            (0..count).map(move |index| {
-                let first = start + index * stride;
-                Datagram {
-                    from: meta.from,
-                    to: meta.received.to,
-                    traffic_class: meta.received.traffic_class,
-                    range: first.min(end)..(first + stride).min(end),
-                }
-            })
-        })
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.filled == 0
+    }
+
+    /// Whether there is no room for more.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.filled == BATCH
+    }
+
+    /// Adds what `socket` has received, `room` datagrams at most.
+    pub(super) fn fill(&mut self, socket: BorrowedFd<'_>, inlet: Inlet, room: usize) -> io::Result<Received> {
+        let room = room.min(BATCH - self.filled);
+        let free = self.bytes[self.filled * STRIDE..].chunks_exact_mut(STRIDE).take(room);
+        let free = free.map(|slot| &mut slot[HEAD_ROOM..HEAD_ROOM + SLOT]);
+        let slots = &mut self.slots[self.filled..];
+        let count = self.receiver.receive(socket, free, |index, meta| slots[index] = meta.map(|meta| (inlet, meta)))?;
+        self.filled += count;
+        Ok(Received { count, rest: if count < room { Rest::Empty } else { Rest::Unknown } })
+    }
+
+    /// The next datagram, in the order in which they arrived at each socket.
+    pub(crate) fn next(&self, cursor: &mut Cursor) -> Option<Datagram> {
+        loop {
+            let slot = self.slots[..self.filled].get(cursor.slot)?;
+            let Some((inlet, meta)) = slot else {
+                cursor.slot += 1;
+                continue;
+            };
+            let (length, at) = (meta.length.min(SLOT), cursor.at);
+            let end = meta.received.segment.map_or(length, |segment| at + segment).min(length);
+            let start = cursor.slot * STRIDE + HEAD_ROOM;
+            if end < length {
+                cursor.at = end;
+            } else {
+                *cursor = Cursor { slot: cursor.slot + 1, at: 0 };
+            }
+            return Some(Datagram {
+                inlet: *inlet,
+                from: meta.from,
+                to: meta.received.to,
+                traffic_class: meta.received.traffic_class,
+                range: start + at..start + end,
+                follows: at > 0,
+            });
+        }
+    }
+
+    /// Writes `header` right before `start`, where there must be nothing that is still needed; `false` if there is no room.
+    pub(crate) fn put_header(&mut self, start: usize, header: [u8; HEAD_ROOM]) -> bool {
+        let place = start.checked_sub(HEAD_ROOM).and_then(|first| self.bytes.get_mut(first..start));
+        place.map(|place| place.copy_from_slice(&header)).is_some()
     }
 }
 
 #[cfg(test)]
 impl ReceiveBuffers {
-    /// Buffers that have received these datagrams, each from an address and sent to an address.
-    pub(crate) fn holding(datagrams: &[(SocketAddr, IpAddr, &[u8])]) -> Self {
+    /// Buffers that have received these datagrams by `inlet`, each from an address and sent to an address.
+    pub(crate) fn holding(inlet: Inlet, datagrams: &[(SocketAddr, IpAddr, &[u8])]) -> Self {
         let mut buffers = Self::new();
         for (from, to, bytes) in datagrams {
-            buffers.put(*from, Some(*to), bytes, None);
+            buffers.put(inlet, *from, Some(*to), bytes, None);
         }
         buffers
     }
 
-    fn put(&mut self, from: SocketAddr, to: Option<IpAddr>, bytes: &[u8], segment: Option<usize>) {
-        let start = self.filled * SLOT;
+    fn put(&mut self, inlet: Inlet, from: SocketAddr, to: Option<IpAddr>, bytes: &[u8], segment: Option<usize>) {
+        let start = self.filled * STRIDE + HEAD_ROOM;
         self.bytes[start..start + bytes.len()].copy_from_slice(bytes);
         let received = super::control::Received { to, segment, ..Default::default() };
-        self.metas[self.filled] = Some(Meta { from, length: bytes.len(), received });
+        self.slots[self.filled] = Some((inlet, Meta { from, length: bytes.len(), received }));
         self.filled += 1;
+    }
+
+    fn datagrams(&self) -> Vec<Datagram> {
+        let mut cursor = Cursor::default();
+        std::iter::from_fn(|| self.next(&mut cursor)).collect()
     }
 }
 
@@ -122,38 +187,74 @@ mod tests {
 
     use super::*;
 
+    const INLET: Inlet = Inlet::Listener(None);
+
     #[test]
     fn glued_datagrams_come_apart() {
         let mut buffers = ReceiveBuffers::new();
-        buffers.put("192.0.2.1:1".parse().unwrap(), None, b"aaabbbc", Some(3));
-        buffers.put("192.0.2.2:2".parse().unwrap(), None, b"dd", None);
-        buffers.put("192.0.2.3:3".parse().unwrap(), None, b"", None);
-        let got: Vec<_> =
-            buffers.datagrams().map(|datagram| (datagram.from.port(), buffers[datagram.range].to_vec())).collect();
-        let expected = [(1, &b"aaa"[..]), (1, b"bbb"), (1, b"c"), (2, b"dd"), (3, b"")];
-        assert_eq!(got, expected.map(|(port, bytes)| (port, bytes.to_vec())));
+        buffers.put(INLET, "192.0.2.1:1".parse().unwrap(), None, b"aaabbbc", Some(3));
+        buffers.put(INLET, "192.0.2.2:2".parse().unwrap(), None, b"dd", None);
+        buffers.put(INLET, "192.0.2.3:3".parse().unwrap(), None, b"", None);
+        buffers.put(INLET, "192.0.2.1:1".parse().unwrap(), None, b"eeefff", Some(3));
+        let got: Vec<_> = buffers
+            .datagrams()
+            .into_iter()
+            .map(|datagram| (datagram.from.port(), datagram.follows, buffers[datagram.range].to_vec()))
+            .collect();
+        let expected = [
+            (1, false, &b"aaa"[..]),
+            (1, true, b"bbb"),
+            (1, true, b"c"),
+            (2, false, b"dd"),
+            (3, false, b""),
+            (1, false, b"eee"),
+            (1, true, b"fff"),
+        ];
+        assert_eq!(got, expected.map(|(port, follows, bytes)| (port, follows, bytes.to_vec())));
     }
 
     #[test]
-    fn batches_and_the_end() {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let to = socket.local_addr().unwrap();
-        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let count = BATCH + 1;
-        for number in 0..count {
-            client.send_to(&vec![7; number], to).unwrap();
-        }
+    fn a_header_fits_before_every_datagram_that_follows_none() {
         let mut buffers = ReceiveBuffers::new();
-        assert_eq!(buffers.fill(socket.as_fd()).unwrap(), Rest::Unknown);
-        let datagrams: Vec<Datagram> = buffers.datagrams().collect();
-        assert_eq!(datagrams.len(), BATCH);
-        for (number, datagram) in datagrams.iter().enumerate() {
-            assert_eq!((datagram.from, datagram.range.len()), (client.local_addr().unwrap(), number));
+        for _ in 0..BATCH {
+            buffers.put(INLET, "192.0.2.1:1".parse().unwrap(), None, b"data", None);
         }
-        assert_eq!(buffers.fill(socket.as_fd()).unwrap(), Rest::Empty);
-        assert_eq!(buffers.datagrams().count(), 1);
-        // An error leaves nothing.
-        assert_eq!(buffers.fill(socket.as_fd()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        assert_eq!(buffers.datagrams().count(), 0);
+        for datagram in buffers.datagrams() {
+            assert!(buffers.put_header(datagram.range.start, *b"head"));
+        }
+        for datagram in buffers.datagrams() {
+            assert_eq!(&buffers[datagram.range.start - HEAD_ROOM..datagram.range.end], b"headdata");
+        }
+        assert!(!buffers.put_header(HEAD_ROOM - 1, *b"head"));
+    }
+
+    #[test]
+    fn batches_of_several_sockets_and_the_end() {
+        let sockets = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for number in 0..BATCH {
+            client.send_to(&vec![7; number], sockets[0].local_addr().unwrap()).unwrap();
+        }
+        client.send_to(b"other", sockets[1].local_addr().unwrap()).unwrap();
+        let mut buffers = ReceiveBuffers::new();
+        let relay = Inlet::Relay(AllocationPort::new(50_000));
+        let fill = |buffers: &mut ReceiveBuffers, index: usize, inlet, room| {
+            buffers.fill(sockets[index].as_fd(), inlet, room).map(|received| (received.count, received.rest))
+        };
+        assert_eq!(fill(&mut buffers, 1, relay, 2).unwrap(), (1, Rest::Empty));
+        assert_eq!(fill(&mut buffers, 0, INLET, 3).unwrap(), (3, Rest::Unknown));
+        assert_eq!(fill(&mut buffers, 0, INLET, BATCH).unwrap(), (BATCH - 4, Rest::Unknown));
+        assert!(buffers.is_full());
+        let datagrams = buffers.datagrams();
+        assert_eq!((datagrams[0].inlet, datagrams[0].range.len()), (relay, 5));
+        for (number, datagram) in datagrams[1..].iter().enumerate() {
+            let expected = (INLET, client.local_addr().unwrap(), number);
+            assert_eq!((datagram.inlet, datagram.from, datagram.range.len()), expected);
+        }
+        buffers.clear();
+        assert_eq!(fill(&mut buffers, 0, INLET, BATCH).unwrap(), (1, Rest::Empty));
+        // An error adds nothing.
+        assert_eq!(fill(&mut buffers, 0, INLET, BATCH).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(buffers.datagrams().len(), 1);
     }
 }

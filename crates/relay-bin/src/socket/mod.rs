@@ -9,17 +9,18 @@ mod selector;
 mod send;
 
 use std::{
-    future::poll_fn,
+    cell::Cell,
     io,
     net::{IpAddr, SocketAddr},
-    os::fd::AsFd as _,
+    os::fd::{AsFd as _, AsRawFd, RawFd},
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Interest;
+
+use self::{buffers::Received, receive::BATCH};
 
 pub(crate) use self::{
-    buffers::{Datagram, HEAD_ROOM, ReceiveBuffers},
+    buffers::{Cursor, Datagram, HEAD_ROOM, Inlet, ReceiveBuffers},
     selector::{SOCKETS_PER_WORKER, attach as attach_selector},
     send::{Message, Sender},
 };
@@ -79,6 +80,11 @@ pub(crate) fn clipped(socket: &Socket, role: Role) -> Option<(usize, usize)> {
     (actual < wanted).then_some((actual, wanted))
 }
 
+/// One datagram and the room that, staying empty, tells that there is no other.
+const LEAST_ROOM: u8 = 2;
+#[expect(clippy::cast_possible_truncation, reason = "it fits")]
+const MOST_ROOM: u8 = BATCH as u8;
+
 /// What a receive call left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rest {
@@ -88,53 +94,42 @@ pub(crate) enum Rest {
     Unknown,
 }
 
-/// A bound UDP socket on this thread's runtime.
+/// A bound UDP socket that never waits.
 #[derive(Debug)]
 pub(crate) struct UdpSocket {
-    io: tokio::net::UdpSocket,
+    io: std::net::UdpSocket,
+    /// How many datagrams to make room for in the next receive call: room that stays empty costs time, too.
+    room: Cell<u8>,
 }
 
 impl UdpSocket {
-    /// Puts `socket` on the runtime of the calling thread.
+    /// Takes over `socket`.
     ///
     /// # Errors
     ///
-    /// Those of `setsockopt` and `epoll_ctl`.
+    /// Those of `setsockopt`.
     pub(crate) fn new(socket: Socket) -> io::Result<Self> {
-        let socket = std::net::UdpSocket::from(socket);
-        options::allow_fragments(&socket)?;
-        options::tell_everything(&socket)?;
-        Ok(Self { io: tokio::net::UdpSocket::from_std(socket)? })
+        let io = std::net::UdpSocket::from(socket);
+        options::allow_fragments(&io)?;
+        options::tell_everything(&io)?;
+        Ok(Self { io, room: Cell::new(LEAST_ROOM) })
     }
 
-    /// Waits until there may be something to receive. Only one task may wait.
-    ///
-    /// # Errors
-    ///
-    /// When the runtime is shutting down.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
-        // A place of its own for one waiter; `readable` has a list of them, which costs time and memory.
-        poll_fn(|context| self.io.poll_recv_ready(context)).await
-    }
-
-    /// Fills `buffers` with what has arrived, without waiting.
+    /// Adds what has arrived to `buffers`, as coming in by `inlet`, without waiting.
     ///
     /// # Errors
     ///
     /// [`io::ErrorKind::WouldBlock`] when there is nothing; those of `recvmmsg`.
-    pub(crate) fn receive(&self, buffers: &mut ReceiveBuffers) -> io::Result<Rest> {
-        let mut result = Err(io::ErrorKind::WouldBlock.into());
-        let _ = self.io.try_io(Interest::READABLE, || {
-            result = buffers.fill(self.io.as_fd());
-            match &result {
-                // The queue is empty, so have the runtime wait for the next arrival without asking once more: it is told of every
-                // arrival from now on (the event queue is edge-triggered).
-                Ok(Rest::Empty) => Err(io::ErrorKind::WouldBlock.into()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::WouldBlock.into()),
-                _ => Ok(()),
-            }
-        });
-        result
+    pub(crate) fn receive(&self, inlet: Inlet, buffers: &mut ReceiveBuffers) -> io::Result<Rest> {
+        let room = usize::from(self.room.get());
+        let received = buffers.fill(self.io.as_fd(), inlet, room);
+        let next = match &received {
+            Ok(Received { rest: Rest::Unknown, .. }) => self.room.get().saturating_mul(4),
+            Ok(Received { count, .. }) => u8::try_from(count + 1).unwrap_or(u8::MAX),
+            Err(_) => LEAST_ROOM,
+        };
+        self.room.set(next.clamp(LEAST_ROOM, MOST_ROOM));
+        Ok(received?.rest)
     }
 
     /// How many datagrams the kernel has dropped at this socket because they were not read in time; wraps.
@@ -175,5 +170,11 @@ impl UdpSocket {
         done: impl FnMut(usize, Result<(), &io::Error>),
     ) {
         sender.send(self.io.as_fd(), datagrams, done);
+    }
+}
+
+impl AsRawFd for UdpSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.io.as_raw_fd()
     }
 }

@@ -241,6 +241,18 @@ impl Sender {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         loop {
             let result = match &mut self.messages[..] {
+                [message] if message.msg_hdr.msg_iovlen == 1 && message.msg_hdr.msg_controllen == 0 => {
+                    let header = &message.msg_hdr;
+                    // SAFETY: the message points to a name, and to one slice; the slice is that of a datagram which the caller
+                    // borrows until after the call. The kernel only reads. The socket is open while it is borrowed.
+                    unsafe {
+                        let slice = &*header.msg_iov;
+                        let name = header.msg_name.cast_const().cast();
+                        let (bytes, length) = (slice.iov_base, slice.iov_len);
+                        // The kernel has a header less to fetch and to check.
+                        libc::sendto(socket.as_raw_fd(), bytes, length, flags, name, header.msg_namelen).min(1)
+                    }
+                }
                 // SAFETY: the message points to a name, to control messages and to slices with the lengths that these have;
                 // the slices are those of datagrams that the caller borrows until after the call. The kernel only reads. The
                 // socket is open while it is borrowed.

@@ -1,0 +1,196 @@
+use std::{collections::VecDeque, time::Duration};
+
+use anyhow::Context as _;
+use relay_server::Timestamp;
+
+use super::{
+    driver::Driver,
+    mailbox::{Mail, Mailbox},
+    poller::{Poller, Source},
+    sockets::{Receipt, Sockets},
+};
+use crate::{clock::Clock, health::Pulse, memory, offload::Offload, socket::ReceiveBuffers};
+
+/// How often to look at the wall clock, which people and NTP may set.
+const WALL_CLOCK_EVERY: Duration = Duration::from_secs(10);
+
+/// How long others may see old figures. Showing them costs as much as some packets do.
+const PUBLISH_WITHIN: Duration = Duration::from_millis(10);
+
+/// How long to leave a listening socket alone that gives nothing but errors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What turns a shard: gives each socket that has something its turn, then what is due, then waits.
+pub(super) struct EventLoop {
+    driver: Driver<Sockets, Box<dyn Offload + Send>>,
+    poller: Poller,
+    mailbox: Mailbox,
+    buffers: ReceiveBuffers,
+    clock: Clock,
+    pulse: Pulse,
+    /// The sockets that may have something to read, in the order of their turns.
+    ready: VecDeque<Source>,
+    is_told_to_stop: bool,
+    /// When to do what only now and then must be done.
+    wall_clock_at: Timestamp,
+    beat_at: Timestamp,
+    publish_at: Option<Timestamp>,
+    resume_at: Option<Timestamp>,
+}
+
+impl EventLoop {
+    pub(super) fn new(
+        driver: Driver<Sockets, Box<dyn Offload + Send>>,
+        poller: Poller,
+        mailbox: Mailbox,
+        clock: Clock,
+        pulse: Pulse,
+    ) -> Self {
+        let now = clock.now();
+        Self {
+            driver,
+            poller,
+            mailbox,
+            buffers: ReceiveBuffers::new(),
+            clock,
+            pulse,
+            ready: VecDeque::new(),
+            is_told_to_stop: false,
+            wall_clock_at: now + WALL_CLOCK_EVERY,
+            beat_at: now,
+            publish_at: None,
+            resume_at: None,
+        }
+    }
+
+    /// Turns until told to stop.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not tell what is ready.
+    pub(super) fn run(mut self) -> anyhow::Result<()> {
+        loop {
+            let now = self.clock.now();
+            self.do_what_is_due(now);
+            let timeout = if self.ready.is_empty() { self.idle_time(now) } else { Duration::ZERO };
+            for source in self.poller.wait(timeout).context("cannot wait for packets")? {
+                if self.driver.network_mut().get_ready(source) {
+                    self.ready.push_back(source);
+                }
+            }
+            self.take_mail();
+            self.give_turns();
+            if self.is_told_to_stop {
+                self.driver.publish();
+                return Ok(());
+            }
+        }
+    }
+
+    /// Gives each socket that is ready its turn. What several have received is handled together.
+    fn give_turns(&mut self) {
+        for _ in 0..self.ready.len() {
+            let Some(source) = self.ready.pop_front() else { break };
+            self.driver.network_mut().take_turn(source);
+            if self.read(source) && self.driver.network_mut().get_ready(source) {
+                self.ready.push_back(source);
+            }
+        }
+        self.handle_received();
+    }
+
+    /// Reads `source`, and tells whether something may be left.
+    fn read(&mut self, source: Source) -> bool {
+        for _ in 0..self.driver.network_mut().receives_per_turn(source) {
+            if self.buffers.is_full() {
+                self.handle_received();
+            }
+            match self.driver.network_mut().receive(source, &mut self.buffers) {
+                Receipt::Empty => return false,
+                Receipt::MoreToCome => {}
+                Receipt::Error => self.driver.handle_receive_error(),
+                Receipt::Failing(error) => {
+                    self.driver.handle_receive_error();
+                    let now = self.clock.now();
+                    if let Some(allocation) = self.driver.network_mut().allocation(source) {
+                        tracing::warn!(%error, %allocation, "the socket of an allocation failed; the allocation ends");
+                        self.driver.handle_relay_failed(now, allocation);
+                    } else {
+                        tracing::warn!(%error, "cannot receive from clients; going on in a moment");
+                        self.resume_at = Some(now + PAUSE);
+                    }
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn handle_received(&mut self) {
+        if self.buffers.is_empty() {
+            return;
+        }
+        // A client may know already what another shard told it and this one, of a reserved port.
+        self.take_mail();
+        let now = self.clock.now();
+        self.driver.handle_datagrams(now, &mut self.buffers);
+        self.buffers.clear();
+        self.publish_soon(now);
+    }
+
+    /// Takes what others have sent until now.
+    fn take_mail(&mut self) {
+        while let Some(mail) = self.mailbox.take() {
+            let now = self.clock.now();
+            match mail {
+                Mail::FromShard(message) => self.driver.handle_message(now, &message),
+                Mail::Drain => self.driver.handle_drain(now),
+                Mail::Stop => self.is_told_to_stop = true,
+            }
+            self.publish_soon(now);
+        }
+    }
+
+    fn publish_soon(&mut self, now: Timestamp) {
+        self.publish_at.get_or_insert(now + PUBLISH_WITHIN);
+    }
+
+    /// For how long nothing is due.
+    fn idle_time(&self, now: Timestamp) -> Duration {
+        let others = [self.driver.poll_timeout(), self.publish_at, self.resume_at];
+        let next = others.into_iter().flatten().fold(self.beat_at.min(self.wall_clock_at), Timestamp::min);
+        next.saturating_duration_since(now)
+    }
+
+    fn do_what_is_due(&mut self, now: Timestamp) {
+        if self.driver.poll_timeout().is_some_and(|due| due <= now) {
+            self.driver.handle_timeout(now);
+            self.publish_soon(now);
+        }
+        if self.beat_at <= now {
+            self.beat_at = now + Pulse::EVERY;
+            self.pulse.beat(now);
+            self.driver.count_overruns();
+            self.publish_soon(now);
+        }
+        if self.wall_clock_at <= now {
+            self.wall_clock_at = now + WALL_CLOCK_EVERY;
+            self.driver.handle_wall_clock(now, Clock::unix_time());
+            if self.driver.should_trim_memory() {
+                memory::trim();
+            }
+        }
+        if self.publish_at.is_some_and(|due| due <= now) {
+            self.publish_at = None;
+            self.driver.publish();
+        }
+        if self.resume_at.is_some_and(|due| due <= now) {
+            self.resume_at = None;
+            for source in self.driver.network_mut().listeners() {
+                if self.driver.network_mut().get_ready(source) {
+                    self.ready.push_back(source);
+                }
+            }
+        }
+    }
+}

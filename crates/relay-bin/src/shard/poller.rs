@@ -1,0 +1,146 @@
+//! Which sockets have something to read.
+
+use std::{io, os::fd::AsRawFd, time::Duration};
+
+use mio::{Events, Interest, Poll, Registry, Token, Waker, unix::SourceFd};
+use relay_server::{AllocationPort, Family};
+
+/// How many ready sockets the kernel tells of at a time.
+const EVENTS: usize = 256;
+
+/// Something that becomes ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// There is mail.
+    Mailbox,
+    /// A listening socket, as an index.
+    Listener(u16),
+    /// The socket of an allocation.
+    Relay(AllocationPort, Family),
+}
+
+/// The bits of a token above the index or the port.
+const LISTENER: usize = 0 << 16;
+const RELAY_V4: usize = 1 << 16;
+const RELAY_V6: usize = 2 << 16;
+const MAILBOX: usize = 3 << 16;
+
+impl Source {
+    fn token(self) -> Token {
+        Token(match self {
+            Self::Mailbox => MAILBOX,
+            Self::Listener(index) => LISTENER | usize::from(index),
+            Self::Relay(port, Family::V4) => RELAY_V4 | usize::from(port.get()),
+            Self::Relay(port, Family::V6) => RELAY_V6 | usize::from(port.get()),
+        })
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
+    const fn of(token: Token) -> Self {
+        let low = token.0 as u16;
+        match token.0 - low as usize {
+            RELAY_V4 => Self::Relay(AllocationPort::new(low), Family::V4),
+            RELAY_V6 => Self::Relay(AllocationPort::new(low), Family::V6),
+            LISTENER => Self::Listener(low),
+            _ => Self::Mailbox,
+        }
+    }
+}
+
+/// The kernel's event queue. It is edge-triggered: a source is told of when something arrives, whatever was left unread before.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    poll: Poll,
+    events: Events,
+}
+
+/// Wakes the thread that waits at a poller.
+#[derive(Debug)]
+pub(super) struct Bell(Waker);
+
+impl Poller {
+    /// # Errors
+    ///
+    /// When the system has no file left.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { poll: Poll::new()?, events: Events::with_capacity(EVENTS) })
+    }
+
+    pub(super) fn bell(&self) -> io::Result<Bell> {
+        Waker::new(self.poll.registry(), Source::Mailbox.token()).map(Bell)
+    }
+
+    /// What adds sockets.
+    pub(super) fn watcher(&self) -> io::Result<Watcher> {
+        self.poll.registry().try_clone().map(Watcher)
+    }
+
+    /// Waits for at most `timeout`, and tells what has become ready.
+    pub(super) fn wait(&mut self, timeout: Duration) -> io::Result<impl Iterator<Item = Source>> {
+        match self.poll.poll(&mut self.events, Some(timeout)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            result => result?,
+        }
+        Ok(self.events.iter().map(|event| Source::of(event.token())))
+    }
+}
+
+/// Adds sockets to a poller.
+#[derive(Debug)]
+pub(super) struct Watcher(Registry);
+
+impl Watcher {
+    /// Watches `socket` for as long as it is open.
+    pub(super) fn watch(&self, socket: &impl AsRawFd, source: Source) -> io::Result<()> {
+        self.0.register(&mut SourceFd(&socket.as_raw_fd()), source.token(), Interest::READABLE)
+    }
+}
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        // It fails only when the counter behind it would overflow, and then the thread is woken already.
+        let _ = self.0.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn tokens_name_sources() {
+        for source in [
+            Source::Mailbox,
+            Source::Listener(0),
+            Source::Listener(7),
+            Source::Relay(AllocationPort::new(1), Family::V4),
+            Source::Relay(AllocationPort::new(65_535), Family::V6),
+        ] {
+            assert_eq!(Source::of(source.token()), source);
+        }
+    }
+
+    #[test]
+    fn each_arrival_is_told_of() {
+        let mut poller = Poller::new().unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let source = Source::Relay(AllocationPort::new(50_000), Family::V4);
+        poller.watcher().unwrap().watch(&socket, source).unwrap();
+        for _ in 0..2 {
+            socket.send_to(b"unread", socket.local_addr().unwrap()).unwrap();
+            assert_eq!(poller.wait(LONG).unwrap().collect::<Vec<_>>(), [source]);
+            assert_eq!(poller.wait(Duration::ZERO).unwrap().count(), 0);
+        }
+        let bell = poller.bell().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| bell.ring());
+            assert_eq!(poller.wait(LONG).unwrap().collect::<Vec<_>>(), [Source::Mailbox]);
+        });
+        drop(socket);
+        assert_eq!(poller.wait(Duration::ZERO).unwrap().count(), 0);
+    }
+}
