@@ -1,8 +1,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
-    AllocationId, AllocationPort, ChannelNumber, DropReason, Families, Family, FiveTuple, PeerSocket, Rejection,
-    ReservationToken, ReservedPort,
+    AllocationId, AllocationPort, ChannelNumber, Crossing, DropReason, Families, Family, FiveTuple, PeerSocket,
+    Rejection, ReservationToken, ReservedPort,
 };
 
 /// What happened, for metrics, logs, tests and pictures.
@@ -39,6 +39,11 @@ pub enum Event {
         /// Which port.
         port: AllocationPort,
     },
+    /// A channel is bound to one of the relay's own relayed transport addresses: other shards, where the allocation of that address
+    /// may be, are to hear of it ([`Server::handle_crossing_opened`](crate::Server::handle_crossing_opened)).
+    CrossingOpened(Crossing),
+    /// It is not any more ([`Server::handle_crossing_closed`](crate::Server::handle_crossing_closed)).
+    CrossingClosed(Crossing),
     /// An allocation's lifetime starts anew.
     AllocationRefreshed {
         /// Which.

@@ -2,20 +2,30 @@
 
 use std::net::SocketAddr;
 
-use crate::{AllocationId, AllocationPort, ChannelNumber, FiveTuple, Flow, FlowKey, Output, PeerSocket, Server, Via};
+use crate::{
+    AllocationId, AllocationPort, ChannelNumber, Event, FiveTuple, Flow, FlowKey, Output, PeerSocket, Server, Via,
+};
 
 impl Server {
-    /// `channel` of allocation `id` relays to `peer` from now on.
+    /// `channel` of allocation `id` relays to `peer` from now on: a faster data path hears of it, and other shards do if it concerns
+    /// them.
     pub(crate) fn install_flows(&mut self, id: AllocationId, channel: ChannelNumber, peer: PeerSocket) {
         let Some(allocation) = self.allocations.get(id) else {
             return;
         };
         let (five_tuple, port) = (allocation.five_tuple(), allocation.port());
         if self.config.relay_addresses.contains(peer.address().ip()) {
-            // Two clients of this relay: each direction takes a channel of both, so the second bind installs both.
-            if let Some((other, other_channel)) = self.counterpart(port, peer) {
-                self.install(self.crossing((five_tuple, channel), (other, other_channel)));
-                self.install(self.crossing((other, other_channel), (five_tuple, channel)));
+            // Two clients of this relay: each direction takes a channel of both, so the second bind installs both; or each shard
+            // the one that begins there, once it knows of the other end.
+            let near = (five_tuple, channel);
+            if let Some(Ok(other)) = self.cross(port, peer.address()) {
+                self.install(self.crossing_flow(near, other));
+            }
+            if let Some(other) = self.counterpart(port, peer) {
+                self.install(self.crossing_flow(other, near));
+            }
+            if let Some(crossing) = self.crossing_to(five_tuple, port, channel, peer) {
+                self.emit(Event::CrossingOpened(crossing));
             }
             return;
         }
@@ -35,7 +45,8 @@ impl Server {
         });
     }
 
-    /// `channel`, of the allocation with this 5-tuple and port, does not relay to `peer` any more.
+    /// `channel`, of the allocation with this 5-tuple and port, does not relay to `peer` any more: the opposite of
+    /// [`Self::install_flows`].
     pub(crate) fn remove_flows(
         &mut self,
         five_tuple: FiveTuple,
@@ -45,18 +56,22 @@ impl Server {
     ) {
         self.uninstall(self.client_key(five_tuple, channel));
         if !self.config.relay_addresses.contains(peer.address().ip()) {
-            self.uninstall(peer_key(port, peer));
-        } else if let Some((other, other_channel)) = self.counterpart(port, peer) {
+            return self.uninstall(peer_key(port, peer));
+        }
+        if let Some((other, other_channel)) = self.counterpart(port, peer) {
             self.uninstall(self.client_key(other, other_channel));
+        }
+        if let Some(crossing) = self.crossing_to(five_tuple, port, channel, peer) {
+            self.emit(Event::CrossingClosed(crossing));
         }
     }
 
-    /// The client that a crossed channel ends at, if it has bound a channel in return.
+    /// The client of this shard that a crossed channel ends at, if it has bound a channel in return.
     fn counterpart(&self, port: AllocationPort, peer: PeerSocket) -> Option<(FiveTuple, ChannelNumber)> {
-        self.cross(port, peer.address()).and_then(Result::ok)
+        self.cross_here(port, peer.address()).and_then(Result::ok)
     }
 
-    fn crossing(&self, from: (FiveTuple, ChannelNumber), to: (FiveTuple, ChannelNumber)) -> Flow {
+    pub(crate) fn crossing_flow(&self, from: (FiveTuple, ChannelNumber), to: (FiveTuple, ChannelNumber)) -> Flow {
         Flow {
             key: self.client_key(from.0, from.1),
             arrives: Via::Listener(from.0.server),
@@ -66,16 +81,16 @@ impl Server {
         }
     }
 
-    const fn client_key(&self, from: FiveTuple, channel: ChannelNumber) -> FlowKey {
+    pub(crate) const fn client_key(&self, from: FiveTuple, channel: ChannelNumber) -> FlowKey {
         let remote: SocketAddr = from.client.address();
         FlowKey { remote, local_port: self.config.listen_port, channel: Some(channel) }
     }
 
-    fn install(&mut self, flow: Flow) {
+    pub(crate) fn install(&mut self, flow: Flow) {
         self.outputs.push_back(Output::InstallFlow(flow));
     }
 
-    fn uninstall(&mut self, key: FlowKey) {
+    pub(crate) fn uninstall(&mut self, key: FlowKey) {
         self.outputs.push_back(Output::RemoveFlow(key));
     }
 }

@@ -48,6 +48,8 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod crossing;
+mod crossings;
 mod drop_reason;
 mod elsewhere;
 mod event;
@@ -71,6 +73,7 @@ pub use allocation::{
     PeerSocket, PortRange, PortRangeError, ReservationToken, ReservedPort, Timestamp,
 };
 pub use config::{Config, RelayAddresses, UsernameLimit};
+pub use crossing::Crossing;
 pub use drop_reason::DropReason;
 pub use event::{Event, RemovalReason};
 pub use flow::{Flow, FlowKey};

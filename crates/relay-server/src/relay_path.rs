@@ -29,23 +29,35 @@ impl Server {
         };
         let port = allocation.port();
         let to = peer.address();
-        if self.config.relay_addresses.contains(to.ip())
-            && let Some(crossed) = self.cross(port, to)
-        {
-            return match crossed {
-                Ok((to, channel)) => Some(Forward {
-                    from: Via::Listener(to.server),
-                    to: to.client.address(),
-                    channel: Some(channel),
-                    payload,
-                }),
-                Err(reason) => {
-                    self.drop_from_client(from, reason);
-                    None
-                }
-            };
+        if self.config.relay_addresses.contains(to.ip()) {
+            return self.relay_to_ourselves(from, port, to, payload);
         }
         Some(Forward { from: Via::Relay(port), to, channel: None, payload })
+    }
+
+    /// What the client `from` sends from the allocation at `port` to `to`, an address of this very relay. A function of its own, so
+    /// that what goes to other peers does not pay for it.
+    #[inline(never)]
+    fn relay_to_ourselves(
+        &mut self,
+        from: FiveTuple,
+        port: AllocationPort,
+        to: SocketAddr,
+        payload: Range<usize>,
+    ) -> Option<Forward> {
+        match self.cross(port, to) {
+            Some(Ok((to, channel))) => Some(Forward {
+                from: Via::Listener(to.server),
+                to: to.client.address(),
+                channel: Some(channel),
+                payload,
+            }),
+            Some(Err(reason)) => {
+                self.drop_from_client(from, reason);
+                None
+            }
+            None => Some(Forward { from: Via::Relay(port), to, channel: None, payload }),
+        }
     }
 
     /// [RFC 8656, section 12.7](https://www.rfc-editor.org/rfc/rfc8656#section-12.7).
@@ -72,8 +84,20 @@ impl Server {
     }
 
     /// Where data goes that the allocation at `from` sends to the relayed transport address `to` of this very relay: straight to
-    /// the other client. `None` when no allocation of this server has that address.
+    /// the other client. `None` when no allocation of this server has that address, and no other shard has told of one.
     pub(crate) fn cross(
+        &self,
+        from: AllocationPort,
+        to: SocketAddr,
+    ) -> Option<Result<(FiveTuple, ChannelNumber), DropReason>> {
+        self.cross_here(from, to).or_else(|| {
+            let (family, port) = (Family::of(to.ip()), AllocationPort::new(to.port()));
+            self.crossings.find(family, from, port).map(Ok)
+        })
+    }
+
+    /// The same among the allocations of this server.
+    pub(crate) fn cross_here(
         &self,
         from: AllocationPort,
         to: SocketAddr,

@@ -11,8 +11,8 @@ use turn_auth::{AuthSecret, Authenticator, NonceIssuer, RealmError, UnixTime};
 
 use crate::{
     AllocationId, AllocationPort, Config, DropReason, Event, Families, Family, FiveTuple, Forward, Output, PeerSocket,
-    PortRange, RelayOpenError, RemovalReason, ReservationToken, ReservedPort, Timestamp, elsewhere::Elsewhere,
-    opening::Opening, wall_clock::WallClock,
+    PortRange, RelayOpenError, RemovalReason, ReservationToken, ReservedPort, Timestamp, crossings::Crossings,
+    elsewhere::Elsewhere, opening::Opening, wall_clock::WallClock,
 };
 
 /// A STUN/TURN relay without its sockets.
@@ -26,6 +26,8 @@ pub struct Server {
     pub(crate) allocations: Allocations,
     pub(crate) openings: BTreeMap<AllocationId, Opening>,
     pub(crate) elsewhere: Elsewhere,
+    pub(crate) crossings: Crossings,
+    pub(crate) ports_of_all_shards: PortRange,
     pub(crate) draining: bool,
     pub(crate) outputs: VecDeque<Output>,
     wall_clock: WallClock,
@@ -55,6 +57,9 @@ impl Server {
         Ok(Self {
             allocations: Allocations::new(config.ports, draw()),
             authenticator: Authenticator::new(secret, nonces, &config.realm)?,
+            // Drawn last: what was drawn before there were crossings stays what it was.
+            crossings: Crossings::new(&mut rng),
+            ports_of_all_shards: config.ports,
             config,
             openings: BTreeMap::new(),
             elsewhere: Elsewhere::default(),
@@ -68,6 +73,7 @@ impl Server {
     #[must_use]
     pub fn with_ports_of_all_shards(mut self, ports: PortRange) -> Self {
         self.allocations = self.allocations.with_ports_of_all_shards(ports);
+        self.ports_of_all_shards = ports;
         self
     }
 

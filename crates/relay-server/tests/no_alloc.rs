@@ -12,9 +12,9 @@ use std::{
     net::SocketAddr,
 };
 
-use relay_server::{AllocationPort, PeerSocket, UsernameLimit};
+use relay_server::{AllocationPort, PeerSocket, UsernameLimit, Via};
 
-use support::{Client, Relay, allocate_dual_stack, bind, channel_data};
+use support::{Client, Relay, Shards, allocate_dual_stack, bind, channel_data};
 
 /// Counts what the current thread allocates.
 struct Counting;
@@ -136,6 +136,30 @@ fn relaying_allocates_nothing() {
                 assert!(server.poll_output().is_none());
             });
             assert_eq!((relayed_packets, counted), (5, 0), "client {index} of {clients}");
+        }
+    }
+}
+
+#[test]
+fn relaying_between_shards_allocates_nothing() {
+    let mut shards = Shards::new(2, 1000, |config| config.username_limit = UsernameLimit::RefuseBeyond(u32::MAX));
+    let mut clients = Vec::new();
+    for number in 0..1000 {
+        let mut pair = [1, 2].map(|host| Client::new(&format!("198.51.100.{host}:{}", 10_000 + number)));
+        let relayed = [0, 1].map(|shard| shards.relays[shard].allocate(&mut pair[shard]));
+        for (shard, client) in pair.iter_mut().enumerate() {
+            shards.relays[shard].granted(client, &bind(0x4000, relayed[1 - shard]));
+        }
+        shards.deliver_all();
+        clients.push(pair);
+    }
+    let message = channel_data(0x4000, &[7; 1200]);
+    for (shard, relay) in shards.relays.iter_mut().enumerate() {
+        for pair in &clients {
+            let from = pair[shard].five_tuple();
+            let mut crossed = None;
+            let counted = allocations(|| crossed = relay.server.handle_client_datagram(relay.now, from, &message));
+            assert_eq!((crossed.unwrap().from, counted), (Via::Listener(from.server), 0));
         }
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod kind;
 mod relay;
 mod request;
 mod response;
+mod shards;
 mod wire;
 
 pub(crate) use client::Client;
@@ -18,4 +19,5 @@ pub(crate) use request::{
     permit, refresh,
 };
 pub(crate) use response::Response;
+pub(crate) use shards::Shards;
 pub(crate) use wire::{append, append_fingerprint, append_integrity};

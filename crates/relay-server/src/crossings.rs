@@ -1,0 +1,214 @@
+//! Two clients of the relay that relay to each other and live on different shards: what each shard knows of the other's channels.
+
+use std::{fmt, hash::Hasher, net::SocketAddr};
+
+use foldhash::{SharedSeed, fast::FoldHasher};
+use hashbrown::HashTable;
+use rand::RngCore;
+
+use crate::{AllocationPort, ChannelNumber, Crossing, Family, FiveTuple, PeerSocket, Server};
+
+/// The channels of other shards' allocations that are bound to ports of this shard.
+///
+/// Keys are drawn from the server's generator, as those of `allocation`'s tables are: whoever binds channels chooses their ports.
+pub(crate) struct Crossings {
+    seed: u64,
+    shared: SharedSeed,
+    table: HashTable<Crossing>,
+}
+
+impl Crossings {
+    pub(crate) fn new(rng: &mut impl RngCore) -> Self {
+        Self { seed: rng.next_u64(), shared: SharedSeed::from_u64(rng.next_u64()), table: HashTable::new() }
+    }
+
+    /// The client and the channel that data from port `from` to port `to` arrives in.
+    pub(crate) fn find(
+        &self,
+        family: Family,
+        from: AllocationPort,
+        to: AllocationPort,
+    ) -> Option<(FiveTuple, ChannelNumber)> {
+        let key = key(family, from, to);
+        let found = self.table.find(self.hash(key), |crossing| key_of(crossing) == key)?;
+        Some((found.five_tuple, found.channel))
+    }
+
+    /// The newest word counts: a port that another allocation has by now says so through another shard, perhaps before the shard
+    /// that had it says that it is over.
+    fn insert(&mut self, crossing: Crossing) {
+        let key = key_of(&crossing);
+        let hash = self.hash(key);
+        if let Some(known) = self.table.find_mut(hash, |known| key_of(known) == key) {
+            *known = crossing;
+            return;
+        }
+        let Self { seed, shared, table } = self;
+        table.insert_unique(hash, crossing, |crossing| hash_of(*seed, shared, key_of(crossing)));
+    }
+
+    /// Whether it was known, and not something newer instead.
+    fn remove(&mut self, crossing: &Crossing) -> bool {
+        let Ok(known) = self.table.find_entry(self.hash(key_of(crossing)), |known| known == crossing) else {
+            return false;
+        };
+        known.remove();
+        let Self { seed, shared, table } = self;
+        if table.len() < table.capacity() / 4 {
+            table.shrink_to(table.len() * 2, |crossing| hash_of(*seed, shared, key_of(crossing)));
+        }
+        true
+    }
+
+    fn hash(&self, key: u64) -> u64 {
+        hash_of(self.seed, &self.shared, key)
+    }
+}
+
+impl fmt::Debug for Crossings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Crossings").field("len", &self.table.len()).finish_non_exhaustive()
+    }
+}
+
+fn hash_of(seed: u64, shared: &SharedSeed, key: u64) -> u64 {
+    let mut hasher = FoldHasher::with_seed(seed, shared);
+    hasher.write_u64(key);
+    hasher.finish()
+}
+
+fn key_of(crossing: &Crossing) -> u64 {
+    key(crossing.family, crossing.from, crossing.to)
+}
+
+fn key(family: Family, from: AllocationPort, to: AllocationPort) -> u64 {
+    let family = match family {
+        Family::V4 => 0,
+        Family::V6 => 1,
+    };
+    family << 32 | u64::from(from.get()) << 16 | u64::from(to.get())
+}
+
+impl Server {
+    /// Another shard said [`Event::CrossingOpened`](crate::Event::CrossingOpened).
+    pub fn handle_crossing_opened(&mut self, crossing: &Crossing) {
+        // Of all shards that hear of it, one is concerned: together they know no more crossings than there are channels. Of a port
+        // that is lent to another shard later, that one does not know: data takes the way through the sockets.
+        let port = crossing.from;
+        if !self.config.ports.contains(port) && self.allocations.by_port(port).is_none() {
+            return;
+        }
+        self.crossings.insert(*crossing);
+        let to = (crossing.five_tuple, crossing.channel);
+        if let Some((near, far)) = self.near_end(crossing)
+            && self.cross(port, far) == Some(Ok(to))
+        {
+            self.install(self.crossing_flow(near, to));
+        }
+    }
+
+    /// Another shard said [`Event::CrossingClosed`](crate::Event::CrossingClosed).
+    pub fn handle_crossing_closed(&mut self, crossing: &Crossing) {
+        if self.crossings.remove(crossing)
+            && let Some(((five_tuple, channel), far)) = self.near_end(crossing)
+            // A client of this shard may have the port by now, before the end of the last one that had it was told.
+            && !matches!(self.cross_here(crossing.from, far), Some(Ok(_)))
+        {
+            self.uninstall(self.client_key(five_tuple, channel));
+        }
+    }
+
+    /// `channel`, of the allocation with this 5-tuple and port, relays to `peer`, one of the relay's relayed transport addresses:
+    /// what others have to know of that. `None` when there are no others, or no allocation can have that address.
+    pub(crate) fn crossing_to(
+        &self,
+        five_tuple: FiveTuple,
+        port: AllocationPort,
+        channel: ChannelNumber,
+        peer: PeerSocket,
+    ) -> Option<Crossing> {
+        let (family, from) = (Family::of(peer.address().ip()), AllocationPort::new(peer.address().port()));
+        let is_elsewhere = self.ports_of_all_shards != self.config.ports && self.ports_of_all_shards.contains(from);
+        is_elsewhere.then_some(Crossing { family, from, to: port, five_tuple, channel })
+    }
+
+    /// The client of this shard whose data the crossing is about with its channel, if it has bound one, and the address that it is
+    /// bound to.
+    fn near_end(&self, crossing: &Crossing) -> Option<((FiveTuple, ChannelNumber), SocketAddr)> {
+        let far = self.config.relay_addresses.socket(crossing.family, crossing.to)?;
+        let (allocation, channel) = self.allocations.peer_channel(crossing.from, PeerSocket::new(far)).ok()?;
+        Some(((allocation.five_tuple(), channel), far))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    fn crossings() -> Crossings {
+        Crossings::new(&mut ChaCha20Rng::from_seed([3; 32]))
+    }
+
+    fn crossing(from: u16, to: u16) -> Crossing {
+        Crossing {
+            family: Family::V4,
+            from: AllocationPort::new(from),
+            to: AllocationPort::new(to),
+            five_tuple: FiveTuple {
+                client: SocketAddr::from(([198, 51, 100, 1], to)).into(),
+                server: IpAddr::from([192, 0, 2, 1]),
+            },
+            channel: ChannelNumber::MIN,
+        }
+    }
+
+    fn find(crossings: &Crossings, crossing: &Crossing) -> Option<(FiveTuple, ChannelNumber)> {
+        crossings.find(crossing.family, crossing.from, crossing.to)
+    }
+
+    #[test]
+    fn a_crossing_has_one_direction_and_one_family() {
+        let mut crossings = crossings();
+        let known = crossing(1, 2);
+        crossings.insert(known);
+        assert_eq!(find(&crossings, &known), Some((known.five_tuple, known.channel)));
+        for other in [crossing(2, 1), crossing(1, 1), crossing(1, 3), Crossing { family: Family::V6, ..known }] {
+            assert_eq!(find(&crossings, &other), None);
+        }
+    }
+
+    #[test]
+    fn a_late_word_of_the_end_does_not_end_what_began_meanwhile() {
+        let mut crossings = crossings();
+        let old = crossing(1, 2);
+        let new = Crossing { five_tuple: crossing(1, 3).five_tuple, ..old };
+        crossings.insert(old);
+        crossings.insert(new);
+        assert!(!crossings.remove(&old));
+        assert_eq!(find(&crossings, &old), Some((new.five_tuple, new.channel)));
+        assert!(crossings.remove(&new));
+        assert_eq!(find(&crossings, &old), None);
+        assert!(!crossings.remove(&new));
+    }
+
+    #[test]
+    fn what_is_over_takes_no_memory() {
+        let mut crossings = crossings();
+        assert_eq!(crossings.table.capacity(), 0);
+        for to in 0..10_000 {
+            crossings.insert(crossing(to % 7, to));
+        }
+        assert_eq!(crossings.table.len(), 10_000);
+        for to in 0..10_000 {
+            assert!(crossings.remove(&crossing(to % 7, to)));
+        }
+        assert_eq!(crossings.table.capacity(), 0);
+    }
+}

@@ -1,0 +1,94 @@
+//! A relay of several shards, and what they have yet to hear of each other.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use relay_server::{Config, Event, PortRange, Timestamp, UsernameLimit};
+
+use super::relay::Relay;
+
+/// Shards that draw from equal parts of the ports from [`Self::LOWEST_PORT`] on. What one says to the others arrives in order, whenever a
+/// test has it arrive.
+pub(crate) struct Shards {
+    pub(crate) relays: Vec<Relay>,
+    /// By sender and receiver.
+    under_way: BTreeMap<(usize, usize), VecDeque<(Timestamp, Event)>>,
+}
+
+impl Shards {
+    pub(crate) const LOWEST_PORT: u16 = 50_000;
+
+    pub(crate) fn new(count: u16, ports_each: u16, configure: impl Fn(&mut Config)) -> Self {
+        let lowest = Self::LOWEST_PORT;
+        let all = PortRange::new(lowest, lowest + count * ports_each - 1).unwrap();
+        let shard = |number: u16| {
+            let first = lowest + number * ports_each;
+            let seed = [7 + u8::try_from(number).unwrap(); 32];
+            let mut relay = Relay::seeded(seed, |config| {
+                config.ports = PortRange::new(first, first + ports_each - 1).unwrap();
+                configure(config);
+            });
+            relay.share_ports(all);
+            relay
+        };
+        Self { relays: (0..count).map(shard).collect(), under_way: BTreeMap::new() }
+    }
+
+    /// Sends off what shards have to say to others.
+    pub(crate) fn post(&mut self) {
+        let count = self.relays.len();
+        for (from, relay) in self.relays.iter_mut().enumerate() {
+            for event in relay.take_events() {
+                for to in (0..count).filter(|to| *to != from) {
+                    self.under_way.entry((from, to)).or_default().push_back((relay.now, event.clone()));
+                }
+            }
+        }
+    }
+
+    /// Has the next word from one shard to another arrive.
+    pub(crate) fn deliver(&mut self, from: usize, to: usize) {
+        self.post();
+        if let Some((at, event)) = self.under_way.get_mut(&(from, to)).and_then(VecDeque::pop_front) {
+            hear(&mut self.relays[to], at, &event);
+        }
+    }
+
+    /// Has everything arrive.
+    pub(crate) fn deliver_all(&mut self) {
+        self.post();
+        while let Some((&(from, to), _)) = self.under_way.iter().find(|(_, words)| !words.is_empty()) {
+            self.deliver(from, to);
+        }
+    }
+
+    /// What shard `to` is yet to hear.
+    pub(crate) fn under_way_to(&self, to: usize) -> impl Iterator<Item = &Event> {
+        let to_it = self.under_way.iter().filter(move |((_, receiver), _)| *receiver == to);
+        to_it.flat_map(|(_, words)| words.iter().map(|(_, event)| event))
+    }
+
+    /// Time passes on all shards.
+    pub(crate) fn advance_secs(&mut self, seconds: u64) {
+        for relay in &mut self.relays {
+            relay.advance_secs(seconds);
+        }
+    }
+}
+
+/// Tells a shard what happened on another, as relay-bin does.
+fn hear(relay: &mut Relay, at: Timestamp, event: &Event) {
+    let server = &mut relay.server;
+    let replaces = server.config().username_limit == UsernameLimit::ReplaceOldest;
+    match event {
+        Event::AllocationCreated { username, .. } if replaces => server.handle_username_moved(username, at),
+        Event::AllocationCreated { username, .. } => server.handle_allocated_elsewhere(username),
+        Event::AllocationRemoved { username, .. } if !replaces => server.handle_ended_elsewhere(username),
+        Event::PortReserved(reserved) => server.handle_port_reserved(relay.now, reserved),
+        Event::ReservationTaken { token } => server.handle_reservation_taken(*token),
+        Event::PortReturned { port } => server.handle_port_returned(*port),
+        Event::CrossingOpened(crossing) => server.handle_crossing_opened(crossing),
+        Event::CrossingClosed(crossing) => server.handle_crossing_closed(crossing),
+        _ => {}
+    }
+    relay.drain();
+}
