@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,10 @@ pub enum Input {
         /// The port.
         port: u16,
     },
+    /// A channel on another shard is bound to a relayed transport address of the relay itself.
+    CrossingOpened(Crossing),
+    /// It is not any more.
+    CrossingClosed(Crossing),
     /// New allocations are refused from now on.
     Drain,
     /// The wall clock was read.
@@ -78,6 +82,23 @@ pub enum Input {
     },
     /// The state machine was told that its time-out had come.
     Timeout,
+}
+
+/// A channel that is bound to a relayed transport address of the relay itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crossing {
+    /// Of the two relayed transport addresses.
+    pub family: IpFamily,
+    /// The port that the channel is bound to.
+    pub from: u16,
+    /// The port of the allocation that has the channel.
+    pub to: u16,
+    /// The client of that allocation.
+    pub client: SocketAddr,
+    /// The relay's address that this client sends to.
+    pub server: IpAddr,
+    /// The channel's number.
+    pub channel: u16,
 }
 
 /// How the opening of a relay socket ended.

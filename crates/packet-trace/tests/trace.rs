@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use packet_trace::{
-    Datagram, Direction, Input, IpFamily, Limits, Packet, ReadError, Record, Recorded, RelayOpened, TraceHeader,
-    TraceReader, TraceWriter, Unusable,
+    Crossing, Datagram, Direction, Input, IpFamily, Limits, Packet, ReadError, Record, Recorded, RelayOpened,
+    TraceHeader, TraceReader, TraceWriter, Unusable,
 };
 use proptest::prelude::*;
 
@@ -64,6 +64,14 @@ fn header_inputs_packets_and_statistics_come_back_in_order() {
     header.auth_secret = Some("secret".to_owned());
     header.clock.monotonic_nanos = 1_000;
     let base = header.clock.unix_nanos;
+    let crossing = Crossing {
+        family: IpFamily::V4,
+        from: 50_001,
+        to: 50_002,
+        client: CLIENT.parse().unwrap(),
+        server: "2001:db8::1".parse().unwrap(),
+        channel: 0x4FFF,
+    };
     let inputs = [
         Input::RelayOpened { id: 1 << 40, family: IpFamily::V6, result: RelayOpened::PortInUse },
         Input::RelayFailed { id: 7 },
@@ -81,6 +89,8 @@ fn header_inputs_packets_and_statistics_come_back_in_order() {
         },
         Input::ReservationTaken { token: "0123456789abcdef".to_owned() },
         Input::PortReturned { port: 50_001 },
+        Input::CrossingOpened(crossing),
+        Input::CrossingClosed(crossing),
         Input::Drain,
         Input::WallClock { unix_seconds: 12 },
         Input::Timeout,

@@ -2,7 +2,8 @@
 
 use packet_trace::{Input, InputRecord, IpFamily, RelayOpened};
 use relay_server::{
-    AllocationPort, Families, Family, Output, RelayOpenError, ReservationToken, ReservedPort, Timestamp, UnixTime,
+    AllocationPort, ChannelNumber, ClientSocket, Crossing, Families, Family, FiveTuple, Output, RelayOpenError,
+    ReservationToken, ReservedPort, Timestamp, UnixTime,
 };
 
 use super::Replay;
@@ -23,16 +24,12 @@ impl Replay {
                     return book.difference(row, DifferenceKind::Input, text);
                 };
                 cause = Some(request);
-                let family = match family {
-                    IpFamily::V4 => Family::V4,
-                    IpFamily::V6 => Family::V6,
-                };
                 let result = match result {
                     RelayOpened::Ok => Ok(()),
                     RelayOpened::PortInUse => Err(RelayOpenError::PortInUse),
                     RelayOpened::Failed => Err(RelayOpenError::Failed),
                 };
-                shard.server.handle_relay_opened(now, id_found, family, result);
+                shard.server.handle_relay_opened(now, id_found, family_of(*family), result);
             }
             Input::RelayFailed { id } => {
                 if let Some(id) = shard.allocation_id(*id) {
@@ -65,6 +62,16 @@ impl Replay {
                 }
             }
             Input::PortReturned { port } => shard.server.handle_port_returned(AllocationPort::new(*port)),
+            Input::CrossingOpened(told) => {
+                if let Some(crossing) = crossing(told) {
+                    shard.server.handle_crossing_opened(&crossing);
+                }
+            }
+            Input::CrossingClosed(told) => {
+                if let Some(crossing) = crossing(told) {
+                    shard.server.handle_crossing_closed(&crossing);
+                }
+            }
             Input::Drain => {
                 shard.server.handle_drain();
                 book.internal(record.shard, record.unix_nanos);
@@ -84,6 +91,24 @@ impl Replay {
         }
         shard.take(book, cause, outputs);
     }
+}
+
+const fn family_of(family: IpFamily) -> Family {
+    match family {
+        IpFamily::V4 => Family::V4,
+        IpFamily::V6 => Family::V6,
+    }
+}
+
+/// `None` if its channel number is none.
+fn crossing(told: &packet_trace::Crossing) -> Option<Crossing> {
+    Some(Crossing {
+        family: family_of(told.family),
+        from: AllocationPort::new(told.from),
+        to: AllocationPort::new(told.to),
+        five_tuple: FiveTuple { client: ClientSocket::new(told.client), server: told.server },
+        channel: ChannelNumber::new(told.channel)?,
+    })
 }
 
 /// 16 hexadecimal digits; anything else is no token.
