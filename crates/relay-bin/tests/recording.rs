@@ -17,7 +17,7 @@ use std::{
 use interop::{can, credentials, run as run_program};
 use relay_replay::{Flags, Mode, NotReplayed, Session};
 use support::{Relay, SECRET, free_port, run};
-use turn_client::Allocate;
+use turn_client::{Allocate, Family};
 
 /// A file of a test's own, removed when dropped.
 struct Trace(PathBuf);
@@ -92,6 +92,25 @@ fn a_session_replays_without_a_difference() {
     let view = session.view_at(last);
     assert_eq!((view.allocations.len(), view.counters.packets_up, view.counters.packets_down), (1, 20, 20));
     assert_eq!(fs::metadata(&trace.0).unwrap().permissions().mode() & 0o777, 0o600, "nobody else may read the secret");
+}
+
+#[test]
+fn what_workers_tell_each_other_of_their_clients_is_replayed() {
+    let trace = Trace::new();
+    let relay = start(&trace, &["--record-secret", "--workers", "2"]);
+    let [(mut one, at_one), (mut other, at_other)] = relay.clients_of_both_workers([relay.v4(); 2], Family::V4);
+    one.bind(0x4001, at_other).unwrap();
+    other.bind(0x4002, at_one).unwrap();
+    one.send(0x4001, b"straight").unwrap();
+    assert_eq!(other.receive(support::PATIENCE).unwrap(), Some((0x4002, b"straight".to_vec())));
+    // The way back has ended, and what follows goes through the sockets.
+    one.refresh(Duration::ZERO).unwrap();
+    other.send(0x4002, b"to nobody").unwrap();
+    converse(&relay, 1);
+    relay.stop();
+    let session = trace.replay();
+    let data = session.filter(&"channeldata".parse().unwrap());
+    assert!(data.len() >= 3, "{} ChannelData messages", data.len());
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::{
 
 use packet_trace::{Direction, Input, IpFamily, RelayOpened};
 use relay_server::{
-    AllocationId, AllocationPort, ClientSocket, Config, Family, FiveTuple, Forward, Output, PeerSocket, RelayOpenError,
-    ReservationToken, ReservedPort, Server, Timestamp, UnixTime, Via,
+    AllocationId, AllocationPort, ClientSocket, Config, Crossing, Family, FiveTuple, Forward, Output, PeerSocket,
+    RelayOpenError, ReservationToken, ReservedPort, Server, Timestamp, UnixTime, Via,
 };
 
 use super::Recorder;
@@ -77,10 +77,7 @@ impl Machine {
     ) {
         self.input(now, || Input::RelayOpened {
             id: id.as_u64(),
-            family: match family {
-                Family::V4 => IpFamily::V4,
-                Family::V6 => IpFamily::V6,
-            },
+            family: ip_family(family),
             result: match result {
                 Ok(()) => RelayOpened::Ok,
                 Err(RelayOpenError::PortInUse) => RelayOpened::PortInUse,
@@ -120,6 +117,16 @@ impl Machine {
     pub(crate) fn handle_port_returned(&mut self, now: Timestamp, port: AllocationPort) {
         self.input(now, || Input::PortReturned { port: port.get() });
         self.server.handle_port_returned(port);
+    }
+
+    pub(crate) fn handle_crossing_opened(&mut self, now: Timestamp, crossing: &Crossing) {
+        self.input(now, || Input::CrossingOpened(recorded(crossing)));
+        self.server.handle_crossing_opened(crossing);
+    }
+
+    pub(crate) fn handle_crossing_closed(&mut self, now: Timestamp, crossing: &Crossing) {
+        self.input(now, || Input::CrossingClosed(recorded(crossing)));
+        self.server.handle_crossing_closed(crossing);
     }
 
     pub(crate) fn handle_allocated_elsewhere(&mut self, now: Timestamp, username: &Arc<str>) {
@@ -210,6 +217,24 @@ impl Machine {
         let addresses = self.server.config().relay_addresses;
         // There is an address in the family of every socket that was opened.
         addresses.socket(Family::of(remote.ip()), port).unwrap_or(SocketAddr::new(remote.ip(), port.get()))
+    }
+}
+
+const fn ip_family(family: Family) -> IpFamily {
+    match family {
+        Family::V4 => IpFamily::V4,
+        Family::V6 => IpFamily::V6,
+    }
+}
+
+fn recorded(crossing: &Crossing) -> packet_trace::Crossing {
+    packet_trace::Crossing {
+        family: ip_family(crossing.family),
+        from: crossing.from.get(),
+        to: crossing.to.get(),
+        client: crossing.five_tuple.client.address(),
+        server: crossing.five_tuple.server,
+        channel: crossing.channel.get(),
     }
 }
 

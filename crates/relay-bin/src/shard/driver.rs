@@ -150,6 +150,8 @@ impl<N: Network, O: Offload> Driver<N, O> {
             Message::PortReserved(reserved) => self.server.handle_port_reserved(now, reserved),
             Message::ReservationTaken(token) => self.server.handle_reservation_taken(now, *token),
             Message::PortReturned(port) => self.server.handle_port_returned(now, *port),
+            Message::CrossingOpened(crossing) => self.server.handle_crossing_opened(now, crossing),
+            Message::CrossingClosed(crossing) => self.server.handle_crossing_closed(now, crossing),
         }
         self.settle(now);
     }
@@ -280,6 +282,8 @@ impl<N: Network, O: Offload> Driver<N, O> {
             Event::PortReserved(reserved) => self.tell_others(&Message::PortReserved(reserved.clone())),
             Event::ReservationTaken { token } => self.tell_others(&Message::ReservationTaken(*token)),
             Event::PortReturned { port } => self.tell_others(&Message::PortReturned(*port)),
+            Event::CrossingOpened(crossing) => self.tell_others(&Message::CrossingOpened(*crossing)),
+            Event::CrossingClosed(crossing) => self.tell_others(&Message::CrossingClosed(*crossing)),
             Event::Dropped { .. } => tracing::trace!(?event, "dropped"),
             event => tracing::debug!(?event, "state changed"),
         }

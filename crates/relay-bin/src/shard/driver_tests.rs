@@ -1,6 +1,8 @@
 use std::{collections::VecDeque, time::Duration};
 
-use relay_server::{AuthSecret, Config, Flow, FlowKey, PortRange, RelayAddresses, Server, Via};
+use relay_server::{
+    AuthSecret, ChannelNumber, Config, Crossing, Flow, FlowKey, PortRange, RelayAddresses, Server, Via,
+};
 use turn_auth::Credentials;
 use turn_client::{Allocate, Received, Request, Success, TurnClient, encode_channel_data};
 
@@ -103,6 +105,8 @@ struct Fixture {
 
 const CLIENT: &str = "192.0.2.1:1000";
 const PEER: &str = "192.0.2.2:2000";
+/// A port of another shard's.
+const OTHER_PORT: u16 = 40_000;
 
 fn relay_ip() -> IpAddr {
     "192.0.2.9".parse().unwrap()
@@ -122,6 +126,7 @@ impl Fixture {
         let now = Timestamp::from_secs(1);
         let minted = Credentials::mint(&secret, UnixTime(2_000_000_000), "salt");
         let server = Server::new(config, secret, [7; 32], now, UnixTime(1_900_000_000)).unwrap();
+        let server = server.with_ports_of_all_shards(PortRange::new(OTHER_PORT, u16::MAX).unwrap());
         let (sender, others) = Mailbox::new(&Poller::new().unwrap()).unwrap();
         let published = Published::default();
         Self {
@@ -280,6 +285,44 @@ fn a_username_that_moved_loses_its_allocation_here() {
     assert_eq!(fixture.asked(), []);
     fixture.driver.handle_message(later, &Message::UsernameMoved("2000000000:salt".into(), later));
     assert_eq!(fixture.asked(), [Asked::Close(port)]);
+}
+
+#[test]
+fn a_client_of_another_shard_is_reached_in_one_step() {
+    let mut fixture = Fixture::new(UsernameLimit::ReplaceOldest);
+    let port = fixture.allocate().unwrap();
+    let peer = SocketAddr::new(relay_ip(), OTHER_PORT);
+    fixture.request(Request::ChannelBind { channel: 0x4001, peer }).unwrap();
+    let crossing = |from, to, client, channel| Crossing {
+        family: Family::V4,
+        from,
+        to,
+        five_tuple: FiveTuple { client: ClientSocket::new(address(client)), server: relay_ip() },
+        channel: ChannelNumber::new(channel).unwrap(),
+    };
+    let here = crossing(AllocationPort::new(OTHER_PORT), port, CLIENT, 0x4001);
+    assert!(matches!(fixture.told(), Some(Message::UsernameMoved(..))));
+    assert_eq!(fixture.told(), Some(Message::CrossingOpened(here)));
+    fixture.asked();
+
+    let there = crossing(port, AllocationPort::new(OTHER_PORT), "192.0.2.3:3000", 0x4002);
+    let mut data = Vec::new();
+    encode_channel_data(0x4001, b"data", &mut data);
+    let send = |fixture: &mut Fixture| {
+        fixture.receive(&[&data]);
+        fixture.asked()
+    };
+    let through_sockets = [Asked::Send(Via::Relay(port), peer, false, b"data".to_vec())];
+    let straight = [Asked::Send(Via::Listener(relay_ip()), there.five_tuple.client.address(), true, b"data".to_vec())];
+    assert_eq!((send(&mut fixture), fixture.driver.offload.installed.len()), (through_sockets.to_vec(), 0));
+    fixture.driver.handle_message(fixture.now, &Message::CrossingOpened(there));
+    assert_eq!((send(&mut fixture), fixture.driver.offload.installed.len()), (straight.to_vec(), 1));
+    fixture.driver.handle_message(fixture.now, &Message::CrossingClosed(there));
+    assert_eq!((send(&mut fixture), fixture.driver.offload.installed.len()), (through_sockets.to_vec(), 0));
+
+    let id = fixture.driver.server.server().allocations().next().unwrap().id();
+    fixture.driver.handle_relay_failed(fixture.now, id);
+    assert_eq!(fixture.told(), Some(Message::CrossingClosed(here)));
 }
 
 #[test]

@@ -5,12 +5,13 @@ use std::{
     sync::{Arc, mpsc},
 };
 
-use relay_server::{AllocationPort, ReservationToken, ReservedPort, Timestamp};
+use relay_server::{AllocationPort, Crossing, ReservationToken, ReservedPort, Timestamp};
 
 use super::poller::{Bell, Poller};
 
-/// What shards tell each other, a few words for each allocation that comes or goes. None may be lost: they are about what is
-/// counted and lent. A shard that takes none is stuck, and the relay unhealthy.
+/// What shards tell each other, a few words for each allocation that comes or goes, and for each channel between two clients of
+/// this relay. None may be lost: they are about what is counted, lent and permitted. A shard that takes none is stuck, and the
+/// relay unhealthy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
     /// The username allocated elsewhere at this time: what it allocated here before that ends.
@@ -25,6 +26,10 @@ pub(crate) enum Message {
     ReservationTaken(ReservationToken),
     /// The allocation of a port of this shard ended there.
     PortReturned(AllocationPort),
+    /// A channel there is bound to an allocation that may be one of this shard: its data goes straight to the channel's client.
+    CrossingOpened(Crossing),
+    /// It is not any more.
+    CrossingClosed(Crossing),
 }
 
 /// What a shard is told.

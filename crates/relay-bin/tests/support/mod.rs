@@ -19,12 +19,18 @@ use std::{
 };
 
 use turn_auth::{AuthSecret, Credentials, UnixTime};
-use turn_client::BlockingClient;
+use turn_client::{Allocate, BlockingClient, Family};
 
 pub(crate) const SECRET: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab";
 
 /// How long to wait for what should come at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The first allocation port of the second of two workers: the upper half of 49152 to 65535.
+const SECOND_HALF: u16 = 57_344;
+
+/// The kernel spreads clients over workers as it likes: one in two to the power of this many times it likes one only.
+const MAX_TRIES: u32 = 40;
 
 /// The environment of a relay that leaves others alone and ends when it is told to. Tests of health, control and drain say
 /// otherwise by options.
@@ -122,6 +128,26 @@ impl Relay {
     /// A client of it with a username of its own.
     pub(crate) fn client(&self, server: SocketAddr, salt: &str) -> BlockingClient {
         BlockingClient::connect(server, credentials(salt)).unwrap()
+    }
+
+    /// A client of each of its two workers, of `servers` in turn, with an allocation of a family, and its relayed transport
+    /// address. Workers draw from halves of the ports, which tells who has whom.
+    pub(crate) fn clients_of_both_workers(
+        &self,
+        servers: [SocketAddr; 2],
+        family: Family,
+    ) -> [(BlockingClient, SocketAddr); 2] {
+        [0, 1].map(|worker| {
+            for _ in 0..MAX_TRIES {
+                let mut client = self.client(servers[worker], "both");
+                let allocated =
+                    client.allocate(Allocate { family: Some(family), ..Allocate::default() }).unwrap().relayed[0];
+                if usize::from(allocated.port() >= SECOND_HALF) == worker {
+                    return (client, allocated);
+                }
+            }
+            panic!("{MAX_TRIES} clients, and none on worker {worker}")
+        })
     }
 
     pub(crate) fn is_running(&mut self) -> bool {
