@@ -10,6 +10,7 @@ mod op;
 mod pair;
 mod reference;
 mod route;
+mod shards;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use relay_server::{AllocationPort, ChannelNumber, DropReason, Event, Flow, FlowKey, Forward, UsernameLimit, Via};
+use relay_server::{
+    AllocationPort, ChannelNumber, Crossing, DropReason, Event, Family, Flow, FlowKey, Forward, UsernameLimit, Via,
+};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -265,6 +267,41 @@ fn a_borrowed_port_is_crossed_too() {
     shards.deliver_all();
     let forward = shards.relays[2].receive(&other, &channel_data(OTHER_CHANNEL, b"hello"));
     assert_eq!(forward.map(|forward| forward.to), Some(at_one));
+}
+
+/// Shards hear of a lent port from the one that it belongs to and from the one that had it, in whichever order.
+#[test]
+fn late_words_do_no_harm_to_a_ports_next_allocation() {
+    let mut shards = Shards::new(2, 2, |_| ());
+    let relay = &mut shards.relays[0];
+    let (mut one, mut next) = (Client::new("198.51.100.7:50000"), Client::new("198.51.100.8:50000"));
+    let gone = Client::new("198.51.100.9:50000");
+    let at_one = relay.allocate(&mut one);
+    let at_next = SocketAddr::new(at_one.ip(), at_one.port() ^ 1);
+    let crossing = Crossing {
+        family: Family::V4,
+        from: AllocationPort::new(at_one.port()),
+        to: AllocationPort::new(at_next.port()),
+        five_tuple: gone.five_tuple(),
+        channel: ChannelNumber::new(OTHER_CHANNEL).unwrap(),
+    };
+    relay.server.handle_crossing_opened(&crossing);
+    relay.granted(&mut one, &bind(CHANNEL, at_next));
+    assert_eq!(flows(relay), [flow(&one, CHANNEL, &gone, OTHER_CHANNEL)]);
+
+    assert_eq!(relay.allocate(&mut next), at_next);
+    assert_eq!(relay.receive(&one, &channel_data(CHANNEL, b"hello")), None, "the next has not bound a channel");
+    relay.granted(&mut next, &bind(0x4FFF, at_one));
+    let both = [flow(&one, CHANNEL, &next, 0x4FFF), flow(&next, 0x4FFF, &one, CHANNEL)];
+    assert_eq!(flows(relay), both);
+    relay.server.handle_crossing_opened(&crossing);
+    relay.drain();
+    assert_eq!(flows(relay), both);
+    relay.server.handle_crossing_closed(&crossing);
+    relay.drain();
+    assert_eq!(flows(relay), both);
+    let forward = relay.receive(&one, &channel_data(CHANNEL, b"hello"));
+    assert_eq!(forward, Some(straight_to(&next, 0x4FFF)));
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl Shards {
     pub(crate) fn post(&mut self) {
         let count = self.relays.len();
         for (from, relay) in self.relays.iter_mut().enumerate() {
-            for event in relay.take_events() {
+            for event in relay.take_events().into_iter().filter(is_told) {
                 for to in (0..count).filter(|to| *to != from) {
                     self.under_way.entry((from, to)).or_default().push_back((relay.now, event.clone()));
                 }
@@ -73,6 +73,20 @@ impl Shards {
             relay.advance_secs(seconds);
         }
     }
+}
+
+/// Whether other shards may have to hear of it.
+const fn is_told(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::AllocationCreated { .. }
+            | Event::AllocationRemoved { .. }
+            | Event::PortReserved(_)
+            | Event::ReservationTaken { .. }
+            | Event::PortReturned { .. }
+            | Event::CrossingOpened(_)
+            | Event::CrossingClosed(_)
+    )
 }
 
 /// Tells a shard what happened on another, as relay-bin does.

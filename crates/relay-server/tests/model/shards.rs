@@ -1,0 +1,300 @@
+//! Several shards of one relay: whatever they have yet to hear of each other, data between their clients goes where it may, and by the
+//! shortest way once they have.
+
+use std::{collections::BTreeSet, net::SocketAddr};
+
+use proptest::prelude::*;
+use relay_server::{
+    AllocationPort, ChannelNumber, Crossing, Event, Families, Family, FiveTuple, Flow, FlowKey, Forward,
+    RelayAddresses, UsernameLimit, Via,
+};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+use crate::support::{
+    Client, LISTEN_PORT, RELAY_V4, RELAY_V6, Relay, Request, Shards, allocate, allocate_dual_stack, bind, channel_data,
+    delete, kind, refresh,
+};
+
+const SHARDS: usize = 3;
+/// As many on each shard.
+const CLIENTS: usize = 6;
+const PORTS_EACH: u16 = 2;
+const DATA: &[u8] = b"data";
+
+#[derive(Clone, Debug)]
+enum Op {
+    Allocate { client: usize, kind: AllocateKind },
+    Extend { client: usize },
+    Delete { client: usize, family: Option<u8> },
+    Bind { client: usize, number: u16, port: u16, family: Family },
+    BindEachOther { clients: (usize, usize), number: u16, family: Family },
+    RelayFailed { client: usize },
+    Wait { seconds: u64 },
+    Deliver { from: usize, to: usize },
+    DeliverAll,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum AllocateKind {
+    V4,
+    V6,
+    Both,
+    /// With the next port reserved.
+    Pair,
+    /// The port of a reservation, counted from the latest.
+    Reserved(usize),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let client = 0..CLIENTS;
+    let number = 0x4000_u16..0x4003;
+    let family = prop_oneof![3 => Just(Family::V4), 1 => Just(Family::V6)];
+    let kind = prop_oneof![
+        3 => Just(AllocateKind::V4), 1 => Just(AllocateKind::V6), 2 => Just(AllocateKind::Both),
+        2 => Just(AllocateKind::Pair), 3 => (0_usize..2).prop_map(AllocateKind::Reserved),
+    ];
+    let port = Shards::LOWEST_PORT..Shards::LOWEST_PORT + 6;
+    prop_oneof![
+        6 => (client.clone(), kind).prop_map(|(client, kind)| Op::Allocate { client, kind }),
+        1 => client.clone().prop_map(|client| Op::Extend { client }),
+        2 => (client.clone(), prop_oneof![2 => Just(None), 1 => (1_u8..3).prop_map(Some)])
+            .prop_map(|(client, family)| Op::Delete { client, family }),
+        2 => (client.clone(), number.clone(), port, family.clone())
+            .prop_map(|(client, number, port, family)| Op::Bind { client, number, port, family }),
+        10 => ((client.clone(), client.clone()), number, family)
+            .prop_map(|(clients, number, family)| Op::BindEachOther { clients, number, family }),
+        1 => client.prop_map(|client| Op::RelayFailed { client }),
+        3 => prop_oneof![Just(1_u64), Just(31), Just(300), Just(599), Just(600)].prop_map(|seconds| Op::Wait { seconds }),
+        10 => (0..SHARDS, 0..SHARDS).prop_map(|(from, to)| Op::Deliver { from, to }),
+        2 => Just(Op::DeliverAll),
+    ]
+}
+
+/// An allocation, on whichever shard.
+#[derive(Clone, Debug)]
+struct Entry {
+    shard: usize,
+    five_tuple: FiveTuple,
+    port: AllocationPort,
+    families: Families,
+    /// The channels that relay.
+    channels: Vec<(ChannelNumber, SocketAddr)>,
+}
+
+struct World {
+    shards: Shards,
+    clients: Vec<Client>,
+    tokens: Vec<Vec<u8>>,
+}
+
+impl World {
+    fn new(limit: UsernameLimit) -> Self {
+        let client =
+            |index: usize| Client::named(&format!("198.51.100.7:{}", 50_000 + index), ["alice", "bob"][index % 2]);
+        Self {
+            shards: Shards::new(3, PORTS_EACH, |config| config.username_limit = limit),
+            clients: (0..CLIENTS).map(client).collect(),
+            tokens: Vec::new(),
+        }
+    }
+
+    fn ask(&mut self, client: usize, request: &Request) -> crate::support::Response {
+        self.shards.relays[client % SHARDS].ask(&mut self.clients[client], request)
+    }
+
+    fn step(&mut self, op: Op) {
+        match op {
+            Op::Allocate { client, kind } => {
+                let request = match kind {
+                    AllocateKind::V4 => allocate(),
+                    AllocateKind::V6 => allocate().with_family(2),
+                    AllocateKind::Both => allocate_dual_stack(),
+                    AllocateKind::Pair => allocate().with_even_port(true),
+                    AllocateKind::Reserved(back) => {
+                        // Sockets see to it that a port is not allocated twice while shards are yet to hear of it.
+                        self.shards.deliver_all();
+                        match self.tokens.iter().rev().nth(back) {
+                            Some(token) => allocate().with_token(token),
+                            None => return,
+                        }
+                    }
+                };
+                let response = self.ask(client, &request);
+                self.tokens.extend(response.attribute(kind::RESERVATION_TOKEN).map(<[u8]>::to_vec));
+            }
+            Op::Extend { client } => _ = self.ask(client, &refresh().with_lifetime(3600)),
+            Op::Delete { client, family } => {
+                let request = family.map_or_else(delete, |family| delete().with_family(family));
+                self.ask(client, &request);
+            }
+            Op::Bind { client, number, port, family } => {
+                self.ask(client, &bind(number, relayed(family, AllocationPort::new(port))));
+            }
+            Op::BindEachOther { clients: (one, other), number, family } => {
+                for (client, peer) in [(one, other), (other, one)] {
+                    let five_tuple = self.clients[peer].five_tuple();
+                    let peer = self.entries().into_iter().find(|entry| entry.five_tuple == five_tuple);
+                    if let Some(peer) = peer {
+                        self.ask(client, &bind(number, relayed(family, peer.port)));
+                    }
+                }
+            }
+            Op::RelayFailed { client } => {
+                let five_tuple = self.clients[client].five_tuple();
+                let relay = &mut self.shards.relays[client % SHARDS];
+                let id = relay.server.allocations().find(|one| one.five_tuple() == five_tuple).map(|one| one.id());
+                if let Some(id) = id {
+                    relay.server.handle_relay_failed(id);
+                    relay.drain();
+                }
+            }
+            Op::Wait { seconds } => {
+                // What shards say takes less than a second.
+                self.shards.deliver_all();
+                self.shards.advance_secs(seconds);
+            }
+            Op::Deliver { from, to } => self.shards.deliver(from, to),
+            Op::DeliverAll => self.shards.deliver_all(),
+        }
+        self.shards.post();
+        self.check();
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let of_shard = |(shard, relay): (usize, &Relay)| {
+            let entries = relay.server.allocations().map(|allocation| Entry {
+                shard,
+                five_tuple: allocation.five_tuple(),
+                port: allocation.port(),
+                families: allocation.families(),
+                channels: allocation
+                    .channels()
+                    .iter()
+                    .filter(|channel| channel.is_bound())
+                    .map(|channel| (channel.number(), channel.peer().address()))
+                    .collect(),
+            });
+            entries.collect::<Vec<_>>()
+        };
+        self.shards.relays.iter().enumerate().flat_map(of_shard).collect()
+    }
+
+    fn check(&mut self) {
+        let entries = self.entries();
+        let ports: BTreeSet<_> = entries.iter().map(|entry| entry.port).collect();
+        assert_eq!(ports.len(), entries.len(), "a port has one allocation");
+        let mut keys = vec![BTreeSet::new(); SHARDS];
+        for entry in &entries {
+            for (number, peer) in &entry.channels {
+                keys[entry.shard].insert(self.check_channel(&entries, entry, *number, *peer));
+            }
+        }
+        for (relay, keys) in self.shards.relays.iter().zip(keys) {
+            assert!(relay.flows.keys().all(|key| keys.contains(key)), "a flow of a channel that is gone");
+        }
+    }
+
+    /// Where data in a channel goes. Returns what its flow is known by.
+    fn check_channel(&mut self, entries: &[Entry], entry: &Entry, number: ChannelNumber, peer: SocketAddr) -> FlowKey {
+        let Entry { shard, port, five_tuple, .. } = *entry;
+        let family = Family::of(peer.ip());
+        let far_port = AllocationPort::new(peer.port());
+        let far = entries.iter().find(|far| far.port == far_port && far.families.contains(family));
+        let answer = far.and_then(|far| {
+            let back = far.channels.iter().find(|(_, peer)| *peer == relayed(family, port));
+            back.map(|(channel, _)| Crossing {
+                family,
+                from: port,
+                to: far_port,
+                five_tuple: far.five_tuple,
+                channel: *channel,
+            })
+        });
+
+        let client = self.clients.iter().find(|client| client.five_tuple() == five_tuple).unwrap();
+        let forward = self.shards.relays[shard].receive(client, &channel_data(number.get(), DATA));
+        let key = FlowKey { remote: client.socket, local_port: LISTEN_PORT, channel: Some(number) };
+        let flow = self.shards.relays[shard].flows.get(&key).copied();
+        let straight_flow = |forward: &Forward| Flow {
+            key,
+            arrives: Via::Listener(client.server),
+            leaves: forward.from,
+            to: forward.to,
+            channel: forward.channel,
+        };
+
+        // What the shard is yet to hear of this.
+        let mut closing = Vec::new();
+        let mut is_opening = false;
+        for event in self.shards.under_way_to(shard) {
+            match event {
+                Event::CrossingClosed(told) if (told.family, told.from, told.to) == (family, port, far_port) => {
+                    closing.push(straight(told));
+                }
+                Event::CrossingOpened(told) => is_opening |= answer == Some(*told),
+                _ => {}
+            }
+        }
+
+        let through_socket = Forward { from: Via::Relay(port), to: peer, channel: None, payload: 4..4 + DATA.len() };
+        let answer = answer.as_ref().map(straight);
+        if far.is_some_and(|far| far.shard == shard) {
+            assert_eq!(forward, answer);
+        } else if forward == Some(through_socket) {
+            // Never lost. It may be the longer way while the shard is yet to hear, and of a port that was lent to it.
+            let is_own = self.shards.relays[shard].server.config().ports.contains(port);
+            assert!(answer.is_none() || is_opening || !is_own, "the shard should know of {answer:?}");
+        } else {
+            assert!(
+                answer.iter().chain(&closing).any(|way| Some(way) == forward.as_ref()),
+                "{forward:?}, but {answer:?}"
+            );
+        }
+        // The kernel forwards the same, or leaves it to the sockets; until the shard has heard of an end, what it knew before.
+        let same = forward.filter(|forward| forward.channel.is_some()).as_ref().map(straight_flow);
+        let is_known = |way: &Forward| flow.is_none_or(|flow| flow == straight_flow(way));
+        assert!(flow == same || closing.iter().any(is_known), "{flow:?} in the kernel, {same:?} here");
+        key
+    }
+
+    /// Everything ends by itself, and nothing may be left.
+    fn finish(mut self) {
+        self.shards.advance_secs(3600);
+        self.shards.deliver_all();
+        self.check();
+        for relay in &self.shards.relays {
+            assert_eq!((relay.server.allocation_count(), relay.flows.len()), (0, 0));
+            assert!(format!("{:?}", relay.server).contains("Crossings { len: 0, .. }"));
+        }
+    }
+}
+
+fn straight(crossing: &Crossing) -> Forward {
+    Forward {
+        from: Via::Listener(crossing.five_tuple.server),
+        to: crossing.five_tuple.client.address(),
+        channel: Some(crossing.channel),
+        payload: 4..4 + DATA.len(),
+    }
+}
+
+fn relayed(family: Family, port: AllocationPort) -> SocketAddr {
+    RelayAddresses { v4: Some(RELAY_V4), v6: Some(RELAY_V6) }.socket(family, port).unwrap()
+}
+
+proptest! {
+    #![proptest_config(property_tests::config())]
+
+    #[test]
+    fn data_between_shards_goes_where_it_may(
+        limit in prop_oneof![Just(UsernameLimit::ReplaceOldest), Just(UsernameLimit::RefuseBeyond(10))],
+        ops in proptest::collection::vec(op(), 1..80),
+    ) {
+        let mut world = World::new(limit);
+        for op in ops {
+            world.step(op);
+        }
+        world.finish();
+    }
+}
