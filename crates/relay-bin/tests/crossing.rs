@@ -5,7 +5,7 @@ mod support;
 
 use std::{net::SocketAddr, time::Duration};
 
-use support::{Echo, PATIENCE, Relay, has_ipv6};
+use support::{Echo, PATIENCE, Relay, clients_of_both_workers, has_ipv6};
 use turn_client::{BlockingClient, Family};
 
 const ROUNDS: u8 = 20;
@@ -16,7 +16,8 @@ fn start() -> Relay {
 
 /// A client on each worker, which have bound channel 0x4000 to each other.
 fn bound(relay: &Relay, servers: [SocketAddr; 2], family: Family) -> [BlockingClient; 2] {
-    let [(mut one, at_one), (mut other, at_other)] = relay.clients_of_both_workers(servers, family);
+    let [(mut one, at_one), (mut other, at_other)] =
+        clients_of_both_workers(family, |worker| relay.client(servers[worker], "a"));
     one.bind(0x4000, at_other).unwrap();
     other.bind(0x4000, at_one).unwrap();
     [one, other]

@@ -16,7 +16,7 @@ use std::{
 
 use interop::{can, credentials, run as run_program};
 use relay_replay::{Flags, Mode, NotReplayed, Session};
-use support::{Relay, SECRET, free_port, run};
+use support::{Relay, SECRET, clients_of_both_workers, free_port, run};
 use turn_client::{Allocate, Family};
 
 /// A file of a test's own, removed when dropped.
@@ -98,7 +98,8 @@ fn a_session_replays_without_a_difference() {
 fn what_workers_tell_each_other_of_their_clients_is_replayed() {
     let trace = Trace::new();
     let relay = start(&trace, &["--record-secret", "--workers", "2"]);
-    let [(mut one, at_one), (mut other, at_other)] = relay.clients_of_both_workers([relay.v4(); 2], Family::V4);
+    let [(mut one, at_one), (mut other, at_other)] =
+        clients_of_both_workers(Family::V4, |_| relay.client(relay.v4(), "recorded"));
     one.bind(0x4001, at_other).unwrap();
     other.bind(0x4002, at_one).unwrap();
     one.send(0x4001, b"straight").unwrap();

@@ -15,11 +15,11 @@ use std::{
 };
 
 use interop::{can, run};
-use support::{End, collector::Collector, http, wait_until};
+use support::{End, clients_of_both_workers, collector::Collector, http, wait_until};
 use xdp_net::{
     INTERFACE, LISTEN_PORT, Mode, Net, PEER, PUBLIC_V4, RELAY, V4, V6, address,
     namespace::Namespace,
-    peer::{LAST, Peer, exchange, payload},
+    peer::{LAST, Peer, exchange, payload, receive},
     summary::{Summary, Traffic},
 };
 
@@ -128,6 +128,36 @@ fn behind_a_nat_packets_carry_the_local_address() {
         assert_eq!(summary.in_kernel() + summary.in_user_space(), sent, "{summary:?}");
         assert!(summary.in_user_space().packets <= Summary::tolerance(sent.packets), "{summary:?}");
     }
+}
+
+/// Each worker gives the kernel the way that begins with its own client.
+#[test]
+fn clients_of_two_workers_are_crossed_in_the_kernel() {
+    const ROUNDS: u32 = 500;
+    let Some(net) = Net::new(Mode::Driver) else { return };
+    let relay = net.start_relay(Mode::Driver, &["--workers", "2", "--allocations-per-username", "100"]);
+    let mut sent = Traffic::default();
+    // The two clients' families, and that of their relayed transport addresses, which no packet shows.
+    for (families_of_clients, relayed) in [([V4, V4], V4), ([V4, V6], V4), ([V6, V4], V6), ([V6, V6], V6)] {
+        let [(mut one, at_one), (mut other, at_other)] =
+            clients_of_both_workers(families()[relayed], |worker| net.client(families_of_clients[worker], "crossed"));
+        one.bind(CHANNEL, at_other).unwrap();
+        other.bind(CHANNEL, at_one).unwrap();
+        // Its worker answers after it has read what the other one said.
+        one.bind(CHANNEL, at_other).unwrap();
+        for number in 0..ROUNDS {
+            let data = payload(number);
+            one.send(CHANNEL, &data).unwrap();
+            assert_eq!(receive(&mut other), Some((CHANNEL, data.clone())));
+            other.send(CHANNEL, &data).unwrap();
+            assert_eq!(receive(&mut one), Some((CHANNEL, data.clone())));
+            sent = sent + Traffic { packets: 2, bytes: 2 * data.len() as u64 };
+        }
+    }
+    let End { log, .. } = relay.stop();
+    let summary = Summary::of(&log);
+    assert_eq!(summary.in_kernel() + summary.in_user_space(), sent, "{summary:?}");
+    assert!(summary.in_user_space().packets <= Summary::tolerance(sent.packets), "{summary:?}");
 }
 
 /// coturn's client in the client's namespace against its echo server in the peer's.

@@ -130,26 +130,6 @@ impl Relay {
         BlockingClient::connect(server, credentials(salt)).unwrap()
     }
 
-    /// A client of each of its two workers, of `servers` in turn, with an allocation of a family, and its relayed transport
-    /// address. Workers draw from halves of the ports, which tells who has whom.
-    pub(crate) fn clients_of_both_workers(
-        &self,
-        servers: [SocketAddr; 2],
-        family: Family,
-    ) -> [(BlockingClient, SocketAddr); 2] {
-        [0, 1].map(|worker| {
-            for _ in 0..MAX_TRIES {
-                let mut client = self.client(servers[worker], "both");
-                let allocated =
-                    client.allocate(Allocate { family: Some(family), ..Allocate::default() }).unwrap().relayed[0];
-                if usize::from(allocated.port() >= SECOND_HALF) == worker {
-                    return (client, allocated);
-                }
-            }
-            panic!("{MAX_TRIES} clients, and none on worker {worker}")
-        })
-    }
-
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
@@ -211,6 +191,25 @@ impl Drop for Relay {
             eprintln!("--- the relay's log\n{}", log.join().unwrap_or_default());
         }
     }
+}
+
+/// A client of each of a relay's two workers with an allocation of this family, and its relayed transport address; `connect` makes
+/// clients. Workers draw from halves of the ports, which tells who has whom.
+pub(crate) fn clients_of_both_workers(
+    family: Family,
+    connect: impl Fn(usize) -> BlockingClient,
+) -> [(BlockingClient, SocketAddr); 2] {
+    [0, 1].map(|worker| {
+        for _ in 0..MAX_TRIES {
+            let mut client = connect(worker);
+            let allocated =
+                client.allocate(Allocate { family: Some(family), ..Allocate::default() }).unwrap().relayed[0];
+            if usize::from(allocated.port() >= SECOND_HALF) == worker {
+                return (client, allocated);
+            }
+        }
+        panic!("{MAX_TRIES} clients, and none on worker {worker}")
+    })
 }
 
 /// Credentials that are valid for years.
