@@ -177,6 +177,12 @@ impl TraceWriter {
         self.packets
     }
 
+    /// How many packets are missing so far.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.dropped).sum()
+    }
+
     /// How long the file is by now, in bytes.
     #[must_use]
     pub const fn bytes(&self) -> u64 {

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     num::NonZeroUsize,
+    path::PathBuf,
 };
 
 use rand::{RngCore, SeedableRng};
@@ -59,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) portal: Option<PortalConfig>,
     /// What to record, if anything.
     pub(crate) record: Option<RecordConfig>,
+    /// Where recordings go that are started at run time, if they may be.
+    pub(crate) record_directory: Option<PathBuf>,
     /// How to relay in the kernel; without it every packet passes through this process.
     pub(crate) offload: Option<OffloadConfig>,
     pub(crate) operations: OperationsConfig,
@@ -121,6 +124,7 @@ impl Config {
                 rng_seed_is_given,
                 portal,
                 record,
+                record_directory: options.record.directory(),
                 offload,
                 operations,
             }),

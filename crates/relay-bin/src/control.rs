@@ -1,4 +1,4 @@
-//! What may be changed while the relay runs: the log filter.
+//! What may be changed while the relay runs: the log filter, and whether packets are recorded.
 
 use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -6,10 +6,11 @@ use percent_encoding::percent_decode_str;
 use crate::{
     logging::FilterControl,
     operations::{Answer, Ask, text},
+    record::{self, RecordControl},
 };
 
 /// Answers a request to the control listener.
-pub(crate) fn answer(filter: &FilterControl, ask: &Ask<'_>) -> Answer {
+pub(crate) fn answer(filter: &FilterControl, record: &RecordControl, ask: &Ask<'_>) -> Answer {
     if ask.is_from_web_page {
         // Any site that somebody on this machine looks at could send it.
         return text(StatusCode::FORBIDDEN, "not for web pages\n");
@@ -29,7 +30,11 @@ pub(crate) fn answer(filter: &FilterControl, ask: &Ask<'_>) -> Answer {
             ),
         },
         (_, "/log_filter") => text(StatusCode::METHOD_NOT_ALLOWED, "only POST\n"),
-        _ => text(StatusCode::NOT_FOUND, "there is POST /log_filter?directives=\n"),
+        (_, "/record" | "/record/start" | "/record/stop") => record::answer(record, ask),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "there is POST /log_filter?directives=, POST /record/start?file=, POST /record/stop and GET /record\n",
+        ),
     }
 }
 

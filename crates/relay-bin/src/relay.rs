@@ -1,6 +1,10 @@
 //! Starts the shards, waits for the end, and says how it went.
 
-use std::{net::IpAddr, sync::Mutex, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use anyhow::{Context, anyhow};
 use relay_server::PortRange;
@@ -19,7 +23,7 @@ use crate::{
     operations::{self, CONTROL_ENDPOINT, HEALTH_CHECK_ADDR, Operations},
     portal::Portal,
     ports,
-    record::{Recording, ShardStart},
+    record::{RecordControl, ShardStart},
     shard::{self, AddressMap, Mail, Mailbox, Poller, RelayBinding, Setup},
     shutdown::{EndSignal, Signals},
     stats::{self, Published},
@@ -58,7 +62,8 @@ async fn serve(config: &Config, operations: &mut Operations, filter: FilterContr
     let phases = Phases::new();
     let watched = Watched::new(config);
     let observer = watched.observer(&phases, portal.as_ref(), xdp.as_ref());
-    operations.serve(operations::Setup { health, control, observer, filter });
+    let record = Arc::new(RecordControl::new(config.record_directory.clone(), watched.clock));
+    operations.serve(operations::Setup { health, control, observer, filter, record: Arc::clone(&record) });
     if let Some(portal) = &mut portal {
         tokio::select! {
             registered = portal.wait_until_registered() => registered?,
@@ -68,7 +73,7 @@ async fn serve(config: &Config, operations: &mut Operations, filter: FilterContr
             }
         }
     }
-    let mut shards = Shards::start(config, places, xdp.as_ref(), &watched)?;
+    let mut shards = Shards::start(config, places, xdp.as_ref(), &watched, record)?;
     tokio::select! {
         started = shards.wait_until_ready() => started?,
         signal = signals.next() => {
@@ -231,13 +236,19 @@ impl Watched {
 /// The running shards.
 struct Shards {
     threads: Threads,
-    recording: Option<Recording>,
+    record: Arc<RecordControl>,
     ready: Vec<oneshot::Receiver<()>>,
     mail: Vec<shard::Sender>,
 }
 
 impl Shards {
-    fn start(config: &Config, places: Places, xdp: Option<&Xdp>, watched: &Watched) -> anyhow::Result<Self> {
+    fn start(
+        config: &Config,
+        places: Places,
+        xdp: Option<&Xdp>,
+        watched: &Watched,
+        record: Arc<RecordControl>,
+    ) -> anyhow::Result<Self> {
         let Places { parts, listeners } = places;
         let started = (watched.clock.now(), Clock::unix_time());
         let starts: Vec<_> = parts
@@ -245,13 +256,6 @@ impl Shards {
             .zip(config.worker_seeds())
             .map(|(ports, seed)| ShardStart { server: server_config(config, ports), seed, started })
             .collect();
-        let (recording, mut recorders) = match &config.record {
-            Some(record) => {
-                let (recording, recorders) = Recording::start(record, config, &starts)?;
-                (Some(recording), recorders.into_iter())
-            }
-            None => (None, Vec::new().into_iter()),
-        };
         let mut mail = Vec::new();
         let mut mailboxes = Vec::new();
         for _ in &starts {
@@ -260,7 +264,8 @@ impl Shards {
             mail.push(sender);
             mailboxes.push((poller, mailbox));
         }
-        let mut shards = Self { threads: Threads::new(), recording, ready: Vec::new(), mail };
+        let mut recorders = record.begin(config, &starts, mail.clone())?.into_iter();
+        let mut shards = Self { threads: Threads::new(), record, ready: Vec::new(), mail };
         let shown = watched.published.iter().cloned().zip(watched.pulses.iter().cloned());
         let each = starts.into_iter().zip(listeners).zip(mailboxes).zip(shown);
         for (index, (((start, listeners), (poller, mailbox)), (published, pulse))) in each.enumerate() {
@@ -318,9 +323,7 @@ impl Shards {
         match timeout(GRACE, self.threads.wait_for_all()).await {
             Ok(result) => {
                 // The workers are gone, and their ends of the queue with them.
-                if let Some(recording) = self.recording.take() {
-                    recording.finish();
-                }
+                self.record.finish();
                 result
             }
             Err(_) => Err(anyhow!("a worker did not end within {} seconds", GRACE.as_secs())),

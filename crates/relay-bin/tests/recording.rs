@@ -1,6 +1,8 @@
 //! What the binary records replays without a difference, and opens in Wireshark's own parser.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[path = "recording/control.rs"]
+mod control;
 mod interop;
 mod support;
 
@@ -49,6 +51,13 @@ impl Trace {
         let differences = session.differences();
         assert!(differences.is_empty(), "{} differences, the first: {:?}", differences.len(), differences[0]);
         session
+    }
+}
+
+/// Keeps a copy of `trace` among the fixtures of relay-replay if that is asked for; `docs/traces.md` says how.
+fn keep(trace: &Trace, name: &str) {
+    if let Some(folder) = env::var_os("RELAY_KEEP_RECORDINGS") {
+        fs::copy(&trace.0, Path::new(&folder).join(name)).unwrap();
     }
 }
 
@@ -212,14 +221,14 @@ fn echo(port: u16) -> Echo {
     panic!("turnutils_peer does not echo");
 }
 
-/// A trace of coturn's client through two workers.
-fn record_coturn() -> Option<Trace> {
+/// A trace of coturn's client through two workers: four allocations, `messages` through each.
+fn record_coturn(messages: u8, options: &[&str]) -> Option<Trace> {
     let present = Command::new("turnutils_uclient").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     if !can("coturn", present, "coturn's client programs are not installed (`cargo xtask setup`)") {
         return None;
     }
     let trace = Trace::new();
-    let relay = start(&trace, &["--record-secret", "--workers", "2"]);
+    let relay = start(&trace, &[&["--record-secret", "--workers", "2"], options].concat());
     let peer_port = free_port();
     let _echo = echo(peer_port);
     let (port, peer_port, user) = (relay.port.to_string(), peer_port.to_string(), credentials());
@@ -239,7 +248,7 @@ fn record_coturn() -> Option<Trace> {
             "-m",
             "4",
             "-n",
-            "50",
+            &messages.to_string(),
             "-z",
             "5",
             "127.0.0.1",
@@ -253,10 +262,17 @@ fn record_coturn() -> Option<Trace> {
 
 #[test]
 fn coturn_s_client_replays_without_a_difference() {
-    let Some(trace) = record_coturn() else { return };
+    let Some(trace) = record_coturn(50, &[]) else { return };
     let session = trace.replay();
     let last = u32::try_from(session.rows().len() - 1).unwrap();
     assert!(session.view_at(last).counters.packets_up >= 200);
+}
+
+#[test]
+fn a_short_session_of_coturn_s_client_replays_without_a_difference() {
+    let Some(trace) = record_coturn(3, &["--record-payload-bytes", "16"]) else { return };
+    trace.replay();
+    keep(&trace, "turnutils_uclient.pcapng");
 }
 
 #[test]
@@ -265,7 +281,7 @@ fn tshark_reads_a_recording_without_complaint() {
     if !can("tshark", present, "tshark is not installed (`cargo xtask setup`)") {
         return;
     }
-    let Some(trace) = record_coturn() else { return };
+    let Some(trace) = record_coturn(50, &[]) else { return };
     let output = Command::new("tshark")
         .args(["-n", "-o", "udp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"])
         .args(["-T", "fields", "-e", "udp.checksum.status", "-e", "_ws.malformed", "-r"])
@@ -303,4 +319,5 @@ fn aioice_replays_without_a_difference() {
     assert!(output.status.success(), "{text}");
     relay.stop();
     trace.replay();
+    keep(&trace, "aioice.pcapng");
 }

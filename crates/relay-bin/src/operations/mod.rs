@@ -16,6 +16,7 @@ use tokio::{runtime::Builder, sync::oneshot};
 use crate::{
     control, health,
     logging::FilterControl,
+    record::RecordControl,
     telemetry::{self, Observer, Telemetry, TelemetryConfig, Tracer, throughput},
 };
 
@@ -31,6 +32,7 @@ pub(crate) struct Setup {
     pub(crate) control: Option<TcpListener>,
     pub(crate) observer: Observer,
     pub(crate) filter: FilterControl,
+    pub(crate) record: Arc<RecordControl>,
 }
 
 /// The operations thread.
@@ -111,14 +113,14 @@ impl Operations {
 }
 
 async fn operate(setup: Setup, telemetry: Option<Telemetry>, stopped: oneshot::Receiver<()>) {
-    let Setup { health, control, observer, filter } = setup;
+    let Setup { health, control, observer, filter, record } = setup;
     let observer = Arc::new(observer);
     if let Some(listener) = health {
         let observer = Arc::clone(&observer);
         tokio::spawn(http::serve(listener, move |ask| health::answer(&observer, ask)));
     }
     if let Some(listener) = control {
-        tokio::spawn(http::serve(listener, move |ask| control::answer(&filter, ask)));
+        tokio::spawn(http::serve(listener, move |ask| control::answer(&filter, &record, ask)));
     }
     tokio::spawn(throughput::log(Arc::clone(&observer)));
     match telemetry {

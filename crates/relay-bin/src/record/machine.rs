@@ -27,6 +27,12 @@ impl Machine {
         Self { server, recorder, now: Timestamp::ZERO }
     }
 
+    /// From now on records with `recorder`, or not at all. Dropping the last recorder of a recording ends its file.
+    pub(crate) fn record_with(&mut self, now: Timestamp, recorder: Option<Recorder>) {
+        self.now = now;
+        self.recorder = recorder;
+    }
+
     pub(crate) const fn config(&self) -> &Config {
         self.server.config()
     }

@@ -1,15 +1,21 @@
-//! Records what the relay receives and sends as a packet trace (`--record-trace`).
+//! Records what the relay receives and sends as a packet trace, from the start (`--record-trace`) or while the control endpoint
+//! says so.
 //!
 //! Each shard's state machine sits in a [`Machine`], which puts a copy of everything that goes in and out into a bounded queue; one
 //! thread writes the file. Neither a slow disk nor a full one ever holds up a shard: what does not fit the queue is counted
 //! and missing from the trace, which says so.
 
+mod control;
 mod machine;
 mod options;
+mod progress;
 mod queue;
+mod request;
 mod writer;
 
+pub(crate) use control::RecordControl;
 pub(crate) use machine::Machine;
 pub(crate) use options::{RecordConfig, RecordOptions};
 pub(crate) use queue::Recorder;
-pub(crate) use writer::{Recording, ShardStart};
+pub(crate) use request::answer;
+pub(crate) use writer::ShardStart;

@@ -1,6 +1,6 @@
 //! The recording's options, and what they come to.
 
-use std::path::PathBuf;
+use std::{env, path::PathBuf};
 
 use clap::Args;
 
@@ -13,7 +13,7 @@ const MAX_BYTES: Name = Name::new("--record-max-bytes", "RECORD_MAX_BYTES");
 const MAX_PACKETS: Name = Name::new("--record-max-packets", "RECORD_MAX_PACKETS");
 
 /// 1 GiB: what a disk can spare, and the playground opens.
-const DEFAULT_MAX_BYTES: u64 = 1 << 30;
+pub(super) const DEFAULT_MAX_BYTES: u64 = 1 << 30;
 
 /// What to record.
 #[derive(Args, Clone, Debug, Default)]
@@ -47,6 +47,22 @@ pub(crate) struct RecordOptions {
     /// How many packets to record; what comes later is counted only [default: no limit]
     #[arg(long, env = "RECORD_MAX_PACKETS", value_name = "NUMBER", help_heading = "Recording")]
     pub(crate) record_max_packets: Option<String>,
+
+    /// Where recordings go that are started through the control endpoint, an existing directory, or `off` to refuse them
+    /// [default: the system's directory for temporary files]
+    #[arg(long, env = "RECORD_DIRECTORY", value_name = "DIRECTORY", help_heading = "Recording")]
+    pub(crate) record_directory: Option<String>,
+}
+
+impl RecordOptions {
+    /// The directory of recordings that are started at run time, `None` if there shall be none.
+    pub(crate) fn directory(&self) -> Option<PathBuf> {
+        match self.record_directory.as_deref().map(str::trim).filter(|directory| !directory.is_empty()) {
+            Some("off") => None,
+            Some(directory) => Some(directory.into()),
+            None => Some(env::temp_dir()),
+        }
+    }
 }
 
 /// How to record.
@@ -57,6 +73,17 @@ pub(crate) struct RecordConfig {
     pub(crate) payload_bytes: Option<u32>,
     pub(crate) max_bytes: u64,
     pub(crate) max_packets: Option<u64>,
+    /// What becomes of a file that exists already.
+    pub(crate) existing: Existing,
+}
+
+/// What to do with a file that exists already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// Who gave the option could as well have removed it.
+    Overwrite,
+    /// Who asks through the control endpoint may be anybody on this machine.
+    Keep,
 }
 
 impl RecordConfig {
@@ -94,6 +121,7 @@ impl RecordConfig {
             payload_bytes,
             max_bytes: read(MAX_BYTES, &options.record_max_bytes, problems).unwrap_or(DEFAULT_MAX_BYTES),
             max_packets: read(MAX_PACKETS, &options.record_max_packets, problems),
+            existing: Existing::Overwrite,
         })
     }
 }
@@ -123,8 +151,22 @@ mod tests {
             payload_bytes: None,
             max_bytes: 1 << 30,
             max_packets: None,
+            existing: Existing::Overwrite,
         };
         assert_eq!(config, Ok(Some(expected)));
+    }
+
+    #[test]
+    fn recordings_at_run_time_go_to_one_directory_or_nowhere() {
+        let directory =
+            |text: &str| RecordOptions { record_directory: some(text), ..RecordOptions::default() }.directory();
+        assert_eq!(directory("/var/traces"), Some("/var/traces".into()));
+        assert_eq!(directory("off"), None);
+        assert_eq!(directory(" "), Some(env::temp_dir()));
+        assert_eq!(
+            read(&RecordOptions { record_directory: some("/var/traces"), ..RecordOptions::default() }),
+            Ok(None)
+        );
     }
 
     #[test]
@@ -139,6 +181,7 @@ mod tests {
             record_payload_bytes: some("-1"),
             record_max_bytes: some("0"),
             record_max_packets: some("many"),
+            record_directory: None,
         };
         let problems = read(&options).unwrap_err();
         for name in ["RECORD_SECRET", "RECORD_PAYLOAD_BYTES", "RECORD_MAX_BYTES", "RECORD_MAX_PACKETS"] {

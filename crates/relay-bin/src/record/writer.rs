@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -21,6 +21,8 @@ use relay_server::{Config as ServerConfig, PortRange, Timestamp, UnixTime, Usern
 
 use super::{
     RecordConfig, Recorder,
+    options::Existing,
+    progress::{Outcome, Progress},
     queue::{ENTRIES, Entry, What},
 };
 use crate::config::Config;
@@ -40,26 +42,25 @@ pub(crate) struct ShardStart {
 
 /// A trace that is being written.
 #[derive(Debug)]
-pub(crate) struct Recording {
+pub(super) struct Recording {
     thread: JoinHandle<()>,
+    progress: Arc<Progress>,
+    file: PathBuf,
 }
 
 impl Recording {
-    /// Begins the file and returns a recorder for each shard.
+    /// Begins the file with `header`, and returns a recorder for each shard.
     ///
     /// # Errors
     ///
     /// When the file cannot be written.
-    pub(crate) fn start(
-        record: &RecordConfig,
-        config: &Config,
-        shards: &[ShardStart],
-    ) -> anyhow::Result<(Self, Vec<Recorder>)> {
+    pub(super) fn start(record: &RecordConfig, header: TraceHeader) -> anyhow::Result<(Self, Vec<Recorder>)> {
         let path = record.file.clone();
+        let shards = header.shards.len();
         let mut out = Vec::with_capacity(2 * CHUNK);
         let limits = Limits { bytes: Some(record.max_bytes), packets: record.max_packets };
-        let writer = TraceWriter::new(header(record, config, shards), limits, &mut out);
-        let cannot = || format!("cannot record to {}: give --record-trace a file that can be written", path.display());
+        let writer = TraceWriter::new(header, limits, &mut out);
+        let cannot = || format!("cannot record to {}", path.display());
         let mut file = create(record).with_context(cannot)?;
         file.write_all(&out).with_context(cannot)?;
         out.clear();
@@ -70,18 +71,35 @@ impl Recording {
 
         let (sender, queue) = sync_channel(ENTRIES);
         let waiting = Arc::new(AtomicUsize::new(0));
-        let lost_at_end: Vec<Arc<AtomicU64>> = shards.iter().map(|_| Arc::default()).collect();
+        let lost_at_end: Vec<Arc<AtomicU64>> = (0..shards).map(|_| Arc::default()).collect();
         let recorders = recorders(&sender, &waiting, &lost_at_end);
-        let work = Work { queue, waiting, lost_at_end, writer, file, path, out, is_full: false };
+        let progress = Arc::new(Progress::default());
+        let shown = Arc::clone(&progress);
+        let work = Work { queue, waiting, lost_at_end, writer, progress, file, path, out, is_full: false };
         let thread = thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || work.run())
             .context("cannot start the thread that records")?;
-        Ok((Self { thread }, recorders))
+        Ok((Self { thread, progress: shown, file: record.file.clone() }, recorders))
+    }
+
+    /// Where it goes.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// How far it is.
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Whether nothing more will be written.
+    pub(super) fn has_ended(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// Waits until all is written. The recorders must be gone.
-    pub(crate) fn finish(self) {
+    pub(super) fn finish(self) {
         if self.thread.join().is_err() {
             tracing::error!("the recorder ended by itself: this is a bug");
         }
@@ -92,7 +110,13 @@ impl Recording {
 fn create(record: &RecordConfig) -> io::Result<File> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let mode = if record.with_secret { 0o600 } else { 0o640 };
-    let file = File::options().write(true).create(true).truncate(true).mode(mode).open(&record.file)?;
+    let mut options = File::options();
+    match record.existing {
+        Existing::Overwrite => options.create(true).truncate(true),
+        // Not even through a link that somebody put there.
+        Existing::Keep => options.create_new(true),
+    };
+    let file = options.write(true).mode(mode).open(&record.file)?;
     if file.metadata()?.is_file() && record.with_secret {
         file.set_permissions(std::fs::Permissions::from_mode(mode))?;
     }
@@ -104,7 +128,8 @@ fn recorders(sender: &SyncSender<Entry>, waiting: &Arc<AtomicUsize>, lost: &[Arc
     shards.map(|(shard, lost)| Recorder::new(shard, sender.clone(), Arc::clone(waiting), Arc::clone(lost))).collect()
 }
 
-fn header(record: &RecordConfig, config: &Config, shards: &[ShardStart]) -> TraceHeader {
+/// What a recording from the start says first.
+pub(super) fn header(config: &Config, shards: &[ShardStart]) -> TraceHeader {
     let clock = shards.first().map_or(TraceClock { unix_nanos: 0, monotonic_nanos: 0 }, |shard| TraceClock {
         unix_nanos: shard.started.1.0.saturating_mul(1_000_000_000),
         monotonic_nanos: shard.started.0.as_nanos(),
@@ -114,10 +139,10 @@ fn header(record: &RecordConfig, config: &Config, shards: &[ShardStart]) -> Trac
         software: concat!("firezone-relay ", env!("CARGO_PKG_VERSION")).to_owned(),
         clock,
         from_start: true,
-        payload_limit: record.payload_bytes,
+        payload_limit: None,
         ports_of_all_shards: Some((config.ports.lowest(), config.ports.highest())),
         shards: shards.iter().map(shard_header).collect(),
-        auth_secret: record.with_secret.then(|| config.secret.expose().to_owned()),
+        auth_secret: None,
     }
 }
 
@@ -155,6 +180,7 @@ struct Work {
     waiting: Arc<AtomicUsize>,
     lost_at_end: Vec<Arc<AtomicU64>>,
     writer: TraceWriter,
+    progress: Arc<Progress>,
     file: File,
     path: PathBuf,
     out: Vec<u8>,
@@ -174,6 +200,7 @@ impl Work {
             };
             if let Err(error) = result {
                 tracing::error!(%error, file = %self.path.display(), "cannot record any more; relaying goes on");
+                self.progress.end(Outcome::Failed);
                 return;
             }
         }
@@ -193,8 +220,10 @@ impl Work {
         };
         if recorded == Recorded::LimitReached && !self.is_full {
             self.is_full = true;
+            self.progress.end(Outcome::Full);
             tracing::warn!(file = %self.path.display(), "the trace is as long as it may be; relaying goes on unrecorded");
         }
+        self.progress.count(&self.writer);
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -207,11 +236,18 @@ impl Work {
         for (shard, lost) in (0_u32..).zip(&self.lost_at_end) {
             self.writer.dropped(shard, lost.load(Ordering::Relaxed));
         }
+        self.progress.count(&self.writer);
         let (packets, bytes) = (self.writer.packets(), self.writer.bytes());
         self.writer.finish(&mut self.out);
         match self.file.write_all(&self.out).and_then(|()| self.file.sync_all()) {
-            Ok(()) => tracing::info!(file = %self.path.display(), packets, bytes, "recorded"),
-            Err(error) => tracing::error!(%error, file = %self.path.display(), "cannot finish the trace"),
+            Ok(()) => {
+                self.progress.end(Outcome::Complete);
+                tracing::info!(file = %self.path.display(), packets, bytes, "recorded");
+            }
+            Err(error) => {
+                self.progress.end(Outcome::Failed);
+                tracing::error!(%error, file = %self.path.display(), "cannot finish the trace");
+            }
         }
     }
 }

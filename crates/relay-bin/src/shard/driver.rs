@@ -18,7 +18,7 @@ use super::{
 use crate::{
     memory::Trimmer,
     offload::Offload,
-    record::Machine,
+    record::{Machine, Recorder},
     socket::{Cursor, Datagram, Inlet, ReceiveBuffers},
     stats::{Counters, Loss, Published},
 };
@@ -154,6 +154,11 @@ impl<N: Network, O: Offload> Driver<N, O> {
             Message::CrossingClosed(crossing) => self.server.handle_crossing_closed(now, crossing),
         }
         self.settle(now);
+    }
+
+    /// From now on what goes in and out is recorded with `recorder`, or not at all.
+    pub(super) fn record_with(&mut self, now: Timestamp, recorder: Option<Recorder>) {
+        self.server.record_with(now, recorder);
     }
 
     /// The socket of an allocation is of no use any more.

@@ -144,6 +144,7 @@ impl EventLoop {
             let now = self.clock.now();
             match mail {
                 Mail::FromShard(message) => self.driver.handle_message(now, &message),
+                Mail::RecordWith(recorder) => self.driver.record_with(now, recorder),
                 Mail::Drain => self.driver.handle_drain(now),
                 Mail::Stop => self.is_told_to_stop = true,
             }

@@ -8,6 +8,7 @@ use std::{
 use relay_server::{AllocationPort, Crossing, ReservationToken, ReservedPort, Timestamp};
 
 use super::poller::{Bell, Poller};
+use crate::record::Recorder;
 
 /// What shards tell each other, a few words for each allocation that comes or goes, and for each channel between two clients of
 /// this relay. None may be lost: they are about what is counted, lent and permitted. A shard that takes none is stuck, and the
@@ -33,9 +34,11 @@ pub(crate) enum Message {
 }
 
 /// What a shard is told.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Mail {
     FromShard(Message),
+    /// From now on record with this, or not at all.
+    RecordWith(Option<Recorder>),
     /// Take no new allocations.
     Drain,
     /// End.

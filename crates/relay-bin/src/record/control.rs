@@ -1,0 +1,208 @@
+//! Starts and stops recordings while the relay runs.
+
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use packet_trace::{Clock as TraceClock, TraceHeader};
+use turn_auth::AuthSecret;
+
+use super::{
+    RecordConfig, Recorder, ShardStart,
+    progress::{Figures, Outcome},
+    writer::{Recording, header},
+};
+use crate::{
+    clock::Clock,
+    config::Config,
+    shard::{Mail, Sender},
+};
+
+/// The switch. At most one recording is under way at a time.
+#[derive(Debug)]
+pub(crate) struct RecordControl {
+    directory: Option<PathBuf>,
+    clock: Clock,
+    // Only the operations thread and the start and end of the relay take it; shards are told by mail.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// `None` before the relay serves and after it has ended.
+    relay: Option<Relay>,
+    /// The last recording that was started.
+    recording: Option<Recording>,
+    is_stopping: bool,
+}
+
+/// What a recording needs of the relay.
+#[derive(Debug)]
+struct Relay {
+    header: TraceHeader,
+    secret: AuthSecret,
+    shards: Vec<Sender>,
+}
+
+/// Why a recording does not start or stop.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    NotServing,
+    /// This file is being recorded already.
+    Recording(PathBuf),
+    NotRecording,
+    /// This file is there already.
+    Exists(PathBuf),
+    /// The system said no.
+    Failed(anyhow::Error),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotServing => f.write_str("the relay does not serve yet, or is about to end"),
+            Self::Recording(file) => write!(f, "{} is being recorded: stop that first", file.display()),
+            Self::NotRecording => f.write_str("nothing is being recorded"),
+            Self::Exists(file) => write!(f, "{} exists already: choose another name", file.display()),
+            Self::Failed(error) => write!(f, "{error:#}"),
+        }
+    }
+}
+
+/// What can be told about the last recording.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Status {
+    pub(super) file: PathBuf,
+    pub(super) figures: Figures,
+    /// In a word.
+    pub(super) state: &'static str,
+}
+
+impl RecordControl {
+    /// A switch for recordings in `directory`, if they are wanted at all.
+    pub(crate) fn new(directory: Option<PathBuf>, clock: Clock) -> Self {
+        Self { directory, clock, state: Mutex::default() }
+    }
+
+    /// Where recordings go that are started at run time.
+    pub(super) fn directory(&self) -> Option<&PathBuf> {
+        self.directory.as_ref()
+    }
+
+    /// Begins the recording that the options ask for, if any, and returns a recorder for each shard. From now on recordings
+    /// may start, of which the shards hear by `mail`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub(crate) fn begin(
+        &self,
+        config: &Config,
+        shards: &[ShardStart],
+        mail: Vec<Sender>,
+    ) -> anyhow::Result<Vec<Recorder>> {
+        let relay = Relay { header: header(config, shards), secret: config.secret.clone(), shards: mail };
+        let mut state = self.lock();
+        let mut recorders = Vec::new();
+        if let Some(record) = &config.record {
+            let (recording, each) = Recording::start(record, relay.header(record))
+                .map_err(|error| error.context("--record-trace needs a file that can be written"))?;
+            state.recording = Some(recording);
+            recorders = each;
+        }
+        state.relay = Some(relay);
+        Ok(recorders)
+    }
+
+    /// Starts to record, in the middle of things.
+    pub(super) fn start(&self, record: &RecordConfig) -> Result<(), Refusal> {
+        let mut state = self.lock();
+        let State { relay, recording, is_stopping } = &mut *state;
+        let relay = relay.as_ref().ok_or(Refusal::NotServing)?;
+        if let Some(last) = recording
+            && !last.has_ended()
+        {
+            return Err(Refusal::Recording(last.file().to_owned()));
+        }
+        let clock = TraceClock { unix_nanos: Clock::unix_nanos(), monotonic_nanos: self.clock.now().as_nanos() };
+        let header = TraceHeader { from_start: false, clock, ..relay.header(record) };
+        let (started, recorders) = Recording::start(record, header).map_err(|error| match exists(&error) {
+            true => Refusal::Exists(record.file.clone()),
+            false => Refusal::Failed(error),
+        })?;
+        *recording = Some(started);
+        *is_stopping = false;
+        for (shard, recorder) in relay.shards.iter().zip(recorders) {
+            shard.send(Mail::RecordWith(Some(recorder)));
+        }
+        Ok(())
+    }
+
+    /// Tells the shards to stop; the file is complete when [`Self::status`] says so.
+    pub(super) fn stop(&self) -> Result<PathBuf, Refusal> {
+        let mut state = self.lock();
+        let State { relay, recording, is_stopping } = &mut *state;
+        let relay = relay.as_ref().ok_or(Refusal::NotServing)?;
+        // Also when the file could not be written any further: its recorders are of no more use.
+        for shard in &relay.shards {
+            shard.send(Mail::RecordWith(None));
+        }
+        let Some(recording) = recording.as_ref().filter(|recording| !*is_stopping && !recording.has_ended()) else {
+            return Err(Refusal::NotRecording);
+        };
+        *is_stopping = true;
+        Ok(recording.file().to_owned())
+    }
+
+    /// How far the last recording is, if there was one.
+    pub(super) fn status(&self) -> Option<Status> {
+        let state = self.lock();
+        let recording = state.recording.as_ref()?;
+        let outcome = recording.progress().outcome();
+        Some(Status {
+            file: recording.file().to_owned(),
+            figures: recording.progress().figures(),
+            state: match outcome {
+                Outcome::Complete => "complete",
+                Outcome::Failed => "failed",
+                Outcome::Full | Outcome::Running if state.is_stopping => "stopping",
+                Outcome::Full => "full",
+                Outcome::Running => "recording",
+            },
+        })
+    }
+
+    /// Ends: waits until all is written. The shards must be gone.
+    pub(crate) fn finish(&self) {
+        let mut state = self.lock();
+        // Nothing starts any more, and recorders that no shard has taken are dropped.
+        state.relay = None;
+        let recording = state.recording.take();
+        drop(state);
+        if let Some(recording) = recording {
+            recording.finish();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Relay {
+    /// What `record` wants said, as if from the start.
+    fn header(&self, record: &RecordConfig) -> TraceHeader {
+        TraceHeader {
+            payload_limit: record.payload_bytes,
+            auth_secret: record.with_secret.then(|| self.secret.expose().to_owned()),
+            ..self.header.clone()
+        }
+    }
+}
+
+fn exists(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::AlreadyExists)
+}

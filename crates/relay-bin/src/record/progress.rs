@@ -1,0 +1,65 @@
+//! How far a recording is, for whoever asks while it is written.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use packet_trace::TraceWriter;
+
+/// What is in the file by now. The thread that writes counts, others read.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    packets: AtomicU64,
+    bytes: AtomicU64,
+    missing: AtomicU64,
+    outcome: AtomicU8,
+}
+
+/// What a recording has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It goes on.
+    Running,
+    /// It is as long as it may be; what comes is counted only.
+    Full,
+    /// The file is complete.
+    Complete,
+    /// The file could not be written any further.
+    Failed,
+}
+
+/// The figures of a [`Progress`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Figures {
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
+    /// How many packets are not in the file.
+    pub(super) missing: u64,
+}
+
+impl Progress {
+    /// Shows what `writer` has written.
+    pub(super) fn count(&self, writer: &TraceWriter) {
+        self.packets.store(writer.packets(), Ordering::Relaxed);
+        self.bytes.store(writer.bytes(), Ordering::Relaxed);
+        self.missing.store(writer.missing(), Ordering::Relaxed);
+    }
+
+    /// Shows how it ended.
+    pub(super) fn end(&self, outcome: Outcome) {
+        // After the figures, so that whoever sees the end sees the last of them.
+        self.outcome.store(outcome as u8, Ordering::Release);
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        let outcomes = [Outcome::Running, Outcome::Full, Outcome::Complete, Outcome::Failed];
+        let outcome = self.outcome.load(Ordering::Acquire);
+        outcomes.into_iter().find(|known| *known as u8 == outcome).unwrap_or(Outcome::Failed)
+    }
+
+    pub(super) fn figures(&self) -> Figures {
+        Figures {
+            packets: self.packets.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            missing: self.missing.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! `/record`, `/record/start` and `/record/stop` of the control endpoint.
+
+use std::path::Path;
+
+use hyper::{Method, StatusCode};
+use percent_encoding::percent_decode_str;
+use serde_json::json;
+
+use super::{
+    RecordConfig, RecordControl,
+    control::Refusal,
+    options::{DEFAULT_MAX_BYTES, Existing},
+};
+use crate::operations::{Answer, Ask, text, typed};
+
+/// Answers a request about recordings.
+pub(crate) fn answer(control: &RecordControl, ask: &Ask<'_>) -> Answer {
+    match (ask.method, ask.path) {
+        (&Method::GET, "/record") => status(control),
+        (_, "/record") => text(StatusCode::METHOD_NOT_ALLOWED, "only GET; POST /record/start?file= and /record/stop\n"),
+        (&Method::POST, "/record/start") => start(control, ask.query.unwrap_or_default()),
+        (&Method::POST, _) => match control.stop() {
+            Ok(file) => text(
+                StatusCode::ACCEPTED,
+                format!("stopping: {} is complete once GET /record says so\n", file.display()),
+            ),
+            Err(refusal) => refuse(&refusal),
+        },
+        _ => text(StatusCode::METHOD_NOT_ALLOWED, "only POST\n"),
+    }
+}
+
+fn status(control: &RecordControl) -> Answer {
+    let status = match control.status() {
+        None => json!({ "state": "off" }),
+        Some(status) => json!({
+            "state": status.state,
+            "file": status.file.to_string_lossy(),
+            "packets": status.figures.packets,
+            "bytes": status.figures.bytes,
+            "missing_packets": status.figures.missing,
+        }),
+    };
+    typed(StatusCode::OK, "application/json", format!("{status}\n"))
+}
+
+fn start(control: &RecordControl, query: &str) -> Answer {
+    let Some(directory) = control.directory() else {
+        return text(StatusCode::FORBIDDEN, "RECORD_DIRECTORY is off: this relay records at start only\n");
+    };
+    let record = match read(directory, query) {
+        Ok(record) => record,
+        Err(problem) => return text(StatusCode::BAD_REQUEST, format!("{problem}\n")),
+    };
+    match control.start(&record) {
+        Ok(()) => {
+            let file = record.file.display();
+            let warning = match record.with_secret {
+                true => "; it holds the secret: whoever reads it can use this relay",
+                false => "",
+            };
+            text(StatusCode::OK, format!("recording to {file}{warning}\n"))
+        }
+        Err(refusal) => refuse(&refusal),
+    }
+}
+
+fn refuse(refusal: &Refusal) -> Answer {
+    let status = match refusal {
+        Refusal::NotServing => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Recording(_) | Refusal::NotRecording | Refusal::Exists(_) => StatusCode::CONFLICT,
+        Refusal::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    text(status, format!("{refusal}\n"))
+}
+
+/// What `query` asks for, or what is wrong with it. What it does not know is wrong: a misspelt limit must not mean none.
+fn read(directory: &Path, query: &str) -> Result<RecordConfig, String> {
+    let mut file = None;
+    let mut record = RecordConfig {
+        file: directory.to_owned(),
+        with_secret: false,
+        payload_bytes: None,
+        max_bytes: DEFAULT_MAX_BYTES,
+        max_packets: None,
+        existing: Existing::Keep,
+    };
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = percent_decode_str(value).decode_utf8().map_err(|_| format!("{name} is not UTF-8"))?;
+        let wrong = |wanted: &str| format!("{name} is {value:?}: give {wanted}");
+        let above_zero = || {
+            let number = value.parse::<u64>().ok().filter(|number| *number > 0);
+            number.ok_or_else(|| wrong("a number above zero, such as 1000000"))
+        };
+        match name {
+            "file" => file = Some(value.clone()),
+            "secret" => record.with_secret = value.parse().map_err(|_| wrong("true or false"))?,
+            "payload_bytes" => {
+                record.payload_bytes = Some(value.parse().map_err(|_| wrong("a number of bytes, such as 64"))?);
+            }
+            "max_bytes" => record.max_bytes = above_zero()?,
+            "max_packets" => record.max_packets = Some(above_zero()?),
+            _ => {
+                return Err(format!(
+                    "{name:?} is unknown: there are file, secret, payload_bytes, max_bytes and max_packets"
+                ));
+            }
+        }
+    }
+    let file = file.ok_or("say where: POST /record/start?file=relay.pcapng")?;
+    // Whoever can connect here may be another user of this machine, who must not choose where this process writes.
+    if !is_plain(&file) {
+        return Err(format!(
+            "file is {file:?}: give the plain name of a new file in {}, of letters, digits, '-', '_' and '.'",
+            directory.display()
+        ));
+    }
+    record.file.push(&*file);
+    Ok(record)
+}
+
+fn is_plain(name: &str) -> bool {
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=200).contains(&name.len()) && !name.starts_with(['.', '-']) && name.bytes().all(is_known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_has_the_options_bounds() {
+        let read = |query| read(Path::new("/traces"), query);
+        let plain = read("file=a.pcapng").unwrap();
+        let expected = RecordConfig {
+            file: "/traces/a.pcapng".into(),
+            with_secret: false,
+            payload_bytes: None,
+            max_bytes: 1 << 30,
+            max_packets: None,
+            existing: Existing::Keep,
+        };
+        assert_eq!(plain, expected);
+        let all = read("max_packets=7&file=%61&secret=true&payload_bytes=0&max_bytes=9").unwrap();
+        let expected = RecordConfig {
+            file: "/traces/a".into(),
+            with_secret: true,
+            payload_bytes: Some(0),
+            max_bytes: 9,
+            max_packets: Some(7),
+            existing: Existing::Keep,
+        };
+        assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (query, said) in [
+            ("", "say where"),
+            ("file=", "file is"),
+            ("file=../a", "plain name"),
+            ("file=%2Fetc%2Fpasswd", "plain name"),
+            ("file=.bashrc", "plain name"),
+            ("file=a%00", "plain name"),
+            ("file=%ff", "not UTF-8"),
+            ("file=a&secret=yes", "secret is \"yes\""),
+            ("file=a&secret", "secret is \"\""),
+            ("file=a&payload_bytes=-1", "payload_bytes is"),
+            ("file=a&max_bytes=0", "max_bytes is"),
+            ("file=a&max_packets=many", "max_packets is"),
+            ("file=a&maxbytes=1", "\"maxbytes\" is unknown"),
+        ] {
+            let problem = read(Path::new("/traces"), query).unwrap_err();
+            assert!(problem.contains(said), "{query}: {problem}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Recordings that are started and stopped while the relay runs.
+
+use std::{env, fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::PathBuf};
+
+use relay_replay::{Mode, NotReplayed};
+use serde_json::Value;
+
+use super::{
+    SECRET, Trace, converse,
+    support::{
+        Relay,
+        http::{free_tcp_address, get, request},
+        wait_until,
+    },
+};
+
+/// A relay whose recordings go to a directory of the test's own.
+struct Controlled {
+    relay: Relay,
+    control: SocketAddr,
+    directory: PathBuf,
+}
+
+impl Controlled {
+    fn start(name: &str, options: &[&str]) -> Self {
+        let directory = env::temp_dir().join(format!("relay-control-{}-{name}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        let control = free_tcp_address();
+        let (at, to) = (control.to_string(), directory.to_str().unwrap().to_owned());
+        let fixed = ["--allocations-per-username", "100", "--control-endpoint", &at, "--record-directory", &to];
+        Self { relay: Relay::start(&[&fixed, options].concat()), control, directory }
+    }
+
+    fn post(&self, path: &str) -> (u16, String) {
+        request(self.control, "POST", path, "")
+    }
+
+    fn status(&self) -> Value {
+        let (status, body) = get(self.control, "/record");
+        assert_eq!(status, 200);
+        serde_json::from_str(&body).unwrap()
+    }
+
+    fn wait_for(&self, state: &str) {
+        wait_until(|| self.status()["state"] == state);
+    }
+
+    fn trace(&self, name: &str) -> Trace {
+        Trace(self.directory.join(name))
+    }
+}
+
+impl Drop for Controlled {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+#[test]
+fn a_recording_starts_and_stops_while_the_relay_relays() {
+    let test = Controlled::start("twice", &["--workers", "2"]);
+    assert_eq!(test.status(), serde_json::json!({"state": "off"}));
+    assert_eq!(test.post("/record/stop"), (409, "nothing is being recorded\n".to_owned()));
+    // What the state machine knows of this when the recording begins is not in it.
+    converse(&test.relay, 3);
+    for name in ["first.pcapng", "second.pcapng"] {
+        let (status, body) = test.post(&format!("/record/start?file={name}"));
+        assert_eq!(status, 200, "{body}");
+        let (status, body) = test.post("/record/start?file=other");
+        assert_eq!(status, 409);
+        assert!(body.contains(name) && body.contains("is being recorded"), "{body}");
+        // Each client is another 5-tuple, which the kernel gives to either worker.
+        for _ in 0..8 {
+            converse(&test.relay, 5);
+        }
+        wait_until(|| test.status()["packets"].as_u64().unwrap() >= 8 * 20);
+        assert_eq!(test.status()["state"], "recording");
+        assert_eq!(test.post("/record/stop").0, 202);
+        test.wait_for("complete");
+        assert_eq!(test.post("/record/stop").0, 409);
+        // Complete although the relay goes on, and relays.
+        converse(&test.relay, 3);
+        let status = test.status();
+        let trace = test.trace(name);
+        let session = trace.open();
+        assert_eq!(session.mode(), Mode::Inspection(NotReplayed::NotFromStart));
+        let bytes = fs::read(&trace.0).unwrap();
+        assert!(!bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()));
+        // Statistics at the end, which say how many packets are missing, make it longer than its packets.
+        assert!(u64::try_from(bytes.len()).unwrap() > status["bytes"].as_u64().unwrap());
+        assert_eq!((&status["missing_packets"], session.dropped()), (&0.into(), 0));
+        let packets = session.rows().iter().filter(|row| row.captured > 0).count();
+        assert_eq!(status["packets"], packets);
+        let last = u32::try_from(session.rows().len() - 1).unwrap();
+        assert_eq!(session.view_at(last).counters.packets_up, 8 * 5);
+    }
+}
+
+#[test]
+fn limits_and_the_secret_are_as_with_the_options() {
+    let test = Controlled::start("limits", &["--workers", "1"]);
+    let (status, body) =
+        test.post("/record/start?file=small.pcapng&secret=true&payload_bytes=8&max_packets=10&max_bytes=100000");
+    assert_eq!(status, 200);
+    assert!(body.contains("holds the secret"), "{body}");
+    converse(&test.relay, 20);
+    test.wait_for("full");
+    test.post("/record/stop");
+    test.wait_for("complete");
+    let trace = test.trace("small.pcapng");
+    let session = trace.open();
+    assert_eq!((session.rows().len(), test.status()["packets"].as_u64()), (10, Some(10)));
+    assert_eq!(session.header().unwrap().auth_secret.as_deref(), Some(SECRET));
+    assert!(session.dropped() > 0);
+    assert_eq!(fs::metadata(&trace.0).unwrap().permissions().mode() & 0o777, 0o600, "nobody else may read the secret");
+}
+
+#[test]
+fn what_cannot_be_recorded_is_refused() {
+    let test = Controlled::start("refused", &["--workers", "1"]);
+    let taken = test.directory.join("taken");
+    fs::write(&taken, "precious").unwrap();
+    std::os::unix::fs::symlink(&taken, test.directory.join("link")).unwrap();
+    for (path, expected, said) in [
+        ("/record/start", 400, "say where"),
+        ("/record/start?file=..%2Fup", 400, "plain name"),
+        ("/record/start?file=a&max_packets=0", 400, "max_packets"),
+        ("/record/start?file=a&limit=1", 400, "unknown"),
+        ("/record/start?file=taken", 409, "exists already"),
+        ("/record/start?file=link", 409, "exists already"),
+    ] {
+        let (status, body) = test.post(path);
+        assert_eq!(status, expected, "{path}: {body}");
+        assert!(body.contains(said), "{path}: {body}");
+    }
+    assert_eq!(fs::read_to_string(&taken).unwrap(), "precious");
+    assert_eq!(get(test.control, "/record/start?file=a").0, 405);
+    assert_eq!(test.post("/record").0, 405);
+    for path in ["/record/start?file=a", "/record/stop", "/record"] {
+        assert_eq!(request(test.control, "POST", path, "Origin: https://evil.example\r\n").0, 403);
+    }
+    assert_eq!(test.status()["state"], "off");
+    fs::remove_dir_all(&test.directory).unwrap();
+    assert_eq!(test.post("/record/start?file=a").0, 500);
+    converse(&test.relay, 1);
+}
+
+#[test]
+fn a_relay_can_be_told_to_record_at_start_only() {
+    let control = free_tcp_address();
+    let _relay = Relay::start(&["--control-endpoint", &control.to_string(), "--record-directory", "off"]);
+    let (status, body) = request(control, "POST", "/record/start?file=a", "");
+    assert_eq!(status, 403);
+    assert!(body.contains("RECORD_DIRECTORY is off"), "{body}");
+}
+
+#[test]
+fn a_recording_from_the_start_can_be_stopped_and_replays() {
+    let trace = Trace::new();
+    let test = Controlled::start("stopped", &["--workers", "2", "--record-secret", &trace.option()]);
+    converse(&test.relay, 10);
+    assert_eq!(test.status()["state"], "recording");
+    assert_eq!(test.post("/record/stop").0, 202);
+    test.wait_for("complete");
+    let session = trace.replay();
+    let last = u32::try_from(session.rows().len() - 1).unwrap();
+    assert_eq!(session.view_at(last).counters.packets_up, 10);
+    converse(&test.relay, 1);
+}
+
+#[test]
+fn a_recording_that_nobody_stops_is_complete_when_the_relay_ends() {
+    let mut test = Controlled::start("ended", &["--workers", "2"]);
+    assert_eq!(test.post("/record/start?file=last.pcapng").0, 200);
+    converse(&test.relay, 10);
+    wait_until(|| test.status()["packets"].as_u64().unwrap() >= 40);
+    let other = Relay::start(&[]);
+    std::mem::replace(&mut test.relay, other).stop();
+    let session = test.trace("last.pcapng").open();
+    let last = u32::try_from(session.rows().len() - 1).unwrap();
+    assert_eq!(session.view_at(last).counters.packets_up, 10);
+}
