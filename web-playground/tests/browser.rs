@@ -16,6 +16,9 @@ const EXAMPLES: &[(&str, &[u8])] = &[
     ("two-clients", include_bytes!("../public/examples/two-clients.pcapng")),
     ("port-hopping-nat", include_bytes!("../public/examples/port-hopping-nat.pcapng")),
     ("dual-stack", include_bytes!("../public/examples/dual-stack.pcapng")),
+    // What the relay itself recorded of real clients.
+    ("turnutils_uclient", include_bytes!("../../crates/relay-replay/tests/recordings/turnutils_uclient.pcapng")),
+    ("aioice", include_bytes!("../../crates/relay-replay/tests/recordings/aioice.pcapng")),
 ];
 
 fn json(text: Result<String, wasm_bindgen::JsError>) -> Value {

@@ -1,6 +1,6 @@
-"""Relays messages through a TURN server with aioice: `interop_aioice.py HOST PORT USERNAME PASSWORD`.
+"""Relays messages through a TURN server with aioice: `interop_aioice.py HOST PORT USERNAME PASSWORD [MESSAGES]`.
 
-Exchanges 1,000 messages each way between a client and a peer outside, then between two clients, and prints one line
+Exchanges messages, 1,000 unless told otherwise, each way between a client and a peer outside, then between two clients, and prints one line
 about each. Fails if a single message is lost, doubled, altered or out of order.
 """
 
@@ -9,7 +9,7 @@ import sys
 
 from aioice import turn
 
-MESSAGES = 1000
+MESSAGES = int(sys.argv[5]) if len(sys.argv) > 5 else 1000
 # So few at a time that no socket buffer overflows: a loss is then the relay's.
 BATCH = 16
 # Far beyond what any machine needs: it ends a run that would otherwise wait forever.
@@ -118,7 +118,7 @@ async def nothing_left(endpoint):
 
 
 async def main():
-    host, port, username, password = sys.argv[1:]
+    host, port, username, password = sys.argv[1:5]
     server = (host, int(port))
     await with_peer(server, username, password)
     await between_clients(server, username, password)

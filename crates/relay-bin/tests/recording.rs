@@ -299,8 +299,8 @@ fn tshark_reads_a_recording_without_complaint() {
     assert_eq!(packets.len(), session.rows().iter().filter(|row| row.captured > 0).count());
 }
 
-#[test]
-fn aioice_replays_without_a_difference() {
+/// A trace of aioice through two workers: three allocations, and `messages` each way between two pairs.
+fn record_aioice(messages: &str, options: &[&str]) -> Option<Trace> {
     let python = env::var_os("RELAY_TESTS_PYTHON").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tests-python/bin/python"),
         PathBuf::from,
@@ -308,16 +308,29 @@ fn aioice_replays_without_a_difference() {
     let present =
         Command::new(&python).args(["-c", "import aioice.turn"]).output().is_ok_and(|output| output.status.success());
     if !can("aioice", present, "aioice is not installed (`cargo xtask setup`)") {
-        return;
+        return None;
     }
     let trace = Trace::new();
-    let relay = start(&trace, &["--record-secret", "--workers", "2"]);
+    let relay = start(&trace, &[&["--record-secret", "--workers", "2"], options].concat());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop_aioice.py");
     let (port, user) = (relay.port.to_string(), credentials());
-    let arguments = [script, "127.0.0.1", &port, &user.username, &user.password];
+    let arguments = [script, "127.0.0.1", &port, &user.username, &user.password, messages];
     let (output, text) = run_program(python.to_str().unwrap(), arguments);
     assert!(output.status.success(), "{text}");
     relay.stop();
+    Some(trace)
+}
+
+#[test]
+fn aioice_replays_without_a_difference() {
+    if let Some(trace) = record_aioice("1000", &[]) {
+        trace.replay();
+    }
+}
+
+#[test]
+fn a_short_session_of_aioice_replays_without_a_difference() {
+    let Some(trace) = record_aioice("4", &["--record-payload-bytes", "16"]) else { return };
     trace.replay();
     keep(&trace, "aioice.pcapng");
 }
