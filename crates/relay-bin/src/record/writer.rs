@@ -95,7 +95,8 @@ impl Recording {
 
     /// Whether nothing more will be written.
     pub(super) fn has_ended(&self) -> bool {
-        self.thread.is_finished()
+        // The thread is still there for a moment after it has said so.
+        matches!(self.progress.outcome(), Outcome::Complete | Outcome::Failed) || self.thread.is_finished()
     }
 
     /// Waits until all is written. The recorders must be gone.
