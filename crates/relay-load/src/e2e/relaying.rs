@@ -166,10 +166,10 @@ fn plan(args: &Args, case: &Case) -> Plan {
 
 fn measure_case(args: &Args, starter: &Starter, results: &mut Results, case: &Case) -> Result<()> {
     let glue = case.segments > 1;
-    let peer = socket::bind(SocketAddr::new(PEER_IP, 0))?;
-    let floor = starter.floor(peer.local_addr()?)?;
-    let traffic = flows::through_floor(floor.server.address, CLIENT_IP, case.flows, peer, glue)?;
-    let mut targets = vec![Target { running: floor, traffic, slices: Vec::new() }];
+    let mut targets = vec![forwarder(case, |peer| starter.floor(peer))?];
+    if !glue {
+        targets.push(forwarder(case, |peer| starter.event_loop(peer, case.flows))?);
+    }
     for running in starter.all()? {
         let traffic = flows::through_relay(&running.server, case.flows, case.direction, PEER_IP, glue)?;
         targets.push(Target { running, traffic, slices: Vec::new() });
@@ -187,6 +187,14 @@ fn measure_case(args: &Args, starter: &Starter, results: &mut Results, case: &Ca
         results.relaying(target.row(case.name, Some(floor)));
     }
     Ok(())
+}
+
+/// A forwarder that `start` starts for a peer's address, with flows through it.
+fn forwarder(case: &Case, start: impl FnOnce(SocketAddr) -> Result<Running>) -> Result<Target> {
+    let peer = socket::bind(SocketAddr::new(PEER_IP, 0))?;
+    let running = start(peer.local_addr()?)?;
+    let traffic = flows::through_floor(running.server.address, CLIENT_IP, case.flows, peer, case.segments > 1)?;
+    Ok(Target { running, traffic, slices: Vec::new() })
 }
 
 /// Fills caches and buffers; what it gives is forgotten.

@@ -138,12 +138,21 @@ impl Starter {
 
     /// A forwarder that sends to `peer`.
     pub(super) fn floor(&self, peer: SocketAddr) -> Result<Running> {
+        self.forwarder("floor", peer, &[])
+    }
+
+    /// A forwarder that sends to `peer` and does what any event loop with sockets for so many clients must do.
+    pub(super) fn event_loop(&self, peer: SocketAddr, clients: usize) -> Result<Running> {
+        self.forwarder("event loop", peer, &["--event-loop", &clients.to_string()])
+    }
+
+    fn forwarder(&self, name: &str, peer: SocketAddr, options: &[&str]) -> Result<Running> {
         let port = free_port()?;
         let listen = SocketAddr::new(SERVER_IP, port);
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["floor", "--listen", &listen.to_string(), "--to", &peer.to_string()]);
+        command.args(["floor", "--listen", &listen.to_string(), "--to", &peer.to_string()]).args(options);
         let server = Server { address: listen, credentials: Credentials::new("", ""), from: CLIENT_IP };
-        let running = Running::start("floor", command, server, &self.logs.join("floor.log"))?;
+        let running = Running::start(name, command, server, &self.logs.join(format!("{name}.log")))?;
         for _ in 0..ATTEMPTS {
             if UdpSocket::bind(listen).is_err() {
                 return Ok(running);
