@@ -15,6 +15,7 @@ use std::{
     os::fd::{AsFd as _, AsRawFd, RawFd},
 };
 
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use self::{buffers::Received, receive::BATCH};
@@ -64,9 +65,14 @@ pub(crate) fn bind(address: SocketAddr, role: Role) -> io::Result<Socket> {
         socket.set_reuse_port(true)?;
     }
     if let Some(size) = role.buffer_size() {
-        // The kernel clips what it does not allow; `clipped` tells.
-        socket.set_recv_buffer_size(size)?;
-        socket.set_send_buffer_size(size)?;
+        // A process with CAP_NET_ADMIN, as one that offloads has, is not bound by the system's limits. For any other the kernel
+        // clips what it does not allow; `clipped` tells.
+        if setsockopt(&socket, sockopt::RcvBufForce, &size).is_err() {
+            socket.set_recv_buffer_size(size)?;
+        }
+        if setsockopt(&socket, sockopt::SndBufForce, &size).is_err() {
+            socket.set_send_buffer_size(size)?;
+        }
     }
     socket.bind(&address.into())?;
     Ok(socket)
