@@ -20,6 +20,7 @@ pub(crate) struct Client {
     /// A ChannelData message.
     pub(crate) data: Vec<u8>,
     refresh: Vec<u8>,
+    bind: Vec<u8>,
 }
 
 impl Client {
@@ -39,14 +40,49 @@ impl Client {
         exchange(relay, address, &mut turn, Request::ChannelBind { channel: CHANNEL, peer })?;
         let mut data = Vec::new();
         encode_channel_data(CHANNEL, &PAYLOAD, &mut data);
-        turn.request(now(), Request::Refresh { lifetime: Some(Duration::from_secs(600)) });
-        let refresh = turn.poll_transmit().context("no Refresh request")?;
-        Ok(Self { address, port: AllocationPort::new(port), data, refresh })
+        let refresh = signed(&mut turn, Request::Refresh { lifetime: Some(Duration::from_secs(600)) })?;
+        let bind = signed(&mut turn, Request::ChannelBind { channel: CHANNEL, peer })?;
+        Ok(Self { address, port: AllocationPort::new(port), data, refresh, bind })
     }
 
     /// A signed Refresh request.
     pub(crate) fn refresh(&self) -> &[u8] {
         &self.refresh
+    }
+
+    /// A signed ChannelBind request, for the channel that it has.
+    pub(crate) fn bind(&self) -> &[u8] {
+        &self.bind
+    }
+}
+
+/// What `turn`, which knows the challenge, sends to ask for something.
+fn signed(turn: &mut TurnClient, request: Request) -> Result<Vec<u8>> {
+    turn.request(now(), request);
+    turn.poll_transmit().context("no request")
+}
+
+/// A client whose allocation comes and goes.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    pub(crate) address: SocketAddr,
+    /// A signed Allocate request.
+    pub(crate) allocate: Vec<u8>,
+    /// A signed Refresh request with a lifetime of zero.
+    pub(crate) delete: Vec<u8>,
+}
+
+impl Newcomer {
+    /// One that has been challenged, and has no allocation.
+    pub(crate) fn arrive(relay: &mut Relay, minted: &turn_auth::Credentials) -> Result<Self> {
+        // None of the other clients' addresses.
+        let address = SocketAddr::from((Ipv4Addr::new(10, 255, 0, 1), 40_000));
+        let mut turn = TurnClient::new(Credentials::new(minted.username.as_str(), minted.password.as_str()), u64::MAX);
+        exchange(relay, address, &mut turn, Request::Allocate(Allocate::default()))?;
+        exchange(relay, address, &mut turn, Request::Refresh { lifetime: Some(Duration::ZERO) })?;
+        let allocate = signed(&mut turn, Request::Allocate(Allocate::default()))?;
+        let delete = signed(&mut turn, Request::Refresh { lifetime: Some(Duration::ZERO) })?;
+        Ok(Self { address, allocate, delete })
     }
 }
 

@@ -6,7 +6,7 @@ use relay_server::{
     Timestamp, UnixTime, UsernameLimit,
 };
 
-use crate::client::Client;
+use crate::client::{Client, Newcomer};
 
 pub(crate) const RELAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const NOW: Timestamp = Timestamp::from_secs(1);
@@ -22,6 +22,7 @@ const STRIDE: usize = 7_919;
 pub struct Relay {
     server: Server,
     clients: Vec<Client>,
+    newcomer: Option<Newcomer>,
     turn: usize,
 }
 
@@ -43,11 +44,12 @@ impl Relay {
             username_limit: UsernameLimit::RefuseBeyond(u32::MAX),
         };
         let server = Server::new(config, secret, [2; 32], NOW, UNIX_TIME)?;
-        let mut relay = Self { server, clients: Vec::new(), turn: 0 };
+        let mut relay = Self { server, clients: Vec::new(), newcomer: None, turn: 0 };
         for index in 0..count {
             let client = Client::open(&mut relay, index, &credentials)?;
             relay.clients.push(client);
         }
+        relay.newcomer = Some(Newcomer::arrive(&mut relay, &credentials)?);
         Ok(relay)
     }
 
@@ -66,6 +68,14 @@ impl Relay {
         let client = &self.clients[index];
         let from = FiveTuple { client: ClientSocket::new(client.address), server: RELAY.into() };
         self.server.handle_client_datagram(NOW, from, choose(client)).is_some()
+    }
+
+    /// Lets the client that has no allocation send what `choose` says.
+    pub(crate) fn newcomer_sends(&mut self, choose: impl Fn(&Newcomer) -> &[u8]) {
+        if let Some(newcomer) = &self.newcomer {
+            let from = FiveTuple { client: ClientSocket::new(newcomer.address), server: RELAY.into() };
+            self.server.handle_client_datagram(NOW, from, choose(newcomer));
+        }
     }
 
     /// Gives the relay a datagram of `client`; says whether it is to be relayed.

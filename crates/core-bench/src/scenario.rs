@@ -16,6 +16,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "channel data to the peer", run: to_peer },
     Scenario { name: "data to the client", run: to_client },
     Scenario { name: "refresh, from parsing to the signed response", run: refresh },
+    Scenario { name: "channel bind, from parsing to the signed response", run: bind },
+    Scenario { name: "allocate and delete, to the signed responses", run: allocate_and_delete },
     Scenario { name: "challenge of an unauthenticated request", run: challenge },
     Scenario { name: "binding request", run: binding },
     Scenario { name: "parse and classify a signed request", run: parse },
@@ -36,6 +38,25 @@ fn to_client(relay: &mut Relay) {
 fn refresh(relay: &mut Relay) {
     let index = relay.next();
     relay.sends(index, Client::refresh);
+    succeeds(relay);
+}
+
+fn bind(relay: &mut Relay) {
+    let index = relay.next();
+    relay.sends(index, Client::bind);
+    succeeds(relay);
+}
+
+/// Both, or there would be ever more allocations.
+fn allocate_and_delete(relay: &mut Relay) {
+    relay.newcomer_sends(|newcomer| &newcomer.allocate);
+    succeeds(relay);
+    relay.newcomer_sends(|newcomer| &newcomer.delete);
+    succeeds(relay);
+}
+
+/// The relay has one success response to send.
+fn succeeds(relay: &mut Relay) {
     let mut successes = 0;
     // The class of a success response.
     relay.answer(|response| successes += usize::from(response[0] == 0x01 && response[1] & 0x10 == 0));
