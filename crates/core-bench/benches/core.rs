@@ -1,7 +1,9 @@
 //! What the state machine costs as the number of allocations grows.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
-use core_bench::{Relay, SCENARIOS};
+use std::hint::black_box;
+
+use core_bench::{Relay, SCENARIOS, STRIDE};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
 const SIZES: [usize; 3] = [10, 1_000, 60_000];
@@ -17,5 +19,27 @@ fn scenarios(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, scenarios);
+/// What the processor's caches alone take of that: an array with a place for each allocation, of which one cache line is read, in
+/// the order in which the clients have their turns. A look-up by 5-tuple reads five or six lines: of the client's datagram, of the
+/// table's two parts, and two of the allocation.
+fn memory(criterion: &mut Criterion) {
+    /// As far apart as allocations are.
+    const PLACE: usize = 192;
+    for size in SIZES {
+        let places = vec![[1_u8; PLACE]; size];
+        let mut turn = 0;
+        criterion.benchmark_group("memory: one cache line").bench_function(
+            BenchmarkId::from_parameter(size),
+            |bencher| {
+                bencher.iter(|| {
+                    turn = (turn + STRIDE) % size;
+                    // Where the next one is depends on this one, as a look-up's steps do on each other.
+                    turn += usize::from(black_box(places[turn][0])) - 1;
+                });
+            },
+        );
+    }
+}
+
+criterion_group!(benches, scenarios, memory);
 criterion_main!(benches);

@@ -9,5 +9,5 @@ mod client;
 mod relay;
 mod scenario;
 
-pub use relay::Relay;
+pub use relay::{Relay, STRIDE};
 pub use scenario::{SCENARIOS, Scenario};

@@ -15,7 +15,7 @@ const UNIX_TIME: UnixTime = UnixTime(1_800_000_000);
 pub(crate) const PEER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 pub(crate) const PEER_PORT: u16 = 50_000;
 /// Odd, and sharing no factor with any number of clients, so that every client has its turn in an order that caches do not like.
-const STRIDE: usize = 7_919;
+pub const STRIDE: usize = 7_919;
 
 /// A relay that no socket belongs to, and clients with an allocation and a channel each.
 #[derive(Debug)]
