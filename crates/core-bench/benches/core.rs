@@ -20,8 +20,8 @@ fn scenarios(criterion: &mut Criterion) {
 }
 
 /// What the processor's caches alone take of that: an array with a place for each allocation, of which one cache line is read, in
-/// the order in which the clients have their turns. A look-up by 5-tuple reads five or six lines: of the client's datagram, of the
-/// table's two parts, and two of the allocation.
+/// the order in which the clients have their turns. A look-up by 5-tuple reads four lines, of the table's two parts and two of the
+/// allocation; the client's datagram is one more.
 fn memory(criterion: &mut Criterion) {
     /// As far apart as allocations are.
     const PLACE: usize = 192;

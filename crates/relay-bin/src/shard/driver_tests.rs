@@ -7,7 +7,11 @@ use turn_auth::Credentials;
 use turn_client::{Allocate, Received, Request, Success, TurnClient, encode_channel_data};
 
 use super::*;
-use crate::{clock::Clock, shard::mailbox::Mailbox, shard::poller::Poller, stats::Traffic};
+use crate::{
+    clock::Clock,
+    shard::{mailbox::Mailbox, poller::Poller},
+    stats::Traffic,
+};
 
 const SECRET: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab";
 

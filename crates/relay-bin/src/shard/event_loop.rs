@@ -130,7 +130,8 @@ impl EventLoop {
         if self.buffers.is_empty() {
             return;
         }
-        // A client may know already what another shard told it and this one, of a reserved port.
+        // A client may know already what another shard told it and this one: of a reserved port, or of a channel's end, after which
+        // nothing may be sent on it.
         self.take_mail();
         let now = self.clock.now();
         self.driver.handle_datagrams(now, &mut self.buffers);

@@ -1,5 +1,6 @@
 use std::{io, net::IpAddr, net::SocketAddr, ops::Range};
 
+use super::poller::Source;
 use crate::{
     socket::{self, HEAD_ROOM, ReceiveBuffers, UdpSocket},
     stats::{Counters, Loss},
@@ -14,9 +15,9 @@ pub(super) enum Towards {
 
 /// A datagram to send that still lies where it was received.
 #[derive(Debug)]
-pub(super) struct Outgoing<K> {
-    /// Names the socket that it leaves by.
-    pub(super) socket: K,
+pub(super) struct Outgoing {
+    /// The socket that it leaves by.
+    pub(super) socket: Source,
     pub(super) source: Option<IpAddr>,
     pub(super) to: SocketAddr,
     pub(super) towards: Towards,
@@ -31,9 +32,9 @@ pub(super) struct Outgoing<K> {
     pub(super) payload: usize,
 }
 
-impl<K: Copy> Outgoing<K> {
+impl Outgoing {
     /// Equal for datagrams from one socket to one destination, and hardly ever for others.
-    const fn flow(&self) -> (K, u16) {
+    const fn flow(&self) -> (Source, u16) {
         (self.socket, self.to.port())
     }
 
@@ -50,21 +51,15 @@ impl<K: Copy> Outgoing<K> {
 
 /// What one batch of received datagrams makes this shard send. Everything between the decision to relay and the system call
 /// is here.
-#[derive(Debug)]
-pub(super) struct Outbound<K> {
-    queue: Vec<Outgoing<K>>,
+#[derive(Debug, Default)]
+pub(super) struct Outbound {
+    queue: Vec<Outgoing>,
     sender: socket::Sender,
 }
 
-impl<K> Default for Outbound<K> {
-    fn default() -> Self {
-        Self { queue: Vec::new(), sender: socket::Sender::default() }
-    }
-}
-
-impl<K: Copy + Ord> Outbound<K> {
+impl Outbound {
     /// Queues a datagram for [`Self::flush`].
-    pub(super) fn push(&mut self, outgoing: Outgoing<K>) {
+    pub(super) fn push(&mut self, outgoing: Outgoing) {
         self.queue.push(outgoing);
     }
 
@@ -88,7 +83,7 @@ impl<K: Copy + Ord> Outbound<K> {
     pub(super) fn flush<'a>(
         &mut self,
         buffers: &ReceiveBuffers,
-        find: impl Fn(K) -> Option<&'a UdpSocket>,
+        find: impl Fn(Source) -> Option<&'a UdpSocket>,
         counters: &mut Counters,
     ) {
         // The kernel takes what leaves by one socket together, and what goes to one destination as if it were one.

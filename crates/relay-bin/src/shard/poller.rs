@@ -9,7 +9,7 @@ use relay_server::{AllocationPort, Family};
 const EVENTS: usize = 256;
 
 /// Something that becomes ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
     /// There is mail.
     Mailbox,

@@ -68,14 +68,6 @@ pub(super) enum Receipt {
     Failing(io::Error),
 }
 
-/// Names a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
-    /// A listening socket, as an index.
-    Listener(u16),
-    Relay(AllocationPort, Family),
-}
-
 /// The sockets of a shard.
 pub(super) struct Sockets {
     listeners: Vec<Listener>,
@@ -87,7 +79,7 @@ pub(super) struct Sockets {
     /// What the sockets of allocations are bound to.
     relay_v4: Option<IpAddr>,
     relay_v6: Option<IpAddr>,
-    outbound: Outbound<Key>,
+    outbound: Outbound,
     watcher: Watcher,
     cannot_open: Throttle,
 }
@@ -215,10 +207,9 @@ impl Sockets {
         (0..).map(Source::Listener).take(self.listeners.len())
     }
 
-    /// The listening socket that sends from `local`, and what it is called.
-    fn listener(&self, local: IpAddr) -> Option<(u16, &Listener)> {
-        let index = if local.is_ipv4() { self.v4 } else { self.v6 }?;
-        Some((index, self.listeners.get(usize::from(index))?))
+    /// Which listening socket sends from `local`.
+    const fn sending(&self, local: IpAddr) -> Option<u16> {
+        if local.is_ipv4() { self.v4 } else { self.v6 }
     }
 
     fn open(&self, port: AllocationPort, family: Family) -> io::Result<UdpSocket> {
@@ -265,7 +256,7 @@ impl Network for Sockets {
     }
 
     fn respond(&mut self, from: IpAddr, to: SocketAddr, bytes: &[u8], counters: &mut Counters) {
-        let index = if from.is_ipv4() { self.v4 } else { self.v6 };
+        let index = self.sending(from);
         let listener = index.and_then(|index| self.listeners.get(usize::from(index)));
         let Some(listener) = listener else { return counters.lose(Loss::NoSocket) };
         let source = listener.address.is_none().then_some(from);
@@ -276,13 +267,14 @@ impl Network for Sockets {
 
     fn queue(&mut self, datagram: &Datagram, forward: &Forward, buffers: &mut ReceiveBuffers, counters: &mut Counters) {
         let found = match forward.from {
-            Via::Listener(from) => self.listener(from).map(|(index, listener)| {
+            Via::Listener(from) => self.sending(from).and_then(|index| {
+                let listener = self.listeners.get(usize::from(index))?;
                 let source = listener.address.is_none().then_some(from);
-                (Key::Listener(index), source, forward.to)
+                Some((Source::Listener(index), source, forward.to))
             }),
             Via::Relay(port) => {
                 let family = if forward.to.is_ipv4() { Family::V4 } else { Family::V6 };
-                Some((Key::Relay(port, family), None, self.addresses.outgoing(forward.to)))
+                Some((Source::Relay(port, family), None, self.addresses.outgoing(forward.to)))
             }
         };
         let Some((socket, source, to)) = found else { return counters.lose(Loss::NoSocket) };
@@ -307,9 +299,10 @@ impl Network for Sockets {
 
     fn flush(&mut self, buffers: &ReceiveBuffers, counters: &mut Counters) {
         let Self { outbound, listeners, relays, .. } = self;
-        let find = |key| match key {
-            Key::Listener(index) => listeners.get(usize::from(index)).map(|listener| &listener.socket),
-            Key::Relay(port, family) => relays.get(port, family).map(|relay| &relay.socket),
+        let find = |socket| match socket {
+            Source::Listener(index) => listeners.get(usize::from(index)).map(|listener| &listener.socket),
+            Source::Relay(port, family) => relays.get(port, family).map(|relay| &relay.socket),
+            Source::Mailbox => None,
         };
         outbound.flush(buffers, find, counters);
     }
