@@ -27,6 +27,8 @@ pub(super) struct EventLoop {
     mailbox: Mailbox,
     buffers: ReceiveBuffers,
     clock: Clock,
+    /// When this turn began, or its last batch: asking the clock takes longer than most of what is done with the answer.
+    now: Timestamp,
     pulse: Pulse,
     /// The sockets that may have something to read, in the order of their turns.
     ready: VecDeque<Source>,
@@ -53,6 +55,7 @@ impl EventLoop {
             mailbox,
             buffers: ReceiveBuffers::new(),
             clock,
+            now,
             pulse,
             ready: VecDeque::new(),
             is_told_to_stop: false,
@@ -70,16 +73,16 @@ impl EventLoop {
     /// When the kernel does not tell what is ready.
     pub(super) fn run(mut self) -> anyhow::Result<()> {
         loop {
-            let now = self.clock.now();
-            self.do_what_is_due(now);
-            let timeout = if self.ready.is_empty() { self.idle_time(now) } else { Duration::ZERO };
-            for source in self.poller.wait(timeout).context("cannot wait for packets")? {
+            let due = if self.ready.is_empty() { self.next_due() } else { self.now };
+            for source in self.poller.wait_until(due, self.now).context("cannot wait for packets")? {
                 if self.driver.network_mut().get_ready(source) {
                     self.ready.push_back(source);
                 }
             }
+            self.now = self.clock.now();
             self.take_mail();
             self.give_turns();
+            self.do_what_is_due();
             if self.is_told_to_stop {
                 self.driver.publish();
                 return Ok(());
@@ -104,6 +107,7 @@ impl EventLoop {
         for _ in 0..self.driver.network_mut().receives_per_turn(source) {
             if self.buffers.is_full() {
                 self.handle_received();
+                self.now = self.clock.now();
             }
             match self.driver.network_mut().receive(source, &mut self.buffers) {
                 Receipt::Empty => return false,
@@ -111,13 +115,12 @@ impl EventLoop {
                 Receipt::Error => self.driver.handle_receive_error(),
                 Receipt::Failing(error) => {
                     self.driver.handle_receive_error();
-                    let now = self.clock.now();
                     if let Some(allocation) = self.driver.network_mut().allocation(source) {
                         tracing::warn!(%error, %allocation, "the socket of an allocation failed; the allocation ends");
-                        self.driver.handle_relay_failed(now, allocation);
+                        self.driver.handle_relay_failed(self.now, allocation);
                     } else {
                         tracing::warn!(%error, "cannot receive from clients; going on in a moment");
-                        self.resume_at = Some(now + PAUSE);
+                        self.resume_at = Some(self.now + PAUSE);
                     }
                     return false;
                 }
@@ -133,47 +136,47 @@ impl EventLoop {
         // A client may know already what another shard told it and this one: of a reserved port, or of a channel's end, after which
         // nothing may be sent on it.
         self.take_mail();
-        let now = self.clock.now();
-        self.driver.handle_datagrams(now, &mut self.buffers);
+        self.driver.handle_datagrams(self.now, &mut self.buffers);
         self.buffers.clear();
-        self.publish_soon(now);
+        self.publish_soon();
     }
 
     /// Takes what others have sent until now.
     fn take_mail(&mut self) {
         while let Some(mail) = self.mailbox.take() {
-            let now = self.clock.now();
+            // It may have been sent later than this turn began.
+            self.now = self.clock.now();
             match mail {
-                Mail::FromShard(message) => self.driver.handle_message(now, &message),
-                Mail::RecordWith(recorder) => self.driver.record_with(now, recorder),
-                Mail::Drain => self.driver.handle_drain(now),
+                Mail::FromShard(message) => self.driver.handle_message(self.now, &message),
+                Mail::RecordWith(recorder) => self.driver.record_with(self.now, recorder),
+                Mail::Drain => self.driver.handle_drain(self.now),
                 Mail::Stop => self.is_told_to_stop = true,
             }
-            self.publish_soon(now);
+            self.publish_soon();
         }
     }
 
-    fn publish_soon(&mut self, now: Timestamp) {
-        self.publish_at.get_or_insert(now + PUBLISH_WITHIN);
+    fn publish_soon(&mut self) {
+        self.publish_at.get_or_insert(self.now + PUBLISH_WITHIN);
     }
 
-    /// For how long nothing is due.
-    fn idle_time(&self, now: Timestamp) -> Duration {
+    /// When the next thing is due.
+    fn next_due(&self) -> Timestamp {
         let others = [self.driver.poll_timeout(), self.publish_at, self.resume_at];
-        let next = others.into_iter().flatten().fold(self.beat_at.min(self.wall_clock_at), Timestamp::min);
-        next.saturating_duration_since(now)
+        others.into_iter().flatten().fold(self.beat_at.min(self.wall_clock_at), Timestamp::min)
     }
 
-    fn do_what_is_due(&mut self, now: Timestamp) {
+    fn do_what_is_due(&mut self) {
+        let now = self.now;
         if self.driver.poll_timeout().is_some_and(|due| due <= now) {
             self.driver.handle_timeout(now);
-            self.publish_soon(now);
+            self.publish_soon();
         }
         if self.beat_at <= now {
             self.beat_at = now + Pulse::EVERY;
             self.pulse.beat(now);
             self.driver.count_overruns();
-            self.publish_soon(now);
+            self.publish_soon();
         }
         if self.wall_clock_at <= now {
             self.wall_clock_at = now + WALL_CLOCK_EVERY;

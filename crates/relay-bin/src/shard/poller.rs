@@ -1,9 +1,14 @@
 //! Which sockets have something to read.
 
-use std::{io, os::fd::AsRawFd, time::Duration};
+use std::{
+    io,
+    os::fd::{AsFd as _, AsRawFd},
+    time::Duration,
+};
 
 use mio::{Events, Interest, Poll, Registry, Token, Waker, unix::SourceFd};
-use relay_server::{AllocationPort, Family};
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use relay_server::{AllocationPort, Family, Timestamp};
 
 /// How many ready sockets the kernel tells of at a time.
 const EVENTS: usize = 256;
@@ -24,6 +29,8 @@ const LISTENER: usize = 0 << 16;
 const RELAY_V4: usize = 1 << 16;
 const RELAY_V6: usize = 2 << 16;
 const MAILBOX: usize = 3 << 16;
+/// Not a source: the alarm has gone off.
+const ALARM: Token = Token(4 << 16);
 
 impl Source {
     fn token(self) -> Token {
@@ -52,6 +59,9 @@ impl Source {
 pub(crate) struct Poller {
     poll: Poll,
     events: Events,
+    alarm: TimerFd,
+    /// When the alarm goes off, if it is set.
+    alarm_at: Option<Timestamp>,
 }
 
 /// Wakes the thread that waits at a poller.
@@ -63,7 +73,10 @@ impl Poller {
     ///
     /// When the system has no file left.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { poll: Poll::new()?, events: Events::with_capacity(EVENTS) })
+        let poll = Poll::new()?;
+        let alarm = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+        poll.registry().register(&mut SourceFd(&alarm.as_fd().as_raw_fd()), ALARM, Interest::READABLE)?;
+        Ok(Self { poll, events: Events::with_capacity(EVENTS), alarm, alarm_at: None })
     }
 
     pub(super) fn bell(&self) -> io::Result<Bell> {
@@ -75,13 +88,24 @@ impl Poller {
         self.poll.registry().try_clone().map(Watcher)
     }
 
-    /// Waits for at most `timeout`, and tells what has become ready.
-    pub(super) fn wait(&mut self, timeout: Duration) -> io::Result<impl Iterator<Item = Source>> {
-        match self.poll.poll(&mut self.events, Some(timeout)) {
+    /// Waits until something is ready, or `due`, or a little earlier than that; tells what is ready. It is `now`.
+    ///
+    /// The kernel keeps one alarm, since a timeout for each wait would cost it more than the wait itself. The alarm is not put off
+    /// when what was due is not due any more.
+    pub(super) fn wait_until(&mut self, due: Timestamp, now: Timestamp) -> io::Result<impl Iterator<Item = Source>> {
+        let left = due.saturating_duration_since(now);
+        if !left.is_zero() && self.alarm_at.is_none_or(|at| at > due) {
+            self.alarm.set(Expiration::OneShot(left.into()), TimerSetTimeFlags::empty())?;
+            self.alarm_at = Some(due);
+        }
+        match self.poll.poll(&mut self.events, left.is_zero().then_some(Duration::ZERO)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             result => result?,
         }
-        Ok(self.events.iter().map(|event| Source::of(event.token())))
+        if self.events.iter().any(|event| event.token() == ALARM) {
+            self.alarm_at = None;
+        }
+        Ok(self.events.iter().filter(|event| event.token() != ALARM).map(|event| Source::of(event.token())))
     }
 }
 
@@ -109,7 +133,12 @@ mod tests {
 
     use super::*;
 
+    const NOW: Timestamp = Timestamp::ZERO;
     const LONG: Duration = Duration::from_secs(60);
+
+    fn wait(poller: &mut Poller, timeout: Duration) -> Vec<Source> {
+        poller.wait_until(NOW + timeout, NOW).unwrap().collect()
+    }
 
     #[test]
     fn tokens_name_sources() {
@@ -132,15 +161,31 @@ mod tests {
         poller.watcher().unwrap().watch(&socket, source).unwrap();
         for _ in 0..2 {
             socket.send_to(b"unread", socket.local_addr().unwrap()).unwrap();
-            assert_eq!(poller.wait(LONG).unwrap().collect::<Vec<_>>(), [source]);
-            assert_eq!(poller.wait(Duration::ZERO).unwrap().count(), 0);
+            assert_eq!(wait(&mut poller, LONG), [source]);
+            assert_eq!(wait(&mut poller, Duration::ZERO), []);
         }
         let bell = poller.bell().unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| bell.ring());
-            assert_eq!(poller.wait(LONG).unwrap().collect::<Vec<_>>(), [Source::Mailbox]);
+            assert_eq!(wait(&mut poller, LONG), [Source::Mailbox]);
         });
         drop(socket);
-        assert_eq!(poller.wait(Duration::ZERO).unwrap().count(), 0);
+        assert_eq!(wait(&mut poller, Duration::ZERO), []);
+    }
+    #[test]
+    fn a_wait_ends_when_something_is_due_whatever_was_due_before() {
+        const SOON: Duration = Duration::from_millis(1);
+        let mut poller = Poller::new().unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let source = Source::Relay(AllocationPort::new(50_000), Family::V4);
+        poller.watcher().unwrap().watch(&socket, source).unwrap();
+        // Sets the alarm far away.
+        socket.send_to(b"unread", socket.local_addr().unwrap()).unwrap();
+        assert_eq!(wait(&mut poller, LONG), [source]);
+        // Brings it forward, and again after it has gone off.
+        for _ in 0..2 {
+            assert_eq!(wait(&mut poller, SOON), []);
+            assert_eq!(poller.alarm_at, None);
+        }
     }
 }
