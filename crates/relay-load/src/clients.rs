@@ -210,7 +210,7 @@ fn run(
         if exhausted && idle.len() == slots.len() {
             break;
         }
-        let mut ready: Vec<usize> = poller.wait(Duration::from_millis(50))?.collect();
+        let mut ready: Vec<usize> = poller.wait(Some(Duration::from_millis(50)))?.collect();
         let now = clock::now();
         if now - retransmitted > Duration::from_millis(100) {
             retransmitted = now;

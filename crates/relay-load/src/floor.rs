@@ -3,9 +3,8 @@
 //! A relay has more than one socket to wait for, so the least that it can cost is that of an event loop, which is here too.
 
 use std::{
-    net::{SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     str::FromStr as _,
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -24,16 +23,20 @@ pub(crate) struct Args {
     /// Where to send.
     #[arg(long, value_parser = SocketAddr::from_str)]
     to: SocketAddr,
-    /// Wait at an event queue, receive in batches, and send by this many sockets, as a relay does for as many clients [default:
-    /// wait at the one socket that there is, which sends, too]
+    /// Wait at an event queue, receive in batches, and have this many sockets more, as a relay has for as many clients; datagrams
+    /// leave by those [default: wait at the one socket that there is, which sends, too]
     #[arg(long, value_name = "SOCKETS")]
-    event_loop: Option<usize>,
+    event_loop: Option<u16>,
+    /// Datagrams come in by the sockets of the event loop, at the addresses after that of `--listen` and its port, and leave by the
+    /// one at `--listen`
+    #[arg(long, requires = "event_loop")]
+    inbound: bool,
 }
 
 /// Forwards until it is killed.
 pub(crate) fn main(args: &Args) -> Result<()> {
     if let Some(count) = args.event_loop {
-        return event_loop(args, count.max(1));
+        return event_loop(args, count);
     }
     let socket = UdpSocket::bind(args.listen).with_context(|| format!("cannot listen at {}", args.listen))?;
     let options = socket2::SockRef::from(&socket);
@@ -49,26 +52,52 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     }
 }
 
-fn event_loop(args: &Args, count: usize) -> Result<()> {
-    let bind = |address| socket::UdpSocket::new(socket::bind(address)?, false);
-    let listener = bind(args.listen).with_context(|| format!("cannot listen at {}", args.listen))?;
-    let any_port = SocketAddr::new(args.listen.ip(), 0);
-    let senders = (0..count).map(|_| bind(any_port)).collect::<Result<Vec<_>, _>>().context("cannot open sockets")?;
+fn event_loop(args: &Args, count: u16) -> Result<()> {
+    let bind = |address| {
+        socket::bind(address)
+            .and_then(|socket| socket::UdpSocket::new(socket, false))
+            .with_context(|| format!("cannot open a socket at {address}"))
+    };
+    let own = if args.inbound {
+        inbound_addresses(args.listen, count)?.into_iter().map(bind).collect::<Result<Vec<_>>>()
+    } else {
+        (0..count).map(|_| bind(SocketAddr::new(args.listen.ip(), 0))).collect()
+    }?;
+    // Last, since whoever waits for this program looks at this one.
+    let listener = bind(args.listen)?;
+    let receivers = if args.inbound { own.as_slice() } else { std::slice::from_ref(&listener) };
+    let senders = if args.inbound { std::slice::from_ref(&listener) } else { own.as_slice() };
     let mut poller = Poller::new()?;
-    poller.add(listener.socket(), 0)?;
-    for (sender, number) in senders.iter().zip(1..) {
-        poller.add(sender.socket(), number)?;
+    for (number, receiver) in receivers.iter().chain(senders).enumerate() {
+        poller.add_edge_triggered(receiver.socket(), number)?;
     }
     let mut buffers = Buffers::new();
     loop {
-        if poller.wait(Duration::from_secs(3600))?.any(|number| number == 0) {
-            listener.receive(&mut buffers, |from, datagram| {
-                let sender = &senders[usize::from(from.port()) % count];
-                if let Some(payload) = datagram.get(4..) {
-                    // What the receiver does not take is lost, as in a relay.
-                    let _ = sender.send(args.to, payload, None);
-                }
-            })?;
+        for number in poller.wait(None)? {
+            let Some(receiver) = receivers.get(number) else { continue };
+            let mut more = true;
+            while more {
+                more = receiver.receive(&mut buffers, |from, datagram| {
+                    let sender = senders.get(usize::from(from.port()) % senders.len().max(1));
+                    if let (Some(sender), Some(payload)) = (sender, datagram.get(4..)) {
+                        // What the receiver does not take is lost, as in a relay.
+                        let _ = sender.send(args.to, payload, None);
+                    }
+                })?;
+            }
         }
     }
+}
+
+/// Where the sockets of an inbound event loop are.
+///
+/// # Errors
+///
+/// When there are not so many addresses after that of `listen`, or it is none of IPv4.
+pub(crate) fn inbound_addresses(listen: SocketAddr, count: u16) -> Result<Vec<SocketAddr>> {
+    let IpAddr::V4(first) = listen.ip() else { anyhow::bail!("{listen} is no IPv4 address") };
+    (1..=u32::from(count))
+        .map(|after| first.to_bits().checked_add(after).map(|ip| SocketAddr::new(IpAddr::V4(ip.into()), listen.port())))
+        .collect::<Option<_>>()
+        .with_context(|| format!("there are no {count} addresses after {listen}"))
 }

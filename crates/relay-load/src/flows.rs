@@ -76,13 +76,13 @@ fn pairs(server: &Server, count: usize, glue: bool) -> Result<Traffic> {
     Traffic::new(sockets, routes)
 }
 
-/// Flows from `count` sockets through a forwarder at `floor` that sends to `peer`.
+/// Flows from `count` sockets through a forwarder that receives at `inlets`, one or several, and sends to `peer`.
 ///
 /// # Errors
 ///
 /// When a socket cannot be opened.
 pub(crate) fn through_floor(
-    floor: SocketAddr,
+    inlets: &[SocketAddr],
     from: IpAddr,
     count: usize,
     peer: std::net::UdpSocket,
@@ -90,10 +90,10 @@ pub(crate) fn through_floor(
 ) -> Result<Traffic> {
     let mut sockets = vec![(UdpSocket::new(peer, glue)?, false)];
     let mut routes = Vec::new();
-    for _ in 0..count {
+    for inlet in inlets.iter().cycle().take(count) {
         let socket = socket::bind(SocketAddr::new(from, 0))?;
-        socket.connect(floor)?;
-        routes.push(Route { from: sockets.len(), to: floor, channel: Some(CHANNEL) });
+        socket.connect(inlet)?;
+        routes.push(Route { from: sockets.len(), to: *inlet, channel: Some(CHANNEL) });
         sockets.push((UdpSocket::new(socket, glue)?, true));
     }
     Traffic::new(sockets, routes)

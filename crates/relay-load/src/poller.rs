@@ -23,17 +23,26 @@ impl Poller {
         Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, events: Vec::with_capacity(EVENTS) })
     }
 
-    /// Watches `socket` under this number for as long as it is open.
+    /// Watches `socket` under this number for as long as it is open; it is told of for as long as something is left to read.
     pub(crate) fn add(&self, socket: impl AsFd, number: usize) -> io::Result<()> {
-        epoll::add(&self.epoll, socket, epoll::EventData::new_u64(number as u64), epoll::EventFlags::IN)?;
+        self.add_for(socket, number, epoll::EventFlags::IN)
+    }
+
+    /// The same, but it is told of once for what arrives, which costs the kernel less.
+    pub(crate) fn add_edge_triggered(&self, socket: impl AsFd, number: usize) -> io::Result<()> {
+        self.add_for(socket, number, epoll::EventFlags::IN | epoll::EventFlags::ET)
+    }
+
+    fn add_for(&self, socket: impl AsFd, number: usize, flags: epoll::EventFlags) -> io::Result<()> {
+        epoll::add(&self.epoll, socket, epoll::EventData::new_u64(number as u64), flags)?;
         Ok(())
     }
 
-    /// The numbers of sockets that can be read, after waiting for at most `timeout`.
-    pub(crate) fn wait(&mut self, timeout: Duration) -> io::Result<impl Iterator<Item = usize>> {
-        let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
+    /// The numbers of sockets that can be read, after waiting for at most `timeout`, if there is one.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<impl Iterator<Item = usize>> {
+        let timeout = timeout.map(Timespec::try_from).transpose().map_err(io::Error::other)?;
         self.events.clear();
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), Some(&timeout)) {
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

@@ -1,6 +1,7 @@
 //! UDP sockets that send and receive in batches.
 
 use std::{
+    cell::Cell,
     io::{self, IoSliceMut},
     net::SocketAddr,
 };
@@ -19,7 +20,12 @@ pub(crate) struct UdpSocket {
     socket: std::net::UdpSocket,
     state: UdpSocketState,
     connected: bool,
+    /// How many datagrams to make room for in the next receive call: room that stays empty costs time, too.
+    room: Cell<usize>,
 }
+
+/// One datagram, and the room that, staying empty, tells that there is no other.
+const LEAST_ROOM: usize = 2;
 
 /// Binds a plain socket that never blocks.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
@@ -39,7 +45,7 @@ impl UdpSocket {
         options.set_recv_buffer_size(BUFFER)?;
         options.set_send_buffer_size(BUFFER)?;
         let connected = socket.peer_addr().is_ok();
-        Ok(Self { socket, state, connected })
+        Ok(Self { socket, state, connected, room: Cell::new(LEAST_ROOM) })
     }
 
     pub(crate) const fn socket(&self) -> &std::net::UdpSocket {
@@ -64,16 +70,16 @@ impl UdpSocket {
         }
     }
 
-    /// Receives a batch, if something is there, and hands over each datagram.
+    /// Receives a batch, if something is there, and hands over each datagram. Tells whether more may be there.
     pub(crate) fn receive(&self, buffers: &mut Buffers, mut each: impl FnMut(SocketAddr, &[u8])) -> io::Result<bool> {
+        let room = self.room.get().min(BATCH_SIZE);
         let mut slots = buffers.bytes.chunks_exact_mut(SLOT);
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
             std::array::from_fn(|_| IoSliceMut::new(slots.next().unwrap_or_default()));
-        let count = match self.state.recv((&self.socket).into(), &mut slices, &mut buffers.metas) {
+        let count = match self.state.recv((&self.socket).into(), &mut slices[..room], &mut buffers.metas) {
             Ok(count) => count,
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionRefused) => {
-                return Ok(false);
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(true),
             Err(error) => return Err(error),
         };
         for (slice, meta) in slices.iter().zip(&buffers.metas[..count]) {
@@ -81,7 +87,9 @@ impl UdpSocket {
                 each(meta.addr, datagram);
             }
         }
-        Ok(true)
+        let is_full = count == room;
+        self.room.set(if is_full { room * 4 } else { count + 1 }.clamp(LEAST_ROOM, BATCH_SIZE));
+        Ok(is_full)
     }
 }
 

@@ -231,7 +231,7 @@ impl Traffic {
     /// Receives what is there, after waiting for at most `timeout`; returns how many were right.
     fn receive(&mut self, plan: &Plan, timeout: Duration, report: &mut Report) -> io::Result<u64> {
         let before = report.received;
-        self.ready.extend(self.poller.wait(timeout)?);
+        self.ready.extend(self.poller.wait(Some(timeout))?);
         let Self { sockets, is_client, lanes, buffers, pattern, ready, .. } = self;
         while let Some(number) = ready.pop_front() {
             let Some(socket) = sockets.get(number) else { continue };

@@ -5,6 +5,7 @@ mod flood;
 mod relaying;
 mod servers;
 mod table;
+mod workers;
 
 use std::{fs, path::PathBuf};
 
@@ -63,6 +64,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let mut results = Results::new(args);
     relaying::measure(args, &starter, &mut results)?;
     allocations::measure(args, &starter, &mut results)?;
+    workers::measure(args, &starter, &mut results)?;
     results.print();
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&results)?;

@@ -192,7 +192,8 @@ fn measure_case(args: &Args, starter: &Starter, results: &mut Results, case: &Ca
     let glue = case.segments > 1;
     let mut targets = vec![forwarder(case, |peer| starter.floor(peer))?];
     if !glue {
-        targets.push(forwarder(case, |peer| starter.event_loop(peer, case.flows))?);
+        let inbound = case.direction == Direction::Down;
+        targets.push(forwarder(case, |peer| starter.event_loop(peer, case.flows, inbound))?);
     }
     for running in starter.all()? {
         let traffic = flows::through_relay(&running.server, case.flows, case.direction, PEER_IP, glue)?;
@@ -214,10 +215,10 @@ fn measure_case(args: &Args, starter: &Starter, results: &mut Results, case: &Ca
 }
 
 /// A forwarder that `start` starts for a peer's address, with flows through it.
-fn forwarder(case: &Case, start: impl FnOnce(SocketAddr) -> Result<Running>) -> Result<Target> {
+fn forwarder(case: &Case, start: impl FnOnce(SocketAddr) -> Result<(Running, Vec<SocketAddr>)>) -> Result<Target> {
     let peer = socket::bind(SocketAddr::new(PEER_IP, 0))?;
-    let running = start(peer.local_addr()?)?;
-    let traffic = flows::through_floor(running.server.address, CLIENT_IP, case.flows, peer, case.segments > 1)?;
+    let (running, inlets) = start(peer.local_addr()?)?;
+    let traffic = flows::through_floor(&inlets, CLIENT_IP, case.flows, peer, case.segments > 1)?;
     Ok(Target { running, traffic, slices: Vec::new() })
 }
 

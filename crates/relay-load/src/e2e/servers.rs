@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use turn_auth::{AuthSecret, UnixTime};
 use turn_client::{BlockingClient, Credentials};
 
-use crate::clients::Server;
+use crate::{clients::Server, floor};
 
 /// Servers have this address, clients and peers others, so that no port of one is in the way of another.
 pub(super) const SERVER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
@@ -103,6 +103,11 @@ impl Starter {
     }
 
     pub(super) fn relay(&self) -> Result<Running> {
+        self.relay_with(self.workers)
+    }
+
+    /// Our relay with so many workers.
+    pub(super) fn relay_with(&self, workers: usize) -> Result<Running> {
         let port = free_port()?;
         let secret = AuthSecret::new(SECRET).context("the benchmark's secret")?;
         let minted = turn_auth::Credentials::mint(&secret, UnixTime(4_000_000_000), "load");
@@ -110,7 +115,7 @@ impl Starter {
         command.env_clear().args(["--public-ip4-addr", "127.0.0.1", "--bind-ip4-addr", "127.0.0.1"]);
         command.args(["--auth-secret", SECRET, "--listen-port", &port.to_string()]);
         command.args(["--lowest-port", LOWEST_PORT, "--highest-port", HIGHEST_PORT]);
-        command.args(["--allocations-per-username", MOST, "--workers", &self.workers.to_string()]);
+        command.args(["--allocations-per-username", MOST, "--workers", &workers.to_string()]);
         let credentials = Credentials::new(minted.username, minted.password);
         self.start("firezone-relay", command, port, credentials)
     }
@@ -136,14 +141,29 @@ impl Starter {
         self.start("coturn", command, port, Credentials::new("load", "load"))
     }
 
-    /// A forwarder that sends to `peer`.
-    pub(super) fn floor(&self, peer: SocketAddr) -> Result<Running> {
-        self.forwarder("floor", peer, &[])
+    /// A forwarder that sends to `peer`, and where it receives.
+    pub(super) fn floor(&self, peer: SocketAddr) -> Result<(Running, Vec<SocketAddr>)> {
+        let running = self.forwarder("floor", peer, &[])?;
+        let inlet = running.server.address;
+        Ok((running, vec![inlet]))
     }
 
-    /// A forwarder that sends to `peer` and does what any event loop with sockets for so many clients must do.
-    pub(super) fn event_loop(&self, peer: SocketAddr, clients: usize) -> Result<Running> {
-        self.forwarder("event loop", peer, &["--event-loop", &clients.to_string()])
+    /// A forwarder that sends to `peer` and does what any event loop with sockets for so many clients must do, and where it
+    /// receives: by the sockets of its clients' allocations if `inbound`, otherwise by one for all.
+    pub(super) fn event_loop(
+        &self,
+        peer: SocketAddr,
+        clients: usize,
+        inbound: bool,
+    ) -> Result<(Running, Vec<SocketAddr>)> {
+        let count = u16::try_from(clients).context("there are too many clients")?;
+        let number = count.to_string();
+        let mut options = vec!["--event-loop", &number];
+        options.extend(inbound.then_some("--inbound"));
+        let running = self.forwarder("event loop", peer, &options)?;
+        let listen = running.server.address;
+        let inlets = if inbound { floor::inbound_addresses(listen, count)? } else { vec![listen] };
+        Ok((running, inlets))
     }
 
     fn forwarder(&self, name: &str, peer: SocketAddr, options: &[&str]) -> Result<Running> {

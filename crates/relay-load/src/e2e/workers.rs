@@ -1,0 +1,105 @@
+//! Whether throughput grows with `--workers`, and what limits it.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{
+    Args,
+    servers::{PEER_IP, Running, Starter},
+    table::{Results, median},
+};
+use crate::{
+    clients, clock,
+    flows::{self, Direction},
+    process,
+    traffic::{Pace, Plan, Traffic},
+};
+
+const NAME: &str = "workers";
+const FLOWS: usize = 100;
+/// How many clients set up at a time.
+const WINDOW: usize = 32;
+/// Data that costs the load program little: 32 datagrams a system call, both when it sends and when it receives.
+const SEGMENTS: usize = 32;
+const SIZE: usize = 1200;
+const IN_FLIGHT: u64 = 4096;
+
+/// A relay with so many workers, and what it was seen to do.
+struct Target {
+    running: Running,
+    label: String,
+    traffic: Traffic,
+    datagrams: Vec<Sample>,
+    cycles: Vec<Sample>,
+}
+
+/// How fast something went, and who was busy with it.
+struct Sample {
+    per_second: f64,
+    /// Of the relay, in cores.
+    relay: f64,
+    /// Of this program, in cores.
+    load: f64,
+}
+
+pub(super) fn measure(args: &Args, starter: &Starter, results: &mut Results) -> Result<()> {
+    if !args.wants(NAME) {
+        return Ok(());
+    }
+    let counts = [1, args.workers.max(2)];
+    let mut targets = counts.into_iter().map(|workers| Target::start(starter, workers)).collect::<Result<Vec<_>>>()?;
+    let plan = Plan {
+        pace: Pace::Window(IN_FLIGHT),
+        size: SIZE,
+        duration: Duration::from_secs_f64(args.seconds),
+        segments: SEGMENTS,
+        busy: true,
+    };
+    for round in 0..=args.rounds {
+        for target in &mut targets {
+            let datagrams = target.observe(|target| Ok(target.traffic.run(&plan, |_| {})?.received))?;
+            let cycles = target.observe(|target| {
+                Ok(clients::cycle(&target.running.server, args.allocations / 2, WINDOW)?.done as u64)
+            })?;
+            // The first one fills caches.
+            if round > 0 {
+                target.datagrams.push(datagrams);
+                target.cycles.push(cycles);
+            }
+        }
+    }
+    for target in &targets {
+        tell(results, &target.label, "datagrams of 1,200 B in messages of 32, 100 clients", &target.datagrams);
+        tell(results, &target.label, "allocations opened and closed", &target.cycles);
+    }
+    Ok(())
+}
+
+impl Target {
+    fn start(starter: &Starter, workers: usize) -> Result<Self> {
+        let running = starter.relay_with(workers)?;
+        let traffic = flows::through_relay(&running.server, FLOWS, Direction::Up, PEER_IP, true)?;
+        let label = format!("{workers} worker{}", if workers == 1 { "" } else { "s" });
+        Ok(Self { running, label, traffic, datagrams: Vec::new(), cycles: Vec::new() })
+    }
+
+    fn observe(&mut self, work: impl FnOnce(&mut Self) -> Result<u64>) -> Result<Sample> {
+        let pids = [self.running.pid(), std::process::id()];
+        let [relay, load] = pids.map(process::cpu);
+        let (relay, load, start) = (relay?, load?, clock::now());
+        let count = work(self)?;
+        let elapsed = (clock::now() - start).as_secs_f64().max(1e-9);
+        let cores = |pid, before| anyhow::Ok(process::cpu(pid)?.saturating_sub(before).as_secs_f64() / elapsed);
+        Ok(Sample { per_second: count as f64 / elapsed, relay: cores(pids[0], relay)?, load: cores(pids[1], load)? })
+    }
+}
+
+fn tell(results: &mut Results, label: &str, what: &str, samples: &[Sample]) {
+    let mut tell = |what: &str, value: fn(&Sample) -> f64, unit| {
+        results.figure(&format!("{NAME}: {what}"), label, median(samples.iter().map(value)), unit);
+    };
+    tell(what, |sample| sample.per_second, "/s");
+    tell(&format!("{what}: relay's CPU"), |sample| sample.relay, "cores");
+    tell(&format!("{what}: load program's CPU"), |sample| sample.load, "cores");
+}
