@@ -1,11 +1,14 @@
 //! Flows through a server: sockets on both sides, and the lanes between them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+};
 
 use anyhow::{Context as _, Result};
 
 use crate::{
-    clients::{self, CHANNEL, Server},
+    clients::{self, CHANNEL, Client, Server},
     socket::{self, UdpSocket},
     traffic::{Route, Traffic},
 };
@@ -30,7 +33,7 @@ pub(crate) enum Direction {
 ///
 /// # Errors
 ///
-/// When a client cannot set up.
+/// When a client cannot set up, or the program is to end; then no allocation is left open.
 pub(crate) fn through_relay(
     server: &Server,
     count: usize,
@@ -45,7 +48,39 @@ pub(crate) fn through_relay(
         UdpSocket::new(socket::bind(SocketAddr::new(peer_ip, 0)).context("cannot open the peer's socket")?, glue)?;
     let peer_address = peer.socket().local_addr()?;
     let clients = clients::open(server, count, WINDOW, |_| peer_address)?;
-    let mut sockets = vec![(peer, false)];
+    with_clients(server, clients, Some(peer), direction, glue)
+}
+
+fn pairs(server: &Server, count: usize, glue: bool) -> Result<Traffic> {
+    let clients = clients::open_pairs(server, count, WINDOW)?;
+    // To each the other is the peer.
+    with_clients(server, clients, None, Direction::Up, glue)
+}
+
+fn with_clients(
+    server: &Server,
+    clients: Vec<Client>,
+    peer: Option<UdpSocket>,
+    direction: Direction,
+    glue: bool,
+) -> Result<Traffic> {
+    match connect(server, &clients, peer, direction, glue) {
+        Ok(traffic) => Ok(traffic.of_clients(clients)),
+        Err(error) => {
+            clients::end(server, clients);
+            Err(error)
+        }
+    }
+}
+
+fn connect(
+    server: &Server,
+    clients: &[Client],
+    peer: Option<UdpSocket>,
+    direction: Direction,
+    glue: bool,
+) -> Result<Traffic> {
+    let mut sockets: Vec<_> = peer.into_iter().map(|peer| (peer, false)).collect();
     let mut routes = Vec::new();
     for client in clients {
         let number = sockets.len();
@@ -55,23 +90,7 @@ pub(crate) fn through_relay(
         if direction != Direction::Up {
             routes.push(Route { from: 0, to: client.relayed, channel: None });
         }
-        sockets.push((UdpSocket::new(client.socket, glue)?, true));
-    }
-    Traffic::new(sockets, routes)
-}
-
-fn pairs(server: &Server, count: usize, glue: bool) -> Result<Traffic> {
-    let mut sockets = Vec::new();
-    let mut routes = Vec::new();
-    let mut clients = clients::allocate(server, count.max(1) * 2, WINDOW)?.into_iter();
-    while let (Some(one), Some(other)) = (clients.next(), clients.next()) {
-        let (one_at, other_at) = (one.relayed, other.relayed);
-        let one = clients::bind(server, one, other_at)?;
-        let other = clients::bind(server, other, one_at)?;
-        for client in [one, other] {
-            routes.push(Route { from: sockets.len(), to: server.address, channel: Some(CHANNEL) });
-            sockets.push((UdpSocket::new(client.socket, glue)?, true));
-        }
+        sockets.push((UdpSocket::new(Rc::clone(&client.socket), glue)?, true));
     }
     Traffic::new(sockets, routes)
 }

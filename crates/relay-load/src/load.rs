@@ -10,13 +10,13 @@ use serde_json::json;
 use turn_client::Credentials;
 
 use crate::{
-    clients::Server,
+    clients::{self, Server},
     flows::{self, Direction},
-    process,
-    traffic::{LEAST, Pace, Plan, Report},
+    interrupt, process,
+    traffic::{LEAST, Pace, Plan, Report, Traffic},
 };
 
-/// Relay data through a TURN server and check every payload of it.
+/// Relay data through a TURN server and check every payload of it. The allocations are closed at the end, also after Ctrl-C.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The server, such as `turn.example.org:3478`.
@@ -73,16 +73,12 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         None => route_to(server)?,
     };
     let server = Server { address: server, credentials: Credentials::new(&args.user, &args.pass), from };
+    interrupt::listen().context("cannot catch signals")?;
     eprintln!("setting up {} flows through {} ...", args.flows, server.address);
     let mut traffic = flows::through_relay(&server, args.flows, args.direction, from, plan.segments > 1)?;
-    let before = args.pid.map(process::cpu).transpose()?;
-    let report = traffic.run(&plan, |report| {
-        eprintln!("{} sent, {} received, {} corrupt", report.sent, report.received, report.corrupt);
-    })?;
-    let cpu = match (args.pid, before) {
-        (Some(pid), Some(before)) => Some(process::cpu(pid)?.saturating_sub(before)),
-        _ => None,
-    };
+    let measured = measure(args, &plan, &mut traffic);
+    clients::end(&server, traffic.into_clients());
+    let (report, cpu) = measured?;
     if args.json {
         println!("{:#}", to_json(&report, cpu));
     } else {
@@ -92,6 +88,22 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         bail!("{} datagrams arrived corrupt, {} twice", report.corrupt, report.duplicates);
     }
     Ok(())
+}
+
+/// What came of the traffic, and the CPU time that the server took meanwhile.
+fn measure(args: &Args, plan: &Plan, traffic: &mut Traffic) -> Result<(Report, Option<Duration>)> {
+    let before = args.pid.map(process::cpu).transpose()?;
+    let report = traffic.run(plan, |report| {
+        eprintln!("{} sent, {} received, {} corrupt", report.sent, report.received, report.corrupt);
+    })?;
+    if interrupt::requested() {
+        eprintln!("interrupted: this is what came of it until now; a second time ends this program at once");
+    }
+    let cpu = match (args.pid, before) {
+        (Some(pid), Some(before)) => Some(process::cpu(pid)?.saturating_sub(before)),
+        _ => None,
+    };
+    Ok((report, cpu))
 }
 
 fn plan(args: &Args) -> Result<Plan> {

@@ -7,6 +7,8 @@ mod e2e;
 mod floor;
 mod flows;
 mod histogram;
+mod interrupt;
+mod journey;
 mod lane;
 mod load;
 mod payload;

@@ -4,6 +4,7 @@ use std::{
     cell::Cell,
     io::{self, IoSliceMut},
     net::SocketAddr,
+    rc::Rc,
 };
 
 use nix::sys::socket::{setsockopt, sockopt::UdpGroSegment};
@@ -17,7 +18,7 @@ const SLOT: usize = 65_536;
 /// A bound socket that never blocks.
 #[derive(Debug)]
 pub(crate) struct UdpSocket {
-    socket: std::net::UdpSocket,
+    socket: Rc<std::net::UdpSocket>,
     state: UdpSocketState,
     connected: bool,
     /// How many datagrams to make room for in the next receive call: room that stays empty costs time, too.
@@ -36,19 +37,20 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
 
 impl UdpSocket {
     /// Batches on `socket`; `glue` lets the kernel hand over several datagrams as one (GRO).
-    pub(crate) fn new(socket: std::net::UdpSocket, glue: bool) -> io::Result<Self> {
-        let state = UdpSocketState::new((&socket).into())?;
+    pub(crate) fn new(socket: impl Into<Rc<std::net::UdpSocket>>, glue: bool) -> io::Result<Self> {
+        let socket = socket.into();
+        let state = UdpSocketState::new((&*socket).into())?;
         if !glue {
-            setsockopt(&socket, UdpGroSegment, &false)?;
+            setsockopt(&*socket, UdpGroSegment, &false)?;
         }
-        let options = socket2::SockRef::from(&socket);
+        let options = socket2::SockRef::from(&*socket);
         options.set_recv_buffer_size(BUFFER)?;
         options.set_send_buffer_size(BUFFER)?;
         let connected = socket.peer_addr().is_ok();
         Ok(Self { socket, state, connected, room: Cell::new(LEAST_ROOM) })
     }
 
-    pub(crate) const fn socket(&self) -> &std::net::UdpSocket {
+    pub(crate) fn socket(&self) -> &std::net::UdpSocket {
         &self.socket
     }
 
@@ -59,7 +61,7 @@ impl UdpSocket {
             if self.connected { self.socket.send(contents) } else { self.socket.send_to(contents, to) }.map(drop)
         } else {
             let transmit = Transmit { destination: to, ecn: None, contents, segment_size: segment, src_ip: None };
-            self.state.try_send((&self.socket).into(), &transmit)
+            self.state.try_send((&*self.socket).into(), &transmit)
         };
         match result {
             Ok(()) => Ok(true),
@@ -76,7 +78,7 @@ impl UdpSocket {
         let mut slots = buffers.bytes.chunks_exact_mut(SLOT);
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
             std::array::from_fn(|_| IoSliceMut::new(slots.next().unwrap_or_default()));
-        let count = match self.state.recv((&self.socket).into(), &mut slices[..room], &mut buffers.metas) {
+        let count = match self.state.recv((&*self.socket).into(), &mut slices[..room], &mut buffers.metas) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(true),

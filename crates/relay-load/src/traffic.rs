@@ -5,8 +5,10 @@ use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
 use anyhow::{Context as _, Result};
 
 use crate::{
+    clients::Client,
     clock,
     histogram::Histogram,
+    interrupt,
     lane::{Arrival, Lane},
     payload::{HEADER, Pattern, Stamp},
     poller::Poller,
@@ -100,6 +102,7 @@ pub(crate) struct Traffic {
     outgoing: Vec<u8>,
     next_route: usize,
     ready: VecDeque<usize>,
+    clients: Vec<Client>,
 }
 
 impl Traffic {
@@ -125,10 +128,22 @@ impl Traffic {
             outgoing: Vec::new(),
             next_route: 0,
             ready: VecDeque::new(),
+            clients: Vec::new(),
         })
     }
 
-    /// Sends and receives as `plan` says. `progress` is told now and then.
+    /// Remembers whose sockets they are.
+    pub(crate) fn of_clients(mut self, clients: Vec<Client>) -> Self {
+        self.clients = clients;
+        self
+    }
+
+    /// The clients whose allocations it went through.
+    pub(crate) fn into_clients(self) -> Vec<Client> {
+        self.clients
+    }
+
+    /// Sends and receives as `plan` says, until the program is to end. `progress` is told now and then.
     ///
     /// # Errors
     ///
@@ -142,7 +157,7 @@ impl Traffic {
         let mut told = start;
         loop {
             let now = clock::now();
-            if now >= end {
+            if now >= end || interrupt::requested() {
                 break;
             }
             let allowed = match plan.pace {

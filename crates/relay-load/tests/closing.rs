@@ -1,0 +1,197 @@
+//! The load program leaves no allocation open at a real relay, however it ends.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    path::Path,
+    process::{Child, ChildStdout, Command, Output, Stdio},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU16, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use turn_auth::{AuthSecret, Credentials, UnixTime};
+
+const SECRET: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab";
+/// More than close at a time.
+const FLOWS: u32 = 40;
+/// How often to look for what should come soon, and how long apart.
+const LOOKS: u32 = 300;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The relay's binary, which `cargo test --workspace` builds into the same folder.
+static PROGRAM: LazyLock<&Path> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_BIN_EXE_relay-load")).parent().unwrap();
+    let program = folder.join("firezone-relay");
+    if !program.is_file() {
+        let built =
+            Command::new(env!("CARGO")).args(["build", "--package", "relay-bin", "--bin", "firezone-relay"]).status();
+        assert!(built.unwrap().success());
+        assert!(program.is_file(), "{} is missing", program.display());
+    }
+    Box::leak(program.into_boxed_path())
+});
+
+/// A running relay, killed when dropped.
+struct Relay {
+    child: Child,
+    /// It may go on printing.
+    _stdout: BufReader<ChildStdout>,
+    address: SocketAddr,
+    health: SocketAddr,
+}
+
+impl Relay {
+    fn start(allocations_per_username: u32) -> Self {
+        let [address, health] = [free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let mut command = Command::new(*PROGRAM);
+        command.env_clear().envs([("CONTROL_ENDPOINT", "off"), ("DRAIN_TIMEOUT", "0s"), ("RUST_LOG", "warn")]);
+        command.args(["--public-ip4-addr", "127.0.0.1", "--bind-ip4-addr", "127.0.0.1", "--auth-secret", SECRET]);
+        command.args(["--listen-port", &address.port().to_string(), "--health-check-addr", &health.to_string()]);
+        command.args(["--allocations-per-username", &allocations_per_username.to_string(), "--workers", "1"]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut printed = String::new();
+        // The last line that it prints.
+        while !printed.contains("firezone-relay credentials") {
+            assert_ne!(stdout.read_line(&mut printed).unwrap(), 0, "the relay ended before it was up");
+        }
+        Self { child, _stdout: stdout, address, health }
+    }
+
+    /// Whether its metrics have this line.
+    fn has(&self, line: &str) -> bool {
+        let mut stream = TcpStream::connect(self.health).unwrap();
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text.lines().any(|found| found == line)
+    }
+
+    #[track_caller]
+    fn wait_for(&self, line: &str) {
+        assert!((0..LOOKS).any(|_| self.has(line) || wait()), "{line}");
+    }
+
+    /// The load program, to put load on it.
+    fn load(&self, options: &[&str]) -> Command {
+        let minted = Credentials::mint(&AuthSecret::new(SECRET).unwrap(), UnixTime(4_000_000_000), "load");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relay-load"));
+        command.args(["run", "--server", &self.address.to_string(), "--flows", &FLOWS.to_string(), "--rate", "1000"]);
+        command.args(["--user", &minted.username, "--pass", &minted.password]).args(options);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// It had so many allocations, and all were deleted by their clients.
+    #[track_caller]
+    fn all_were_deleted(&self, count: u32) {
+        self.wait_for(&format!("allocations_removed_total{{reason=\"deleted\"}} {count}"));
+        assert!(self.has("active_allocations 0"));
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// For a loop that looks for something.
+fn wait() -> bool {
+    thread::sleep(PAUSE);
+    false
+}
+
+/// Below those that the system hands out by itself.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let number = (std::process::id().wrapping_mul(31) % 10_000) as u16 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 12_000 + number % 15_000;
+        if UdpSocket::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Sends Ctrl-C, and waits for the end.
+#[track_caller]
+fn interrupt(mut child: Child) -> Output {
+    let sent = Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let ended = (0..LOOKS).any(|_| child.try_wait().unwrap().is_some() || wait());
+    if !ended {
+        let _ = child.kill();
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(ended, "it hangs: {}", stderr(&output));
+    output
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn nothing_is_left_at_the_end() {
+    let relay = Relay::start(1000);
+    let mut deleted = 0;
+    for (direction, count) in [("up", FLOWS), ("down", FLOWS), ("pair", 2 * FLOWS)] {
+        let output = relay.load(&["--direction", direction, "--seconds", "0.2"]).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(stderr(&output).contains(&format!("closing {count} allocations at {}", relay.address)));
+        assert!(!stderr(&output).contains("warning"), "{}", stderr(&output));
+        deleted += count;
+        relay.all_were_deleted(deleted);
+    }
+}
+
+#[test]
+fn nothing_is_left_after_an_interruption() {
+    let relay = Relay::start(1000);
+    let child = relay.load(&["--seconds", "3600", "--json"]).spawn().unwrap();
+    relay.wait_for(&format!("active_allocations {FLOWS}"));
+    let output = interrupt(child);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("interrupted"));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("\"received\""), "what came of it is told");
+    relay.all_were_deleted(FLOWS);
+}
+
+#[test]
+fn nothing_is_left_after_an_error() {
+    let relay = Relay::start(1000);
+    // No process has the number zero.
+    let output = relay.load(&["--pid", "0", "--seconds", "0.2"]).output().unwrap();
+    assert!(!output.status.success() && stderr(&output).contains("process 0 is gone"), "{}", stderr(&output));
+    relay.all_were_deleted(FLOWS);
+}
+
+#[test]
+fn nothing_is_left_when_some_are_refused() {
+    let relay = Relay::start(10);
+    let output = relay.load(&[]).output().unwrap();
+    assert!(!output.status.success() && stderr(&output).contains("could not set up"), "{}", stderr(&output));
+    relay.all_were_deleted(10);
+}
+
+#[test]
+fn a_server_that_is_gone_is_not_waited_for() {
+    let mut relay = Relay::start(1000);
+    let child = relay.load(&["--seconds", "3600"]).spawn().unwrap();
+    relay.wait_for(&format!("active_allocations {FLOWS}"));
+    relay.child.kill().unwrap();
+    relay.child.wait().unwrap();
+    let output = interrupt(child);
+    assert!(
+        stderr(&output).contains(&format!("{FLOWS} of {FLOWS} allocations could not be closed")),
+        "{}",
+        stderr(&output)
+    );
+}
