@@ -1,6 +1,11 @@
 //! What a process uses.
 
-use std::{fs, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 
@@ -39,6 +44,32 @@ pub(crate) fn resident(pid: u32) -> Result<u64> {
     Ok(kib * 1024)
 }
 
+/// How many datagrams have reached the sockets at `addresses`, of whichever process, and been dropped since nobody read them in time.
+///
+/// # Errors
+///
+/// When the kernel does not tell.
+pub(crate) fn udp_drops(addresses: &[SocketAddr]) -> Result<u64> {
+    let wanted: BTreeSet<String> = addresses.iter().filter_map(proc_name).collect();
+    let text = fs::read_to_string("/proc/net/udp").context("cannot read /proc/net/udp")?;
+    Ok(text.lines().filter_map(drops).filter(|(address, _)| wanted.contains(*address)).map(|(_, drops)| drops).sum())
+}
+
+/// The address and the count that a line of /proc/net/udp tells of.
+fn drops(line: &str) -> Option<(&str, u64)> {
+    let mut words = line.split_whitespace();
+    let address = words.nth(1)?;
+    Some((address, words.next_back()?.parse().ok()?))
+}
+
+/// How /proc/net/udp writes an address: as the number that the kernel has in memory, and the port.
+fn proc_name(address: &SocketAddr) -> Option<String> {
+    match address.ip() {
+        IpAddr::V4(ip) => Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port())),
+        IpAddr::V6(_) => None,
+    }
+}
+
 /// Lets this process have as many files open as it may.
 ///
 /// # Errors
@@ -49,4 +80,28 @@ pub(crate) fn raise_open_files() -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
     let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
     setrlimit(Resource::Nofile, wanted).context("cannot raise the limit on open files")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    #[test]
+    fn drops_are_counted() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let [at, other] = [&receiver, &other].map(|socket| socket.local_addr().unwrap());
+        assert_eq!(udp_drops(&[at, other]).unwrap(), 0);
+        socket2::SockRef::from(&receiver).set_recv_buffer_size(4096).unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..100 {
+            sender.send_to(&[7; 1000], at).unwrap();
+        }
+        receiver.set_nonblocking(true).unwrap();
+        let arrived = std::iter::from_fn(|| receiver.recv(&mut [0; 1000]).ok()).count() as u64;
+        assert!(arrived < 100, "the test needs a small buffer");
+        assert_eq!((udp_drops(&[at]).unwrap(), udp_drops(&[other]).unwrap()), (100 - arrived, 0));
+    }
 }

@@ -143,6 +143,11 @@ impl Traffic {
         self.clients
     }
 
+    /// Where its sockets are bound.
+    pub(crate) fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.sockets.iter().map(|socket| socket.socket().local_addr()).collect()
+    }
+
     /// Sends and receives as `plan` says, until the program is to end. `progress` is told now and then.
     ///
     /// # Errors

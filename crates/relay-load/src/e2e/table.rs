@@ -36,6 +36,9 @@ pub(super) struct Figure {
     pub(super) server: String,
     pub(super) value: f64,
     pub(super) unit: &'static str,
+    /// Whether it may be more, since the load program was the limit.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) at_least: bool,
 }
 
 impl Results {
@@ -55,7 +58,15 @@ impl Results {
     }
 
     pub(super) fn figure(&mut self, name: &str, server: &str, value: f64, unit: &'static str) {
-        let figure = Figure { name: name.to_owned(), server: server.to_owned(), value, unit };
+        self.add(Figure { name: name.to_owned(), server: server.to_owned(), value, unit, at_least: false });
+    }
+
+    /// A rate, in datagrams per second, which may be more if it is `at_least` this one.
+    pub(super) fn rate(&mut self, name: &str, server: &str, value: f64, at_least: bool) {
+        self.add(Figure { name: name.to_owned(), server: server.to_owned(), value, unit: "/s", at_least });
+    }
+
+    fn add(&mut self, figure: Figure) {
         eprintln!("{}", figure.line());
         self.figures.push(figure);
     }
@@ -95,7 +106,8 @@ impl Relaying {
 
 impl Figure {
     fn line(&self) -> String {
-        format!("{:<64} {:<15} {:>12.2} {}", self.name, self.server, self.value, self.unit)
+        let at_least = if self.at_least { " at least: the load program was the limit" } else { "" };
+        format!("{:<64} {:<15} {:>12.2} {}{at_least}", self.name, self.server, self.value, self.unit)
     }
 }
 

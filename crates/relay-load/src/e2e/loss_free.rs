@@ -1,0 +1,262 @@
+//! The highest rate at which nothing is lost, found by bisection.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    Args,
+    servers::{CLIENT_IP, PEER_IP, Running, Starter},
+    table::{Results, median},
+};
+use crate::{
+    flows::{self, Direction},
+    process, socket,
+    traffic::{Pace, Plan, Report, Traffic},
+};
+
+const NAME: &str = "highest loss-free rate";
+
+/// Clients, direction and bytes.
+const CASES: &[(&str, usize, Direction, usize)] = &[
+    ("up, 100 clients, 200 B", 100, Direction::Up, 200),
+    ("down, 100 clients, 200 B", 100, Direction::Down, 200),
+    ("up, 1 client, 1200 B", 1, Direction::Up, 1200),
+];
+
+/// Where the first search starts, in datagrams per second: no server fails there.
+const START: u64 = 8_000;
+/// More than any server on earth relays with one thread.
+const MOST: u64 = 100_000_000;
+/// The search ends when the lowest rate with losses is so little above the highest without: a twentieth.
+const RESOLUTION: u64 = 20;
+/// How many slices in a row must lose nothing.
+const CLEAN: u32 = 2;
+/// In how many slices something may be lost before the rate counts as too high: one is forgiven, since whatever else runs on the
+/// machine may be to blame for it.
+const BAD: usize = 2;
+/// How many searches there are at most; the figure is the median.
+const SEARCHES: usize = 3;
+/// The least time that a slice takes.
+const LEAST: Duration = Duration::from_millis(500);
+/// The part of the asked rate that must have been sent for it to count as that rate.
+const KEPT: f64 = 0.98;
+
+/// How a slice went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slice {
+    Clean,
+    /// The server, or the way there, lost something.
+    Lost,
+    /// The load program could not send as fast as it should, or not receive.
+    Limited,
+}
+
+impl Slice {
+    /// `dropped` of what is missing had reached the load program's own sockets.
+    fn of(report: &Report, asked: f64, dropped: u64) -> Self {
+        if report.lost() > dropped {
+            Self::Lost
+        } else if report.lost() > 0 || (report.sent as f64) < asked * KEPT {
+            Self::Limited
+        } else {
+            Self::Clean
+        }
+    }
+}
+
+/// A bisection under way.
+#[derive(Debug)]
+struct Search {
+    rate: u64,
+    clean: u32,
+    bad: Vec<Slice>,
+    /// The highest rate without losses.
+    passed: u64,
+    /// The lowest rate that was too high, and whether that was due to the load program alone.
+    failed: Option<(u64, bool)>,
+}
+
+impl Search {
+    const fn from(rate: u64) -> Self {
+        Self { rate, clean: 0, bad: Vec::new(), passed: 0, failed: None }
+    }
+
+    /// The rate of the next slice, until it is over.
+    fn next(&self) -> Option<u64> {
+        let is_over = match self.failed {
+            Some((failed, _)) => failed - self.passed <= (failed / RESOLUTION).max(1),
+            None => self.rate > MOST,
+        };
+        (!is_over).then_some(self.rate)
+    }
+
+    fn record(&mut self, slice: Slice) {
+        if slice == Slice::Clean {
+            self.clean += 1;
+        } else {
+            self.clean = 0;
+            self.bad.push(slice);
+        }
+        if self.clean == CLEAN {
+            self.passed = self.rate;
+        } else if self.bad.len() == BAD {
+            self.failed = Some((self.rate, self.bad.iter().all(|slice| *slice == Slice::Limited)));
+        } else {
+            return;
+        }
+        self.clean = 0;
+        self.bad.clear();
+        self.rate = self.failed.map_or(self.rate * 2, |(failed, _)| u64::midpoint(self.passed, failed));
+    }
+
+    /// Whether a server that lost nothing may well have relayed more than it was given.
+    fn is_at_least(&self) -> bool {
+        self.failed.is_none_or(|(_, is_limited)| is_limited)
+    }
+}
+
+/// A server with flows through it.
+struct Target {
+    running: Running,
+    traffic: Traffic,
+    search: Search,
+    found: Vec<Search>,
+}
+
+impl Target {
+    fn new(running: Running, traffic: Traffic) -> Self {
+        Self { running, traffic, search: Search::from(START), found: Vec::new() }
+    }
+
+    /// One more slice, if the search is not over.
+    fn step(&mut self, duration: Duration, size: usize) -> Result<bool> {
+        let Some(rate) = self.search.next() else { return Ok(false) };
+        let plan = Plan { pace: Pace::Rate(rate), size, duration, segments: 1, busy: true };
+        let addresses = self.traffic.addresses()?;
+        let before = process::udp_drops(&addresses)?;
+        let report = self.traffic.run(&plan, |_| {})?;
+        let dropped = process::udp_drops(&addresses)?.saturating_sub(before);
+        let slice = Slice::of(&report, rate as f64 * duration.as_secs_f64(), dropped);
+        self.search.record(slice);
+        Ok(true)
+    }
+
+    /// Begins the next search, in the neighbourhood of what this one has found.
+    fn again(&mut self) {
+        let next = Search::from((self.search.passed / 2).max(START / 8));
+        self.found.push(std::mem::replace(&mut self.search, next));
+    }
+}
+
+pub(super) fn measure(args: &Args, starter: &Starter, results: &mut Results) -> Result<()> {
+    for (case, flows, direction, size) in CASES {
+        let name = format!("{NAME}: {case}");
+        if args.wants(&name) {
+            measure_case(args, starter, results, &name, (*flows, *direction, *size))?;
+        }
+    }
+    Ok(())
+}
+
+fn measure_case(
+    args: &Args,
+    starter: &Starter,
+    results: &mut Results,
+    name: &str,
+    (count, direction, size): (usize, Direction, usize),
+) -> Result<()> {
+    let duration = Duration::from_secs_f64(args.seconds).max(LEAST);
+    let peer = socket::bind((PEER_IP, 0).into()).context("cannot open the peer's socket")?;
+    let (floor, inlets) = starter.floor(peer.local_addr()?)?;
+    // The bare forwarder knows one direction.
+    let traffic = flows::through_floor(&inlets, CLIENT_IP, count, peer, false)?;
+    let mut targets = vec![Target::new(floor, traffic)];
+    for running in starter.all()? {
+        let traffic = flows::through_relay(&running.server, count, direction, PEER_IP, false)?;
+        targets.push(Target::new(running, traffic));
+    }
+    for _ in 0..args.rounds.clamp(1, SEARCHES) {
+        // In turns, so that all see the same machine.
+        loop {
+            let mut went_on = false;
+            for target in &mut targets {
+                went_on |= target.step(duration, size)?;
+            }
+            if !went_on {
+                break;
+            }
+        }
+        targets.iter_mut().for_each(Target::again);
+    }
+    for target in &targets {
+        let rate = median(target.found.iter().map(|search| search.passed as f64));
+        // When most searches ended at the load program's limit, so does their median.
+        let limited = target.found.iter().filter(|search| search.is_at_least()).count();
+        results.rate(name, &target.running.name, rate, 2 * limited > target.found.len());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a search finds where the server loses above `server` and the load program can send no more than `load`, and in how many
+    /// slices.
+    fn search(server: u64, load: u64, mut hiccup: impl FnMut(u32) -> bool) -> (Search, u32) {
+        let mut search = Search::from(START);
+        let mut slices = 0;
+        while let Some(rate) = search.next() {
+            slices += 1;
+            assert!(slices < 200, "{search:?}");
+            search.record(match rate {
+                _ if hiccup(slices) => Slice::Lost,
+                _ if rate.min(load) > server => Slice::Lost,
+                _ if rate > load => Slice::Limited,
+                _ => Slice::Clean,
+            });
+        }
+        (search, slices)
+    }
+
+    #[test]
+    fn the_limit_is_found() {
+        for limit in [1, 10, 999, START, 123_456, 2_000_000] {
+            let (search, slices) = search(limit, u64::MAX, |_| false);
+            assert!(search.passed <= limit && limit - search.passed <= limit / RESOLUTION + 1, "{limit}: {search:?}");
+            assert!(!search.is_at_least() && slices < 60, "{limit}: {slices} slices");
+        }
+    }
+
+    #[test]
+    fn a_hiccup_is_forgiven_and_two_are_not() {
+        let (quiet, _) = search(123_456, u64::MAX, |_| false);
+        let (once, _) = search(123_456, u64::MAX, |slice| slice == 2);
+        assert_eq!(once.passed, quiet.passed);
+        let (twice, _) = search(123_456, u64::MAX, |slice| slice == 2 || slice == 3);
+        assert!(twice.passed <= START);
+    }
+
+    #[test]
+    fn the_load_programs_limit_is_told() {
+        let (search, _) = search(500_000, 100_000, |_| false);
+        assert!(search.is_at_least() && search.passed > 95_000 && search.passed <= 100_000, "{search:?}");
+        let mut search = Search::from(START);
+        // One of either kind: the server lost, too.
+        search.record(Slice::Limited);
+        search.record(Slice::Lost);
+        assert_eq!(search.failed, Some((START, false)));
+    }
+
+    #[test]
+    fn slices_are_judged() {
+        let report = |sent, received| Report { sent, received, ..Report::default() };
+        assert_eq!(Slice::of(&report(1000, 1000), 1000.0, 0), Slice::Clean);
+        assert_eq!(Slice::of(&report(985, 985), 1000.0, 0), Slice::Clean);
+        assert_eq!(Slice::of(&report(900, 900), 1000.0, 0), Slice::Limited);
+        assert_eq!(Slice::of(&report(1000, 999), 1000.0, 0), Slice::Lost);
+        assert_eq!(Slice::of(&report(1000, 990), 1000.0, 10), Slice::Limited);
+        assert_eq!(Slice::of(&report(1000, 989), 1000.0, 10), Slice::Lost);
+    }
+}
