@@ -16,6 +16,8 @@ const PAYLOAD: [u8; 200] = [7; 200];
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) address: SocketAddr,
+    /// The number of the state machine that it talks to.
+    pub(crate) machine: usize,
     pub(crate) port: AllocationPort,
     /// A ChannelData message.
     pub(crate) data: Vec<u8>,
@@ -25,24 +27,29 @@ pub(crate) struct Client {
 
 impl Client {
     /// Client number `index`, set up.
-    pub(crate) fn open(relay: &mut Relay, index: usize, minted: &turn_auth::Credentials) -> Result<Self> {
+    pub(crate) fn open(
+        relay: &mut Relay,
+        index: usize,
+        minted: &turn_auth::Credentials,
+        lifetime: Option<Duration>,
+    ) -> Result<Self> {
+        let machine = relay.machine_of(index);
         let number = u32::try_from(index).context("too many clients")?;
         let address = SocketAddr::from((Ipv4Addr::from_bits(0x0A00_0000 + number / 4), 40_000 + (number % 4) as u16));
         let credentials = Credentials::new(minted.username.as_str(), minted.password.as_str());
         let mut turn = TurnClient::new(credentials, u64::from(number) << 20);
-        let Success::Allocated(allocated) =
-            exchange(relay, address, &mut turn, Request::Allocate(Allocate::default()))?
-        else {
+        let allocate = Request::Allocate(Allocate { lifetime, ..Allocate::default() });
+        let Success::Allocated(allocated) = exchange(relay, machine, address, &mut turn, allocate)? else {
             bail!("no allocation");
         };
         let port = allocated.relayed.first().context("no relayed address")?.port();
         let peer = SocketAddr::from((PEER, PEER_PORT));
-        exchange(relay, address, &mut turn, Request::ChannelBind { channel: CHANNEL, peer })?;
+        exchange(relay, machine, address, &mut turn, Request::ChannelBind { channel: CHANNEL, peer })?;
         let mut data = Vec::new();
         encode_channel_data(CHANNEL, &PAYLOAD, &mut data);
         let refresh = signed(&mut turn, Request::Refresh { lifetime: Some(Duration::from_secs(600)) })?;
         let bind = signed(&mut turn, Request::ChannelBind { channel: CHANNEL, peer })?;
-        Ok(Self { address, port: AllocationPort::new(port), data, refresh, bind })
+        Ok(Self { address, machine, port: AllocationPort::new(port), data, refresh, bind })
     }
 
     /// A signed Refresh request.
@@ -78,8 +85,8 @@ impl Newcomer {
         // None of the other clients' addresses.
         let address = SocketAddr::from((Ipv4Addr::new(10, 255, 0, 1), 40_000));
         let mut turn = TurnClient::new(Credentials::new(minted.username.as_str(), minted.password.as_str()), u64::MAX);
-        exchange(relay, address, &mut turn, Request::Allocate(Allocate::default()))?;
-        exchange(relay, address, &mut turn, Request::Refresh { lifetime: Some(Duration::ZERO) })?;
+        exchange(relay, 0, address, &mut turn, Request::Allocate(Allocate::default()))?;
+        exchange(relay, 0, address, &mut turn, Request::Refresh { lifetime: Some(Duration::ZERO) })?;
         let allocate = signed(&mut turn, Request::Allocate(Allocate::default()))?;
         let delete = signed(&mut turn, Request::Refresh { lifetime: Some(Duration::ZERO) })?;
         Ok(Self { address, allocate, delete })
@@ -89,13 +96,14 @@ impl Newcomer {
 /// Lets `turn`, at `address`, ask for something, and waits for the answer.
 pub(crate) fn exchange(
     relay: &mut Relay,
+    machine: usize,
     address: SocketAddr,
     turn: &mut TurnClient,
     request: Request,
 ) -> Result<Success> {
     let id = turn.request(now(), request);
     while let Some(datagram) = turn.poll_transmit() {
-        relay.receive_from_client(address, &datagram);
+        relay.receive_from_client(machine, address, &datagram);
         relay.answer(|response| {
             turn.handle_datagram(now(), response);
         });

@@ -1,15 +1,21 @@
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::Result;
 use relay_server::{
-    AllocationPort, AuthSecret, ClientSocket, Config, FiveTuple, Output, PeerSocket, PortRange, RelayAddresses, Server,
+    AuthSecret, ClientSocket, Config, Event, FiveTuple, Output, PeerSocket, PortRange, RelayAddresses, Server,
     Timestamp, UnixTime, UsernameLimit,
 };
 
 use crate::client::{Client, Newcomer};
 
-pub(crate) const RELAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-const NOW: Timestamp = Timestamp::from_secs(1);
+/// The address of the first state machine; the others have those after it.
+const RELAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// How many clients one state machine has at most: somewhat fewer than there are ports.
+const CLIENTS_PER_MACHINE: usize = 60_000;
+const START: Timestamp = Timestamp::from_secs(1);
 const UNIX_TIME: UnixTime = UnixTime(1_800_000_000);
 /// Its clients' peer.
 pub(crate) const PEER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
@@ -18,36 +24,50 @@ pub(crate) const PEER_PORT: u16 = 50_000;
 pub const STRIDE: usize = 7_919;
 
 /// A relay that no socket belongs to, and clients with an allocation and a channel each.
+///
+/// One state machine holds no more allocations than its address has ports, about 65,000, however many families it has, since a port
+/// is an allocation's in all of them. Beyond 60,000 clients there are therefore as many state machines as it takes, with an address
+/// each, as there are on a host with several relays. They have their turns alternately, so that to the caches it is one set of so
+/// many allocations.
 #[derive(Debug)]
 pub struct Relay {
-    server: Server,
+    machines: Vec<Machine>,
+    now: Timestamp,
     clients: Vec<Client>,
     newcomer: Option<Newcomer>,
     turn: usize,
 }
 
 impl Relay {
-    /// One with `count` clients, at most 60,000.
+    /// One with `count` clients.
     ///
     /// # Errors
     ///
     /// When one of them could not allocate or bind its channel.
     pub fn with_clients(count: usize) -> Result<Self> {
+        Self::new(count, CLIENTS_PER_MACHINE, Duration::ZERO, None)
+    }
+
+    /// One with `count` clients whose allocations, of this lifetime, and channels end one after the other.
+    ///
+    /// # Errors
+    ///
+    /// When one of them could not allocate or bind its channel.
+    pub fn with_clients_in_turn(count: usize, lifetime: Duration) -> Result<Self> {
+        Self::new(count, CLIENTS_PER_MACHINE, Duration::from_millis(1), Some(lifetime))
+    }
+
+    /// The clients come `apart`.
+    pub(crate) fn new(count: usize, per_machine: usize, apart: Duration, lifetime: Option<Duration>) -> Result<Self> {
         let secret = AuthSecret::from_random([1; 32]);
         let credentials = turn_auth::Credentials::mint(&secret, UnixTime(UNIX_TIME.0 + 86_400), "bench");
-        let config = Config {
-            relay_addresses: RelayAddresses { v4: Some(RELAY), v6: None },
-            own_addresses: vec![RELAY.into()],
-            listen_port: 3478,
-            ports: PortRange::new(4_000, u16::MAX)?,
-            realm: "firezone".to_owned(),
-            username_limit: UsernameLimit::RefuseBeyond(u32::MAX),
-        };
-        let server = Server::new(config, secret, [2; 32], NOW, UNIX_TIME)?;
-        let mut relay = Self { server, clients: Vec::new(), newcomer: None, turn: 0 };
+        let machines = count.div_ceil(per_machine).max(1);
+        let machines = (0..machines).map(|index| Machine::new(index, secret.clone())).collect::<Result<_>>()?;
+        let mut relay = Self { machines, now: START, clients: Vec::new(), newcomer: None, turn: 0 };
         for index in 0..count {
-            let client = Client::open(&mut relay, index, &credentials)?;
+            let client = Client::open(&mut relay, index, &credentials, lifetime)?;
             relay.clients.push(client);
+            relay.now = relay.now + apart;
         }
         relay.newcomer = Some(Newcomer::arrive(&mut relay, &credentials)?);
         Ok(relay)
@@ -66,42 +86,98 @@ impl Relay {
     /// Lets client number `index` send what `choose` says; says whether it is to be relayed.
     pub(crate) fn sends(&mut self, index: usize, choose: impl Fn(&Client) -> &[u8]) -> bool {
         let client = &self.clients[index];
-        let from = FiveTuple { client: ClientSocket::new(client.address), server: RELAY.into() };
-        self.server.handle_client_datagram(NOW, from, choose(client)).is_some()
+        self.machines[client.machine].receive_from_client(self.now, client.address, choose(client))
     }
 
     /// Lets the client that has no allocation send what `choose` says.
     pub(crate) fn newcomer_sends(&mut self, choose: impl Fn(&Newcomer) -> &[u8]) {
         if let Some(newcomer) = &self.newcomer {
-            let from = FiveTuple { client: ClientSocket::new(newcomer.address), server: RELAY.into() };
-            self.server.handle_client_datagram(NOW, from, choose(newcomer));
+            self.machines[0].receive_from_client(self.now, newcomer.address, choose(newcomer));
         }
     }
 
-    /// Gives the relay a datagram of `client`; says whether it is to be relayed.
-    pub(crate) fn receive_from_client(&mut self, client: SocketAddr, datagram: &[u8]) -> bool {
-        let from = FiveTuple { client: ClientSocket::new(client), server: RELAY.into() };
-        self.server.handle_client_datagram(NOW, from, datagram).is_some()
+    /// The number of the state machine of client number `index`.
+    pub(crate) fn machine_of(&self, index: usize) -> usize {
+        index % self.machines.len()
     }
 
-    /// Gives the relay a datagram of the peer; says whether it is to be relayed.
-    pub(crate) fn receive_from_peer(&mut self, port: AllocationPort, datagram: &[u8]) -> bool {
+    /// Gives a state machine a datagram of `client`; says whether it is to be relayed.
+    pub(crate) fn receive_from_client(&mut self, machine: usize, client: SocketAddr, datagram: &[u8]) -> bool {
+        self.machines[machine].receive_from_client(self.now, client, datagram)
+    }
+
+    /// Gives client number `index` a datagram of its peer; says whether it is to be relayed.
+    pub(crate) fn receive_from_peer(&mut self, index: usize, datagram: &[u8]) -> bool {
         let peer = PeerSocket::new(SocketAddr::from((PEER, PEER_PORT)));
-        self.server.handle_peer_datagram(NOW, port, peer, datagram).is_some()
+        let client = &self.clients[index];
+        self.machines[client.machine].server.handle_peer_datagram(self.now, client.port, peer, datagram).is_some()
     }
 
-    /// Hands over what the relay answers.
-    pub(crate) fn answer(&mut self, mut respond: impl FnMut(&[u8])) {
-        while let Some(output) = self.server.poll_output() {
-            match output {
-                Output::Transmit { bytes, .. } => respond(&bytes),
-                Output::OpenRelay { id, family, .. } => self.server.handle_relay_opened(NOW, id, family, Ok(())),
-                _ => {}
+    /// Hands over what the relay answers, and tells what became of allocations.
+    pub(crate) fn answer(&mut self, mut respond: impl FnMut(&[u8])) -> Ended {
+        let mut ended = Ended::default();
+        for Machine { server, .. } in &mut self.machines {
+            while let Some(output) = server.poll_output() {
+                match output {
+                    Output::Transmit { bytes, .. } => respond(&bytes),
+                    Output::OpenRelay { id, family, .. } => server.handle_relay_opened(self.now, id, family, Ok(())),
+                    Output::Event(Event::AllocationRemoved { .. }) => ended.allocations += 1,
+                    Output::Event(Event::ChannelExpired { .. }) => ended.channels += 1,
+                    _ => {}
+                }
             }
         }
+        ended
     }
 
+    /// When something ends in the first state machine.
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
-        self.server.poll_timeout()
+        self.machines[0].server.poll_timeout()
+    }
+
+    /// Lets the time come at which the next thing ends in the first state machine, and tells what did.
+    pub(crate) fn wait(&mut self) -> Ended {
+        if let Some(due) = self.poll_timeout() {
+            self.now = due;
+            self.machines[0].server.handle_timeout(due);
+        }
+        self.answer(|_| {})
+    }
+}
+
+/// What has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) allocations: u32,
+    /// Of allocations that live on.
+    pub(crate) channels: u32,
+}
+
+/// A state machine and its address.
+#[derive(Debug)]
+struct Machine {
+    server: Server,
+    address: IpAddr,
+}
+
+impl Machine {
+    fn new(index: usize, secret: AuthSecret) -> Result<Self> {
+        let address = Ipv4Addr::from_bits(RELAY.to_bits() + u32::try_from(index)?);
+        let config = Config {
+            relay_addresses: RelayAddresses { v4: Some(address), v6: None },
+            own_addresses: vec![address.into()],
+            listen_port: 3478,
+            ports: PortRange::new(4_000, u16::MAX)?,
+            realm: "firezone".to_owned(),
+            username_limit: UsernameLimit::RefuseBeyond(u32::MAX),
+        };
+        let server = Server::new(config, secret, [2; 32], START, UNIX_TIME)?;
+        Ok(Self { server, address: address.into() })
+    }
+
+    /// Says whether the datagram is to be relayed.
+    fn receive_from_client(&mut self, now: Timestamp, client: SocketAddr, datagram: &[u8]) -> bool {
+        let from = FiveTuple { client: ClientSocket::new(client), server: self.address };
+        self.server.handle_client_datagram(now, from, datagram).is_some()
     }
 }

@@ -1,6 +1,6 @@
-use std::hint::black_box;
+use std::{hint::black_box, time::Duration};
 
-use crate::{Relay, client::Client};
+use crate::{Relay, client::Client, relay::Ended};
 
 /// Something that a relay does, again and again.
 #[derive(Clone, Copy, Debug)]
@@ -11,7 +11,47 @@ pub struct Scenario {
     pub run: fn(&mut Relay),
 }
 
-/// Everything that is measured.
+/// Something that happens to each client once, since time goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Expiry {
+    /// What it is called.
+    pub name: &'static str,
+    /// Lets it happen to the next client.
+    pub run: fn(&mut Relay),
+    /// The lifetime of the allocations.
+    lifetime: Duration,
+}
+
+impl Expiry {
+    /// A relay with `count` clients to whom it has yet to happen.
+    ///
+    /// # Errors
+    ///
+    /// When a client could not set up.
+    pub fn relay(&self, count: usize) -> anyhow::Result<Relay> {
+        Relay::with_clients_in_turn(count, self.lifetime)
+    }
+}
+
+/// What time does. Each allocation has a channel, as those of clients that relay have.
+pub const EXPIRIES: &[Expiry] = &[
+    Expiry { name: "expiry of an allocation and its channel", run: allocation_expires, lifetime: TEN_MINUTES },
+    Expiry { name: "expiry of a channel", run: channel_expires, lifetime: HOUR },
+];
+
+/// As long as a channel lives, and the longest that an allocation does without being refreshed.
+const TEN_MINUTES: Duration = Duration::from_secs(600);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn allocation_expires(relay: &mut Relay) {
+    assert_eq!(relay.wait(), Ended { allocations: 1, channels: 0 });
+}
+
+fn channel_expires(relay: &mut Relay) {
+    assert_eq!(relay.wait(), Ended { allocations: 0, channels: 1 });
+}
+
+/// Everything that is measured and can be done again and again.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "channel data to the peer", run: to_peer },
     Scenario { name: "data to the client", run: to_client },
@@ -31,8 +71,7 @@ fn to_peer(relay: &mut Relay) {
 
 fn to_client(relay: &mut Relay) {
     let index = relay.next();
-    let port = relay.client(index).port;
-    assert!(relay.receive_from_peer(port, black_box(&[7; 200])));
+    assert!(relay.receive_from_peer(index, black_box(&[7; 200])));
 }
 
 fn refresh(relay: &mut Relay) {
@@ -76,8 +115,8 @@ fn binding(relay: &mut Relay) {
 
 fn ask(relay: &mut Relay, request: &[u8]) {
     let index = relay.next();
-    let address = relay.client(index).address;
-    relay.receive_from_client(address, black_box(request));
+    let Client { machine, address, .. } = *relay.client(index);
+    relay.receive_from_client(machine, address, black_box(request));
     let mut responses = 0;
     relay.answer(|_| responses += 1);
     assert_eq!(responses, 1);
@@ -108,6 +147,19 @@ mod tests {
             for _ in 0..10 {
                 (scenario.run)(&mut relay);
             }
+        }
+        for expiry in EXPIRIES {
+            let mut relay = expiry.relay(10).unwrap();
+            (0..10).for_each(|_| (expiry.run)(&mut relay));
+        }
+    }
+
+    #[test]
+    fn clients_beyond_one_machines_have_another() {
+        let mut relay = Relay::new(10, 4, Duration::ZERO, None).unwrap();
+        assert_eq!([0, 1, 2, 3].map(|index| relay.client(index).machine), [0, 1, 2, 0]);
+        for scenario in SCENARIOS {
+            (0..10).for_each(|_| (scenario.run)(&mut relay));
         }
     }
 }
