@@ -52,7 +52,11 @@ pub(crate) fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Listening>>> {
 }
 
 /// Binds sockets to one address for each of `workers`.
-fn bind_at(address: SocketAddr, workers: &mut [Vec<Listening>]) -> io::Result<()> {
+///
+/// # Errors
+///
+/// When the address is taken or cannot be used.
+pub(crate) fn bind_at(address: SocketAddr, workers: &mut [Vec<Listening>]) -> io::Result<()> {
     const ROLES: [Role; socket::SOCKETS_PER_WORKER] = [Role::Requests, Role::Data];
     let first = socket::bind(address, ROLES[0])?;
     let roles = match socket::attach_selector(&first, address.ip(), workers.len()) {

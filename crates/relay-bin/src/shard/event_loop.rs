@@ -72,22 +72,26 @@ impl EventLoop {
     ///
     /// When the kernel does not tell what is ready.
     pub(super) fn run(mut self) -> anyhow::Result<()> {
-        loop {
-            let due = if self.ready.is_empty() { self.next_due() } else { self.now };
-            for source in self.poller.wait_until(due, self.now).context("cannot wait for packets")? {
-                if self.driver.network_mut().get_ready(source) {
-                    self.ready.push_back(source);
-                }
-            }
-            self.now = self.clock.now();
-            self.take_mail();
-            self.give_turns();
-            self.do_what_is_due();
-            if self.is_told_to_stop {
-                self.driver.publish();
-                return Ok(());
+        while !self.is_told_to_stop {
+            self.turn()?;
+        }
+        self.driver.publish();
+        Ok(())
+    }
+
+    /// Waits until there is something to do, and does it.
+    fn turn(&mut self) -> anyhow::Result<()> {
+        let due = if self.ready.is_empty() { self.next_due() } else { self.now };
+        for source in self.poller.wait_until(due, self.now).context("cannot wait for packets")? {
+            if self.driver.network_mut().get_ready(source) {
+                self.ready.push_back(source);
             }
         }
+        self.now = self.clock.now();
+        self.take_mail();
+        self.give_turns();
+        self.do_what_is_due();
+        Ok(())
     }
 
     /// Gives each socket that is ready its turn. What several have received is handled together.
@@ -199,3 +203,7 @@ impl EventLoop {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "event_loop_tests.rs"]
+mod tests;

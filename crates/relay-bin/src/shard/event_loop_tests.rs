@@ -1,0 +1,178 @@
+//! A shard with real sockets, whose every turn is counted.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+
+use allocation_counter::measure;
+use relay_server::{AuthSecret, Config, PortRange, RelayAddresses, Server, UsernameLimit};
+use turn_auth::{Credentials, UnixTime};
+use turn_client::{Allocate, Request, Success, TurnClient, decode_channel_data, encode_channel_data};
+
+use super::*;
+use crate::{
+    listen, offload,
+    record::Machine,
+    shard::{AddressMap, RelayBinding, reply_limit::ReplyLimit},
+    stats::Published,
+};
+
+const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const CLIENTS: usize = 3;
+/// To the peer, and to the next client.
+const CHANNELS: [u16; 2] = [0x4000, 0x4001];
+/// How many datagrams a client sends in a row, so that the kernel may take them as one.
+const IN_A_ROW: usize = 8;
+const PAYLOAD: [u8; 200] = [7; 200];
+/// In how many turns a shard must have relayed what it was sent.
+const TURNS: usize = 1_000;
+
+fn socket() -> UdpSocket {
+    let socket = UdpSocket::bind((HOST, 0)).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket
+}
+
+/// An event loop that listens on loopback, and where.
+fn event_loop(secret: &AuthSecret) -> (EventLoop, SocketAddr) {
+    let ports = PortRange::DYNAMIC;
+    let listen_at = socket().local_addr().unwrap();
+    let config = Config {
+        relay_addresses: RelayAddresses { v4: Some(Ipv4Addr::LOCALHOST), v6: None },
+        own_addresses: vec![HOST],
+        listen_port: listen_at.port(),
+        ports,
+        realm: "firezone".to_owned(),
+        username_limit: UsernameLimit::RefuseBeyond(u32::MAX),
+    };
+    let clock = Clock::start();
+    let server = Server::new(config, secret.clone(), [7; 32], clock.now(), UnixTime(1_900_000_000)).unwrap();
+    let mut workers = [Vec::new()];
+    listen::bind_at(listen_at, &mut workers).unwrap();
+    let [listeners] = workers;
+    let binding = RelayBinding { v4: Some(HOST), v6: None };
+    let poller = Poller::new().unwrap();
+    let (_, mailbox) = Mailbox::new(&poller).unwrap();
+    let addresses = AddressMap::new([], ports);
+    let sockets = Sockets::new(listeners, binding, ports, addresses, poller.watcher().unwrap()).unwrap();
+    let offload: Box<dyn Offload + Send> = Box::new(offload::Null);
+    let replies = ReplyLimit::new(&[4; 32]);
+    let driver = Driver::new(Machine::new(server, None), sockets, offload, replies, Published::default(), Vec::new());
+    (EventLoop::new(driver, poller, mailbox, clock, Pulse::default()), listen_at)
+}
+
+struct Client {
+    socket: UdpSocket,
+    turn: TurnClient,
+    relayed: SocketAddr,
+}
+
+impl Client {
+    fn new(event_loop: &mut EventLoop, server: SocketAddr, secret: &AuthSecret, number: usize) -> Self {
+        let minted = Credentials::mint(secret, UnixTime(2_000_000_000), "salt");
+        let credentials = turn_client::Credentials::new(minted.username, minted.password);
+        let socket = socket();
+        socket.connect(server).unwrap();
+        let mut client = Self { socket, turn: TurnClient::new(credentials, number as u64 + 1), relayed: server };
+        match client.request(event_loop, Request::Allocate(Allocate::default())) {
+            Success::Allocated(allocated) => client.relayed = allocated.relayed[0],
+            other => panic!("{other:?}"),
+        }
+        client
+    }
+
+    /// Carries a request to its end.
+    fn request(&mut self, event_loop: &mut EventLoop, request: Request) -> Success {
+        // The client's own clock stands still: nothing is lost here.
+        let now = event_loop.clock.origin();
+        self.turn.request(now, request);
+        for _ in 0..TURNS {
+            while let Some(datagram) = self.turn.poll_transmit() {
+                self.socket.send(&datagram).unwrap();
+            }
+            event_loop.turn().unwrap();
+            let mut buffer = [0; 2048];
+            while let Ok(length) = self.socket.recv(&mut buffer) {
+                self.turn.handle_datagram(now, &buffer[..length]);
+            }
+            if let Some((_, answer)) = self.turn.poll_answer() {
+                return answer.unwrap();
+            }
+        }
+        panic!("no answer")
+    }
+}
+
+/// How many datagrams are there, each with what was sent.
+fn received(socket: &UdpSocket, is_client: bool) -> usize {
+    let mut buffer = [0; 2048];
+    let mut count = 0;
+    while let Ok(length) = socket.recv(&mut buffer) {
+        let payload = if is_client { decode_channel_data(&buffer[..length]).unwrap().1 } else { &buffer[..length] };
+        assert_eq!(payload, PAYLOAD);
+        count += 1;
+    }
+    count
+}
+
+#[test]
+fn relaying_allocates_nothing() {
+    let secret = AuthSecret::from_random([1; 32]);
+    let (mut event_loop, server) = event_loop(&secret);
+    let peer = socket();
+    let mut clients: Vec<_> =
+        (0..CLIENTS).map(|number| Client::new(&mut event_loop, server, &secret, number)).collect();
+    let relayed: Vec<_> = clients.iter().map(|client| client.relayed).collect();
+    for (index, client) in clients.iter_mut().enumerate() {
+        // Both of a pair need a channel to the other.
+        for (channel, peer) in [
+            (CHANNELS[0], peer.local_addr().unwrap()),
+            (CHANNELS[1], relayed[(index + 1) % CLIENTS]),
+            (CHANNELS[1] + 1, relayed[(index + CLIENTS - 1) % CLIENTS]),
+        ] {
+            client.request(&mut event_loop, Request::ChannelBind { channel, peer });
+        }
+    }
+    let messages = CHANNELS.map(|channel| {
+        let mut message = Vec::new();
+        encode_channel_data(channel, &PAYLOAD, &mut message);
+        message
+    });
+
+    let mut allocations = 0;
+    for round in 0..300 {
+        // The first rounds make the room that is used from then on.
+        let is_warm = round >= 50;
+        for client in &clients {
+            for message in &messages {
+                for _ in 0..IN_A_ROW {
+                    client.socket.send(message).unwrap();
+                }
+            }
+        }
+        for client in &clients {
+            for _ in 0..IN_A_ROW {
+                peer.send_to(&PAYLOAD, client.relayed).unwrap();
+            }
+        }
+        // Up to the peer; and down to the clients, from the peer and from each other.
+        let mut missing = [CLIENTS * IN_A_ROW, 2 * CLIENTS * IN_A_ROW];
+        for _ in 0..TURNS {
+            let counted = measure(|| event_loop.turn().unwrap()).count_total;
+            allocations += if is_warm { counted } else { 0 };
+            missing[0] -= received(&peer, false);
+            missing[1] -= clients.iter().map(|client| received(&client.socket, true)).sum::<usize>();
+            if missing == [0, 0] {
+                break;
+            }
+        }
+        assert_eq!(missing, [0, 0], "lost in round {round}");
+    }
+    assert_eq!(allocations, 0);
+}
+
+#[test]
+fn the_counter_counts() {
+    let secret = AuthSecret::from_random([1; 32]);
+    let (mut event_loop, server) = event_loop(&secret);
+    let counted = measure(|| drop(Client::new(&mut event_loop, server, &secret, 0)));
+    assert!(counted.count_total > 0);
+}
