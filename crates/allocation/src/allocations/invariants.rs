@@ -12,6 +12,7 @@ impl Allocations {
 
         // Client to allocation, port to allocation.
         assert_eq!(self.clients.len(), all.len());
+        self.clients.assert_consistent(&self.hash, &self.slots);
         let mut by_port = vec![NO_SLOT; self.by_port.len()];
         for allocation in &all {
             assert_eq!(self.get(allocation.id()).map(|found| found.id()), Some(allocation.id()));
