@@ -1,21 +1,29 @@
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
-    AllocationId, AllocationPort, Channel, Families, Family, FiveTuple, ReservationToken, Timestamp,
-    channels::Channels, timers::TimerKey,
+    AllocationId, AllocationPort, Channel, ChannelNumber, ClientSocket, Families, Family, FiveTuple, PeerSocket,
+    ReservationToken, Timestamp, channels::Channels, keyed_hash::KeyedHash, shortcut::Shortcut, timers::TimerKey,
 };
 
 /// One client's relayed transport address, in one or both families, and the channels bound on it.
 ///
 /// [RFC 8656, section 3.2](https://www.rfc-editor.org/rfc/rfc8656#section-3.2)
 #[derive(Debug)]
-// In the order of use: the data path reads the first two cache lines and nothing else.
+// In the order of use: of nearly all allocations, the data path reads the first cache line and nothing else.
 #[repr(C, align(64))]
 pub struct Allocation {
-    pub(crate) five_tuple: FiveTuple,
+    // Not a `FiveTuple`, whose padding the other fields need.
+    pub(crate) client: ClientSocket,
+    pub(crate) server: IpAddr,
+    pub(crate) families: Families,
     pub(crate) port: AllocationPort,
+    /// To the first of [`Self::channels`]; kept so by [`Self::change_channels`].
+    pub(crate) shortcut: Shortcut,
+    pub(crate) port_kind: PortKind,
+    pub(crate) ports_tried: u8,
     /// The slot of the allocation that the same username made before this one.
     pub(crate) previous_of_user: u16,
+    // Here the second cache line begins.
     pub(crate) channels: Channels,
     pub(crate) id: AllocationId,
     pub(crate) deadlines: Deadlines,
@@ -25,9 +33,6 @@ pub struct Allocation {
     pub(crate) username: Arc<str>,
     pub(crate) transaction_id: [u8; 12],
     pub(crate) reservation: Option<ReservationToken>,
-    pub(crate) port_kind: PortKind,
-    pub(crate) ports_tried: u8,
-    pub(crate) families: Families,
     /// The slot of the allocation that the same username made after this one.
     pub(crate) next_of_user: u16,
 }
@@ -80,7 +85,7 @@ impl Allocation {
     /// Whose it is.
     #[must_use]
     pub const fn five_tuple(&self) -> FiveTuple {
-        self.five_tuple
+        FiveTuple { client: self.client, server: self.server }
     }
 
     /// The username it was authenticated with.
@@ -145,6 +150,25 @@ impl Allocation {
         self.channels.as_slice()
     }
 
+    /// The peer that channel `number` relays to, if it is bound.
+    #[inline]
+    pub(crate) fn bound_peer(&self, hash: &KeyedHash, number: ChannelNumber) -> Option<PeerSocket> {
+        self.shortcut.peer(number).or_else(|| self.channels.bound_peer(hash, number))
+    }
+
+    /// The number of the channel that relays to `peer`, if it is bound.
+    #[inline]
+    pub(crate) fn bound_number(&self, hash: &KeyedHash, peer: PeerSocket) -> Option<ChannelNumber> {
+        self.shortcut.number(peer).or_else(|| self.channels.bound_number(hash, peer))
+    }
+
+    /// Lets `change` change the channels, as nothing else does.
+    pub(crate) fn change_channels<T>(&mut self, change: impl FnOnce(&mut Channels) -> T) -> T {
+        let changed = change(&mut self.channels);
+        self.shortcut = Shortcut::to(self.channels.as_slice());
+        changed
+    }
+
     /// The one timer that it has armed for itself: for the family that ends first.
     pub(crate) fn timer(&self) -> (Timestamp, TimerKey) {
         let first = self.families.iter().map(|family| self.deadlines.of(family)).min();
@@ -162,10 +186,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_three_cache_lines_of_which_the_data_path_reads_two() {
+    fn takes_three_cache_lines_of_which_the_data_path_reads_one() {
         let line = 64;
         assert_eq!(size_of::<Option<Allocation>>(), 3 * line);
-        assert!(offset_of!(Allocation, port) < line);
+        assert!(offset_of!(Allocation, shortcut) + size_of::<Shortcut>() <= line);
+        assert!(offset_of!(Allocation, channels) >= line, "all before is read together");
         assert!(offset_of!(Allocation, channels) + size_of::<Channels>() <= 2 * line);
     }
 }

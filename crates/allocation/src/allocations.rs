@@ -95,9 +95,9 @@ impl Allocations {
         number: ChannelNumber,
     ) -> Result<(&Allocation, PeerSocket), ChannelPeerError> {
         let allocation = self.by_five_tuple(five_tuple).ok_or(ChannelPeerError::NoAllocation)?;
-        match allocation.channels.by_number(&self.hash, number) {
-            Some(channel) if channel.bound => Ok((allocation, channel.peer)),
-            _ => Err(ChannelPeerError::NoChannel),
+        match allocation.bound_peer(&self.hash, number) {
+            Some(peer) => Ok((allocation, peer)),
+            None => Err(ChannelPeerError::NoChannel),
         }
     }
 
@@ -112,9 +112,9 @@ impl Allocations {
         peer: PeerSocket,
     ) -> Result<(&Allocation, ChannelNumber), PeerChannelError> {
         let allocation = self.by_port(port).ok_or(PeerChannelError::UnknownPort)?;
-        match allocation.channels.by_peer(&self.hash, peer) {
-            Some(channel) if channel.bound => Ok((allocation, channel.number)),
-            _ => Err(PeerChannelError::UnknownPeer),
+        match allocation.bound_number(&self.hash, peer) {
+            Some(number) => Ok((allocation, number)),
+            None => Err(PeerChannelError::UnknownPeer),
         }
     }
 
@@ -187,14 +187,19 @@ impl Allocations {
                 TimerKey::Allocation(id) => self.expire(id),
                 TimerKey::ChannelExpires(id, number) => {
                     let Some(allocation) = self.slots.get_mut(id) else { continue };
-                    let Some(channel) = allocation.channels.by_number_mut(&self.hash, number) else { continue };
-                    channel.bound = false;
+                    let lapsed = allocation.change_channels(|channels| {
+                        let channel = channels.by_number_mut(&self.hash, number)?;
+                        channel.bound = false;
+                        Some(*channel)
+                    });
+                    let Some(channel) = lapsed else { continue };
                     self.expired.push_back(Expired::ChannelExpired { id, channel: number, peer: channel.peer });
                     self.timers.arm(channel.timer(id));
                 }
                 TimerKey::ChannelReusable(id, number) => {
                     let Some(allocation) = self.slots.get_mut(id) else { continue };
-                    let Some(channel) = allocation.channels.remove(&self.hash, number) else { continue };
+                    let released = allocation.change_channels(|channels| channels.remove(&self.hash, number));
+                    let Some(channel) = released else { continue };
                     self.expired.push_back(Expired::ChannelReleased { id, channel: number, peer: channel.peer });
                 }
                 TimerKey::Reservation(token) => {

@@ -7,7 +7,7 @@ const UNINDEXED: usize = 8;
 
 /// The channels of one allocation, found by number and by peer.
 ///
-/// Most allocations have one, which lies right here: the data path finds it without a further cache miss.
+/// Most allocations have one, which lies right here: whoever reads it follows no pointer.
 #[derive(Debug, Default)]
 pub(crate) enum Channels {
     #[default]
@@ -65,6 +65,18 @@ impl Channels {
             Self::One(channel) => (channel.peer == peer).then_some(channel),
             Self::Many(many) => many.position_of_peer(hash, peer).map(|at| &many.list[at]),
         }
+    }
+
+    /// The peer of channel `number`, if that is bound. Out of the way of [`crate::shortcut`], which tells of nearly all.
+    #[inline(never)]
+    pub(crate) fn bound_peer(&self, hash: &KeyedHash, number: ChannelNumber) -> Option<PeerSocket> {
+        self.by_number(hash, number).filter(|channel| channel.bound).map(|channel| channel.peer)
+    }
+
+    /// The number of the channel to `peer`, if that is bound.
+    #[inline(never)]
+    pub(crate) fn bound_number(&self, hash: &KeyedHash, peer: PeerSocket) -> Option<ChannelNumber> {
+        self.by_peer(hash, peer).filter(|channel| channel.bound).map(|channel| channel.number)
     }
 
     /// Adds a channel whose number and peer are both new.

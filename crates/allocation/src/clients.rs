@@ -14,7 +14,7 @@ impl Clients {
         five_tuple: &FiveTuple,
     ) -> Option<&'a Allocation> {
         self.table.find(hash.five_tuple(five_tuple), |slot| {
-            slots.at(slot).filter(|allocation| allocation.five_tuple == *five_tuple)
+            slots.at(slot).filter(|allocation| allocation.five_tuple() == *five_tuple)
         })
     }
 
@@ -29,7 +29,7 @@ impl Clients {
     /// Takes out `allocation`, which is out of its slot already.
     pub(crate) fn remove(&mut self, hash: &KeyedHash, slots: &Slots, allocation: &Allocation) {
         self.table
-            .remove(hash.five_tuple(&allocation.five_tuple), allocation.id.slot(), |slot| hash_of(hash, slots, slot));
+            .remove(hash.five_tuple(&allocation.five_tuple()), allocation.id.slot(), |slot| hash_of(hash, slots, slot));
         if self.table.is_sparse() {
             self.resize(hash, slots, self.table.len());
         }
@@ -38,7 +38,7 @@ impl Clients {
     /// Makes room for `len` allocations, or gives back that for more. All that are in their slots are in the table.
     fn resize(&mut self, hash: &KeyedHash, slots: &Slots, len: usize) {
         // From one slot to the next: unlike the order of the table, that is one that the processor foresees.
-        let all = slots.iter().map(|allocation| (hash.five_tuple(&allocation.five_tuple), allocation.id.slot()));
+        let all = slots.iter().map(|allocation| (hash.five_tuple(&allocation.five_tuple()), allocation.id.slot()));
         self.table = SlotTable::new(len, all);
     }
 
@@ -55,5 +55,5 @@ impl Clients {
 
 fn hash_of(hash: &KeyedHash, slots: &Slots, slot: u16) -> u64 {
     // Every slot in the table is taken; if one were not, its entry could not be found, whatever its hash.
-    slots.at(slot).map_or(0, |allocation| hash.five_tuple(&allocation.five_tuple))
+    slots.at(slot).map_or(0, |allocation| hash.five_tuple(&allocation.five_tuple()))
 }

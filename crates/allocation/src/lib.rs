@@ -83,6 +83,7 @@ mod port_range;
 mod request;
 mod reservation_token;
 mod reservations;
+mod shortcut;
 mod slot_table;
 mod slots;
 mod socket;

@@ -37,16 +37,16 @@ impl Allocations {
         self.handle_timeout(now);
         let allocation = self.slots.get_mut(id).ok_or(UnknownAllocation(id))?;
         let expires_at = now + CHANNEL_BINDING_LIFETIME;
-        if let Some(channel) = allocation.channels.by_number_mut(&self.hash, number) {
+        if let Some(&channel) = allocation.channels.by_number(&self.hash, number) {
             if channel.peer != peer {
                 return Err(BindError::ChannelInUse);
             }
-            let armed = channel.timer(id);
-            let bound = if channel.bound { Bound::Refreshed } else { Bound::Rebound };
-            channel.bound = true;
-            channel.expires_at = expires_at;
-            self.timers.rearm(armed, channel.timer(id));
-            return Ok(bound);
+            let renewed = Channel { bound: true, expires_at, ..channel };
+            allocation.change_channels(|channels| {
+                channels.by_number_mut(&self.hash, number).map(|channel| *channel = renewed)
+            });
+            self.timers.rearm(channel.timer(id), renewed.timer(id));
+            return Ok(if channel.bound { Bound::Refreshed } else { Bound::Rebound });
         }
         if allocation.channels.by_peer(&self.hash, peer).is_some() {
             return Err(BindError::PeerHasAnotherChannel);
@@ -55,7 +55,7 @@ impl Allocations {
             return Err(BindError::TooManyChannels { limit: self.channel_limit });
         }
         let channel = Channel { peer, number, bound: true, expires_at };
-        allocation.channels.insert(&self.hash, channel);
+        allocation.change_channels(|channels| channels.insert(&self.hash, channel));
         self.timers.arm(channel.timer(id));
         Ok(Bound::New)
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Allocations;
-use crate::{Timestamp, slots::NO_SLOT, timers::TimerKey};
+use crate::{Timestamp, shortcut::Shortcut, slots::NO_SLOT, timers::TimerKey};
 
 impl Allocations {
     pub(crate) fn assert_consistent(&self) {
@@ -65,6 +65,7 @@ impl Allocations {
 
         for allocation in &all {
             allocation.channels.assert_consistent(&self.hash);
+            assert_eq!(allocation.shortcut, Shortcut::to(allocation.channels()));
         }
     }
 

@@ -6,6 +6,7 @@ use crate::{
     NewAllocation, PortRequest, RemovedFamily, Timestamp, UnknownAllocation,
     allocation::{Deadlines, PortKind},
     channels::Channels,
+    shortcut::Shortcut,
     slots::NO_SLOT,
     timers::TimerKey,
 };
@@ -57,11 +58,13 @@ impl Allocations {
         self.timers.arm((expires_at, TimerKey::Allocation(id)));
         Ok(self.slots.insert(Allocation {
             id,
-            five_tuple: new.five_tuple,
+            client: new.five_tuple.client,
+            server: new.five_tuple.server,
             port,
             port_kind,
             ports_tried: 1,
             families,
+            shortcut: Shortcut::NONE,
             channels: Channels::default(),
             username,
             transaction_id: new.transaction_id,
@@ -119,7 +122,7 @@ impl Allocations {
         let channels: Vec<_> = allocation.channels.as_slice().iter().filter(ended).copied().collect();
         for channel in &channels {
             self.timers.disarm(channel.timer(id));
-            allocation.channels.remove(&self.hash, channel.number);
+            allocation.change_channels(|channels| channels.remove(&self.hash, channel.number));
         }
         Some(RemovedFamily::Family(channels))
     }
