@@ -138,9 +138,8 @@ export async function startLive() {
       playing.value = false;
       filterText.value = '';
       filtered.value = null;
-      selected.value = 0;
+      show(loaded, 'Live relay', null, true);
     });
-    show(loaded, 'Live relay', null, true);
   } catch (error) {
     fail(error);
   }
@@ -302,12 +301,17 @@ export function togglePlay() {
   playing.value = !playing.value;
 }
 
+/** How many links are being followed: until they are, the address is the visitor's and not the page's to write. */
+const following = signal(0);
+
 /** What a link asks for. */
 async function followLink() {
   const link = readLink();
+  following.value += 1;
   if (link.live) await startLive();
   else if (link.example !== null && link.example !== trace.value?.example) await openExample(link.example, link.row ?? 0);
   else if (link.row !== null && trace.value) select(link.row);
+  following.value -= 1;
 }
 
 export async function start() {
@@ -329,7 +333,7 @@ export async function start() {
   effect(() => {
     const open = trace.value;
     const link = { example: open?.example ?? null, live: open?.live ?? false, row: open ? selected.value : null };
-    if (!loading.value) writeLink(link);
+    if (!loading.value && following.value === 0) writeLink(link);
   });
 }
 

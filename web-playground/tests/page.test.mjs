@@ -302,6 +302,21 @@ describe('live mode', () => {
     await settled(1);
   });
 
+  test('its link holds while it is followed', async () => {
+    await openExample('good-session', 3);
+    await page.evaluate(() => {
+      const replace = history.replaceState.bind(history);
+      window.written = [];
+      history.replaceState = (state, unused, url) => {
+        window.written.push(url);
+        replace(state, unused, url);
+      };
+    });
+    await page.goto(`${site.url}#live`);
+    await page.getByText('Nothing has been sent yet').waitFor();
+    assert.deepEqual(await page.evaluate(() => [window.written, location.hash]), [[], '#live']);
+  });
+
   test('what cannot be is said', async () => {
     await page.goto(`${site.url}#live`);
     await page.getByText('Nothing has been sent yet').waitFor();
