@@ -5,6 +5,7 @@ mod lifecycle;
 #[cfg(test)]
 mod model;
 mod ports;
+mod read_ahead;
 
 use std::collections::VecDeque;
 
@@ -25,6 +26,7 @@ use crate::{
 
 pub use bind::{Bound, DEFAULT_CHANNEL_LIMIT};
 pub use ports::{MAX_PORTS_TRIED, PORT_QUARANTINE};
+pub use read_ahead::Arrival;
 
 /// All allocations of a relay, or of one of its shards; the crate's documentation shows how to drive it.
 #[derive(Debug)]
@@ -133,7 +135,11 @@ impl Allocations {
     /// The allocation that has `port`.
     #[must_use]
     pub fn by_port(&self, port: AllocationPort) -> Option<&Allocation> {
-        self.slots.at(self.by_port[self.ports.index_of(port)?])
+        self.slots.at(self.slot_of_port(port))
+    }
+
+    fn slot_of_port(&self, port: AllocationPort) -> u16 {
+        self.ports.index_of(port).map_or(NO_SLOT, |index| self.by_port[index])
     }
 
     /// How many allocations `username` has. O(1).

@@ -1,4 +1,9 @@
-use crate::{Allocation, FiveTuple, keyed_hash::KeyedHash, slot_table::SlotTable, slots::Slots};
+use crate::{
+    Allocation, FiveTuple,
+    keyed_hash::KeyedHash,
+    slot_table::SlotTable,
+    slots::{NO_SLOT, Slots},
+};
 
 /// The allocation of each 5-tuple.
 #[derive(Debug, Default)]
@@ -16,6 +21,17 @@ impl Clients {
         self.table.find(hash.five_tuple(five_tuple), |slot| {
             slots.at(slot).filter(|allocation| allocation.five_tuple() == *five_tuple)
         })
+    }
+
+    /// Reads the part of the table that an allocation's slot is in, if there is one of a 5-tuple with this hash, and hardly anything
+    /// else.
+    pub(crate) fn first_slot(&self, hashed: u64) -> u16 {
+        self.table.first(hashed)
+    }
+
+    /// The slot of an allocation whose 5-tuple most likely has this hash.
+    pub(crate) fn likely_slot(&self, hashed: u64) -> u16 {
+        self.table.find(hashed, Some).unwrap_or(NO_SLOT)
     }
 
     /// Adds the allocation that will be in `slot`, and is not there yet; its 5-tuple has none yet.

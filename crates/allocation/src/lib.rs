@@ -94,7 +94,7 @@ mod timestamp;
 mod users;
 
 pub use allocation::Allocation;
-pub use allocations::{Allocations, Bound, DEFAULT_CHANNEL_LIMIT, MAX_PORTS_TRIED, PORT_QUARANTINE};
+pub use allocations::{Allocations, Arrival, Bound, DEFAULT_CHANNEL_LIMIT, MAX_PORTS_TRIED, PORT_QUARANTINE};
 pub use channel::{CHANNEL_BINDING_LIFETIME, CHANNEL_REUSE_DELAY, Channel};
 pub use channel_number::ChannelNumber;
 pub use error::{AllocateError, BindError, ChannelPeerError, PeerChannelError, RetryPortError, UnknownAllocation};

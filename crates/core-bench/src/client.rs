@@ -12,15 +12,24 @@ use crate::relay::{PEER, PEER_PORT, Relay};
 const CHANNEL: u16 = 0x4000;
 const PAYLOAD: [u8; 200] = [7; 200];
 
-/// A client with an allocation and a channel, and what it sends.
+/// The ChannelData message that each client sends.
+pub(crate) fn channel_data() -> Vec<u8> {
+    let mut data = Vec::new();
+    encode_channel_data(CHANNEL, &PAYLOAD, &mut data);
+    data
+}
+
+/// The address of client number `index`.
+pub(crate) fn address(index: usize) -> SocketAddr {
+    #[expect(clippy::cast_possible_truncation, reason = "there are fewer clients")]
+    let number = index as u32;
+    SocketAddr::from((Ipv4Addr::from_bits(0x0A00_0000 + number / 4), 40_000 + (number % 4) as u16))
+}
+
+/// A client with an allocation and a channel, and the requests that it sends.
 #[derive(Debug)]
 pub(crate) struct Client {
-    pub(crate) address: SocketAddr,
-    /// The number of the state machine that it talks to.
-    pub(crate) machine: usize,
     pub(crate) port: AllocationPort,
-    /// A ChannelData message.
-    pub(crate) data: Vec<u8>,
     refresh: Vec<u8>,
     bind: Vec<u8>,
 }
@@ -35,7 +44,7 @@ impl Client {
     ) -> Result<Self> {
         let machine = relay.machine_of(index);
         let number = u32::try_from(index).context("too many clients")?;
-        let address = SocketAddr::from((Ipv4Addr::from_bits(0x0A00_0000 + number / 4), 40_000 + (number % 4) as u16));
+        let address = address(index);
         let credentials = Credentials::new(minted.username.as_str(), minted.password.as_str());
         let mut turn = TurnClient::new(credentials, u64::from(number) << 20);
         let allocate = Request::Allocate(Allocate { lifetime, ..Allocate::default() });
@@ -45,11 +54,9 @@ impl Client {
         let port = allocated.relayed.first().context("no relayed address")?.port();
         let peer = SocketAddr::from((PEER, PEER_PORT));
         exchange(relay, machine, address, &mut turn, Request::ChannelBind { channel: CHANNEL, peer })?;
-        let mut data = Vec::new();
-        encode_channel_data(CHANNEL, &PAYLOAD, &mut data);
         let refresh = signed(&mut turn, Request::Refresh { lifetime: Some(Duration::from_secs(600)) })?;
         let bind = signed(&mut turn, Request::ChannelBind { channel: CHANNEL, peer })?;
-        Ok(Self { address, machine, port: AllocationPort::new(port), data, refresh, bind })
+        Ok(Self { port: AllocationPort::new(port), refresh, bind })
     }
 
     /// A signed Refresh request.

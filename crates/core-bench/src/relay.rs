@@ -1,15 +1,16 @@
 use std::{
+    hint::black_box,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
 use anyhow::Result;
 use relay_server::{
-    AuthSecret, ClientSocket, Config, Event, FiveTuple, Output, PeerSocket, PortRange, RelayAddresses, Server,
-    Timestamp, UnixTime, UsernameLimit,
+    AllocationPort, Arrival, AuthSecret, ClientSocket, Config, Event, FiveTuple, Output, PeerSocket, PortRange,
+    RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
 };
 
-use crate::client::{Client, Newcomer};
+use crate::client::{self, Client, Newcomer};
 
 /// The address of the first state machine; the others have those after it.
 const RELAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -34,6 +35,11 @@ pub struct Relay {
     machines: Vec<Machine>,
     now: Timestamp,
     clients: Vec<Client>,
+    /// The port of each client's allocation. In a list of its own, since a relay knows it from the socket.
+    ports: Vec<AllocationPort>,
+    /// What each client sends to its peer. The same bytes for all of them, since a relay finds a datagram in the caches: the kernel has
+    /// just put it there.
+    channel_data: Vec<u8>,
     newcomer: Option<Newcomer>,
     turn: usize,
 }
@@ -63,9 +69,18 @@ impl Relay {
         let credentials = turn_auth::Credentials::mint(&secret, UnixTime(UNIX_TIME.0 + 86_400), "bench");
         let machines = count.div_ceil(per_machine).max(1);
         let machines = (0..machines).map(|index| Machine::new(index, secret.clone())).collect::<Result<_>>()?;
-        let mut relay = Self { machines, now: START, clients: Vec::new(), newcomer: None, turn: 0 };
+        let mut relay = Self {
+            machines,
+            now: START,
+            clients: Vec::new(),
+            ports: Vec::new(),
+            channel_data: client::channel_data(),
+            newcomer: None,
+            turn: 0,
+        };
         for index in 0..count {
             let client = Client::open(&mut relay, index, &credentials, lifetime)?;
+            relay.ports.push(client.port);
             relay.clients.push(client);
             relay.now = relay.now + apart;
         }
@@ -83,10 +98,48 @@ impl Relay {
         &self.clients[index]
     }
 
-    /// Lets client number `index` send what `choose` says; says whether it is to be relayed.
-    pub(crate) fn sends(&mut self, index: usize, choose: impl Fn(&Client) -> &[u8]) -> bool {
-        let client = &self.clients[index];
-        self.machines[client.machine].receive_from_client(self.now, client.address, choose(client))
+    /// Lets client number `index` send what `choose` says.
+    pub(crate) fn sends(&mut self, index: usize, choose: impl Fn(&Client) -> &[u8]) {
+        let machine = self.machine_of(index);
+        let request = choose(&self.clients[index]);
+        self.machines[machine].receive_from_client(self.now, client::address(index), request);
+    }
+
+    /// Lets client number `index` send to its peer; says whether it is to be relayed.
+    pub(crate) fn sends_data(&mut self, index: usize) -> bool {
+        let machine = self.machine_of(index);
+        self.machines[machine].receive_from_client(self.now, client::address(index), black_box(&self.channel_data))
+    }
+
+    /// The clients whose turns come next, `N` of those that one state machine has.
+    pub(crate) fn next_batch<const N: usize>(&mut self) -> [usize; N] {
+        let first = self.next();
+        let machine = self.machine_of(first);
+        std::array::from_fn(|_| {
+            loop {
+                let index = self.next();
+                if self.machine_of(index) == machine {
+                    return index;
+                }
+            }
+        })
+    }
+
+    /// The datagrams of the clients or of their peers, all of the same state machine, have arrived together.
+    pub(crate) fn read_ahead(&self, batch: &[usize], arrival: impl Fn(&Self, usize) -> Arrival) {
+        let Some(&first) = batch.first() else { return };
+        let server = &self.machines[self.machine_of(first)].server;
+        server.read_ahead(batch.iter().map(|&index| arrival(self, index)));
+    }
+
+    /// What a datagram of client number `index` is looked up by.
+    pub(crate) fn arrival_from_client(&self, index: usize) -> Arrival {
+        Arrival::FromClient(self.machines[self.machine_of(index)].five_tuple(client::address(index)))
+    }
+
+    /// What a datagram of the peer of client number `index` is looked up by.
+    pub(crate) fn arrival_from_peer(&self, index: usize) -> Arrival {
+        Arrival::FromPeer(self.ports[index])
     }
 
     /// Lets the client that has no allocation send what `choose` says.
@@ -109,8 +162,8 @@ impl Relay {
     /// Gives client number `index` a datagram of its peer; says whether it is to be relayed.
     pub(crate) fn receive_from_peer(&mut self, index: usize, datagram: &[u8]) -> bool {
         let peer = PeerSocket::new(SocketAddr::from((PEER, PEER_PORT)));
-        let client = &self.clients[index];
-        self.machines[client.machine].server.handle_peer_datagram(self.now, client.port, peer, datagram).is_some()
+        let machine = self.machine_of(index);
+        self.machines[machine].server.handle_peer_datagram(self.now, self.ports[index], peer, datagram).is_some()
     }
 
     /// Hands over what the relay answers, and tells what became of allocations.
@@ -177,7 +230,10 @@ impl Machine {
 
     /// Says whether the datagram is to be relayed.
     fn receive_from_client(&mut self, now: Timestamp, client: SocketAddr, datagram: &[u8]) -> bool {
-        let from = FiveTuple { client: ClientSocket::new(client), server: self.address };
-        self.server.handle_client_datagram(now, from, datagram).is_some()
+        self.server.handle_client_datagram(now, self.five_tuple(client), datagram).is_some()
+    }
+
+    fn five_tuple(&self, client: SocketAddr) -> FiveTuple {
+        FiveTuple { client: ClientSocket::new(client), server: self.address }
     }
 }

@@ -1,6 +1,10 @@
 use std::{hint::black_box, time::Duration};
 
-use crate::{Relay, client::Client, relay::Ended};
+use crate::{
+    Relay,
+    client::{self, Client},
+    relay::Ended,
+};
 
 /// Something that a relay does, again and again.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +59,8 @@ fn channel_expires(relay: &mut Relay) {
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "channel data to the peer", run: to_peer },
     Scenario { name: "data to the client", run: to_client },
+    Scenario { name: "channel data of 32 clients to their peers", run: batch_to_peers },
+    Scenario { name: "data to 32 clients", run: batch_to_clients },
     Scenario { name: "refresh, from parsing to the signed response", run: refresh },
     Scenario { name: "channel bind, from parsing to the signed response", run: bind },
     Scenario { name: "allocate and delete, to the signed responses", run: allocate_and_delete },
@@ -66,12 +72,31 @@ pub const SCENARIOS: &[Scenario] = &[
 
 fn to_peer(relay: &mut Relay) {
     let index = relay.next();
-    assert!(relay.sends(index, |client| &client.data));
+    assert!(relay.sends_data(index));
 }
 
 fn to_client(relay: &mut Relay) {
     let index = relay.next();
     assert!(relay.receive_from_peer(index, black_box(&[7; 200])));
+}
+
+/// As a relay does what it has received at once. Times and counts are those of all of it.
+const BATCH: usize = 32;
+
+fn batch_to_peers(relay: &mut Relay) {
+    let batch = relay.next_batch::<BATCH>();
+    relay.read_ahead(&batch, Relay::arrival_from_client);
+    for index in batch {
+        assert!(relay.sends_data(index));
+    }
+}
+
+fn batch_to_clients(relay: &mut Relay) {
+    let batch = relay.next_batch::<BATCH>();
+    relay.read_ahead(&batch, Relay::arrival_from_peer);
+    for index in batch {
+        assert!(relay.receive_from_peer(index, black_box(&[7; 200])));
+    }
 }
 
 fn refresh(relay: &mut Relay) {
@@ -115,8 +140,7 @@ fn binding(relay: &mut Relay) {
 
 fn ask(relay: &mut Relay, request: &[u8]) {
     let index = relay.next();
-    let Client { machine, address, .. } = *relay.client(index);
-    relay.receive_from_client(machine, address, black_box(request));
+    relay.receive_from_client(relay.machine_of(index), client::address(index), black_box(request));
     let mut responses = 0;
     relay.answer(|_| responses += 1);
     assert_eq!(responses, 1);
@@ -157,7 +181,7 @@ mod tests {
     #[test]
     fn clients_beyond_one_machines_have_another() {
         let mut relay = Relay::new(10, 4, Duration::ZERO, None).unwrap();
-        assert_eq!([0, 1, 2, 3].map(|index| relay.client(index).machine), [0, 1, 2, 0]);
+        assert_eq!([0, 1, 2, 3].map(|index| relay.machine_of(index)), [0, 1, 2, 0]);
         for scenario in SCENARIOS {
             (0..10).for_each(|_| (scenario.run)(&mut relay));
         }

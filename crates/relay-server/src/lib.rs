@@ -69,8 +69,8 @@ mod server;
 mod wall_clock;
 
 pub use allocation::{
-    Allocation, AllocationId, AllocationPort, Channel, ChannelNumber, ClientSocket, Families, Family, FiveTuple,
-    PeerSocket, PortRange, PortRangeError, ReservationToken, ReservedPort, Timestamp,
+    Allocation, AllocationId, AllocationPort, Arrival, Channel, ChannelNumber, ClientSocket, Families, Family,
+    FiveTuple, PeerSocket, PortRange, PortRangeError, ReservationToken, ReservedPort, Timestamp,
 };
 pub use config::{Config, RelayAddresses, UsernameLimit};
 pub use crossing::Crossing;

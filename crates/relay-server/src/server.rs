@@ -10,9 +10,9 @@ use stun_msg::{Classified, classify};
 use turn_auth::{AuthSecret, Authenticator, NonceIssuer, RealmError, UnixTime};
 
 use crate::{
-    AllocationId, AllocationPort, Config, DropReason, Event, Families, Family, FiveTuple, Forward, Output, PeerSocket,
-    PortRange, RelayOpenError, RemovalReason, ReservationToken, ReservedPort, Timestamp, crossings::Crossings,
-    elsewhere::Elsewhere, opening::Opening, wall_clock::WallClock,
+    AllocationId, AllocationPort, Arrival, Config, DropReason, Event, Families, Family, FiveTuple, Forward, Output,
+    PeerSocket, PortRange, RelayOpenError, RemovalReason, ReservationToken, ReservedPort, Timestamp,
+    crossings::Crossings, elsewhere::Elsewhere, opening::Opening, wall_clock::WallClock,
 };
 
 /// A STUN/TURN relay without its sockets.
@@ -97,6 +97,12 @@ impl Server {
     /// The wall clock says `unix_time` at `now`; between two calls it is taken to advance with `now`.
     pub fn handle_wall_clock(&mut self, now: Timestamp, unix_time: UnixTime) {
         self.wall_clock = WallClock::new(now, unix_time);
+    }
+
+    /// These datagrams have arrived, and will be handled next: makes that faster where there are thousands of allocations, and tells
+    /// how many it has read ([`Allocations::read_ahead`]).
+    pub fn read_ahead(&self, arrivals: impl IntoIterator<Item = Arrival>) -> usize {
+        self.allocations.read_ahead(arrivals)
     }
 
     /// A datagram arrived at the listening port. Returns what to relay, if it is ChannelData of a bound channel.

@@ -12,7 +12,7 @@ use std::{
     net::SocketAddr,
 };
 
-use relay_server::{AllocationPort, PeerSocket, UsernameLimit, Via};
+use relay_server::{Allocation, AllocationPort, Arrival, PeerSocket, UsernameLimit, Via};
 
 use support::{Client, Relay, Shards, allocate_dual_stack, bind, channel_data};
 
@@ -138,6 +138,22 @@ fn relaying_allocates_nothing() {
             assert_eq!((relayed_packets, counted), (5, 0), "client {index} of {clients}");
         }
     }
+}
+
+#[test]
+fn reading_ahead_allocates_nothing() {
+    // As many as it takes for that to be worth anything.
+    const CLIENTS: u16 = 8_192;
+    let mut relay = Relay::with(|config| config.username_limit = UsernameLimit::RefuseBeyond(u32::MAX));
+    for number in 0..CLIENTS {
+        relay.allocate(&mut Client::new(&format!("198.51.100.7:{}", 10_000 + number)));
+    }
+    let server = &relay.server;
+    let arrivals =
+        |allocation: &Allocation| [Arrival::FromClient(allocation.five_tuple()), Arrival::FromPeer(allocation.port())];
+    let mut read = 0;
+    let counted = allocations(|| read = server.read_ahead(server.allocations().flat_map(arrivals)));
+    assert_eq!((read, counted), (2 * usize::from(CLIENTS), 0));
 }
 
 #[test]

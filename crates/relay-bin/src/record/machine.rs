@@ -7,8 +7,8 @@ use std::{
 
 use packet_trace::{Direction, Input, IpFamily, RelayOpened};
 use relay_server::{
-    AllocationId, AllocationPort, ClientSocket, Config, Crossing, Family, FiveTuple, Forward, Output, PeerSocket,
-    RelayOpenError, ReservationToken, ReservedPort, Server, Timestamp, UnixTime, Via,
+    AllocationId, AllocationPort, Arrival, ClientSocket, Config, Crossing, Family, FiveTuple, Forward, Output,
+    PeerSocket, RelayOpenError, ReservationToken, ReservedPort, Server, Timestamp, UnixTime, Via,
 };
 
 use super::Recorder;
@@ -39,6 +39,10 @@ impl Machine {
 
     pub(crate) const fn server(&self) -> &Server {
         &self.server
+    }
+
+    pub(crate) fn read_ahead(&self, arrivals: impl Iterator<Item = Arrival>) {
+        self.server.read_ahead(arrivals);
     }
 
     pub(crate) fn handle_client_datagram(

@@ -4,8 +4,8 @@ use std::{
 };
 
 use relay_server::{
-    AllocationId, AllocationPort, ClientSocket, Event, Family, FiveTuple, Forward, Output, PeerSocket, RelayOpenError,
-    Timestamp, UsernameLimit,
+    AllocationId, AllocationPort, Arrival, ClientSocket, Event, Family, FiveTuple, Forward, Output, PeerSocket,
+    RelayOpenError, Timestamp, UsernameLimit,
 };
 use tracing::Span;
 use turn_auth::UnixTime;
@@ -99,6 +99,10 @@ impl<N: Network, O: Offload> Driver<N, O> {
 
     /// Takes what `buffers` received. What they hold is of no use any more afterwards.
     pub(super) fn handle_datagrams(&mut self, now: Timestamp, buffers: &mut ReceiveBuffers) {
+        self.server.read_ahead(buffers.firsts().filter_map(|datagram| match datagram.inlet {
+            Inlet::Listener(bound) => five_tuple(bound, &datagram).map(Arrival::FromClient),
+            Inlet::Relay(port) => Some(Arrival::FromPeer(port)),
+        }));
         let mut cursor = Cursor::default();
         while let Some(datagram) = buffers.next(&mut cursor) {
             let forward = match datagram.inlet {
@@ -125,7 +129,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
         datagram: &Datagram,
         buffers: &ReceiveBuffers,
     ) -> Option<Forward> {
-        let Some(server) = bound.or(datagram.to) else {
+        let Some(from) = five_tuple(bound, datagram) else {
             self.counters.lose(Loss::NoDestination);
             return None;
         };
@@ -135,7 +139,6 @@ impl<N: Network, O: Offload> Driver<N, O> {
             self.counters.lose(Loss::ReplyLimit);
             return None;
         }
-        let from = FiveTuple { client: ClientSocket::new(datagram.from), server };
         self.server.handle_client_datagram(now, from, bytes)
     }
 
@@ -299,6 +302,13 @@ impl<N: Network, O: Offload> Driver<N, O> {
             other.send(Mail::FromShard(message.clone()));
         }
     }
+}
+
+/// The 5-tuple of the client that `datagram` came from, by a socket that is bound to `bound`; none if it is not known where it was
+/// sent to.
+fn five_tuple(bound: Option<IpAddr>, datagram: &Datagram) -> Option<FiveTuple> {
+    let server = bound.or(datagram.to)?;
+    Some(FiveTuple { client: ClientSocket::new(datagram.from), server })
 }
 
 /// Whether `datagram` looks like a STUN request: by its first bits, the class in its type and the magic cookie

@@ -141,6 +141,12 @@ impl ReceiveBuffers {
         }
     }
 
+    /// The first of each run of datagrams that the kernel has glued together, which have all come from and to the same addresses.
+    pub(crate) fn firsts(&self) -> impl Iterator<Item = Datagram> {
+        let slots = (0..self.filled).filter(|&slot| self.slots[slot].is_some());
+        slots.filter_map(|slot| self.next(&mut Cursor { slot, at: 0 }))
+    }
+
     /// Writes `header` right before `start`, where there must be nothing that is still needed; `false` if there is no room.
     pub(crate) fn put_header(&mut self, start: usize, header: [u8; HEAD_ROOM]) -> bool {
         let place = start.checked_sub(HEAD_ROOM).and_then(|first| self.bytes.get_mut(first..start));
@@ -211,6 +217,8 @@ mod tests {
             (1, true, b"fff"),
         ];
         assert_eq!(got, expected.map(|(port, follows, bytes)| (port, follows, bytes.to_vec())));
+        let firsts: Vec<_> = buffers.firsts().map(|datagram| (datagram.from.port(), datagram.range.len())).collect();
+        assert_eq!(firsts, [(1, 3), (2, 2), (3, 0), (1, 3)]);
     }
 
     #[test]
