@@ -113,11 +113,12 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of `setsockopt`.
+    /// Those of `getsockname` and `setsockopt`.
     pub(crate) fn new(socket: Socket) -> io::Result<Self> {
         let io = std::net::UdpSocket::from(socket);
-        options::allow_fragments(&io)?;
-        options::tell_everything(&io)?;
+        let address = io.local_addr()?;
+        options::allow_fragments(&io, address)?;
+        options::tell_everything(&io, address)?;
         Ok(Self { io, room: Cell::new(LEAST_ROOM) })
     }
 

@@ -3,16 +3,16 @@
 
 use std::{
     io,
-    net::UdpSocket,
+    net::{SocketAddr, UdpSocket},
     os::fd::{AsFd, AsRawFd},
 };
 
 use socket2::{Domain, Socket, Type};
 
-/// Lets datagrams be fragmented as they leave: a relay, that cannot see the DF bit of what it receives, must allow it
+/// Lets datagrams of `socket`, which is bound to `address`, be fragmented as they leave: a relay, that cannot see the DF bit of what it receives, must allow it
 /// ([RFC 8656, section 14](https://www.rfc-editor.org/rfc/rfc8656#section-14)).
-pub(super) fn allow_fragments(socket: &UdpSocket) -> io::Result<()> {
-    if socket.local_addr()?.is_ipv4() {
+pub(super) fn allow_fragments(socket: &UdpSocket, address: SocketAddr) -> io::Result<()> {
+    if address.is_ipv4() {
         set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)
     } else {
         set(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)?;
@@ -20,9 +20,9 @@ pub(super) fn allow_fragments(socket: &UdpSocket) -> io::Result<()> {
     }
 }
 
-/// Has the kernel tell the traffic class of each datagram, and the address it was sent to if that is not known anyhow; and lets it glue the datagrams of one flow together (GRO) if it can.
-pub(super) fn tell_everything(socket: &UdpSocket) -> io::Result<()> {
-    let address = socket.local_addr()?;
+/// Has the kernel tell the traffic class of each datagram that `socket`, which is bound to `address`, receives, and the address it
+/// was sent to if that is not known anyhow; and lets it glue the datagrams of one flow together (GRO) if it can.
+pub(super) fn tell_everything(socket: &UdpSocket, address: SocketAddr) -> io::Result<()> {
     let (level, class, destination) = if address.is_ipv4() {
         (libc::IPPROTO_IP, libc::IP_RECVTOS, libc::IP_PKTINFO)
     } else {
@@ -101,7 +101,7 @@ mod tests {
     }
 
     fn receiver_at_loopback(socket: Socket) -> Socket {
-        socket.bind(&std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
         socket
     }
 
@@ -110,8 +110,9 @@ mod tests {
         for socket in [UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)), UdpSocket::bind((Ipv6Addr::LOCALHOST, 0))] {
             // A machine may lack IPv6.
             let Ok(socket) = socket else { continue };
-            allow_fragments(&socket).unwrap();
-            tell_everything(&socket).unwrap();
+            let address = socket.local_addr().unwrap();
+            allow_fragments(&socket, address).unwrap();
+            tell_everything(&socket, address).unwrap();
         }
     }
 }

@@ -78,7 +78,7 @@ fn longer_than_any_mtu_is_fragmented() {
     let to = receiver();
     let payload = vec![7; 5_000];
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    options::allow_fragments(&socket).unwrap();
+    options::allow_fragments(&socket, socket.local_addr().unwrap()).unwrap();
     let datagrams = [message(&to, None, &payload), message(&to, None, &payload)];
     Sender::default().send(socket.as_fd(), datagrams.iter().copied(), |_, result| result.unwrap());
     assert_eq!(receive(&to, 2), [&payload[..], &payload]);
