@@ -23,8 +23,8 @@ impl Clients {
         })
     }
 
-    /// Reads the part of the table that an allocation's slot is in, if there is one of a 5-tuple with this hash, and hardly anything
-    /// else.
+    /// The slot in the place of the table where the search for a 5-tuple with this hash begins: another's, perhaps, but in the same
+    /// cache line most likely.
     pub(crate) fn first_slot(&self, hashed: u64) -> u16 {
         self.table.first(hashed)
     }

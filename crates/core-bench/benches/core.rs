@@ -22,7 +22,7 @@ fn scenarios(criterion: &mut Criterion) {
 
 /// What the processor's caches alone take of that: an array with a place for each allocation, of which one cache line is read, in
 /// the order in which the clients have their turns. A look-up by 5-tuple reads two lines, one of the table and one of the
-/// allocation; the client's datagram is one more.
+/// allocation.
 fn memory(criterion: &mut Criterion) {
     /// As far apart as allocations are.
     const PLACE: usize = 192;

@@ -9,8 +9,8 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-/// Lets datagrams of `socket`, which is bound to `address`, be fragmented as they leave: a relay, that cannot see the DF bit of what it receives, must allow it
-/// ([RFC 8656, section 14](https://www.rfc-editor.org/rfc/rfc8656#section-14)).
+/// Lets datagrams of `socket`, which is bound to `address`, be fragmented as they leave: a relay, that cannot see the DF bit of what
+/// it receives, must allow it ([RFC 8656, section 14](https://www.rfc-editor.org/rfc/rfc8656#section-14)).
 pub(super) fn allow_fragments(socket: &UdpSocket, address: SocketAddr) -> io::Result<()> {
     if address.is_ipv4() {
         set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)
