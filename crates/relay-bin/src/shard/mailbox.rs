@@ -2,7 +2,11 @@
 
 use std::{
     io,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
 };
 
 use relay_server::{AllocationPort, Crossing, ReservationToken, ReservedPort, Timestamp};
@@ -49,13 +53,38 @@ pub(crate) enum Mail {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     receiver: mpsc::Receiver<Mail>,
+    door: Arc<Door>,
 }
 
 /// The others' end.
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {
     sender: mpsc::Sender<Mail>,
-    bell: Arc<Bell>,
+    door: Arc<Door>,
+}
+
+/// Where a shard is woken.
+#[derive(Debug)]
+struct Door {
+    bell: Bell,
+    /// Whether the bell was rung and the shard has not looked since. Ringing takes a system call, and so does hearing it.
+    is_rung: AtomicBool,
+}
+
+impl Message {
+    /// Whether it can wait until the shard turns anyhow: a shard takes its mail before it handles what has arrived, and this
+    /// changes nothing but the answers to requests.
+    const fn can_wait(&self) -> bool {
+        match self {
+            Self::Allocated(_)
+            | Self::Ended(_)
+            | Self::PortReserved(_)
+            | Self::ReservationTaken(_)
+            | Self::PortReturned(_) => true,
+            // These end sockets and flows in the kernel.
+            Self::UsernameMoved(..) | Self::CrossingOpened(_) | Self::CrossingClosed(_) => false,
+        }
+    }
 }
 
 impl Mailbox {
@@ -66,7 +95,16 @@ impl Mailbox {
     /// When the system has no file left.
     pub(crate) fn new(poller: &Poller) -> io::Result<(Sender, Self)> {
         let (sender, receiver) = mpsc::channel();
-        Ok((Sender { sender, bell: Arc::new(poller.bell()?) }, Self { receiver }))
+        let door = Arc::new(Door { bell: poller.bell()?, is_rung: AtomicBool::new(false) });
+        Ok((Sender { sender, door: Arc::clone(&door) }, Self { receiver, door }))
+    }
+
+    /// Notes that the bell was heard: what comes from now on rings again. To be called before all is taken.
+    pub(super) fn hear(&self) {
+        // Most of the time nobody has rung, and then the other threads may keep their copies of the flag.
+        if self.door.is_rung.load(Ordering::Relaxed) {
+            self.door.is_rung.swap(false, Ordering::AcqRel);
+        }
     }
 
     /// The next of what has come, if any.
@@ -77,10 +115,75 @@ impl Mailbox {
 }
 
 impl Sender {
-    /// Sends `mail` and wakes the shard.
+    /// Sends `mail`, and wakes the shard unless that can wait.
     pub(crate) fn send(&self, mail: Mail) {
+        let can_wait = matches!(&mail, Mail::FromShard(message) if message.can_wait());
         // An error means that the shard has ended, and with it the relay.
         let _ = self.sender.send(mail);
-        self.bell.ring();
+        if !can_wait && !self.door.is_rung.swap(true, Ordering::AcqRel) {
+            self.door.bell.ring();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::ZERO;
+
+    fn is_woken(poller: &mut Poller) -> bool {
+        poller.wait_until(NOW, NOW).unwrap().next().is_some()
+    }
+
+    fn take_all(mailbox: &Mailbox) -> Vec<Mail> {
+        mailbox.hear();
+        std::iter::from_fn(|| mailbox.take()).collect()
+    }
+
+    #[test]
+    fn a_shard_is_woken_once_until_it_has_looked() {
+        let mut poller = Poller::new().unwrap();
+        let (sender, mailbox) = Mailbox::new(&poller).unwrap();
+        for _ in 0..2 {
+            sender.send(Mail::Drain);
+            assert!(is_woken(&mut poller));
+            sender.send(Mail::Stop);
+            assert!(!is_woken(&mut poller));
+            assert!(matches!(take_all(&mailbox)[..], [Mail::Drain, Mail::Stop]));
+        }
+    }
+
+    #[test]
+    fn what_can_wait_wakes_nobody_and_arrives() {
+        let mut poller = Poller::new().unwrap();
+        let (sender, mailbox) = Mailbox::new(&poller).unwrap();
+        let username = Arc::<str>::from("user");
+        sender.send(Mail::FromShard(Message::Allocated(Arc::clone(&username))));
+        assert!(!is_woken(&mut poller));
+        sender.send(Mail::FromShard(Message::UsernameMoved(username, NOW)));
+        assert!(is_woken(&mut poller));
+        assert_eq!(take_all(&mailbox).len(), 2);
+    }
+
+    #[test]
+    fn nothing_is_left_unseen_by_a_shard_that_looks_when_it_is_woken() {
+        const MAILS: usize = 20_000;
+        let mut poller = Poller::new().unwrap();
+        let (sender, mailbox) = Mailbox::new(&poller).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                let sender = sender.clone();
+                scope.spawn(move || (0..MAILS).for_each(|_| sender.send(Mail::Drain)));
+            }
+            let mut taken = 0;
+            while taken < 2 * MAILS {
+                let woken = poller.wait_until(NOW + Duration::from_secs(60), NOW).unwrap().count();
+                assert_eq!(woken, 1, "there is mail, and nobody rings");
+                taken += take_all(&mailbox).len();
+            }
+        });
     }
 }
