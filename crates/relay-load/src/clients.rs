@@ -5,7 +5,7 @@ use std::{
     rc::Rc,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use turn_client::{Credentials, TurnClient};
 
 use crate::{
@@ -31,6 +31,8 @@ pub(crate) struct Client {
     pub(crate) socket: Rc<UdpSocket>,
     /// Its relayed transport address.
     pub(crate) relayed: SocketAddr,
+    /// What its channel is bound to, if it is.
+    pub(crate) peer: Option<SocketAddr>,
     pub(crate) turn: TurnClient,
 }
 
@@ -60,15 +62,7 @@ fn all(
     work: impl FnOnce(&mut Vec<Client>) -> Result<Outcome>,
 ) -> Result<Vec<Client>> {
     let mut clients = Vec::with_capacity(count);
-    let result = work(&mut clients).and_then(|outcome| match &outcome {
-        Outcome { failed, failures, .. } if *failed > 0 => {
-            bail!("{failed} of {count} clients could not {what} at {}: {}", server.address, failures.join("; "))
-        }
-        Outcome { done, .. } if *done < count => {
-            bail!("interrupted: {done} of {count} clients could {what} at {} until then", server.address)
-        }
-        _ => Ok(()),
-    });
+    let result = work(&mut clients).and_then(|outcome| complete(&outcome, count, what, server));
     match result {
         Ok(()) => Ok(clients),
         Err(error) => {
@@ -76,6 +70,34 @@ fn all(
             Err(error)
         }
     }
+}
+
+/// An error unless all `count` clients could do `what`.
+fn complete(outcome: &Outcome, count: usize, what: &str, server: &Server) -> Result<()> {
+    let Outcome { done, failed, failures, .. } = outcome;
+    if *failed > 0 {
+        bail!("{failed} of {count} clients could not {what} at {}: {}", server.address, failures.join("; "));
+    }
+    ensure!(*done >= count, "interrupted: {done} of {count} clients could {what} at {} until then", server.address);
+    Ok(())
+}
+
+/// Lets the allocations of `clients`, and their channels, live on; `window` of them ask at a time.
+///
+/// # Errors
+///
+/// When any client is refused, which has no allocation any more then, or the program is to end; `clients` are those that have one.
+pub(crate) fn refresh(server: &Server, clients: &mut Vec<Client>, window: usize) -> Result<()> {
+    let count = clients.len();
+    let mut waiting = std::mem::take(clients).into_iter();
+    let next = || {
+        let Client { socket, turn, relayed, peer } = waiting.next()?;
+        let steps = std::iter::once(Step::Refresh).chain(peer.map(Step::Bind)).collect();
+        Some(Ok((socket, turn, Some(relayed), steps)))
+    };
+    let outcome = run(server, window, Patience::UntilInterrupted, next, |client| clients.push(client));
+    clients.extend(waiting);
+    outcome.and_then(|outcome| complete(&outcome, count, "refresh", server))
 }
 
 /// Closes the allocations of `clients`, as well as it can before this program ends, and says so: it gives up soon when the server

@@ -13,8 +13,8 @@ use crate::{
     traffic::{Route, Traffic},
 };
 
-/// How many clients set up at a time.
-const WINDOW: usize = 32;
+/// How many clients set up, or refresh, at a time.
+pub(crate) const WINDOW: usize = 32;
 
 /// Which way data goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

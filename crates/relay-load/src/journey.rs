@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Result;
-use turn_client::{Allocate, Request, RequestId, Success, TurnClient};
+use turn_client::{Allocate, Failure, Request, RequestId, Success, TurnClient};
 
 use crate::{
     clients::{CHANNEL, Client, Server},
@@ -20,6 +20,7 @@ use crate::{
 pub(crate) enum Step {
     Allocate,
     Bind(SocketAddr),
+    Refresh,
     Delete,
 }
 
@@ -38,6 +39,7 @@ struct Journey {
     socket: Rc<UdpSocket>,
     turn: TurnClient,
     relayed: Option<SocketAddr>,
+    peer: Option<SocketAddr>,
     steps: Vec<Step>,
     step: usize,
     request: RequestId,
@@ -48,18 +50,24 @@ struct Journey {
     result: Option<Result<(), String>>,
 }
 
-/// What to do when the server says nothing.
+/// How long the server may say nothing to anybody, until all give up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Patience {
-    /// Wait until each request has been sent as often as [RFC 8489](https://www.rfc-editor.org/rfc/rfc8489#section-6.2.1) says, or
-    /// until the program is to end.
+    /// [`LONG_SILENCE`], but only [`SILENCE`] when the program is to end.
     UntilInterrupted,
-    /// Give up when nobody has had an answer for [`SILENCE`]: there is nothing to win any more.
+    /// [`SILENCE`]: there is nothing to win any more.
     UntilSilence,
 }
 
 /// Long enough for a request and three more of the same, sent after 0.5, 1.5 and 3.5 s.
 const SILENCE: Duration = Duration::from_secs(4);
+
+/// A request has been sent as often as [RFC 8489](https://www.rfc-editor.org/rfc/rfc8489#section-6.2.1) says, for 39.5 s: those that
+/// wait for their turn need not try.
+const LONG_SILENCE: Duration = Duration::from_secs(40);
+
+/// How often it is told how far they are.
+const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// How many failures are told in full.
 const TOLD: usize = 3;
@@ -85,6 +93,7 @@ pub(crate) fn run(
     let mut broken = None;
     let mut retransmitted = start;
     let mut heard = start;
+    let mut told = start;
     loop {
         let interrupted = patience == Patience::UntilInterrupted && interrupt::requested();
         exhausted |= interrupted;
@@ -120,15 +129,26 @@ pub(crate) fn run(
                     Ok(()) => {
                         outcome.done += 1;
                         let relayed = journey.relayed.unwrap_or(server.address);
-                        arrived(Client { socket: journey.socket, relayed, turn: journey.turn });
+                        arrived(Client { socket: journey.socket, relayed, peer: journey.peer, turn: journey.turn });
                     }
                     Err(failure) => outcome.fail(failure),
                 }
             }
         }
-        if (interrupted || patience == Patience::UntilSilence) && now - heard > SILENCE {
-            outcome.fail(format!("no answer for {} s", SILENCE.as_secs()));
+        let silence = now - heard;
+        let patience = if interrupted || patience == Patience::UntilSilence { SILENCE } else { LONG_SILENCE };
+        if silence > patience {
+            outcome.fail(format!("no answer for {} s", patience.as_secs()));
             break;
+        }
+        if now - told > TELL_EVERY {
+            told = now;
+            let (under_way, silence) = (slots.len() - idle.len(), silence.as_secs());
+            let silence = if silence > 0 { format!(", no answer for {silence} s") } else { String::new() };
+            eprintln!(
+                "{} clients are through, {} could not, {under_way} are at it{silence}",
+                outcome.done, outcome.failed
+            );
         }
     }
     outcome.elapsed = clock::now() - start;
@@ -148,6 +168,7 @@ fn request(step: Step) -> Request {
     match step {
         Step::Allocate => Request::Allocate(Allocate::default()),
         Step::Bind(peer) => Request::ChannelBind { channel: CHANNEL, peer },
+        Step::Refresh => Request::Refresh { lifetime: None },
         Step::Delete => Request::Refresh { lifetime: Some(Duration::ZERO) },
     }
 }
@@ -158,7 +179,7 @@ impl Journey {
         let request = turn.request(clock::instant(), request(steps[0]));
         let holds = relayed.is_some();
         let mut journey =
-            Self { socket, turn, relayed, steps, step: 0, request, holds, backing_out: None, result: None };
+            Self { socket, turn, relayed, peer: None, steps, step: 0, request, holds, backing_out: None, result: None };
         journey.flush();
         Ok(journey)
     }
@@ -182,7 +203,7 @@ impl Journey {
             if id != self.request {
                 continue;
             }
-            answered = true;
+            answered |= !matches!(answer, Err(Failure::TimedOut));
             match answer {
                 Err(failure) => {
                     let failure = format!("{:?}: {failure}", self.steps[self.step]);
@@ -192,6 +213,9 @@ impl Journey {
                     self.holds = self.steps[self.step] != Step::Delete;
                     if let Success::Allocated(allocated) = success {
                         self.relayed = allocated.relayed.first().copied();
+                    }
+                    if let Step::Bind(peer) = self.steps[self.step] {
+                        self.peer = Some(peer);
                     }
                     self.step += 1;
                     match (self.steps.get(self.step), self.backing_out.take()) {

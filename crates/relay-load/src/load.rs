@@ -52,6 +52,9 @@ pub(crate) struct Args {
     /// How long, in seconds.
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
+    /// How often to refresh allocations and channels, in seconds; meanwhile no data is sent. Permissions last for 300.
+    #[arg(long, default_value_t = 240.0, value_name = "SECONDS")]
+    refresh_every: f64,
     /// The address that clients and the peer send from; the server must reach it [default: what the route to it has]
     #[arg(long)]
     from: Option<IpAddr>,
@@ -76,9 +79,9 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     interrupt::listen().context("cannot catch signals")?;
     eprintln!("setting up {} flows through {} ...", args.flows, server.address);
     let mut traffic = flows::through_relay(&server, args.flows, args.direction, from, plan.segments > 1)?;
-    let measured = measure(args, &plan, &mut traffic);
+    let measured = measure(args, &plan, &server, &mut traffic);
     clients::end(&server, traffic.into_clients());
-    let (report, cpu) = measured?;
+    let Measured { report, cpu, ended_early } = measured?;
     if args.json {
         println!("{:#}", to_json(&report, cpu));
     } else {
@@ -87,15 +90,45 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     if report.corrupt > 0 || report.duplicates > 0 {
         bail!("{} datagrams arrived corrupt, {} twice", report.corrupt, report.duplicates);
     }
-    Ok(())
+    ended_early.map_or(Ok(()), |error| Err(error.context("ended early")))
 }
 
-/// What came of the traffic, and the CPU time that the server took meanwhile.
-fn measure(args: &Args, plan: &Plan, traffic: &mut Traffic) -> Result<(Report, Option<Duration>)> {
+/// What came of the traffic.
+struct Measured {
+    report: Report,
+    /// The CPU time that the server took meanwhile.
+    cpu: Option<Duration>,
+    /// Why there was no more.
+    ended_early: Option<anyhow::Error>,
+}
+
+fn measure(args: &Args, plan: &Plan, server: &Server, traffic: &mut Traffic) -> Result<Measured> {
     let before = args.pid.map(process::cpu).transpose()?;
-    let report = traffic.run(plan, |report| {
-        eprintln!("{} sent, {} received, {} corrupt", report.sent, report.received, report.corrupt);
-    })?;
+    let every = Duration::from_secs_f64(args.refresh_every);
+    let (mut report, mut ended_early) = (Report::default(), None);
+    let mut left = plan.duration;
+    loop {
+        let part = Plan { duration: left.min(every), ..plan.clone() };
+        let (sent, received, corrupt) = (report.sent, report.received, report.corrupt);
+        report.merge(&traffic.run(&part, |part| {
+            eprintln!(
+                "{} sent, {} received, {} corrupt",
+                sent + part.sent,
+                received + part.received,
+                corrupt + part.corrupt
+            );
+        })?);
+        left = left.saturating_sub(part.duration);
+        if left.is_zero() || interrupt::requested() {
+            break;
+        }
+        if let Err(error) = clients::refresh(server, traffic.clients_mut(), flows::WINDOW)
+            && !interrupt::requested()
+        {
+            ended_early = Some(error);
+            break;
+        }
+    }
     if interrupt::requested() {
         eprintln!("interrupted: this is what came of it until now; a second time ends this program at once");
     }
@@ -103,7 +136,7 @@ fn measure(args: &Args, plan: &Plan, traffic: &mut Traffic) -> Result<(Report, O
         (Some(pid), Some(before)) => Some(process::cpu(pid)?.saturating_sub(before)),
         _ => None,
     };
-    Ok((report, cpu))
+    Ok(Measured { report, cpu, ended_early })
 }
 
 fn plan(args: &Args) -> Result<Plan> {
@@ -115,6 +148,9 @@ fn plan(args: &Args) -> Result<Plan> {
     }
     if args.flows == 0 || !(args.seconds > 0.0 && args.seconds < 1e6) || args.rate == Some(0) {
         bail!("--flows, --seconds and --rate must be above zero");
+    }
+    if !(args.refresh_every > 0.0 && args.refresh_every < 1e6) {
+        bail!("--refresh-every must be above zero");
     }
     let pace = args.rate.map_or(Pace::Window(args.window.max(args.segments as u64)), Pace::Rate);
     let duration = Duration::from_secs_f64(args.seconds);

@@ -4,10 +4,14 @@ use std::{
     collections::BTreeSet,
     fs,
     net::{IpAddr, SocketAddr},
+    process::Command,
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+
+/// How long a thread that is held to a part of a core runs at a time: short, so that what waits meanwhile fits into a receive buffer.
+const HELD_RUNTIME: Duration = Duration::from_micros(250);
 
 /// The CPU time that all threads of process `pid` have had.
 ///
@@ -42,6 +46,42 @@ pub(crate) fn resident(pid: u32) -> Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc")?;
     let kib: u64 = line.split_whitespace().next().and_then(|word| word.parse().ok()).context("VmRSS is no number")?;
     Ok(kib * 1024)
+}
+
+/// Holds each thread of process `pid` whose name begins with `prefix` to one `part`th of a core, whatever else is idle, and returns
+/// how many there are.
+///
+/// The kernel's deadline scheduler does it: the thread has so much time in each period, and not more.
+///
+/// # Errors
+///
+/// When `chrt` of util-linux is missing, or this process may not schedule others.
+pub(crate) fn hold_threads(pid: u32, prefix: &str, part: u32) -> Result<usize> {
+    let mut held = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("process {pid} is gone"))? {
+        let task = task?;
+        if !fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.starts_with(prefix)) {
+            continue;
+        }
+        let [runtime, period] = [HELD_RUNTIME, HELD_RUNTIME * part].map(|time| time.as_nanos().to_string());
+        let mut command = Command::new("chrt");
+        command.args([
+            "--deadline",
+            "--sched-runtime",
+            &runtime,
+            "--sched-deadline",
+            &period,
+            "--sched-period",
+            &period,
+        ]);
+        command.args(["--pid", "0"]).arg(task.file_name());
+        let output = command.output().context("cannot start chrt, of util-linux")?;
+        if !output.status.success() {
+            bail!("chrt: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        held += 1;
+    }
+    Ok(held)
 }
 
 /// How many datagrams have reached the sockets at `addresses`, of whichever process, and been dropped since nobody read them in time.

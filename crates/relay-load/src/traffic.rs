@@ -138,6 +138,11 @@ impl Traffic {
         self
     }
 
+    /// The clients whose allocations it goes through.
+    pub(crate) const fn clients_mut(&mut self) -> &mut Vec<Client> {
+        &mut self.clients
+    }
+
     /// The clients whose allocations it went through.
     pub(crate) fn into_clients(self) -> Vec<Client> {
         self.clients
@@ -148,7 +153,7 @@ impl Traffic {
         self.sockets.iter().map(|socket| socket.socket().local_addr()).collect()
     }
 
-    /// Sends and receives as `plan` says, until the program is to end. `progress` is told now and then.
+    /// Sends and receives as `plan` says, until the program is to end. `progress` is told now and then what has come of it.
     ///
     /// # Errors
     ///

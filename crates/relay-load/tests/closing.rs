@@ -153,6 +153,21 @@ fn nothing_is_left_at_the_end() {
 }
 
 #[test]
+fn allocations_and_channels_live_as_long_as_the_load() {
+    let relay = Relay::start(1000);
+    let load = relay.load(&["--seconds", "0.5", "--refresh-every", "0.2", "--json"]).output().unwrap();
+    assert!(load.status.success(), "{}", stderr(&load));
+    // Of all three parts.
+    let told: serde_json::Value = serde_json::from_slice(&load.stdout).unwrap();
+    assert!(told["received"].as_u64().unwrap() > 400, "{told}");
+    relay.all_were_deleted(FLOWS);
+    // Two refreshes in between and the end; a channel bound at first, and two times again.
+    for kind in ["refresh", "channel_bind"] {
+        relay.wait_for(&format!("responses_total{{response_class=\"success\",message_type=\"{kind}\"}} {}", 3 * FLOWS));
+    }
+}
+
+#[test]
 fn nothing_is_left_after_an_interruption() {
     let relay = Relay::start(1000);
     let child = relay.load(&["--seconds", "3600", "--json"]).spawn().unwrap();

@@ -1,8 +1,12 @@
 //! Whether throughput grows with `--workers`, and what limits it.
+//!
+//! A machine that has no core left for a second worker cannot show it. So it is measured once more with every worker held to a
+//! part of a core, as if its core were so much slower: then there is time left for as many as the machine has, and what limits them
+//! is only what they have in common.
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::{
     Args,
@@ -24,6 +28,12 @@ const WINDOW: usize = 32;
 const SEGMENTS: usize = 32;
 const SIZE: usize = 1200;
 const IN_FLIGHT: u64 = 4096;
+/// A held worker has this part of a core, and there are as many as this: together half a core, so that the load program has another
+/// and more.
+const PART: u32 = 8;
+const HELD: [usize; 3] = [1, 2, 4];
+/// How the names of the relay's worker threads begin.
+const WORKER_THREADS: &str = "worker-";
 
 /// A relay with so many workers, and what it was seen to do.
 struct Target {
@@ -49,6 +59,16 @@ pub(super) fn measure(args: &Args, starter: &Starter, results: &mut Results) -> 
     }
     let counts = [1, args.workers.max(2)];
     let mut targets = counts.into_iter().map(|workers| Target::start(starter, workers)).collect::<Result<Vec<_>>>()?;
+    for workers in HELD {
+        let mut target = Target::start(starter, workers)?;
+        match target.hold(workers) {
+            Ok(()) => targets.push(target),
+            Err(error) => {
+                eprintln!("not measured: {}: {error:#}", target.label);
+                break;
+            }
+        }
+    }
     let plan = Plan {
         pace: Pace::Window(IN_FLIGHT),
         size: SIZE,
@@ -82,6 +102,14 @@ impl Target {
         let traffic = flows::through_relay(&running.server, FLOWS, Direction::Up, PEER_IP, true)?;
         let label = format!("{workers} worker{}", if workers == 1 { "" } else { "s" });
         Ok(Self { running, label, traffic, datagrams: Vec::new(), cycles: Vec::new() })
+    }
+
+    /// Lets each worker have no more than its part of a core.
+    fn hold(&mut self, workers: usize) -> Result<()> {
+        self.label += &format!(", 1/{PART} of a core each");
+        let held = process::hold_threads(self.running.pid(), WORKER_THREADS, PART)?;
+        ensure!(held == workers, "the relay has {held} threads named {WORKER_THREADS}* instead of {workers}");
+        Ok(())
     }
 
     fn observe(&mut self, work: impl FnOnce(&mut Self) -> Result<u64>) -> Result<Sample> {
