@@ -147,7 +147,9 @@ impl EventLoop {
 
     /// Takes what others have sent until now.
     fn take_mail(&mut self) {
-        self.mailbox.hear();
+        if !self.mailbox.has_mail() {
+            return;
+        }
         while let Some(mail) = self.mailbox.take() {
             // It may have been sent later than this turn began.
             self.now = self.clock.now();

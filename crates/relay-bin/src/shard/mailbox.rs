@@ -4,7 +4,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
         mpsc,
     },
 };
@@ -63,13 +63,18 @@ pub(crate) struct Sender {
     door: Arc<Door>,
 }
 
-/// Where a shard is woken.
+/// Where a shard sees whether there is anything for it, without looking through it, and where it is woken.
 #[derive(Debug)]
 struct Door {
     bell: Bell,
-    /// Whether the bell was rung and the shard has not looked since. Ringing takes a system call, and so does hearing it.
-    is_rung: AtomicBool,
+    /// What has been left since the shard has looked: [`NOTHING`], [`MAIL`], or [`MAIL`] and a ring of the bell. Ringing takes a
+    /// system call, and so does hearing it.
+    state: AtomicU8,
 }
+
+const NOTHING: u8 = 0;
+const MAIL: u8 = 1;
+const RUNG: u8 = 2;
 
 impl Message {
     /// Whether it can wait until the shard turns anyhow: a shard takes its mail before it handles what has arrived, and this
@@ -95,16 +100,15 @@ impl Mailbox {
     /// When the system has no file left.
     pub(crate) fn new(poller: &Poller) -> io::Result<(Sender, Self)> {
         let (sender, receiver) = mpsc::channel();
-        let door = Arc::new(Door { bell: poller.bell()?, is_rung: AtomicBool::new(false) });
+        let door = Arc::new(Door { bell: poller.bell()?, state: AtomicU8::new(NOTHING) });
         Ok((Sender { sender, door: Arc::clone(&door) }, Self { receiver, door }))
     }
 
-    /// Notes that the bell was heard: what comes from now on rings again. To be called before all is taken.
-    pub(super) fn hear(&self) {
-        // Most of the time nobody has rung, and then the other threads may keep their copies of the flag.
-        if self.door.is_rung.load(Ordering::Relaxed) {
-            self.door.is_rung.swap(false, Ordering::AcqRel);
-        }
+    /// Whether anything has come since the last call. If so, all of it is to be taken.
+    pub(super) fn has_mail(&self) -> bool {
+        // Most of the time there is nothing, and then the other threads may keep their copies of the state. Swapped, since whatever
+        // was left before that is seen then, and whatever is left later rings again.
+        self.door.state.load(Ordering::Acquire) != NOTHING && self.door.state.swap(NOTHING, Ordering::AcqRel) != NOTHING
     }
 
     /// The next of what has come, if any.
@@ -120,7 +124,8 @@ impl Sender {
         let can_wait = matches!(&mail, Mail::FromShard(message) if message.can_wait());
         // An error means that the shard has ended, and with it the relay.
         let _ = self.sender.send(mail);
-        if !can_wait && !self.door.is_rung.swap(true, Ordering::AcqRel) {
+        let state = if can_wait { MAIL } else { MAIL | RUNG };
+        if self.door.state.fetch_or(state, Ordering::AcqRel) & RUNG == 0 && !can_wait {
             self.door.bell.ring();
         }
     }
@@ -139,7 +144,9 @@ mod tests {
     }
 
     fn take_all(mailbox: &Mailbox) -> Vec<Mail> {
-        mailbox.hear();
+        if !mailbox.has_mail() {
+            return Vec::new();
+        }
         std::iter::from_fn(|| mailbox.take()).collect()
     }
 
@@ -153,6 +160,7 @@ mod tests {
             sender.send(Mail::Stop);
             assert!(!is_woken(&mut poller));
             assert!(matches!(take_all(&mailbox)[..], [Mail::Drain, Mail::Stop]));
+            assert!(!mailbox.has_mail());
         }
     }
 
