@@ -1,7 +1,8 @@
-//! The load program leaves no allocation open at a real relay, however it ends.
+//! However the load program ends, it leaves no allocation open at a real relay, and no server running that it has started.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     path::Path,
@@ -209,4 +210,37 @@ fn a_server_that_is_gone_is_not_waited_for() {
         "{}",
         stderr(&output)
     );
+}
+
+#[test]
+fn a_benchmark_that_is_ended_ends_its_servers() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relay-load"));
+    command.arg("e2e").arg("--relay").arg(*PROGRAM).args(["--only", "up 20k/s, 1 client", "--seconds", "60", "--logs"]);
+    let mut benchmark = command.arg(env!("CARGO_TARGET_TMPDIR")).stderr(Stdio::null()).spawn().unwrap();
+    // A forwarder, an event loop and the relay.
+    let started = || (0..LOOKS).map(|_| children(benchmark.id())).find(|children| children.len() == 3 || wait());
+    let servers = started().unwrap();
+    let sent = Command::new("kill").args(["-s", "TERM", &benchmark.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(benchmark.wait().unwrap().code(), Some(128 + 15));
+    assert!((0..LOOKS).any(|_| servers.iter().all(|server| has_ended(*server)) || wait()), "{servers:?} go on");
+}
+
+/// The processes that process `pid` has started.
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    tasks.filter(|task| stat(*task).is_some_and(|(_, parent)| parent == pid)).collect()
+}
+
+/// Whether process `pid` is gone, or nobody has asked yet how it ended.
+fn has_ended(pid: u32) -> bool {
+    stat(pid).is_none_or(|(state, _)| state == "Z")
+}
+
+/// The state of process `pid` and its parent.
+fn stat(pid: u32) -> Option<(String, u32)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in brackets may hold spaces.
+    let mut words = text.rsplit(')').next()?.split_whitespace();
+    Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
 }

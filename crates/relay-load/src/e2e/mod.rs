@@ -56,6 +56,7 @@ impl Args {
 
 pub(crate) fn main(args: &Args) -> Result<()> {
     process::raise_open_files()?;
+    servers::end_with_this_program()?;
     fs::create_dir_all(&args.logs).with_context(|| format!("cannot make {}", args.logs.display()))?;
     let starter = Starter {
         relay: args.relay.clone(),

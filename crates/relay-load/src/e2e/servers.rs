@@ -1,14 +1,21 @@
 //! The servers that are compared, each a process of its own on loopback.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
 use turn_auth::{AuthSecret, UnixTime};
 use turn_client::{BlockingClient, Credentials};
 
@@ -28,6 +35,29 @@ const MOST: &str = "20000";
 /// How often to look whether a server is up, 100 ms apart.
 const ATTEMPTS: u32 = 100;
 
+/// The processes that were started and have not been waited for, so that their numbers are still theirs.
+static STARTED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// From now on a signal to end this program ends the servers first, which go on otherwise.
+///
+/// # Errors
+///
+/// When the system does not let signals be caught.
+pub(super) fn end_with_this_program() -> Result<()> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("cannot catch signals")?;
+    std::thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            // Held until the end, so that none is started meanwhile.
+            let started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+            for pid in started.iter().filter_map(|pid| Pid::from_raw(pid.cast_signed())) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+            std::process::exit(128 + signal);
+        }
+    });
+    Ok(())
+}
+
 /// A running process, ended when dropped.
 pub(super) struct Running {
     pub(super) name: String,
@@ -38,7 +68,9 @@ pub(super) struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
+        let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = self.child.wait();
+        started.remove(&self.child.id());
     }
 }
 
@@ -50,7 +82,10 @@ impl Running {
     fn start(name: &str, mut command: Command, server: Server, log: &Path) -> Result<Self> {
         let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
         let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        started.insert(child.id());
+        drop(started);
         Ok(Self { name: name.to_owned(), child, server })
     }
 
