@@ -72,14 +72,16 @@ impl Results {
     }
 
     pub(super) fn print(&self) {
-        println!(
-            "{:<36} {:<15} {:>9} {:>8} {:>10} {:>8} {:>9} {:>9}",
-            "case", "server", "CPU us", "x floor", "packets/s", "lost %", "p50 us", "p99 us"
-        );
-        for row in &self.relaying {
-            println!("{}", row.line());
+        if !self.relaying.is_empty() {
+            println!(
+                "{:<36} {:<15} {:>9} {:>8} {:>10} {:>8} {:>9} {:>9}",
+                "case", "server", "CPU us", "x floor", "packets/s", "lost %", "p50 us", "p99 us"
+            );
+            for row in &self.relaying {
+                println!("{}", row.line());
+            }
+            println!();
         }
-        println!();
         for figure in &self.figures {
             println!("{}", figure.line());
         }

@@ -89,9 +89,12 @@ pub(super) fn measure(args: &Args, starter: &Starter, results: &mut Results) -> 
             }
         }
     }
-    for target in &targets {
-        tell(results, &target.label, "datagrams of 1,200 B in messages of 32, 100 clients", &target.datagrams);
-        tell(results, &target.label, "allocations opened and closed", &target.cycles);
+    let (free, held) = targets.split_at(counts.len());
+    for group in [free, held] {
+        for target in group {
+            tell(results, target, &group[0], "1,200 B in messages of 32, 100 clients", |target| &target.datagrams);
+            tell(results, target, &group[0], "allocations opened and closed", |target| &target.cycles);
+        }
     }
     Ok(())
 }
@@ -106,7 +109,7 @@ impl Target {
 
     /// Lets each worker have no more than its part of a core.
     fn hold(&mut self, workers: usize) -> Result<()> {
-        self.label += &format!(", 1/{PART} of a core each");
+        self.label = format!("{workers} x 1/{PART} core");
         let held = process::hold_threads(self.running.pid(), WORKER_THREADS, PART)?;
         ensure!(held == workers, "the relay has {held} threads named {WORKER_THREADS}* instead of {workers}");
         Ok(())
@@ -123,11 +126,15 @@ impl Target {
     }
 }
 
-fn tell(results: &mut Results, label: &str, what: &str, samples: &[Sample]) {
-    let mut tell = |what: &str, value: fn(&Sample) -> f64, unit| {
-        results.figure(&format!("{NAME}: {what}"), label, median(samples.iter().map(value)), unit);
-    };
-    tell(what, |sample| sample.per_second, "/s");
-    tell(&format!("{what}: relay's CPU"), |sample| sample.relay, "cores");
-    tell(&format!("{what}: load program's CPU"), |sample| sample.load, "cores");
+/// Tells how `target` did, also in comparison with `one` worker.
+fn tell(results: &mut Results, target: &Target, one: &Target, what: &str, samples: fn(&Target) -> &[Sample]) {
+    let of = |target: &Target, value: fn(&Sample) -> f64| median(samples(target).iter().map(value));
+    let per_second = of(target, |sample| sample.per_second);
+    let mut tell = |what: &str, value, unit| results.figure(&format!("{NAME}: {what}"), &target.label, value, unit);
+    tell(what, per_second, "/s");
+    if one.label != target.label {
+        tell(&format!("{what}, against 1 worker"), per_second / of(one, |sample| sample.per_second), "x");
+    }
+    tell(&format!("{what}: relay's CPU"), of(target, |sample| sample.relay), "cores");
+    tell(&format!("{what}: load's CPU"), of(target, |sample| sample.load), "cores");
 }
