@@ -30,8 +30,9 @@ impl fmt::Debug for Credentials {
 }
 
 pub(crate) fn password(secret: &AuthSecret, expiry: UnixTime, salt: &str) -> String {
-    let text = format!("{}:{}:{salt}", expiry.0, secret.expose());
-    STANDARD_NO_PAD.encode(Sha256::digest(text))
+    let expiry = expiry.0.to_string();
+    let parts = [&expiry, ":", secret.expose(), ":", salt];
+    STANDARD_NO_PAD.encode(parts.into_iter().fold(Sha256::new(), Sha256::chain_update).finalize())
 }
 
 #[cfg(test)]

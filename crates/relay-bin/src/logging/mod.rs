@@ -8,10 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use tracing::Level;
+use tracing::{Level, Metadata};
 use tracing_subscriber::{
     EnvFilter, Layer,
-    filter::{ParseError, Targets},
+    filter::{FilterExt as _, ParseError, Targets, filter_fn},
     layer::SubscriberExt,
     registry, reload,
     util::SubscriberInitExt,
@@ -122,10 +122,13 @@ impl Logging {
             LogFormat::GoogleCloud => layer.event_format(GoogleCloud { project: self.google_cloud_project }).boxed(),
         };
         let (filter, handle) = reload::Layer::new(self.filter);
-        // Independent of what is logged; addresses of clients and peers are in nothing above debug.
+        // Independent of what is logged; addresses of clients and peers are in no span, and in no event above debug. Spans for each
+        // request are of that level, since they cost something where nobody traces.
         let traces = tracer.map(|tracer| {
             let layer = tracing_opentelemetry::layer().with_tracer(tracer.subscriber());
-            layer.with_filter(Targets::new().with_target(TRACED, Level::INFO))
+            let is_wanted = |metadata: &Metadata<'_>| metadata.is_span() || *metadata.level() <= Level::INFO;
+            let of_the_relay = Targets::new().with_target(TRACED, Level::DEBUG);
+            layer.with_filter(of_the_relay.and(filter_fn(is_wanted)))
         });
         registry().with(layer.with_filter(filter)).with(traces).try_init()?;
         Ok(FilterControl(Arc::new(move |filter| handle.reload(filter))))

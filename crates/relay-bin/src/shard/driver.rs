@@ -234,7 +234,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
                 }
                 Output::OpenRelay { id, port, family } => {
                     let span = allocate.get_or_insert_with(
-                        || tracing::info_span!("allocate", allocation = %id, outcome = tracing::field::Empty),
+                        || tracing::debug_span!("allocate", allocation = %id, outcome = tracing::field::Empty),
                     );
                     let _entered = span.enter();
                     let result = self.network.open_relay(now, id, port, family);

@@ -48,10 +48,9 @@ struct Listener {
 }
 
 impl Listener {
-    fn new(socket: Socket, role: Role) -> io::Result<Self> {
-        let bound = socket.local_addr()?.as_socket().map(|address| address.ip());
-        let address = bound.filter(|address| !address.is_unspecified());
-        Ok(Self { role, socket: UdpSocket::new(socket)?, address, errors: 0, is_ready: false, overruns: 0 })
+    fn new(socket: Socket, bound: SocketAddr, role: Role) -> io::Result<Self> {
+        let address = Some(bound.ip()).filter(|address| !address.is_unspecified());
+        Ok(Self { role, socket: UdpSocket::new(socket, bound)?, address, errors: 0, is_ready: false, overruns: 0 })
     }
 }
 
@@ -108,9 +107,10 @@ impl Sockets {
         let mut listeners = Vec::new();
         for (index, Listening { socket, role }) in (0..).zip(listening) {
             // Any of them can send; one for each family does.
-            let sends = if socket.local_addr()?.is_ipv4() { &mut v4 } else { &mut v6 };
+            let bound = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+            let sends = if bound.is_ipv4() { &mut v4 } else { &mut v6 };
             *sends = Some(index);
-            let listener = Listener::new(socket, role)?;
+            let listener = Listener::new(socket, bound, role)?;
             watcher.watch(&listener.socket, Source::Listener(index))?;
             listeners.push(listener);
         }
@@ -217,8 +217,8 @@ impl Sockets {
             Family::V4 => self.relay_v4,
             Family::V6 => self.relay_v6,
         };
-        let address = address.ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let socket = UdpSocket::new(socket::bind(SocketAddr::new(address, port.get()), Role::Relay)?)?;
+        let address = SocketAddr::new(address.ok_or(io::ErrorKind::AddrNotAvailable)?, port.get());
+        let socket = UdpSocket::new(socket::bind(address, Role::Relay)?, address)?;
         self.watcher.watch(&socket, Source::Relay(port, family))?;
         Ok(socket)
     }

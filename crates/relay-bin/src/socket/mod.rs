@@ -109,14 +109,13 @@ pub(crate) struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Takes over `socket`.
+    /// Takes over `socket`, which is bound to `address`.
     ///
     /// # Errors
     ///
-    /// Those of `getsockname` and `setsockopt`.
-    pub(crate) fn new(socket: Socket) -> io::Result<Self> {
+    /// Those of `setsockopt`.
+    pub(crate) fn new(socket: Socket, address: SocketAddr) -> io::Result<Self> {
         let io = std::net::UdpSocket::from(socket);
-        let address = io.local_addr()?;
         options::allow_fragments(&io, address)?;
         options::tell_everything(&io, address)?;
         Ok(Self { io, room: Cell::new(LEAST_ROOM) })
