@@ -28,9 +28,9 @@ const WINDOW: usize = 32;
 const SEGMENTS: usize = 32;
 const SIZE: usize = 1200;
 const IN_FLIGHT: u64 = 4096;
-/// A held worker has this part of a core, and there are as many as this: together half a core, so that the load program has another
-/// and more.
+/// A held worker has this part of a core.
 const PART: u32 = 8;
+/// How many held workers a relay has: at most half a core together, so that more than another is left for the load program.
 const HELD: [usize; 3] = [1, 2, 4];
 /// How the names of the relay's worker threads begin.
 const WORKER_THREADS: &str = "worker-";
