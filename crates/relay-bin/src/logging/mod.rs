@@ -8,11 +8,11 @@ use std::{
     sync::Arc,
 };
 
-use tracing::{Level, Metadata};
+use tracing::Level;
 use tracing_subscriber::{
     EnvFilter, Layer,
     filter::{FilterExt as _, ParseError, Targets, filter_fn},
-    layer::SubscriberExt,
+    layer::{Filter, SubscriberExt},
     registry, reload,
     util::SubscriberInitExt,
 };
@@ -122,17 +122,18 @@ impl Logging {
             LogFormat::GoogleCloud => layer.event_format(GoogleCloud { project: self.google_cloud_project }).boxed(),
         };
         let (filter, handle) = reload::Layer::new(self.filter);
-        // Independent of what is logged; addresses of clients and peers are in no span, and in no event above debug. Spans for each
-        // request are of that level, since they cost something where nobody traces.
-        let traces = tracer.map(|tracer| {
-            let layer = tracing_opentelemetry::layer().with_tracer(tracer.subscriber());
-            let is_wanted = |metadata: &Metadata<'_>| metadata.is_span() || *metadata.level() <= Level::INFO;
-            let of_the_relay = Targets::new().with_target(TRACED, Level::DEBUG);
-            layer.with_filter(of_the_relay.and(filter_fn(is_wanted)))
-        });
+        let traces = tracer
+            .map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer.subscriber()).with_filter(exported()));
         registry().with(layer.with_filter(filter)).with(traces).try_init()?;
         Ok(FilterControl(Arc::new(move |filter| handle.reload(filter))))
     }
+}
+
+/// What is handed to OpenTelemetry, whatever is logged. Addresses of clients and peers are in no span, and in no event above debug.
+/// Spans for each request are of that level, since they cost something where nobody traces.
+fn exported<S>() -> impl Filter<S> {
+    let of_the_relay = Targets::new().with_target(TRACED, Level::DEBUG);
+    of_the_relay.and(filter_fn(|metadata| metadata.is_span() || *metadata.level() <= Level::INFO))
 }
 
 fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
@@ -147,7 +148,21 @@ fn filter_or_default(given: Option<&str>) -> Option<EnvFilter> {
 
 #[cfg(test)]
 mod tests {
+    use tracing::{event_enabled, span_enabled};
+
     use super::*;
+
+    #[test]
+    fn no_event_with_an_address_is_exported() {
+        const TARGET: &str = "firezone_relay::shard::driver";
+        let layer = tracing_subscriber::layer::Identity::new().with_filter(exported());
+        tracing::subscriber::with_default(registry().with(layer), || {
+            assert!(span_enabled!(target: TARGET, Level::DEBUG));
+            assert!(event_enabled!(target: TARGET, Level::INFO));
+            assert!(!event_enabled!(target: TARGET, Level::DEBUG));
+            assert!(!span_enabled!(target: "h2", Level::INFO));
+        });
+    }
 
     fn logging(filter: &str, format: &str) -> Result<Logging, Problems> {
         Logging::new(&Options {

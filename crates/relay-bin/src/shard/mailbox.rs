@@ -77,8 +77,8 @@ const MAIL: u8 = 1;
 const RUNG: u8 = 2;
 
 impl Message {
-    /// Whether it can wait until the shard turns anyhow: a shard takes its mail before it handles what has arrived, and this
-    /// changes nothing but the answers to requests.
+    /// Whether it can wait until the shard turns anyhow, which it does once a second at least, to show that it is alive: a shard
+    /// takes its mail before it handles what has arrived, and this changes nothing but the answers to requests.
     const fn can_wait(&self) -> bool {
         match self {
             Self::Allocated(_)
@@ -86,7 +86,7 @@ impl Message {
             | Self::PortReserved(_)
             | Self::ReservationTaken(_)
             | Self::PortReturned(_) => true,
-            // These end sockets and flows in the kernel.
+            // These concern sockets, and flows in the kernel, which relay whether or not the shard turns.
             Self::UsernameMoved(..) | Self::CrossingOpened(_) | Self::CrossingClosed(_) => false,
         }
     }
