@@ -8,7 +8,7 @@ mod xdp_net;
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::UdpSocket,
+    net::{SocketAddr, UdpSocket},
     process::{Child, Command, Stdio},
     thread::{self, JoinHandle},
     time::Duration,
@@ -57,8 +57,7 @@ fn bulk(mode: Mode, rounds: u32, options: &[&str]) {
         let last = payload(LAST).len() as u64;
         sent = sent + Traffic { packets: 2 * u64::from(rounds) + 1, bytes: bytes + last };
     }
-    let (code, metrics) = net.relay.within(move || http::get(health.parse().unwrap(), "/metrics"));
-    assert_eq!(code, 200);
+    let metrics = net.relay.within(move || metrics_with(health.parse().unwrap(), sent.bytes));
     let End { status, log } = relay.stop();
     assert!(status.success(), "{status}\n{log}");
     let summary = Summary::of(&log);
@@ -76,6 +75,23 @@ fn bulk(mode: Mode, rounds: u32, options: &[&str]) {
     for capture in captures {
         capture.expect_good_checksums(captured);
     }
+}
+
+/// What `/metrics` says once it counts `bytes` of data: a worker shows what it has relayed a moment later.
+fn metrics_with(health: SocketAddr, bytes: u64) -> String {
+    let mut metrics = String::new();
+    wait_until(|| {
+        let (code, text) = http::get(health, "/metrics");
+        assert_eq!(code, 200);
+        let relayed_by = |name: &str| {
+            let values = text.lines().filter_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+            values.sum::<u64>()
+        };
+        let relayed = relayed_by("data_relayed_ebpf_bytes_total ") + relayed_by("data_relayed_userspace_bytes_total ");
+        metrics = text;
+        relayed == bytes
+    });
+    metrics
 }
 
 fn families() -> [turn_client::Family; 2] {
