@@ -1,20 +1,25 @@
+use std::mem;
+
 use relay_server::{AllocationId, AllocationPort, Family, PortRange};
+use slab::Slab;
 
 use crate::socket::UdpSocket;
 
-/// The sockets of allocations, by port: the ports of a relay are few and lie close together.
+/// The sockets of allocations, by port.
+///
+/// A socket lies beside those that came before it, and a small number for its port says where. In a place for each port, a hundred
+/// of them would lie on a hundred pages, whose addresses the processor does not remember from one packet to the next.
 #[derive(Debug)]
 pub(super) struct RelayTable {
     lowest: u16,
-    slots: Vec<Slot>,
+    /// Where in `relays` to find that of a port.
+    v4: Box<[u32]>,
+    v6: Box<[u32]>,
+    relays: Slab<Relay>,
 }
 
-/// The sockets at one port.
-#[derive(Debug, Default)]
-struct Slot {
-    v4: Option<Relay>,
-    v6: Option<Relay>,
-}
+/// Where in [`RelayTable::relays`] nothing ever is: each port has two places there at most.
+const NOWHERE: u32 = u32::MAX;
 
 /// The socket of an allocation.
 #[derive(Debug)]
@@ -29,43 +34,50 @@ pub(super) struct Relay {
 
 impl RelayTable {
     pub(super) fn new(ports: PortRange) -> Self {
-        let slots = ports.iter().map(|_| Slot::default()).collect();
-        Self { lowest: ports.lowest(), slots }
+        let nowhere = || ports.iter().map(|_| NOWHERE).collect();
+        Self { lowest: ports.lowest(), v4: nowhere(), v6: nowhere(), relays: Slab::new() }
     }
 
     pub(super) fn get(&self, port: AllocationPort, family: Family) -> Option<&Relay> {
-        let slot = self.slots.get(self.index(port)?)?;
-        match family {
-            Family::V4 => &slot.v4,
-            Family::V6 => &slot.v6,
-        }
-        .as_ref()
+        let places = match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        };
+        self.relays.get(usize::try_from(*places.get(self.index(port)?)?).ok()?)
     }
 
     pub(super) fn get_mut(&mut self, port: AllocationPort, family: Family) -> Option<&mut Relay> {
-        self.place(port, family)?.as_mut()
+        let key = usize::try_from(*self.place(port, family)?).ok()?;
+        self.relays.get_mut(key)
     }
 
     /// Keeps `socket`, in place of one that was there.
     pub(super) fn insert(&mut self, port: AllocationPort, family: Family, socket: UdpSocket, id: AllocationId) {
-        if let Some(place) = self.place(port, family) {
-            *place = Some(Relay { socket, id, errors: 0, is_ready: false });
+        self.remove(port, family);
+        let key = self.relays.vacant_key();
+        if let (Some(place), Ok(number)) = (self.place(port, family), u32::try_from(key)) {
+            *place = number;
+            self.relays.insert(Relay { socket, id, errors: 0, is_ready: false });
         }
     }
 
     pub(super) fn remove(&mut self, port: AllocationPort, family: Family) {
-        if let Some(place) = self.place(port, family) {
-            *place = None;
+        let Some(place) = self.place(port, family) else { return };
+        if let Ok(key) = usize::try_from(mem::replace(place, NOWHERE)) {
+            self.relays.try_remove(key);
+        }
+        if self.relays.is_empty() {
+            self.relays = Slab::new();
         }
     }
 
-    fn place(&mut self, port: AllocationPort, family: Family) -> Option<&mut Option<Relay>> {
+    fn place(&mut self, port: AllocationPort, family: Family) -> Option<&mut u32> {
         let index = self.index(port)?;
-        let slot = self.slots.get_mut(index)?;
-        Some(match family {
-            Family::V4 => &mut slot.v4,
-            Family::V6 => &mut slot.v6,
-        })
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
+        .get_mut(index)
     }
 
     fn index(&self, port: AllocationPort) -> Option<usize> {
