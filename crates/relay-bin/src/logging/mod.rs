@@ -11,7 +11,7 @@ use std::{
 use tracing::Level;
 use tracing_subscriber::{
     EnvFilter, Layer,
-    filter::{FilterExt as _, ParseError, Targets, filter_fn},
+    filter::{FilterExt, ParseError, Targets, filter_fn},
     layer::{Filter, SubscriberExt},
     registry, reload,
     util::SubscriberInitExt,
@@ -122,6 +122,7 @@ impl Logging {
             LogFormat::GoogleCloud => layer.event_format(GoogleCloud { project: self.google_cloud_project }).boxed(),
         };
         let (filter, handle) = reload::Layer::new(self.filter);
+        let filter = logged(filter, tracer.is_some());
         let traces = tracer
             .map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer.subscriber()).with_filter(exported()));
         registry().with(layer.with_filter(filter)).with(traces).try_init()?;
@@ -129,11 +130,25 @@ impl Logging {
     }
 }
 
+/// What is logged: what `filter` says, and the spans that are traced anyway, so that a line in one can say in which trace it belongs.
+fn logged<S: 'static>(
+    filter: impl Filter<S> + Send + Sync + 'static,
+    is_traced: bool,
+) -> Box<dyn Filter<S> + Send + Sync> {
+    if is_traced { FilterExt::boxed(filter.or(spans_of_traces())) } else { FilterExt::boxed(filter) }
+}
+
 /// What is handed to OpenTelemetry, whatever is logged. Addresses of clients and peers are in no span, and in no event above debug.
-/// Spans for each request are of that level, since they cost something where nobody traces.
 fn exported<S>() -> impl Filter<S> {
+    let events = Targets::new().with_target(TRACED, Level::INFO);
+    events.or(spans_of_traces())
+}
+
+/// The spans that are handed to OpenTelemetry. Those for each request are of level debug, since they cost something where nobody
+/// traces.
+fn spans_of_traces<S>() -> impl Filter<S> {
     let of_the_relay = Targets::new().with_target(TRACED, Level::DEBUG);
-    of_the_relay.and(filter_fn(|metadata| metadata.is_span() || *metadata.level() <= Level::INFO))
+    of_the_relay.and(filter_fn(|metadata| metadata.is_span()))
 }
 
 fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
@@ -162,6 +177,20 @@ mod tests {
             assert!(!event_enabled!(target: TARGET, Level::DEBUG));
             assert!(!span_enabled!(target: "h2", Level::INFO));
         });
+    }
+
+    #[test]
+    fn lines_are_in_the_spans_of_traces() {
+        const TARGET: &str = "firezone_relay::shard::driver";
+        for is_traced in [true, false] {
+            let layer = tracing_subscriber::fmt::layer().with_writer(io::sink);
+            let layer = layer.with_filter(logged(filter(DEFAULT_FILTER).unwrap(), is_traced));
+            tracing::subscriber::with_default(registry().with(layer), || {
+                assert_eq!(span_enabled!(target: TARGET, Level::DEBUG), is_traced);
+                assert!(event_enabled!(target: TARGET, Level::INFO));
+                assert!(!event_enabled!(target: TARGET, Level::DEBUG));
+            });
+        }
     }
 
     fn logging(filter: &str, format: &str) -> Result<Logging, Problems> {
