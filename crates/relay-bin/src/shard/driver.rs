@@ -114,7 +114,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
             };
             match forward {
                 Some(forward) => self.network.queue(&datagram, &forward, buffers, &mut self.counters),
-                None => self.do_outputs(now),
+                None => self.do_outputs(now, Some(buffers)),
             }
         }
         self.network.flush(buffers, &mut self.counters);
@@ -215,10 +215,11 @@ impl<N: Network, O: Offload> Driver<N, O> {
     /// Ends every handler.
     fn settle(&mut self, now: Timestamp) {
         self.trimmer.observe(self.server.server().allocation_count());
-        self.do_outputs(now);
+        self.do_outputs(now, None);
     }
 
-    fn do_outputs(&mut self, now: Timestamp) {
+    /// Does what the state machine asks for. What is queued lies in `queued`.
+    fn do_outputs(&mut self, now: Timestamp, queued: Option<&ReceiveBuffers>) {
         // From the wish for a relay socket to the answer: what comes before it depends on whoever may send anything.
         let mut allocate: Option<Span> = None;
         while let Some(output) = self.server.poll_output() {
@@ -240,7 +241,13 @@ impl<N: Network, O: Offload> Driver<N, O> {
                     let result = self.network.open_relay(now, id, port, family);
                     self.server.handle_relay_opened(now, id, family, result);
                 }
-                Output::CloseRelay { port, family, .. } => self.network.close_relay(port, family),
+                Output::CloseRelay { port, family, .. } => {
+                    // What came before the end may be waiting to leave by this socket.
+                    if let Some(buffers) = queued {
+                        self.network.flush(buffers, &mut self.counters);
+                    }
+                    self.network.close_relay(port, family);
+                }
                 Output::InstallFlow(flow) => self.offload.install(&flow),
                 Output::RemoveFlow(key) => self.offload.remove(&key),
                 Output::Event(event) => {

@@ -185,6 +185,12 @@ impl Fixture {
         }
     }
 
+    /// What the client sends to end its allocation.
+    fn end_of_allocation(&mut self) -> Vec<u8> {
+        self.client.request(Clock::start().origin(), Request::Refresh { lifetime: Some(Duration::ZERO) });
+        self.client.poll_transmit().unwrap()
+    }
+
     fn allocate(&mut self) -> Result<AllocationPort, turn_client::Failure> {
         match self.request(Request::Allocate(Allocate::default()))? {
             Success::Allocated(allocated) => Ok(AllocationPort::new(allocated.relayed[0].port())),
@@ -219,6 +225,20 @@ fn a_taken_port_is_replaced_and_what_is_broken_is_told() {
     fixture.driver.network.open_results = [Err(RelayOpenError::Failed)].into();
     assert_eq!(fixture.allocate().unwrap_err().code(), Some(508));
     assert_eq!(fixture.counted().allocations_created, 0);
+}
+
+#[test]
+fn data_before_the_end_is_relayed_and_data_after_it_is_not() {
+    let mut fixture = Fixture::new(UsernameLimit::RefuseBeyond(10));
+    let port = fixture.allocate().unwrap();
+    fixture.request(Request::ChannelBind { channel: 0x4001, peer: address(PEER) }).unwrap();
+    fixture.asked();
+    let mut data = Vec::new();
+    encode_channel_data(0x4001, b"last", &mut data);
+    let end = fixture.end_of_allocation();
+    fixture.receive(&[&data, &end, &data]);
+    let asked: Vec<_> = fixture.asked().into_iter().filter(|asked| !matches!(asked, Asked::Respond(_))).collect();
+    assert_eq!(asked, [Asked::Send(Via::Relay(port), address(PEER), false, b"last".to_vec()), Asked::Close(port)]);
 }
 
 #[test]
