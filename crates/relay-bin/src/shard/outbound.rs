@@ -6,6 +6,9 @@ use crate::{
     stats::{Counters, Loss},
 };
 
+/// What the order of flows changes by from one batch to the next. Even, so that what is odd stays so.
+const STEP: u16 = 40_502;
+
 /// Which way application data goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Towards {
@@ -33,9 +36,9 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Equal for datagrams from one socket to one destination, and hardly ever for others.
-    const fn flow(&self) -> (Source, u16) {
-        (self.socket, self.to.port())
+    /// Equal for datagrams from one socket to one destination, and hardly ever for others. `salt`, which is odd, says in which order they come.
+    const fn flow(&self, salt: u16) -> (Source, u16) {
+        (self.socket, self.to.port().wrapping_mul(salt))
     }
 
     fn message<'a>(&'a self, buffers: &'a ReceiveBuffers) -> socket::Message<'a> {
@@ -51,10 +54,18 @@ impl Outgoing {
 
 /// What one batch of received datagrams makes this shard send. Everything between the decision to relay and the system call
 /// is here.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outbound {
     queue: Vec<Outgoing>,
+    /// Decides who comes first, this time. Odd.
+    salt: u16,
     sender: socket::Sender,
+}
+
+impl Default for Outbound {
+    fn default() -> Self {
+        Self { queue: Vec::new(), salt: 1, sender: socket::Sender::default() }
+    }
 }
 
 impl Outbound {
@@ -86,11 +97,7 @@ impl Outbound {
         find: impl Fn(Source) -> Option<&'a UdpSocket>,
         counters: &mut Counters,
     ) {
-        // The kernel takes what leaves by one socket together, and what goes to one destination as if it were one.
-        if self.queue.windows(2).any(|pair| pair[0].flow() > pair[1].flow()) {
-            // In the buffers they lie as they arrived.
-            self.queue.sort_unstable_by_key(|outgoing| (outgoing.flow(), outgoing.bytes.start));
-        }
+        self.arrange();
         for run in self.queue.chunk_by(|one, next| one.socket == next.socket) {
             let Some(socket) = run.first().and_then(|first| find(first.socket)) else {
                 run.iter().for_each(|_| counters.lose(Loss::NoSocket));
@@ -107,6 +114,17 @@ impl Outbound {
         }
         self.queue.clear();
     }
+
+    /// Puts together what leaves by one socket, and of that what goes to one destination, which the kernel takes as if it were one.
+    /// Where it does not take all, those that come last lose theirs: they are others each time.
+    fn arrange(&mut self) {
+        self.salt = self.salt.wrapping_add(STEP);
+        let salt = self.salt;
+        if self.queue.windows(2).any(|pair| pair[0].flow(salt) > pair[1].flow(salt)) {
+            // In the buffers they lie as they arrived.
+            self.queue.sort_unstable_by_key(|outgoing| (outgoing.flow(salt), outgoing.bytes.start));
+        }
+    }
 }
 
 /// Counts a datagram that could not be sent.
@@ -116,4 +134,45 @@ pub(super) fn count_failure(error: &io::Error, counters: &mut Counters) {
         io::ErrorKind::WouldBlock => Loss::SendBufferFull,
         _ => Loss::SendFailed,
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outgoing(port: u16, start: usize) -> Outgoing {
+        Outgoing {
+            socket: Source::Listener(0),
+            source: None,
+            to: SocketAddr::from(([192, 0, 2, 1], port)),
+            towards: Towards::Client,
+            traffic_class: 0,
+            header: None,
+            bytes: start..start + 1,
+            payload: 1,
+        }
+    }
+
+    #[test]
+    fn nobody_comes_last_more_often_than_others() {
+        const BATCHES: u16 = 1_000;
+        // As close together as those of clients behind one router may be.
+        let ports = 5_000..5_008;
+        let mut outbound = Outbound::default();
+        let mut last = ports.clone().map(|port| (port, 0)).collect::<std::collections::BTreeMap<_, _>>();
+        for _ in 0..BATCHES {
+            for start in 0..2 {
+                outbound.queue.extend(ports.clone().map(|port| outgoing(port, start)));
+            }
+            outbound.arrange();
+            for pair in outbound.queue.chunks(2) {
+                // Together, and as they came.
+                assert_eq!((pair[0].to, pair[0].bytes.start), (pair[1].to, 0));
+            }
+            *last.get_mut(&outbound.queue.last().unwrap().to.port()).unwrap() += 1;
+            outbound.queue.clear();
+        }
+        let even = BATCHES / 8;
+        assert!(last.values().all(|&times| (even / 2..even * 2).contains(&times)), "{last:?}");
+    }
 }
