@@ -57,17 +57,17 @@ pub(crate) fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Listening>>> {
 ///
 /// When the address is taken or cannot be used.
 pub(crate) fn bind_at(address: SocketAddr, workers: &mut [Vec<Listening>]) -> io::Result<()> {
-    const ROLES: [Role; socket::SOCKETS_PER_WORKER] = [Role::Requests, Role::Data];
-    let first = socket::bind(address, ROLES[0])?;
+    const APART: [Role; socket::SOCKETS_PER_WORKER] = [Role::Requests, Role::Data];
+    let first = socket::bind(address, APART[0])?;
     let roles = match socket::attach_selector(&first, address.ip(), workers.len()) {
-        Ok(()) => &ROLES[..],
+        Ok(()) => &APART[..],
         Err(error) => {
             tracing::warn!(
                 %error,
                 "the kernel does not let this process say which socket gets what: a flood of requests will cost clients \
                  packets (if a seccomp profile forbids setsockopt SO_ATTACH_REUSEPORT_CBPF, allow it)"
             );
-            &ROLES[..1]
+            &[Role::Everything]
         }
     };
     let mut first = Some(first);

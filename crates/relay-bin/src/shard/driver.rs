@@ -181,11 +181,6 @@ impl<N: Network, O: Offload> Driver<N, O> {
         self.counters.draining += 1;
     }
 
-    /// Adds to how many datagrams came faster than they were read.
-    pub(super) fn count_overruns(&mut self) {
-        self.network.count_overruns(&mut self.counters);
-    }
-
     /// Does what is due.
     pub(super) fn handle_timeout(&mut self, now: Timestamp) {
         self.server.handle_timeout(now);
@@ -209,6 +204,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
 
     /// Lets others see what was counted.
     pub(super) fn publish(&mut self) {
+        self.network.count_overruns(&mut self.counters);
         self.published.publish(&mut self.counters);
     }
 

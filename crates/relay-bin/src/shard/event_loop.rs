@@ -182,8 +182,6 @@ impl EventLoop {
         if self.beat_at <= now {
             self.beat_at = now + Pulse::EVERY;
             self.pulse.beat(now);
-            self.driver.count_overruns();
-            self.publish_soon();
         }
         if self.wall_clock_at <= now {
             self.wall_clock_at = now + WALL_CLOCK_EVERY;

@@ -3,9 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use allocation_counter::measure;
-use relay_server::{AuthSecret, Config, PortRange, RelayAddresses, Server, UsernameLimit};
+use relay_server::{AllocationPort, AuthSecret, Config, Family, PortRange, RelayAddresses, Server, UsernameLimit};
+use socket2::SockRef;
 use turn_auth::{Credentials, UnixTime};
-use turn_client::{Allocate, Request, Success, TurnClient, decode_channel_data, encode_channel_data};
+use turn_client::{Allocate, Failure, Request, Success, TurnClient, decode_channel_data, encode_channel_data};
 
 use super::*;
 use crate::{
@@ -79,8 +80,12 @@ impl Client {
         client
     }
 
-    /// Carries a request to its end.
     fn request(&mut self, event_loop: &mut EventLoop, request: Request) -> Success {
+        self.try_request(event_loop, request).unwrap()
+    }
+
+    /// Carries a request to its end.
+    fn try_request(&mut self, event_loop: &mut EventLoop, request: Request) -> Result<Success, Failure> {
         // The client's own clock stands still: nothing is lost here.
         let now = event_loop.clock.origin();
         self.turn.request(now, request);
@@ -94,7 +99,7 @@ impl Client {
                 self.turn.handle_datagram(now, &buffer[..length]);
             }
             if let Some((_, answer)) = self.turn.poll_answer() {
-                return answer.unwrap();
+                return answer;
             }
         }
         panic!("no answer")
@@ -167,6 +172,28 @@ fn relaying_allocates_nothing() {
         assert_eq!(missing, [0, 0], "lost in round {round}");
     }
     assert_eq!(allocations, 0);
+}
+
+#[test]
+fn a_socket_that_fails_ends_its_own_allocation_only() {
+    /// When a socket counts as failing.
+    const ERRORS: usize = 16;
+    let secret = AuthSecret::from_random([1; 32]);
+    let (mut event_loop, server) = event_loop(&secret);
+    let mut clients = [0, 1].map(|number| Client::new(&mut event_loop, server, &secret, number));
+    let port = AllocationPort::new(clients[0].relayed.port());
+    let nobody = socket().local_addr().unwrap();
+    let refresh = Request::Refresh { lifetime: None };
+    for error in 1..=ERRORS {
+        // Unlike others, a connected socket gets the ICMP errors that its datagrams cause.
+        let failing = SockRef::from(event_loop.driver.network_mut().relay(port, Family::V4));
+        failing.connect(&nobody.into()).unwrap();
+        failing.send(b"data").unwrap();
+        event_loop.turn().unwrap();
+        let is_alive = clients[0].try_request(&mut event_loop, refresh.clone()).is_ok();
+        assert_eq!(is_alive, error < ERRORS, "after {error} errors");
+    }
+    clients[1].request(&mut event_loop, refresh);
 }
 
 #[test]

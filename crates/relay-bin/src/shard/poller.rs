@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd as _, AsRawFd},
+    os::fd::{AsFd, AsRawFd as _},
     time::Duration,
 };
 
@@ -115,8 +115,8 @@ pub(super) struct Watcher(Registry);
 
 impl Watcher {
     /// Watches `socket` for as long as it is open.
-    pub(super) fn watch(&self, socket: &impl AsRawFd, source: Source) -> io::Result<()> {
-        self.0.register(&mut SourceFd(&socket.as_raw_fd()), source.token(), Interest::READABLE)
+    pub(super) fn watch(&self, socket: &impl AsFd, source: Source) -> io::Result<()> {
+        self.0.register(&mut SourceFd(&socket.as_fd().as_raw_fd()), source.token(), Interest::READABLE)
     }
 }
 

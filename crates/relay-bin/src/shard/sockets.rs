@@ -43,14 +43,12 @@ struct Listener {
     errors: u8,
     /// Whether it waits for its turn.
     is_ready: bool,
-    /// What the kernel had dropped when it was last looked at; its counter wraps.
-    overruns: u32,
 }
 
 impl Listener {
     fn new(socket: Socket, bound: SocketAddr, role: Role) -> io::Result<Self> {
         let address = Some(bound.ip()).filter(|address| !address.is_unspecified());
-        Ok(Self { role, socket: UdpSocket::new(socket, bound)?, address, errors: 0, is_ready: false, overruns: 0 })
+        Ok(Self { role, socket: UdpSocket::new(socket, bound, role)?, address, errors: 0, is_ready: false })
     }
 }
 
@@ -61,7 +59,7 @@ pub(super) enum Receipt {
     Empty,
     /// Something may be left.
     MoreToCome,
-    /// There was an error, such as an ICMP error that the kernel pins on the socket although it concerns one remote only.
+    /// There was an error. ICMP errors are none: they concern one remote only, and sockets that are connected to none do not get them.
     Error,
     /// There were too many errors in a row.
     Failing(io::Error),
@@ -81,6 +79,8 @@ pub(super) struct Sockets {
     outbound: Outbound,
     watcher: Watcher,
     cannot_open: Throttle,
+    /// What the kernel has dropped and was not counted yet.
+    overruns: u64,
 }
 
 /// The addresses that the sockets of allocations are bound to.
@@ -125,6 +125,7 @@ impl Sockets {
             outbound: Outbound::default(),
             watcher,
             cannot_open: Throttle::new(WARN_EVERY),
+            overruns: 0,
         })
     }
 
@@ -165,8 +166,9 @@ impl Sockets {
             }
         };
         match result {
-            Ok(rest) => {
+            Ok((rest, overruns)) => {
                 *errors = 0;
+                self.overruns += u64::from(overruns);
                 if rest == Rest::Empty { Receipt::Empty } else { Receipt::MoreToCome }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Receipt::Empty,
@@ -218,9 +220,17 @@ impl Sockets {
             Family::V6 => self.relay_v6,
         };
         let address = SocketAddr::new(address.ok_or(io::ErrorKind::AddrNotAvailable)?, port.get());
-        let socket = UdpSocket::new(socket::bind(address, Role::Relay)?, address)?;
+        let socket = UdpSocket::new(socket::bind(address, Role::Relay)?, address, Role::Relay)?;
         self.watcher.watch(&socket, Source::Relay(port, family))?;
         Ok(socket)
+    }
+}
+
+#[cfg(test)]
+impl Sockets {
+    /// The socket of the allocation with this port.
+    pub(super) fn relay(&self, port: AllocationPort, family: Family) -> &UdpSocket {
+        &self.relays.get(port, family).unwrap().socket
     }
 }
 
@@ -308,13 +318,7 @@ impl Network for Sockets {
     }
 
     fn count_overruns(&mut self, counters: &mut Counters) {
-        for listener in &mut self.listeners {
-            // A kernel that does not tell has nothing to be counted.
-            if let Ok(overruns) = listener.socket.overruns() {
-                counters.receive_overruns += u64::from(overruns.wrapping_sub(listener.overruns));
-                listener.overruns = overruns;
-            }
-        }
+        counters.receive_overruns += std::mem::take(&mut self.overruns);
     }
 
     fn peer_address(&self, from: SocketAddr) -> SocketAddr {

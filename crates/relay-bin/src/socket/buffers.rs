@@ -71,6 +71,8 @@ pub(super) struct Received {
     /// How many slots it took.
     pub(super) count: usize,
     pub(super) rest: Rest,
+    /// How many datagrams the kernel had dropped at this socket until the last of them came, if it told; wraps.
+    pub(super) overruns: Option<u32>,
 }
 
 impl fmt::Debug for ReceiveBuffers {
@@ -109,9 +111,13 @@ impl ReceiveBuffers {
         let free = self.bytes[self.filled * STRIDE..].chunks_exact_mut(STRIDE).take(room);
         let free = free.map(|slot| &mut slot[HEAD_ROOM..HEAD_ROOM + SLOT]);
         let slots = &mut self.slots[self.filled..];
-        let count = self.receiver.receive(socket, free, |index, meta| slots[index] = meta.map(|meta| (inlet, meta)))?;
+        let mut overruns = None;
+        let count = self.receiver.receive(socket, free, |index, meta| {
+            overruns = meta.and_then(|meta| meta.received.overruns).or(overruns);
+            slots[index] = meta.map(|meta| (inlet, meta));
+        })?;
         self.filled += count;
-        Ok(Received { count, rest: if count < room { Rest::Empty } else { Rest::Unknown } })
+        Ok(Received { count, rest: if count < room { Rest::Empty } else { Rest::Unknown }, overruns })
     }
 
     /// The next datagram, in the order in which they arrived at each socket.

@@ -31,6 +31,8 @@ pub(super) struct Received {
     pub(super) traffic_class: u8,
     /// The size of each of several datagrams that were glued together.
     pub(super) segment: Option<usize>,
+    /// How many datagrams the kernel had dropped at this socket when this one came, if any; wraps.
+    pub(super) overruns: Option<u32>,
 }
 
 impl Control {
@@ -72,6 +74,7 @@ impl Control {
                 (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                     received.to = array::<16>(data, 0).map(|octets| Ipv6Addr::from(octets).into());
                 }
+                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => received.overruns = array(data, 0).map(u32::from_ne_bytes),
                 (libc::SOL_UDP, libc::UDP_GRO) => {
                     received.segment = int(data).and_then(|size| size.try_into().ok()).filter(|size| *size > 0);
                 }

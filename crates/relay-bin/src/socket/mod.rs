@@ -12,7 +12,7 @@ use std::{
     cell::Cell,
     io,
     net::{IpAddr, SocketAddr},
-    os::fd::{AsFd as _, AsRawFd, RawFd},
+    os::fd::{AsFd, BorrowedFd},
 };
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -31,10 +31,12 @@ pub(crate) use self::{
 pub(crate) enum Role {
     /// Nobody else may have the address; used to find out.
     Probe,
-    /// One of several that listen at the same address: for requests, and everything where there is no other.
+    /// One of several that listen at the same address: for requests, and what is nothing at all.
     Requests,
     /// The same, for application data.
     Data,
+    /// The same, for both.
+    Everything,
     /// For one allocation.
     Relay,
 }
@@ -44,7 +46,7 @@ impl Role {
     const fn buffer_size(self) -> Option<usize> {
         match self {
             Self::Probe => None,
-            Self::Requests | Self::Data => Some(8 * 1024 * 1024),
+            Self::Requests | Self::Data | Self::Everything => Some(8 * 1024 * 1024),
             Self::Relay => Some(1024 * 1024),
         }
     }
@@ -61,7 +63,7 @@ pub(crate) fn bind(address: SocketAddr, role: Role) -> io::Result<Socket> {
         // One socket a family: an IPv4 client is never seen as an IPv6 one.
         socket.set_only_v6(true)?;
     }
-    if matches!(role, Role::Requests | Role::Data) {
+    if matches!(role, Role::Requests | Role::Data | Role::Everything) {
         socket.set_reuse_port(true)?;
     }
     if let Some(size) = role.buffer_size() {
@@ -106,6 +108,8 @@ pub(crate) struct UdpSocket {
     io: std::net::UdpSocket,
     /// How many datagrams to make room for in the next receive call: room that stays empty costs time, too.
     room: Cell<u8>,
+    /// How many the kernel had dropped when it last told; wraps.
+    overruns: Cell<u32>,
 }
 
 impl UdpSocket {
@@ -114,19 +118,24 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of `setsockopt`.
-    pub(crate) fn new(socket: Socket, address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn new(socket: Socket, address: SocketAddr, role: Role) -> io::Result<Self> {
         let io = std::net::UdpSocket::from(socket);
         options::allow_fragments(&io, address)?;
         options::tell_everything(&io, address)?;
-        Ok(Self { io, room: Cell::new(LEAST_ROOM) })
+        // Requests come one by one, and cost so much each that thousands in one turn would hold up everything else.
+        if role != Role::Requests {
+            options::glue(&io);
+        }
+        Ok(Self { io, room: Cell::new(LEAST_ROOM), overruns: Cell::new(0) })
     }
 
-    /// Adds what has arrived to `buffers`, as coming in by `inlet`, without waiting.
+    /// Adds what has arrived to `buffers`, as coming in by `inlet`, without waiting. Tells, too, how many datagrams the kernel has
+    /// dropped at this socket since it last told, because they were not read in time.
     ///
     /// # Errors
     ///
     /// [`io::ErrorKind::WouldBlock`] when there is nothing; those of `recvmmsg`.
-    pub(crate) fn receive(&self, inlet: Inlet, buffers: &mut ReceiveBuffers) -> io::Result<Rest> {
+    pub(crate) fn receive(&self, inlet: Inlet, buffers: &mut ReceiveBuffers) -> io::Result<(Rest, u32)> {
         let room = usize::from(self.room.get());
         let received = buffers.fill(self.io.as_fd(), inlet, room);
         let next = match &received {
@@ -135,16 +144,10 @@ impl UdpSocket {
             Err(_) => LEAST_ROOM,
         };
         self.room.set(next.clamp(LEAST_ROOM, MOST_ROOM));
-        Ok(received?.rest)
-    }
-
-    /// How many datagrams the kernel has dropped at this socket because they were not read in time; wraps.
-    ///
-    /// # Errors
-    ///
-    /// Those of `getsockopt`.
-    pub(crate) fn overruns(&self) -> io::Result<u32> {
-        options::overruns(&self.io)
+        let Received { rest, overruns, .. } = received?;
+        let before = self.overruns.get();
+        self.overruns.set(overruns.unwrap_or(before));
+        Ok((rest, self.overruns.get().wrapping_sub(before)))
     }
 
     /// Sends a datagram without waiting, from `source` if set.
@@ -179,8 +182,63 @@ impl UdpSocket {
     }
 }
 
-impl AsRawFd for UdpSocket {
-    fn as_raw_fd(&self) -> RawFd {
-        self.io.as_raw_fd()
+impl AsFd for UdpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn receiver(role: Role) -> (UdpSocket, SocketAddr) {
+        let socket = bind((Ipv4Addr::LOCALHOST, 0).into(), role).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        (UdpSocket::new(socket, address, role).unwrap(), address)
+    }
+
+    /// Receives what there is; how many datagrams or glued ones, and how many the kernel had dropped.
+    fn receive_all(socket: &UdpSocket) -> (usize, u32) {
+        let mut buffers = ReceiveBuffers::new();
+        let (mut count, mut dropped) = (0, 0);
+        while let Ok((_, overruns)) = socket.receive(Inlet::Listener(None), &mut buffers) {
+            count += buffers.firsts().count();
+            dropped += overruns;
+            buffers.clear();
+        }
+        (count, dropped)
+    }
+
+    #[test]
+    fn what_is_not_read_in_time_is_counted() {
+        let (receiver, address) = receiver(Role::Relay);
+        // The kernel raises it to its minimum.
+        socket2::SockRef::from(&receiver).set_recv_buffer_size(1).unwrap();
+        let sender = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut sum = (0, 0);
+        for burst in [100, 1, 50, 1] {
+            for _ in 0..burst {
+                sender.send_to(&[0; 1000], address).unwrap();
+            }
+            // Drops are told with the next datagram that finds room.
+            let (count, dropped) = receive_all(&receiver);
+            sum = (sum.0 + count, sum.1 + usize::try_from(dropped).unwrap());
+        }
+        assert_eq!(sum.0 + sum.1, 152);
+        assert!(sum.1 > 0);
+    }
+
+    #[test]
+    fn requests_come_one_by_one() {
+        let (sender, _) = receiver(Role::Relay);
+        for (role, count) in [(Role::Requests, 8), (Role::Data, 1), (Role::Everything, 1), (Role::Relay, 1)] {
+            let (receiver, to) = receiver(role);
+            let message = Message { source: None, to, traffic_class: 0, header: None, payload: b"data" };
+            sender.send_all(&mut Sender::default(), [message; 8].into_iter(), |_, result| result.unwrap());
+            assert_eq!(receive_all(&receiver), (count, 0), "{role:?}");
+        }
     }
 }

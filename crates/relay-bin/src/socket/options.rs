@@ -1,5 +1,5 @@
 //! Socket options that no safe wrapper has.
-#![expect(unsafe_code, reason = "setsockopt and getsockopt")]
+#![expect(unsafe_code, reason = "setsockopt")]
 
 use std::{
     io,
@@ -20,8 +20,8 @@ pub(super) fn allow_fragments(socket: &UdpSocket, address: SocketAddr) -> io::Re
     }
 }
 
-/// Has the kernel tell the traffic class of each datagram that `socket`, which is bound to `address`, receives, and the address it
-/// was sent to if that is not known anyhow; and lets it glue the datagrams of one flow together (GRO) if it can.
+/// Has the kernel tell the traffic class of each datagram that `socket`, which is bound to `address`, receives, the address it was
+/// sent to if that is not known anyhow, and how many were dropped before it, if any.
 pub(super) fn tell_everything(socket: &UdpSocket, address: SocketAddr) -> io::Result<()> {
     let (level, class, destination) = if address.is_ipv4() {
         (libc::IPPROTO_IP, libc::IP_RECVTOS, libc::IP_PKTINFO)
@@ -32,9 +32,13 @@ pub(super) fn tell_everything(socket: &UdpSocket, address: SocketAddr) -> io::Re
     if address.ip().is_unspecified() {
         set(socket, level, destination, 1)?;
     }
+    set(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)
+}
+
+/// Lets the kernel glue the datagrams of one flow together (GRO) if it can.
+pub(super) fn glue(socket: &UdpSocket) {
     // Before Linux 5.0 there is no such thing.
     let _ = set(socket, libc::SOL_UDP, libc::UDP_GRO, 1);
-    Ok(())
 }
 
 /// Whether the kernel knows how to cut what is sent into datagrams (GSO): since Linux 4.18. An older one would ignore being asked
@@ -45,28 +49,8 @@ pub(super) fn can_segment() -> bool {
     socket.is_some_and(|socket| set(&socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok())
 }
 
-/// How many datagrams the kernel has dropped because the receive buffer of `socket` was full. The same counter that
-/// SO_RXQ_OVFL would attach to every datagram.
-pub(super) fn overruns(socket: &impl AsFd) -> io::Result<u32> {
-    // The place of the drops among the fields of SO_MEMINFO (`SK_MEMINFO_DROPS` in linux/sock_diag.h).
-    const DROPS: usize = 8;
-    let mut values = [0_u32; DROPS + 1];
-    let mut length = libc::socklen_t::try_from(size_of_val(&values)).map_err(io::Error::other)?;
-    // SAFETY: the descriptor is open for as long as `socket` is borrowed; the kernel writes at most `length` bytes into
-    // `values`, which has that many, and the number of them into `length`.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_MEMINFO,
-            values.as_mut_ptr().cast(),
-            &raw mut length,
-        )
-    };
-    if result == 0 { Ok(values[DROPS]) } else { Err(io::Error::last_os_error()) }
-}
-
-fn set(socket: &impl AsFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+/// Sets an option that is an integer.
+pub(super) fn set(socket: &impl AsFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
     let length = libc::socklen_t::try_from(size_of_val(&value)).map_err(io::Error::other)?;
     // SAFETY: the descriptor is open for as long as `socket` is borrowed, and the pointer is to `length` bytes of `value`,
     // which the kernel only reads.
@@ -82,30 +66,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_read_in_time_is_counted() {
-        let receiver = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
-        // The kernel raises it to its minimum.
-        receiver.set_recv_buffer_size(1).unwrap();
-        let receiver = UdpSocket::from(receiver_at_loopback(receiver));
-        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        assert_eq!(overruns(&receiver).unwrap(), 0);
-        for _ in 0..100 {
-            sender.send_to(&[0; 1000], receiver.local_addr().unwrap()).unwrap();
-        }
-        let overruns = overruns(&receiver).unwrap();
-        receiver.set_nonblocking(true).unwrap();
-        let mut buffer = [0; 1000];
-        let received = std::iter::from_fn(|| receiver.recv(&mut buffer).ok()).count();
-        assert_eq!(usize::try_from(overruns).unwrap() + received, 100);
-        assert!(overruns > 0);
-    }
-
-    fn receiver_at_loopback(socket: Socket) -> Socket {
-        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
-        socket
-    }
-
-    #[test]
     fn both_families_take_them() {
         for socket in [UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)), UdpSocket::bind((Ipv6Addr::LOCALHOST, 0))] {
             // A machine may lack IPv6.
@@ -113,6 +73,7 @@ mod tests {
             let address = socket.local_addr().unwrap();
             allow_fragments(&socket, address).unwrap();
             tell_everything(&socket, address).unwrap();
+            glue(&socket);
         }
     }
 }

@@ -185,7 +185,7 @@ pub(super) const INSTRUMENTS: &[Instrument] = &[
         name: "receive_overruns",
         kind: Kind::Counter,
         unit: "{packet}",
-        description: "Datagrams that the kernel dropped at the listening sockets since they came faster than they were read: raise \
+        description: "Datagrams that the kernel dropped at the relay's sockets since they came faster than they were read: raise \
                       net.core.rmem_max, or give the relay more cores",
         attributes: &[],
         read: |now| number(now.counters.receive_overruns),
@@ -194,7 +194,7 @@ pub(super) const INSTRUMENTS: &[Instrument] = &[
         name: "receive_errors",
         kind: Kind::Counter,
         unit: "{error}",
-        description: "Errors while receiving, mostly ICMP errors that peers caused; nothing is lost by them",
+        description: "Receive calls that failed; nothing is lost by them. ICMP errors that peers cause are not among them",
         attributes: &[],
         read: |now| number(now.counters.receive_errors),
     },
