@@ -20,6 +20,8 @@ const MESSAGE_LENGTH: usize = 65_000;
 /// The kernel does not cut into datagrams that are longer than the MTU, so do not try beyond Ethernet's, less the IPv6 and UDP
 /// headers.
 const LARGEST_SEGMENT: usize = 1_500 - 40 - 8;
+/// For how many calls to go without segmentation where the kernel refused it: that may concern one route only.
+const PAUSE: u32 = 10_000;
 
 /// One datagram to send.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +70,10 @@ impl Group {
 
 /// Sends datagrams; keeps its memory from one time to the next.
 pub(crate) struct Sender {
-    segmentation: bool,
+    can_segment: bool,
+    /// For how many more calls to go without segmentation.
+    pause: u32,
+    is_told: bool,
     groups: Vec<Group>,
     slices: Vec<libc::iovec>,
     messages: Vec<libc::mmsghdr>,
@@ -78,14 +83,16 @@ pub(crate) struct Sender {
 
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("segmentation", &self.segmentation).finish_non_exhaustive()
+        f.debug_struct("Sender").field("can_segment", &self.can_segment).finish_non_exhaustive()
     }
 }
 
 impl Default for Sender {
     fn default() -> Self {
         Self {
-            segmentation: options::can_segment(),
+            can_segment: options::can_segment(),
+            pause: 0,
+            is_told: false,
             groups: Vec::new(),
             slices: Vec::new(),
             messages: Vec::new(),
@@ -130,7 +137,7 @@ impl Sender {
         self.groups.clear();
     }
 
-    /// The first message of `groups` failed: does without segmentation, if that may have been the reason.
+    /// The message for `group` failed: does without segmentation, if that may have been the reason.
     fn send_one_by_one<'a>(
         &mut self,
         socket: BorrowedFd<'_>,
@@ -139,13 +146,19 @@ impl Sender {
         error: io::Error,
         done: &mut impl FnMut(usize, Result<(), &io::Error>),
     ) {
-        if group.count == 1 {
-            return done(group.first, Err(&error));
-        }
-        // What the kernel says where a device, a tunnel or the kernel itself cannot do it at all.
-        if matches!(error.raw_os_error(), Some(libc::EIO | libc::EOPNOTSUPP | libc::ENOPROTOOPT)) && self.segmentation {
-            self.segmentation = false;
-            tracing::info!(%error, "no segmentation offload here; sending datagrams one by one");
+        match error.raw_os_error() {
+            _ if group.count == 1 => return done(group.first, Err(&error)),
+            // One of them may be too long for the path, or the kernel wants no segments of this size.
+            Some(libc::EINVAL | libc::EMSGSIZE) => {}
+            // What the kernel says where a device, a tunnel or the kernel itself cannot do it at all.
+            Some(libc::EIO | libc::EOPNOTSUPP | libc::ENOPROTOOPT) => {
+                self.pause = PAUSE;
+                if !std::mem::replace(&mut self.is_told, true) {
+                    tracing::info!(%error, "no segmentation offload for a while; sending datagrams one by one");
+                }
+            }
+            // No route, or forbidden: each of them would fail as well.
+            _ => return (group.first..group.first + group.count).for_each(|index| done(index, Err(&error))),
         }
         // Other groups still need theirs.
         let slices = std::mem::take(&mut self.slices);
@@ -163,12 +176,14 @@ impl Sender {
     fn group<'a>(&mut self, datagrams: impl Iterator<Item = Message<'a>>) {
         self.groups.clear();
         self.slices.clear();
+        let segmentation = self.can_segment && self.pause == 0;
+        self.pause = self.pause.saturating_sub(1);
         let mut previous: Option<Message<'a>> = None;
         for (index, datagram) in datagrams.enumerate() {
             let length = datagram.length();
             let slices = self.slices.len();
             self.push_slices(&datagram);
-            let joins = self.segmentation
+            let joins = segmentation
                 && previous.is_some_and(|previous| {
                     (previous.to, previous.source, previous.traffic_class)
                         == (datagram.to, datagram.source, datagram.traffic_class)

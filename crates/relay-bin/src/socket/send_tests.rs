@@ -100,10 +100,53 @@ fn one_failure_concerns_one_datagram() {
 }
 
 #[test]
-fn without_segmentation() {
+fn a_kernel_that_cannot_segment() {
     let to = receiver();
-    let mut sender = Sender { segmentation: false, ..Sender::default() };
+    let mut sender = Sender { can_segment: false, ..Sender::default() };
     let datagrams = [message(&to, None, b"aaa"), message(&to, None, b"bbb")];
     assert_eq!(send(&mut sender, &datagrams), 2);
     assert_eq!(receive(&to, 2), [b"aaa", b"bbb"]);
+}
+
+#[test]
+fn what_the_kernel_does_not_segment_goes_one_by_one() {
+    let to = receiver();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // Nothing is segmented that is to be sent without a checksum.
+    options::set(&socket, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).unwrap();
+    let datagrams = [message(&to, None, b"aaa"), message(&to, None, b"bbb")];
+    let mut told = Vec::new();
+    Sender::default().send(socket.as_fd(), datagrams.iter().copied(), |index, result| {
+        result.unwrap();
+        told.push(index);
+    });
+    assert_eq!(told, [0, 1]);
+    assert_eq!(receive(&to, 2), [b"aaa", b"bbb"]);
+}
+
+#[test]
+fn after_a_pause_segmentation_is_tried_again() {
+    let to = receiver();
+    let datagrams = [message(&to, None, b"aaa"), message(&to, None, b"bbb")];
+    let mut sender = Sender { pause: 1, ..Sender::default() };
+    sender.group(datagrams.iter().copied());
+    assert_eq!(sender.groups.len(), 2);
+    assert_eq!(send(&mut sender, &datagrams), 1);
+    assert_eq!(receive(&to, 2), [b"aaa", b"bbb"]);
+}
+
+#[test]
+fn what_is_not_about_segmentation_is_tried_once() {
+    let to = receiver();
+    let mut nowhere = message(&to, None, b"data");
+    // Nobody may send to a broadcast address who has not asked to.
+    nowhere.to = "255.255.255.255:9".parse().unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut sender = Sender::default();
+    let mut errors = Vec::new();
+    sender.send(socket.as_fd(), [nowhere; 3].into_iter(), |index, result| {
+        errors.push((index, result.unwrap_err().raw_os_error()));
+    });
+    assert_eq!(errors, [0, 1, 2].map(|index| (index, Some(libc::EACCES))));
+    assert_eq!(sender.pause, 0);
 }
