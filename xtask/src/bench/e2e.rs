@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Compare the relay with Debian's coturn and a bare forwarder: CPU per packet, loss, latency, the highest rate without loss,
-/// allocations, memory, floods. Each figure is a median over slices in turns, and means little while this machine does anything else.
+/// allocations, memory, floods. Figures are medians over slices in turns, and mean little while this machine does anything else.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Where to write the results [default: bench/e2e.json in the target folder]

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{
     Args,
     servers::{PEER_IP, Starter},
-    table::Results,
+    table::{Results, median},
 };
 use crate::{clients, process};
 
@@ -15,6 +15,8 @@ const MANY: &str = "many allocations";
 const CYCLES: &str = "open and close";
 /// How many clients set up at a time.
 const WINDOW: usize = 32;
+/// How often each server is measured at most: opening so many takes its time.
+const ROUNDS: usize = 3;
 
 pub(super) fn measure(args: &Args, starter: &Starter, results: &mut Results) -> Result<()> {
     if args.wants(MANY) {
@@ -28,41 +30,87 @@ pub(super) fn measure(args: &Args, starter: &Starter, results: &mut Results) -> 
 
 fn many(args: &Args, starter: &Starter, results: &mut Results) -> Result<()> {
     let count = args.allocations;
-    for running in starter.all()? {
-        let (name, pid) = (running.name.clone(), running.pid());
-        // One cycle touches what is kept.
-        clients::cycle(&running.server, WINDOW, WINDOW)?;
-        let (cpu, memory) = (process::cpu(pid)?, process::resident(pid)?);
-        let peer = SocketAddr::new(PEER_IP, 9);
-        let (clients, opening) = clients::open_some(&running.server, count, WINDOW, |_| peer)?;
-        let cpu = process::cpu(pid)?.saturating_sub(cpu);
-        let opened = process::resident(pid)?;
-        let mut tell = |what: &str, value: f64, unit| results.figure(&format!("{MANY}: {what}"), &name, value, unit);
-        tell("live", clients.len() as f64, "");
-        tell("refused", opening.failed as f64, "");
-        tell("CPU per Allocate and ChannelBind", cpu.as_secs_f64() * 1e6 / clients.len().max(1) as f64, "us");
-        tell("resident memory per allocation", (opened as f64 - memory as f64) / clients.len().max(1) as f64, "B");
-        let again = clients::close(&running.server, clients, WINDOW, true)?;
-        tell("5-tuples that could not allocate again at once", again.failed as f64, "");
-        // Whatever is put off for later.
-        std::thread::sleep(Duration::from_secs(12));
-        let left = process::resident(pid)?.saturating_sub(memory);
-        let taken = opened.saturating_sub(memory).max(1);
-        tell("of its memory given back after closing", 100.0 * (1.0 - left as f64 / taken as f64), "%");
+    let mut samples = Samples::default();
+    for _ in 0..args.rounds.min(ROUNDS) {
+        for running in starter.all()? {
+            let pid = running.pid();
+            // One cycle touches what is kept.
+            clients::cycle(&running.server, WINDOW, WINDOW)?;
+            let (cpu, memory) = (process::cpu(pid)?, process::resident(pid)?);
+            let peer = SocketAddr::new(PEER_IP, 9);
+            let (clients, opening) = clients::open_some(&running.server, count, WINDOW, |_| peer)?;
+            let cpu = process::cpu(pid)?.saturating_sub(cpu);
+            let opened = process::resident(pid)?;
+            let live = clients.len().max(1) as f64;
+            let mut add = |what: &str, value: f64, unit, fold| {
+                samples.add(format!("{MANY}: {what}"), &running.name, value, unit, fold);
+            };
+            add("live", clients.len() as f64, "", median);
+            add("refused", opening.failed as f64, "", most);
+            add("CPU per Allocate and ChannelBind", cpu.as_secs_f64() * 1e6 / live, "us", median);
+            add("resident memory per allocation", (opened as f64 - memory as f64) / live, "B", median);
+            let again = clients::close(&running.server, clients, WINDOW, true)?;
+            add("5-tuples that could not allocate again at once", again.failed as f64, "", most);
+            // Whatever is put off for later.
+            std::thread::sleep(Duration::from_secs(12));
+            let left = process::resident(pid)?.saturating_sub(memory);
+            let taken = opened.saturating_sub(memory).max(1);
+            add("of its memory given back after closing", 100.0 * (1.0 - left as f64 / taken as f64), "%", median);
+        }
     }
+    samples.tell(results);
     Ok(())
 }
 
 fn cycles(args: &Args, starter: &Starter, results: &mut Results) -> Result<()> {
-    for running in starter.all()? {
-        let cpu = process::cpu(running.pid())?;
-        let outcome = clients::cycle(&running.server, args.allocations, WINDOW)?;
-        let cpu = process::cpu(running.pid())?.saturating_sub(cpu);
-        let mut tell =
-            |what: &str, value: f64, unit| results.figure(&format!("{CYCLES}: {what}"), &running.name, value, unit);
-        tell("cycles", outcome.done as f64 / outcome.elapsed.as_secs_f64().max(1e-9), "/s");
-        tell("CPU per cycle", cpu.as_secs_f64() * 1e6 / outcome.done.max(1) as f64, "us");
-        tell("failed cycles", outcome.failed as f64, "");
+    let mut samples = Samples::default();
+    let servers = starter.all()?;
+    for _ in 0..args.rounds.min(ROUNDS) {
+        for running in &servers {
+            let cpu = process::cpu(running.pid())?;
+            let outcome = clients::cycle(&running.server, args.allocations, WINDOW)?;
+            let cpu = process::cpu(running.pid())?.saturating_sub(cpu);
+            let mut add = |what: &str, value: f64, unit, fold| {
+                samples.add(format!("{CYCLES}: {what}"), &running.name, value, unit, fold);
+            };
+            add("cycles", outcome.done as f64 / outcome.elapsed.as_secs_f64().max(1e-9), "/s", median);
+            add("CPU per cycle", cpu.as_secs_f64() * 1e6 / outcome.done.max(1) as f64, "us", median);
+            add("failed cycles", outcome.failed as f64, "", most);
+        }
     }
+    samples.tell(results);
     Ok(())
+}
+
+/// What was measured in each round, in the order of the first.
+#[derive(Default)]
+struct Samples(Vec<Series>);
+
+/// One figure of one server, of each round.
+struct Series {
+    name: String,
+    server: String,
+    unit: &'static str,
+    values: Vec<f64>,
+    fold: fn(Vec<f64>) -> f64,
+}
+
+impl Samples {
+    fn add(&mut self, name: String, server: &str, value: f64, unit: &'static str, fold: fn(Vec<f64>) -> f64) {
+        match self.0.iter_mut().find(|series| series.name == name && series.server == server) {
+            Some(series) => series.values.push(value),
+            None => self.0.push(Series { name, server: server.to_owned(), unit, values: vec![value], fold }),
+        }
+    }
+
+    fn tell(self, results: &mut Results) {
+        for Series { name, server, unit, values, fold } in self.0 {
+            results.figure(&name, &server, fold(values), unit);
+        }
+    }
+}
+
+/// What went wrong in the worst round.
+fn most(values: Vec<f64>) -> f64 {
+    values.into_iter().fold(0.0, f64::max)
 }

@@ -30,8 +30,8 @@ pub(crate) struct Args {
     /// How long a slice is, in seconds.
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
-    /// How many slices each server gets in each case, and at most how many of the three searches for the highest loss-free rate;
-    /// figures are medians over them.
+    /// How many slices each server gets in each case; and at most how many of the three searches for the highest loss-free rate,
+    /// and of the three rounds of opening and closing allocations. Figures are medians over them.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// How many allocations are open at a time in the cases that need many.
@@ -66,6 +66,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     };
     let mut results = Results::new(args);
     relaying::measure(args, &starter, &mut results)?;
+    flood::measure(args, &starter, &mut results)?;
     loss_free::measure(args, &starter, &mut results)?;
     allocations::measure(args, &starter, &mut results)?;
     workers::measure(args, &starter, &mut results)?;

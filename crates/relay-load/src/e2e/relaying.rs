@@ -6,7 +6,6 @@ use anyhow::Result;
 
 use super::{
     Args,
-    flood::{self, Flood},
     servers::{CLIENT_IP, PEER_IP, Running, Starter},
     table::{Relaying, Results, median},
 };
@@ -161,7 +160,7 @@ impl Target {
     }
 }
 
-fn percentile(report: &Report, percent: f64) -> f64 {
+pub(super) fn percentile(report: &Report, percent: f64) -> f64 {
     report.latency.percentile(percent).map_or(f64::NAN, |time| time.as_secs_f64() * 1e6)
 }
 
@@ -171,9 +170,6 @@ pub(super) fn measure(args: &Args, starter: &Starter, results: &mut Results) -> 
     }
     if args.wants(IDLE) {
         beside_idle(args, starter, results)?;
-    }
-    if args.wants(HOSTILE) {
-        hostile(args, starter, results)?;
     }
     Ok(())
 }
@@ -255,57 +251,6 @@ fn beside_idle(args: &Args, starter: &Starter, results: &mut Results) -> Result<
         let ratio = median(pairs.map(|(crowded, alone)| crowded.cpu_us / alone.cpu_us));
         let name = format!("{IDLE}: CPU beside {} against alone", idle.len());
         results.figure(&name, &targets[0].running.name, ratio, "x");
-    }
-    Ok(())
-}
-
-const HOSTILE: &str = "flood of unauthenticated Allocates";
-
-/// A good client while strangers flood.
-fn hostile(args: &Args, starter: &Starter, results: &mut Results) -> Result<()> {
-    let plan = Plan {
-        pace: Pace::Rate(1_000),
-        size: 200,
-        duration: Duration::from_secs_f64(args.seconds.max(1.0)),
-        segments: 1,
-        // The strangers need a core, and so does the server.
-        busy: false,
-    };
-    for running in starter.all()? {
-        let name = running.name.clone();
-        let (request, reply) = flood::one_reply(running.server.address)?;
-        results.figure(&format!("{HOSTILE}: reply / request bytes"), &name, reply as f64 / request as f64, "x");
-        let mut traffic = flows::through_relay(&running.server, 1, Direction::Both, PEER_IP, false)?;
-        let quiet = traffic.run(&plan, |_| {})?;
-        // First use touches memory that is kept from then on.
-        Flood::start(running.server.address).and_then(|flood| {
-            std::thread::sleep(Duration::from_millis(300));
-            flood.stop()
-        })?;
-        let before = process::resident(running.pid())?;
-        let flood = Flood::start(running.server.address)?;
-        let mut slices = Vec::new();
-        for _ in 0..args.rounds {
-            slices.push(traffic.run(&plan, |_| {})?);
-        }
-        let counts = flood.stop()?;
-        let after = process::resident(running.pid())?;
-        let mut sum = Report::default();
-        for slice in &slices {
-            sum.merge(slice);
-        }
-        let mut tell = |what: &str, value: f64, unit| results.figure(&format!("{HOSTILE}: {what}"), &name, value, unit);
-        tell("requests", counts.requests as f64 / counts.elapsed.as_secs_f64(), "/s");
-        tell("replies", counts.replies as f64 / counts.elapsed.as_secs_f64(), "/s");
-        tell(
-            "reply bytes / request bytes, over all",
-            counts.reply_bytes as f64 / counts.request_bytes.max(1) as f64,
-            "x",
-        );
-        tell("a good client's loss", sum.loss() * 100.0, "%");
-        tell("its p99 latency", percentile(&sum, 99.0), "us");
-        tell("its p99 latency when quiet", percentile(&quiet, 99.0), "us");
-        tell("growth of resident memory", (after as f64 - before as f64) / 1024.0, "KiB");
     }
     Ok(())
 }
