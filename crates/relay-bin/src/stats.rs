@@ -1,4 +1,4 @@
-//! Counters: each worker adds to its own and publishes them once per batch.
+//! Counters: each worker adds to its own and publishes them a moment later.
 
 use std::{
     collections::BTreeMap,

@@ -171,7 +171,7 @@ fn clients_of_one_relay_reach_each_other_at_a_public_address_that_this_machine_d
 }
 
 #[test]
-fn ports_held_by_other_programs_are_passed_over() {
+fn ports_held_by_other_programs_are_passed_over_until_none_is_free() {
     let port = free_port();
     // Both of the relay's parts of these ports have holes.
     let range = support::free_range(40);
@@ -189,6 +189,16 @@ fn ports_held_by_other_programs_are_passed_over() {
         assert_eq!(allocated.relayed[0].port() % 3, 0);
         clients.push(client);
     }
+    // Some 13 ports in all.
+    let refused = (0..20).find_map(|_| {
+        let mut client = relay.client(relay.v4(), "b");
+        let result = client.allocate(Allocate::default());
+        clients.push(client);
+        result.err()
+    });
+    assert_eq!(refused.unwrap().code(), Some(508));
+    let log = relay.stop().log;
+    assert!(log.contains("no port is free for an allocation"), "{log}");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use relay_server::{
     AllocationId, AllocationPort, Arrival, ClientSocket, Event, Family, FiveTuple, Forward, Output, PeerSocket,
-    RelayOpenError, Timestamp, UsernameLimit,
+    Rejection, RelayOpenError, Timestamp, UsernameLimit,
 };
 use tracing::Span;
 use turn_auth::UnixTime;
@@ -21,7 +22,11 @@ use crate::{
     record::{Machine, Recorder},
     socket::{Cursor, Datagram, Inlet, ReceiveBuffers},
     stats::{Counters, Loss, Published},
+    throttle::Throttle,
 };
+
+/// How often to warn that no port is free.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// What a driver needs of the outside world.
 pub(super) trait Network {
@@ -67,6 +72,7 @@ pub(super) struct Driver<N, O> {
     channels: LiveChannels,
     published: Published,
     others: Vec<Sender>,
+    no_port: Throttle,
 }
 
 impl<N: Network, O: Offload> Driver<N, O> {
@@ -89,6 +95,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
             channels: LiveChannels::default(),
             published,
             others,
+            no_port: Throttle::new(WARN_EVERY),
         }
     }
 
@@ -295,6 +302,16 @@ impl<N: Network, O: Offload> Driver<N, O> {
             Event::PortReturned { port } => self.tell_others(&Message::PortReturned(*port)),
             Event::CrossingOpened(crossing) => self.tell_others(&Message::CrossingOpened(*crossing)),
             Event::CrossingClosed(crossing) => self.tell_others(&Message::CrossingClosed(*crossing)),
+            Event::Responded { outcome: Err(Rejection::NoFreePort), .. } => {
+                tracing::debug!(?event, "refused");
+                if let Some(times) = self.no_port.pass(now) {
+                    tracing::warn!(
+                        times,
+                        "no port is free for an allocation: clients are answered 508; widen the range (--lowest-port, \
+                         --highest-port), or add a relay"
+                    );
+                }
+            }
             Event::Dropped { .. } => tracing::trace!(?event, "dropped"),
             event => tracing::debug!(?event, "state changed"),
         }
