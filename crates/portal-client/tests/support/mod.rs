@@ -5,7 +5,10 @@ use std::{
     future::Future,
     io::{self, Write as _},
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -104,6 +107,19 @@ impl Authority {
     }
 }
 
+/// Listens on loopback, at a port below those that the system hands out by itself: nobody else gets it when a portal lets go of it
+/// for a while.
+async fn listen() -> TcpListener {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(10_000 + number % 20_000).unwrap();
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {
+            return listener;
+        }
+    }
+}
+
 impl Portal {
     pub async fn bind(transport: Transport) -> Self {
         let authority = (transport == Transport::Tls).then(|| Authority::for_host("localhost"));
@@ -112,7 +128,7 @@ impl Portal {
 
     /// A portal that shows the certificate of this authority.
     pub async fn bind_as(authority: Option<Authority>) -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), authority }
+        Self { listener: listen().await, authority }
     }
 
     pub fn url(&self) -> String {
