@@ -132,9 +132,11 @@ describe('moving through a trace', () => {
 
   test('play runs to the end and stops, pause holds', async () => {
     await openExample('wrong-password');
-    await page.getByLabel('Speed').selectOption('16');
+    // Slow until it is seen to play, since at full speed that is over before anybody looks.
+    await page.getByLabel('Speed').selectOption('0.25');
     await page.getByRole('button', { name: 'Play', exact: true }).click();
     await page.getByRole('button', { name: 'Pause' }).waitFor();
+    await page.getByLabel('Speed').selectOption('16');
     await page.getByRole('button', { name: 'Play', exact: true }).waitFor();
     const last = Number(/\/ (\d+)/.exec(await position())[1]);
     await settled(last);
