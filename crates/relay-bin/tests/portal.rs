@@ -17,7 +17,7 @@ use std::{
 
 use dev_portal::DevPortal;
 use serde_json::Value;
-use support::{Echo, PATIENCE, Relay, command, free_port, run};
+use support::{Echo, PATIENCE, Relay, command, free_port, http::free_tcp_address, run};
 use tokio::{runtime::Builder, sync::oneshot};
 use turn_auth::{AuthSecret, UnixTime};
 use turn_client::{Allocate, BlockingClient, Credentials};
@@ -33,8 +33,9 @@ struct Portal {
 }
 
 impl Portal {
+    /// Nobody else gets its address when it is gone.
     fn start() -> Self {
-        Self::start_at(([127, 0, 0, 1], 0).into())
+        Self::start_at(free_tcp_address())
     }
 
     fn start_at(listen: SocketAddr) -> Self {
@@ -208,7 +209,7 @@ fn a_wrong_token_ends_the_relay_with_one_line() {
 
 #[test]
 fn a_portal_that_is_not_there_ends_the_relay_after_its_startup_limit() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = free_tcp_address();
     let port = free_port();
     let relay = Relay::spawn_silent(relay_command(closed, port).env("FIREZONE_STARTUP_TIMEOUT", "1s"), port);
     let end = relay.wait();
@@ -220,8 +221,9 @@ fn a_portal_that_is_not_there_ends_the_relay_after_its_startup_limit() {
 #[test]
 fn nothing_is_served_before_the_portal_says_so() {
     // It holds its port and says nothing for now.
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let relay = start_relay(silent.local_addr().unwrap());
+    let address = free_tcp_address();
+    let silent = TcpListener::bind(address).unwrap();
+    let relay = start_relay(address);
     // The client has connected, so the relay's own sockets are open.
     let (connection, _) = silent.accept().unwrap();
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -234,7 +236,6 @@ fn nothing_is_served_before_the_portal_says_so() {
         assert!(stranger.recv(&mut buffer).is_err(), "it answered");
     }
 
-    let address = silent.local_addr().unwrap();
     drop((silent, connection));
     let portal = Portal::start_at(address);
     portal.wait_for_relays(1);

@@ -294,7 +294,7 @@ fn too_many_open_files_refuse_clients_and_harm_no_other() {
 fn a_peer_that_is_gone_harms_nothing() {
     let relay = Relay::start(&[]);
     let echo = Echo::start(relay.v4());
-    let gone = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let mut client = relay.client(relay.v4(), "a");
     bind(&mut client, echo.address);
     client.bind(0x4001, gone).unwrap();

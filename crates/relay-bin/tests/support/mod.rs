@@ -246,10 +246,8 @@ pub(crate) fn can(capability: &str, present: bool, reason: &str) -> bool {
 /// A UDP port that nobody uses on either loopback address: below those that the system hands out by itself, so that it stays
 /// free, and different for every caller in this and most other processes.
 pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
-        let number = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = u16::try_from(10_000 + number % 20_000).unwrap();
+        let port = next_ports(1);
         let is_free = |address: &str| UdpSocket::bind((address, port)).is_ok();
         if is_free("127.0.0.1") && (is_free("::1") || !has_ipv6()) {
             return port;
@@ -257,16 +255,23 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// This many UDP ports in a row that nobody uses on IPv4 loopback.
+/// This many UDP ports in a row that nobody uses on IPv4 loopback, and that are nobody else's from now on, as with [`free_port`].
 pub(crate) fn free_range(count: u16) -> RangeInclusive<u16> {
     loop {
-        let lowest = free_port();
+        let lowest = next_ports(count);
         let range = lowest..=lowest + count - 1;
         let sockets: Result<Vec<_>, _> = range.clone().map(|port| UdpSocket::bind(("127.0.0.1", port))).collect();
         if sockets.is_ok() {
             return range;
         }
     }
+}
+
+/// The lowest of this many ports in a row that no other caller is given.
+fn next_ports(count: u16) -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(count.into(), Ordering::Relaxed));
+    u16::try_from(10_000 + number % 20_000).unwrap()
 }
 
 /// Waits until `condition` holds, which it should in a moment.
