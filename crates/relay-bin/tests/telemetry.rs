@@ -22,8 +22,22 @@ const CHANNEL: u16 = 0x4000;
 /// Fast enough for a test.
 const INTERVAL: [&str; 2] = ["--otel-metric-export-interval", "100"];
 
+/// The same for spans.
+const SPAN_INTERVAL: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "100");
+
 fn start(collector: SocketAddr, options: &[&str]) -> Relay {
-    Relay::start(&[&["--otlp-grpc-endpoint", &collector.to_string()], &INTERVAL[..], options].concat())
+    start_with(&[], collector, options)
+}
+
+fn start_with(environment: &[(&str, &str)], collector: SocketAddr, options: &[&str]) -> Relay {
+    let endpoint = collector.to_string();
+    Relay::start_with(environment, &[&["--otlp-grpc-endpoint", &endpoint], &INTERVAL[..], options].concat())
+}
+
+/// Waits until the collector has answered: at its end, the relay waits only for one that has. The collector shows what it gets
+/// before it answers.
+fn wait_for_answer(collector: &Collector) {
+    wait_until(|| collector.text().matches("Name: data_relayed_userspace_bytes").count() >= 2);
 }
 
 /// Relays `count` packets of 100 bytes there and back.
@@ -49,7 +63,7 @@ fn a_collector_gets_both_data_counters_and_the_span_of_an_allocation() {
     let Some(collector) = Collector::start("values") else { return };
     let mut options = vec!["--otel-resource-attributes", "service.instance.id=relay-7,cloud.region=here"];
     options.extend(["--otel-service-name", "relay-under-test"]);
-    let relay = start(collector.address, &options);
+    let relay = start_with(&[SPAN_INTERVAL], collector.address, &options);
     let echo = Echo::start(relay.v4());
     let _client = transfer(&relay, &echo, "a", 250);
     wait_until(|| collector.has_value("data_relayed_userspace_bytes", 2 * 250 * 100));
@@ -69,10 +83,9 @@ fn a_collector_gets_both_data_counters_and_the_span_of_an_allocation() {
         assert!(text.contains(part), "{part}");
     }
 
-    // The span waits for its batch, or for the end.
+    wait_until(|| collector.text().contains("outcome: Str(success)"));
     let End { status, log } = relay.stop();
     assert_eq!(status.code(), Some(0), "{log}");
-    wait_until(|| collector.text().contains("outcome: Str(success)"));
     let text = collector.text();
     let spans =
         text.lines().filter(|line| line.trim().starts_with("Name") && line.trim().ends_with(": allocate")).count();
@@ -85,8 +98,7 @@ fn the_last_figures_are_sent_at_the_end() {
     // Long enough for what is between the second time and the end.
     let options = ["--otlp-grpc-endpoint", &collector.address.to_string(), "--otel-metric-export-interval", "3000"];
     let relay = Relay::start(&options);
-    // The collector shows what it gets before it answers, and the relay waits at its end only for one that has answered.
-    wait_until(|| collector.text().matches("Name: data_relayed_userspace_bytes").count() >= 2);
+    wait_for_answer(&collector);
     let echo = Echo::start(relay.v4());
     let _client = transfer(&relay, &echo, "a", 10);
     relay.stop();
@@ -95,12 +107,14 @@ fn the_last_figures_are_sent_at_the_end() {
 
 #[test]
 fn without_a_collector_the_relay_relays_and_says_so_once() {
-    let relay = start(free_tcp_address(), &[]);
+    let relay = start(free_tcp_address(), &["--log-filter", "debug"]);
     let echo = Echo::start(relay.v4());
     let _client = transfer(&relay, &echo, "a", 100);
+    // The second time, which is told to whoever asks for it.
+    wait_until(|| relay.has_logged("still cannot send metrics"));
     let End { status, log } = relay.stop();
     assert_eq!(status.code(), Some(0), "{log}");
-    assert_eq!(log.lines().filter(|line| line.contains("cannot send metrics")).count(), 1, "{log}");
+    assert_eq!(log.lines().filter(|line| line.contains("cannot send metrics to")).count(), 1, "{log}");
 }
 
 #[test]
@@ -166,6 +180,8 @@ fn a_registration_with_the_portal_is_a_span() {
     let relay = Relay::spawn_silent(&mut command, port);
     wait_until(|| TcpStream::connect(health).is_ok() && get(health, "/readyz").0 == 200);
     assert!(get(health, "/metrics").1.contains("\nportal_state{state=\"registered\"} 1\n"));
+    wait_for_answer(&collector);
+    // The span waits for its batch, or for the end.
     relay.stop();
     wait_until(|| collector.text().contains("portal_registration"));
 }
@@ -177,12 +193,12 @@ fn a_collector_that_dies_makes_no_difference() {
     let echo = Echo::start(relay.v4());
     let mut client = transfer(&relay, &echo, "a", 50);
     wait_until(|| collector.has_value("data_relayed_userspace_bytes", 2 * 50 * 100));
+    // It shows what it gets before it answers.
+    wait_until(|| relay.has_logged("the OpenTelemetry collector takes metrics"));
     drop(collector);
     exchange(&mut client, 100);
-    thread::sleep(std::time::Duration::from_millis(300));
+    wait_until(|| relay.has_logged("cannot send metrics"));
     exchange(&mut client, 100);
     let End { status, log } = relay.stop();
     assert_eq!(status.code(), Some(0), "{log}");
-    assert!(log.contains("the OpenTelemetry collector takes metrics"), "{log}");
-    assert!(log.contains("cannot send metrics"), "{log}");
 }

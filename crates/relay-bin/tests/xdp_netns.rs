@@ -29,6 +29,9 @@ const CHANNEL: u16 = 0x4abc;
 /// it: what leaves before that is user space's, since the kernel does not know the router yet.
 const PAIRS: [(usize, usize); 4] = [(V4, V4), (V6, V6), (V4, V6), (V6, V4)];
 
+/// The counters of what the kernel and what user space have relayed.
+const RELAYED_BYTES: [&str; 2] = ["data_relayed_ebpf_bytes", "data_relayed_userspace_bytes"];
+
 /// Exchanges `rounds` packets and answers over each pair of families and checks that the kernel relayed all of it.
 fn bulk(mode: Mode, rounds: u32, options: &[&str]) {
     let Some(net) = Net::new(mode) else { return };
@@ -39,7 +42,7 @@ fn bulk(mode: Mode, rounds: u32, options: &[&str]) {
     let collector = net.relay.within(move || Collector::start(&name));
     let collector_address = collector.as_ref().map(|collector| collector.address.to_string());
     let telemetry = match &collector_address {
-        Some(address) => &["--otlp-grpc-endpoint", address][..],
+        Some(address) => &["--otlp-grpc-endpoint", address, "--otel-metric-export-interval", "100"][..],
         None => &[],
     };
     let relay = net.start_relay(mode, &[&["--health-check-addr", health], telemetry, options].concat());
@@ -58,19 +61,22 @@ fn bulk(mode: Mode, rounds: u32, options: &[&str]) {
         sent = sent + Traffic { packets: 2 * u64::from(rounds) + 1, bytes: bytes + last };
     }
     let metrics = net.relay.within(move || metrics_with(health.parse().unwrap(), sent.bytes));
+    if let Some(collector) = &collector {
+        // Before the end, at which the relay does not wait for long.
+        for name in RELAYED_BYTES {
+            let bytes = counter(&metrics, name);
+            wait_until(|| collector.has_value(name, bytes));
+        }
+    }
     let End { status, log } = relay.stop();
     assert!(status.success(), "{status}\n{log}");
     let summary = Summary::of(&log);
     let (in_kernel, in_user_space) = (summary.in_kernel(), summary.in_user_space());
     assert_eq!(in_kernel + in_user_space, sent, "{summary:?}");
     assert!(in_user_space.packets <= Summary::tolerance(sent.packets), "{summary:?}");
-    assert!(metrics.contains(&format!("\ndata_relayed_ebpf_bytes_total {}\n", in_kernel.bytes)), "{metrics}");
-    assert!(metrics.contains(&format!("\ndata_relayed_userspace_bytes_total {}\n", in_user_space.bytes)), "{metrics}");
+    let told = RELAYED_BYTES.map(|name| counter(&metrics, name));
+    assert_eq!(told, [in_kernel.bytes, in_user_space.bytes], "{metrics}");
     assert!(metrics.contains("\nebpf_flows 8\n"), "{metrics}");
-    if let Some(collector) = collector {
-        wait_until(|| collector.has_value("data_relayed_ebpf_bytes", in_kernel.bytes));
-        wait_until(|| collector.has_value("data_relayed_userspace_bytes", in_user_space.bytes));
-    }
     assert!(!net.has_program());
     for capture in captures {
         capture.expect_good_checksums(captured);
@@ -83,15 +89,16 @@ fn metrics_with(health: SocketAddr, bytes: u64) -> String {
     wait_until(|| {
         let (code, text) = http::get(health, "/metrics");
         assert_eq!(code, 200);
-        let relayed_by = |name: &str| {
-            let values = text.lines().filter_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
-            values.sum::<u64>()
-        };
-        let relayed = relayed_by("data_relayed_ebpf_bytes_total ") + relayed_by("data_relayed_userspace_bytes_total ");
         metrics = text;
-        relayed == bytes
+        RELAYED_BYTES.iter().map(|name| counter(&metrics, name)).sum::<u64>() == bytes
     });
     metrics
+}
+
+/// A counter's value in `metrics`.
+fn counter(metrics: &str, name: &str) -> u64 {
+    let series = format!("{name}_total ");
+    metrics.lines().find_map(|line| line.strip_prefix(&series)).unwrap_or_else(|| panic!("{metrics}")).parse().unwrap()
 }
 
 fn families() -> [turn_client::Family; 2] {

@@ -6,11 +6,12 @@ pub(crate) mod http;
 
 use std::{
     ffi::OsStr,
-    io::{BufRead as _, BufReader, Read as _},
+    io::{BufRead as _, BufReader},
     net::{SocketAddr, UdpSocket},
     ops::RangeInclusive,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::{
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
         mpsc,
     },
@@ -58,7 +59,10 @@ fn text(bytes: Vec<u8>) -> String {
 pub(crate) struct Relay {
     child: Child,
     stdout: BufReader<ChildStdout>,
-    log: Option<JoinHandle<String>>,
+    /// What it has logged until now.
+    log: Arc<Mutex<String>>,
+    /// Writes the log down, until it ends.
+    reader: Option<JoinHandle<()>>,
     /// Where it listens on loopback.
     pub(crate) port: u16,
 }
@@ -73,6 +77,11 @@ pub(crate) struct End {
 impl Relay {
     /// Starts one on both loopback addresses, with [`SECRET`] and these options, and waits until it is up.
     pub(crate) fn start(options: &[&str]) -> Self {
+        Self::start_with(&[], options)
+    }
+
+    /// The same, with these variables in its environment.
+    pub(crate) fn start_with(environment: &[(&str, &str)], options: &[&str]) -> Self {
         let port = free_port();
         let port_text = port.to_string();
         let mut all = vec!["--public-ip4-addr", "127.0.0.1", "--auth-secret", SECRET, "--listen-port", &port_text];
@@ -80,7 +89,7 @@ impl Relay {
             all.extend(["--public-ip6-addr", "::1"]);
         }
         all.extend(options);
-        Self::spawn(&mut command(all), port)
+        Self::spawn(command(all).envs(environment.iter().copied()), port)
     }
 
     /// Starts what `command` says, which listens at `port`, and waits until it is up.
@@ -105,14 +114,18 @@ impl Relay {
     /// Starts what `command` says, which does not print when it is up.
     pub(crate) fn spawn_silent(command: &mut Command, port: u16) -> Self {
         let mut child = command.spawn().unwrap();
-        let mut stderr = child.stderr.take().unwrap();
-        let log = thread::spawn(move || {
-            let mut log = String::new();
-            stderr.read_to_string(&mut log).unwrap();
-            log
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let log = Arc::<Mutex<String>>::default();
+        let written = Arc::clone(&log);
+        let reader = thread::spawn(move || {
+            let mut line = String::new();
+            while stderr.read_line(&mut line).unwrap() > 0 {
+                written.lock().unwrap().push_str(&line);
+                line.clear();
+            }
         });
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        Self { child, stdout, log: Some(log), port }
+        Self { child, stdout, log, reader: Some(reader), port }
     }
 
     /// Its address on IPv4 loopback.
@@ -140,6 +153,11 @@ impl Relay {
         assert!(status.success());
     }
 
+    /// Whether it has logged this until now.
+    pub(crate) fn has_logged(&self, text: &str) -> bool {
+        self.log.lock().unwrap().contains(text)
+    }
+
     /// The process's id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
@@ -147,13 +165,14 @@ impl Relay {
 
     /// Waits until it ends by itself.
     pub(crate) fn wait(mut self) -> End {
-        let log = self.log.take().unwrap();
+        let reader = self.reader.take().unwrap();
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
-            let _ = sender.send(log.join());
+            let _ = sender.send(reader.join());
         });
         // Its log ends when it does.
-        let log = receiver.recv_timeout(PATIENCE).expect("the relay should have ended").unwrap();
+        receiver.recv_timeout(PATIENCE).expect("the relay should have ended").unwrap();
+        let log = std::mem::take(&mut *self.log.lock().unwrap());
         End { status: self.child.wait().unwrap(), log }
     }
 
@@ -185,10 +204,12 @@ impl Drop for Relay {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if let Some(log) = self.log.take()
+        if let Some(reader) = self.reader.take()
             && thread::panicking()
         {
-            eprintln!("--- the relay's log\n{}", log.join().unwrap_or_default());
+            let _ = reader.join();
+            let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+            eprintln!("--- the relay's log\n{log}");
         }
     }
 }
