@@ -23,7 +23,8 @@ fn start(options: &[&str]) -> (Relay, SocketAddr) {
 }
 
 fn allocate_and_bind(relay: &Relay, echo: &Echo, salt: &str) -> BlockingClient {
-    let mut client = relay.client(relay.v4(), salt);
+    // What it sends again would count again.
+    let mut client = relay.client(relay.v4(), salt).with_retransmission(PATIENCE, 1);
     client.allocate(Allocate::default()).unwrap();
     client.bind(CHANNEL, echo.address).unwrap();
     client
@@ -94,11 +95,18 @@ fn a_transfer_under_way_at_sigterm_finishes_without_loss() {
     assert_eq!(get(health, "/healthz").0, 200);
 
     // The phase is told before the workers have heard of it.
-    wait_until(|| match relay.client(relay.v4(), "b").allocate(Allocate::default()) {
-        Ok(_) => false,
-        Err(refused) => {
-            assert_eq!(refused.code(), Some(508));
-            true
+    wait_until(|| {
+        let mut other = relay.client(relay.v4(), "b");
+        match other.allocate(Allocate::default()) {
+            Ok(_) => {
+                // The drain would wait for it.
+                other.refresh(LIFETIME_OVER).unwrap();
+                false
+            }
+            Err(refused) => {
+                assert_eq!(refused.code(), Some(508));
+                true
+            }
         }
     });
     transfer(&mut client, 200, 1000, || {});

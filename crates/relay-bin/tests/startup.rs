@@ -6,7 +6,7 @@ mod support;
 use std::net::{SocketAddr, UdpSocket};
 
 use socket2::{Domain, Socket, Type};
-use support::{End, Relay, SECRET, command, free_port, run};
+use support::{End, PATIENCE, Relay, SECRET, command, free_port, run};
 
 const FAILURE: Option<i32> = Some(1);
 const USAGE: Option<i32> = Some(2);
@@ -117,7 +117,9 @@ fn a_taken_port_range_is_told() {
 fn sigterm_and_sigint_end_it_with_a_summary() {
     for signal in ["TERM", "INT"] {
         let relay = Relay::start(&[]);
-        relay.client(relay.v4(), "a").allocate(turn_client::Allocate::default()).unwrap();
+        // What it sends again would count again.
+        let mut client = relay.client(relay.v4(), "a").with_retransmission(PATIENCE, 1);
+        client.allocate(turn_client::Allocate::default()).unwrap();
         relay.signal(signal);
         let End { status, log } = relay.wait();
         assert_eq!(status.code(), Some(0), "{log}");
