@@ -15,6 +15,11 @@ use turn_client::{Allocate, BlockingClient, Received, Request, TurnClient, encod
 
 const SEED: u64 = 4;
 
+/// How often to try what a flood is in the way of, and for how long each time: 100 s altogether, since a debug build on a busy
+/// machine takes its time to work off what is queued.
+const TRIES: u32 = 500;
+const EACH_TRY: Duration = Duration::from_millis(200);
+
 /// Messages that the relay understands, to be mangled.
 fn messages() -> Vec<Vec<u8>> {
     let now = Instant::now();
@@ -49,14 +54,14 @@ fn signed_messages(relay: &Relay) -> Vec<Vec<u8>> {
     let now = Instant::now();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(relay.v4()).unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    socket.set_read_timeout(Some(EACH_TRY)).unwrap();
     let mut client = TurnClient::new(credentials("a"), SEED);
     client.request(now, Request::Refresh { lifetime: None });
     let request = client.poll_transmit().unwrap();
     let mut buffer = [0; 2048];
     // After a flood from the same prefix, strangers are answered a few times a second only.
     let mut ask = || socket.send(&request).and_then(|_| socket.recv(&mut buffer)).ok();
-    let length = (0..100).find_map(|_| ask()).unwrap();
+    let length = (0..TRIES).find_map(|_| ask()).unwrap();
     assert_eq!(client.handle_datagram(now, &buffer[..length]), Received::Response);
     client.request(now, Request::Allocate(Allocate::default()));
     std::iter::from_fn(|| client.poll_transmit()).collect()
@@ -114,10 +119,10 @@ fn allocate_and_bind(relay: &Relay, echo: &Echo) -> (BlockingClient, SocketAddr)
 
 fn still_relays(relay: &mut Relay, client: &mut BlockingClient) {
     // The flood may have filled a queue that this one goes through, too.
-    let came_back = (0..100).any(|_| {
+    let came_back = (0..TRIES).any(|_| {
         assert!(relay.is_running());
         client.send(0x4000, b"hello").unwrap();
-        client.receive(Duration::from_millis(200)).unwrap() == Some((0x4000, b"hello".to_vec()))
+        client.receive(EACH_TRY).unwrap() == Some((0x4000, b"hello".to_vec()))
     });
     assert!(came_back);
 }
