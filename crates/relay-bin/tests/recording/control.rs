@@ -1,9 +1,10 @@
 //! Recordings that are started and stopped while the relay runs.
 
-use std::{env, fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::PathBuf};
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt as _};
 
 use relay_replay::{Mode, NotReplayed};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::{
     SECRET, Trace, converse,
@@ -18,15 +19,14 @@ use super::{
 struct Controlled {
     relay: Relay,
     control: SocketAddr,
-    directory: PathBuf,
+    directory: TempDir,
 }
 
 impl Controlled {
-    fn start(name: &str, options: &[&str]) -> Self {
-        let directory = env::temp_dir().join(format!("relay-control-{}-{name}", std::process::id()));
-        fs::create_dir(&directory).unwrap();
+    fn start(options: &[&str]) -> Self {
+        let directory = TempDir::new().unwrap();
         let control = free_tcp_address();
-        let (at, to) = (control.to_string(), directory.to_str().unwrap().to_owned());
+        let (at, to) = (control.to_string(), directory.path().to_str().unwrap().to_owned());
         let fixed = ["--allocations-per-username", "100", "--control-endpoint", &at, "--record-directory", &to];
         Self { relay: Relay::start(&[&fixed, options].concat()), control, directory }
     }
@@ -46,19 +46,13 @@ impl Controlled {
     }
 
     fn trace(&self, name: &str) -> Trace {
-        Trace(self.directory.join(name))
-    }
-}
-
-impl Drop for Controlled {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.directory);
+        Trace(self.directory.path().join(name))
     }
 }
 
 #[test]
 fn a_recording_starts_and_stops_while_the_relay_relays() {
-    let test = Controlled::start("twice", &["--workers", "2"]);
+    let test = Controlled::start(&["--workers", "2"]);
     assert_eq!(test.status(), serde_json::json!({"state": "off"}));
     assert_eq!(test.post("/record/stop"), (409, "nothing is being recorded\n".to_owned()));
     // What the state machine knows of this when the recording begins is not in it.
@@ -98,7 +92,7 @@ fn a_recording_starts_and_stops_while_the_relay_relays() {
 
 #[test]
 fn limits_and_the_secret_are_as_with_the_options() {
-    let test = Controlled::start("limits", &["--workers", "1"]);
+    let test = Controlled::start(&["--workers", "1"]);
     let (status, body) =
         test.post("/record/start?file=small.pcapng&secret=true&payload_bytes=8&max_packets=10&max_bytes=100000");
     assert_eq!(status, 200);
@@ -117,10 +111,10 @@ fn limits_and_the_secret_are_as_with_the_options() {
 
 #[test]
 fn what_cannot_be_recorded_is_refused() {
-    let test = Controlled::start("refused", &["--workers", "1"]);
-    let taken = test.directory.join("taken");
+    let test = Controlled::start(&["--workers", "1"]);
+    let taken = test.directory.path().join("taken");
     fs::write(&taken, "precious").unwrap();
-    std::os::unix::fs::symlink(&taken, test.directory.join("link")).unwrap();
+    std::os::unix::fs::symlink(&taken, test.directory.path().join("link")).unwrap();
     for (path, expected, said) in [
         ("/record/start", 400, "say where"),
         ("/record/start?file=..%2Fup", 400, "plain name"),
@@ -157,7 +151,7 @@ fn a_relay_can_be_told_to_record_at_start_only() {
 #[test]
 fn a_recording_from_the_start_can_be_stopped_and_replays() {
     let trace = Trace::new();
-    let test = Controlled::start("stopped", &["--workers", "2", "--record-secret", &trace.option()]);
+    let test = Controlled::start(&["--workers", "2", "--record-secret", &trace.option()]);
     converse(&test.relay, 10);
     assert_eq!(test.status()["state"], "recording");
     assert_eq!(test.post("/record/stop").0, 202);
@@ -170,7 +164,7 @@ fn a_recording_from_the_start_can_be_stopped_and_replays() {
 
 #[test]
 fn a_recording_that_nobody_stops_is_complete_when_the_relay_ends() {
-    let mut test = Controlled::start("ended", &["--workers", "2"]);
+    let mut test = Controlled::start(&["--workers", "2"]);
     assert_eq!(test.post("/record/start?file=last.pcapng").0, 200);
     converse(&test.relay, 10);
     wait_until(|| test.status()["packets"].as_u64().unwrap() >= 40);
