@@ -36,7 +36,8 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Equal for datagrams from one socket to one destination, and hardly ever for others. `salt`, which is odd, says in which order they come.
+    /// Equal for datagrams from one socket to one destination, and hardly ever for others. `salt`, which is odd, says in which order
+    /// destinations come.
     const fn flow(&self, salt: u16) -> (Source, u16) {
         (self.socket, self.to.port().wrapping_mul(salt))
     }

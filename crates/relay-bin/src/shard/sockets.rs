@@ -59,7 +59,7 @@ pub(super) enum Receipt {
     Empty,
     /// Something may be left.
     MoreToCome,
-    /// There was an error. ICMP errors are none: they concern one remote only, and sockets that are connected to none do not get them.
+    /// There was an error. The kernel tells ICMP errors, which concern one remote only, to connected sockets alone.
     Error,
     /// There were too many errors in a row.
     Failing(io::Error),
