@@ -110,6 +110,8 @@ pub(crate) struct UdpSocket {
     room: Cell<u8>,
     /// How many the kernel had dropped when it last told; wraps.
     overruns: Cell<u32>,
+    /// For how many more calls to send without segmentation.
+    pause: Cell<u32>,
 }
 
 impl UdpSocket {
@@ -126,7 +128,7 @@ impl UdpSocket {
         if role != Role::Requests {
             options::glue(&io);
         }
-        Ok(Self { io, room: Cell::new(LEAST_ROOM), overruns: Cell::new(0) })
+        Ok(Self { io, room: Cell::new(LEAST_ROOM), overruns: Cell::new(0), pause: Cell::new(0) })
     }
 
     /// Adds what has arrived to `buffers`, as coming in by `inlet`, without waiting. Tells, too, how many datagrams the kernel has
@@ -164,7 +166,7 @@ impl UdpSocket {
     ) -> io::Result<()> {
         let message = Message { source, to, traffic_class: 0, header: None, payload };
         let mut sent = Ok(());
-        sender.send(self.io.as_fd(), std::iter::once(message), |_, result| {
+        sender.send(self.io.as_fd(), &self.pause, std::iter::once(message), |_, result| {
             sent =
                 result.map_err(|error| error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error));
         });
@@ -178,7 +180,7 @@ impl UdpSocket {
         datagrams: impl ExactSizeIterator<Item = Message<'a>> + Clone,
         done: impl FnMut(usize, Result<(), &io::Error>),
     ) {
-        sender.send(self.io.as_fd(), datagrams, done);
+        sender.send(self.io.as_fd(), &self.pause, datagrams, done);
     }
 }
 

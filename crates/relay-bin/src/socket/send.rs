@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "sendmmsg")]
 
 use std::{
+    cell::Cell,
     fmt, io,
     net::{IpAddr, SocketAddr},
     os::fd::{AsRawFd, BorrowedFd},
@@ -20,7 +21,7 @@ const MESSAGE_LENGTH: usize = 65_000;
 /// The kernel does not cut into datagrams that are longer than the MTU, so do not try beyond Ethernet's, less the IPv6 and UDP
 /// headers.
 const LARGEST_SEGMENT: usize = 1_500 - 40 - 8;
-/// For how many calls to go without segmentation where the kernel refused it: that may concern one route only.
+/// For how many calls a socket goes without segmentation after the kernel has refused it there: that may concern one route only.
 const PAUSE: u32 = 10_000;
 
 /// One datagram to send.
@@ -71,8 +72,7 @@ impl Group {
 /// Sends datagrams; keeps its memory from one time to the next.
 pub(crate) struct Sender {
     can_segment: bool,
-    /// For how many more calls to go without segmentation.
-    pause: u32,
+    /// Whether the log says that it was refused.
     is_told: bool,
     groups: Vec<Group>,
     slices: Vec<libc::iovec>,
@@ -91,7 +91,6 @@ impl Default for Sender {
     fn default() -> Self {
         Self {
             can_segment: options::can_segment(),
-            pause: 0,
             is_told: false,
             groups: Vec::new(),
             slices: Vec::new(),
@@ -103,14 +102,17 @@ impl Default for Sender {
 }
 
 impl Sender {
-    /// Sends `datagrams` in this order without waiting, and tells `done` of each, by index.
+    /// Sends `datagrams` in this order without waiting, and tells `done` of each, by index. While `pause`, which
+    /// counts down with each call, is not 0, `socket` goes without segmentation.
     pub(super) fn send<'a>(
         &mut self,
         socket: BorrowedFd<'_>,
+        pause: &Cell<u32>,
         datagrams: impl ExactSizeIterator<Item = Message<'a>> + Clone,
         mut done: impl FnMut(usize, Result<(), &io::Error>),
     ) {
-        self.group(datagrams.clone());
+        self.group(datagrams.clone(), pause.get() == 0);
+        pause.set(pause.get().saturating_sub(1));
         let groups = std::mem::take(&mut self.groups);
         let mut start = 0;
         while start < groups.len() {
@@ -128,7 +130,7 @@ impl Sender {
                     break;
                 }
                 Err(error) => {
-                    self.send_one_by_one(socket, groups[start], datagrams.clone(), error, &mut done);
+                    self.send_one_by_one(socket, pause, groups[start], datagrams.clone(), error, &mut done);
                     start += 1;
                 }
             }
@@ -141,6 +143,7 @@ impl Sender {
     fn send_one_by_one<'a>(
         &mut self,
         socket: BorrowedFd<'_>,
+        pause: &Cell<u32>,
         group: Group,
         datagrams: impl ExactSizeIterator<Item = Message<'a>> + Clone,
         error: io::Error,
@@ -152,9 +155,9 @@ impl Sender {
             Some(libc::EINVAL | libc::EMSGSIZE) => {}
             // What the kernel says where a device, a tunnel or the kernel itself cannot do it at all.
             Some(libc::EIO | libc::EOPNOTSUPP | libc::ENOPROTOOPT) => {
-                self.pause = PAUSE;
+                pause.set(PAUSE);
                 if !std::mem::replace(&mut self.is_told, true) {
-                    tracing::info!(%error, "no segmentation offload for a while; sending datagrams one by one");
+                    tracing::info!(%error, "no segmentation offload for a while where it was refused; sending datagrams one by one");
                 }
             }
             // No route, or forbidden: each of them would fail as well.
@@ -172,18 +175,17 @@ impl Sender {
         self.slices = slices;
     }
 
-    /// Finds out what can go together.
-    fn group<'a>(&mut self, datagrams: impl Iterator<Item = Message<'a>>) {
+    /// Finds out what can go together, if anything may.
+    fn group<'a>(&mut self, datagrams: impl Iterator<Item = Message<'a>>, may_segment: bool) {
         self.groups.clear();
         self.slices.clear();
-        let segmentation = self.can_segment && self.pause == 0;
-        self.pause = self.pause.saturating_sub(1);
+        let may_segment = may_segment && self.can_segment;
         let mut previous: Option<Message<'a>> = None;
         for (index, datagram) in datagrams.enumerate() {
             let length = datagram.length();
             let slices = self.slices.len();
             self.push_slices(&datagram);
-            let joins = segmentation
+            let joins = may_segment
                 && previous.is_some_and(|previous| {
                     (previous.to, previous.source, previous.traffic_class)
                         == (datagram.to, datagram.source, datagram.traffic_class)

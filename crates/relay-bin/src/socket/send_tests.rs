@@ -25,10 +25,10 @@ fn message<'a>(to: &UdpSocket, header: Option<&'a [u8; HEAD_ROOM]>, payload: &'a
 /// How many messages it takes to send `datagrams`, after having sent them.
 fn send(sender: &mut Sender, datagrams: &[Message<'_>]) -> usize {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    sender.group(datagrams.iter().copied());
+    sender.group(datagrams.iter().copied(), true);
     let groups = sender.groups.len();
     let mut told = Vec::new();
-    sender.send(socket.as_fd(), datagrams.iter().copied(), |index, result| {
+    sender.send(socket.as_fd(), &Cell::new(0), datagrams.iter().copied(), |index, result| {
         result.unwrap();
         told.push(index);
     });
@@ -80,7 +80,7 @@ fn longer_than_any_mtu_is_fragmented() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     options::allow_fragments(&socket, socket.local_addr().unwrap()).unwrap();
     let datagrams = [message(&to, None, &payload), message(&to, None, &payload)];
-    Sender::default().send(socket.as_fd(), datagrams.iter().copied(), |_, result| result.unwrap());
+    Sender::default().send(socket.as_fd(), &Cell::new(0), datagrams.iter().copied(), |_, result| result.unwrap());
     assert_eq!(receive(&to, 2), [&payload[..], &payload]);
 }
 
@@ -92,7 +92,7 @@ fn one_failure_concerns_one_datagram() {
     let datagrams = [message(&to, None, b"before"), nowhere, nowhere, message(&to, None, b"after")];
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut results = Vec::new();
-    Sender::default().send(socket.as_fd(), datagrams.iter().copied(), |index, result| {
+    Sender::default().send(socket.as_fd(), &Cell::new(0), datagrams.iter().copied(), |index, result| {
         results.push((index, result.is_ok()));
     });
     assert_eq!(results, [(0, true), (1, false), (2, false), (3, true)]);
@@ -116,7 +116,7 @@ fn what_the_kernel_does_not_segment_goes_one_by_one() {
     options::set(&socket, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).unwrap();
     let datagrams = [message(&to, None, b"aaa"), message(&to, None, b"bbb")];
     let mut told = Vec::new();
-    Sender::default().send(socket.as_fd(), datagrams.iter().copied(), |index, result| {
+    Sender::default().send(socket.as_fd(), &Cell::new(0), datagrams.iter().copied(), |index, result| {
         result.unwrap();
         told.push(index);
     });
@@ -125,14 +125,33 @@ fn what_the_kernel_does_not_segment_goes_one_by_one() {
 }
 
 #[test]
+fn a_route_that_refuses_segmentation_pauses_it_and_loses_nothing() {
+    let to = receiver();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let datagrams = [message(&to, None, b"aaa"), message(&to, None, b"bbb")];
+    let (mut sender, pause) = (Sender::default(), Cell::new(0));
+    sender.group(datagrams.iter().copied(), true);
+    let (group, refused) = (sender.groups[0], io::Error::from_raw_os_error(libc::EIO));
+    let mut told = Vec::new();
+    sender.send_one_by_one(socket.as_fd(), &pause, group, datagrams.iter().copied(), refused, &mut |index, result| {
+        result.unwrap();
+        told.push(index);
+    });
+    assert_eq!((told, pause.get()), (vec![0, 1], PAUSE));
+    assert_eq!(receive(&to, 2), [b"aaa", b"bbb"]);
+}
+
+#[test]
 fn after_a_pause_segmentation_is_tried_again() {
     let to = receiver();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let datagrams = [message(&to, None, b"aaa"), message(&to, None, b"bbb")];
-    let mut sender = Sender { pause: 1, ..Sender::default() };
-    sender.group(datagrams.iter().copied());
-    assert_eq!(sender.groups.len(), 2);
-    assert_eq!(send(&mut sender, &datagrams), 1);
-    assert_eq!(receive(&to, 2), [b"aaa", b"bbb"]);
+    let (mut sender, pause) = (Sender::default(), Cell::new(1));
+    for slices in [1, 2] {
+        sender.send(socket.as_fd(), &pause, datagrams.iter().copied(), |_, result| result.unwrap());
+        assert_eq!(sender.messages[0].msg_hdr.msg_iovlen, slices);
+        assert_eq!(receive(&to, 2), [b"aaa", b"bbb"]);
+    }
 }
 
 #[test]
@@ -142,11 +161,12 @@ fn what_is_not_about_segmentation_is_tried_once() {
     // Nobody may send to a broadcast address who has not asked to.
     nowhere.to = "255.255.255.255:9".parse().unwrap();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let mut sender = Sender::default();
+    let (mut sender, pause) = (Sender::default(), Cell::new(0));
     let mut errors = Vec::new();
-    sender.send(socket.as_fd(), [nowhere; 3].into_iter(), |index, result| {
+    sender.send(socket.as_fd(), &pause, [nowhere; 3].into_iter(), |index, result| {
         errors.push((index, result.unwrap_err().raw_os_error()));
     });
     assert_eq!(errors, [0, 1, 2].map(|index| (index, Some(libc::EACCES))));
-    assert_eq!(sender.pause, 0);
+    // The last that was tried is all of them.
+    assert_eq!((sender.messages[0].msg_hdr.msg_iovlen, pause.get()), (3, 0));
 }
