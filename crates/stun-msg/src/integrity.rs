@@ -21,6 +21,18 @@ impl IntegrityKey {
         Self(digest.finalize().into())
     }
 
+    /// The key that these bytes are: one that was computed before.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes, which are as good as the password.
+    #[must_use]
+    pub const fn to_bytes(&self) -> [u8; 16] {
+        self.0
+    }
+
     pub(crate) const fn as_bytes(&self) -> &[u8] {
         &self.0
     }

@@ -1,13 +1,16 @@
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use stun_msg::{AttributeType, IntegrityKey, Message};
 
-use crate::{AuthError, AuthSecret, Nonce, NonceIssuer, UnixTime, credentials, username::Username};
+use crate::{
+    AcceptedCredentials, AuthError, Nonce, NonceIssuer, UnixTime,
+    username::{self, Username},
+};
 
 /// Checks requests by the [long-term credential mechanism](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4).
 #[derive(Clone, Debug)]
 pub struct Authenticator {
-    secret: AuthSecret,
+    accepted: Arc<AcceptedCredentials>,
     nonces: NonceIssuer,
     realm: String,
 }
@@ -17,8 +20,23 @@ pub struct Authenticator {
 pub struct Authenticated<'a> {
     /// Whose it is.
     pub username: &'a str,
+    /// What stays of the username when its credential is renewed: whom to count for. The username itself if nothing would change.
+    pub user_id: &'a str,
+    /// When the credential expires, if ever.
+    pub expiry: Option<UnixTime>,
     /// The key that every answer to it is signed with.
     pub key: IntegrityKey,
+}
+
+/// Credentials that an allocation was made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Holder<'k> {
+    /// The username.
+    pub username: &'k str,
+    /// The key.
+    pub key: &'k IntegrityKey,
+    /// When they expire, if that is to be asked.
+    pub expiry: Option<UnixTime>,
 }
 
 /// Why a text is no realm.
@@ -43,12 +61,16 @@ impl Authenticator {
     /// How many characters a realm [may have](https://www.rfc-editor.org/rfc/rfc8489#section-14.9).
     pub const MAX_REALM_LEN: usize = 127;
 
-    /// Takes requests with credentials minted from `secret` for `realm`.
+    /// Takes requests with `accepted` credentials for `realm`.
     ///
     /// # Errors
     ///
     /// When the realm cannot be a REALM.
-    pub fn new(secret: AuthSecret, nonces: NonceIssuer, realm: &str) -> Result<Self, RealmError> {
+    pub fn new(
+        accepted: impl Into<Arc<AcceptedCredentials>>,
+        nonces: NonceIssuer,
+        realm: &str,
+    ) -> Result<Self, RealmError> {
         if realm.is_empty() {
             return Err(RealmError::Empty);
         }
@@ -59,7 +81,12 @@ impl Authenticator {
         if realm.chars().any(|character| character.is_control() || matches!(character, '"' | '\\')) {
             return Err(RealmError::ForbiddenCharacter);
         }
-        Ok(Self { secret, nonces, realm: realm.to_owned() })
+        Ok(Self { accepted: accepted.into(), nonces, realm: realm.to_owned() })
+    }
+
+    /// From now on takes these credentials, for the same realm.
+    pub fn accept(&mut self, accepted: Arc<AcceptedCredentials>) {
+        self.accepted = accepted;
     }
 
     /// The REALM of every challenge.
@@ -96,20 +123,83 @@ impl Authenticator {
         let realm = message.realm().ok_or(AuthError::Missing(AttributeType::REALM))?;
         let nonce = message.nonce().ok_or(AuthError::Missing(AttributeType::NONCE))?;
 
-        let username = Username::parse(message.username().ok_or(AuthError::Userhash)?)?;
-        if let Some(seconds_ago) = now.0.checked_sub(username.expiry.0) {
-            return Err(AuthError::Expired { seconds_ago });
-        }
-        if realm != self.realm.as_bytes() {
-            return Err(AuthError::WrongRealm);
-        }
-        let password = credentials::password(&self.secret, username.expiry, username.salt);
-        let key = IntegrityKey::long_term(username.text, &self.realm, &password);
-        message.verify_integrity(&key).map_err(|_| AuthError::WrongPassword)?;
+        let username = username::text(message.username().ok_or(AuthError::Userhash)?)?;
+        let authenticated = match self.accepted.users.get(username) {
+            Some(key) => {
+                self.check_realm(realm)?;
+                message.verify_integrity(key).map_err(|_| AuthError::WrongPassword)?;
+                Authenticated { username, user_id: username, expiry: None, key: key.clone() }
+            }
+            None => {
+                let username = Username::parse(username, self.accepted.schemes)?;
+                check_expiry(username.expiry, now)?;
+                self.check_realm(realm)?;
+                let key = self.key(message, &username).ok_or(AuthError::WrongPassword)?;
+                Authenticated {
+                    username: username.text,
+                    user_id: username.user_id(),
+                    expiry: Some(username.expiry),
+                    key,
+                }
+            }
+        };
         self.nonces.verify(nonce, now, client).map_err(|_| AuthError::StaleNonce)?;
-        Ok(Authenticated { username: username.text, key })
+        Ok(authenticated)
+    }
+
+    /// Like [`Self::authenticate`], for a request from a client that has an allocation. What was right for the allocation is right
+    /// for as long as it lives: the credentials of `holder`, whatever became of their secret.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::authenticate`].
+    pub fn authenticate_holder<'a>(
+        &self,
+        message: &Message<'a>,
+        now: UnixTime,
+        client: SocketAddr,
+        holder: Holder<'_>,
+    ) -> Result<Authenticated<'a>, AuthError> {
+        if let Some(username) = message.username()
+            && username == holder.username.as_bytes()
+            && let Ok(username) = username::text(username)
+            && message.realm() == Some(self.realm.as_bytes())
+            && holder.expiry.is_none_or(|expiry| check_expiry(expiry, now).is_ok())
+            && let Some(nonce) = message.nonce()
+            && message.verify_integrity(holder.key).is_ok()
+        {
+            self.nonces.verify(nonce, now, client).map_err(|_| AuthError::StaleNonce)?;
+            let user_id = Username::parse(username, self.accepted.schemes).map_or(username, |parsed| parsed.user_id());
+            return Ok(Authenticated { username, user_id, expiry: holder.expiry, key: holder.key.clone() });
+        }
+        self.authenticate(message, now, client)
+    }
+
+    fn check_realm(&self, realm: &[u8]) -> Result<(), AuthError> {
+        if realm == self.realm.as_bytes() { Ok(()) } else { Err(AuthError::WrongRealm) }
+    }
+
+    /// The key that the request is signed with, if it follows from `username` and one of the secrets.
+    fn key(&self, message: &Message<'_>, username: &Username<'_>) -> Option<IntegrityKey> {
+        let AcceptedCredentials { schemes, secrets, .. } = &*self.accepted;
+        secrets.iter().flat_map(|secret| schemes.iter().map(move |scheme| (scheme, secret))).find_map(
+            |(scheme, secret)| {
+                let password = scheme.password(secret, username)?;
+                let key = IntegrityKey::long_term(username.text, &self.realm, &password);
+                message.verify_integrity(&key).is_ok().then_some(key)
+            },
+        )
     }
 }
 
+const fn check_expiry(expiry: UnixTime, now: UnixTime) -> Result<(), AuthError> {
+    match now.0.checked_sub(expiry.0) {
+        Some(seconds_ago) => Err(AuthError::Expired { seconds_ago }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod accepted_tests;
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A relay remembers nothing about users or challenges: a password follows from the username and one secret, a nonce from the client's address, the
+//! A relay remembers nothing about users or challenges (but for static users, if it has any): a password follows from the username and a secret, a nonce from the client's address, the
 //! time and one key. So strangers cannot make it grow, and several shards agree without talking.
 //!
 //! Secrets, passwords and keys are compared in constant time and never shown by `Debug`. Wall-clock time is an argument: it may
@@ -28,20 +28,24 @@
 //! (see [`NonceIssuer`] for why they are not offered), and counting failures.
 #![forbid(unsafe_code)]
 
+mod accepted;
 mod authenticator;
 mod credentials;
 mod error;
 mod nonce;
+mod scheme;
 mod secret;
 #[cfg(test)]
 mod testing;
 mod time;
 mod username;
 
-pub use authenticator::{Authenticated, Authenticator, RealmError};
+pub use accepted::AcceptedCredentials;
+pub use authenticator::{Authenticated, Authenticator, Holder, RealmError};
 pub use credentials::Credentials;
 pub use error::AuthError;
 pub use nonce::{Nonce, NonceIssuer, StaleNonce};
+pub use scheme::{Scheme, Schemes};
 pub use secret::{AuthSecret, SecretError};
 pub use time::UnixTime;
 pub use username::UsernameError;

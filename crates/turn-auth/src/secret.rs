@@ -1,13 +1,22 @@
 use std::fmt;
 
 /// What a relay and those who mint credentials for it share. Its `Debug` does not show it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AuthSecret(String);
 
 /// Why a text is no secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecretError {
+    /// Empty.
+    #[error("the secret is empty")]
+    Empty,
+    /// It has a control character, such as a line break.
+    #[error("the secret may not hold control characters, and byte {position} begins one")]
+    ControlCharacter {
+        /// Where the first one is, in bytes, from zero.
+        position: usize,
+    },
     /// Too short to withstand guessing.
     #[error("the secret has {actual} characters and needs at least {}", AuthSecret::MIN_LEN)]
     TooShort {
@@ -49,6 +58,26 @@ impl AuthSecret {
         }
         match secret.bytes().position(|byte| !byte.is_ascii_graphic()) {
             Some(position) => Err(SecretError::ForbiddenCharacter { position }),
+            None => Ok(Self(secret.to_owned())),
+        }
+    }
+
+    /// The secret with this text, which other programs chose: coturn's `static-auth-secret` is any text. Shorter ones than
+    /// [`Self::MIN_LEN`] can be guessed by whoever has seen one credential.
+    ///
+    /// # Errors
+    ///
+    /// When it is empty, has more than [`Self::MAX_LEN`] bytes, or a control character.
+    pub fn any_text(secret: &str) -> Result<Self, SecretError> {
+        if secret.is_empty() {
+            return Err(SecretError::Empty);
+        }
+        let actual = secret.len();
+        if actual > Self::MAX_LEN {
+            return Err(SecretError::TooLong { actual });
+        }
+        match secret.find(char::is_control) {
+            Some(position) => Err(SecretError::ControlCharacter { position }),
             None => Ok(Self(secret.to_owned())),
         }
     }
@@ -112,6 +141,19 @@ mod tests {
             SecretError::TooShort { actual: 3 }.to_string(),
             "the secret has 3 characters and needs at least 16",
         );
+    }
+
+    #[test]
+    fn other_programs_secrets_are_any_text() {
+        for text in ["north", "two words", "a,b", "gr\u{FC}n", "x"] {
+            assert_eq!(AuthSecret::any_text(text).unwrap().expose(), text);
+        }
+        let secret = |text: &str| AuthSecret::any_text(text).map(|secret| secret.expose().to_owned());
+        assert!(secret(&"x".repeat(256)).is_ok());
+        assert_eq!(secret(&"x".repeat(257)), Err(SecretError::TooLong { actual: 257 }));
+        assert_eq!(secret(""), Err(SecretError::Empty));
+        assert_eq!(secret("north\n"), Err(SecretError::ControlCharacter { position: 5 }));
+        assert_eq!(secret("\u{85}"), Err(SecretError::ControlCharacter { position: 0 }));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
 use crate::{
-    Credentials, UsernameError,
+    AuthSecret, Credentials, UsernameError,
     testing::{
         EXPIRY, NOW, authenticate, authenticator, client, push_sha1, push_sha256, request, request_with, secret,
     },
