@@ -73,6 +73,15 @@ pub enum Input {
     CrossingOpened(Crossing),
     /// It is not any more.
     CrossingClosed(Crossing),
+    /// The relay's addresses are these from now on.
+    OwnAddresses {
+        /// Every address that packets to the relay carry as their destination.
+        own: Vec<IpAddr>,
+        /// How the public IPv4 address is.
+        v4: AddressStatus,
+        /// How the public IPv6 address is.
+        v6: AddressStatus,
+    },
     /// New allocations are refused from now on.
     Drain,
     /// The wall clock was read.
@@ -99,6 +108,18 @@ pub struct Crossing {
     pub server: IpAddr,
     /// The channel's number.
     pub channel: u16,
+}
+
+/// Whether the relay can send from a public address of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressStatus {
+    /// It can.
+    Present,
+    /// The address is not there now.
+    Missing,
+    /// The machine has no address of that family.
+    NoFamily,
 }
 
 /// How the opening of a relay socket ended.

@@ -55,7 +55,7 @@ mod writer;
 
 pub use error::ReadError;
 pub use header::{Clock, FORMAT, RelayConfig, ShardHeader, TraceHeader};
-pub use input::{Crossing, Input, InputRecord, IpFamily, RelayOpened};
+pub use input::{AddressStatus, Crossing, Input, InputRecord, IpFamily, RelayOpened};
 pub use ip::{Checksum, Unusable};
 pub use link::LinkType;
 pub use packet::{Datagram, Direction, Packet, UdpPacket};

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use packet_trace::{
-    Crossing, Datagram, Direction, Input, IpFamily, Limits, Packet, ReadError, Record, Recorded, RelayOpened,
-    TraceHeader, TraceReader, TraceWriter, Unusable,
+    AddressStatus, Crossing, Datagram, Direction, Input, IpFamily, Limits, Packet, ReadError, Record, Recorded,
+    RelayOpened, TraceHeader, TraceReader, TraceWriter, Unusable,
 };
 use proptest::prelude::*;
 
@@ -91,6 +91,11 @@ fn header_inputs_packets_and_statistics_come_back_in_order() {
         Input::PortReturned { port: 50_001 },
         Input::CrossingOpened(crossing),
         Input::CrossingClosed(crossing),
+        Input::OwnAddresses {
+            own: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
+            v4: AddressStatus::Missing,
+            v6: AddressStatus::NoFamily,
+        },
         Input::Drain,
         Input::WallClock { unix_seconds: 12 },
         Input::Timeout,

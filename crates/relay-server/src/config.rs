@@ -8,7 +8,8 @@ pub struct Config {
     /// The addresses told to clients in XOR-RELAYED-ADDRESS; a family without one is not offered.
     pub relay_addresses: RelayAddresses,
     /// Every address that packets to the relay may carry as their destination (local ones, and the public ones when the
-    /// relay sits behind a one-to-one NAT). Peers at these addresses and [`Self::listen_port`] are refused.
+    /// relay sits behind a one-to-one NAT). Peers at these addresses and [`Self::listen_port`] are refused. This is how they
+    /// are at the start: [`Server::handle_own_addresses`](crate::Server::handle_own_addresses) changes them.
     pub own_addresses: Vec<IpAddr>,
     /// The UDP port that clients send to; 3478 by default.
     pub listen_port: u16,

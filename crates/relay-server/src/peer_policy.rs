@@ -25,6 +25,9 @@ pub enum PeerForbidden {
     /// `2001::/32` (Teredo) or `2002::/16` (6to4): what is sent there comes out of a tunnel, and may come back.
     #[error("the address is that of a Teredo or 6to4 tunnel")]
     Tunnel,
+    /// `fe80::/10`: a link-local address, which means nothing without an interface, and a request names none.
+    #[error("the address is an IPv6 link-local address, which needs an interface that no request can name")]
+    LinkLocal,
     /// Port zero, which no datagram can be sent to.
     #[error("the port is zero")]
     PortZero,
@@ -76,6 +79,7 @@ const fn check_address(address: IpAddr) -> Result<(), PeerForbidden> {
         IpAddr::V4(v4) if is_reserved(v4) => Err(PeerForbidden::Broadcast),
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Err(PeerForbidden::Ipv4Mapped),
         IpAddr::V6(v6) if is_tunnel(v6) => Err(PeerForbidden::Tunnel),
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => Err(PeerForbidden::LinkLocal),
         IpAddr::V4(_) | IpAddr::V6(_) => Ok(()),
     }
 }

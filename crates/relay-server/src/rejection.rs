@@ -58,6 +58,9 @@ pub enum Rejection {
     /// An address family that this relay has no address of.
     #[error("the address family is not supported")]
     FamilyNotSupported,
+    /// The relay's address of the family asked for is not on its machine now.
+    #[error("the relay's address is not there now")]
+    AddressMissing,
     /// EVEN-PORT that reserves the next port, together with ADDITIONAL-ADDRESS-FAMILY.
     #[error("reserving the next port excludes ADDITIONAL-ADDRESS-FAMILY")]
     EvenPortConflict,
@@ -130,6 +133,7 @@ impl Rejection {
             Self::UnknownReservation
             | Self::NoFreePort
             | Self::RelayNotOpened
+            | Self::AddressMissing
             | Self::Draining
             | Self::TooManyChannels => ErrorCode::INSUFFICIENT_CAPACITY,
         }

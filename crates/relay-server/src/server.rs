@@ -10,9 +10,9 @@ use stun_msg::{Classified, classify};
 use turn_auth::{AuthSecret, Authenticator, NonceIssuer, RealmError, UnixTime};
 
 use crate::{
-    AllocationId, AllocationPort, Arrival, Config, DropReason, Event, Families, Family, FiveTuple, Forward, Output,
-    PeerSocket, PortRange, RelayOpenError, RemovalReason, ReservationToken, ReservedPort, Timestamp,
-    crossings::Crossings, elsewhere::Elsewhere, opening::Opening, wall_clock::WallClock,
+    AddressStatus, AddressStatuses, AllocationId, AllocationPort, Arrival, Config, DropReason, Event, Families, Family,
+    FiveTuple, Forward, Output, OwnAddresses, PeerSocket, PortRange, RelayOpenError, RemovalReason, ReservationToken,
+    ReservedPort, Timestamp, crossings::Crossings, elsewhere::Elsewhere, opening::Opening, wall_clock::WallClock,
 };
 
 /// A STUN/TURN relay without its sockets.
@@ -29,6 +29,7 @@ pub struct Server {
     pub(crate) crossings: Crossings,
     pub(crate) ports_of_all_shards: PortRange,
     pub(crate) draining: bool,
+    pub(crate) address_status: AddressStatuses,
     pub(crate) outputs: VecDeque<Output>,
     wall_clock: WallClock,
 }
@@ -60,6 +61,7 @@ impl Server {
             // Drawn last: what was drawn before there were crossings stays what it was.
             crossings: Crossings::new(&mut rng),
             ports_of_all_shards: config.ports,
+            address_status: AddressStatuses::default(),
             config,
             openings: BTreeMap::new(),
             elsewhere: Elsewhere::default(),
@@ -181,6 +183,13 @@ impl Server {
         self.allocations.return_port(port);
     }
 
+    /// The relay's addresses are these from now on. Allocations and channels that there are stay.
+    pub fn handle_own_addresses(&mut self, addresses: OwnAddresses) {
+        let OwnAddresses { own, status } = addresses;
+        self.config.own_addresses = own;
+        self.address_status = status;
+    }
+
     /// From now on new allocations are refused; existing ones live on.
     pub const fn handle_drain(&mut self) {
         self.draining = true;
@@ -200,6 +209,11 @@ impl Server {
     /// The next thing to do. The order is part of the contract: a relay socket is asked for before its client hears of it.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// How the relay's public address of this family is; `None` if it has none.
+    pub(crate) fn address_status(&self, family: Family) -> Option<AddressStatus> {
+        self.config.relay_addresses.of(family).map(|_| self.address_status.of(family))
     }
 
     pub(crate) fn unix_time(&self, now: Timestamp) -> UnixTime {

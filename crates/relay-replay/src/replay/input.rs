@@ -2,8 +2,8 @@
 
 use packet_trace::{Input, InputRecord, IpFamily, RelayOpened};
 use relay_server::{
-    AllocationPort, ChannelNumber, ClientSocket, Crossing, Families, Family, FiveTuple, Output, RelayOpenError,
-    ReservationToken, ReservedPort, Timestamp, UnixTime,
+    AddressStatus, AddressStatuses, AllocationPort, ChannelNumber, ClientSocket, Crossing, Families, Family, FiveTuple,
+    Output, OwnAddresses, RelayOpenError, ReservationToken, ReservedPort, Timestamp, UnixTime,
 };
 
 use super::Replay;
@@ -72,6 +72,10 @@ impl Replay {
                     shard.server.handle_crossing_closed(&crossing);
                 }
             }
+            Input::OwnAddresses { own, v4, v6 } => shard.server.handle_own_addresses(OwnAddresses {
+                own: own.clone(),
+                status: AddressStatuses { v4: status_of(*v4), v6: status_of(*v6) },
+            }),
             Input::Drain => {
                 shard.server.handle_drain();
                 book.internal(record.shard, record.unix_nanos);
@@ -97,6 +101,14 @@ const fn family_of(family: IpFamily) -> Family {
     match family {
         IpFamily::V4 => Family::V4,
         IpFamily::V6 => Family::V6,
+    }
+}
+
+const fn status_of(status: packet_trace::AddressStatus) -> AddressStatus {
+    match status {
+        packet_trace::AddressStatus::Present => AddressStatus::Present,
+        packet_trace::AddressStatus::Missing => AddressStatus::Missing,
+        packet_trace::AddressStatus::NoFamily => AddressStatus::NoFamily,
     }
 }
 

@@ -2,8 +2,8 @@ use allocation::{AllocateError, Allocation, NewAllocation, PortRequest, Reservat
 use stun_msg::{Allocate, AttributeType};
 
 use crate::{
-    DropReason, Families, Family, Rejection, Server, Timestamp, UsernameLimit, family, lifetime, opening::Opening,
-    peer_policy, request::Asker,
+    AddressStatus, DropReason, Families, Family, Rejection, Server, Timestamp, UsernameLimit, family, lifetime,
+    opening::Opening, peer_policy, request::Asker,
 };
 
 /// The IANA protocol number of UDP, the only transport this relay speaks to peers.
@@ -100,13 +100,16 @@ impl Server {
         Ok(())
     }
 
-    /// Which families to allocate. A request for both is granted one if the relay has no address of the other.
+    /// Which families to allocate. A request for both is granted one if the relay cannot offer the other.
     fn families(&self, request: &Allocate) -> Result<Families, Rejection> {
-        let addresses = self.config.relay_addresses;
-        let offered = Families::new(addresses.v4.is_some(), addresses.v6.is_some());
-        let only = |family| match (family, offered) {
-            (Some(family), Some(offered)) if offered.contains(family) => Ok(Families::Only(family)),
-            _ => Err(Rejection::FamilyNotSupported),
+        let offer = |family| match self.address_status(family) {
+            Some(AddressStatus::Present) => Ok(()),
+            Some(AddressStatus::Missing) => Err(Rejection::AddressMissing),
+            Some(AddressStatus::NoFamily) | None => Err(Rejection::FamilyNotSupported),
+        };
+        let only = |family: Option<Family>| {
+            let family = family.ok_or(Rejection::FamilyNotSupported)?;
+            offer(family).map(|()| Families::Only(family))
         };
         match (request.requested_family, request.additional_family) {
             (Some(_), Some(_)) => Err(Rejection::FamilyConflict),
@@ -114,7 +117,16 @@ impl Server {
             (None, None) => only(Some(Family::V4)),
             (None, Some(code)) => match family::from_code(code) {
                 Some(Family::V4) => Err(Rejection::AdditionalIpv4),
-                Some(Family::V6) => offered.ok_or(Rejection::FamilyNotSupported),
+                Some(Family::V6) => match (offer(Family::V4), offer(Family::V6)) {
+                    (Ok(()), Ok(())) => Ok(Families::Both),
+                    (Ok(()), Err(_)) => Ok(Families::Only(Family::V4)),
+                    (Err(_), Ok(())) => Ok(Families::Only(Family::V6)),
+                    // An address that is missing may come back, and another relay may have one.
+                    (Err(Rejection::AddressMissing), _) | (_, Err(Rejection::AddressMissing)) => {
+                        Err(Rejection::AddressMissing)
+                    }
+                    (Err(rejection), Err(_)) => Err(rejection),
+                },
                 None => Err(Rejection::FamilyNotSupported),
             },
         }

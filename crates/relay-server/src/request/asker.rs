@@ -1,7 +1,7 @@
 use stun_msg::{AddressError, AllocateSuccess, AttributeType, ErrorCode, IntegrityKey, Message, Response, Transaction};
 use turn_auth::AuthError;
 
-use crate::{AllocationId, Event, Family, FiveTuple, Output, Rejection, Server, Timestamp, family};
+use crate::{AddressStatus, AllocationId, Event, Family, FiveTuple, Output, Rejection, Server, Timestamp, family};
 
 /// An answer to a stranger is at most this many times as long as the request, so that a forged source address gains little.
 const MAX_AMPLIFICATION: usize = 2;
@@ -53,9 +53,9 @@ impl Server {
                 reservation_token: allocation.reservation().map(|token| token.to_bytes()),
                 address_error: missing.map(|family| AddressError {
                     family: family::to_code(family),
-                    code: match self.config.relay_addresses.of(family) {
-                        Some(_) => ErrorCode::INSUFFICIENT_CAPACITY,
-                        None => ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED,
+                    code: match self.address_status(family) {
+                        Some(AddressStatus::Present | AddressStatus::Missing) => ErrorCode::INSUFFICIENT_CAPACITY,
+                        Some(AddressStatus::NoFamily) | None => ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED,
                     },
                 }),
             },

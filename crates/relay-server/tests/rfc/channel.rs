@@ -183,6 +183,8 @@ fn a_forbidden_peer_is_refused_with_403() {
         "[::ffff:203.0.113.1]:9",
         "[2001:0:4136:e378:8000:63bf:3fff:fdd2]:9",
         "[2002:c633:6407::1]:9",
+        "[fe80::1]:9",
+        "[febf:ffff::1]:9",
     ];
     for forbidden in forbidden.map(socket).into_iter().chain(own) {
         assert_eq!(relay.outcome(&mut client, &bind(0x4000, forbidden)), Err(403), "{forbidden}");
@@ -191,6 +193,20 @@ fn a_forbidden_peer_is_refused_with_403() {
     for (number, allowed) in (0x4000..).zip(allowed) {
         assert_eq!(relay.outcome(&mut client, &bind(number, socket(allowed))), Ok(()), "{allowed}");
     }
+}
+
+#[test]
+fn the_listening_port_at_an_address_that_came_later_is_refused_with_403() {
+    let mut relay = Relay::new();
+    let mut client = allocated(&mut relay);
+    let later = SocketAddr::new("203.0.113.200".parse().unwrap(), LISTEN_PORT);
+    assert_eq!(relay.outcome(&mut client, &bind(0x4000, later)), Ok(()));
+    relay.own_addresses(|addresses| addresses.own.push(later.ip()));
+    // Not even what it has is renewed.
+    assert_eq!(relay.outcome(&mut client, &bind(0x4000, later)), Err(403));
+    assert_eq!(relay.outcome(&mut client, &bind(0x4001, SocketAddr::new(later.ip(), 9))), Ok(()));
+    relay.own_addresses(|_| ());
+    assert_eq!(relay.outcome(&mut client, &bind(0x4000, later)), Ok(()));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 
 use relay_server::{
     AllocationId, AllocationPort, AuthSecret, Config, DropReason, Event, Family, Flow, FlowKey, Forward, Output,
-    PeerSocket, PortRange, RelayAddresses, RelayOpenError, Server, Timestamp, UnixTime, UsernameLimit,
+    OwnAddresses, PeerSocket, PortRange, RelayAddresses, RelayOpenError, Server, Timestamp, UnixTime, UsernameLimit,
 };
 
 use super::{
@@ -102,6 +102,14 @@ impl Relay {
         let placeholder = Server::new(config(), AuthSecret::new(SECRET).unwrap(), [0; 32], START, UnixTime(UNIX_TIME));
         let server = std::mem::replace(&mut self.server, placeholder.unwrap());
         self.server = server.with_ports_of_all_shards(ports);
+    }
+
+    /// Tells the relay of its addresses: those of [`config`], all present, as `change` leaves them.
+    pub(crate) fn own_addresses(&mut self, change: impl FnOnce(&mut OwnAddresses)) {
+        let mut addresses = OwnAddresses { own: config().own_addresses, ..OwnAddresses::default() };
+        change(&mut addresses);
+        self.server.handle_own_addresses(addresses);
+        self.drain();
     }
 
     /// Hands a datagram to the relay; returns what it relays.

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use relay_server::{PortRange, RelayOpenError};
+use relay_server::{AddressStatus, PortRange, RelayOpenError};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::{client, numbered};
-use crate::support::{Client, RELAY_V4, RELAY_V6, Relay, allocate, allocate_dual_stack};
+use crate::support::{Client, RELAY_V4, RELAY_V6, Relay, allocate, allocate_dual_stack, refresh};
 
 fn ipv4_only() -> Relay {
     Relay::with(|config| config.relay_addresses.v6 = None)
@@ -112,4 +112,40 @@ fn exhausted_ports_are_refused_with_508() {
     relay.answers.extend([Err(RelayOpenError::Failed); 2]);
     assert_eq!(relay.outcome(&mut client(), &allocate_dual_stack()), Err(508), "neither socket opens");
     assert_eq!((relay.server.allocation_count(), relay.sockets.len()), (0, 0));
+}
+
+#[test]
+fn a_family_that_the_machine_has_lost_is_refused_with_440_until_it_is_back() {
+    let mut relay = Relay::new();
+    let mut old = numbered(1);
+    relay.granted(&mut old, &allocate_dual_stack());
+    relay.own_addresses(|addresses| addresses.status.v6 = AddressStatus::NoFamily);
+    assert_eq!(relay.outcome(&mut numbered(2), &allocate().with_family(2)), Err(440));
+    let response = relay.granted(&mut numbered(3), &allocate_dual_stack());
+    assert_eq!(response.relayed().iter().map(|address| address.ip()).collect::<Vec<_>>(), [IpAddr::from(RELAY_V4)]);
+    assert_eq!(response.address_error(), Some((2, 440)));
+    assert_eq!(relay.outcome(&mut old, &refresh()), Ok(()), "what was allocated lives on");
+    relay.own_addresses(|_| ());
+    assert_eq!(relay.outcome(&mut numbered(2), &allocate().with_family(2)), Ok(()));
+}
+
+#[test]
+fn an_address_that_is_not_there_is_refused_with_508_until_it_is_back() {
+    let mut relay = Relay::new();
+    let mut old = numbered(1);
+    relay.granted(&mut old, &allocate());
+    relay.own_addresses(|addresses| addresses.status.v4 = AddressStatus::Missing);
+    assert_eq!(relay.outcome(&mut numbered(2), &allocate()), Err(508));
+    assert_eq!(relay.outcome(&mut numbered(2), &allocate().with_family(2)), Ok(()));
+    let response = relay.granted(&mut numbered(3), &allocate_dual_stack());
+    assert_eq!(response.relayed().iter().map(|address| address.ip()).collect::<Vec<_>>(), [IpAddr::from(RELAY_V6)]);
+    assert_eq!(response.address_error(), Some((1, 508)));
+    assert_eq!(relay.outcome(&mut old, &refresh()), Ok(()), "what was allocated lives on");
+    relay.own_addresses(|addresses| {
+        addresses.status.v4 = AddressStatus::Missing;
+        addresses.status.v6 = AddressStatus::NoFamily;
+    });
+    assert_eq!(relay.outcome(&mut numbered(4), &allocate_dual_stack()), Err(508));
+    relay.own_addresses(|_| ());
+    assert_eq!(relay.outcome(&mut numbered(4), &allocate()), Ok(()));
 }
