@@ -4,18 +4,10 @@
 mod interop;
 mod support;
 
-use std::{env, path::PathBuf, process::Command};
+use std::process::Command;
 
-use interop::{can, credentials, run, start_relay};
+use interop::{can, credentials, python, run, start_relay};
 use support::has_ipv6;
-
-/// The Python that `cargo xtask setup` gave aioice.
-fn python() -> PathBuf {
-    env::var_os("RELAY_TESTS_PYTHON").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tests-python/bin/python")),
-        PathBuf::from,
-    )
-}
 
 fn has_aioice() -> bool {
     let present = Command::new(python()).args(["-c", "import aioice.turn"]).output().is_ok_and(|o| o.status.success());

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use super::{
     apt,
     needs::{Need, Way},
-    python,
+    node, python,
 };
 use crate::command;
 
@@ -66,6 +66,7 @@ fn follow(need: &Need, way: &Way, updated: &mut bool) -> bool {
             install(&["--locked"]).or_else(|_| install(&[]))
         }),
         Way::PythonPackages => python::install_packages(),
+        Way::NodePackages => node::install_packages(),
     };
     match result {
         Ok(()) if (need.present)() => true,
@@ -94,6 +95,7 @@ fn by_hand(need: &Need) -> String {
         Way::Apt(packages) => format!("Debian's packages {} (other systems name them alike)", packages.join(" ")),
         Way::Cargo { package, arguments, .. } => format!("`cargo install {package} {}`", arguments.join(" ")),
         Way::PythonPackages => "`python3 -m venv` and `pip install` must work".to_owned(),
+        Way::NodePackages => format!("`npm ci` must work in {}", node::folder().display()),
     });
     ways.collect::<Vec<_>>().join(", or ")
 }

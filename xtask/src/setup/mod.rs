@@ -3,11 +3,13 @@
 mod apt;
 mod install;
 mod needs;
+mod node;
 mod python;
 
 use anyhow::{Result, bail};
 pub(crate) use needs::Use;
 use needs::{NEEDS, Need};
+pub(crate) use node::folder as node_folder;
 pub(crate) use python::python;
 
 /// Install whatever this machine lacks to build, test and measure the relay. Installs nothing that is there already.

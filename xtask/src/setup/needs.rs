@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use super::python;
+use super::{node, python};
 use crate::{command, wasm, workspace};
 
 /// What something is needed for.
@@ -72,6 +72,8 @@ pub(crate) enum Way {
     },
     /// A Python environment under the target folder with the packages of `crates/relay-bin/tests/requirements.txt`.
     PythonPackages,
+    /// The packages of `crates/relay-bin/tests/webrtc/package.json`, beside it.
+    NodePackages,
 }
 
 /// Everything. A need comes after those that its installation needs.
@@ -142,15 +144,15 @@ pub(crate) const NEEDS: &[Need] = &[
     },
     Need {
         name: "Node.js",
-        why: "executes WebAssembly",
-        uses: &[Use::Wasm, Use::Playground],
+        why: "executes WebAssembly, and WebRTC clients in JavaScript",
+        uses: &[Use::Wasm, Use::Playground, Use::Test],
         present: || command::find("node").is_some() && command::find("npm").is_some(),
         ways: &[Way::Apt(&["nodejs", "npm"])],
     },
     Need {
         name: "Chromium and its driver",
-        why: "a real browser to test the playground in, and with it a real WebRTC client",
-        uses: &[Use::Playground],
+        why: "a real browser to test the playground in, and a real WebRTC client",
+        uses: &[Use::Playground, Use::Test],
         present: || command::find("chromedriver").is_some() && command::find("chromium").is_some(),
         ways: &[Way::Apt(&["chromium", "chromium-driver", "fonts-liberation"])],
     },
@@ -164,6 +166,36 @@ pub(crate) const NEEDS: &[Need] = &[
         ways: &[Way::Apt(&["coturn"])],
     },
     Need {
+        name: "Firefox ESR",
+        why: "a real WebRTC client that relays through ours",
+        uses: &[Use::Test],
+        present: || command::find("firefox-esr").is_some(),
+        ways: &[Way::Apt(&["firefox-esr"])],
+    },
+    Need {
+        name: "libnice",
+        why: "the WebRTC stack of GStreamer and Janus, which relays through ours",
+        uses: &[Use::Test],
+        present: || command::succeeds(Command::new("pkg-config").args(["--exists", "nice"])),
+        ways: &[Way::Apt(&["libnice-dev", "pkg-config"])],
+    },
+    Need {
+        name: "Go and pion/turn",
+        why: "a TURN client in Go that relays through ours",
+        uses: &[Use::Test],
+        present: || {
+            command::find("go").is_some() && Path::new("/usr/share/gocode/src/github.com/pion/turn/v2").is_dir()
+        },
+        ways: &[Way::Apt(&["golang-go", "golang-github-pion-turn.v2-dev"])],
+    },
+    Need {
+        name: "werift and node-datachannel",
+        why: "WebRTC clients in Node.js, the second with libjuice, that relay through ours",
+        uses: &[Use::Test],
+        present: node::has_packages,
+        ways: &[Way::NodePackages],
+    },
+    Need {
         name: "Python with virtual environments",
         why: "runs tools and tests that are written in Python",
         uses: &[Use::Test, Use::Deploy],
@@ -171,8 +203,8 @@ pub(crate) const NEEDS: &[Need] = &[
         ways: &[Way::Apt(&["python3", "python3-venv", "python3-pip"])],
     },
     Need {
-        name: "aioice and rotel",
-        why: "a TURN client in Python that relays through ours, and an OpenTelemetry collector that takes its telemetry",
+        name: "aioice, aiortc and rotel",
+        why: "a TURN and a WebRTC client in Python that relay through ours, and an OpenTelemetry collector that takes its telemetry",
         uses: &[Use::Test],
         present: python::has_packages,
         ways: &[Way::PythonPackages],
@@ -311,8 +343,16 @@ mod tests {
     #[test]
     fn running_the_relay_needs_no_test_tools() {
         let run: Vec<_> = NEEDS.iter().filter(|need| need.is_for(&[Use::Run])).map(|need| need.name).collect();
-        let test_tools =
-            ["coturn", "aioice and rotel", "Node.js", "cargo-deny", "clippy", "tshark and tcpdump", "bpf-linker"];
+        let test_tools = [
+            "coturn",
+            "aioice, aiortc and rotel",
+            "Firefox ESR",
+            "Node.js",
+            "cargo-deny",
+            "clippy",
+            "tshark and tcpdump",
+            "bpf-linker",
+        ];
         for test_tool in test_tools {
             assert!(NEEDS.iter().any(|need| need.name == test_tool));
             assert!(!run.contains(&test_tool), "{test_tool}");

@@ -4,7 +4,7 @@
 //! list with commas) names the capability that it lacks. `cargo xtask test` names all that the machine has, so that
 //! there a test cannot skip itself unnoticed.
 
-use std::{fs, net::UdpSocket, process::Command};
+use std::{fs, net::UdpSocket, path::Path, process::Command};
 
 use crate::{command, setup};
 
@@ -17,7 +17,14 @@ struct Capability {
 const CAPABILITIES: &[Capability] = &[
     Capability { name: "coturn", present: || command::find("turnutils_uclient").is_some() },
     Capability { name: "aioice", present: || setup::python().exists() },
-    Capability { name: "rotel", present: has_rotel },
+    Capability { name: "aiortc", present: || can_import("aiortc") },
+    Capability { name: "chromium", present: || command::find("chromium").is_some() },
+    Capability { name: "firefox", present: || command::find("firefox-esr").is_some() },
+    Capability { name: "libjuice", present: || has_node_package("node-datachannel") },
+    Capability { name: "libnice", present: has_libnice },
+    Capability { name: "pion", present: has_pion },
+    Capability { name: "werift", present: || has_node_package("werift") },
+    Capability { name: "rotel", present: || can_import("rotel") },
     Capability { name: "ipv6", present: || UdpSocket::bind("[::1]:0").is_ok() },
     Capability { name: "tshark", present: || command::find("tshark").is_some() },
     Capability { name: "nft", present: || command::find("nft").is_some() },
@@ -31,8 +38,20 @@ pub(crate) fn present() -> String {
     names.collect::<Vec<_>>().join(",")
 }
 
-fn has_rotel() -> bool {
-    command::succeeds(Command::new(setup::python()).args(["-c", "import rotel"]))
+fn can_import(package: &str) -> bool {
+    command::succeeds(Command::new(setup::python()).args(["-c", &format!("import {package}")]))
+}
+
+fn has_node_package(name: &str) -> bool {
+    command::find("node").is_some() && setup::node_folder().join("node_modules").join(name).is_dir()
+}
+
+fn has_libnice() -> bool {
+    command::find("cc").is_some() && command::succeeds(Command::new("pkg-config").args(["--exists", "nice"]))
+}
+
+fn has_pion() -> bool {
+    command::find("go").is_some() && Path::new("/usr/share/gocode/src/github.com/pion/turn/v2").is_dir()
 }
 
 fn can_make_namespaces() -> bool {

@@ -2,7 +2,9 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
 use std::{
+    env,
     ffi::OsStr,
+    path::PathBuf,
     process::{Command, Output, Stdio},
 };
 
@@ -19,6 +21,14 @@ pub(crate) fn start_relay(workers: &str) -> Relay {
 /// Credentials for it that hold for years.
 pub(crate) fn credentials() -> Credentials {
     Credentials::mint(&AuthSecret::new(SECRET).unwrap(), UnixTime(4_000_000_000), "interop")
+}
+
+/// The Python that `cargo xtask setup` gave the tests' packages.
+pub(crate) fn python() -> PathBuf {
+    env::var_os("RELAY_TESTS_PYTHON").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tests-python/bin/python")),
+        PathBuf::from,
+    )
 }
 
 /// Runs a program that must end within two minutes: how it ended, and everything that it printed.

@@ -1,0 +1,78 @@
+//! Chromium and Firefox, which open the page of `webrtc/page/` by themselves: no driver stands between.
+
+mod chromium;
+mod firefox;
+
+use std::{
+    net::TcpListener,
+    os::unix::process::CommandExt as _,
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{interop::credentials, page_server::PageServer, place::Place, support::wait_until};
+
+/// A browser that has opened the page; it and the programs that it started end when this is dropped.
+struct Browser {
+    child: Child,
+    server: PageServer,
+    /// Its profile.
+    _folder: TempDir,
+}
+
+impl Browser {
+    /// Starts a browser in the relay's network, with the page's address as its last argument.
+    fn open(place: &Place, mut command: Command, folder: TempDir, settings: &Value) -> Self {
+        let listener = place.within(|| TcpListener::bind("127.0.0.1:0").unwrap());
+        let server = PageServer::start(listener, settings);
+        command.arg(format!("http://{}/", server.address)).env("HOME", folder.path()).process_group(0);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self { child: place.spawn(command), server, _folder: folder }
+    }
+
+    /// What the page says about its call.
+    fn result(&self) -> Value {
+        self.server.result().expect("the page said nothing: the browser did not start, or hangs")
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let group = format!("-{}", self.child.id());
+        let _ = Command::new("kill").args(["-s", "KILL", "--", &group]).status();
+        let _ = self.child.wait();
+    }
+}
+
+/// The page's settings for a call whose sides use the relay at these hosts.
+fn call(place: &Place, hosts: [&str; 2]) -> Value {
+    let user = credentials();
+    let [a, b] = hosts.map(|host| servers(place, &[host], &user.username, &user.password));
+    json!({ "a": a, "b": b, "messages": 1000 })
+}
+
+/// `iceServers`.
+fn servers(place: &Place, hosts: &[&str], username: &str, password: &str) -> Value {
+    let port = place.relay.port;
+    let urls: Vec<String> = hosts.iter().map(|host| format!("turn:{host}:{port}?transport=udp")).collect();
+    json!([{ "urls": urls, "username": username, "credential": password }])
+}
+
+/// Checks that a call went well.
+#[track_caller]
+fn succeeded(result: &Value) {
+    assert_eq!(result["ok"], true, "{result:#}");
+}
+
+/// Checks that a call fails for want of Send indications, and that the relay's metrics say so.
+#[track_caller]
+fn fails_without_indications(place: &Place, make: impl Fn(&Place, &Value) -> Value) {
+    let result = make(place, &call(place, [place.host; 2]));
+    assert_eq!(result["ok"], false, "{result:#}");
+    // It has candidates, so the allocations were granted; only the checks fail.
+    assert!(!result["candidates"]["a"].as_array().unwrap().is_empty(), "{result:#}");
+    assert!(result["error"].as_str().unwrap().contains("the connection failed"), "{result:#}");
+    wait_until(|| place.metric("dropped_datagrams_total{reason=\"send_indication\"}") > 0);
+}

@@ -1,0 +1,49 @@
+//! Firefox ESR. It does not use the loopback interface, and sends all data in Send indications for ever.
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+use super::{Browser, call, fails_without_indications, succeeded};
+use crate::{interop::can, place::Place};
+
+/// What a profile must say so that Firefox asks nobody for anything, and nothing of its user.
+const PREFERENCES: &str = include_str!("../../webrtc/firefox-preferences.js");
+
+fn has_firefox() -> bool {
+    let mut command = Command::new("firefox-esr");
+    let present = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    can("firefox", present, "Firefox ESR is not installed (`cargo xtask setup`)")
+}
+
+/// Makes this call in a new Firefox.
+fn make(place: &Place, settings: &Value) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("user.js"), PREFERENCES).unwrap();
+    let mut command = Command::new("firefox-esr");
+    command.args(["--headless", "--no-remote", "--profile"]).arg(folder.path());
+    Browser::open(place, command, folder, settings).result()
+}
+
+#[test]
+#[ignore = "the relay drops Send indications as yet"]
+fn firefox_loses_no_message() {
+    if !has_firefox() {
+        return;
+    }
+    let Some(place) = Place::with_interface(&[]) else { return };
+    succeeded(&make(&place, &call(&place, [place.host; 2])));
+}
+
+#[test]
+#[ignore = "the relay drops Send indications as yet"]
+fn firefox_fails_without_indications_and_the_metric_says_why() {
+    if !has_firefox() {
+        return;
+    }
+    let Some(place) = Place::with_interface(&["--indications", "off"]) else { return };
+    fails_without_indications(&place, make);
+}

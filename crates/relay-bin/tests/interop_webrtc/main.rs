@@ -1,0 +1,15 @@
+//! Real WebRTC and TURN clients relay through the binary: two peers in one process, relay candidates only, 1,000 messages each way
+//! and none lost. `webrtc/`, beside this folder, has the clients.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod browser;
+#[path = "../interop/mod.rs"]
+mod interop;
+#[allow(unreachable_pub, dead_code, reason = "shared with another crate's tests")]
+#[path = "../../../relay-ebpf/tests/support/namespace.rs"]
+mod namespace;
+mod page_server;
+mod place;
+mod programs;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,92 @@
+//! Where a relay and its clients are.
+
+use std::{
+    net::SocketAddr,
+    process::{Command, Output},
+};
+
+use crate::{
+    interop,
+    namespace::{self, Namespace, ip},
+    support::{Relay, SECRET, command, free_port, http},
+};
+
+/// The address of the interface in [`Place::with_interface`].
+const ADDRESS: &str = "192.0.2.10";
+
+/// The relay's options in every test: clients of one user have many allocations here.
+const OPTIONS: [&str; 4] = ["--workers", "2", "--allocations-per-username", "100"];
+
+/// A relay, and the network that it is in.
+pub(crate) struct Place {
+    pub(crate) relay: Relay,
+    /// The relay's IPv4 address.
+    pub(crate) host: &'static str,
+    health: SocketAddr,
+    /// Of a network of its own; goes after the relay.
+    namespace: Option<Namespace>,
+}
+
+impl Place {
+    /// A relay on both loopback addresses.
+    pub(crate) fn on_loopback(options: &[&str]) -> Self {
+        let health = http::free_tcp_address();
+        let health_text = health.to_string();
+        let relay = Relay::start(&[&OPTIONS[..], &["--health-check-addr", &health_text], options].concat());
+        Self { relay, host: "127.0.0.1", health, namespace: None }
+    }
+
+    /// A relay on an Ethernet interface in a network namespace, with a default route, for clients that do not use loopback.
+    /// `None`, after saying why, where that cannot be made.
+    pub(crate) fn with_interface(options: &[&str]) -> Option<Self> {
+        let namespace = match Namespace::new() {
+            Ok(namespace) => namespace,
+            Err(reason) => {
+                namespace::skip("netns", &reason);
+                return None;
+            }
+        };
+        namespace.within(|| {
+            // Nobody is at the other end: the clients are where the relay is.
+            ip("link add eth0 type veth peer name eth1");
+            ip(&format!("addr add {ADDRESS}/24 dev eth0"));
+            ip("link set eth0 up");
+            ip("link set eth1 up");
+            ip("route add default via 192.0.2.1");
+        });
+        let (port, health) = (free_port(), SocketAddr::from(([127, 0, 0, 1], 8080)));
+        let (port_text, health_text) = (port.to_string(), health.to_string());
+        let mut command = command(["--public-ip4-addr", ADDRESS, "--auth-secret", SECRET, "--listen-port", &port_text]);
+        command.args(OPTIONS).args(["--health-check-addr", &health_text]).args(options);
+        let relay = namespace.within(move || Relay::spawn(&mut command, port));
+        Some(Self { relay, host: ADDRESS, health, namespace: Some(namespace) })
+    }
+
+    /// Does something in the relay's network.
+    pub(crate) fn within<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        match &self.namespace {
+            Some(namespace) => namespace.within(job),
+            None => job(),
+        }
+    }
+
+    /// Runs a program in the relay's network that must end within two minutes: how it ended, and everything that it printed.
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> (Output, String) {
+        let program = program.to_owned();
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        self.within(move || interop::run(&program, arguments))
+    }
+
+    /// Starts a program in the relay's network.
+    pub(crate) fn spawn(&self, mut command: Command) -> std::process::Child {
+        self.within(move || command.spawn().unwrap())
+    }
+
+    /// The value of a metric with its labels, such as `dropped_datagrams_total{reason="no_channel"}`; 0 if there is none.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let health = self.health;
+        let (_, metrics) = self.within(move || http::get(health, "/metrics"));
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or(0)
+    }
+}
