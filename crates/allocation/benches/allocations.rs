@@ -6,8 +6,8 @@
 use std::{hint::black_box, net::SocketAddr, time::Duration};
 
 use allocation::{
-    AllocationId, AllocationPort, Allocations, ChannelNumber, Families, FiveTuple, NewAllocation, PeerSocket,
-    PortRange, PortRequest, Timestamp,
+    AllocationId, AllocationPort, Allocations, ChannelNumber, Credential, Families, FiveTuple, NewAllocation,
+    PeerSocket, PortRange, PortRequest, Timestamp,
 };
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rand::{SeedableRng, seq::SliceRandom};
@@ -30,9 +30,10 @@ fn five_tuple(index: u16) -> FiveTuple {
 }
 
 fn allocate(allocations: &mut Allocations, index: u16) -> (AllocationId, AllocationPort) {
+    let username = format!("1892160000:{index}");
     let new = NewAllocation {
         five_tuple: five_tuple(index),
-        username: &format!("1892160000:{index}"),
+        credential: Credential::unsigned(&username),
         transaction_id: [0; 12],
         lifetime: Duration::from_secs(600),
         families: Families::Both,

@@ -1,7 +1,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
-    AllocationId, AllocationPort, Channel, ChannelNumber, ClientSocket, Families, Family, FiveTuple, PeerSocket,
+    AllocationId, AllocationPort, Channel, ChannelNumber, ClientSocket, Families, Family, FiveTuple, Owner, PeerSocket,
     ReservationToken, Timestamp, channels::Channels, keyed_hash::KeyedHash, shortcut::Shortcut, timers::TimerKey,
 };
 
@@ -21,7 +21,7 @@ pub struct Allocation {
     pub(crate) shortcut: Shortcut,
     pub(crate) port_kind: PortKind,
     pub(crate) ports_tried: u8,
-    /// The slot of the allocation that the same username made before this one.
+    /// The slot of the allocation that the same user made before this one.
     pub(crate) previous_of_user: u16,
     // Here the second cache line begins.
     pub(crate) channels: Channels,
@@ -30,10 +30,10 @@ pub struct Allocation {
     pub(crate) created_at: Timestamp,
     /// In nanoseconds, which takes half of what a `Duration` does.
     pub(crate) lifetime: u64,
-    pub(crate) username: Arc<str>,
+    pub(crate) owner: Arc<Owner>,
     pub(crate) transaction_id: [u8; 12],
     pub(crate) reservation: Option<ReservationToken>,
-    /// The slot of the allocation that the same username made after this one.
+    /// The slot of the allocation that the same user made after this one.
     pub(crate) next_of_user: u16,
 }
 
@@ -88,10 +88,10 @@ impl Allocation {
         FiveTuple { client: self.client, server: self.server }
     }
 
-    /// The username it was authenticated with.
+    /// The credentials it was made with.
     #[must_use]
-    pub const fn username(&self) -> &Arc<str> {
-        &self.username
+    pub const fn owner(&self) -> &Arc<Owner> {
+        &self.owner
     }
 
     /// The transaction id of the Allocate request that made it, by which a retransmission is known.

@@ -142,15 +142,15 @@ impl Allocations {
         self.ports.index_of(port).map_or(NO_SLOT, |index| self.by_port[index])
     }
 
-    /// How many allocations `username` has. O(1).
+    /// How many allocations user `id` has. O(1).
     #[must_use]
-    pub fn count_of_username(&self, username: &str) -> usize {
-        self.users.get(&self.hash, username).map_or(0, |user| usize::from(user.count))
+    pub fn count_of_user(&self, id: &str) -> usize {
+        self.users.get(&self.hash, id).map_or(0, |user| usize::from(user.count))
     }
 
-    /// The allocations of `username`, oldest first.
-    pub fn of_username(&self, username: &str) -> impl Iterator<Item = &Allocation> {
-        let oldest = self.users.get(&self.hash, username).map_or(NO_SLOT, |user| user.oldest);
+    /// The allocations of user `id`, oldest first.
+    pub fn of_user(&self, id: &str) -> impl Iterator<Item = &Allocation> {
+        let oldest = self.users.get(&self.hash, id).map_or(NO_SLOT, |user| user.oldest);
         std::iter::successors(self.slots.at(oldest), |allocation| self.slots.at(allocation.next_of_user))
     }
 

@@ -11,13 +11,13 @@ pub enum AllocateError {
     /// No port of the wanted kind is free: 508 (Insufficient Capacity).
     #[error("no fitting port is free")]
     NoFreePort,
-    /// The username waits to use as many reserved ports as it may: 486 (Allocation Quota Reached).
-    #[error("the username has its {limit} reservations")]
+    /// The user waits to use as many reserved ports as it may: 486 (Allocation Quota Reached).
+    #[error("the user has its {limit} reservations")]
     TooManyReservations {
-        /// How many a username may have, [`MAX_RESERVATIONS_PER_USERNAME`](crate::MAX_RESERVATIONS_PER_USERNAME).
+        /// How many a user may have, [`MAX_RESERVATIONS_PER_USER`](crate::MAX_RESERVATIONS_PER_USER).
         limit: u16,
     },
-    /// The token was never handed out to this username, is used already, or too old: 508 (Insufficient Capacity).
+    /// The token was never handed out to this user, is used already, or too old: 508 (Insufficient Capacity).
     #[error("the reservation token is not valid")]
     UnknownReservation,
 }

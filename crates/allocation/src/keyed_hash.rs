@@ -47,9 +47,9 @@ impl KeyedHash {
         hasher.finish()
     }
 
-    pub(crate) fn username(&self, username: &str) -> u64 {
+    pub(crate) fn user_id(&self, id: &str) -> u64 {
         let mut hasher = self.hasher();
-        hasher.write(username.as_bytes());
+        hasher.write(id.as_bytes());
         hasher.finish()
     }
 

@@ -9,7 +9,7 @@
 //! # use std::{net::SocketAddr, time::Duration};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use allocation::{
-//!     Allocations, Bound, ChannelNumber, Expired, Families, Family, FiveTuple, NewAllocation, PeerSocket, PortRange,
+//!     Allocations, Bound, ChannelNumber, Credential, Expired, Families, Family, FiveTuple, NewAllocation, PeerSocket, PortRange,
 //!     PortRequest, Timestamp,
 //! };
 //!
@@ -23,7 +23,7 @@
 //! let now = Timestamp::from_secs(1);
 //! let allocation = allocations.allocate(now, NewAllocation {
 //!     five_tuple,
-//!     username: "alice",
+//!     credential: Credential::unsigned("alice"),
 //!     transaction_id: [1; 12],
 //!     lifetime: Duration::from_secs(600),
 //!     families: Families::Only(Family::V4),
@@ -63,7 +63,7 @@
 //! # Out of scope
 //!
 //! Permissions (a channel is the only way to relay, and it carries its own), quotas (count with
-//! [`Allocations::count_of_username`]), which lifetimes and peers are acceptable, and opening sockets: if a drawn port
+//! [`Allocations::count_of_user`]), which lifetimes and peers are acceptable, and opening sockets: if a drawn port
 //! turns out to be held by another program, [`Allocations::retry_port`] draws another.
 #![forbid(unsafe_code)]
 
@@ -78,6 +78,7 @@ mod expired;
 mod family;
 mod id;
 mod keyed_hash;
+mod owner;
 mod port_pool;
 mod port_range;
 mod request;
@@ -101,9 +102,10 @@ pub use error::{AllocateError, BindError, ChannelPeerError, PeerChannelError, Re
 pub use expired::{Expired, RemovedFamily};
 pub use family::{Families, Family};
 pub use id::AllocationId;
+pub use owner::{Credential, Owner};
 pub use port_range::{PortRange, PortRangeError};
 pub use request::{NewAllocation, PortRequest};
 pub use reservation_token::ReservationToken;
-pub use reservations::{MAX_RESERVATIONS_PER_USERNAME, RESERVATION_LIFETIME, ReservedPort};
+pub use reservations::{MAX_RESERVATIONS_PER_USER, RESERVATION_LIFETIME, ReservedPort};
 pub use socket::{AllocationPort, ClientSocket, FiveTuple, PeerSocket};
 pub use timestamp::Timestamp;

@@ -1,14 +1,14 @@
 use std::time::Duration;
 
-use crate::{Families, FiveTuple, ReservationToken};
+use crate::{Credential, Families, FiveTuple, ReservationToken};
 
 /// What an Allocate request asks for, once all checks that need no knowledge of other allocations have passed.
 #[derive(Clone, Copy, Debug)]
 pub struct NewAllocation<'a> {
     /// Whose it will be.
     pub five_tuple: FiveTuple,
-    /// The username that the request is authenticated with.
-    pub username: &'a str,
+    /// What the request is authenticated with.
+    pub credential: Credential<'a>,
     /// The transaction id of the request.
     pub transaction_id: [u8; 12],
     /// For how long, as granted (not as requested).

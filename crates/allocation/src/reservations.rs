@@ -11,15 +11,15 @@ use crate::{
 /// [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2) allows.
 pub const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 
-/// How many ports one username may have reserved at a time, so that a client that allocates and deletes in a loop does
+/// How many ports one user may have reserved at a time, so that a client that allocates and deletes in a loop does
 /// not tie up half of all ports.
-pub const MAX_RESERVATIONS_PER_USERNAME: u16 = 10;
+pub const MAX_RESERVATIONS_PER_USER: u16 = 10;
 
 /// The ports that clients asked to keep for a later Allocate request.
 #[derive(Debug, Default)]
 pub(crate) struct Reservations {
     by_token: BTreeMap<ReservationToken, Reservation>,
-    /// How many of each username there are; none that is zero.
+    /// How many of each user there are; none that is zero.
     counts: BTreeMap<Arc<str>, u16>,
 }
 
@@ -32,8 +32,8 @@ pub struct ReservedPort {
     pub port: AllocationPort,
     /// In which families.
     pub families: Families,
-    /// Who may ask.
-    pub username: Arc<str>,
+    /// The user who may ask.
+    pub user_id: Arc<str>,
     /// Until when.
     pub expires_at: Timestamp,
 }
@@ -43,17 +43,17 @@ pub struct ReservedPort {
 pub(crate) struct Reservation {
     pub(crate) port: AllocationPort,
     pub(crate) families: Families,
-    username: Arc<str>,
+    user: Arc<str>,
     expires_at: Timestamp,
 }
 
 impl Reservations {
-    /// How many ports are reserved for `username`.
-    pub(crate) fn count_of(&self, username: &str) -> u16 {
-        self.counts.get(username).copied().unwrap_or(0)
+    /// How many ports are reserved for `user`.
+    pub(crate) fn count_of(&self, user: &str) -> u16 {
+        self.counts.get(user).copied().unwrap_or(0)
     }
 
-    /// Keeps `port` for `username`.
+    /// Keeps `port` for `user`.
     pub(crate) fn reserve(
         &mut self,
         now: Timestamp,
@@ -61,7 +61,7 @@ impl Reservations {
         rng: &mut impl RngCore,
         port: AllocationPort,
         families: Families,
-        username: &Arc<str>,
+        user: &Arc<str>,
     ) -> ReservationToken {
         let token = loop {
             let token = ReservationToken::draw(rng);
@@ -70,25 +70,25 @@ impl Reservations {
             }
         };
         let expires_at = now + RESERVATION_LIFETIME;
-        self.adopt(timers, &ReservedPort { token, port, families, username: Arc::clone(username), expires_at });
+        self.adopt(timers, &ReservedPort { token, port, families, user_id: Arc::clone(user), expires_at });
         token
     }
 
     /// Holds a reservation that another shard made, so that its client may also come here.
     pub(crate) fn adopt(&mut self, timers: &mut Timers, reserved: &ReservedPort) {
-        let ReservedPort { token, port, families, ref username, expires_at } = *reserved;
+        let ReservedPort { token, port, families, user_id: ref user, expires_at } = *reserved;
         if self.by_token.contains_key(&token) {
             return;
         }
-        self.by_token.insert(token, Reservation { port, families, username: Arc::clone(username), expires_at });
-        *self.counts.entry(Arc::clone(username)).or_insert(0) += 1;
+        self.by_token.insert(token, Reservation { port, families, user: Arc::clone(user), expires_at });
+        *self.counts.entry(Arc::clone(user)).or_insert(0) += 1;
         timers.arm((expires_at, TimerKey::Reservation(token)));
     }
 
     /// The reservation named `token`, as other shards are told of it.
     pub(crate) fn describe(&self, token: ReservationToken) -> Option<ReservedPort> {
-        let Reservation { port, families, ref username, expires_at } = *self.by_token.get(&token)?;
-        Some(ReservedPort { token, port, families, username: Arc::clone(username), expires_at })
+        let Reservation { port, families, ref user, expires_at } = *self.by_token.get(&token)?;
+        Some(ReservedPort { token, port, families, user_id: Arc::clone(user), expires_at })
     }
 
     /// Ends the reservation named `token`, whoever it belongs to.
@@ -98,9 +98,9 @@ impl Reservations {
         }
     }
 
-    /// Ends the reservation named `token`, if it belongs to `username`.
-    pub(crate) fn take(&mut self, timers: &mut Timers, token: ReservationToken, username: &str) -> Option<Reservation> {
-        if *self.by_token.get(&token)?.username != *username {
+    /// Ends the reservation named `token`, if it belongs to `user`.
+    pub(crate) fn take(&mut self, timers: &mut Timers, token: ReservationToken, user: &str) -> Option<Reservation> {
+        if *self.by_token.get(&token)?.user != *user {
             return None;
         }
         let reservation = self.lapse(token)?;
@@ -111,9 +111,9 @@ impl Reservations {
     /// The time of the reservation named `token` is up.
     pub(crate) fn lapse(&mut self, token: ReservationToken) -> Option<Reservation> {
         let reservation = self.by_token.remove(&token)?;
-        match self.counts.get_mut(&reservation.username) {
+        match self.counts.get_mut(&reservation.user) {
             Some(count) if *count > 1 => *count -= 1,
-            _ => drop(self.counts.remove(&reservation.username)),
+            _ => drop(self.counts.remove(&reservation.user)),
         }
         Some(reservation)
     }
@@ -129,12 +129,12 @@ impl Reservations {
     }
 
     #[cfg(test)]
-    pub(crate) fn usernames(&self) -> impl Iterator<Item = &str> {
-        self.by_token.values().map(|reservation| &*reservation.username)
+    pub(crate) fn users(&self) -> impl Iterator<Item = &str> {
+        self.by_token.values().map(|reservation| &*reservation.user)
     }
 
     #[cfg(test)]
     pub(crate) fn counts(&self) -> impl Iterator<Item = (&str, u16)> {
-        self.counts.iter().map(|(username, count)| (&**username, *count))
+        self.counts.iter().map(|(user, count)| (&**user, *count))
     }
 }

@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use crate::{ChannelNumber, Families, Family, FiveTuple, NewAllocation, PeerSocket, PortRequest, Timestamp};
+use crate::{
+    ChannelNumber, Credential, Families, Family, FiveTuple, NewAllocation, PeerSocket, PortRequest, Timestamp,
+};
 
 /// A time to start at that is not the epoch.
 pub(crate) const T0: Timestamp = Timestamp::from_secs(1_000);
@@ -33,7 +35,7 @@ pub(crate) fn number(number: u16) -> ChannelNumber {
 pub(crate) fn request(client: u16, port: PortRequest) -> NewAllocation<'static> {
     NewAllocation {
         five_tuple: five_tuple(client),
-        username: "alice",
+        credential: Credential::unsigned("alice"),
         transaction_id: [7; 12],
         lifetime: Duration::from_secs(600),
         families: Families::Only(Family::V4),

@@ -3,42 +3,47 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use crate::{
-    Allocation,
+    Allocation, Credential, Owner,
     keyed_hash::KeyedHash,
     slots::{NO_SLOT, Slots},
 };
 
-/// The allocations of each username, as lists threaded through the allocations themselves, oldest first.
+/// The allocations of each user, as lists threaded through the allocations themselves, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Users {
     users: HashTable<User>,
 }
 
-/// The ends of one username's list.
+/// The ends of one user's list.
 #[derive(Debug)]
 pub(crate) struct User {
-    name: Arc<str>,
+    id: Arc<str>,
     pub(crate) oldest: u16,
     pub(crate) newest: u16,
     pub(crate) count: u16,
 }
 
 impl Users {
-    pub(crate) fn get(&self, hash: &KeyedHash, name: &str) -> Option<&User> {
-        self.users.find(hash.username(name), |user| *user.name == *name)
+    pub(crate) fn get(&self, hash: &KeyedHash, id: &str) -> Option<&User> {
+        self.users.find(hash.user_id(id), |user| *user.id == *id)
     }
 
-    /// `name`, shared with the allocations that `name` has already.
-    pub(crate) fn share_name(&self, hash: &KeyedHash, name: &str) -> Arc<str> {
-        self.get(hash, name).map_or_else(|| Arc::from(name), |user| Arc::clone(&user.name))
+    /// The owner with `credential`, shared with the newest allocation of the user if that has the same.
+    pub(crate) fn owner(&self, hash: &KeyedHash, slots: &Slots, credential: &Credential<'_>) -> Arc<Owner> {
+        let user = self.get(hash, credential.user_id);
+        let newest = user.and_then(|user| slots.at(user.newest)).map(|allocation| &allocation.owner);
+        match newest.filter(|owner| owner.has(credential)) {
+            Some(same) => Arc::clone(same),
+            None => Arc::new(Owner::new(credential, user.map(|user| &user.id))),
+        }
     }
 
-    /// Appends the allocation that will be in `slot` to those of `name`. Returns the slot of the one before it.
-    pub(crate) fn append(&mut self, hash: &KeyedHash, slots: &mut Slots, name: &Arc<str>, slot: u16) -> u16 {
-        let hashed = hash.username(name);
-        let Some(user) = self.users.find_mut(hashed, |user| user.name == *name) else {
-            let user = User { name: Arc::clone(name), oldest: slot, newest: slot, count: 1 };
-            self.users.insert_unique(hashed, user, |user| hash.username(&user.name));
+    /// Appends the allocation that will be in `slot` to those of user `id`. Returns the slot of the one before it.
+    pub(crate) fn append(&mut self, hash: &KeyedHash, slots: &mut Slots, id: &Arc<str>, slot: u16) -> u16 {
+        let hashed = hash.user_id(id);
+        let Some(user) = self.users.find_mut(hashed, |user| user.id == *id) else {
+            let user = User { id: Arc::clone(id), oldest: slot, newest: slot, count: 1 };
+            self.users.insert_unique(hashed, user, |user| hash.user_id(&user.id));
             return NO_SLOT;
         };
         user.count += 1;
@@ -49,16 +54,16 @@ impl Users {
         previous
     }
 
-    /// Takes `allocation`, which is out of its slot already, from those of its username.
+    /// Takes `allocation`, which is out of its slot already, from those of its user.
     pub(crate) fn unlink(&mut self, hash: &KeyedHash, slots: &mut Slots, allocation: &Allocation) {
-        let name = &allocation.username;
-        let Ok(mut entry) = self.users.find_entry(hash.username(name), |user| user.name == *name) else { return };
+        let id = allocation.owner.user_id();
+        let Ok(mut entry) = self.users.find_entry(hash.user_id(id), |user| user.id == *id) else { return };
         let user = entry.get_mut();
         user.count -= 1;
         if user.count == 0 {
             entry.remove();
             if self.users.len() < self.users.capacity() / 4 {
-                self.users.shrink_to(self.users.len() * 2, |user| hash.username(&user.name));
+                self.users.shrink_to(self.users.len() * 2, |user| hash.user_id(&user.id));
             }
             return;
         }

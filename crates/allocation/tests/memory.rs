@@ -5,8 +5,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use allocation::{
-    AllocationId, Allocations, ChannelNumber, Families, FiveTuple, NewAllocation, PeerSocket, PortRange, PortRequest,
-    Timestamp,
+    AllocationId, Allocations, ChannelNumber, Credential, Families, FiveTuple, NewAllocation, PeerSocket, PortRange,
+    PortRequest, Timestamp,
 };
 use allocation_counter::measure;
 
@@ -33,9 +33,10 @@ fn allocate(allocations: &mut Allocations, client: u16) -> AllocationId {
 
 /// Without a channel.
 fn allocate_only(allocations: &mut Allocations, client: u16) -> AllocationId {
+    let username = format!("1892160000:{client:0>16}");
     let new = NewAllocation {
         five_tuple: five_tuple(client),
-        username: &format!("1892160000:{client:0>16}"),
+        credential: Credential::unsigned(&username),
         transaction_id: [0; 12],
         lifetime: Duration::from_secs(600),
         families: Families::Both,

@@ -7,7 +7,7 @@ use std::{
 use anyhow::Result;
 use relay_server::{
     AllocationPort, Arrival, AuthSecret, ClientSocket, Config, Event, FiveTuple, Output, PeerSocket, PortRange,
-    RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
+    QuotaBy, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
 };
 
 use crate::client::{self, Client, Newcomer};
@@ -223,6 +223,9 @@ impl Machine {
             ports: PortRange::new(4_000, u16::MAX)?,
             realm: "firezone".to_owned(),
             username_limit: UsernameLimit::RefuseBeyond(u32::MAX),
+            quota_by: QuotaBy::UserId,
+            unlimited_user: None,
+            strict_expiry: false,
         };
         let server = Server::new(config, secret, [2; 32], START, UNIX_TIME)?;
         Ok(Self { server, address: address.into() })

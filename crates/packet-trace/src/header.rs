@@ -76,9 +76,18 @@ pub struct RelayConfig {
     pub highest_port: u16,
     /// The REALM.
     pub realm: String,
-    /// How many allocations a username may hold; `None`: one, and a new one replaces the old.
+    /// How many allocations a user may hold; `None`: one for each username, and a new one replaces the old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocations_per_username: Option<u32>,
+    /// Whether usernames that differ in nothing but their expiry were one user.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub quota_by_user_id: bool,
+    /// The user whom the limit does not concern.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlimited_user: Option<String>,
+    /// Whether the expiry of credentials was asked for at Allocate only, as earlier versions never did.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub expiry_at_allocate_only: bool,
     /// Further settings by name, so that older readers keep what newer writers add.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub more: serde_json::Map<String, serde_json::Value>,
@@ -109,6 +118,9 @@ impl TraceHeader {
                     highest_port: 65535,
                     realm: "firezone".to_owned(),
                     allocations_per_username: None,
+                    quota_by_user_id: false,
+                    unlimited_user: None,
+                    expiry_at_allocate_only: false,
                     more: serde_json::Map::new(),
                 },
             }],
@@ -133,6 +145,11 @@ impl Clock {
     pub const fn to_monotonic(self, unix_nanos: u64) -> u64 {
         Self { unix_nanos: self.monotonic_nanos, monotonic_nanos: self.unix_nanos }.to_unix(unix_nanos)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// Seed and secret stay out of logs.

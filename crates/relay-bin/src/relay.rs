@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use relay_server::PortRange;
+use relay_server::{PortRange, QuotaBy};
 use tokio::{runtime::Builder, sync::oneshot, time::timeout};
 
 use crate::{
@@ -339,5 +339,9 @@ fn server_config(config: &Config, ports: PortRange) -> relay_server::Config {
         ports,
         realm: config.realm.clone(),
         username_limit: config.username_limit,
+        // The portal gives each client a username of its own.
+        quota_by: if config.portal.is_some() { QuotaBy::Username } else { QuotaBy::UserId },
+        unlimited_user: None,
+        strict_expiry: true,
     }
 }

@@ -5,12 +5,13 @@ mod input;
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
+    sync::Arc,
 };
 
 use packet_trace::{Clock, Direction, Packet, TraceHeader};
 use relay_server::{
     Allocation, AllocationId, AllocationPort, AuthError, AuthSecret, ClientSocket, Config, Event, FiveTuple, Forward,
-    Output, PeerSocket, PortRange, Rejection, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit, Via,
+    Output, PeerSocket, PortRange, QuotaBy, Rejection, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit, Via,
 };
 
 use crate::{Change, DifferenceKind, Kind, Outcome, Role, book::Book, change::NewAllocation, classify, dissect};
@@ -224,7 +225,7 @@ impl Shard {
     fn change(&mut self, book: &mut Book, event: Event) -> Option<Change> {
         let number = |shard: &Self, id: AllocationId| shard.numbers.get(&id.as_u64()).copied();
         Some(match event {
-            Event::AllocationCreated { id, five_tuple, username, port, families, lifetime } => {
+            Event::AllocationCreated { id, five_tuple, username, port, families, lifetime, .. } => {
                 let number = book.next_allocation();
                 self.opening.remove(&id.as_u64());
                 self.numbers.insert(id.as_u64(), number);
@@ -363,5 +364,8 @@ fn config(config: &packet_trace::RelayConfig) -> Result<Config, String> {
             None => UsernameLimit::ReplaceOldest,
             Some(limit) => UsernameLimit::RefuseBeyond(limit),
         },
+        quota_by: if config.quota_by_user_id { QuotaBy::UserId } else { QuotaBy::Username },
+        unlimited_user: config.unlimited_user.as_deref().map(Arc::from),
+        strict_expiry: !config.expiry_at_allocate_only,
     })
 }

@@ -305,7 +305,7 @@ mod tests {
         for seen in view.allocations.values() {
             let real = live[&seen.id];
             assert_eq!(seen.client, real.five_tuple().client.address());
-            assert_eq!(seen.username, **real.username());
+            assert_eq!(seen.username, **real.owner().username());
             assert_eq!(seen.expires_at(), clock.to_unix(real.expires_at().as_nanos()), "{name} row {row}");
             assert_eq!(seen.channels.len(), real.channels().len(), "{name} row {row}");
             for channel in real.channels() {

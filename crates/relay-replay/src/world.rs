@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use packet_trace::{Clock, Direction, FORMAT, Input, Limits, RelayConfig, ShardHeader, TraceHeader, TraceWriter};
 use relay_server::{
-    AllocationPort, AuthSecret, Config, Family, PeerSocket, PortRange, RealmError, RelayAddresses, Server, Timestamp,
-    UnixTime, UsernameLimit,
+    AllocationPort, AuthSecret, Config, Family, PeerSocket, PortRange, QuotaBy, RealmError, RelayAddresses, Server,
+    Timestamp, UnixTime, UsernameLimit,
 };
 use stun_types::{
     message::{StunWriteError, TransactionId},
@@ -86,6 +86,9 @@ impl World {
             ports: PortRange::DYNAMIC,
             realm: REALM.to_owned(),
             username_limit: UsernameLimit::ReplaceOldest,
+            quota_by: QuotaBy::Username,
+            unlimited_user: None,
+            strict_expiry: true,
         };
         // The world is a show: its secret need not be one.
         let secret = AuthSecret::from_random(seed);
@@ -109,6 +112,9 @@ impl World {
                     highest_port: config.ports.highest(),
                     realm: REALM.to_owned(),
                     allocations_per_username: None,
+                    quota_by_user_id: false,
+                    unlimited_user: None,
+                    expiry_at_allocate_only: false,
                     more: serde_json::Map::new(),
                 },
             }],

@@ -1,4 +1,7 @@
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
+    sync::Arc,
+};
 
 use crate::{AllocationPort, Family, PortRange};
 
@@ -17,8 +20,15 @@ pub struct Config {
     pub ports: PortRange,
     /// The REALM of every challenge.
     pub realm: String,
-    /// How many allocations one username may hold, and what happens beyond.
+    /// How many allocations one user may hold, and what happens beyond.
     pub username_limit: UsernameLimit,
+    /// Who counts as one user.
+    pub quota_by: QuotaBy,
+    /// A user id whom [`UsernameLimit::RefuseBeyond`] does not concern.
+    pub unlimited_user: Option<Arc<str>>,
+    /// Whether credentials must not have expired for any request of an allocation. Otherwise they must not for Allocate only, and a
+    /// call may outlive its credential.
+    pub strict_expiry: bool,
 }
 
 impl Config {
@@ -68,7 +78,16 @@ impl RelayAddresses {
     }
 }
 
-/// How many allocations one username may hold at a time.
+/// Who counts as one user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuotaBy {
+    /// Each username is one.
+    Username,
+    /// All usernames that differ in nothing but their expiry are one: what stays when a credential is renewed.
+    UserId,
+}
+
+/// How many allocations one user may hold at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsernameLimit {
     /// One; a new one from another 5-tuple takes the place of the old (a NAT that changed its mapping looks like this).

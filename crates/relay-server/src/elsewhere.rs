@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-/// How many allocations usernames have on other shards of the relay: a limit holds for all of them together.
+/// How many allocations users have on other shards of the relay: a limit holds for all of them together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Elsewhere {
     /// None is zero.
@@ -8,19 +8,19 @@ pub(crate) struct Elsewhere {
 }
 
 impl Elsewhere {
-    pub(crate) fn count(&self, username: &str) -> u32 {
-        self.counts.get(username).copied().unwrap_or(0)
+    pub(crate) fn count(&self, user_id: &str) -> u32 {
+        self.counts.get(user_id).copied().unwrap_or(0)
     }
 
-    pub(crate) fn add(&mut self, username: &Arc<str>) {
-        let count = self.counts.entry(Arc::clone(username)).or_insert(0);
+    pub(crate) fn add(&mut self, user_id: &Arc<str>) {
+        let count = self.counts.entry(Arc::clone(user_id)).or_insert(0);
         *count = count.saturating_add(1);
     }
 
-    pub(crate) fn subtract(&mut self, username: &str) {
-        match self.counts.get_mut(username) {
+    pub(crate) fn subtract(&mut self, user_id: &str) {
+        match self.counts.get_mut(user_id) {
             Some(count) if *count > 1 => *count -= 1,
-            _ => drop(self.counts.remove(username)),
+            _ => drop(self.counts.remove(user_id)),
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum Event {
         five_tuple: FiveTuple,
         /// The username that it was authenticated with.
         username: Arc<str>,
+        /// Whom it is counted for: what stays of the username when its credential is renewed.
+        user_id: Arc<str>,
         /// The port of its relayed transport addresses.
         port: AllocationPort,
         /// The families of its relayed transport addresses.
@@ -70,6 +72,8 @@ pub enum Event {
         five_tuple: FiveTuple,
         /// The username that it was authenticated with.
         username: Arc<str>,
+        /// Whom it is counted for: what stays of the username when its credential is renewed.
+        user_id: Arc<str>,
         /// The port it had.
         port: AllocationPort,
         /// Why.

@@ -3,7 +3,8 @@
 //!
 //! ```
 //! use relay_server::{
-//!     AuthSecret, ClientSocket, Config, FiveTuple, Output, PortRange, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
+//!     AuthSecret, ClientSocket, Config, FiveTuple, Output, PortRange, QuotaBy, RelayAddresses, Server, Timestamp, UnixTime,
+//!     UsernameLimit,
 //! };
 //!
 //! let address = "192.0.2.1".parse()?;
@@ -14,6 +15,9 @@
 //!     ports: PortRange::DYNAMIC,
 //!     realm: "firezone".to_owned(),
 //!     username_limit: UsernameLimit::RefuseBeyond(10),
+//!     quota_by: QuotaBy::UserId,
+//!     unlimited_user: None,
+//!     strict_expiry: false,
 //! };
 //! let (now, unix_time) = (Timestamp::ZERO, UnixTime(1_800_000_000));
 //! let mut server = Server::new(config, AuthSecret::from_random([1; 32]), [2; 32], now, unix_time)?;
@@ -73,7 +77,7 @@ pub use allocation::{
     Allocation, AllocationId, AllocationPort, Arrival, Channel, ChannelNumber, ClientSocket, Families, Family,
     FiveTuple, PeerSocket, PortRange, PortRangeError, ReservationToken, ReservedPort, Timestamp,
 };
-pub use config::{Config, RelayAddresses, UsernameLimit};
+pub use config::{Config, QuotaBy, RelayAddresses, UsernameLimit};
 pub use crossing::Crossing;
 pub use drop_reason::DropReason;
 pub use event::{Event, RemovalReason};
@@ -85,5 +89,5 @@ pub use own_addresses::{AddressStatus, AddressStatuses, OwnAddresses};
 pub use peer_policy::PeerForbidden;
 pub use rejection::Rejection;
 pub use server::Server;
-pub use stun_msg::{AttributeType, ErrorCode, Method};
-pub use turn_auth::{AuthError, AuthSecret, RealmError, SecretError, UnixTime};
+pub use stun_msg::{AttributeType, ErrorCode, IntegrityKey, Method};
+pub use turn_auth::{AcceptedCredentials, AuthError, AuthSecret, RealmError, Scheme, Schemes, SecretError, UnixTime};

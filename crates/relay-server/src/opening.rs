@@ -80,11 +80,13 @@ impl Server {
         let Some(allocation) = self.allocations.get(id) else {
             return;
         };
-        let username = Arc::clone(allocation.username());
+        let owner = allocation.owner();
+        let user_id = Arc::clone(owner.user_id());
         let created = Event::AllocationCreated {
             id,
             five_tuple: allocation.five_tuple(),
-            username: Arc::clone(&username),
+            username: Arc::clone(owner.username()),
+            user_id: Arc::clone(&user_id),
             port: allocation.port(),
             families: allocation.families(),
             lifetime: allocation.lifetime(),
@@ -94,7 +96,7 @@ impl Server {
         let taken = opening.reservation.map(|token| Event::ReservationTaken { token });
         let reservations = reserved.map(Event::PortReserved).into_iter().chain(taken);
         if self.config.username_limit == UsernameLimit::ReplaceOldest {
-            self.remove_of_username(&username, |other| other.id() != id);
+            self.remove_of_user(&user_id, |other| other.id() != id);
         }
         self.emit(created);
         for event in reservations {

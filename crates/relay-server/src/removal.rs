@@ -53,10 +53,10 @@ impl Server {
         }
     }
 
-    /// Ends the allocations of `username` that are `replaced` by a new one.
-    pub(crate) fn remove_of_username(&mut self, username: &str, replaced: impl Fn(&Allocation) -> bool) {
-        let of_username = self.allocations.of_username(username);
-        let ids: Vec<_> = of_username.filter(|allocation| replaced(allocation)).map(Allocation::id).collect();
+    /// Ends the allocations of user `id` that are `replaced` by a new one.
+    pub(crate) fn remove_of_user(&mut self, id: &str, replaced: impl Fn(&Allocation) -> bool) {
+        let of_user = self.allocations.of_user(id);
+        let ids: Vec<_> = of_user.filter(|allocation| replaced(allocation)).map(Allocation::id).collect();
         for id in ids {
             self.remove_allocation(id, RemovalReason::Replaced);
         }
@@ -71,8 +71,9 @@ impl Server {
         }
         self.remove_all_flows(five_tuple, port, allocation.channels());
         self.close_relays(id, port, allocation.families());
-        let username = Arc::clone(allocation.username());
-        self.emit(Event::AllocationRemoved { id, five_tuple, username, port, reason });
+        let owner = allocation.owner();
+        let (username, user_id) = (Arc::clone(owner.username()), Arc::clone(owner.user_id()));
+        self.emit(Event::AllocationRemoved { id, five_tuple, username, user_id, port, reason });
         if !self.config.ports.contains(port) {
             self.emit(Event::PortReturned { port });
         }

@@ -7,7 +7,7 @@ use allocation::{Allocation, Allocations, ChannelNumber};
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use stun_msg::{Classified, classify};
-use turn_auth::{AuthSecret, Authenticator, NonceIssuer, RealmError, UnixTime};
+use turn_auth::{AcceptedCredentials, Authenticator, NonceIssuer, RealmError, UnixTime};
 
 use crate::{
     AddressStatus, AddressStatuses, AllocationId, AllocationPort, Arrival, Config, DropReason, Event, Families, Family,
@@ -35,7 +35,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server with no allocations. `secret` signs credentials, `seed` makes every random choice (ports, nonces, tokens)
+    /// A server with no allocations. `accepted` says whose requests it takes (an [`AuthSecret`](crate::AuthSecret): those with
+    /// credentials of the deployed system), `seed` makes every random choice (ports, nonces, tokens)
     /// repeatable, and `unix_time` is the wall-clock time at `now`.
     ///
     /// # Errors
@@ -43,7 +44,7 @@ impl Server {
     /// When the configured realm cannot be a REALM.
     pub fn new(
         config: Config,
-        secret: AuthSecret,
+        accepted: impl Into<Arc<AcceptedCredentials>>,
         seed: [u8; 32],
         now: Timestamp,
         unix_time: UnixTime,
@@ -57,7 +58,7 @@ impl Server {
         let nonces = NonceIssuer::new(draw());
         Ok(Self {
             allocations: Allocations::new(config.ports, draw()),
-            authenticator: Authenticator::new(secret, nonces, &config.realm)?,
+            authenticator: Authenticator::new(accepted, nonces, &config.realm)?,
             // Drawn last: what was drawn before there were crossings stays what it was.
             crossings: Crossings::new(&mut rng),
             ports_of_all_shards: config.ports,
@@ -152,19 +153,25 @@ impl Server {
         self.remove_allocation(id, RemovalReason::RelayFailed);
     }
 
-    /// `username` has allocated on another shard at `created_at`, by the same clock: what it allocated here before that ends.
-    pub fn handle_username_moved(&mut self, username: &str, created_at: Timestamp) {
-        self.remove_of_username(username, |allocation| allocation.created_at() < created_at);
+    /// From now on these credentials are accepted, for the same realm. Allocations live on, and are refreshed with what they were made
+    /// with.
+    pub fn handle_accepted_credentials(&mut self, accepted: Arc<AcceptedCredentials>) {
+        self.authenticator.accept(accepted);
     }
 
-    /// Another shard said [`Event::AllocationCreated`], which counts against the username's limit here too.
-    pub fn handle_allocated_elsewhere(&mut self, username: &Arc<str>) {
-        self.elsewhere.add(username);
+    /// The user ([`Config::quota_by`](crate::Config::quota_by)) has allocated on another shard at `created_at`, by the same clock: what it allocated here before that ends.
+    pub fn handle_username_moved(&mut self, user_id: &str, created_at: Timestamp) {
+        self.remove_of_user(user_id, |allocation| allocation.created_at() < created_at);
+    }
+
+    /// Another shard said [`Event::AllocationCreated`], which counts against the user's limit here too.
+    pub fn handle_allocated_elsewhere(&mut self, user_id: &Arc<str>) {
+        self.elsewhere.add(user_id);
     }
 
     /// Another shard said [`Event::AllocationRemoved`].
-    pub fn handle_ended_elsewhere(&mut self, username: &str) {
-        self.elsewhere.subtract(username);
+    pub fn handle_ended_elsewhere(&mut self, user_id: &str) {
+        self.elsewhere.subtract(user_id);
     }
 
     /// Another shard said [`Event::PortReserved`].

@@ -21,15 +21,15 @@ impl Allocations {
         }
         assert_eq!(self.by_port, by_port);
 
-        // Username to allocations.
-        let mut by_username = BTreeMap::<_, BTreeSet<_>>::new();
+        // User to allocations.
+        let mut by_user = BTreeMap::<_, BTreeSet<_>>::new();
         for allocation in &all {
-            by_username.entry(&**allocation.username()).or_default().insert(allocation.id());
+            by_user.entry(&**allocation.owner().user_id()).or_default().insert(allocation.id());
         }
-        assert_eq!(self.users.len(), by_username.len());
-        for (username, ids) in by_username {
-            assert_eq!(self.count_of_username(username), ids.len());
-            assert!(self.of_username(username).map(|allocation| allocation.id()).eq(ids), "oldest first");
+        assert_eq!(self.users.len(), by_user.len());
+        for (user, ids) in by_user {
+            assert_eq!(self.count_of_user(user), ids.len());
+            assert!(self.of_user(user).map(|allocation| allocation.id()).eq(ids), "oldest first");
         }
 
         // Timers: each owner's armed deadline, and nothing else.
@@ -58,8 +58,8 @@ impl Allocations {
         assert!(ports.into_iter().eq(self.ports.iter()));
 
         let mut reservations: BTreeMap<_, u16> = BTreeMap::new();
-        for username in self.reservations.usernames() {
-            *reservations.entry(username).or_default() += 1;
+        for user in self.reservations.users() {
+            *reservations.entry(user).or_default() += 1;
         }
         assert!(self.reservations.counts().eq(reservations));
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::Allocations;
 use crate::{
-    AllocateError, Allocation, AllocationId, Channel, Expired, Families, Family, MAX_RESERVATIONS_PER_USERNAME,
+    AllocateError, Allocation, AllocationId, Channel, Expired, Families, Family, MAX_RESERVATIONS_PER_USER,
     NewAllocation, PortRequest, RemovedFamily, Timestamp, UnknownAllocation,
     allocation::{Deadlines, PortKind},
     channels::Channels,
@@ -24,23 +24,22 @@ impl Allocations {
         if let Some(existing) = self.by_five_tuple(&new.five_tuple) {
             return Err(AllocateError::AlreadyAllocated(existing.id));
         }
-        let limit = MAX_RESERVATIONS_PER_USERNAME;
-        if new.port == PortRequest::EvenAndReserveNext && self.reservations.count_of(new.username) >= limit {
+        let limit = MAX_RESERVATIONS_PER_USER;
+        if new.port == PortRequest::EvenAndReserveNext && self.reservations.count_of(new.credential.user_id) >= limit {
             return Err(AllocateError::TooManyReservations { limit });
         }
-        let username = self.users.share_name(&self.hash, new.username);
+        let owner = self.users.owner(&self.hash, &self.slots, &new.credential);
+        let user = owner.user_id();
         let mut families = new.families;
         let (port_kind, drawn) = match new.port {
-            PortRequest::Any => (PortKind::Any, self.draw_port(now, PortKind::Any, families, &username)),
-            PortRequest::Even => (PortKind::Even, self.draw_port(now, PortKind::Even, families, &username)),
+            PortRequest::Any => (PortKind::Any, self.draw_port(now, PortKind::Any, families, user)),
+            PortRequest::Even => (PortKind::Even, self.draw_port(now, PortKind::Even, families, user)),
             PortRequest::EvenAndReserveNext => {
-                (PortKind::FirstOfPair, self.draw_port(now, PortKind::FirstOfPair, families, &username))
+                (PortKind::FirstOfPair, self.draw_port(now, PortKind::FirstOfPair, families, user))
             }
             PortRequest::Reserved(token) => {
-                let reserved = self
-                    .reservations
-                    .take(&mut self.timers, token, &username)
-                    .ok_or(AllocateError::UnknownReservation)?;
+                let reserved =
+                    self.reservations.take(&mut self.timers, token, user).ok_or(AllocateError::UnknownReservation)?;
                 if self.by_port(reserved.port).is_some() {
                     return Err(AllocateError::NoFreePort);
                 }
@@ -52,7 +51,7 @@ impl Allocations {
 
         let id = self.slots.next_id();
         let expires_at = now + new.lifetime;
-        let previous_of_user = self.users.append(&self.hash, &mut self.slots, &username, id.slot());
+        let previous_of_user = self.users.append(&self.hash, &mut self.slots, user, id.slot());
         self.clients.insert(&self.hash, &self.slots, &new.five_tuple, id.slot());
         self.set_slot_of_port(port, id.slot());
         self.timers.arm((expires_at, TimerKey::Allocation(id)));
@@ -66,7 +65,7 @@ impl Allocations {
             families,
             shortcut: Shortcut::NONE,
             channels: Channels::default(),
-            username,
+            owner,
             transaction_id: new.transaction_id,
             reservation,
             created_at: now,

@@ -12,8 +12,8 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 use super::Allocations;
 use crate::{
     Allocation, AllocationId, AllocationPort, CHANNEL_BINDING_LIFETIME, CHANNEL_REUSE_DELAY, Channel, ChannelNumber,
-    Expired, Families, Family, NewAllocation, PORT_QUARANTINE, PortRange, PortRequest, RESERVATION_LIFETIME,
-    RemovedFamily, ReservationToken, RetryPortError, Timestamp,
+    Credential, Expired, Families, Family, NewAllocation, PORT_QUARANTINE, PortRange, PortRequest,
+    RESERVATION_LIFETIME, RemovedFamily, ReservationToken, RetryPortError, Timestamp,
     testing::{T0, five_tuple, number, peer},
 };
 use reference::{Ended, Model};
@@ -138,7 +138,7 @@ impl Pair {
                 let [high, low] = u16::try_from(self.ids.len()).unwrap().to_be_bytes();
                 let new = NewAllocation {
                     five_tuple: five_tuple(client),
-                    username: USERNAMES[username],
+                    credential: Credential::unsigned(USERNAMES[username]),
                     transaction_id: [high, low, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
                     lifetime,
                     families,
@@ -263,8 +263,8 @@ impl Pair {
         }
         for username in USERNAMES {
             let ids: Vec<_> = self.model.of_username(username).collect();
-            assert_eq!(self.real.count_of_username(username), ids.len());
-            assert!(self.real.of_username(username).map(Allocation::id).eq(ids));
+            assert_eq!(self.real.count_of_user(username), ids.len());
+            assert!(self.real.of_user(username).map(Allocation::id).eq(ids));
         }
         self.real.assert_consistent();
     }

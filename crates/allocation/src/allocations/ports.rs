@@ -29,17 +29,17 @@ impl Allocations {
         self.handle_timeout(now);
         let allocation = self.slots.get_mut(id).ok_or(UnknownAllocation(id))?;
         let (unusable, kind, families) = (allocation.port, allocation.port_kind, allocation.families);
-        let username = Arc::clone(&allocation.username);
+        let user = Arc::clone(allocation.owner.user_id());
         let reservation = allocation.reservation.take();
         let may_retry = allocation.ports_tried < MAX_PORTS_TRIED;
         allocation.ports_tried = allocation.ports_tried.saturating_add(1);
 
         self.set_slot_of_port(unusable, NO_SLOT);
         self.timers.arm((now + PORT_QUARANTINE, TimerKey::Quarantine(unusable)));
-        if let Some(next) = reservation.and_then(|token| self.reservations.take(&mut self.timers, token, &username)) {
+        if let Some(next) = reservation.and_then(|token| self.reservations.take(&mut self.timers, token, &user)) {
             self.pool.release(next.port);
         }
-        let drawn = if may_retry { self.draw_port(now, kind, families, &username) } else { None };
+        let drawn = if may_retry { self.draw_port(now, kind, families, &user) } else { None };
         let Some((port, reservation)) = drawn else {
             return Err(match self.take_out(id) {
                 Some(allocation) => RetryPortError::NoFreePort(allocation),
@@ -89,7 +89,7 @@ impl Allocations {
         now: Timestamp,
         kind: PortKind,
         families: Families,
-        username: &Arc<str>,
+        user: &Arc<str>,
     ) -> Option<(AllocationPort, Option<ReservationToken>)> {
         match kind {
             PortKind::Any => Some((self.pool.draw_any(&mut self.rng)?, None)),
@@ -97,7 +97,7 @@ impl Allocations {
             PortKind::FirstOfPair => {
                 let (port, next) = self.pool.draw_pair(&mut self.rng)?;
                 let (timers, rng) = (&mut self.timers, &mut self.rng);
-                Some((port, Some(self.reservations.reserve(now, timers, rng, next, families, username))))
+                Some((port, Some(self.reservations.reserve(now, timers, rng, next, families, user))))
             }
             PortKind::Reserved => None,
         }
@@ -117,8 +117,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        AllocateError, Allocation, Family, MAX_RESERVATIONS_PER_USERNAME, NewAllocation, PortRange, PortRequest,
-        RESERVATION_LIFETIME,
+        AllocateError, Allocation, Credential, Family, MAX_RESERVATIONS_PER_USER, NewAllocation, PortRange,
+        PortRequest, RESERVATION_LIFETIME,
         testing::{T0, request},
     };
 
@@ -150,7 +150,8 @@ mod tests {
         let (port, token) = (first.port(), first.reservation().unwrap());
         assert!(port.get().is_multiple_of(2));
 
-        let stranger = NewAllocation { username: "mallory", ..request(2, PortRequest::Reserved(token)) };
+        let stranger =
+            NewAllocation { credential: Credential::unsigned("mallory"), ..request(2, PortRequest::Reserved(token)) };
         let refused = allocations.allocate(T0, stranger).map(Allocation::id);
         assert_eq!(refused, Err(AllocateError::UnknownReservation));
         let second = allocations.allocate(T0, request(2, PortRequest::Reserved(token))).unwrap();
@@ -177,7 +178,7 @@ mod tests {
     #[test]
     fn a_client_cannot_tie_up_all_ports_with_reservations() {
         let mut allocations = dynamic();
-        let limit = MAX_RESERVATIONS_PER_USERNAME;
+        let limit = MAX_RESERVATIONS_PER_USER;
         for _ in 0..limit {
             let id = allocations.allocate(T0, request(1, PortRequest::EvenAndReserveNext)).unwrap().id();
             allocations.remove(id);
@@ -185,7 +186,8 @@ mod tests {
         let refused = allocations.allocate(T0, request(1, PortRequest::EvenAndReserveNext)).map(Allocation::id);
         assert_eq!(refused, Err(AllocateError::TooManyReservations { limit }));
         assert!(allocations.allocate(T0, request(1, PortRequest::Even)).is_ok());
-        let other = NewAllocation { username: "bob", ..request(2, PortRequest::EvenAndReserveNext) };
+        let other =
+            NewAllocation { credential: Credential::unsigned("bob"), ..request(2, PortRequest::EvenAndReserveNext) };
         assert!(allocations.allocate(T0, other).is_ok());
         let later = T0 + RESERVATION_LIFETIME;
         assert!(allocations.allocate(later, request(3, PortRequest::EvenAndReserveNext)).is_ok());

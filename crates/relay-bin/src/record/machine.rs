@@ -113,7 +113,7 @@ impl Machine {
             port: reserved.port.get(),
             v4: reserved.families.contains(Family::V4),
             v6: reserved.families.contains(Family::V6),
-            username: reserved.username.to_string(),
+            username: reserved.user_id.to_string(),
             expires_nanos: reserved.expires_at.as_nanos(),
         });
         self.server.handle_port_reserved(now, reserved);
@@ -139,14 +139,14 @@ impl Machine {
         self.server.handle_crossing_closed(crossing);
     }
 
-    pub(crate) fn handle_allocated_elsewhere(&mut self, now: Timestamp, username: &Arc<str>) {
-        self.input(now, || Input::AllocatedElsewhere { username: username.to_string() });
-        self.server.handle_allocated_elsewhere(username);
+    pub(crate) fn handle_allocated_elsewhere(&mut self, now: Timestamp, user_id: &Arc<str>) {
+        self.input(now, || Input::AllocatedElsewhere { username: user_id.to_string() });
+        self.server.handle_allocated_elsewhere(user_id);
     }
 
-    pub(crate) fn handle_ended_elsewhere(&mut self, now: Timestamp, username: &str) {
-        self.input(now, || Input::EndedElsewhere { username: username.to_owned() });
-        self.server.handle_ended_elsewhere(username);
+    pub(crate) fn handle_ended_elsewhere(&mut self, now: Timestamp, user_id: &str) {
+        self.input(now, || Input::EndedElsewhere { username: user_id.to_owned() });
+        self.server.handle_ended_elsewhere(user_id);
     }
 
     pub(crate) fn handle_drain(&mut self, now: Timestamp) {

@@ -17,7 +17,7 @@ use anyhow::Context;
 use packet_trace::{
     Clock as TraceClock, Datagram, FORMAT, Limits, Recorded, RelayConfig, ShardHeader, TraceHeader, TraceWriter,
 };
-use relay_server::{Config as ServerConfig, PortRange, Timestamp, UnixTime, UsernameLimit};
+use relay_server::{Config as ServerConfig, PortRange, QuotaBy, Timestamp, UnixTime, UsernameLimit};
 
 use super::{
     RecordConfig, Recorder,
@@ -148,7 +148,8 @@ pub(super) fn header(config: &Config, shards: &[ShardStart]) -> TraceHeader {
 }
 
 fn shard_header(shard: &ShardStart) -> ShardHeader {
-    let ServerConfig { relay_addresses, own_addresses, listen_port, ports, realm, username_limit } = &shard.server;
+    let ServerConfig { relay_addresses, own_addresses, listen_port, ports, realm, .. } = &shard.server;
+    let ServerConfig { username_limit, quota_by, unlimited_user, strict_expiry, .. } = &shard.server;
     let (lowest, highest) = bounds(*ports);
     ShardHeader {
         seed: shard.seed,
@@ -166,6 +167,9 @@ fn shard_header(shard: &ShardStart) -> ShardHeader {
                 UsernameLimit::ReplaceOldest => None,
                 UsernameLimit::RefuseBeyond(limit) => Some(*limit),
             },
+            quota_by_user_id: *quota_by == QuotaBy::UserId,
+            unlimited_user: unlimited_user.as_deref().map(str::to_owned),
+            expiry_at_allocate_only: !strict_expiry,
             more: serde_json::Map::new(),
         },
     }

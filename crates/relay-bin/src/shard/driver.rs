@@ -155,8 +155,8 @@ impl<N: Network, O: Offload> Driver<N, O> {
             Message::UsernameMoved(username, created_at) => {
                 self.server.handle_username_moved(now, username, *created_at);
             }
-            Message::Allocated(username) => self.server.handle_allocated_elsewhere(now, username),
-            Message::Ended(username) => self.server.handle_ended_elsewhere(now, username),
+            Message::Allocated(user_id) => self.server.handle_allocated_elsewhere(now, user_id),
+            Message::Ended(user_id) => self.server.handle_ended_elsewhere(now, user_id),
             Message::PortReserved(reserved) => self.server.handle_port_reserved(now, reserved),
             Message::ReservationTaken(token) => self.server.handle_reservation_taken(now, *token),
             Message::PortReturned(port) => self.server.handle_port_returned(now, *port),
@@ -284,17 +284,17 @@ impl<N: Network, O: Offload> Driver<N, O> {
         self.counters.record(event);
         self.channels.record(event, &mut self.counters);
         match event {
-            Event::AllocationCreated { username, .. } => {
+            Event::AllocationCreated { user_id, .. } => {
                 tracing::debug!(?event, "allocation created");
                 self.tell_others(&match self.server.config().username_limit {
-                    UsernameLimit::ReplaceOldest => Message::UsernameMoved(Arc::clone(username), now),
-                    UsernameLimit::RefuseBeyond(_) => Message::Allocated(Arc::clone(username)),
+                    UsernameLimit::ReplaceOldest => Message::UsernameMoved(Arc::clone(user_id), now),
+                    UsernameLimit::RefuseBeyond(_) => Message::Allocated(Arc::clone(user_id)),
                 });
             }
-            Event::AllocationRemoved { username, .. } => {
+            Event::AllocationRemoved { user_id, .. } => {
                 tracing::debug!(?event, "allocation ended");
                 if self.server.config().username_limit != UsernameLimit::ReplaceOldest {
-                    self.tell_others(&Message::Ended(Arc::clone(username)));
+                    self.tell_others(&Message::Ended(Arc::clone(user_id)));
                 }
             }
             Event::PortReserved(reserved) => self.tell_others(&Message::PortReserved(reserved.clone())),

@@ -1,7 +1,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use relay_server::{
-    AuthSecret, ChannelNumber, Config, Crossing, Flow, FlowKey, PortRange, RelayAddresses, Server, Via,
+    AuthSecret, ChannelNumber, Config, Crossing, Flow, FlowKey, PortRange, QuotaBy, RelayAddresses, Server, Via,
 };
 use turn_auth::Credentials;
 use turn_client::{Allocate, Received, Request, Success, TurnClient, encode_channel_data};
@@ -126,6 +126,9 @@ impl Fixture {
             ports: PortRange::DYNAMIC,
             realm: "firezone".to_owned(),
             username_limit,
+            quota_by: QuotaBy::UserId,
+            unlimited_user: None,
+            strict_expiry: false,
         };
         let now = Timestamp::from_secs(1);
         let minted = Credentials::mint(&secret, UnixTime(2_000_000_000), "salt");
@@ -282,19 +285,19 @@ fn a_failed_socket_ends_its_allocation_and_nothing_else() {
 }
 
 #[test]
-fn other_shards_hear_of_a_usernames_allocations() {
+fn other_shards_hear_of_a_users_allocations() {
     let mut fixture = Fixture::new(UsernameLimit::ReplaceOldest);
     fixture.allocate().unwrap();
-    assert_eq!(fixture.told(), Some(Message::UsernameMoved("2000000000:salt".into(), fixture.now)));
+    assert_eq!(fixture.told(), Some(Message::UsernameMoved("salt".into(), fixture.now)));
 
     let mut fixture = Fixture::new(UsernameLimit::RefuseBeyond(10));
     let port = fixture.allocate().unwrap();
-    assert_eq!(fixture.told(), Some(Message::Allocated("2000000000:salt".into())));
+    assert_eq!(fixture.told(), Some(Message::Allocated("salt".into())));
     fixture.asked();
     let id = fixture.driver.server.server().allocations().next().unwrap().id();
     fixture.driver.handle_relay_failed(fixture.now, id);
     assert_eq!(fixture.asked(), [Asked::Close(port)]);
-    assert_eq!(fixture.told(), Some(Message::Ended("2000000000:salt".into())));
+    assert_eq!(fixture.told(), Some(Message::Ended("salt".into())));
 }
 
 #[test]
@@ -305,9 +308,9 @@ fn a_username_that_moved_loses_its_allocation_here() {
     let later = fixture.now + Duration::from_nanos(1);
     fixture.driver.handle_message(later, &Message::UsernameMoved("2000000000:other".into(), later));
     // Both allocated at once: the message about the older of the two crossed with this one's.
-    fixture.driver.handle_message(later, &Message::UsernameMoved("2000000000:salt".into(), fixture.now));
+    fixture.driver.handle_message(later, &Message::UsernameMoved("salt".into(), fixture.now));
     assert_eq!(fixture.asked(), []);
-    fixture.driver.handle_message(later, &Message::UsernameMoved("2000000000:salt".into(), later));
+    fixture.driver.handle_message(later, &Message::UsernameMoved("salt".into(), later));
     assert_eq!(fixture.asked(), [Asked::Close(port)]);
 }
 

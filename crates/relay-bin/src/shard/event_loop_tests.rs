@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use allocation_counter::measure;
-use relay_server::{AllocationPort, AuthSecret, Config, Family, PortRange, RelayAddresses, Server, UsernameLimit};
+use relay_server::{
+    AllocationPort, AuthSecret, Config, Family, PortRange, QuotaBy, RelayAddresses, Server, UsernameLimit,
+};
 use socket2::SockRef;
 use turn_auth::{Credentials, UnixTime};
 use turn_client::{Allocate, Failure, Request, Success, TurnClient, decode_channel_data, encode_channel_data};
@@ -43,6 +45,9 @@ fn event_loop(secret: &AuthSecret) -> (EventLoop, SocketAddr) {
         ports,
         realm: "firezone".to_owned(),
         username_limit: UsernameLimit::RefuseBeyond(u32::MAX),
+        quota_by: QuotaBy::UserId,
+        unlimited_user: None,
+        strict_expiry: false,
     };
     let clock = Clock::start();
     let server = Server::new(config, secret.clone(), [7; 32], clock.now(), UnixTime(1_900_000_000)).unwrap();

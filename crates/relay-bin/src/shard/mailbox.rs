@@ -19,11 +19,11 @@ use crate::record::Recorder;
 /// relay unhealthy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
-    /// The username allocated elsewhere at this time: what it allocated here before that ends.
+    /// The user allocated elsewhere at this time: what it allocated here before that ends.
     UsernameMoved(Arc<str>, Timestamp),
-    /// The username allocated there, which counts against its limit everywhere.
+    /// The user allocated there, which counts against the user's limit everywhere.
     Allocated(Arc<str>),
-    /// An allocation of the username ended there.
+    /// An allocation of the user ended there.
     Ended(Arc<str>),
     /// A port was reserved there, and its client may come here for it.
     PortReserved(ReservedPort),

@@ -50,7 +50,7 @@ impl Replay {
                         token,
                         port: AllocationPort::new(*port),
                         families,
-                        username: username.as_str().into(),
+                        user_id: username.as_str().into(),
                         expires_at: Timestamp::from_nanos(*expires_nanos),
                     };
                     shard.server.handle_port_reserved(now, &reserved);

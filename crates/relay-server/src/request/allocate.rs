@@ -1,4 +1,4 @@
-use allocation::{AllocateError, Allocation, NewAllocation, PortRequest, ReservationToken};
+use allocation::{AllocateError, Allocation, Credential, NewAllocation, PortRequest, ReservationToken};
 use stun_msg::{Allocate, AttributeType};
 
 use crate::{
@@ -15,13 +15,15 @@ impl Server {
         &mut self,
         now: Timestamp,
         asker: &Asker,
-        username: &str,
+        credential: Credential<'_>,
         request: &Allocate,
     ) -> Result<(), Rejection> {
         peer_policy::check_client(asker.five_tuple.client.address().ip())?;
         // 2
         if let Some(existing) = self.allocations.by_five_tuple(&asker.five_tuple) {
-            if existing.transaction_id() != asker.transaction.id.0 || **existing.username() != *username {
+            if existing.transaction_id() != asker.transaction.id.0
+                || **existing.owner().username() != *credential.username
+            {
                 return Err(Rejection::AllocationExists);
             }
             // The retransmission of the request that made this allocation.
@@ -65,7 +67,8 @@ impl Server {
         };
         // 10
         if let UsernameLimit::RefuseBeyond(limit) = self.config.username_limit
-            && self.allocations.count_of_username(username) + self.elsewhere.count(username) as usize >= limit as usize
+            && self.config.unlimited_user.as_deref() != Some(credential.user_id)
+            && self.count_of_user(credential.user_id) >= limit as usize
         {
             return Err(Rejection::QuotaReached);
         }
@@ -75,7 +78,7 @@ impl Server {
 
         let new = NewAllocation {
             five_tuple: asker.five_tuple,
-            username,
+            credential,
             transaction_id: asker.transaction.id.0,
             lifetime: lifetime::of_allocate(request.lifetime),
             families,
@@ -98,6 +101,11 @@ impl Server {
         );
         self.continue_opening(id);
         Ok(())
+    }
+
+    /// How many allocations user `id` has, on all shards.
+    fn count_of_user(&self, id: &str) -> usize {
+        self.allocations.count_of_user(id) + self.elsewhere.count(id) as usize
     }
 
     /// Which families to allocate. A request for both is granted one if the relay cannot offer the other.

@@ -2,6 +2,7 @@
 
 mod allocate;
 mod asker;
+mod authenticate;
 mod binding;
 mod channel_bind;
 mod create_permission;
@@ -11,6 +12,7 @@ pub(crate) use asker::Asker;
 
 use std::net::IpAddr;
 
+use allocation::Credential;
 use stun_msg::{Class, Message, Method, Request, RequestError};
 
 use crate::{AllocationId, DropReason, Family, FiveTuple, Rejection, Server, Timestamp};
@@ -43,22 +45,24 @@ impl Server {
             return self.drop_from_client(from, DropReason::UnknownMethod);
         }
         let mut asker = Asker::new(from, message);
-        let username = match message.method() {
-            Method::BINDING => "",
-            _ => match self.authenticator.authenticate(message, self.unix_time(now), from.client.address()) {
+        let credential = match message.method() {
+            Method::BINDING => Credential::unsigned(""),
+            _ => match self.authenticate(now, &from, message) {
                 Ok(authenticated) => {
+                    let credential = self.credential(&authenticated);
                     asker.key = Some(authenticated.key);
-                    authenticated.username
+                    credential
                 }
                 Err(error) => return self.challenge(now, &asker, error),
             },
         };
+        let username = credential.username;
         let handled = match message.request() {
             Ok(Request::Binding) => {
                 self.handle_binding(&asker);
                 Ok(())
             }
-            Ok(Request::Allocate(allocate)) => self.handle_allocate(now, &asker, username, &allocate),
+            Ok(Request::Allocate(allocate)) => self.handle_allocate(now, &asker, credential, &allocate),
             Ok(Request::Refresh(refresh)) => {
                 self.authorized_allocation(from, username).and_then(|id| self.handle_refresh(now, &asker, id, &refresh))
             }
@@ -104,7 +108,7 @@ impl Server {
             .by_five_tuple(&from)
             .filter(|allocation| !self.openings.contains_key(&allocation.id()))
             .ok_or(Rejection::NoAllocation)?;
-        if **allocation.username() != *username {
+        if **allocation.owner().username() != *username {
             return Err(Rejection::WrongCredentials);
         }
         Ok(allocation.id())

@@ -10,6 +10,8 @@ pub(crate) const CLIENTS: usize = 6;
 pub(crate) const TEREDO_CLIENT: usize = 5;
 /// How many users there are.
 pub(crate) const USERS: usize = 3;
+/// Whom each of them stands for: two usernames are one user's.
+pub(crate) const USER_IDS: [&str; USERS] = ["alice", "bob", "alice"];
 /// The one whose credentials expire soon.
 pub(crate) const BRIEF_USER: usize = 2;
 /// In seconds after the start.
@@ -37,7 +39,7 @@ pub(crate) fn client(index: usize) -> Client {
 
 pub(crate) fn credentials(user: usize) -> Credentials {
     let expiry = if user == BRIEF_USER { UNIX_TIME + BRIEF_EXPIRY } else { UNIX_TIME + 365 * 86_400 };
-    Credentials::mint(expiry, ["alice", "bob", "carol"][user])
+    Credentials::mint(expiry, USER_IDS[user])
 }
 
 /// Peers outside.

@@ -15,7 +15,7 @@ mod shards;
 mod support;
 
 use proptest::prelude::*;
-use relay_server::{PortRange, UsernameLimit};
+use relay_server::{PortRange, QuotaBy, UsernameLimit};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -26,19 +26,32 @@ fn username_limit() -> impl Strategy<Value = UsernameLimit> {
     prop_oneof![Just(UsernameLimit::ReplaceOldest), (0_u32..4).prop_map(UsernameLimit::RefuseBeyond)]
 }
 
-/// The configuration of a relay: addresses, ports, and what one username may hold.
+/// The configuration of a relay: addresses, ports, what one user may hold, and when expiries count.
 #[derive(Clone, Copy, Debug)]
 struct Setup {
     lowest: u16,
     ports: u16,
     families: (bool, bool),
     limit: UsernameLimit,
+    quota_by: QuotaBy,
+    bob_is_unlimited: bool,
+    strict_expiry: bool,
 }
 
 fn setup() -> impl Strategy<Value = Setup> {
     let families = prop_oneof![4 => Just((true, true)), 1 => Just((true, false)), 1 => Just((false, true))];
-    (50_000_u16..50_002, prop_oneof![0_u16..8, Just(30)], families, username_limit())
-        .prop_map(|(lowest, ports, families, limit)| Setup { lowest, ports, families, limit })
+    let ports = (50_000_u16..50_002, prop_oneof![0_u16..8, Just(30)]);
+    (ports, families, username_limit(), any::<(bool, bool, bool)>()).prop_map(
+        |((lowest, ports), families, limit, (by_user_id, bob_is_unlimited, strict_expiry))| Setup {
+            lowest,
+            ports,
+            families,
+            limit,
+            quota_by: if by_user_id { QuotaBy::UserId } else { QuotaBy::Username },
+            bob_is_unlimited,
+            strict_expiry,
+        },
+    )
 }
 
 fn pair(seed: [u8; 32], setup: Setup) -> Pair {
@@ -47,6 +60,9 @@ fn pair(seed: [u8; 32], setup: Setup) -> Pair {
         config.relay_addresses.v4 = setup.families.0.then_some(RELAY_V4);
         config.relay_addresses.v6 = setup.families.1.then_some(RELAY_V6);
         config.username_limit = setup.limit;
+        config.quota_by = setup.quota_by;
+        config.unlimited_user = setup.bob_is_unlimited.then(|| "bob".into());
+        config.strict_expiry = setup.strict_expiry;
     })
 }
 

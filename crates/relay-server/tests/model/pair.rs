@@ -5,7 +5,7 @@ mod opening;
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use relay_server::{AllocationPort, Config, FlowKey, Forward};
+use relay_server::{AllocationPort, Config, FlowKey, Forward, UsernameLimit};
 
 use crate::{
     cast,
@@ -169,11 +169,14 @@ impl Pair {
             }
             Op::UsernameMoved { user } => {
                 self.relay.jump_to(self.relay.now);
-                let username = String::from_utf8(cast::credentials(user).username).unwrap();
+                let user_id = self.reference.user_id(user);
                 let after_all = self.relay.now + Duration::from_nanos(1);
-                self.relay.server.handle_username_moved(&username, after_all);
+                self.relay.server.handle_username_moved(&user_id, after_all);
                 self.relay.drain();
-                self.reference.allocations.retain(|allocation| allocation.user != user);
+                let Reference { allocations, .. } = &self.reference;
+                let kept =
+                    allocations.iter().filter(|held| !self.reference.is_same_user(held.user, user)).cloned().collect();
+                self.reference.allocations = kept;
             }
             Op::Wait { .. } => {}
         }
@@ -200,7 +203,7 @@ impl Pair {
     }
 
     fn quota_is_zero(&self) -> bool {
-        self.reference.config.username_limit == relay_server::UsernameLimit::RefuseBeyond(0)
+        self.reference.config.username_limit == UsernameLimit::RefuseBeyond(0)
     }
 
     fn wait(&mut self, duration: Duration, how: Wait) {
@@ -227,7 +230,8 @@ impl Pair {
         let transaction = self.clients[client].next_transaction();
         let response = self.send(client, user, request, transaction).expect("an answer");
         let five_tuple = self.clients[client].five_tuple();
-        let expected = match self.expired(user) {
+        let refused = self.expired(user) && self.reference.is_expiry_asked_for(five_tuple, user, request.method());
+        let expected = match refused {
             true => Err(401),
             false => expect(self, (five_tuple, user)),
         };

@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use relay_server::{Config, Family, FiveTuple, RelayOpenError, Timestamp, UsernameLimit};
+use relay_server::{Config, Family, FiveTuple, QuotaBy, RelayOpenError, Timestamp, UsernameLimit};
 
-use crate::{cast, op::AllocateOp};
+use crate::{cast, op::AllocateOp, support::method};
 
 pub(crate) struct Reference {
     pub(crate) config: Config,
@@ -89,6 +89,28 @@ pub(crate) enum Verdict {
 impl Reference {
     pub(crate) const fn new(config: Config) -> Self {
         Self { config, allocations: Vec::new(), reservations: Vec::new(), held_ports: Vec::new() }
+    }
+
+    /// Whom a username is counted for.
+    pub(crate) fn user_id(&self, user: usize) -> String {
+        match self.config.quota_by {
+            QuotaBy::Username => String::from_utf8(cast::credentials(user).username).unwrap(),
+            QuotaBy::UserId => cast::USER_IDS[user].to_owned(),
+        }
+    }
+
+    /// Whether two usernames are counted together.
+    pub(crate) fn is_same_user(&self, one: usize, other: usize) -> bool {
+        match self.config.quota_by {
+            QuotaBy::Username => one == other,
+            QuotaBy::UserId => cast::USER_IDS[one] == cast::USER_IDS[other],
+        }
+    }
+
+    /// Whether `user`, a username that has expired, is refused for that.
+    pub(crate) fn is_expiry_asked_for(&self, five_tuple: FiveTuple, user: usize, method: u16) -> bool {
+        let holds = self.allocations.iter().any(|held| held.five_tuple == five_tuple && held.user == user);
+        self.config.strict_expiry || method == method::ALLOCATE || !holds
     }
 
     /// Ends what is over, in the order of time.
@@ -182,14 +204,18 @@ impl Reference {
             }
             offered
         };
-        let held = self.allocations.iter().filter(|allocation| allocation.user == user).count();
+        let held = self.allocations.iter().filter(|allocation| self.is_same_user(allocation.user, user)).count();
         if let UsernameLimit::RefuseBeyond(limit) = self.config.username_limit
+            && self.config.unlimited_user != Some(self.user_id(user).into())
             && held >= limit as usize
         {
             return Refuse(486);
         }
         if let Some(token) = token {
-            let found = self.reservations.iter().position(|held| held.token == Some(token) && held.user == user);
+            let found = self
+                .reservations
+                .iter()
+                .position(|held| held.token == Some(token) && self.is_same_user(held.user, user));
             let Some(found) = found else { return Refuse(508) };
             let reservation = self.reservations.remove(found);
             return Open(PortKind::Reserved(reservation.port), reservation.families);
@@ -199,7 +225,7 @@ impl Reference {
             Some(false) => PortKind::Even,
             Some(true) => PortKind::Pair,
         };
-        let reserved = self.reservations.iter().filter(|reservation| reservation.user == user).count();
+        let reserved = self.reservations.iter().filter(|held| self.is_same_user(held.user, user)).count();
         if kind == PortKind::Pair && reserved >= 10 {
             return Refuse(486);
         }
@@ -268,7 +294,10 @@ impl Reference {
         allocation.opening = None;
         let (user, five_tuple) = (allocation.user, allocation.five_tuple);
         if self.config.username_limit == UsernameLimit::ReplaceOldest {
-            self.allocations.retain(|other| other.user != user || other.five_tuple == five_tuple);
+            let is_replaced =
+                |other: &Allocation| self.is_same_user(other.user, user) && other.five_tuple != five_tuple;
+            let kept = self.allocations.iter().filter(|other| !is_replaced(other)).cloned().collect();
+            self.allocations = kept;
         }
         Ok(Step::Done(five_tuple))
     }

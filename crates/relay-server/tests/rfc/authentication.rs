@@ -138,8 +138,10 @@ fn an_invalid_or_expired_username_is_refused_with_401() {
     }
     client.credentials = Credentials::mint(UNIX_TIME + 1, "salt");
     assert_eq!(relay.ask_once(&mut client, &allocate()).outcome(), Ok(()));
+    relay.granted(&mut client, &delete());
     relay.advance_secs(1);
-    assert_eq!(relay.ask_once(&mut client, &refresh()).outcome(), Err(401), "what was valid a second ago is not now");
+    assert_eq!(relay.ask_once(&mut client, &allocate()).outcome(), Err(401), "what was valid a second ago is not now");
+    assert_eq!(relay.ask_once(&mut client, &refresh()).outcome(), Err(401), "it holds no allocation");
 }
 
 #[test]

@@ -170,9 +170,9 @@ fn a_crossing_ends_with_its_channel_and_the_next_allocation_of_the_port_has_none
             two.shards.advance_secs(1);
         }),
         ("its username moves", |two| {
-            let username = String::from_utf8(two.other.credentials.username.clone()).unwrap();
+            let user_id = two.other.socket.to_string();
             let now = two.shards.relays[1].now + std::time::Duration::from_nanos(1);
-            two.shards.relays[1].server.handle_username_moved(&username, now);
+            two.shards.relays[1].server.handle_username_moved(&user_id, now);
             two.shards.relays[1].drain();
         }),
     ];

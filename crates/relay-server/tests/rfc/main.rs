@@ -6,6 +6,7 @@ mod authentication;
 mod binding;
 mod channel;
 mod channel_data;
+mod credentials;
 mod crossing;
 mod general;
 mod permission;

@@ -24,6 +24,12 @@ impl Credentials {
         Self::new(&format!("{expiry}:{salt}"), &password)
     }
 
+    /// As [`Self::mint`], with another secret.
+    pub(crate) fn mint_with(secret: &str, expiry: u64, salt: &str) -> Self {
+        let password = STANDARD_NO_PAD.encode(Sha256::digest(format!("{expiry}:{secret}:{salt}")));
+        Self::new(&format!("{expiry}:{salt}"), &password)
+    }
+
     pub(crate) fn new(username: &str, password: &str) -> Self {
         let key = Md5::digest(format!("{username}:{REALM}:{password}")).into();
         Self { username: username.as_bytes().to_vec(), key }

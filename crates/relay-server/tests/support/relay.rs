@@ -8,7 +8,8 @@ use std::{
 
 use relay_server::{
     AllocationId, AllocationPort, AuthSecret, Config, DropReason, Event, Family, Flow, FlowKey, Forward, Output,
-    OwnAddresses, PeerSocket, PortRange, RelayAddresses, RelayOpenError, Server, Timestamp, UnixTime, UsernameLimit,
+    OwnAddresses, PeerSocket, PortRange, QuotaBy, RelayAddresses, RelayOpenError, Server, Timestamp, UnixTime,
+    UsernameLimit,
 };
 
 use super::{
@@ -26,7 +27,7 @@ pub(crate) const UNIX_TIME: u64 = 1_800_000_000;
 
 const START: Timestamp = Timestamp::from_secs(1_000);
 
-/// A relay on both families, with the dynamic ports and no more than ten allocations for one username.
+/// A relay on both families, with the dynamic ports and no more than ten allocations for one user.
 pub(crate) fn config() -> Config {
     Config {
         relay_addresses: RelayAddresses { v4: Some(RELAY_V4), v6: Some(RELAY_V6) },
@@ -35,6 +36,9 @@ pub(crate) fn config() -> Config {
         ports: PortRange::DYNAMIC,
         realm: REALM.to_owned(),
         username_limit: UsernameLimit::RefuseBeyond(10),
+        quota_by: QuotaBy::UserId,
+        unlimited_user: None,
+        strict_expiry: false,
     }
 }
 

@@ -41,6 +41,10 @@ impl Request {
         Self { message_type, attributes: Vec::new(), fingerprint: false }
     }
 
+    pub(crate) const fn method(&self) -> u16 {
+        self.message_type
+    }
+
     pub(crate) fn with(mut self, attribute: u16, value: &[u8]) -> Self {
         self.attributes.push((attribute, Value::Bytes(value.to_vec())));
         self

@@ -94,9 +94,9 @@ fn hear(relay: &mut Relay, at: Timestamp, event: &Event) {
     let server = &mut relay.server;
     let replaces = server.config().username_limit == UsernameLimit::ReplaceOldest;
     match event {
-        Event::AllocationCreated { username, .. } if replaces => server.handle_username_moved(username, at),
-        Event::AllocationCreated { username, .. } => server.handle_allocated_elsewhere(username),
-        Event::AllocationRemoved { username, .. } if !replaces => server.handle_ended_elsewhere(username),
+        Event::AllocationCreated { user_id, .. } if replaces => server.handle_username_moved(user_id, at),
+        Event::AllocationCreated { user_id, .. } => server.handle_allocated_elsewhere(user_id),
+        Event::AllocationRemoved { user_id, .. } if !replaces => server.handle_ended_elsewhere(user_id),
         Event::PortReserved(reserved) => server.handle_port_reserved(relay.now, reserved),
         Event::ReservationTaken { token } => server.handle_reservation_taken(*token),
         Event::PortReturned { port } => server.handle_port_returned(*port),

@@ -3,8 +3,8 @@ use std::time::Duration;
 use crate::{
     AllocateError, Allocation, AllocationId, AllocationPort, BindError, Bound, CHANNEL_BINDING_LIFETIME,
     CHANNEL_REUSE_DELAY, ChannelNumber, ChannelPeerError, Family, FiveTuple, MAX_PORTS_TRIED,
-    MAX_RESERVATIONS_PER_USERNAME, NewAllocation, PORT_QUARANTINE, PeerChannelError, PeerSocket, PortRange,
-    PortRequest, RESERVATION_LIFETIME, ReservationToken, RetryPortError, Timestamp, UnknownAllocation,
+    MAX_RESERVATIONS_PER_USER, NewAllocation, PORT_QUARANTINE, PeerChannelError, PeerSocket, PortRange, PortRequest,
+    RESERVATION_LIFETIME, ReservationToken, RetryPortError, Timestamp, UnknownAllocation,
 };
 
 /// What [`super::Allocations`] should be: lists, searched from end to end. It makes no random choices; it is told what
@@ -127,7 +127,7 @@ impl Model {
             let Some(at) = self
                 .reservations
                 .iter()
-                .position(|reservation| reservation.token == token && reservation.username == new.username)
+                .position(|reservation| reservation.token == token && reservation.username == new.credential.user_id)
             else {
                 assert_eq!(made.map(Allocation::id), Err(AllocateError::UnknownReservation));
                 return;
@@ -136,8 +136,9 @@ impl Model {
             families = reservation.families;
             assert_eq!(made.map(Allocation::port), Ok(reservation.port));
         } else {
-            let limit = MAX_RESERVATIONS_PER_USERNAME;
-            let held = self.reservations.iter().filter(|reservation| reservation.username == new.username).count();
+            let limit = MAX_RESERVATIONS_PER_USER;
+            let held =
+                self.reservations.iter().filter(|reservation| reservation.username == new.credential.user_id).count();
             if new.port == PortRequest::EvenAndReserveNext && held >= usize::from(limit) {
                 assert_eq!(made.map(Allocation::id), Err(AllocateError::TooManyReservations { limit }));
                 return;
@@ -154,7 +155,7 @@ impl Model {
         let record = Record {
             id: made.id(),
             five_tuple: new.five_tuple,
-            username: new.username.to_owned(),
+            username: new.credential.user_id.to_owned(),
             transaction_id: new.transaction_id,
             port: made.port(),
             request: new.port,
@@ -360,7 +361,7 @@ impl Model {
         let (Some(found), Some(expected)) = (found, expected) else { return };
         assert_eq!(found.id(), expected.id);
         assert_eq!(found.five_tuple(), expected.five_tuple);
-        assert_eq!(**found.username(), *expected.username);
+        assert_eq!(**found.owner().user_id(), *expected.username);
         assert_eq!(found.transaction_id(), expected.transaction_id);
         assert_eq!(found.port(), expected.port);
         let families = found.families().iter().map(|family| (family, found.family_expires_at(family).unwrap()));

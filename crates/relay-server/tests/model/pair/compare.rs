@@ -44,7 +44,7 @@ impl Pair {
             channels.sort();
             let families = real.families().iter();
             let families: Vec<_> = families.map(|family| (family, real.family_expires_at(family).unwrap())).collect();
-            let name = real.username().to_string();
+            let name = real.owner().username().to_string();
             (real.five_tuple(), name, real.transaction_id(), real.port().get(), families, channels)
         });
         let mut real: Vec<_> = real.collect();

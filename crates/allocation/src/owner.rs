@@ -1,0 +1,141 @@
+use std::{fmt, sync::Arc};
+
+/// Who an allocation belongs to: the credentials that it was made with. Its `Debug` does not show the key.
+#[derive(PartialEq, Eq)]
+pub struct Owner {
+    username: Arc<str>,
+    user_id: Arc<str>,
+    key: [u8; 16],
+    expires_at: Option<u64>,
+}
+
+/// The credentials that an Allocate request is authenticated with.
+#[derive(Clone, Copy)]
+pub struct Credential<'a> {
+    /// The username.
+    pub username: &'a str,
+    /// Whom the username stands for; several usernames may stand for one user, whose allocations are counted together.
+    pub user_id: &'a str,
+    /// What requests are signed with, which this crate only keeps.
+    pub key: [u8; 16],
+    /// When it expires, in seconds of Unix time, if ever. An allocation may live longer.
+    pub expires_at: Option<u64>,
+}
+
+impl Owner {
+    /// Shares what it can with `user`, the same user's id.
+    pub(crate) fn new(credential: &Credential<'_>, user: Option<&Arc<str>>) -> Self {
+        let user_id = user.map_or_else(|| Arc::from(credential.user_id), Arc::clone);
+        let username =
+            if credential.username == &*user_id { Arc::clone(&user_id) } else { Arc::from(credential.username) };
+        Self { username, user_id, key: credential.key, expires_at: credential.expires_at }
+    }
+
+    /// Whether it was made from `credential`.
+    pub(crate) fn has(&self, credential: &Credential<'_>) -> bool {
+        *self.username == *credential.username
+            && *self.user_id == *credential.user_id
+            && self.key == credential.key
+            && self.expires_at == credential.expires_at
+    }
+
+    /// The username that the allocation was made with.
+    #[must_use]
+    pub const fn username(&self) -> &Arc<str> {
+        &self.username
+    }
+
+    /// Whom the username stands for, and all allocations of one user are counted by.
+    #[must_use]
+    pub const fn user_id(&self) -> &Arc<str> {
+        &self.user_id
+    }
+
+    /// The key that the allocation's requests are signed with, as good as the password.
+    #[must_use]
+    pub const fn key(&self) -> [u8; 16] {
+        self.key
+    }
+
+    /// When the credential expires, in seconds of Unix time, if ever.
+    #[must_use]
+    pub const fn expires_at(&self) -> Option<u64> {
+        self.expires_at
+    }
+}
+
+impl<'a> Credential<'a> {
+    /// One of a user whose username is never another, with a key of zeros: for tests and where nobody signs.
+    #[must_use]
+    pub const fn unsigned(username: &'a str) -> Self {
+        Self { username, user_id: username, key: [0; 16], expires_at: None }
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Owner")
+            .field("username", &self.username)
+            .field("user_id", &self.user_id)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential")
+            .field("username", &self.username)
+            .field("user_id", &self.user_id)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+    use crate::{
+        Allocation, Allocations, NewAllocation, PortRange, PortRequest,
+        testing::{T0, request},
+    };
+
+    const ALICE: Credential<'_> =
+        Credential { username: "1892160000:alice", user_id: "alice", key: [1; 16], expires_at: Some(1_892_160_000) };
+
+    #[test]
+    fn allocations_of_one_user_are_counted_together_whatever_their_usernames() {
+        let mut allocations = Allocations::new(PortRange::DYNAMIC, [1; 32]);
+        let later = Credential { username: "1892160001:alice", key: [2; 16], ..ALICE };
+        let ids: Vec<_> = (1..)
+            .zip([ALICE, later, ALICE, later])
+            .map(|(client, credential)| {
+                let new = NewAllocation { credential, ..request(client, PortRequest::Any) };
+                let allocation = allocations.allocate(T0, new).unwrap();
+                assert!(allocation.owner().has(&credential));
+                allocation.id()
+            })
+            .collect();
+        assert_eq!(allocations.count_of_user("alice"), 4);
+        assert_eq!(allocations.count_of_user(ALICE.username), 0);
+        assert!(allocations.of_user("alice").map(Allocation::id).eq(ids.iter().copied()));
+        let shared = |a: usize, b: usize| {
+            let owner = |index: usize| allocations.get(ids[index]).unwrap().owner();
+            Arc::ptr_eq(owner(a).user_id(), owner(b).user_id())
+        };
+        assert!(shared(0, 1) && shared(0, 3));
+        for id in ids {
+            allocations.remove(id);
+        }
+        allocations.assert_empty();
+    }
+
+    #[test]
+    fn debug_does_not_show_the_key() {
+        let shown = format!("{ALICE:?} {:?}", Owner::new(&ALICE, None));
+        assert!(shown.contains("alice") && !shown.contains("key") && !shown.contains("1, 1"), "{shown}");
+    }
+}

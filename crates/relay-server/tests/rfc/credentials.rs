@@ -1,0 +1,183 @@
+//! What happens to allocations as credentials expire, are renewed and are withdrawn; and whom they are counted for.
+
+use std::sync::Arc;
+
+use relay_server::{AcceptedCredentials, AuthSecret, Event, Scheme, Schemes, UsernameLimit};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+use crate::support::{
+    Client, Credentials, Relay, Request, SECRET, Shards, UNIX_TIME, allocate, bind, delete, permit, refresh,
+};
+
+const OTHER_SECRET: &str = "1cab293a-4032-46f4-862a-40e5d174b0d2";
+
+fn accepted(secrets: &[&str]) -> Arc<AcceptedCredentials> {
+    let secrets = secrets.iter().map(|secret| AuthSecret::new(secret).unwrap()).collect();
+    Arc::new(AcceptedCredentials { schemes: Schemes::Only(Scheme::Firezone), secrets, users: [].into() })
+}
+
+fn with(socket: &str, credentials: Credentials) -> Client {
+    Client { credentials, ..Client::new(socket) }
+}
+
+/// Every kind of request that an allocation is used by.
+fn requests() -> [Request; 4] {
+    let peer = "203.0.113.1:9".parse().unwrap();
+    [refresh(), bind(0x4000, peer), permit(&[peer]), delete()]
+}
+
+/// A client whose credentials are valid for five minutes.
+fn brief() -> Client {
+    with("198.51.100.7:50000", Credentials::mint(UNIX_TIME + 300, "alice"))
+}
+
+#[test]
+fn a_call_outlives_its_credential_and_a_new_one_does_not_begin() {
+    let mut relay = Relay::new();
+    let mut client = brief();
+    relay.allocate(&mut client);
+    // Up to an hour after the expiry, with ever newer nonces.
+    for _ in 0..8 {
+        relay.advance_secs(500);
+        for request in &requests()[..3] {
+            assert_eq!(relay.outcome(&mut client, request), Ok(()));
+        }
+    }
+    assert_eq!(relay.outcome(&mut client, &allocate()), Err(401));
+    let mut elsewhere = with("198.51.100.7:50001", client.credentials.clone());
+    for request in [allocate(), refresh()] {
+        assert_eq!(relay.outcome(&mut elsewhere, &request), Err(401), "an allocation is known by its 5-tuple");
+    }
+    client.credentials.key[0] ^= 1;
+    assert_eq!(relay.outcome(&mut client, &refresh()), Err(401), "the password is asked for as ever");
+    client.credentials.key[0] ^= 1;
+    assert_eq!(relay.outcome(&mut client, &delete()), Ok(()));
+    assert_eq!(relay.outcome(&mut client, &refresh()), Err(401), "it holds nothing any more");
+}
+
+#[test]
+fn with_strict_expiry_a_call_ends_with_its_credential() {
+    let mut relay = Relay::with(|config| config.strict_expiry = true);
+    let mut client = brief();
+    relay.allocate(&mut client);
+    relay.advance_secs(299);
+    for request in &requests()[..3] {
+        assert_eq!(relay.outcome(&mut client, request), Ok(()));
+    }
+    relay.advance_secs(1);
+    for request in requests() {
+        assert_eq!(relay.outcome(&mut client, &request), Err(401));
+    }
+}
+
+/// RFC 8656, section 5, says so, and so does coturn: what a client allocated with is what it goes on with.
+#[test]
+fn a_renewed_credential_is_another_username_to_an_allocation() {
+    let mut relay = Relay::new();
+    let mut client = brief();
+    relay.allocate(&mut client);
+    let old = std::mem::replace(&mut client.credentials, Credentials::mint(UNIX_TIME + 3600, "alice"));
+    for request in requests() {
+        assert_eq!(relay.outcome(&mut client, &request), Err(441));
+    }
+    client.credentials = old;
+    assert_eq!(relay.outcome(&mut client, &refresh()), Ok(()));
+}
+
+#[test]
+fn the_quota_is_a_user_s_whatever_the_usernames() {
+    let mut relay = Relay::with(|config| config.username_limit = UsernameLimit::RefuseBeyond(2));
+    let of = |user: &str, index: u64| {
+        with(&format!("198.51.100.7:{}", 50_000 + index), Credentials::mint(UNIX_TIME + 1000 + index, user))
+    };
+    let mut clients: Vec<_> = (0..12).map(|index| of("alice", index)).collect();
+    let outcomes: Vec<_> = clients.iter_mut().map(|client| relay.outcome(client, &allocate())).collect();
+    assert_eq!(outcomes[..2], [Ok(()); 2]);
+    assert_eq!(outcomes[2..], [Err(486); 10]);
+    assert_eq!(relay.outcome(&mut of("bob", 12), &allocate()), Ok(()), "others have their own");
+
+    let mut created = Vec::new();
+    for event in std::mem::take(&mut relay.events) {
+        if let Event::AllocationCreated { username, user_id, .. } = event {
+            created.push((username.to_string(), user_id.to_string()));
+        }
+    }
+    let expected = [(UNIX_TIME + 1000, "alice"), (UNIX_TIME + 1001, "alice"), (UNIX_TIME + 1012, "bob")];
+    assert_eq!(created, expected.map(|(expiry, user)| (format!("{expiry}:{user}"), user.to_owned())));
+
+    relay.granted(&mut clients[0], &delete());
+    assert_eq!(relay.outcome(&mut clients[11], &allocate()), Ok(()));
+}
+
+#[test]
+fn the_quota_is_a_user_s_on_all_shards_together() {
+    let mut shards = Shards::new(2, 30, |config| config.username_limit = UsernameLimit::RefuseBeyond(2));
+    let outcomes: Vec<_> = (0..4_u64)
+        .map(|index| {
+            let credentials = Credentials::mint(UNIX_TIME + 1000 + index, "alice");
+            let mut client = with(&format!("198.51.100.7:{}", 50_000 + index), credentials);
+            let shard = usize::try_from(index % 2).unwrap();
+            let outcome = shards.relays[shard].outcome(&mut client, &allocate());
+            shards.deliver_all();
+            outcome
+        })
+        .collect();
+    assert_eq!(outcomes, [Ok(()), Ok(()), Err(486), Err(486)]);
+}
+
+#[test]
+fn one_user_may_be_without_quota() {
+    let mut relay = Relay::with(|config| {
+        config.username_limit = UsernameLimit::RefuseBeyond(1);
+        config.unlimited_user = Some("alice".into());
+    });
+    for index in 0..20 {
+        let socket = format!("198.51.100.7:{}", 50_000 + index);
+        assert_eq!(relay.outcome(&mut Client::named(&socket, "alice"), &allocate()), Ok(()));
+    }
+    assert_eq!(relay.outcome(&mut Client::named("198.51.100.8:1", "bob"), &allocate()), Ok(()));
+    assert_eq!(relay.outcome(&mut Client::named("198.51.100.8:2", "bob"), &allocate()), Err(486));
+}
+
+#[test]
+fn a_secret_that_is_taken_away_leaves_the_allocations_of_its_users() {
+    let mut relay = Relay::new();
+    relay.server.handle_accepted_credentials(accepted(&[SECRET, OTHER_SECRET]));
+    let expiry = UNIX_TIME + 86_400;
+    let mut old = with("198.51.100.7:1", Credentials::mint_with(SECRET, expiry, "alice"));
+    let mut new = with("198.51.100.7:2", Credentials::mint_with(OTHER_SECRET, expiry, "bob"));
+    relay.allocate(&mut old);
+    relay.allocate(&mut new);
+
+    relay.server.handle_accepted_credentials(accepted(&[OTHER_SECRET]));
+    for client in [&mut old, &mut new] {
+        for request in &requests()[..3] {
+            assert_eq!(relay.outcome(client, request), Ok(()));
+        }
+    }
+    let late = |socket, of: &Client| with(socket, of.credentials.clone());
+    assert_eq!(relay.outcome(&mut late("198.51.100.7:3", &old), &allocate()), Err(401));
+    assert_eq!(relay.outcome(&mut late("198.51.100.7:4", &new), &allocate()), Ok(()));
+    relay.granted(&mut old, &delete());
+    assert_eq!(relay.outcome(&mut old, &allocate()), Err(401));
+}
+
+#[test]
+fn a_static_user_s_new_password_is_good_for_the_allocation_of_the_old() {
+    let user = |password: &str| {
+        let Credentials { key, .. } = Credentials::new("alice", password);
+        let users = [("alice".into(), relay_server::IntegrityKey::from_bytes(key))].into();
+        Arc::new(AcceptedCredentials { schemes: Schemes::Both, secrets: Vec::new(), users })
+    };
+    let mut relay = Relay::new();
+    relay.server.handle_accepted_credentials(user("old"));
+    let mut client = with("198.51.100.7:1", Credentials::new("alice", "old"));
+    relay.allocate(&mut client);
+    relay.server.handle_accepted_credentials(user("new"));
+    assert_eq!(relay.outcome(&mut client, &refresh()), Ok(()), "what it was made with");
+    client.credentials = Credentials::new("alice", "new");
+    assert_eq!(relay.outcome(&mut client, &refresh()), Ok(()), "and what is right now");
+    client.credentials = Credentials::new("alice", "other");
+    assert_eq!(relay.outcome(&mut client, &refresh()), Err(401));
+}
