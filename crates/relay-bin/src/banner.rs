@@ -1,9 +1,6 @@
 //! What a standalone relay prints when it is up, so that it can be tried at once.
 
-use std::{
-    io::{self, Write},
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 
 use turn_auth::UnixTime;
 
@@ -11,17 +8,17 @@ use crate::{
     config::{Config, Entropy},
     credentials::{DEFAULT_TTL, IceServer},
     family::Origin,
+    output::Stream,
 };
 
-/// Prints where the relay is, credentials for it, and how to mint more.
+/// Has printed where the relay is, credentials for it, and how to mint more.
 ///
 /// # Errors
 ///
 /// When credentials cannot be drawn.
-pub(crate) fn print(config: &Config, now: UnixTime, entropy: &impl Entropy) -> Result<(), String> {
-    let text = text(config, now, entropy)?;
+pub(crate) fn print(config: &Config, now: UnixTime, entropy: &impl Entropy, stdout: &Stream) -> Result<(), String> {
     // It is a courtesy: whoever closed stdout does not want it.
-    let _ = io::stdout().lock().write_all(text.as_bytes());
+    stdout.say(text(config, now, entropy)?);
     Ok(())
 }
 

@@ -35,7 +35,7 @@ Examples:
 Open in the firewall: UDP to the listening port (3478) and to the allocation ports (49152-65535).
 
 SIGTERM stops new allocations and ends the relay when those that there are have ended, at the latest after DRAIN_TIMEOUT; \
-Ctrl-C (SIGINT) or a second signal ends it at once.
+Ctrl-C (SIGINT) or a second signal ends it at once. SIGHUP changes nothing, SIGUSR1 and SIGUSR2 are ignored.
 
 Exit status: 0 after SIGTERM or Ctrl-C, 1 when the relay failed or the portal refused it, 2 when an option is wrong.";
 
@@ -136,7 +136,8 @@ pub(crate) struct Options {
     #[arg(long, env = "RUST_LOG", value_name = "DIRECTIVES", help_heading = "Logging")]
     pub(crate) log_filter: Option<String>,
 
-    /// How to write the log, which goes to stderr: human, json or google-cloud [default: human]
+    /// How to write the log, which goes to stderr: human, json or google-cloud. Nothing waits for whoever reads it: lines that
+    /// come faster than they are taken are lost, and counted [default: human]
     #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT", help_heading = "Logging")]
     pub(crate) log_format: Option<String>,
 

@@ -20,6 +20,7 @@ mod logging;
 mod memory;
 mod offload;
 mod operations;
+mod output;
 mod portal;
 mod ports;
 mod problems;
@@ -48,6 +49,7 @@ use crate::{
     config::{Config, OsEntropy},
     logging::Logging,
     operations::Operations,
+    output::Output,
     problems::Problems,
 };
 
@@ -68,28 +70,41 @@ fn main() -> ExitCode {
 }
 
 fn relay(options: &Options) -> ExitCode {
+    let output = match Output::start() {
+        Ok(output) => output,
+        Err(error) => {
+            report(&format!("{error:#}"));
+            return ExitCode::from(FAILURE);
+        }
+    };
+    let code = run(options, &output);
+    output.finish();
+    code
+}
+
+fn run(options: &Options, output: &Output) -> ExitCode {
     let (logging, config) = match (Logging::new(options), Config::new(options, &ThisHost, &OsEntropy)) {
         (Ok(logging), Ok(config)) => (logging, config),
         (logging, config) => {
-            for problems in [logging.err(), config.err()].iter().flatten() {
-                usage(problems);
+            for problem in [logging.err(), config.err()].iter().flatten().flat_map(Problems::iter) {
+                output.stderr.say(error_line(problem));
             }
             return ExitCode::from(USAGE);
         }
     };
-    match operate(logging, &config) {
+    match operate(logging, &config, output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report(&format!("{error:#}"));
+            output.stderr.say(error_line(&format!("{error:#}")));
             ExitCode::from(FAILURE)
         }
     }
 }
 
-fn operate(logging: Logging, config: &Config) -> anyhow::Result<()> {
+fn operate(logging: Logging, config: &Config, output: &Output) -> anyhow::Result<()> {
     let mut operations = Operations::start(config.operations.telemetry.as_ref())?;
-    let filter = logging.start(operations.tracer())?;
-    let result = relay::run(config, &mut operations, filter);
+    let filter = logging.start(operations.tracer(), &output.stderr)?;
+    let result = relay::run(config, &mut operations, filter, output);
     operations.stop();
     result
 }
@@ -103,7 +118,11 @@ fn usage(problems: &Problems) -> ExitCode {
 
 fn report(error: &str) {
     // There is nowhere else to say it.
-    let _ = writeln!(io::stderr().lock(), "error: {error}");
+    let _ = io::stderr().lock().write_all(error_line(error).as_bytes());
+}
+
+fn error_line(error: &str) -> String {
+    format!("error: {error}\n")
 }
 
 fn print_line(line: &str) -> ExitCode {

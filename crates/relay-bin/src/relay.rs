@@ -21,6 +21,7 @@ use crate::{
     logging::FilterControl,
     offload::{self, OffloadStatistics, Xdp},
     operations::{self, CONTROL_ENDPOINT, HEALTH_CHECK_ADDR, Operations},
+    output::Output,
     portal::Portal,
     ports,
     record::{RecordControl, ShardStart},
@@ -42,12 +43,22 @@ const CANNOT_WATCH: &str = "cannot make an event queue (is the limit on open fil
 /// # Errors
 ///
 /// When it cannot start, or a shard fails.
-pub(crate) fn run(config: &Config, operations: &mut Operations, filter: FilterControl) -> anyhow::Result<()> {
+pub(crate) fn run(
+    config: &Config,
+    operations: &mut Operations,
+    filter: FilterControl,
+    output: &Output,
+) -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().enable_time().build().context("cannot start a runtime")?;
-    runtime.block_on(serve(config, operations, filter))
+    runtime.block_on(serve(config, operations, filter, output))
 }
 
-async fn serve(config: &Config, operations: &mut Operations, filter: FilterControl) -> anyhow::Result<()> {
+async fn serve(
+    config: &Config,
+    operations: &mut Operations,
+    filter: FilterControl,
+    output: &Output,
+) -> anyhow::Result<()> {
     let mut signals = Signals::catch()?;
     limits::raise_open_files(config);
     log_start(config);
@@ -61,7 +72,7 @@ async fn serve(config: &Config, operations: &mut Operations, filter: FilterContr
     };
     let phases = Phases::new();
     let watched = Watched::new(config);
-    let observer = watched.observer(&phases, portal.as_ref(), xdp.as_ref());
+    let observer = watched.observer(&phases, portal.as_ref(), xdp.as_ref(), output);
     let record = Arc::new(RecordControl::new(config.record_directory.clone(), watched.clock));
     operations.serve(operations::Setup { health, control, observer, filter, record: Arc::clone(&record) });
     if let Some(portal) = &mut portal {
@@ -84,7 +95,7 @@ async fn serve(config: &Config, operations: &mut Operations, filter: FilterContr
     phases.advance(Phase::Serving);
     tracing::info!("the relay is up");
     if portal.is_none() {
-        banner::print(config, Clock::unix_time(), &OsEntropy).map_err(|error| anyhow!(error))?;
+        banner::print(config, Clock::unix_time(), &OsEntropy, &output.stdout).map_err(|error| anyhow!(error))?;
     }
 
     let signal = tokio::select! {
@@ -216,7 +227,7 @@ impl Watched {
         }
     }
 
-    fn observer(&self, phases: &Phases, portal: Option<&Portal>, xdp: Option<&Xdp>) -> Observer {
+    fn observer(&self, phases: &Phases, portal: Option<&Portal>, xdp: Option<&Xdp>, output: &Output) -> Observer {
         let offload: Box<dyn OffloadStatistics> = match xdp {
             Some(xdp) => Box::new(xdp.statistics()),
             None => Box::new(offload::Null),
@@ -229,6 +240,7 @@ impl Watched {
             phase: phases.watch(),
             portal: portal.map(Portal::state),
             offload: Mutex::new(offload),
+            log: Arc::clone(&output.stderr),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Signals that end the relay.
+//! Signals: two that end the relay, and those that by default would end it and must not.
 
 use std::fmt;
 
@@ -30,13 +30,40 @@ impl fmt::Display for EndSignal {
     }
 }
 
+/// Signals that mean nothing to the relay, and that some tool or habit sends to daemons: to rotate logs or to ask for figures, timers
+/// and power supplies, or the kernel when a file becomes longer than it may (the write fails then, which is enough).
+const IGNORED: [i32; 8] = [
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGIO,
+    libc::SIGPWR,
+    libc::SIGXFSZ,
+];
+
 impl Signals {
-    /// Catches them from now on.
+    /// Catches them from now on, and ignores others that would end the process. Call within a runtime.
     ///
     /// # Errors
     ///
     /// When the system does not let us.
     pub(crate) fn catch() -> anyhow::Result<Self> {
+        for number in IGNORED {
+            // Once caught, it stays caught, whether or not anybody listens.
+            let _caught =
+                signal(SignalKind::from_raw(number)).with_context(|| format!("cannot catch signal {number}"))?;
+        }
+        let mut hangup = signal(SignalKind::hangup()).context("cannot catch SIGHUP")?;
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                tracing::info!(
+                    "SIGHUP: there is nothing to reload, going on: options are read at the start only; the log filter can be changed \
+                     at CONTROL_ENDPOINT"
+                );
+            }
+        });
         let terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
         let interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
         Ok(Self { terminate, interrupt })

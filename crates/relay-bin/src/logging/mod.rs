@@ -1,6 +1,7 @@
 //! What is logged, and how; and which spans are handed to OpenTelemetry.
 
 mod google_cloud;
+mod panics;
 
 use std::{
     fmt,
@@ -20,6 +21,7 @@ use tracing_subscriber::{
 use self::google_cloud::GoogleCloud;
 use crate::{
     cli::Options,
+    output::Stream,
     problems::{Collector, Name, Problems},
     telemetry::Tracer,
 };
@@ -109,13 +111,14 @@ impl Logging {
         }))
     }
 
-    /// Logs from now on, to stderr, and hands spans to `tracer`.
+    /// Logs from now on, to `stderr`, and hands spans to `tracer`.
     ///
     /// # Errors
     ///
     /// When the process logs already.
-    pub(crate) fn start(self, tracer: Option<&Tracer>) -> anyhow::Result<FilterControl> {
-        let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    pub(crate) fn start(self, tracer: Option<&Tracer>, stderr: &Arc<Stream>) -> anyhow::Result<FilterControl> {
+        // Its own complaints would go to stderr at once, and wait there.
+        let layer = tracing_subscriber::fmt::layer().with_writer(Arc::clone(stderr)).log_internal_errors(false);
         let layer = match self.format {
             LogFormat::Human => layer.with_ansi(io::stderr().is_terminal()).boxed(),
             LogFormat::Json => layer.json().flatten_event(true).boxed(),
@@ -126,6 +129,7 @@ impl Logging {
         let traces = tracer
             .map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer.subscriber()).with_filter(exported()));
         registry().with(layer.with_filter(filter)).with(traces).try_init()?;
+        panics::log(Arc::clone(stderr));
         Ok(FilterControl(Arc::new(move |filter| handle.reload(filter))))
     }
 }

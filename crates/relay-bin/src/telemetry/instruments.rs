@@ -280,6 +280,22 @@ pub(super) const INSTRUMENTS: &[Instrument] = &[
         },
     },
     Instrument {
+        name: "log_lines_lost",
+        kind: Kind::Counter,
+        unit: "{line}",
+        description: "Lines of the log that were not written, since nobody waits for them",
+        attributes: &[(
+            "reason",
+            "`queue_full` (what reads stderr is too slow, or does not read), `write_failed` (it was closed, or the disk is full)",
+        )],
+        read: |now| {
+            numbers([
+                (vec![("reason", "queue_full".into())], now.log_losses.queue_full),
+                (vec![("reason", "write_failed".into())], now.log_losses.write_failed),
+            ])
+        },
+    },
+    Instrument {
         name: "build_info",
         kind: Kind::Gauge,
         unit: "{relay}",

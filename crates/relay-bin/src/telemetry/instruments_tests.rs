@@ -5,6 +5,7 @@ use relay_server::{DropReason, RemovalReason};
 use super::*;
 use crate::{
     offload::OffloadCounters,
+    output::Losses,
     stats::Counters,
     telemetry::{observer::Snapshot, prometheus},
 };
@@ -33,6 +34,7 @@ pub(crate) fn busy() -> Snapshot {
         portal: None,
         workers: 2,
         stuck_workers: 1,
+        log_losses: Losses { queue_full: 9, write_failed: 4 },
     }
 }
 
@@ -65,6 +67,7 @@ fn values() {
     assert_eq!(read("ebpf_flows"), [(String::new(), 8)]);
     assert_eq!(read("ebpf_flows_refused"), [(String::new(), 2)]);
     assert_eq!(read("workers"), [("turning".to_owned(), 1), ("stuck".to_owned(), 1)]);
+    assert_eq!(read("log_lines_lost"), [("queue_full".to_owned(), 9), ("write_failed".to_owned(), 4)]);
     let states = read("portal_state");
     assert_eq!(
         states.iter().filter(|(_, value)| *value == 1).map(|(state, _)| state).collect::<Vec<_>>(),

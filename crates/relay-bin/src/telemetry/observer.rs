@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use tokio::sync::watch;
@@ -10,6 +10,7 @@ use crate::{
     drain::Phase,
     health::Pulse,
     offload::{OffloadCounters, OffloadStatistics},
+    output::{Losses, Stream},
     portal::PortalState,
     stats::{self, Counters, Published},
 };
@@ -24,6 +25,8 @@ pub(crate) struct Observer {
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) portal: Option<watch::Receiver<PortalState>>,
     pub(crate) offload: Mutex<Box<dyn OffloadStatistics>>,
+    /// Where the log goes.
+    pub(crate) log: Arc<Stream>,
 }
 
 impl fmt::Debug for Observer {
@@ -43,6 +46,7 @@ pub(crate) struct Snapshot {
     pub(super) portal: Option<PortalState>,
     pub(super) workers: u64,
     pub(super) stuck_workers: u64,
+    pub(super) log_losses: Losses,
 }
 
 impl Observer {
@@ -80,6 +84,7 @@ impl Observer {
             portal: self.portal(),
             workers: count(self.pulses.len()),
             stuck_workers: count(self.stuck_workers().count()),
+            log_losses: self.log.losses(),
         }
     }
 }

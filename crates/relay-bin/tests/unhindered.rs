@@ -1,0 +1,101 @@
+//! The relay goes on, is watched and can be ended, whatever happens to what is around it: its log, its files, its listeners.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+#[path = "unhindered/log.rs"]
+mod log;
+#[path = "unhindered/signals.rs"]
+mod signals;
+
+use std::{
+    io::{ErrorKind, Write as _},
+    net::SocketAddr,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use support::{SECRET, command, free_port, http, wait_until};
+
+/// A relay whose standard streams are the test's.
+struct Bare {
+    child: Child,
+    /// Where it serves.
+    server: SocketAddr,
+    health: SocketAddr,
+}
+
+impl Bare {
+    /// Starts one on IPv4 loopback and waits until it serves; `change` may change its command.
+    fn start(change: impl FnOnce(&mut Command)) -> Self {
+        let health = http::free_tcp_address();
+        let port = free_port();
+        let mut command = command(["--public-ip4-addr", "127.0.0.1", "--auth-secret", SECRET]);
+        command.args(["--listen-port", &port.to_string(), "--health-check-addr", &health.to_string()]);
+        command.args(["--workers", "2"]).stdout(Stdio::null()).stderr(Stdio::null());
+        change(&mut command);
+        let mut bare = Self { child: command.spawn().unwrap(), server: ([127, 0, 0, 1], port).into(), health };
+        wait_until(|| {
+            assert_eq!(bare.child.try_wait().unwrap(), None, "it ended before it was up");
+            std::net::TcpStream::connect(health).is_ok() && http::get(health, "/readyz").0 == 200
+        });
+        bare
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits until it ends.
+    #[track_caller]
+    fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until(|| {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    /// The value of the metric that is called `line` up to its value, with its labels.
+    fn metric(&self, line: &str) -> u64 {
+        let (status, text) = http::get(self.health, "/metrics");
+        assert_eq!(status, 200);
+        let value = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("{line} is not in\n{text}")).parse().unwrap()
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Two ends of a stream that nobody reads and that is full: what is written to the second waits.
+fn full_stream() -> (UnixStream, OwnedFd) {
+    let (read, mut write) = UnixStream::pair().unwrap();
+    write.set_nonblocking(true).unwrap();
+    loop {
+        match write.write(&[b'\n'; 4096]) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    write.set_nonblocking(false).unwrap();
+    (read, write.into())
+}
+
+/// Makes `relay` one that runs under a limit, as the shell's `ulimit` takes it; what it writes goes nowhere unless that is changed.
+fn limit<'c>(relay: &'c mut Command, limit: &str) -> &'c mut Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\"")]);
+    limited.arg(relay.get_program()).args(relay.get_args());
+    limited.env_clear().envs(relay.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    *relay = limited;
+    relay
+}
