@@ -90,8 +90,8 @@ fn key(family: Family, from: AllocationPort, to: AllocationPort) -> u64 {
 }
 
 impl Server {
-    /// Another shard said [`Event::CrossingOpened`](crate::Event::CrossingOpened).
-    pub fn handle_crossing_opened(&mut self, crossing: &Crossing) {
+    /// Another shard said [`ShardMessage::CrossingOpened`](crate::ShardMessage::CrossingOpened).
+    pub(crate) fn crossing_opened(&mut self, crossing: &Crossing) {
         // Of all shards that hear of it, one is concerned: together they know no more crossings than there are channels. Of a port
         // that is lent to another shard later, that one does not know: data takes the way through the sockets.
         let port = crossing.from;
@@ -107,8 +107,8 @@ impl Server {
         }
     }
 
-    /// Another shard said [`Event::CrossingClosed`](crate::Event::CrossingClosed).
-    pub fn handle_crossing_closed(&mut self, crossing: &Crossing) {
+    /// Another shard said [`ShardMessage::CrossingClosed`](crate::ShardMessage::CrossingClosed).
+    pub(crate) fn crossing_closed(&mut self, crossing: &Crossing) {
         if self.crossings.remove(crossing)
             && let Some(((five_tuple, channel), far)) = self.near_end(crossing)
             // A client of this shard may have the port by now, before the end of the last one that had it was told.
@@ -128,7 +128,7 @@ impl Server {
         peer: PeerSocket,
     ) -> Option<Crossing> {
         let (family, from) = (Family::of(peer.address().ip()), AllocationPort::new(peer.address().port()));
-        let is_elsewhere = self.ports_of_all_shards != self.config.ports && self.ports_of_all_shards.contains(from);
+        let is_elsewhere = self.has_other_shards() && self.ports_of_all_shards.contains(from);
         is_elsewhere.then_some(Crossing { family, from, to: port, five_tuple, channel })
     }
 

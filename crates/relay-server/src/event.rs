@@ -1,11 +1,10 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
-    AllocationId, AllocationPort, ChannelNumber, Crossing, DropReason, Families, Family, FiveTuple, PeerSocket,
-    Rejection, ReservationToken, ReservedPort,
+    AllocationId, AllocationPort, ChannelNumber, DropReason, Families, Family, FiveTuple, PeerSocket, Rejection,
 };
 
-/// What happened, for metrics, logs, tests and pictures.
+/// What happened, for metrics, logs, tests and pictures. Nothing depends on anybody's looking at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -26,26 +25,6 @@ pub enum Event {
         /// For how long.
         lifetime: Duration,
     },
-    /// A port was reserved, and its client told: other shards of the relay are to hear of it
-    /// ([`Server::handle_port_reserved`](crate::Server::handle_port_reserved)), since the client may come to any of them.
-    PortReserved(ReservedPort),
-    /// An allocation got a port that had been reserved, here or on another shard: the others are to hear of it
-    /// ([`Server::handle_reservation_taken`](crate::Server::handle_reservation_taken)).
-    ReservationTaken {
-        /// What named the reservation.
-        token: ReservationToken,
-    },
-    /// An allocation of another shard's port has ended: that shard is to hear of it
-    /// ([`Server::handle_port_returned`](crate::Server::handle_port_returned)).
-    PortReturned {
-        /// Which port.
-        port: AllocationPort,
-    },
-    /// A channel is bound to one of the relay's own relayed transport addresses: other shards, where the allocation of that address
-    /// may be, are to hear of it ([`Server::handle_crossing_opened`](crate::Server::handle_crossing_opened)).
-    CrossingOpened(Crossing),
-    /// It is not any more ([`Server::handle_crossing_closed`](crate::Server::handle_crossing_closed)).
-    CrossingClosed(Crossing),
     /// An allocation's lifetime starts anew.
     AllocationRefreshed {
         /// Which.

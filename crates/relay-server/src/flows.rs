@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use crate::{
-    AllocationId, AllocationPort, ChannelNumber, Event, FiveTuple, Flow, FlowKey, Output, PeerSocket, Server, Via,
+    AllocationId, AllocationPort, ChannelNumber, FiveTuple, Flow, FlowKey, Output, PeerSocket, Server, ShardMessage,
+    Via,
 };
 
 impl Server {
@@ -25,7 +26,7 @@ impl Server {
                 self.install(self.crossing_flow(other, near));
             }
             if let Some(crossing) = self.crossing_to(five_tuple, port, channel, peer) {
-                self.emit(Event::CrossingOpened(crossing));
+                self.tell_shards(ShardMessage::CrossingOpened(crossing));
             }
             return;
         }
@@ -62,7 +63,7 @@ impl Server {
             self.uninstall(self.client_key(other, other_channel));
         }
         if let Some(crossing) = self.crossing_to(five_tuple, port, channel, peer) {
-            self.emit(Event::CrossingClosed(crossing));
+            self.tell_shards(ShardMessage::CrossingClosed(crossing));
         }
     }
 

@@ -40,10 +40,12 @@
 //! - [`Server::handle_client_datagram`] and [`Server::handle_peer_datagram`] return what to relay, as a range of the datagram.
 //! - After every input take [`Server::poll_output`] until it is `None`. The order is part of the contract: "open the relay socket"
 //!   comes before its client's success response, and that comes only after [`Server::handle_relay_opened`].
+//! - A relay may have several servers, its shards. What one of them says with [`Output::TellShards`] each of the others must hear by
+//!   [`Server::handle_shard_message`]: limits, reservations and data between their clients depend on it.
 //! - Then sleep until [`Server::poll_timeout`] at the latest, and call [`Server::handle_timeout`].
 //!
 //! A run is a function of configuration, seed and inputs. [`Event`]s say what happened: metrics, logs, tests and pictures are made
-//! from them, there is no other way out.
+//! from them. Whoever ignores them changes nothing.
 //!
 //! # What it assumes, and what is out of scope
 //!
@@ -71,6 +73,7 @@ mod relay_path;
 mod removal;
 mod request;
 mod server;
+mod shard_message;
 mod wall_clock;
 
 pub use allocation::{
@@ -89,5 +92,6 @@ pub use own_addresses::{AddressStatus, AddressStatuses, OwnAddresses};
 pub use peer_policy::PeerForbidden;
 pub use rejection::Rejection;
 pub use server::Server;
+pub use shard_message::ShardMessage;
 pub use stun_msg::{AttributeType, ErrorCode, IntegrityKey, Method};
 pub use turn_auth::{AcceptedCredentials, AuthError, AuthSecret, RealmError, Scheme, Schemes, SecretError, UnixTime};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use allocation::Allocation;
 
 use crate::{
-    AllocationId, Event, Families, Family, Output, Rejection, RelayOpenError, ReservationToken, Server, Timestamp,
-    UsernameLimit, request::Asker,
+    AllocationId, Event, Families, Family, Output, Rejection, RelayOpenError, ReservationToken, Server, ShardMessage,
+    Timestamp, UsernameLimit, request::Asker,
 };
 
 /// An Allocate request on its way to an answer.
@@ -81,7 +81,7 @@ impl Server {
             return;
         };
         let owner = allocation.owner();
-        let user_id = Arc::clone(owner.user_id());
+        let (user_id, created_at) = (Arc::clone(owner.user_id()), allocation.created_at());
         let created = Event::AllocationCreated {
             id,
             five_tuple: allocation.five_tuple(),
@@ -93,14 +93,15 @@ impl Server {
         };
         // Other shards must know before the client does, who may go on to any of them.
         let reserved = allocation.reservation().and_then(|token| self.allocations.reserved_port(token));
-        let taken = opening.reservation.map(|token| Event::ReservationTaken { token });
-        let reservations = reserved.map(Event::PortReserved).into_iter().chain(taken);
+        let taken = opening.reservation.map(|token| ShardMessage::ReservationTaken { token });
+        let reservations = reserved.map(ShardMessage::PortReserved).into_iter().chain(taken);
         if self.config.username_limit == UsernameLimit::ReplaceOldest {
             self.remove_of_user(&user_id, |other| other.id() != id);
         }
         self.emit(created);
-        for event in reservations {
-            self.emit(event);
+        self.tell_of_allocation(user_id, created_at);
+        for message in reservations {
+            self.tell_shards(message);
         }
         self.answer_allocate(&opening.asker, id, opening.dual_stack);
     }

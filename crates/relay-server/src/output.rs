@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use crate::{AllocationId, AllocationPort, ClientSocket, Event, Family, Flow, FlowKey};
+use crate::{AllocationId, AllocationPort, ClientSocket, Event, Family, Flow, FlowKey, ShardMessage};
 
 /// What the server wants done, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,9 @@ pub enum Output {
     InstallFlow(Flow),
     /// It must not any more. It comes before the response that confirms an end that the client asked for.
     RemoveFlow(FlowKey),
+    /// Tell all other shards of the relay ([`Server::handle_shard_message`](crate::Server::handle_shard_message)). It comes before the
+    /// response that lets the client know.
+    TellShards(ShardMessage),
     /// Something happened.
     Event(Event),
 }

@@ -6,7 +6,7 @@ use allocation::{Allocation, Expired, RemovedFamily};
 
 use crate::{
     AllocationId, AllocationPort, Channel, ChannelNumber, Event, Families, Family, FiveTuple, PeerSocket,
-    RemovalReason, Server, Timestamp,
+    RemovalReason, Server, ShardMessage, Timestamp,
 };
 
 impl Server {
@@ -73,9 +73,10 @@ impl Server {
         self.close_relays(id, port, allocation.families());
         let owner = allocation.owner();
         let (username, user_id) = (Arc::clone(owner.username()), Arc::clone(owner.user_id()));
-        self.emit(Event::AllocationRemoved { id, five_tuple, username, user_id, port, reason });
+        self.emit(Event::AllocationRemoved { id, five_tuple, username, user_id: Arc::clone(&user_id), port, reason });
+        self.tell_of_end(user_id);
         if !self.config.ports.contains(port) {
-            self.emit(Event::PortReturned { port });
+            self.tell_shards(ShardMessage::PortReturned { port });
         }
     }
 

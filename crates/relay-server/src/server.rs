@@ -11,8 +11,8 @@ use turn_auth::{AcceptedCredentials, Authenticator, NonceIssuer, RealmError, Uni
 
 use crate::{
     AddressStatus, AddressStatuses, AllocationId, AllocationPort, Arrival, Config, DropReason, Event, Families, Family,
-    FiveTuple, Forward, Output, OwnAddresses, PeerSocket, PortRange, RelayOpenError, RemovalReason, ReservationToken,
-    ReservedPort, Timestamp, crossings::Crossings, elsewhere::Elsewhere, opening::Opening, wall_clock::WallClock,
+    FiveTuple, Forward, Output, OwnAddresses, PeerSocket, PortRange, RelayOpenError, RemovalReason, Timestamp,
+    crossings::Crossings, elsewhere::Elsewhere, opening::Opening, wall_clock::WallClock,
 };
 
 /// A STUN/TURN relay without its sockets.
@@ -159,37 +159,6 @@ impl Server {
         self.authenticator.accept(accepted);
     }
 
-    /// The user ([`Config::quota_by`](crate::Config::quota_by)) has allocated on another shard at `created_at`, by the same clock: what it allocated here before that ends.
-    pub fn handle_username_moved(&mut self, user_id: &str, created_at: Timestamp) {
-        self.remove_of_user(user_id, |allocation| allocation.created_at() < created_at);
-    }
-
-    /// Another shard said [`Event::AllocationCreated`], which counts against the user's limit here too.
-    pub fn handle_allocated_elsewhere(&mut self, user_id: &Arc<str>) {
-        self.elsewhere.add(user_id);
-    }
-
-    /// Another shard said [`Event::AllocationRemoved`].
-    pub fn handle_ended_elsewhere(&mut self, user_id: &str) {
-        self.elsewhere.subtract(user_id);
-    }
-
-    /// Another shard said [`Event::PortReserved`].
-    pub fn handle_port_reserved(&mut self, now: Timestamp, reserved: &ReservedPort) {
-        self.expire_if_due(now);
-        self.allocations.adopt_reservation(now, reserved);
-    }
-
-    /// Another shard said [`Event::ReservationTaken`].
-    pub fn handle_reservation_taken(&mut self, token: ReservationToken) {
-        self.allocations.forget_reservation(token);
-    }
-
-    /// Another shard said [`Event::PortReturned`].
-    pub fn handle_port_returned(&mut self, port: AllocationPort) {
-        self.allocations.return_port(port);
-    }
-
     /// The relay's addresses are these from now on. Allocations and channels that there are stay.
     pub fn handle_own_addresses(&mut self, addresses: OwnAddresses) {
         let OwnAddresses { own, status } = addresses;
@@ -242,7 +211,12 @@ impl Server {
         }
     }
 
-    fn expire_if_due(&mut self, now: Timestamp) {
+    /// Whether this is one of several shards.
+    pub(crate) fn has_other_shards(&self) -> bool {
+        self.ports_of_all_shards != self.config.ports
+    }
+
+    pub(crate) fn expire_if_due(&mut self, now: Timestamp) {
         if self.poll_timeout().is_some_and(|due| due <= now) {
             self.expire(now);
         }

@@ -1,17 +1,17 @@
 //! The state machine of a shard, with everything that goes in and out recorded if that is wanted.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::net::{IpAddr, SocketAddr};
 
-use packet_trace::{Direction, Input, IpFamily, RelayOpened};
+use packet_trace::{Direction, Input, RelayOpened};
 use relay_server::{
-    AllocationId, AllocationPort, Arrival, ClientSocket, Config, Crossing, Family, FiveTuple, Forward, Output,
-    PeerSocket, RelayOpenError, ReservationToken, ReservedPort, Server, Timestamp, UnixTime, Via,
+    AllocationId, AllocationPort, Arrival, ClientSocket, Family, FiveTuple, Forward, Output, PeerSocket,
+    RelayOpenError, Server, ShardMessage, Timestamp, UnixTime, Via,
 };
 
-use super::Recorder;
+use super::{
+    Recorder,
+    shard_message::{self, ip_family},
+};
 
 /// A [`Server`] that may be recorded. Its methods are the server's.
 #[derive(Debug)]
@@ -31,10 +31,6 @@ impl Machine {
     pub(crate) fn record_with(&mut self, now: Timestamp, recorder: Option<Recorder>) {
         self.now = now;
         self.recorder = recorder;
-    }
-
-    pub(crate) const fn config(&self) -> &Config {
-        self.server.config()
     }
 
     pub(crate) const fn server(&self) -> &Server {
@@ -102,51 +98,9 @@ impl Machine {
         self.server.handle_relay_failed(id);
     }
 
-    pub(crate) fn handle_username_moved(&mut self, now: Timestamp, username: &str, created_at: Timestamp) {
-        self.input(now, || Input::UsernameMoved { username: username.to_owned(), created_at: created_at.as_nanos() });
-        self.server.handle_username_moved(username, created_at);
-    }
-
-    pub(crate) fn handle_port_reserved(&mut self, now: Timestamp, reserved: &ReservedPort) {
-        self.input(now, || Input::PortReserved {
-            token: token_text(reserved.token),
-            port: reserved.port.get(),
-            v4: reserved.families.contains(Family::V4),
-            v6: reserved.families.contains(Family::V6),
-            username: reserved.user_id.to_string(),
-            expires_nanos: reserved.expires_at.as_nanos(),
-        });
-        self.server.handle_port_reserved(now, reserved);
-    }
-
-    pub(crate) fn handle_reservation_taken(&mut self, now: Timestamp, token: ReservationToken) {
-        self.input(now, || Input::ReservationTaken { token: token_text(token) });
-        self.server.handle_reservation_taken(token);
-    }
-
-    pub(crate) fn handle_port_returned(&mut self, now: Timestamp, port: AllocationPort) {
-        self.input(now, || Input::PortReturned { port: port.get() });
-        self.server.handle_port_returned(port);
-    }
-
-    pub(crate) fn handle_crossing_opened(&mut self, now: Timestamp, crossing: &Crossing) {
-        self.input(now, || Input::CrossingOpened(recorded(crossing)));
-        self.server.handle_crossing_opened(crossing);
-    }
-
-    pub(crate) fn handle_crossing_closed(&mut self, now: Timestamp, crossing: &Crossing) {
-        self.input(now, || Input::CrossingClosed(recorded(crossing)));
-        self.server.handle_crossing_closed(crossing);
-    }
-
-    pub(crate) fn handle_allocated_elsewhere(&mut self, now: Timestamp, user_id: &Arc<str>) {
-        self.input(now, || Input::AllocatedElsewhere { username: user_id.to_string() });
-        self.server.handle_allocated_elsewhere(user_id);
-    }
-
-    pub(crate) fn handle_ended_elsewhere(&mut self, now: Timestamp, user_id: &str) {
-        self.input(now, || Input::EndedElsewhere { username: user_id.to_owned() });
-        self.server.handle_ended_elsewhere(user_id);
+    pub(crate) fn handle_shard_message(&mut self, now: Timestamp, message: &ShardMessage) {
+        self.input(now, || shard_message::recorded(message));
+        self.server.handle_shard_message(now, message);
     }
 
     pub(crate) fn handle_drain(&mut self, now: Timestamp) {
@@ -228,26 +182,4 @@ impl Machine {
         // There is an address in the family of every socket that was opened.
         addresses.socket(Family::of(remote.ip()), port).unwrap_or(SocketAddr::new(remote.ip(), port.get()))
     }
-}
-
-const fn ip_family(family: Family) -> IpFamily {
-    match family {
-        Family::V4 => IpFamily::V4,
-        Family::V6 => IpFamily::V6,
-    }
-}
-
-fn recorded(crossing: &Crossing) -> packet_trace::Crossing {
-    packet_trace::Crossing {
-        family: ip_family(crossing.family),
-        from: crossing.from.get(),
-        to: crossing.to.get(),
-        client: crossing.five_tuple.client.address(),
-        server: crossing.five_tuple.server,
-        channel: crossing.channel.get(),
-    }
-}
-
-fn token_text(token: ReservationToken) -> String {
-    format!("{:016x}", u64::from_be_bytes(token.to_bytes()))
 }

@@ -11,6 +11,7 @@ mod options;
 mod progress;
 mod queue;
 mod request;
+mod shard_message;
 mod writer;
 
 pub(crate) use control::RecordControl;

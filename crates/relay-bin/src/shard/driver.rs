@@ -1,19 +1,18 @@
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
     time::Duration,
 };
 
 use relay_server::{
     AllocationId, AllocationPort, Arrival, ClientSocket, Event, Family, FiveTuple, Forward, Output, PeerSocket,
-    Rejection, RelayOpenError, Timestamp, UsernameLimit,
+    Rejection, RelayOpenError, ShardMessage, Timestamp,
 };
 use tracing::Span;
 use turn_auth::UnixTime;
 
 use super::{
     live_channels::LiveChannels,
-    mailbox::{Mail, Message, Sender},
+    mailbox::{Mail, Sender},
     reply_limit::ReplyLimit,
 };
 use crate::{
@@ -150,19 +149,8 @@ impl<N: Network, O: Offload> Driver<N, O> {
     }
 
     /// Takes what another shard says.
-    pub(super) fn handle_message(&mut self, now: Timestamp, message: &Message) {
-        match message {
-            Message::UsernameMoved(username, created_at) => {
-                self.server.handle_username_moved(now, username, *created_at);
-            }
-            Message::Allocated(user_id) => self.server.handle_allocated_elsewhere(now, user_id),
-            Message::Ended(user_id) => self.server.handle_ended_elsewhere(now, user_id),
-            Message::PortReserved(reserved) => self.server.handle_port_reserved(now, reserved),
-            Message::ReservationTaken(token) => self.server.handle_reservation_taken(now, *token),
-            Message::PortReturned(port) => self.server.handle_port_returned(now, *port),
-            Message::CrossingOpened(crossing) => self.server.handle_crossing_opened(now, crossing),
-            Message::CrossingClosed(crossing) => self.server.handle_crossing_closed(now, crossing),
-        }
+    pub(super) fn handle_shard_message(&mut self, now: Timestamp, message: &ShardMessage) {
+        self.server.handle_shard_message(now, message);
         self.settle(now);
     }
 
@@ -253,6 +241,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
                 }
                 Output::InstallFlow(flow) => self.offload.install(&flow),
                 Output::RemoveFlow(key) => self.offload.remove(&key),
+                Output::TellShards(message) => self.tell_others(&message),
                 Output::Event(event) => {
                     let entered = allocate.as_ref().map(Span::enter);
                     self.handle_event(now, &event);
@@ -284,24 +273,8 @@ impl<N: Network, O: Offload> Driver<N, O> {
         self.counters.record(event);
         self.channels.record(event, &mut self.counters);
         match event {
-            Event::AllocationCreated { user_id, .. } => {
-                tracing::debug!(?event, "allocation created");
-                self.tell_others(&match self.server.config().username_limit {
-                    UsernameLimit::ReplaceOldest => Message::UsernameMoved(Arc::clone(user_id), now),
-                    UsernameLimit::RefuseBeyond(_) => Message::Allocated(Arc::clone(user_id)),
-                });
-            }
-            Event::AllocationRemoved { user_id, .. } => {
-                tracing::debug!(?event, "allocation ended");
-                if self.server.config().username_limit != UsernameLimit::ReplaceOldest {
-                    self.tell_others(&Message::Ended(Arc::clone(user_id)));
-                }
-            }
-            Event::PortReserved(reserved) => self.tell_others(&Message::PortReserved(reserved.clone())),
-            Event::ReservationTaken { token } => self.tell_others(&Message::ReservationTaken(*token)),
-            Event::PortReturned { port } => self.tell_others(&Message::PortReturned(*port)),
-            Event::CrossingOpened(crossing) => self.tell_others(&Message::CrossingOpened(*crossing)),
-            Event::CrossingClosed(crossing) => self.tell_others(&Message::CrossingClosed(*crossing)),
+            Event::AllocationCreated { .. } => tracing::debug!(?event, "allocation created"),
+            Event::AllocationRemoved { .. } => tracing::debug!(?event, "allocation ended"),
             Event::Responded { outcome: Err(Rejection::NoFreePort), .. } => {
                 tracing::debug!(?event, "refused");
                 if let Some(times) = self.no_port.pass(now) {
@@ -317,7 +290,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
         }
     }
 
-    fn tell_others(&self, message: &Message) {
+    fn tell_others(&self, message: &ShardMessage) {
         for other in &self.others {
             other.send(Mail::FromShard(message.clone()));
         }

@@ -1,7 +1,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use relay_server::{
-    AuthSecret, ChannelNumber, Config, Crossing, Flow, FlowKey, PortRange, QuotaBy, RelayAddresses, Server, Via,
+    AuthSecret, ChannelNumber, Config, Crossing, Flow, FlowKey, PortRange, QuotaBy, RelayAddresses, Server,
+    UsernameLimit, Via,
 };
 use turn_auth::Credentials;
 use turn_client::{Allocate, Received, Request, Success, TurnClient, encode_channel_data};
@@ -164,7 +165,7 @@ impl Fixture {
     }
 
     /// What the other shards were told, the first of it.
-    fn told(&self) -> Option<Message> {
+    fn told(&self) -> Option<ShardMessage> {
         match self.others.take()? {
             Mail::FromShard(message) => Some(message),
             other => panic!("{other:?}"),
@@ -288,16 +289,16 @@ fn a_failed_socket_ends_its_allocation_and_nothing_else() {
 fn other_shards_hear_of_a_users_allocations() {
     let mut fixture = Fixture::new(UsernameLimit::ReplaceOldest);
     fixture.allocate().unwrap();
-    assert_eq!(fixture.told(), Some(Message::UsernameMoved("salt".into(), fixture.now)));
+    assert_eq!(fixture.told(), Some(ShardMessage::UsernameMoved { user_id: "salt".into(), created_at: fixture.now }));
 
     let mut fixture = Fixture::new(UsernameLimit::RefuseBeyond(10));
     let port = fixture.allocate().unwrap();
-    assert_eq!(fixture.told(), Some(Message::Allocated("salt".into())));
+    assert_eq!(fixture.told(), Some(ShardMessage::Allocated { user_id: "salt".into() }));
     fixture.asked();
     let id = fixture.driver.server.server().allocations().next().unwrap().id();
     fixture.driver.handle_relay_failed(fixture.now, id);
     assert_eq!(fixture.asked(), [Asked::Close(port)]);
-    assert_eq!(fixture.told(), Some(Message::Ended("salt".into())));
+    assert_eq!(fixture.told(), Some(ShardMessage::Ended { user_id: "salt".into() }));
 }
 
 #[test]
@@ -306,12 +307,15 @@ fn a_username_that_moved_loses_its_allocation_here() {
     let port = fixture.allocate().unwrap();
     fixture.asked();
     let later = fixture.now + Duration::from_nanos(1);
-    fixture.driver.handle_message(later, &Message::UsernameMoved("2000000000:other".into(), later));
+    let mut hear_of = |user_id: &str, created_at| {
+        let message = ShardMessage::UsernameMoved { user_id: user_id.into(), created_at };
+        fixture.driver.handle_shard_message(later, &message);
+        fixture.asked()
+    };
+    assert_eq!(hear_of("other", later), []);
     // Both allocated at once: the message about the older of the two crossed with this one's.
-    fixture.driver.handle_message(later, &Message::UsernameMoved("salt".into(), fixture.now));
-    assert_eq!(fixture.asked(), []);
-    fixture.driver.handle_message(later, &Message::UsernameMoved("salt".into(), later));
-    assert_eq!(fixture.asked(), [Asked::Close(port)]);
+    assert_eq!(hear_of("salt", Timestamp::from_secs(1)), []);
+    assert_eq!(hear_of("salt", later), [Asked::Close(port)]);
 }
 
 #[test]
@@ -328,8 +332,8 @@ fn a_client_of_another_shard_is_reached_in_one_step() {
         channel: ChannelNumber::new(channel).unwrap(),
     };
     let here = crossing(AllocationPort::new(OTHER_PORT), port, CLIENT, 0x4001);
-    assert!(matches!(fixture.told(), Some(Message::UsernameMoved(..))));
-    assert_eq!(fixture.told(), Some(Message::CrossingOpened(here)));
+    assert!(matches!(fixture.told(), Some(ShardMessage::UsernameMoved { .. })));
+    assert_eq!(fixture.told(), Some(ShardMessage::CrossingOpened(here)));
     fixture.asked();
 
     let there = crossing(port, AllocationPort::new(OTHER_PORT), "192.0.2.3:3000", 0x4002);
@@ -342,14 +346,14 @@ fn a_client_of_another_shard_is_reached_in_one_step() {
     let through_sockets = [Asked::Send(Via::Relay(port), peer, false, b"data".to_vec())];
     let straight = [Asked::Send(Via::Listener(relay_ip()), there.five_tuple.client.address(), true, b"data".to_vec())];
     assert_eq!((send(&mut fixture), fixture.driver.offload.installed.len()), (through_sockets.to_vec(), 0));
-    fixture.driver.handle_message(fixture.now, &Message::CrossingOpened(there));
+    fixture.driver.handle_shard_message(fixture.now, &ShardMessage::CrossingOpened(there));
     assert_eq!((send(&mut fixture), fixture.driver.offload.installed.len()), (straight.to_vec(), 1));
-    fixture.driver.handle_message(fixture.now, &Message::CrossingClosed(there));
+    fixture.driver.handle_shard_message(fixture.now, &ShardMessage::CrossingClosed(there));
     assert_eq!((send(&mut fixture), fixture.driver.offload.installed.len()), (through_sockets.to_vec(), 0));
 
     let id = fixture.driver.server.server().allocations().next().unwrap().id();
     fixture.driver.handle_relay_failed(fixture.now, id);
-    assert_eq!(fixture.told(), Some(Message::CrossingClosed(here)));
+    assert_eq!(fixture.told(), Some(ShardMessage::CrossingClosed(here)));
 }
 
 #[test]

@@ -154,7 +154,7 @@ impl EventLoop {
             // It may have been sent later than this turn began.
             self.now = self.clock.now();
             match mail {
-                Mail::FromShard(message) => self.driver.handle_message(self.now, &message),
+                Mail::FromShard(message) => self.driver.handle_shard_message(self.now, &message),
                 Mail::RecordWith(recorder) => self.driver.record_with(self.now, recorder),
                 Mail::Drain => self.driver.handle_drain(self.now),
                 Mail::Stop => self.is_told_to_stop = true,

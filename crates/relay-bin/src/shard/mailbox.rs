@@ -9,38 +9,17 @@ use std::{
     },
 };
 
-use relay_server::{AllocationPort, Crossing, ReservationToken, ReservedPort, Timestamp};
+use relay_server::ShardMessage;
 
 use super::poller::{Bell, Poller};
 use crate::record::Recorder;
 
-/// What shards tell each other, a few words for each allocation that comes or goes, and for each channel between two clients of
-/// this relay. None may be lost: they are about what is counted, lent and permitted. A shard that takes none is stuck, and the
-/// relay unhealthy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Message {
-    /// The user allocated elsewhere at this time: what it allocated here before that ends.
-    UsernameMoved(Arc<str>, Timestamp),
-    /// The user allocated there, which counts against the user's limit everywhere.
-    Allocated(Arc<str>),
-    /// An allocation of the user ended there.
-    Ended(Arc<str>),
-    /// A port was reserved there, and its client may come here for it.
-    PortReserved(ReservedPort),
-    /// The port of that reservation was allocated there.
-    ReservationTaken(ReservationToken),
-    /// The allocation of a port of this shard ended there.
-    PortReturned(AllocationPort),
-    /// A channel there is bound to an allocation that may be one of this shard: its data goes straight to the channel's client.
-    CrossingOpened(Crossing),
-    /// It is not any more.
-    CrossingClosed(Crossing),
-}
-
 /// What a shard is told.
 #[derive(Debug)]
 pub(crate) enum Mail {
-    FromShard(Message),
+    /// A few of these come for each allocation that comes or goes, and for each channel between two clients of this relay. None may
+    /// be lost. A shard that takes none is stuck, and the relay unhealthy.
+    FromShard(ShardMessage),
     /// From now on record with this, or not at all.
     RecordWith(Option<Recorder>),
     /// Take no new allocations.
@@ -76,18 +55,13 @@ const NOTHING: u8 = 0;
 const MAIL: u8 = 1;
 const RUNG: u8 = 2;
 
-impl Message {
+impl Mail {
     /// Whether it can wait until the shard turns anyhow, which it does once a second at least, to show that it is alive: a shard
-    /// takes its mail before it handles what has arrived, and this changes nothing but the answers to requests.
+    /// takes its mail before it handles what has arrived.
     const fn can_wait(&self) -> bool {
         match self {
-            Self::Allocated(_)
-            | Self::Ended(_)
-            | Self::PortReserved(_)
-            | Self::ReservationTaken(_)
-            | Self::PortReturned(_) => true,
-            // These concern sockets, and flows in the kernel, which relay whether or not the shard turns.
-            Self::UsernameMoved(..) | Self::CrossingOpened(_) | Self::CrossingClosed(_) => false,
+            Self::FromShard(message) => !message.is_urgent(),
+            Self::RecordWith(_) | Self::Drain | Self::Stop => false,
         }
     }
 }
@@ -121,7 +95,7 @@ impl Mailbox {
 impl Sender {
     /// Sends `mail`, and wakes the shard unless that can wait.
     pub(crate) fn send(&self, mail: Mail) {
-        let can_wait = matches!(&mail, Mail::FromShard(message) if message.can_wait());
+        let can_wait = mail.can_wait();
         // An error means that the shard has ended, and with it the relay.
         let _ = self.sender.send(mail);
         let state = if can_wait { MAIL } else { MAIL | RUNG };
@@ -134,6 +108,8 @@ impl Sender {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use relay_server::Timestamp;
 
     use super::*;
 
@@ -168,10 +144,10 @@ mod tests {
     fn what_can_wait_wakes_nobody_and_arrives() {
         let mut poller = Poller::new().unwrap();
         let (sender, mailbox) = Mailbox::new(&poller).unwrap();
-        let username = Arc::<str>::from("user");
-        sender.send(Mail::FromShard(Message::Allocated(Arc::clone(&username))));
+        let user_id = Arc::<str>::from("user");
+        sender.send(Mail::FromShard(ShardMessage::Allocated { user_id: Arc::clone(&user_id) }));
         assert!(!is_woken(&mut poller));
-        sender.send(Mail::FromShard(Message::UsernameMoved(username, NOW)));
+        sender.send(Mail::FromShard(ShardMessage::UsernameMoved { user_id, created_at: NOW }));
         assert!(is_woken(&mut poller));
         assert_eq!(take_all(&mailbox).len(), 2);
     }

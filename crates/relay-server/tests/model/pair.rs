@@ -5,7 +5,7 @@ mod opening;
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use relay_server::{AllocationPort, Config, FlowKey, Forward, UsernameLimit};
+use relay_server::{AllocationPort, Config, FlowKey, Forward, ShardMessage, UsernameLimit};
 
 use crate::{
     cast,
@@ -171,8 +171,7 @@ impl Pair {
                 self.relay.jump_to(self.relay.now);
                 let user_id = self.reference.user_id(user);
                 let after_all = self.relay.now + Duration::from_nanos(1);
-                self.relay.server.handle_username_moved(&user_id, after_all);
-                self.relay.drain();
+                self.relay.hear(&ShardMessage::UsernameMoved { user_id: user_id.into(), created_at: after_all });
                 let Reference { allocations, .. } = &self.reference;
                 let kept =
                     allocations.iter().filter(|held| !self.reference.is_same_user(held.user, user)).cloned().collect();

@@ -1,12 +1,18 @@
-//! Several shards of one relay: whatever they have yet to hear of each other, data between their clients goes where it may, and by the
-//! shortest way once they have.
+//! Several shards of one relay, whose messages are delayed and overtake each other as those of several senders may: data between their
+//! clients goes where it may, and by the shortest way once they have heard of each other; limits of usernames hold for all shards
+//! together; and no port is lost.
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use proptest::prelude::*;
 use relay_server::{
-    AllocationPort, ChannelNumber, Crossing, Event, Families, Family, FiveTuple, Flow, FlowKey, Forward,
-    RelayAddresses, UsernameLimit, Via,
+    AllocationPort, ChannelNumber, Crossing, Families, Family, FiveTuple, Flow, FlowKey, Forward, RelayAddresses,
+    ShardMessage, UsernameLimit, Via,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -19,6 +25,7 @@ use crate::support::{
 const SHARDS: usize = 3;
 /// As many on each shard.
 const CLIENTS: usize = 6;
+const USERS: [&str; 2] = ["alice", "bob"];
 const PORTS_EACH: u16 = 2;
 const DATA: &[u8] = b"data";
 
@@ -76,6 +83,7 @@ fn op() -> impl Strategy<Value = Op> {
 struct Entry {
     shard: usize,
     five_tuple: FiveTuple,
+    user_id: Arc<str>,
     port: AllocationPort,
     families: Families,
     /// The channels that relay.
@@ -83,6 +91,7 @@ struct Entry {
 }
 
 struct World {
+    limit: UsernameLimit,
     shards: Shards,
     clients: Vec<Client>,
     tokens: Vec<Vec<u8>>,
@@ -91,8 +100,9 @@ struct World {
 impl World {
     fn new(limit: UsernameLimit) -> Self {
         let client =
-            |index: usize| Client::named(&format!("198.51.100.7:{}", 50_000 + index), ["alice", "bob"][index % 2]);
+            |index: usize| Client::named(&format!("198.51.100.7:{}", 50_000 + index), USERS[index % USERS.len()]);
         Self {
+            limit,
             shards: Shards::new(3, PORTS_EACH, |config| config.username_limit = limit),
             clients: (0..CLIENTS).map(client).collect(),
             tokens: Vec::new(),
@@ -120,7 +130,11 @@ impl World {
                         }
                     }
                 };
+                let over_limit = self.is_over_limit(client);
                 let response = self.ask(client, &request);
+                if let Some(over_limit) = over_limit {
+                    assert_eq!(response.error_code() == Some(486), over_limit, "all have heard of all allocations");
+                }
                 self.tokens.extend(response.attribute(kind::RESERVATION_TOKEN).map(<[u8]>::to_vec));
             }
             Op::Extend { client } => _ = self.ask(client, &refresh().with_lifetime(3600)),
@@ -158,7 +172,34 @@ impl World {
             Op::DeliverAll => self.shards.deliver_all(),
         }
         self.shards.post();
+        // No two things happen at the same time.
+        for relay in &mut self.shards.relays {
+            relay.now = relay.now + Duration::from_nanos(1);
+        }
         self.check();
+    }
+
+    /// Whether a new allocation of `client` is one too many; `None` where it already has one, or shards are yet to hear of others.
+    fn is_over_limit(&mut self, client: usize) -> Option<bool> {
+        self.shards.post();
+        let entries = self.entries();
+        let user_id = USERS[client % USERS.len()];
+        let client = &self.clients[client];
+        let is_clear = self.shards.has_heard_all() && entries.iter().all(|one| one.five_tuple != client.five_tuple());
+        let of_username = entries.iter().filter(|one| *one.user_id == *user_id).count();
+        is_clear.then_some(match self.limit {
+            UsernameLimit::ReplaceOldest => false,
+            UsernameLimit::RefuseBeyond(limit) => of_username >= limit as usize,
+        })
+    }
+
+    /// Where a new allocation takes the place of the old, there is one of each username once all shards have heard of it.
+    fn check_usernames(&self, entries: &[Entry]) {
+        if self.limit == UsernameLimit::ReplaceOldest && self.shards.has_heard_all() {
+            let mut counts = BTreeMap::<_, usize>::new();
+            entries.iter().for_each(|entry| *counts.entry(&entry.user_id).or_default() += 1);
+            assert!(counts.values().all(|count| *count == 1), "{counts:?}");
+        }
     }
 
     fn entries(&self) -> Vec<Entry> {
@@ -166,6 +207,7 @@ impl World {
             let entries = relay.server.allocations().map(|allocation| Entry {
                 shard,
                 five_tuple: allocation.five_tuple(),
+                user_id: Arc::clone(allocation.owner().user_id()),
                 port: allocation.port(),
                 families: allocation.families(),
                 channels: allocation
@@ -184,6 +226,7 @@ impl World {
         let entries = self.entries();
         let ports: BTreeSet<_> = entries.iter().map(|entry| entry.port).collect();
         assert_eq!(ports.len(), entries.len(), "a port has one allocation");
+        self.check_usernames(&entries);
         let mut keys = vec![BTreeSet::new(); SHARDS];
         for entry in &entries {
             for (number, peer) in &entry.channels {
@@ -227,12 +270,12 @@ impl World {
         // What the shard is yet to hear of this.
         let mut closing = Vec::new();
         let mut is_opening = false;
-        for event in self.shards.under_way_to(shard) {
-            match event {
-                Event::CrossingClosed(told) if (told.family, told.from, told.to) == (family, port, far_port) => {
+        for message in self.shards.under_way_to(shard) {
+            match message {
+                ShardMessage::CrossingClosed(told) if (told.family, told.from, told.to) == (family, port, far_port) => {
                     closing.push(straight(told));
                 }
-                Event::CrossingOpened(told) => is_opening |= answer == Some(*told),
+                ShardMessage::CrossingOpened(told) => is_opening |= answer == Some(*told),
                 _ => {}
             }
         }
@@ -267,6 +310,11 @@ impl World {
             assert_eq!((relay.server.allocation_count(), relay.flows.len()), (0, 0));
             assert!(format!("{:?}", relay.server).contains("Crossings { len: 0, .. }"));
         }
+        for relay in &mut self.shards.relays {
+            for number in 0..PORTS_EACH {
+                relay.allocate(&mut Client::new(&format!("198.51.100.8:{}", 50_000 + number)));
+            }
+        }
     }
 }
 
@@ -287,8 +335,12 @@ proptest! {
     #![proptest_config(property_tests::config())]
 
     #[test]
-    fn data_between_shards_goes_where_it_may(
-        limit in prop_oneof![Just(UsernameLimit::ReplaceOldest), Just(UsernameLimit::RefuseBeyond(10))],
+    fn shards_act_as_one_relay(
+        limit in prop_oneof![
+            Just(UsernameLimit::ReplaceOldest),
+            Just(UsernameLimit::RefuseBeyond(2)),
+            Just(UsernameLimit::RefuseBeyond(10)),
+        ],
         ops in proptest::collection::vec(op(), 1..80),
     ) {
         let mut world = World::new(limit);

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use relay_server::{
-    AllocationPort, ChannelNumber, Crossing, DropReason, Event, Family, Flow, FlowKey, Forward, UsernameLimit, Via,
+    AllocationPort, ChannelNumber, Crossing, DropReason, Family, Flow, FlowKey, Forward, Output, ShardMessage,
+    UsernameLimit, Via,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -141,9 +142,9 @@ fn other_shards_hear_of_a_channel_before_its_client_does() {
     two.shards.relays[1].granted(&mut two.other, &delete());
     let outputs = two.shards.relays[1].recorded.take().unwrap();
     let told = outputs.iter().filter_map(|output| match output {
-        relay_server::Output::Event(Event::CrossingOpened(_)) => Some("opened"),
-        relay_server::Output::Event(Event::CrossingClosed(_)) => Some("closed"),
-        relay_server::Output::Transmit { .. } => Some("answer"),
+        Output::TellShards(ShardMessage::CrossingOpened(_)) => Some("opened"),
+        Output::TellShards(ShardMessage::CrossingClosed(_)) => Some("closed"),
+        Output::Transmit { .. } => Some("answer"),
         _ => None,
     });
     assert_eq!(told.collect::<Vec<_>>(), ["opened", "answer", "closed", "answer"]);
@@ -170,10 +171,9 @@ fn a_crossing_ends_with_its_channel_and_the_next_allocation_of_the_port_has_none
             two.shards.advance_secs(1);
         }),
         ("its username moves", |two| {
-            let user_id = two.other.socket.to_string();
-            let now = two.shards.relays[1].now + std::time::Duration::from_nanos(1);
-            two.shards.relays[1].server.handle_username_moved(&user_id, now);
-            two.shards.relays[1].drain();
+            let user_id = two.other.socket.to_string().into();
+            let created_at = two.shards.relays[1].now + std::time::Duration::from_nanos(1);
+            two.shards.relays[1].hear(&ShardMessage::UsernameMoved { user_id, created_at });
         }),
     ];
     for (how, end) in ends {
@@ -217,7 +217,7 @@ fn a_refreshed_channel_is_no_news() {
     let mut two = Two::bound();
     two.bind_other();
     two.shards.post();
-    assert!(!two.shards.under_way_to(0).any(|event| matches!(event, Event::CrossingOpened(_))));
+    assert!(!two.shards.under_way_to(0).any(|message| matches!(message, ShardMessage::CrossingOpened(_))));
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn late_words_do_no_harm_to_a_ports_next_allocation() {
         five_tuple: gone.five_tuple(),
         channel: ChannelNumber::new(OTHER_CHANNEL).unwrap(),
     };
-    relay.server.handle_crossing_opened(&crossing);
+    relay.hear(&ShardMessage::CrossingOpened(crossing));
     relay.granted(&mut one, &bind(CHANNEL, at_next));
     assert_eq!(flows(relay), [flow(&one, CHANNEL, &gone, OTHER_CHANNEL)]);
 
@@ -294,11 +294,9 @@ fn late_words_do_no_harm_to_a_ports_next_allocation() {
     relay.granted(&mut next, &bind(0x4FFF, at_one));
     let both = [flow(&one, CHANNEL, &next, 0x4FFF), flow(&next, 0x4FFF, &one, CHANNEL)];
     assert_eq!(flows(relay), both);
-    relay.server.handle_crossing_opened(&crossing);
-    relay.drain();
+    relay.hear(&ShardMessage::CrossingOpened(crossing));
     assert_eq!(flows(relay), both);
-    relay.server.handle_crossing_closed(&crossing);
-    relay.drain();
+    relay.hear(&ShardMessage::CrossingClosed(crossing));
     assert_eq!(flows(relay), both);
     let forward = relay.receive(&one, &channel_data(CHANNEL, b"hello"));
     assert_eq!(forward, Some(straight_to(&next, 0x4FFF)));
@@ -312,8 +310,9 @@ fn peers_that_no_allocation_can_be_are_nobodys_business() {
     for (number, peer) in [(0x4000, outside), (0x4001, beyond)] {
         two.shards.relays[0].granted(&mut two.one, &bind(number, peer));
     }
-    let is_crossing = |event: &Event| matches!(event, Event::CrossingOpened(_) | Event::CrossingClosed(_));
-    assert!(!two.shards.relays[0].take_events().iter().any(is_crossing));
+    let is_crossing =
+        |message: &ShardMessage| matches!(message, ShardMessage::CrossingOpened(_) | ShardMessage::CrossingClosed(_));
+    assert!(!two.shards.relays[0].told.iter().any(is_crossing));
 
     // Nor is there anybody to tell where there is one shard.
     let mut relay = Relay::new();
@@ -322,5 +321,5 @@ fn peers_that_no_allocation_can_be_are_nobodys_business() {
     relay.granted(&mut one, &bind(CHANNEL, at_other));
     relay.granted(&mut other, &bind(OTHER_CHANNEL, at_one));
     relay.advance_secs(600);
-    assert!(!relay.take_events().iter().any(is_crossing));
+    assert_eq!(relay.told, []);
 }

@@ -8,8 +8,8 @@ use std::{
 
 use relay_server::{
     AllocationId, AllocationPort, AuthSecret, Config, DropReason, Event, Family, Flow, FlowKey, Forward, Output,
-    OwnAddresses, PeerSocket, PortRange, QuotaBy, RelayAddresses, RelayOpenError, Server, Timestamp, UnixTime,
-    UsernameLimit,
+    OwnAddresses, PeerSocket, PortRange, QuotaBy, RelayAddresses, RelayOpenError, Server, ShardMessage, Timestamp,
+    UnixTime, UsernameLimit,
 };
 
 use super::{
@@ -63,6 +63,8 @@ pub(crate) struct Relay {
     pub(crate) flows: BTreeMap<FlowKey, Flow>,
     /// Everything that happened since a test last took it.
     pub(crate) events: Vec<Event>,
+    /// What other shards are to hear and nobody has taken yet.
+    pub(crate) told: Vec<ShardMessage>,
     /// Every output as it came, for a test that sets this and looks at the order.
     pub(crate) recorded: Option<Vec<Output>>,
     /// How the next sockets open; when it is empty, they do.
@@ -93,6 +95,7 @@ impl Relay {
             sockets: BTreeSet::new(),
             flows: BTreeMap::new(),
             events: Vec::new(),
+            told: Vec::new(),
             recorded: None,
             answers: VecDeque::new(),
             hold: false,
@@ -235,6 +238,12 @@ impl Relay {
         assert!(self.server.poll_timeout().is_none_or(|due| due > now), "after a time-out the next one is later");
     }
 
+    /// Another shard says something.
+    pub(crate) fn hear(&mut self, message: &ShardMessage) {
+        self.server.handle_shard_message(self.now, message);
+        self.drain();
+    }
+
     /// A socket that was being opened is open, or is not to be had.
     pub(crate) fn open(&mut self, index: usize, result: Result<(), RelayOpenError>) {
         let (id, port, family) = self.pending.remove(index);
@@ -263,6 +272,7 @@ impl Relay {
                 }
                 Output::InstallFlow(flow) => _ = self.flows.insert(flow.key, flow),
                 Output::RemoveFlow(key) => _ = self.flows.remove(&key),
+                Output::TellShards(message) => self.told.push(message),
                 Output::Event(event) => self.events.push(event),
                 output => panic!("unknown output {output:?}"),
             }

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use relay_server::{Config, Event, PortRange, Timestamp, UsernameLimit};
+use relay_server::{Config, PortRange, ShardMessage};
 
 use super::relay::Relay;
 
-/// Shards that draw from equal parts of the ports from [`Self::LOWEST_PORT`] on. What one says to the others arrives in order, whenever a
-/// test has it arrive.
+/// Shards that draw from equal parts of the ports from [`Self::LOWEST_PORT`] on. What one says to the others arrives in order,
+/// whenever a test has it arrive.
 pub(crate) struct Shards {
     pub(crate) relays: Vec<Relay>,
     /// By sender and receiver.
-    under_way: BTreeMap<(usize, usize), VecDeque<(Timestamp, Event)>>,
+    under_way: BTreeMap<(usize, usize), VecDeque<ShardMessage>>,
 }
 
 impl Shards {
@@ -37,9 +37,9 @@ impl Shards {
     pub(crate) fn post(&mut self) {
         let count = self.relays.len();
         for (from, relay) in self.relays.iter_mut().enumerate() {
-            for event in relay.take_events().into_iter().filter(is_told) {
+            for message in std::mem::take(&mut relay.told) {
                 for to in (0..count).filter(|to| *to != from) {
-                    self.under_way.entry((from, to)).or_default().push_back((relay.now, event.clone()));
+                    self.under_way.entry((from, to)).or_default().push_back(message.clone());
                 }
             }
         }
@@ -48,23 +48,28 @@ impl Shards {
     /// Has the next word from one shard to another arrive.
     pub(crate) fn deliver(&mut self, from: usize, to: usize) {
         self.post();
-        if let Some((at, event)) = self.under_way.get_mut(&(from, to)).and_then(VecDeque::pop_front) {
-            hear(&mut self.relays[to], at, &event);
+        if let Some(message) = self.under_way.get_mut(&(from, to)).and_then(VecDeque::pop_front) {
+            self.relays[to].hear(&message);
         }
     }
 
     /// Has everything arrive.
     pub(crate) fn deliver_all(&mut self) {
         self.post();
-        while let Some((&(from, to), _)) = self.under_way.iter().find(|(_, words)| !words.is_empty()) {
+        while let Some((&(from, to), _)) = self.under_way.iter().find(|(_, messages)| !messages.is_empty()) {
             self.deliver(from, to);
         }
     }
 
     /// What shard `to` is yet to hear.
-    pub(crate) fn under_way_to(&self, to: usize) -> impl Iterator<Item = &Event> {
+    pub(crate) fn under_way_to(&self, to: usize) -> impl Iterator<Item = &ShardMessage> {
         let to_it = self.under_way.iter().filter(move |((_, receiver), _)| *receiver == to);
-        to_it.flat_map(|(_, words)| words.iter().map(|(_, event)| event))
+        to_it.flat_map(|(_, messages)| messages)
+    }
+
+    /// Whether there is nothing that a shard has said and another is yet to hear.
+    pub(crate) fn has_heard_all(&self) -> bool {
+        self.under_way.values().all(VecDeque::is_empty)
     }
 
     /// Time passes on all shards.
@@ -73,36 +78,4 @@ impl Shards {
             relay.advance_secs(seconds);
         }
     }
-}
-
-/// Whether other shards may have to hear of it.
-const fn is_told(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::AllocationCreated { .. }
-            | Event::AllocationRemoved { .. }
-            | Event::PortReserved(_)
-            | Event::ReservationTaken { .. }
-            | Event::PortReturned { .. }
-            | Event::CrossingOpened(_)
-            | Event::CrossingClosed(_)
-    )
-}
-
-/// Tells a shard what happened on another, as relay-bin does.
-fn hear(relay: &mut Relay, at: Timestamp, event: &Event) {
-    let server = &mut relay.server;
-    let replaces = server.config().username_limit == UsernameLimit::ReplaceOldest;
-    match event {
-        Event::AllocationCreated { user_id, .. } if replaces => server.handle_username_moved(user_id, at),
-        Event::AllocationCreated { user_id, .. } => server.handle_allocated_elsewhere(user_id),
-        Event::AllocationRemoved { user_id, .. } if !replaces => server.handle_ended_elsewhere(user_id),
-        Event::PortReserved(reserved) => server.handle_port_reserved(relay.now, reserved),
-        Event::ReservationTaken { token } => server.handle_reservation_taken(*token),
-        Event::PortReturned { port } => server.handle_port_returned(*port),
-        Event::CrossingOpened(crossing) => server.handle_crossing_opened(crossing),
-        Event::CrossingClosed(crossing) => server.handle_crossing_closed(crossing),
-        _ => {}
-    }
-    relay.drain();
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use relay_server::{Event, PortRange};
+use relay_server::PortRange;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -168,14 +168,7 @@ fn shards() -> [Relay; 2] {
 
 /// Tells `to` what `from` has to say to other shards.
 fn tell(from: &mut Relay, to: &mut Relay) {
-    for event in from.take_events() {
-        match event {
-            Event::PortReserved(reserved) => to.server.handle_port_reserved(to.now, &reserved),
-            Event::ReservationTaken { token } => to.server.handle_reservation_taken(token),
-            Event::PortReturned { port } => to.server.handle_port_returned(port),
-            _ => {}
-        }
-    }
+    std::mem::take(&mut from.told).iter().for_each(|message| to.hear(message));
 }
 
 #[test]

@@ -1,0 +1,58 @@
+//! What shards told each other, as it stands in a recording.
+
+use packet_trace::{Input, IpFamily};
+use relay_server::{
+    AllocationPort, ChannelNumber, ClientSocket, Crossing, Families, Family, FiveTuple, ReservationToken, ReservedPort,
+    ShardMessage, Timestamp,
+};
+
+/// What another shard told, if that is what `input` was; `None` too when it stands there wrongly.
+#[must_use]
+pub fn shard_message(input: &Input) -> Option<ShardMessage> {
+    Some(match input {
+        Input::UsernameMoved { username, created_at } => ShardMessage::UsernameMoved {
+            user_id: username.as_str().into(),
+            created_at: Timestamp::from_nanos(*created_at),
+        },
+        Input::AllocatedElsewhere { username } => ShardMessage::Allocated { user_id: username.as_str().into() },
+        Input::EndedElsewhere { username } => ShardMessage::Ended { user_id: username.as_str().into() },
+        Input::PortReserved { token, port, v4, v6, username, expires_nanos } => {
+            ShardMessage::PortReserved(ReservedPort {
+                token: reservation_token(token)?,
+                port: AllocationPort::new(*port),
+                families: Families::new(*v4, *v6)?,
+                user_id: username.as_str().into(),
+                expires_at: Timestamp::from_nanos(*expires_nanos),
+            })
+        }
+        Input::ReservationTaken { token } => ShardMessage::ReservationTaken { token: reservation_token(token)? },
+        Input::PortReturned { port } => ShardMessage::PortReturned { port: AllocationPort::new(*port) },
+        Input::CrossingOpened(told) => ShardMessage::CrossingOpened(crossing(told)?),
+        Input::CrossingClosed(told) => ShardMessage::CrossingClosed(crossing(told)?),
+        _ => return None,
+    })
+}
+
+pub(crate) const fn family_of(family: IpFamily) -> Family {
+    match family {
+        IpFamily::V4 => Family::V4,
+        IpFamily::V6 => Family::V6,
+    }
+}
+
+/// `None` if its channel number is none.
+fn crossing(told: &packet_trace::Crossing) -> Option<Crossing> {
+    Some(Crossing {
+        family: family_of(told.family),
+        from: AllocationPort::new(told.from),
+        to: AllocationPort::new(told.to),
+        five_tuple: FiveTuple { client: ClientSocket::new(told.client), server: told.server },
+        channel: ChannelNumber::new(told.channel)?,
+    })
+}
+
+/// 16 hexadecimal digits; anything else is no token.
+fn reservation_token(text: &str) -> Option<ReservationToken> {
+    let number = u64::from_str_radix(text, 16).ok().filter(|_| text.len() == 2 * ReservationToken::LEN)?;
+    Some(ReservationToken::new(number.to_be_bytes()))
+}
