@@ -84,6 +84,17 @@ pub(crate) struct Options {
     #[arg(long, env = "BIND_IP6_ADDR", value_name = "IPV6", help_heading = "Addresses and ports")]
     pub(crate) bind_ip6_addr: Option<String>,
 
+    /// Whether a NAT translates the public addresses, so that this machine never has them: `yes`, `no` or `auto`. While an address
+    /// that no NAT has is not there, as a floating address is not, new allocations are refused. `auto` takes an address for a
+    /// NAT's unless this machine had it, or has one in the same network, or one that needs no NAT [default: auto]
+    #[arg(long, env = "BEHIND_NAT", value_name = "SWITCH", help_heading = "Addresses and ports")]
+    pub(crate) behind_nat: Option<String>,
+
+    /// How long to wait at the start for an address that an option names and this machine does not have yet, as at boot, such
+    /// as 0s, 30s or 5m [default: 30s]
+    #[arg(long, env = "ADDRESS_TIMEOUT", value_name = "TIME", help_heading = "Addresses and ports")]
+    pub(crate) address_timeout: Option<String>,
+
     /// The UDP port that clients send to [default: 3478]
     #[arg(long, env = "LISTEN_PORT", value_name = "PORT", help_heading = "Addresses and ports")]
     pub(crate) listen_port: Option<String>,

@@ -4,6 +4,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     num::NonZeroUsize,
     path::PathBuf,
+    time::Duration,
 };
 
 use rand::{RngCore, SeedableRng};
@@ -12,9 +13,10 @@ use relay_server::{PortRange, RelayAddresses, UsernameLimit};
 use turn_auth::{AuthSecret, Authenticator, NonceIssuer};
 
 use crate::{
-    addresses::Host,
+    addresses::{AddressState, AddressTracker, Host},
     cli::Options,
-    family::{FamilyAddresses, Origin, choose_addresses},
+    duration,
+    family::{FamilyAddresses, Origin, choose_addresses, read_behind_nat},
     offload::{OffloadConfig, Place},
     operations::OperationsConfig,
     portal::PortalConfig,
@@ -25,6 +27,7 @@ use crate::{
 pub(crate) const LISTEN_PORT: Name = Name::new("--listen-port", "LISTEN_PORT");
 pub(crate) const LOWEST_PORT: Name = Name::new("--lowest-port", "LOWEST_PORT");
 pub(crate) const HIGHEST_PORT: Name = Name::new("--highest-port", "HIGHEST_PORT");
+pub(crate) const ADDRESS_TIMEOUT: Name = Name::new("--address-timeout", "ADDRESS_TIMEOUT");
 const AUTH_SECRET: Name = Name::new("--auth-secret", "AUTH_SECRET");
 const REALM: Name = Name::new("--realm", "REALM");
 const ALLOCATIONS_PER_USERNAME: Name = Name::new("--allocations-per-username", "ALLOCATIONS_PER_USERNAME");
@@ -33,6 +36,8 @@ const RNG_SEED: Name = Name::new("--rng-seed", "RNG_SEED");
 
 const DEFAULT_LISTEN_PORT: u16 = 3478;
 const DEFAULT_PORTS: PortRange = PortRange::DYNAMIC;
+/// Longer than IPv6 looks for duplicates, and than most networks take to come up.
+const DEFAULT_ADDRESS_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_REALM: &str = "firezone";
 const DEFAULT_ALLOCATIONS_PER_USERNAME: u32 = 10;
 const MAX_WORKERS: usize = 1024;
@@ -43,8 +48,10 @@ pub(crate) struct Config {
     pub(crate) v4: Option<FamilyAddresses>,
     pub(crate) v6: Option<FamilyAddresses>,
     pub(crate) origin: Origin,
-    /// Every address that a packet to this relay may carry as its destination.
-    pub(crate) own_addresses: Vec<IpAddr>,
+    /// How the addresses are at the start.
+    pub(crate) addresses: AddressState,
+    /// How they are later.
+    pub(crate) tracker: AddressTracker,
     pub(crate) listen_port: u16,
     /// All allocation ports; each worker serves a part of them.
     pub(crate) ports: PortRange,
@@ -103,13 +110,17 @@ impl Config {
             limit => limit,
         };
         let workers = read_workers(options, ports, &mut problems);
-        let own_addresses = own_addresses([v4, v6].into_iter().flatten(), host);
-        let place = Place { v4, v6, own: &own_addresses, listen_port, ports };
+        let behind_nat = read_behind_nat(options, &mut problems);
+        read_address_timeout(options, &mut problems);
+        let mut tracker = AddressTracker::new(v4, v6, origin, behind_nat);
+        let addresses = tracker.look(host);
+        let place = Place { v4, v6, own: &addresses.own, listen_port, ports };
         let record = RecordConfig::read(&options.record, &mut problems);
         let offload = OffloadConfig::read(&options.offload, &place, host, &mut problems);
         let config = match (seed, secret) {
             (Some((rng_seed, rng_seed_is_given)), Some((secret, secret_is_drawn))) => Some(Self {
-                own_addresses,
+                addresses,
+                tracker,
                 v4,
                 v6,
                 origin,
@@ -173,19 +184,15 @@ fn draw(rng: &mut ChaCha20Rng) -> [u8; 32] {
     bytes
 }
 
-fn own_addresses(families: impl Iterator<Item = FamilyAddresses>, host: &impl Host) -> Vec<IpAddr> {
-    let mut own = Vec::new();
-    for addresses in families {
-        own.extend([addresses.public, addresses.local]);
-        if addresses.listen.is_unspecified() {
-            own.extend(host.addresses().into_iter().filter(|address| address.is_ipv4() == addresses.listen.is_ipv4()));
-        } else {
-            own.push(addresses.listen);
-        }
-    }
-    own.sort_unstable();
-    own.dedup();
-    own
+/// How long to wait for addresses. What is wrong with the option is told when the configuration is read.
+pub(crate) fn address_timeout(options: &Options) -> Duration {
+    read_address_timeout(options, &mut Collector::default())
+}
+
+fn read_address_timeout(options: &Options, problems: &mut Collector) -> Duration {
+    let wanted = "a time such as 0s, 30s or 5m";
+    let given = problems.read(ADDRESS_TIMEOUT, options.address_timeout.as_deref(), wanted, duration::parse);
+    given.unwrap_or(DEFAULT_ADDRESS_TIMEOUT)
 }
 
 fn read_ports(options: &Options, problems: &mut Collector) -> (u16, PortRange) {

@@ -1,16 +1,31 @@
 use super::*;
+use crate::addresses::Network;
 
 /// A machine with one public and one private IPv4 address, and one IPv6 address.
 struct FakeHost {
     has_routes: bool,
+    networks: Vec<Network>,
+}
+
+impl FakeHost {
+    fn new(has_routes: bool) -> Self {
+        let network = |address, prefix| Network { address, prefix };
+        let networks = vec![
+            network(Ipv4Addr::LOCALHOST.into(), 8),
+            network(V4.into(), 24),
+            network(Ipv6Addr::LOCALHOST.into(), 128),
+            network(V6.into(), 64),
+        ];
+        Self { has_routes, networks }
+    }
 }
 
 const V4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 7);
 const V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7);
 
 impl Host for FakeHost {
-    fn addresses(&self) -> Vec<IpAddr> {
-        vec![Ipv4Addr::LOCALHOST.into(), V4.into(), Ipv6Addr::LOCALHOST.into(), V6.into()]
+    fn networks(&self) -> &[Network] {
+        &self.networks
     }
 
     fn route_source_v4(&self) -> Option<Ipv4Addr> {
@@ -22,7 +37,7 @@ impl Host for FakeHost {
     }
 
     fn is_local(&self, address: IpAddr) -> bool {
-        address.is_unspecified() || self.addresses().contains(&address)
+        address.is_unspecified() || self.networks.iter().any(|network| network.address == address)
     }
 }
 
@@ -44,7 +59,7 @@ impl Entropy for NoEntropy {
 }
 
 fn config(options: &Options) -> Result<Config, Problems> {
-    Config::new(options, &FakeHost { has_routes: true }, &FixedEntropy(7))
+    Config::new(options, &FakeHost::new(true), &FixedEntropy(7))
 }
 
 fn some(text: &str) -> Option<String> {
@@ -86,7 +101,7 @@ fn empty_values_count_as_none() {
 
 #[test]
 fn without_routes_it_serves_this_machine_alone() {
-    let config = Config::new(&Options::default(), &FakeHost { has_routes: false }, &FixedEntropy(1)).unwrap();
+    let config = Config::new(&Options::default(), &FakeHost::new(false), &FixedEntropy(1)).unwrap();
     assert_eq!(config.origin, Origin::Loopback);
     assert_eq!(config.v4, Some(FamilyAddresses::at_loopback()));
 }
@@ -118,7 +133,7 @@ fn behind_a_nat_allocations_are_reached_at_the_local_address() {
     let config = config(&options).unwrap();
     let v4 = config.v4.unwrap();
     assert_eq!(v4, FamilyAddresses { public, listen: V4.into(), relay: V4.into(), local: V4.into() });
-    assert_eq!(config.own_addresses, [V4.into(), public]);
+    assert_eq!(config.addresses.own, [V4.into(), public]);
 }
 
 #[test]
@@ -131,7 +146,7 @@ fn a_bind_address_alone_is_public_too() {
 #[test]
 fn every_local_address_is_own_when_all_are_listened_on() {
     let options = Options { public_ip4_addr: some("203.0.113.7"), ..Options::default() };
-    let own = config(&options).unwrap().own_addresses;
+    let own = config(&options).unwrap().addresses.own;
     let public = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
     assert_eq!(own, [V4.into(), Ipv4Addr::LOCALHOST.into(), public]);
 }
@@ -183,7 +198,7 @@ fn all_problems_are_told_at_once() {
 fn a_given_seed_repeats_everything_and_a_drawn_one_does_not_give_the_secret_away() {
     let seeded = Options { rng_seed: some("42"), ..Options::default() };
     let secret = |config: &Config| config.secret.expose().to_owned();
-    let host = FakeHost { has_routes: true };
+    let host = FakeHost::new(true);
     let (a, b) = (Config::new(&seeded, &host, &NoEntropy).unwrap(), config(&seeded).unwrap());
     assert_eq!(secret(&a), secret(&b));
     let seeds = |config: &Config| config.worker_seeds().take(3).collect::<Vec<_>>();

@@ -3,12 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::{
-    addresses::Host,
+    addresses::{BehindNat, Host},
     cli::Options,
     config::any,
     problems::{Collector, Name},
 };
 
+pub(crate) const BEHIND_NAT: Name = Name::new("--behind-nat", "BEHIND_NAT");
 const PUBLIC_IP4_ADDR: Name = Name::new("--public-ip4-addr", "PUBLIC_IP4_ADDR");
 const PUBLIC_IP6_ADDR: Name = Name::new("--public-ip6-addr", "PUBLIC_IP6_ADDR");
 const BIND_IP4_ADDR: Name = Name::new("--bind-ip4-addr", "BIND_IP4_ADDR");
@@ -71,7 +72,7 @@ pub(crate) fn choose_addresses(
     if any_public || any_bind {
         for (public, given) in [(PUBLIC_IP4_ADDR, given_v4), (PUBLIC_IP6_ADDR, given_v6)] {
             if given.bind.is_some() {
-                problems.add(format!(
+                problems.add_missing(format!(
                     "{public} is not set, and this machine has no route to tell it from: give the address that clients reach \
                      this relay at"
                 ));
@@ -83,7 +84,7 @@ pub(crate) fn choose_addresses(
     let v4 = loopback(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let v6 = loopback(IpAddr::V6(Ipv6Addr::LOCALHOST));
     if v4.is_none() && v6.is_none() {
-        problems.add(format!("this machine has no usable address: set {PUBLIC_IP4_ADDR} or {PUBLIC_IP6_ADDR}"));
+        problems.add_missing(format!("this machine has no usable address: set {PUBLIC_IP4_ADDR} or {PUBLIC_IP6_ADDR}"));
     }
     (v4, v6, Origin::Loopback)
 }
@@ -114,9 +115,10 @@ impl Given {
         if let Some(bind) = self.bind
             && !host.is_local(bind)
         {
-            problems.add(format!(
-                "{bind_name} is {bind}, which is not an address of this machine: give one that `ip address` lists, or {} for \
-                 all of them",
+            let tentative = if bind.is_ipv6() { ", without `tentative` or `dadfailed` beside it" } else { "" };
+            problems.add_missing(format!(
+                "{bind_name} is {bind}, which is not an address of this machine: give one that `ip address` lists{tentative}, or \
+                 {} for all of them",
                 any(bind)
             ));
         }
@@ -137,6 +139,25 @@ impl Given {
         };
         Some(FamilyAddresses { public, listen: bind.unwrap_or_else(|| any(public)), relay, local })
     }
+}
+
+/// The option that says what clients of the family of `address` are told.
+pub(crate) const fn public_name(address: IpAddr) -> Name {
+    match address {
+        IpAddr::V4(_) => PUBLIC_IP4_ADDR,
+        IpAddr::V6(_) => PUBLIC_IP6_ADDR,
+    }
+}
+
+/// Whether a NAT stands between the public addresses and this machine.
+pub(crate) fn read_behind_nat(options: &Options, problems: &mut Collector) -> BehindNat {
+    let given = problems.read(BEHIND_NAT, options.behind_nat.as_deref(), "auto, yes or no", |text| match text {
+        "auto" => Some(BehindNat::Auto),
+        "yes" => Some(BehindNat::Yes),
+        "no" => Some(BehindNat::No),
+        _ => None,
+    });
+    given.unwrap_or_default()
 }
 
 fn is_usable(address: IpAddr) -> bool {

@@ -10,9 +10,10 @@ use std::{
 };
 
 use hyper::{Method, StatusCode};
-use relay_server::Timestamp;
+use relay_server::{AddressStatus, AddressStatuses, Timestamp};
 
 use crate::{
+    addresses::AddressState,
     drain::Phase,
     operations::{Answer, Ask, text},
     portal::PortalState,
@@ -55,6 +56,11 @@ pub(crate) enum NotReady {
     PortalUnreachable,
     Draining,
     Stuck,
+    /// The public address of this family, given as an IP version, is not there.
+    AddressMissing(u8),
+    /// This machine has none of the public addresses' families.
+    NoFamily,
+    HasOutgrownLoopback,
 }
 
 impl fmt::Display for NotReady {
@@ -64,18 +70,51 @@ impl fmt::Display for NotReady {
             Self::PortalUnreachable => "the portal is out of reach; relaying goes on",
             Self::Draining => "the relay takes no new allocations because it is about to stop",
             Self::Stuck => "a worker is stuck",
+            Self::AddressMissing(version) => {
+                return write!(
+                    f,
+                    "the relay's IPv{version} address is not there; allocations that need it are refused"
+                );
+            }
+            Self::NoFamily => "this machine has no address of the families that the relay is to serve",
+            Self::HasOutgrownLoopback => {
+                "the relay serves this machine alone, since there was no network when it started: start it again"
+            }
         })
     }
 }
 
+/// Whether the relay has the addresses that clients are told.
+fn reachability(addresses: &AddressState) -> Result<(), NotReady> {
+    let AddressStatuses { v4, v6 } = addresses.statuses();
+    for (status, version) in [(v4, 4), (v6, 6)] {
+        if status == AddressStatus::Missing {
+            return Err(NotReady::AddressMissing(version));
+        }
+    }
+    // One family is better than none.
+    if addresses.families().all(|family| family.status == AddressStatus::NoFamily) {
+        return Err(NotReady::NoFamily);
+    }
+    if addresses.has_outgrown_loopback {
+        return Err(NotReady::HasOutgrownLoopback);
+    }
+    Ok(())
+}
+
 /// Whether the relay may be sent clients.
-pub(crate) fn readiness(phase: Phase, portal: Option<PortalState>, stuck: usize) -> Result<(), NotReady> {
+pub(crate) fn readiness(
+    phase: Phase,
+    portal: Option<PortalState>,
+    stuck: usize,
+    addresses: &AddressState,
+) -> Result<(), NotReady> {
     match (phase, portal) {
         (Phase::Draining | Phase::Stopping, _) => Err(NotReady::Draining),
         (Phase::Starting, _) | (_, Some(PortalState::Registering)) => Err(NotReady::Starting),
         (Phase::Serving, Some(PortalState::Partitioned)) => Err(NotReady::PortalUnreachable),
         (Phase::Serving, _) if stuck > 0 => Err(NotReady::Stuck),
-        (Phase::Serving, _) => Ok(()),
+        (Phase::Serving, _) => reachability(addresses),
     }
 }
 
@@ -85,7 +124,7 @@ pub(crate) fn answer(observer: &Observer, ask: &Ask<'_>) -> Answer {
         (&Method::GET | &Method::HEAD, "/healthz") => liveness(observer),
         (&Method::GET | &Method::HEAD, "/readyz") => {
             let stuck = observer.stuck_workers().count();
-            match readiness(observer.phase(), observer.portal(), stuck) {
+            match readiness(observer.phase(), observer.portal(), stuck, &observer.addresses()) {
                 Ok(()) => text(StatusCode::OK, "ready\n"),
                 Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
             }
@@ -108,6 +147,7 @@ fn liveness(observer: &Observer) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addresses::FamilyState;
 
     #[test]
     fn a_worker_that_stops_turning_is_stuck() {
@@ -138,7 +178,37 @@ mod tests {
             (Phase::Draining, None, 0, Err(NotReady::Draining)),
             (Phase::Stopping, None, 0, Err(NotReady::Draining)),
         ] {
-            assert_eq!(readiness(phase, portal, stuck), expected, "{phase:?} {portal:?} {stuck}");
+            assert_eq!(readiness(phase, portal, stuck, &present()), expected, "{phase:?} {portal:?} {stuck}");
         }
+    }
+
+    /// A relay of both families that has its addresses.
+    fn present() -> AddressState {
+        let family = |address: &str| {
+            let address = address.parse().unwrap();
+            let status = AddressStatus::Present;
+            Some(FamilyState { public: address, relay: address, source: None, local: address, status })
+        };
+        AddressState { v4: family("192.0.2.7"), v6: family("2001:db8::7"), ..AddressState::default() }
+    }
+
+    #[test]
+    fn a_relay_whose_address_is_away_is_not_ready() {
+        use AddressStatus::{Missing, NoFamily, Present};
+        for (v4, v6, expected) in [
+            (Present, Present, Ok(())),
+            (Missing, Present, Err(NotReady::AddressMissing(4))),
+            (Present, Missing, Err(NotReady::AddressMissing(6))),
+            (Missing, NoFamily, Err(NotReady::AddressMissing(4))),
+            (Present, NoFamily, Ok(())),
+            (NoFamily, NoFamily, Err(NotReady::NoFamily)),
+        ] {
+            let mut addresses = present();
+            addresses.v4.as_mut().unwrap().status = v4;
+            addresses.v6.as_mut().unwrap().status = v6;
+            assert_eq!(readiness(Phase::Serving, None, 0, &addresses), expected, "{v4:?} {v6:?}");
+        }
+        let outgrown = AddressState { has_outgrown_loopback: true, ..present() };
+        assert_eq!(readiness(Phase::Serving, None, 0, &outgrown), Err(NotReady::HasOutgrownLoopback));
     }
 }

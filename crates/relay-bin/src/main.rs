@@ -48,9 +48,9 @@ use crate::{
     clock::Clock,
     config::{Config, OsEntropy},
     logging::Logging,
-    operations::Operations,
+    operations::{Operations, OperationsConfig},
     output::Output,
-    problems::Problems,
+    problems::{Collector, Problems},
 };
 
 /// Something failed while running.
@@ -83,8 +83,10 @@ fn relay(options: &Options) -> ExitCode {
 }
 
 fn run(options: &Options, output: &Output) -> ExitCode {
-    let (logging, config) = match (Logging::new(options), Config::new(options, &ThisHost, &OsEntropy)) {
-        (Ok(logging), Ok(config)) => (logging, config),
+    let (logging, config) = match (Logging::new(options), Config::new(options, &ThisHost::look(), &OsEntropy)) {
+        (Ok(logging), Ok(config)) => (logging, Ok(config)),
+        // What the machine lacks may come in a moment, as at boot.
+        (Ok(logging), Err(problems)) if problems.may_pass() => (logging, Err(problems)),
         (logging, config) => {
             for problem in [logging.err(), config.err()].iter().flatten().flat_map(Problems::iter) {
                 output.stderr.say(error_line(problem));
@@ -92,7 +94,7 @@ fn run(options: &Options, output: &Output) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    match operate(logging, &config, output) {
+    match operate(logging, options, config, output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output.stderr.say(error_line(&format!("{error:#}")));
@@ -101,10 +103,20 @@ fn run(options: &Options, output: &Output) -> ExitCode {
     }
 }
 
-fn operate(logging: Logging, config: &Config, output: &Output) -> anyhow::Result<()> {
-    let mut operations = Operations::start(config.operations.telemetry.as_ref())?;
+fn operate(
+    logging: Logging,
+    options: &Options,
+    config: Result<Config, Problems>,
+    output: &Output,
+) -> anyhow::Result<()> {
+    let telemetry = match &config {
+        Ok(config) => config.operations.telemetry.clone(),
+        // It does not depend on what the machine lacks.
+        Err(_) => OperationsConfig::read(&options.operations, &OsEntropy, &mut Collector::default()).telemetry,
+    };
+    let mut operations = Operations::start(telemetry.as_ref())?;
     let filter = logging.start(operations.tracer(), &output.stderr)?;
-    let result = relay::run(config, &mut operations, filter, output);
+    let result = relay::run(options, config, &mut operations, filter, output);
     operations.stop();
     result
 }

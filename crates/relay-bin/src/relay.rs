@@ -7,11 +7,13 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use relay_server::{PortRange, QuotaBy};
+use relay_server::{AddressStatuses, PortRange, QuotaBy};
 use tokio::{runtime::Builder, sync::oneshot, time::timeout};
 
 use crate::{
+    addresses::{self, AddressState, AddressWatch},
     banner,
+    cli::Options,
     clock::Clock,
     config::{Config, OsEntropy},
     drain::{self, Drained, Phase, Phases},
@@ -24,8 +26,9 @@ use crate::{
     output::Output,
     portal::Portal,
     ports,
+    problems::Problems,
     record::{RecordControl, ShardStart},
-    shard::{self, AddressMap, Mail, Mailbox, Poller, RelayBinding, Setup},
+    shard::{self, HeldPorts, Mail, Mailbox, Poller, Setup},
     shutdown::{EndSignal, Signals},
     stats::{self, Published},
     telemetry::Observer,
@@ -38,19 +41,27 @@ const GRACE: Duration = Duration::from_secs(5);
 
 const CANNOT_WATCH: &str = "cannot make an event queue (is the limit on open files reached?)";
 
-/// Relays until told to end, and lets `operations` watch.
+/// Relays until told to end, as `options` say, and lets `operations` watch. `config` is what they come to, if this machine has
+/// all that they name.
 ///
 /// # Errors
 ///
 /// When it cannot start, or a shard fails.
 pub(crate) fn run(
-    config: &Config,
+    options: &Options,
+    config: Result<Config, Problems>,
     operations: &mut Operations,
     filter: FilterControl,
     output: &Output,
 ) -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().enable_time().build().context("cannot start a runtime")?;
-    runtime.block_on(serve(config, operations, filter, output))
+    runtime.block_on(async {
+        let mut signals = Signals::catch()?;
+        match addresses::settle(options, config, &mut signals).await? {
+            Some(config) => serve(&config, operations, filter, output, signals).await,
+            None => Ok(()),
+        }
+    })
 }
 
 async fn serve(
@@ -58,8 +69,8 @@ async fn serve(
     operations: &mut Operations,
     filter: FilterControl,
     output: &Output,
+    mut signals: Signals,
 ) -> anyhow::Result<()> {
-    let mut signals = Signals::catch()?;
     limits::raise_open_files(config);
     log_start(config);
     let places = Places::bind(config)?;
@@ -72,7 +83,8 @@ async fn serve(
     };
     let phases = Phases::new();
     let watched = Watched::new(config);
-    let observer = watched.observer(&phases, portal.as_ref(), xdp.as_ref(), output);
+    let addresses = addresses::follow(config)?;
+    let observer = watched.observer(&phases, portal.as_ref(), addresses.clone(), xdp.as_ref(), output);
     let record = Arc::new(RecordControl::new(config.record_directory.clone(), watched.clock));
     operations.serve(operations::Setup { health, control, observer, filter, record: Arc::clone(&record) });
     if let Some(portal) = &mut portal {
@@ -84,7 +96,7 @@ async fn serve(
             }
         }
     }
-    let mut shards = Shards::start(config, places, xdp.as_ref(), &watched, record)?;
+    let mut shards = Shards::start(config, places, addresses, xdp.as_ref(), &watched, record)?;
     tokio::select! {
         started = shards.wait_until_ready() => started?,
         signal = signals.next() => {
@@ -227,7 +239,14 @@ impl Watched {
         }
     }
 
-    fn observer(&self, phases: &Phases, portal: Option<&Portal>, xdp: Option<&Xdp>, output: &Output) -> Observer {
+    fn observer(
+        &self,
+        phases: &Phases,
+        portal: Option<&Portal>,
+        addresses: AddressWatch,
+        xdp: Option<&Xdp>,
+        output: &Output,
+    ) -> Observer {
         let offload: Box<dyn OffloadStatistics> = match xdp {
             Some(xdp) => Box::new(xdp.statistics()),
             None => Box::new(offload::Null),
@@ -239,6 +258,7 @@ impl Watched {
             pulses: self.pulses.clone(),
             phase: phases.watch(),
             portal: portal.map(Portal::state),
+            addresses,
             offload: Mutex::new(offload),
             log: Arc::clone(&output.stderr),
         }
@@ -257,16 +277,19 @@ impl Shards {
     fn start(
         config: &Config,
         places: Places,
+        mut addresses: AddressWatch,
         xdp: Option<&Xdp>,
         watched: &Watched,
         record: Arc<RecordControl>,
     ) -> anyhow::Result<Self> {
         let Places { parts, listeners } = places;
         let started = (watched.clock.now(), Clock::unix_time());
+        let state = Arc::clone(&addresses.borrow_and_update());
+        let held_ports = HeldPorts::new();
         let starts: Vec<_> = parts
             .into_iter()
             .zip(config.worker_seeds())
-            .map(|(ports, seed)| ShardStart { server: server_config(config, ports), seed, started })
+            .map(|(ports, seed)| ShardStart { server: server_config(config, &state, ports), seed, started })
             .collect();
         let mut mail = Vec::new();
         let mut mailboxes = Vec::new();
@@ -278,6 +301,10 @@ impl Shards {
         }
         let mut recorders = record.begin(config, &starts, mail.clone())?.into_iter();
         let mut shards = Self { threads: Threads::new(), record, ready: Vec::new(), mail };
+        if state.statuses() != AddressStatuses::default() || *state != config.addresses {
+            // What shards are made from does not say so; they hear of it before they serve.
+            shards.tell(|| Mail::Addresses(Arc::clone(&state)));
+        }
         let shown = watched.published.iter().cloned().zip(watched.pulses.iter().cloned());
         let each = starts.into_iter().zip(listeners).zip(mailboxes).zip(shown);
         for (index, (((start, listeners), (poller, mailbox)), (published, pulse))) in each.enumerate() {
@@ -290,11 +317,8 @@ impl Shards {
                 seed: start.seed,
                 clock: watched.clock,
                 listeners,
-                binding: RelayBinding {
-                    v4: config.v4.map(|family| family.relay),
-                    v6: config.v6.map(|family| family.relay),
-                },
-                addresses: AddressMap::new(config.families().map(|family| (family.public, family.local)), config.ports),
+                addresses: Arc::clone(&state),
+                held_ports: held_ports.clone(),
                 offload: match xdp {
                     Some(xdp) => Box::new(xdp.worker()),
                     None => Box::new(offload::Null),
@@ -311,6 +335,7 @@ impl Shards {
             shards.threads.spawn(move || shard::run(setup))?;
             shards.ready.push(ready);
         }
+        tokio::spawn(tell_of_addresses(addresses, shards.mail.clone()));
         Ok(shards)
     }
 
@@ -343,10 +368,19 @@ impl Shards {
     }
 }
 
-fn server_config(config: &Config, ports: PortRange) -> relay_server::Config {
+/// Tells the shards how the relay's addresses are.
+async fn tell_of_addresses(mut addresses: AddressWatch, shards: Vec<shard::Sender>) {
+    // An error means that nobody follows the addresses any more: the relay ends.
+    while addresses.changed().await.is_ok() {
+        let state = Arc::clone(&addresses.borrow_and_update());
+        shards.iter().for_each(|shard| shard.send(Mail::Addresses(Arc::clone(&state))));
+    }
+}
+
+fn server_config(config: &Config, addresses: &AddressState, ports: PortRange) -> relay_server::Config {
     relay_server::Config {
         relay_addresses: config.relay_addresses(),
-        own_addresses: config.own_addresses.clone(),
+        own_addresses: addresses.own.clone(),
         listen_port: config.listen_port,
         ports,
         realm: config.realm.clone(),

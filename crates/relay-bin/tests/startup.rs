@@ -35,12 +35,23 @@ fn wrong_options_are_told_in_one_line_each() {
     one_error(&["--lowest-port", "60000", "--highest-port", "50000"], USAGE, &["LOWEST_PORT", "HIGHEST_PORT", "60000"]);
     one_error(&["--auth-secret", "hunter2"], USAGE, &["AUTH_SECRET", "openssl rand -hex 32"]);
     one_error(&["--auth-secret", "0123456789 abcdef"], USAGE, &["AUTH_SECRET"]);
-    one_error(&["--bind-ip4-addr", "203.0.113.7"], USAGE, &["BIND_IP4_ADDR", "not an address of this machine"]);
+    one_error(&["--address-timeout", "soon"], USAGE, &["ADDRESS_TIMEOUT", "30s"]);
+    one_error(&["--behind-nat", "maybe"], USAGE, &["BEHIND_NAT", "auto, yes or no"]);
     one_error(&["--public-ip4-addr", "relay.example"], USAGE, &["PUBLIC_IP4_ADDR", "\"relay.example\""]);
     one_error(&["--log-format", "xml"], USAGE, &["LOG_FORMAT", "google-cloud"]);
     let errors = errors(&["--listen-port", "x", "--workers", "0", "--rng-seed", "-", "--realm", "\""], USAGE);
     assert_eq!(errors.len(), 4, "{errors:?}");
     assert!(errors.iter().all(|error| error.starts_with("error: ")));
+}
+
+#[test]
+fn an_address_that_never_comes_is_a_failure_not_a_wrong_option() {
+    let mentions = ["BIND_IP4_ADDR", "not an address of this machine", "`ip address`", "ADDRESS_TIMEOUT"];
+    for timeout in ["0s", "1s"] {
+        one_error(&["--bind-ip4-addr", "203.0.113.7", "--address-timeout", timeout], FAILURE, &mentions);
+    }
+    // What is wrong is not waited for.
+    one_error(&["--bind-ip4-addr", "203.0.113.7", "--listen-port", "0"], USAGE, &["LISTEN_PORT"]);
 }
 
 #[test]

@@ -30,20 +30,53 @@ impl Server {
             }
             return;
         }
-        self.install(Flow {
+        for flow in self.flows_to(five_tuple, port, channel, peer) {
+            self.install(flow);
+        }
+    }
+
+    /// What a faster data path may forward now, in an order that depends on nothing but the inputs: for one that has to be told
+    /// anew, since what it made of the flows does not hold any more.
+    #[must_use]
+    pub fn flows(&self) -> Vec<Flow> {
+        let mut flows = Vec::new();
+        for allocation in self.allocations() {
+            let (five_tuple, port) = (allocation.five_tuple(), allocation.port());
+            for channel in allocation.channels().iter().filter(|channel| channel.is_bound()) {
+                let (number, peer) = (channel.number(), channel.peer());
+                if !self.config.relay_addresses.contains(peer.address().ip()) {
+                    flows.extend(self.flows_to(five_tuple, port, number, peer));
+                } else if let Some(Ok(other)) = self.cross(port, peer.address()) {
+                    flows.push(self.crossing_flow((five_tuple, number), other));
+                }
+            }
+        }
+        flows
+    }
+
+    /// Both directions of a channel to a peer that is no allocation of this relay.
+    const fn flows_to(
+        &self,
+        five_tuple: FiveTuple,
+        port: AllocationPort,
+        channel: ChannelNumber,
+        peer: PeerSocket,
+    ) -> [Flow; 2] {
+        let up = Flow {
             key: self.client_key(five_tuple, channel),
             arrives: Via::Listener(five_tuple.server),
             leaves: Via::Relay(port),
             to: peer.address(),
             channel: None,
-        });
-        self.install(Flow {
+        };
+        let down = Flow {
             key: peer_key(port, peer),
             arrives: Via::Relay(port),
             leaves: Via::Listener(five_tuple.server),
             to: five_tuple.client.address(),
             channel: Some(channel),
-        });
+        };
+        [up, down]
     }
 
     /// `channel`, of the allocation with this 5-tuple and port, does not relay to `peer` any more: the opposite of

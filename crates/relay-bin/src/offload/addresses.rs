@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use relay_server::{Flow, FlowKey, Via};
 
+use crate::addresses::{AddressState, FamilyState};
+
 /// This machine's addresses, as far as a data path below the sockets has to know them: those that packets carry here, not what
 /// a NAT makes of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +18,28 @@ pub(crate) struct LocalAddresses {
     pub(crate) listen_port: u16,
     /// Every address of this relay, public ones included.
     pub(crate) own: Vec<IpAddr>,
+    /// Whether an option says what [`Self::v4`] and [`Self::v6`] are.
+    pub(crate) is_v4_given: bool,
+    /// See [`Self::is_v4_given`].
+    pub(crate) is_v6_given: bool,
 }
 
 impl LocalAddresses {
+    /// The relay's addresses are these from now on. Whether anything changes by that.
+    pub(super) fn update(&mut self, addresses: &AddressState) -> bool {
+        let local =
+            |family: Option<FamilyState>| family.map(|family| family.local).filter(|local| !local.is_loopback());
+        let updated = Self {
+            v4: if self.is_v4_given { self.v4 } else { local(addresses.v4) },
+            v6: if self.is_v6_given { self.v6 } else { local(addresses.v6) },
+            own: addresses.own.clone(),
+            ..*self
+        };
+        let changes = *self != updated;
+        *self = updated;
+        changes
+    }
+
     /// `flow` with all addresses filled in; `None` for one that does not cross the network: packets to this machine itself are
     /// the kernel's to deliver.
     pub(super) fn complete(&self, flow: &Flow) -> Option<relay_ebpf::Flow> {
@@ -73,6 +94,8 @@ pub(super) mod tests {
             v6: Some(ip("2001:db8::7")),
             listen_port: 3478,
             own: vec![ip("10.0.0.7"), ip("203.0.113.7"), ip("2001:db8::7")],
+            is_v4_given: false,
+            is_v6_given: false,
         }
     }
 
@@ -169,5 +192,34 @@ pub(super) mod tests {
         let addresses = LocalAddresses { v6: None, ..behind_nat() };
         assert_eq!(addresses.complete(&up("192.0.2.1:1000", "10.0.0.7", "[2001:db8:2::2]:2000")), None);
         assert!(addresses.complete(&up("192.0.2.1:1000", "10.0.0.7", "198.51.100.2:2000")).is_some());
+    }
+
+    #[test]
+    fn an_address_that_comes_is_what_packets_carry_unless_an_option_says_otherwise() {
+        let family = |public: &str, local: &str| {
+            let (public, local) = (public.parse().unwrap(), local.parse().unwrap());
+            let status = relay_server::AddressStatus::Present;
+            Some(FamilyState { public, relay: local, source: None, local, status })
+        };
+        let mut now = AddressState {
+            v4: family("203.0.113.7", "10.0.0.7"),
+            v6: family("2001:db8::7", "2001:db8::7"),
+            own: behind_nat().own,
+            has_outgrown_loopback: false,
+        };
+        let mut addresses = behind_nat();
+        assert!(!addresses.update(&now));
+        now.v4 = family("203.0.113.7", "203.0.113.7");
+        assert!(addresses.update(&now));
+        assert_eq!(addresses.v4, Some("203.0.113.7".parse().unwrap()));
+        let mut given = LocalAddresses { is_v4_given: true, ..behind_nat() };
+        assert!(!given.update(&now));
+        now.own.push("198.51.100.2".parse().unwrap());
+        assert!(given.update(&now));
+        assert_eq!((given.v4, given.own.len()), (behind_nat().v4, 4));
+        // A route through loopback is none.
+        now.v6 = family("2001:db8::7", "::1");
+        assert!(given.update(&now));
+        assert_eq!(given.v6, None);
     }
 }

@@ -8,6 +8,8 @@ mod xdp;
 
 use relay_server::{Flow, FlowKey};
 
+use crate::addresses::AddressState;
+
 pub(crate) use self::{
     options::{OffloadConfig, OffloadOptions, Place},
     xdp::Xdp,
@@ -21,6 +23,9 @@ pub(crate) trait Offload {
 
     /// Do not forward it any more.
     fn remove(&mut self, key: &FlowKey);
+
+    /// The relay's addresses are these from now on. Whether flows that are there have to be installed anew for that.
+    fn set_addresses(&mut self, addresses: &AddressState) -> bool;
 }
 
 impl<O: Offload + ?Sized> Offload for Box<O> {
@@ -30,6 +35,10 @@ impl<O: Offload + ?Sized> Offload for Box<O> {
 
     fn remove(&mut self, key: &FlowKey) {
         (**self).remove(key);
+    }
+
+    fn set_addresses(&mut self, addresses: &AddressState) -> bool {
+        (**self).set_addresses(addresses)
     }
 }
 
@@ -65,6 +74,10 @@ impl Offload for Null {
     fn install(&mut self, _: &Flow) {}
 
     fn remove(&mut self, _: &FlowKey) {}
+
+    fn set_addresses(&mut self, _: &AddressState) -> bool {
+        false
+    }
 }
 
 impl OffloadStatistics for Null {

@@ -128,6 +128,8 @@ impl OffloadConfig {
             v6: place.v6.and_then(|family| v6.local_address(family, host, problems)),
             listen_port: place.listen_port,
             own: place.own.to_vec(),
+            is_v4_given: v4.is_given(),
+            is_v6_given: v6.is_given(),
         };
         let xdp = relay_ebpf::Config {
             interfaces: interfaces?,
@@ -168,19 +170,27 @@ struct Given<'a> {
 }
 
 impl Given<'_> {
+    fn is_given(self) -> bool {
+        self.text.is_some_and(|text| !text.trim().is_empty())
+    }
+
     /// What packets of this family's allocations carry on this machine.
     fn local_address(self, family: FamilyAddresses, host: &impl Host, problems: &mut Collector) -> Option<IpAddr> {
         let Self { name, text, example } = self;
         let version = if family.public.is_ipv4() { 4 } else { 6 };
         let wanted = format!("an IPv{version} address of this machine, such as {example}");
-        let is_given = text.is_some_and(|text| !text.trim().is_empty());
         let given = problems.read(name, text, &wanted, |text| {
             text.parse().ok().filter(|address: &IpAddr| address.is_ipv4() == family.public.is_ipv4())
         });
         let bound = (!family.relay.is_unspecified()).then_some(family.relay);
         match (given, bound) {
-            (Some(given), _) if given.is_unspecified() || !host.is_local(given) => {
+            (Some(given), _) if given.is_unspecified() => {
                 problems.add(format!("{name} is {given}, which is not an address of this machine: give {wanted}"));
+                None
+            }
+            (Some(given), _) if !host.is_local(given) => {
+                problems
+                    .add_missing(format!("{name} is {given}, which is not an address of this machine: give {wanted}"));
                 None
             }
             (Some(given), Some(bound)) if given != bound => {
@@ -191,10 +201,10 @@ impl Given<'_> {
             }
             (Some(given), _) => Some(given),
             // A problem already told.
-            (None, _) if is_given => None,
+            (None, _) if self.is_given() => None,
             (None, Some(bound)) => Some(bound),
             (None, None) if family.local.is_loopback() => {
-                problems.add(format!(
+                problems.add_missing(format!(
                     "{name} is not set, and this machine has no route to tell from what packets of {} carry here: give {wanted}",
                     family.public
                 ));

@@ -1,7 +1,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
-use crate::problems::Problems;
+use crate::{addresses::Network, problems::Problems};
 
 /// A machine with one private IPv4 address.
 struct FakeHost;
@@ -11,8 +11,8 @@ const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 8));
 const PUBLIC: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
 
 impl Host for FakeHost {
-    fn addresses(&self) -> Vec<IpAddr> {
-        vec![PRIVATE, OTHER]
+    fn networks(&self) -> &[Network] {
+        const { &[Network { address: PRIVATE, prefix: 24 }, Network { address: OTHER, prefix: 24 }] }
     }
 
     fn route_source_v4(&self) -> Option<Ipv4Addr> {
@@ -24,7 +24,7 @@ impl Host for FakeHost {
     }
 
     fn is_local(&self, address: IpAddr) -> bool {
-        self.addresses().contains(&address)
+        [PRIVATE, OTHER].contains(&address)
     }
 }
 

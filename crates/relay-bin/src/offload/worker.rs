@@ -16,7 +16,7 @@ use super::{
     addresses::{LocalAddresses, complete_key},
     options::MAX_FLOWS,
 };
-use crate::{clock::Clock, throttle::Throttle};
+use crate::{addresses::AddressState, clock::Clock, throttle::Throttle};
 
 /// How often to warn that the kernel does not take flows.
 const WARN_EVERY: Duration = Duration::from_secs(10);
@@ -25,7 +25,7 @@ const WARN_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Worker<E> {
     pub(super) engine: Arc<E>,
-    pub(super) addresses: Arc<LocalAddresses>,
+    pub(super) addresses: LocalAddresses,
     pub(super) refusals: Arc<Refusals>,
     pub(super) clock: Clock,
 }
@@ -49,6 +49,10 @@ impl<E: Engine> Offload for Worker<E> {
                 "{error:#}: it may forward packets of a channel that has ended until the relay is restarted"
             );
         }
+    }
+
+    fn set_addresses(&mut self, addresses: &AddressState) -> bool {
+        self.addresses.update(addresses)
     }
 }
 
@@ -118,7 +122,7 @@ mod tests {
     fn worker(room: usize) -> Worker<FakeEngine> {
         Worker {
             engine: Arc::new(FakeEngine { room, flows: Mutex::default() }),
-            addresses: Arc::new(behind_nat()),
+            addresses: behind_nat(),
             refusals: Arc::new(Refusals::new()),
             clock: Clock::start(),
         }

@@ -20,7 +20,7 @@ use crate::{clock::Clock, offload::addresses::LocalAddresses};
 #[derive(Debug)]
 pub(crate) struct Xdp {
     program: Arc<Program>,
-    addresses: Arc<LocalAddresses>,
+    addresses: LocalAddresses,
     refusals: Arc<Refusals>,
     relayed: Relayed,
     clock: Clock,
@@ -54,7 +54,7 @@ impl Xdp {
         );
         Ok(Self {
             program: Arc::new(Program(RwLock::new(program))),
-            addresses: Arc::new(addresses.clone()),
+            addresses: addresses.clone(),
             refusals: Arc::new(Refusals::new()),
             relayed,
             clock: Clock::start(),
@@ -66,7 +66,7 @@ impl Xdp {
     pub(crate) fn worker(&self) -> impl Offload + Send + 'static {
         Worker {
             engine: Arc::clone(&self.program),
-            addresses: Arc::clone(&self.addresses),
+            addresses: self.addresses.clone(),
             refusals: Arc::clone(&self.refusals),
             clock: self.clock,
         }

@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use packet_trace::{Direction, Input, RelayOpened};
 use relay_server::{
-    AllocationId, AllocationPort, Arrival, ClientSocket, Family, FiveTuple, Forward, Output, PeerSocket,
-    RelayOpenError, Server, ShardMessage, Timestamp, UnixTime, Via,
+    AddressStatus, AllocationId, AllocationPort, Arrival, ClientSocket, Family, FiveTuple, Forward, Output,
+    OwnAddresses, PeerSocket, RelayOpenError, Server, ShardMessage, Timestamp, UnixTime, Via,
 };
 
 use super::{
@@ -103,6 +103,16 @@ impl Machine {
         self.server.handle_shard_message(now, message);
     }
 
+    pub(crate) fn handle_own_addresses(&mut self, now: Timestamp, addresses: OwnAddresses) {
+        let OwnAddresses { own, status } = &addresses;
+        self.input(now, || Input::OwnAddresses {
+            own: own.clone(),
+            v4: recorded_status(status.v4),
+            v6: recorded_status(status.v6),
+        });
+        self.server.handle_own_addresses(addresses);
+    }
+
     pub(crate) fn handle_drain(&mut self, now: Timestamp) {
         self.input(now, || Input::Drain);
         self.server.handle_drain();
@@ -181,5 +191,13 @@ impl Machine {
         let addresses = self.server.config().relay_addresses;
         // There is an address in the family of every socket that was opened.
         addresses.socket(Family::of(remote.ip()), port).unwrap_or(SocketAddr::new(remote.ip(), port.get()))
+    }
+}
+
+const fn recorded_status(status: AddressStatus) -> packet_trace::AddressStatus {
+    match status {
+        AddressStatus::Present => packet_trace::AddressStatus::Present,
+        AddressStatus::Missing => packet_trace::AddressStatus::Missing,
+        AddressStatus::NoFamily => packet_trace::AddressStatus::NoFamily,
     }
 }

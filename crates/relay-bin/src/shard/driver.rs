@@ -16,6 +16,7 @@ use super::{
     reply_limit::ReplyLimit,
 };
 use crate::{
+    addresses::AddressState,
     memory::Trimmer,
     offload::Offload,
     record::{Machine, Recorder},
@@ -53,6 +54,9 @@ pub(super) trait Network {
 
     /// Counts the datagrams that the kernel has dropped since the last call because they were not read in time.
     fn count_overruns(&mut self, counters: &mut Counters);
+
+    /// The relay's addresses are these from now on.
+    fn set_addresses(&mut self, addresses: &AddressState);
 
     /// Who a peer is that sent from `from`.
     fn peer_address(&self, from: SocketAddr) -> SocketAddr;
@@ -168,6 +172,20 @@ impl<N: Network, O: Offload> Driver<N, O> {
     /// A socket could not be read, for now.
     pub(super) const fn handle_receive_error(&mut self) {
         self.counters.receive_errors += 1;
+    }
+
+    /// The relay's addresses are these from now on.
+    pub(super) fn handle_addresses(&mut self, now: Timestamp, addresses: &AddressState) {
+        self.network.set_addresses(addresses);
+        self.server.handle_own_addresses(now, addresses.own_addresses());
+        if self.offload.set_addresses(addresses) {
+            // They name addresses that packets do not carry any more.
+            for flow in self.server.server().flows() {
+                self.offload.remove(&flow.key);
+                self.offload.install(&flow);
+            }
+        }
+        self.settle(now);
     }
 
     /// From now on new allocations are refused.

@@ -1,14 +1,15 @@
 use std::{collections::VecDeque, time::Duration};
 
 use relay_server::{
-    AuthSecret, ChannelNumber, Config, Crossing, Flow, FlowKey, PortRange, QuotaBy, RelayAddresses, Server,
-    UsernameLimit, Via,
+    AddressStatus, AuthSecret, ChannelNumber, Config, Crossing, Flow, FlowKey, PortRange, QuotaBy, RelayAddresses,
+    Server, UsernameLimit, Via,
 };
 use turn_auth::Credentials;
 use turn_client::{Allocate, Received, Request, Success, TurnClient, encode_channel_data};
 
 use super::*;
 use crate::{
+    addresses::FamilyState,
     clock::Clock,
     shard::{mailbox::Mailbox, poller::Poller},
     stats::Traffic,
@@ -26,6 +27,7 @@ enum Asked {
     Open(AllocationPort),
     Close(AllocationPort),
     Respond(SocketAddr),
+    SetAddresses(Vec<IpAddr>),
     /// To whom, and whether behind a header.
     Send(Via, SocketAddr, bool, Vec<u8>),
 }
@@ -78,6 +80,10 @@ impl Network for FakeNetwork {
         counters.receive_overruns += 1;
     }
 
+    fn set_addresses(&mut self, addresses: &AddressState) {
+        self.asked.push(Asked::SetAddresses(addresses.own.clone()));
+    }
+
     fn peer_address(&self, from: SocketAddr) -> SocketAddr {
         from
     }
@@ -87,15 +93,23 @@ impl Network for FakeNetwork {
 #[derive(Default)]
 struct FakeOffload {
     installed: Vec<FlowKey>,
+    /// How often a flow was installed.
+    installations: usize,
+    own: Vec<IpAddr>,
 }
 
 impl Offload for FakeOffload {
     fn install(&mut self, flow: &Flow) {
         self.installed.push(flow.key);
+        self.installations += 1;
     }
 
     fn remove(&mut self, key: &FlowKey) {
         self.installed.retain(|installed| installed != key);
+    }
+
+    fn set_addresses(&mut self, addresses: &AddressState) -> bool {
+        std::mem::replace(&mut self.own, addresses.own.clone()) != addresses.own
     }
 }
 
@@ -354,6 +368,38 @@ fn a_client_of_another_shard_is_reached_in_one_step() {
     let id = fixture.driver.server.server().allocations().next().unwrap().id();
     fixture.driver.handle_relay_failed(fixture.now, id);
     assert_eq!(fixture.told(), Some(ShardMessage::CrossingClosed(here)));
+}
+
+#[test]
+fn new_addresses_reach_sockets_state_machine_and_flows() {
+    let mut fixture = Fixture::new(UsernameLimit::RefuseBeyond(10));
+    fixture.allocate().unwrap();
+    fixture.request(Request::ChannelBind { channel: 0x4001, peer: address(PEER) }).unwrap();
+    fixture.asked();
+    let own = vec![relay_ip(), "10.0.0.9".parse().unwrap()];
+    let mut addresses = AddressState { own: own.clone(), ..AddressState::default() };
+    fixture.driver.handle_addresses(fixture.now, &addresses);
+    assert_eq!(fixture.asked(), [Asked::SetAddresses(own.clone())]);
+    let FakeOffload { installed, installations, .. } = &fixture.driver.offload;
+    assert_eq!((installed.len(), *installations), (2, 4), "both flows, anew");
+    let listener = Request::ChannelBind { channel: 0x4002, peer: SocketAddr::new(own[1], 3478) };
+    assert_eq!(fixture.request(listener).unwrap_err().code(), Some(403));
+
+    addresses.v4 = Some(FamilyState {
+        public: relay_ip(),
+        relay: relay_ip(),
+        source: None,
+        local: relay_ip(),
+        status: AddressStatus::Missing,
+    });
+    fixture.driver.handle_addresses(fixture.now, &addresses);
+    assert_eq!(fixture.driver.offload.installations, 4, "packets carry what they did");
+    let end = fixture.end_of_allocation();
+    fixture.receive(&[&end]);
+    fixture.driver.network.responses.clear();
+    let mut late = Fixture::new(UsernameLimit::RefuseBeyond(10));
+    late.driver.handle_addresses(late.now, &addresses);
+    assert_eq!(late.allocate().unwrap_err().code(), Some(508));
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use allocation_counter::measure;
 use relay_server::{
-    AllocationPort, AuthSecret, Config, Family, PortRange, QuotaBy, RelayAddresses, Server, UsernameLimit,
+    AddressStatus, AllocationPort, AuthSecret, Config, Family, PortRange, QuotaBy, RelayAddresses, Server,
+    UsernameLimit,
 };
 use socket2::SockRef;
 use turn_auth::{Credentials, UnixTime};
@@ -12,9 +13,10 @@ use turn_client::{Allocate, Failure, Request, Success, TurnClient, decode_channe
 
 use super::*;
 use crate::{
+    addresses::{AddressState, FamilyState},
     listen, offload,
     record::Machine,
-    shard::{AddressMap, RelayBinding, reply_limit::ReplyLimit},
+    shard::{HeldPorts, reply_limit::ReplyLimit},
     stats::Published,
 };
 
@@ -54,11 +56,11 @@ fn event_loop(secret: &AuthSecret) -> (EventLoop, SocketAddr) {
     let mut workers = [Vec::new()];
     listen::bind_at(listen_at, &mut workers).unwrap();
     let [listeners] = workers;
-    let binding = RelayBinding { v4: Some(HOST), v6: None };
     let poller = Poller::new().unwrap();
     let (_, mailbox) = Mailbox::new(&poller).unwrap();
-    let addresses = AddressMap::new([], ports);
-    let sockets = Sockets::new(listeners, binding, ports, addresses, poller.watcher().unwrap()).unwrap();
+    let v4 = FamilyState { public: HOST, relay: HOST, source: Some(HOST), local: HOST, status: AddressStatus::Present };
+    let addresses = AddressState { v4: Some(v4), ..AddressState::default() };
+    let sockets = Sockets::new(listeners, ports, &addresses, HeldPorts::new(), poller.watcher().unwrap()).unwrap();
     let offload: Box<dyn Offload + Send> = Box::new(offload::Null);
     let replies = ReplyLimit::new(&[4; 32]);
     let driver = Driver::new(Machine::new(server, None), sockets, offload, replies, Published::default(), Vec::new());

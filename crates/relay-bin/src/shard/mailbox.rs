@@ -12,7 +12,7 @@ use std::{
 use relay_server::ShardMessage;
 
 use super::poller::{Bell, Poller};
-use crate::record::Recorder;
+use crate::{addresses::AddressState, record::Recorder};
 
 /// What a shard is told.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) enum Mail {
     FromShard(ShardMessage),
     /// From now on record with this, or not at all.
     RecordWith(Option<Recorder>),
+    /// The relay's addresses are these from now on.
+    Addresses(Arc<AddressState>),
     /// Take no new allocations.
     Drain,
     /// End.

@@ -14,6 +14,8 @@ mod relay_table;
 mod reply_limit;
 mod sockets;
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use relay_server::{PortRange, Server, Timestamp};
 use tokio::sync::oneshot;
@@ -21,6 +23,7 @@ use turn_auth::{AuthSecret, UnixTime};
 
 use self::{driver::Driver, event_loop::EventLoop, reply_limit::ReplyLimit, sockets::Sockets};
 use crate::{
+    addresses::AddressState,
     clock::Clock,
     health::Pulse,
     listen::Listening,
@@ -30,10 +33,9 @@ use crate::{
 };
 
 pub(crate) use self::{
-    address_map::AddressMap,
+    address_map::HeldPorts,
     mailbox::{Mail, Mailbox, Sender},
     poller::Poller,
-    sockets::RelayBinding,
 };
 
 /// What a shard is made of. It can be sent to the shard's thread.
@@ -46,9 +48,10 @@ pub(crate) struct Setup {
     pub(crate) clock: Clock,
     /// Bound to the listening port.
     pub(crate) listeners: Vec<Listening>,
-    /// Where the sockets of allocations are bound.
-    pub(crate) binding: RelayBinding,
-    pub(crate) addresses: AddressMap,
+    /// How the relay's addresses are at the start.
+    pub(crate) addresses: Arc<AddressState>,
+    /// The ports that allocations of all shards hold.
+    pub(crate) held_ports: HeldPorts,
     pub(crate) offload: Box<dyn Offload + Send>,
     pub(crate) published: Published,
     /// Where it waits for packets and mail.
@@ -71,14 +74,14 @@ pub(crate) struct Setup {
 ///
 /// When it cannot start, or the kernel does not let it wait.
 pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
-    let Setup { server, all_ports, secret, seed, clock, listeners, binding, addresses, .. } = setup;
+    let Setup { server, all_ports, secret, seed, clock, listeners, addresses, held_ports, .. } = setup;
     let Setup { offload, published, poller, mailbox, others, started, recorder, ready, pulse, .. } = setup;
     let replies = ReplyLimit::new(&seed);
     let server = Server::new(server, secret, seed, started.0, started.1)?.with_ports_of_all_shards(all_ports);
     let server = Machine::new(server, recorder);
     let watcher = poller.watcher().context("cannot watch sockets")?;
     let sockets =
-        Sockets::new(listeners, binding, all_ports, addresses, watcher).context("cannot use a listening socket")?;
+        Sockets::new(listeners, all_ports, &addresses, held_ports, watcher).context("cannot use a listening socket")?;
     let driver = Driver::new(server, sockets, offload, replies, published, others);
     let event_loop = EventLoop::new(driver, poller, mailbox, clock, pulse);
     // Nobody waits for it any more if another shard failed meanwhile.

@@ -8,13 +8,14 @@ use relay_server::{AllocationId, AllocationPort, Family, Forward, PortRange, Rel
 use socket2::Socket;
 
 use super::{
-    address_map::AddressMap,
+    address_map::{AddressMap, HeldPorts},
     driver::Network,
     outbound::{Outbound, Outgoing, Towards, count_failure},
     poller::{Source, Watcher},
     relay_table::RelayTable,
 };
 use crate::{
+    addresses::{AddressState, FamilyState},
     listen::Listening,
     socket::{self, Datagram, HEAD_ROOM, Inlet, ReceiveBuffers, Rest, Role, UdpSocket},
     stats::{Counters, Loss},
@@ -73,9 +74,8 @@ pub(super) struct Sockets {
     v6: Option<u16>,
     relays: RelayTable,
     addresses: AddressMap,
-    /// What the sockets of allocations are bound to.
-    relay_v4: Option<IpAddr>,
-    relay_v6: Option<IpAddr>,
+    v4_relays: RelayAddress,
+    v6_relays: RelayAddress,
     outbound: Outbound,
     watcher: Watcher,
     cannot_open: Throttle,
@@ -83,11 +83,29 @@ pub(super) struct Sockets {
     overruns: u64,
 }
 
-/// The addresses that the sockets of allocations are bound to.
+/// Where the allocations of one family send from.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct RelayBinding {
-    pub(crate) v4: Option<IpAddr>,
-    pub(crate) v6: Option<IpAddr>,
+struct RelayAddress {
+    /// What to bind the next socket to: one address, or all of them; `None` for a family that is not served.
+    bind: Option<IpAddr>,
+    /// The public address, if it is known to be this machine's.
+    public: Option<IpAddr>,
+    /// Whether some socket was bound to all addresses, as it is while this machine does not have the public one.
+    has_unbound: bool,
+}
+
+impl RelayAddress {
+    fn set(&mut self, family: Option<FamilyState>) {
+        self.bind = family.map(|family| family.relay);
+        self.public = family.and_then(|family| family.source);
+    }
+
+    /// What to tell the kernel to send from. Nothing in the ordinary case: the sockets are bound to the address that clients
+    /// are told, or that is a NAT's.
+    #[inline]
+    const fn source(&self) -> Option<IpAddr> {
+        if self.has_unbound { self.public } else { None }
+    }
 }
 
 impl Sockets {
@@ -98,9 +116,9 @@ impl Sockets {
     /// When one cannot be watched.
     pub(super) fn new(
         listening: Vec<Listening>,
-        binding: RelayBinding,
         ports: PortRange,
-        addresses: AddressMap,
+        addresses: &AddressState,
+        held: HeldPorts,
         watcher: Watcher,
     ) -> io::Result<Self> {
         let (mut v4, mut v6) = (None, None);
@@ -114,19 +132,21 @@ impl Sockets {
             watcher.watch(&listener.socket, Source::Listener(index))?;
             listeners.push(listener);
         }
-        Ok(Self {
+        let mut sockets = Self {
             listeners,
             v4,
             v6,
             relays: RelayTable::new(ports),
-            addresses,
-            relay_v4: binding.v4,
-            relay_v6: binding.v6,
+            addresses: AddressMap::new([], held),
+            v4_relays: RelayAddress::default(),
+            v6_relays: RelayAddress::default(),
             outbound: Outbound::default(),
             watcher,
             cannot_open: Throttle::new(WARN_EVERY),
             overruns: 0,
-        })
+        };
+        sockets.set_addresses(addresses);
+        Ok(sockets)
     }
 
     /// Notes that `source` waits for its turn; `false` when it did already, or is none that can be read.
@@ -214,14 +234,16 @@ impl Sockets {
         if local.is_ipv4() { self.v4 } else { self.v6 }
     }
 
-    fn open(&self, port: AllocationPort, family: Family) -> io::Result<UdpSocket> {
-        let address = match family {
-            Family::V4 => self.relay_v4,
-            Family::V6 => self.relay_v6,
+    fn open(&mut self, port: AllocationPort, family: Family) -> io::Result<UdpSocket> {
+        let relays = match family {
+            Family::V4 => &mut self.v4_relays,
+            Family::V6 => &mut self.v6_relays,
         };
-        let address = SocketAddr::new(address.ok_or(io::ErrorKind::AddrNotAvailable)?, port.get());
+        let address = SocketAddr::new(relays.bind.ok_or(io::ErrorKind::AddrNotAvailable)?, port.get());
         let socket = UdpSocket::new(socket::bind(address, Role::Relay)?, address, Role::Relay)?;
         self.watcher.watch(&socket, Source::Relay(port, family))?;
+        relays.has_unbound |= address.ip().is_unspecified();
+        self.addresses.held().insert(port, family);
         Ok(socket)
     }
 }
@@ -263,6 +285,13 @@ impl Network for Sockets {
 
     fn close_relay(&mut self, port: AllocationPort, family: Family) {
         self.relays.remove(port, family);
+        self.addresses.held().remove(port, family);
+    }
+
+    fn set_addresses(&mut self, addresses: &AddressState) {
+        self.v4_relays.set(addresses.v4);
+        self.v6_relays.set(addresses.v6);
+        self.addresses.set_pairs(addresses.families().map(|family| (family.public, family.local)));
     }
 
     fn respond(&mut self, from: IpAddr, to: SocketAddr, bytes: &[u8], counters: &mut Counters) {
@@ -283,8 +312,12 @@ impl Network for Sockets {
                 Some((Source::Listener(index), source, forward.to))
             }),
             Via::Relay(port) => {
-                let family = if forward.to.is_ipv4() { Family::V4 } else { Family::V6 };
-                Some((Source::Relay(port, family), None, self.addresses.outgoing(forward.to)))
+                let (family, source) = if forward.to.is_ipv4() {
+                    (Family::V4, self.v4_relays.source())
+                } else {
+                    (Family::V6, self.v6_relays.source())
+                };
+                Some((Source::Relay(port, family), source, self.addresses.outgoing(forward.to)))
             }
         };
         let Some((socket, source, to)) = found else { return counters.lose(Loss::NoSocket) };

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use relay_server::{ErrorCode, Method};
+use relay_server::{AddressStatus, ErrorCode, Method};
 
 use super::observer::Snapshot;
 use crate::{
@@ -266,6 +266,22 @@ pub(super) const INSTRUMENTS: &[Instrument] = &[
         },
     },
     Instrument {
+        name: "public_address",
+        kind: Kind::Gauge,
+        unit: "{address}",
+        description: "1 for the state that the relay's public address of a family is in, 0 for the others; none for a family that \
+                      is not configured",
+        attributes: &[
+            ("network_type", "`ipv4`, `ipv6`"),
+            (
+                "state",
+                "`present`, `missing` (allocations are refused with 508), `no_family` (the machine has no address of that \
+                 family: 440)",
+            ),
+        ],
+        read: public_addresses,
+    },
+    Instrument {
         name: "workers",
         kind: Kind::UpDownCounter,
         unit: "{thread}",
@@ -330,6 +346,22 @@ fn by_key(attribute: &'static str, counts: impl Iterator<Item = (String, u64)>) 
 
 fn one_of(attribute: &'static str, all: &[&'static str], current: &str) -> Points {
     numbers(all.iter().map(|state| (vec![(attribute, (*state).into())], u64::from(*state == current))))
+}
+
+fn public_addresses(now: &Snapshot) -> Points {
+    const STATES: [(AddressStatus, &str); 3] = [
+        (AddressStatus::Present, "present"),
+        (AddressStatus::Missing, "missing"),
+        (AddressStatus::NoFamily, "no_family"),
+    ];
+    let families = [("ipv4", now.addresses.v4), ("ipv6", now.addresses.v6)];
+    numbers(families.into_iter().filter_map(|(name, family)| family.map(|family| (name, family.status))).flat_map(
+        |(name, status)| {
+            STATES.map(|(state, text)| {
+                (vec![("network_type", name.into()), ("state", text.into())], u64::from(state == status))
+            })
+        },
+    ))
 }
 
 fn responses(now: &Snapshot) -> Points {

@@ -1,9 +1,10 @@
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, net::IpAddr, path::Path, sync::Arc};
 
 use relay_server::{DropReason, RemovalReason};
 
 use super::*;
 use crate::{
+    addresses::{AddressState, FamilyState},
     offload::OffloadCounters,
     output::Losses,
     stats::Counters,
@@ -25,6 +26,8 @@ pub(crate) fn busy() -> Snapshot {
     counters.lose(Loss::SendBufferFull);
     let offload =
         OffloadCounters { relayed_bytes: 77, packets: vec![("passed", "no_route", 5)], flows: 8, refused_flows: 2 };
+    let public = IpAddr::from([192, 0, 2, 7]);
+    let away = FamilyState { public, relay: public, source: None, local: public, status: AddressStatus::Missing };
     Snapshot {
         start_unix_nanos: 1,
         unix_nanos: 2,
@@ -32,6 +35,7 @@ pub(crate) fn busy() -> Snapshot {
         offload,
         phase: Phase::Serving,
         portal: None,
+        addresses: Arc::new(AddressState { v4: Some(away), ..AddressState::default() }),
         workers: 2,
         stuck_workers: 1,
         log_losses: Losses { queue_full: 9, write_failed: 4 },
@@ -66,6 +70,8 @@ fn values() {
     assert_eq!(read("ebpf_packets"), [("passed no_route".to_owned(), 5)]);
     assert_eq!(read("ebpf_flows"), [(String::new(), 8)]);
     assert_eq!(read("ebpf_flows_refused"), [(String::new(), 2)]);
+    let states = [("ipv4 present".to_owned(), 0), ("ipv4 missing".to_owned(), 1), ("ipv4 no_family".to_owned(), 0)];
+    assert_eq!(read("public_address"), states);
     assert_eq!(read("workers"), [("turning".to_owned(), 1), ("stuck".to_owned(), 1)]);
     assert_eq!(read("log_lines_lost"), [("queue_full".to_owned(), 9), ("write_failed".to_owned(), 4)]);
     let states = read("portal_state");

@@ -6,6 +6,7 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
+    addresses::{AddressState, AddressWatch},
     clock::Clock,
     drain::Phase,
     health::Pulse,
@@ -24,6 +25,7 @@ pub(crate) struct Observer {
     pub(crate) pulses: Vec<Pulse>,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) portal: Option<watch::Receiver<PortalState>>,
+    pub(crate) addresses: AddressWatch,
     pub(crate) offload: Mutex<Box<dyn OffloadStatistics>>,
     /// Where the log goes.
     pub(crate) log: Arc<Stream>,
@@ -44,6 +46,7 @@ pub(crate) struct Snapshot {
     pub(super) offload: OffloadCounters,
     pub(super) phase: Phase,
     pub(super) portal: Option<PortalState>,
+    pub(super) addresses: Arc<AddressState>,
     pub(super) workers: u64,
     pub(super) stuck_workers: u64,
     pub(super) log_losses: Losses,
@@ -57,6 +60,11 @@ impl Observer {
     /// Where the relay stands with its portal, if it has one.
     pub(crate) fn portal(&self) -> Option<PortalState> {
         self.portal.as_ref().map(|state| *state.borrow())
+    }
+
+    /// How the relay's addresses are.
+    pub(crate) fn addresses(&self) -> Arc<AddressState> {
+        Arc::clone(&self.addresses.borrow())
     }
 
     /// The numbers of the workers that turn no more.
@@ -82,6 +90,7 @@ impl Observer {
             offload: self.offload(),
             phase: self.phase(),
             portal: self.portal(),
+            addresses: self.addresses(),
             workers: count(self.pulses.len()),
             stuck_workers: count(self.stuck_workers().count()),
             log_losses: self.log.losses(),

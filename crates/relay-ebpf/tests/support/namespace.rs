@@ -84,21 +84,28 @@ impl Namespace {
     }
 
     /// Connects this namespace and another by a pair of Ethernet interfaces, up, with the addresses given (with prefix lengths).
-    /// Checksums are complete on it, as on a wire.
-    pub fn connect(&self, own: &str, own_addresses: &[&str], other: &Self, others: &str, other_addresses: &[&str]) {
+    pub fn link(&self, own: &str, own_addresses: &[&str], other: &Self, others: &str, other_addresses: &[&str]) {
         let (own, others, other_id) = (own.to_owned(), others.to_owned(), other.id);
         let (name, peer) = (own.clone(), others.clone());
         self.within(move || ip(&format!("link add {name} type veth peer name {peer} netns {other_id}")));
         for (namespace, name, addresses) in [(self, own, own_addresses), (other, others, other_addresses)] {
             let addresses: Vec<String> = addresses.iter().map(|address| (*address).to_owned()).collect();
             namespace.within(move || {
-                run("ethtool", &format!("-K {name} tx off"));
                 for address in addresses {
                     let flags = if address.contains(':') { "nodad" } else { "" };
                     ip(&format!("addr add {address} dev {name} {flags}"));
                 }
                 ip(&format!("link set {name} up"));
             });
+        }
+    }
+
+    /// The same with checksums that are complete, as on a wire.
+    pub fn connect(&self, own: &str, own_addresses: &[&str], other: &Self, others: &str, other_addresses: &[&str]) {
+        self.link(own, own_addresses, other, others, other_addresses);
+        for (namespace, name) in [(self, own), (other, others)] {
+            let name = name.to_owned();
+            namespace.within(move || run("ethtool", &format!("-K {name} tx off")));
         }
     }
 }

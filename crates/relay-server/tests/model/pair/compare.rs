@@ -86,6 +86,8 @@ impl Pair {
         for flow in by_key.values().filter(|flow| !self.contested.contains(&flow.key)) {
             assert_eq!(self.relay.flows.get(&flow.key), Some(flow));
         }
+        let told: BTreeSet<_> = self.relay.server.flows().into_iter().map(|flow| format!("{flow:?}")).collect();
+        assert_eq!(told, flows.iter().map(|flow| format!("{flow:?}")).collect(), "what it would tell anew");
         self.contested.retain(|key| by_key.contains_key(key));
     }
 

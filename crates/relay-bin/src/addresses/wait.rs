@@ -1,0 +1,65 @@
+//! Waits for addresses that are not there yet, as at boot.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use tokio::time::{Instant, sleep};
+
+use super::ThisHost;
+use crate::{
+    cli::Options,
+    config::{ADDRESS_TIMEOUT, Config, OsEntropy, address_timeout},
+    problems::Problems,
+    shutdown::Signals,
+};
+
+/// How often to look whether they are there.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// The configuration that `options` come to. `first` is what they came to at first: if this machine lacks addresses that they
+/// name, waits for these for as long as the options say. `None` if the relay is told to end meanwhile.
+///
+/// # Errors
+///
+/// What is missing still, or wrong.
+pub(crate) async fn settle(
+    options: &Options,
+    first: Result<Config, Problems>,
+    signals: &mut Signals,
+) -> anyhow::Result<Option<Config>> {
+    let problems = match first {
+        Ok(config) => return Ok(Some(config)),
+        Err(problems) => problems,
+    };
+    let limit = address_timeout(options);
+    for problem in problems.iter() {
+        tracing::warn!("waiting for {limit:?} at most ({ADDRESS_TIMEOUT}): {problem}");
+    }
+    let start = Instant::now();
+    let mut last = problems;
+    loop {
+        if !last.may_pass() {
+            return Err(last.into());
+        }
+        if start.elapsed() >= limit {
+            return Err(anyhow!(
+                "{}; waited for {limit:?} ({ADDRESS_TIMEOUT})",
+                last.iter().collect::<Vec<_>>().join("; ")
+            ));
+        }
+        tokio::select! {
+            () = sleep(LOOK_EVERY.min(limit)) => {}
+            signal = signals.next() => {
+                tracing::info!(%signal, "stopped while it waited for an address");
+                return Ok(None);
+            }
+        }
+        match Config::new(options, &ThisHost::look(), &OsEntropy) {
+            Ok(config) => {
+                tracing::info!(waited = ?start.elapsed(), "the addresses are there");
+                return Ok(Some(config));
+            }
+            Err(problems) => last = problems,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Addresses that come and go while a relay starts and runs, between network namespaces.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+#[allow(dead_code, unreachable_pub, reason = "shared with another crate's tests")]
+#[path = "../../../relay-ebpf/tests/support/namespace.rs"]
+mod namespace;
+mod net;
+#[path = "../support/mod.rs"]
+mod support;
+
+use namespace::sysctl;
+use net::{CHANNEL, HOST, LISTEN_PORT, Net, address, source};
+use support::{End, PATIENCE, wait_until};
+use turn_client::{Allocate, Family};
+
+/// In the network of the host, and one that it does not have at first.
+const FLOATING: &str = "10.9.0.100";
+/// Outside of that network: a NAT's, or so it seems.
+const PUBLIC: &str = "203.0.113.7";
+
+#[test]
+fn a_bind_address_that_comes_after_the_start_is_waited_for() {
+    let Some(net) = Net::new() else { return };
+    let mut relay = net.start_silent(&["--bind-ip4-addr", FLOATING]);
+    wait_until(|| relay.has_logged("waiting for 30s at most") && relay.has_logged("BIND_IP4_ADDR"));
+    assert!(relay.is_running());
+    net.ip(&format!("addr add {FLOATING}/24 dev eth0"));
+    wait_until(|| relay.has_logged("the relay is up"));
+    assert_eq!(net.allocation(FLOATING, "a").unwrap().ip().to_string(), FLOATING);
+}
+
+#[test]
+fn an_ipv6_address_is_waited_for_while_duplicates_are_looked_for() {
+    let Some(net) = Net::new() else { return };
+    net.host.within(|| sysctl("net.ipv6.conf.eth0.dad_transmits", "3"));
+    net.ip("addr add fd09::7/64 dev eth0");
+    let relay = net.start_silent(&["--bind-ip6-addr", "fd09::7"]);
+    wait_until(|| relay.has_logged("the relay is up"));
+    assert!(relay.has_logged("tentative"));
+    net.client("fd09::7", "a").mapped_address().unwrap();
+}
+
+#[test]
+fn a_relay_that_waits_for_an_address_ends_when_it_is_told_to() {
+    let Some(net) = Net::new() else { return };
+    let relay = net.start_silent(&["--bind-ip4-addr", FLOATING, "--address-timeout", "1h"]);
+    wait_until(|| relay.has_logged("waiting for 3600s at most"));
+    let End { status, log } = relay.stop();
+    assert!(status.success(), "{status}\n{log}");
+}
+
+#[test]
+fn data_leaves_from_a_floating_address_and_while_it_is_away_allocations_are_refused() {
+    let Some(net) = Net::new() else { return };
+    let relay = net.start(&["--public-ip4-addr", FLOATING]);
+    assert_eq!(net.allocation(HOST, "early"), Err(Some(508)));
+    let (code, text) = net.readiness();
+    assert_eq!(code, 503);
+    assert!(text.contains("the relay's IPv4 address is not there"), "{text}");
+    assert!(relay.has_logged("PUBLIC_IP4_ADDR) is no address of this machine now"));
+
+    // This machine takes over.
+    net.ip(&format!("addr add {FLOATING}/24 dev eth0"));
+    wait_until(|| net.is_ready());
+    let (mut client, peer) = (net.client(FLOATING, "a"), net.peer());
+    let relayed = client.allocate(Allocate::default()).unwrap().relayed[0];
+    client.bind(CHANNEL, peer.local_addr().unwrap()).unwrap();
+    assert_eq!(source(&mut client, &peer), Some(relayed));
+
+    // It goes to another one, and comes back.
+    net.ip(&format!("addr del {FLOATING}/24 dev eth0"));
+    wait_until(|| !net.is_ready());
+    wait_until(|| net.allocation(HOST, "late") == Err(Some(508)));
+    net.ip(&format!("addr add {FLOATING}/24 dev eth0"));
+    wait_until(|| net.is_ready());
+    wait_until(|| source(&mut client, &peer) == Some(relayed));
+    wait_until(|| net.allocation(FLOATING, "again").is_ok());
+}
+
+#[test]
+fn what_was_taken_for_a_nats_address_is_sent_from_once_it_is_there() {
+    let Some(net) = Net::new() else { return };
+    let _relay = net.start(&["--public-ip4-addr", PUBLIC]);
+    assert!(net.is_ready(), "behind a NAT");
+    let (mut client, peer) = (net.client(HOST, "a"), net.peer());
+    let relayed = client.allocate(Allocate::default()).unwrap().relayed[0];
+    client.bind(CHANNEL, peer.local_addr().unwrap()).unwrap();
+    assert_eq!(source(&mut client, &peer), Some(address(HOST, relayed.port())), "which a NAT would translate");
+
+    net.ip(&format!("addr add {PUBLIC}/32 dev eth0"));
+    wait_until(|| source(&mut client, &peer) == Some(relayed));
+    // The way back, and who allocates now.
+    peer.send_to(b"back", relayed).unwrap();
+    assert_eq!(client.receive(PATIENCE).unwrap(), Some((CHANNEL, b"back".to_vec())));
+    let mut new = net.client(HOST, "b");
+    let new_relayed = new.allocate(Allocate::default()).unwrap().relayed[0];
+    new.bind(CHANNEL, peer.local_addr().unwrap()).unwrap();
+    assert_eq!(source(&mut new, &peer), Some(new_relayed));
+
+    // No NAT has what this machine had. What is sent meanwhile comes from no other address.
+    net.ip(&format!("addr del {PUBLIC}/32 dev eth0"));
+    wait_until(|| !net.is_ready());
+    assert_eq!(source(&mut client, &peer), None);
+    net.ip(&format!("addr add {PUBLIC}/32 dev eth0"));
+    wait_until(|| source(&mut client, &peer) == Some(relayed));
+}
+
+#[test]
+fn behind_a_nat_another_program_of_the_machine_is_a_peer_in_the_range_of_ports_too() {
+    let Some(net) = Net::new() else { return };
+    let _relay = net.start(&["--public-ip4-addr", PUBLIC]);
+    let mut client = net.client(HOST, "a");
+    let relayed = client.allocate(Allocate::default()).unwrap().relayed[0];
+    // Any but the allocation's own.
+    let inside = if relayed.port() == 50_123 { 50_124 } else { 50_123 };
+    for (channel, port) in [(0x4001, inside), (0x4002, 40_000)] {
+        let neighbour = net.neighbour(port);
+        client.bind(channel, neighbour.local_addr().unwrap()).unwrap();
+        client.send(channel, b"ping").unwrap();
+        let (_, from) = neighbour.recv_from(&mut [0; 100]).unwrap();
+        neighbour.send_to(b"pong", from).unwrap();
+        assert_eq!(client.receive(PATIENCE).unwrap(), Some((channel, b"pong".to_vec())), "{port}");
+    }
+}
+
+#[test]
+fn the_relays_own_port_at_an_address_that_came_later_is_no_peer() {
+    let Some(net) = Net::new() else { return };
+    let relay = net.start(&["--public-ip4-addr", HOST]);
+    let mut client = net.client(HOST, "a");
+    client.allocate(Allocate::default()).unwrap();
+    net.ip("addr add 10.9.0.55/24 dev eth0");
+    let later = address("10.9.0.55", LISTEN_PORT);
+    wait_until(|| client.bind(CHANNEL, later).is_err_and(|error| error.code() == Some(403)));
+    assert!(relay.has_logged("this machine's addresses have changed"));
+    net.ip("addr del 10.9.0.55/24 dev eth0");
+    wait_until(|| client.bind(CHANNEL, later).is_ok());
+}
+
+#[test]
+fn ipv6_that_is_switched_off_is_told_and_refused_with_440_until_it_is_there() {
+    let Some(net) = Net::new() else { return };
+    net.host.within(|| sysctl("net.ipv6.conf.all.disable_ipv6", "1"));
+    let relay = net.start(&["--public-ip4-addr", HOST, "--public-ip6-addr", "fd09::1"]);
+    assert!(relay.has_logged("PUBLIC_IP6_ADDR) is set, but this machine has no IPv6 address at all"));
+    assert!(net.is_ready(), "IPv4 is there");
+    let only_v6 = || Allocate { family: Some(Family::V6), ..Allocate::default() };
+    assert_eq!(net.client(HOST, "a").allocate(only_v6()).unwrap_err().code(), Some(440));
+    let dual = Allocate { additional_family: Some(Family::V6), ..Allocate::default() };
+    let granted = net.client(HOST, "b").allocate(dual).unwrap();
+    assert_eq!((granted.relayed.len(), granted.address_error), (1, Some(440)));
+    assert_eq!(granted.relayed[0].ip().to_string(), HOST);
+
+    net.host.within(|| sysctl("net.ipv6.conf.all.disable_ipv6", "0"));
+    net.ip("addr add fd09::1/64 dev eth0 nodad");
+    let mut client = net.client(HOST, "c");
+    wait_until(|| client.allocate(only_v6()).is_ok_and(|granted| granted.relayed[0].ip().to_string() == "fd09::1"));
+}
+
+#[test]
+fn a_relay_without_a_network_serves_its_machine_and_is_not_ready_once_there_is_one() {
+    let Some(net) = Net::apart() else { return };
+    let relay = net.start(&[]);
+    assert!(net.is_ready());
+    net.join();
+    wait_until(|| !net.is_ready());
+    assert!(net.readiness().1.contains("start it again"));
+    assert!(relay.has_logged("this machine has a network now"));
+}

@@ -1,0 +1,141 @@
+//! A machine for a relay, and another one for its clients and their peers, each in a network namespace.
+//!
+//! ```text
+//! host 10.9.0.1 ---- 10.9.0.2 outside
+//!      fd09::1       fd09::2
+//! ```
+
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+    process::Command,
+    time::Duration,
+};
+
+use turn_client::{Allocate, BlockingClient};
+
+use super::namespace::{self, Namespace, ip};
+use crate::support::{Relay, SECRET, command, credentials, http};
+
+pub(crate) const LISTEN_PORT: u16 = 3478;
+pub(crate) const HOST: &str = "10.9.0.1";
+pub(crate) const OUTSIDE: &str = "10.9.0.2";
+pub(crate) const HEALTH: &str = "127.0.0.1:8080";
+pub(crate) const CHANNEL: u16 = 0x4001;
+
+/// The two machines.
+pub(crate) struct Net {
+    pub(crate) host: Namespace,
+    pub(crate) outside: Namespace,
+}
+
+impl Net {
+    /// Makes them, connected; `None`, after saying why, where that cannot be done.
+    pub(crate) fn new() -> Option<Self> {
+        let net = Self::apart()?;
+        net.join();
+        Some(net)
+    }
+
+    /// The same, not connected yet.
+    pub(crate) fn apart() -> Option<Self> {
+        let make = || {
+            Command::new("ip").arg("-V").output().map_err(|error| format!("cannot run ip: {error}"))?;
+            Ok(Self { host: Namespace::new()?, outside: Namespace::new()? })
+        };
+        make().map_err(|reason: String| namespace::skip("netns", &reason)).ok()
+    }
+
+    /// Connects them.
+    pub(crate) fn join(&self) {
+        let host = [&format!("{HOST}/24"), "fd09::1/64"];
+        self.host.link("eth0", &host, &self.outside, "eth0", &[&format!("{OUTSIDE}/24"), "fd09::2/64"]);
+        self.host.within(|| {
+            ip(&format!("route add default via {OUTSIDE}"));
+            ip("-6 route add default via fd09::2");
+        });
+        // Whatever address the host gets.
+        self.outside.within(|| ip(&format!("route add default via {HOST}")));
+    }
+
+    /// Runs `ip` on the host, such as with `addr add 10.9.0.7/24 dev eth0`.
+    pub(crate) fn ip(&self, arguments: &str) {
+        let arguments = arguments.to_owned();
+        self.host.within(move || ip(&arguments));
+    }
+
+    /// Starts a relay on the host that answers at [`HEALTH`], and waits until it is up.
+    pub(crate) fn start(&self, options: &[&str]) -> Relay {
+        let mut command = relay_command(options);
+        self.host.within(move || Relay::spawn(&mut command, LISTEN_PORT))
+    }
+
+    /// The same without waiting.
+    pub(crate) fn start_silent(&self, options: &[&str]) -> Relay {
+        let mut command = relay_command(options);
+        self.host.within(move || Relay::spawn_silent(&mut command, LISTEN_PORT))
+    }
+
+    /// A client outside with a username of its own, of the relay at this address.
+    pub(crate) fn client(&self, relay: &str, salt: &str) -> BlockingClient {
+        let server = address(relay, LISTEN_PORT);
+        let socket = self.outside.within(move || {
+            let socket = UdpSocket::bind(if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }).unwrap();
+            socket.connect(server).unwrap();
+            socket
+        });
+        BlockingClient::with_socket(socket, credentials(salt))
+    }
+
+    /// What the relay answers to a client that asks for an allocation: the address, or an error code.
+    pub(crate) fn allocation(&self, relay: &str, salt: &str) -> Result<SocketAddr, Option<u16>> {
+        let allocated = self.client(relay, salt).allocate(Allocate::default());
+        allocated.map(|allocated| allocated.relayed[0]).map_err(|error| error.code())
+    }
+
+    /// A socket outside, for a peer.
+    pub(crate) fn peer(&self) -> UdpSocket {
+        patient(self.outside.within(|| UdpSocket::bind((OUTSIDE, 0)).unwrap()))
+    }
+
+    /// A socket on the host, for a peer that is another program of that machine.
+    pub(crate) fn neighbour(&self, port: u16) -> UdpSocket {
+        patient(self.host.within(move || UdpSocket::bind((HOST, port)).unwrap()))
+    }
+
+    /// The status code of `/readyz`, and what it says.
+    pub(crate) fn readiness(&self) -> (u16, String) {
+        self.host.within(|| http::get(HEALTH.parse().unwrap(), "/readyz"))
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.readiness().0 == 200
+    }
+}
+
+fn relay_command(options: &[&str]) -> Command {
+    let mut command = command(["--auth-secret", SECRET, "--health-check-addr", HEALTH, "--workers", "2"]);
+    command.args(options);
+    command
+}
+
+/// Short enough to try again while the network changes.
+fn patient(socket: UdpSocket) -> UdpSocket {
+    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    socket
+}
+
+/// Where data that the client sends on [`CHANNEL`] comes from, if it reaches `peer`.
+pub(crate) fn source(client: &mut BlockingClient, peer: &UdpSocket) -> Option<SocketAddr> {
+    client.send(CHANNEL, b"data").unwrap();
+    match peer.recv_from(&mut [0; 100]) {
+        Ok((_, from)) => Some(from),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// A transport address.
+pub(crate) fn address(ip: &str, port: u16) -> SocketAddr {
+    SocketAddr::new(ip.parse().unwrap(), port)
+}
