@@ -63,7 +63,7 @@ impl Mail {
     const fn can_wait(&self) -> bool {
         match self {
             Self::FromShard(message) => !message.is_urgent(),
-            Self::RecordWith(_) | Self::Drain | Self::Stop => false,
+            Self::RecordWith(_) | Self::Addresses(_) | Self::Drain | Self::Stop => false,
         }
     }
 }
