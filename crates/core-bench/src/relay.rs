@@ -1,6 +1,7 @@
 use std::{
     hint::black_box,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
     time::Duration,
 };
 
@@ -226,6 +227,7 @@ impl Machine {
             quota_by: QuotaBy::UserId,
             unlimited_user: None,
             strict_expiry: false,
+            reply_limit: NonZeroU32::new(256),
         };
         let server = Server::new(config, secret, [2; 32], START, UNIX_TIME)?;
         Ok(Self { server, address: address.into() })

@@ -46,7 +46,7 @@ pub struct Clock {
 /// What one state machine was made from.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardHeader {
-    /// The seed of all its random choices.
+    /// The seed of all its random choices; zeros unless the secret is recorded, too.
     #[serde(with = "hex_seed")]
     pub seed: [u8; 32],
     /// Monotonic time when it was made, in nanoseconds since the relay's own epoch.
@@ -88,6 +88,9 @@ pub struct RelayConfig {
     /// Whether the expiry of credentials was asked for at Allocate only, as earlier versions never did.
     #[serde(default, skip_serializing_if = "is_false")]
     pub expiry_at_allocate_only: bool,
+    /// How many replies per second went to one address that has shown no credentials; `None`: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_limit: Option<u32>,
     /// Further settings by name, so that older readers keep what newer writers add.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub more: serde_json::Map<String, serde_json::Value>,
@@ -121,6 +124,7 @@ impl TraceHeader {
                     quota_by_user_id: false,
                     unlimited_user: None,
                     expiry_at_allocate_only: false,
+                    reply_limit: None,
                     more: serde_json::Map::new(),
                 },
             }],

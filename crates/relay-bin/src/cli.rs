@@ -121,6 +121,13 @@ pub(crate) struct Options {
     #[arg(long, env = "ALLOCATIONS_PER_USERNAME", value_name = "NUMBER", help_heading = "Credentials")]
     pub(crate) allocations_per_username: Option<String>,
 
+    /// How many replies per second go to one address (an IPv4 address, an IPv6 /64) whose requests show no credentials, counted
+    /// apart for Binding and for challenges; four times as many at once, and twice as many to one /24 or /56. It keeps others from
+    /// flooding that address through this relay. Clients that have an allocation or answer their challenge do not count. Raise it
+    /// for many clients behind one address; 0 for no limit [default: 256]
+    #[arg(long, env = "REPLY_LIMIT", value_name = "NUMBER", help_heading = "Running")]
+    pub(crate) reply_limit: Option<String>,
+
     #[command(flatten)]
     pub(crate) portal: PortalOptions,
 

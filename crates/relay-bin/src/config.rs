@@ -2,13 +2,11 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    num::NonZeroUsize,
+    num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     time::Duration,
 };
 
-use rand::{RngCore, SeedableRng};
-use rand_chacha::ChaCha20Rng;
 use relay_server::{PortRange, RelayAddresses, UsernameLimit};
 use turn_auth::{AuthSecret, Authenticator, NonceIssuer};
 
@@ -22,6 +20,7 @@ use crate::{
     portal::PortalConfig,
     problems::{Collector, Name, Problems},
     record::RecordConfig,
+    seed::{Purpose, Seed},
 };
 
 pub(crate) const LISTEN_PORT: Name = Name::new("--listen-port", "LISTEN_PORT");
@@ -32,6 +31,7 @@ const AUTH_SECRET: Name = Name::new("--auth-secret", "AUTH_SECRET");
 const REALM: Name = Name::new("--realm", "REALM");
 const ALLOCATIONS_PER_USERNAME: Name = Name::new("--allocations-per-username", "ALLOCATIONS_PER_USERNAME");
 const WORKERS: Name = Name::new("--workers", "WORKERS");
+const REPLY_LIMIT: Name = Name::new("--reply-limit", "REPLY_LIMIT");
 const RNG_SEED: Name = Name::new("--rng-seed", "RNG_SEED");
 
 const DEFAULT_LISTEN_PORT: u16 = 3478;
@@ -40,6 +40,8 @@ const DEFAULT_PORTS: PortRange = PortRange::DYNAMIC;
 const DEFAULT_ADDRESS_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_REALM: &str = "firezone";
 const DEFAULT_ALLOCATIONS_PER_USERNAME: u32 = 10;
+/// Per second and address. 256 challenges of 84 bytes, IP and UDP headers included, are 172 kbit/s.
+const DEFAULT_REPLY_LIMIT: u32 = 256;
 const MAX_WORKERS: usize = 1024;
 
 /// Everything that the relay needs to know before it starts.
@@ -60,9 +62,11 @@ pub(crate) struct Config {
     pub(crate) secret_is_drawn: bool,
     pub(crate) realm: String,
     pub(crate) username_limit: UsernameLimit,
+    /// Replies per second, of each kind, to one address that has shown no credentials; `None` for no limit.
+    pub(crate) reply_limit: Option<NonZeroU32>,
     pub(crate) workers: NonZeroUsize,
-    pub(crate) rng_seed: u64,
-    pub(crate) rng_seed_is_given: bool,
+    pub(crate) seed: Seed,
+    pub(crate) seed_is_given: bool,
     /// The portal to register with; without one the relay stands alone.
     pub(crate) portal: Option<PortalConfig>,
     /// What to record, if anything.
@@ -100,7 +104,7 @@ impl Config {
         let (v4, v6, origin) = choose_addresses(options, host, &mut problems);
         let (listen_port, ports) = read_ports(options, &mut problems);
         let seed = read_seed(options, entropy, &mut problems);
-        let secret = read_secret(options, seed, entropy, &mut problems);
+        let secret = read_secret(options, seed.as_ref(), entropy, &mut problems);
         let realm = read_realm(options, &mut problems);
         let portal = PortalConfig::read(&options.portal, &mut problems);
         let operations = OperationsConfig::read(&options.operations, entropy, &mut problems);
@@ -110,6 +114,7 @@ impl Config {
             limit => limit,
         };
         let workers = read_workers(options, ports, &mut problems);
+        let reply_limit = read_reply_limit(options, &mut problems);
         let behind_nat = read_behind_nat(options, &mut problems);
         read_address_timeout(options, &mut problems);
         let mut tracker = AddressTracker::new(v4, v6, origin, behind_nat);
@@ -118,7 +123,7 @@ impl Config {
         let record = RecordConfig::read(&options.record, &mut problems);
         let offload = OffloadConfig::read(&options.offload, &place, host, &mut problems);
         let config = match (seed, secret) {
-            (Some((rng_seed, rng_seed_is_given)), Some((secret, secret_is_drawn))) => Some(Self {
+            (Some((seed, seed_is_given)), Some((secret, secret_is_drawn))) => Some(Self {
                 addresses,
                 tracker,
                 v4,
@@ -130,9 +135,10 @@ impl Config {
                 secret_is_drawn,
                 realm,
                 username_limit,
+                reply_limit,
                 workers,
-                rng_seed,
-                rng_seed_is_given,
+                seed,
+                seed_is_given,
                 portal,
                 record,
                 record_directory: options.record.directory(),
@@ -163,25 +169,14 @@ impl Config {
     }
 
     /// The seed of each worker's state machine.
-    pub(crate) fn worker_seeds(&self) -> impl Iterator<Item = [u8; 32]> {
-        let mut rng = ChaCha20Rng::seed_from_u64(self.rng_seed);
-        // Stream 0 makes the secret, stream 2 the portal client's waits.
-        rng.set_stream(1);
-        std::iter::repeat_with(move || draw(&mut rng))
+    pub(crate) fn worker_seeds(&self) -> impl Iterator<Item = [u8; 32]> + use<> {
+        self.seed.derive(Purpose::Workers)
     }
 
     /// The seed of the waits between attempts to reach the portal.
     pub(crate) fn portal_seed(&self) -> [u8; 32] {
-        let mut rng = ChaCha20Rng::seed_from_u64(self.rng_seed);
-        rng.set_stream(2);
-        draw(&mut rng)
+        self.seed.derive_one(Purpose::Portal)
     }
-}
-
-fn draw(rng: &mut ChaCha20Rng) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    rng.fill_bytes(&mut bytes);
-    bytes
 }
 
 /// How long to wait for addresses. What is wrong with the option is told when the configuration is read.
@@ -222,22 +217,27 @@ fn read_ports(options: &Options, problems: &mut Collector) -> (u16, PortRange) {
 }
 
 /// The seed, and whether it was given.
-fn read_seed(options: &Options, entropy: &impl Entropy, problems: &mut Collector) -> Option<(u64, bool)> {
+fn read_seed(options: &Options, entropy: &impl Entropy, problems: &mut Collector) -> Option<(Seed, bool)> {
     let wanted = "a whole number up to 18446744073709551615, such as 42, or leave it out";
     match options.rng_seed.as_deref().map(str::trim) {
-        None | Some("") => {
-            let mut bytes = [0; 8];
-            entropy.fill(&mut bytes).map_err(|error| problems.add(error)).ok()?;
-            Some((u64::from_le_bytes(bytes), false))
+        None | Some("") => draw(entropy, problems).map(|bytes| (Seed::new(bytes), false)),
+        given => {
+            problems.read(RNG_SEED, given, wanted, |text| text.parse().ok()).map(|seed| (Seed::from_number(seed), true))
         }
-        given => problems.read(RNG_SEED, given, wanted, |text| text.parse().ok()).map(|seed| (seed, true)),
     }
+}
+
+/// Random bytes of the system's.
+fn draw(entropy: &impl Entropy, problems: &mut Collector) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    entropy.fill(&mut bytes).map_err(|error| problems.add(error)).ok()?;
+    Some(bytes)
 }
 
 /// The secret, and whether it was drawn.
 fn read_secret(
     options: &Options,
-    seed: Option<(u64, bool)>,
+    seed: Option<&(Seed, bool)>,
     entropy: &impl Entropy,
     problems: &mut Collector,
 ) -> Option<(AuthSecret, bool)> {
@@ -250,13 +250,8 @@ fn read_secret(
         return secret.ok().map(|secret| (secret, false));
     }
     let bytes = match seed {
-        Some((seed, true)) => draw(&mut ChaCha20Rng::seed_from_u64(seed)),
-        // A drawn seed is logged, so it must not determine the secret.
-        _ => {
-            let mut bytes = [0; 32];
-            entropy.fill(&mut bytes).map_err(|error| problems.add(error)).ok()?;
-            bytes
-        }
+        Some((seed, true)) => seed.derive_one(Purpose::Secret),
+        _ => draw(entropy, problems)?,
     };
     Some((AuthSecret::from_random(bytes), true))
 }
@@ -278,6 +273,12 @@ fn read_username_limit(options: &Options, problems: &mut Collector) -> UsernameL
     let number = |text: &str| text.parse().ok().filter(|number| *number != 0);
     let limit = problems.read(ALLOCATIONS_PER_USERNAME, options.allocations_per_username.as_deref(), &wanted, number);
     UsernameLimit::RefuseBeyond(limit.unwrap_or(DEFAULT_ALLOCATIONS_PER_USERNAME))
+}
+
+fn read_reply_limit(options: &Options, problems: &mut Collector) -> Option<NonZeroU32> {
+    let wanted = format!("a number of replies per second, such as {DEFAULT_REPLY_LIMIT}, or 0 for no limit");
+    let limit = problems.read(REPLY_LIMIT, options.reply_limit.as_deref(), &wanted, |text| text.parse().ok());
+    NonZeroU32::new(limit.unwrap_or(DEFAULT_REPLY_LIMIT))
 }
 
 fn read_workers(options: &Options, ports: PortRange, problems: &mut Collector) -> NonZeroUsize {

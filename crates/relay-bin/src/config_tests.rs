@@ -85,7 +85,7 @@ fn defaults() {
     assert_eq!((config.listen_port, config.ports), (3478, PortRange::DYNAMIC));
     assert_eq!(config.realm, "firezone");
     assert_eq!(config.username_limit, UsernameLimit::RefuseBeyond(10));
-    assert!(config.secret_is_drawn && !config.rng_seed_is_given);
+    assert!(config.secret_is_drawn && !config.seed_is_given);
     let v4 = config.v4.unwrap();
     assert_eq!((v4.listen, v4.relay), (Ipv4Addr::UNSPECIFIED.into(), V4.into()));
 }
@@ -95,7 +95,7 @@ fn empty_values_count_as_none() {
     let options =
         Options { public_ip4_addr: some(""), rng_seed: some(" "), auth_secret: some(""), ..Options::default() };
     let config = config(&options).unwrap();
-    assert!(config.secret_is_drawn && !config.rng_seed_is_given);
+    assert!(config.secret_is_drawn && !config.seed_is_given);
     assert_eq!(config.origin, Origin::Detected);
 }
 
@@ -173,6 +173,7 @@ fn problems_name_option_variable_and_remedy() {
         &Options { workers: some("2"), lowest_port: some("60000"), highest_port: some("60002"), ..none() },
         &["WORKERS"],
     );
+    refused(&Options { reply_limit: some("many"), ..none() }, &["REPLY_LIMIT", "256", "0"]);
     refused(&Options { rng_seed: some("-1"), ..none() }, &["RNG_SEED", "42"]);
 }
 
@@ -195,7 +196,7 @@ fn all_problems_are_told_at_once() {
 }
 
 #[test]
-fn a_given_seed_repeats_everything_and_a_drawn_one_does_not_give_the_secret_away() {
+fn a_given_seed_repeats_everything() {
     let seeded = Options { rng_seed: some("42"), ..Options::default() };
     let secret = |config: &Config| config.secret.expose().to_owned();
     let host = FakeHost::new(true);
@@ -205,10 +206,21 @@ fn a_given_seed_repeats_everything_and_a_drawn_one_does_not_give_the_secret_away
     assert_eq!(seeds(&a), seeds(&b));
     assert_ne!(seeds(&a)[0], seeds(&a)[1]);
 
-    let drawn = config(&Options::default()).unwrap();
-    let repeated = Options { rng_seed: Some(drawn.rng_seed.to_string()), ..Options::default() };
-    assert_ne!(secret(&drawn), secret(&config(&repeated).unwrap()));
     assert!(Config::new(&Options::default(), &host, &NoEntropy).is_err());
+}
+
+#[test]
+fn no_random_choice_stands_in_the_debug_output() {
+    let config = config(&Options { rng_seed: some("42"), ..Options::default() }).unwrap();
+    assert!(format!("{config:?}").contains("Seed(..)"));
+}
+
+#[test]
+fn replies_are_limited_unless_that_is_switched_off() {
+    let limit = |text: &str| config(&Options { reply_limit: some(text), ..Options::default() }).unwrap().reply_limit;
+    assert_eq!(limit("").map(NonZeroU32::get), Some(DEFAULT_REPLY_LIMIT));
+    assert_eq!(limit("4096").map(NonZeroU32::get), Some(4096));
+    assert_eq!(limit("0"), None);
 }
 
 #[test]

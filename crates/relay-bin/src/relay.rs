@@ -2,6 +2,7 @@
 
 use std::{
     net::IpAddr,
+    num::{NonZeroU32, NonZeroUsize},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -195,12 +196,11 @@ fn log_start(config: &Config) {
         highest_port = config.ports.highest(),
         workers = config.workers,
         realm = config.realm,
-        rng_seed = config.rng_seed,
         "starting"
     );
-    if config.rng_seed_is_given {
+    if config.seed_is_given {
         tracing::warn!(
-            "the random number seed is given: nonces, ports and a drawn secret can be guessed; for tests only"
+            "the random number seed is given (--rng-seed): ports, reservation tokens and a drawn secret can be guessed; for tests only"
         );
     }
 }
@@ -389,5 +389,13 @@ fn server_config(config: &Config, addresses: &AddressState, ports: PortRange) ->
         quota_by: if config.portal.is_some() { QuotaBy::Username } else { QuotaBy::UserId },
         unlimited_user: None,
         strict_expiry: true,
+        // The kernel spreads the clients behind one address over the workers.
+        reply_limit: config.reply_limit.map(|limit| share(limit, config.workers)),
     }
+}
+
+/// The part of `limit` that one of `workers` may use up, at least 1.
+fn share(limit: NonZeroU32, workers: NonZeroUsize) -> NonZeroU32 {
+    let workers = u32::try_from(workers.get()).unwrap_or(u32::MAX);
+    NonZeroU32::new(limit.get().div_ceil(workers)).unwrap_or(NonZeroU32::MIN)
 }

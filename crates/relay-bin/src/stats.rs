@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use relay_server::{DropReason, ErrorCode, Event, RemovalReason};
+use relay_server::{DropReason, ErrorCode, Event, RemovalReason, ReplyKind};
 
 /// How many classes of sizes there are: up to 64 bytes, 128, 256 and so on.
 pub(crate) const SIZE_CLASSES: usize = 11;
@@ -60,7 +60,7 @@ pub(crate) enum Loss {
     NoSocket,
     /// The kernel did not say which address a datagram was sent to.
     NoDestination,
-    /// Somebody who shows no credentials was not answered: others of the same prefix were, many times.
+    /// Somebody who has shown no credentials was not answered: others from the same address or prefix were, many times.
     ReplyLimit,
 }
 
@@ -87,6 +87,8 @@ pub(crate) struct Counters {
     /// By STUN method and ERROR-CODE, `None` for successes.
     pub(crate) responses: BTreeMap<(u16, Option<ErrorCode>), u64>,
     pub(crate) losses: BTreeMap<Loss, u64>,
+    /// Replies that [`Loss::ReplyLimit`] withheld.
+    pub(crate) withheld_replies: BTreeMap<ReplyKind, u64>,
     /// Errors while receiving, which cost no more than the call.
     pub(crate) receive_errors: u64,
     /// Datagrams that came faster than they were read, so that the kernel dropped them.
@@ -124,6 +126,10 @@ impl Counters {
                 *self.responses.entry((*method, code)).or_default() += 1;
             }
             Event::Dropped { reason, .. } => self.lose(Loss::Dropped(*reason)),
+            Event::ReplyWithheld { kind, .. } => {
+                self.lose(Loss::ReplyLimit);
+                *self.withheld_replies.entry(*kind).or_default() += 1;
+            }
             _ => {}
         }
     }
@@ -138,6 +144,7 @@ impl Counters {
         self.channels_closed += other.channels_closed;
         merge_maps(&mut self.responses, other.responses);
         merge_maps(&mut self.losses, other.losses);
+        merge_maps(&mut self.withheld_replies, other.withheld_replies);
         self.receive_errors += other.receive_errors;
         self.receive_overruns += other.receive_overruns;
         self.draining += other.draining;

@@ -74,7 +74,7 @@ pub const EXAMPLES: &[Example] = &[
     Example {
         name: "port-hopping-nat",
         title: "A NAT that hops ports",
-        story: "The client's NAT gives it a new port: its data comes from a stranger, its nonce is not valid, and a new allocation replaces the old.",
+        story: "The client's NAT gives it a new port: its data comes from a stranger, which has no allocation to refresh, and a new allocation replaces the old.",
         run: port_hopping_nat,
     },
     Example {
@@ -216,7 +216,7 @@ fn port_hopping_nat(world: &mut World) -> Result<(), WorldError> {
     world.move_client(client, at("192.0.2.10:61999"))?;
     world.comment("The NAT has given the client another port: for the relay this is a stranger.");
     world.send(client, CHANNEL, b"ping 4")?;
-    world.comment("Its nonce was issued to the old port.");
+    world.comment("Its nonce holds for every port of its address, but this 5-tuple has no allocation.");
     world.request(client, refresh())?;
     world.comment("It allocates anew; the same username's old allocation is replaced.");
     world.request(client, allocate())?;

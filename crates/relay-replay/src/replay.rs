@@ -5,6 +5,7 @@ mod input;
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
+    num::NonZeroU32,
     sync::Arc,
 };
 
@@ -367,5 +368,6 @@ fn config(config: &packet_trace::RelayConfig) -> Result<Config, String> {
         quota_by: if config.quota_by_user_id { QuotaBy::UserId } else { QuotaBy::Username },
         unlimited_user: config.unlimited_user.as_deref().map(Arc::from),
         strict_expiry: !config.expiry_at_allocate_only,
+        reply_limit: config.reply_limit.and_then(NonZeroU32::new),
     })
 }

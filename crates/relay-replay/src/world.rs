@@ -89,6 +89,7 @@ impl World {
             quota_by: QuotaBy::Username,
             unlimited_user: None,
             strict_expiry: true,
+            reply_limit: None,
         };
         // The world is a show: its secret need not be one.
         let secret = AuthSecret::from_random(seed);
@@ -115,6 +116,7 @@ impl World {
                     quota_by_user_id: false,
                     unlimited_user: None,
                     expiry_at_allocate_only: false,
+                    reply_limit: None,
                     more: serde_json::Map::new(),
                 },
             }],

@@ -155,7 +155,8 @@ fn a_hopping_port_replaces_the_allocation() {
     let view = story.session.view_at(story.last());
     assert_eq!(view.allocations.keys().collect::<Vec<_>>(), [&1]);
     assert_eq!(view.allocations[&1].client, "192.0.2.10:61999".parse().unwrap());
-    assert!(story.troubles().contains(&"438: the nonce is stale".to_owned()));
+    let troubles = story.troubles();
+    assert!(troubles.iter().any(|trouble| trouble.starts_with("437")), "{troubles:?}");
 }
 
 /// "pong" begins with the bits of a channel number.

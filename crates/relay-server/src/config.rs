@@ -1,5 +1,6 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
+    num::NonZeroU32,
     sync::Arc,
 };
 
@@ -29,6 +30,10 @@ pub struct Config {
     /// Whether credentials must not have expired for any request of an allocation. Otherwise they must not for Allocate only, and a
     /// call may outlive its credential.
     pub strict_expiry: bool,
+    /// How many replies per second, of each [`ReplyKind`](crate::ReplyKind), go to one address that has shown no credentials;
+    /// [`REPLY_BURST_SECONDS`](crate::REPLY_BURST_SECONDS) times as many at once; a prefix (/24, /56) is sent twice as many.
+    /// `None` for no limit.
+    pub reply_limit: Option<NonZeroU32>,
 }
 
 impl Config {

@@ -2,6 +2,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
     AllocationId, AllocationPort, ChannelNumber, DropReason, Families, Family, FiveTuple, PeerSocket, Rejection,
+    ReplyKind,
 };
 
 /// What happened, for metrics, logs, tests and pictures. Nothing depends on anybody's looking at it.
@@ -95,6 +96,13 @@ pub enum Event {
         method: u16,
         /// Success, or why not.
         outcome: Result<(), Rejection>,
+    },
+    /// A request is not answered because others from the same address or prefix took what [`Config::reply_limit`](crate::Config::reply_limit) allows.
+    ReplyWithheld {
+        /// The sender, which has shown no credentials.
+        to: SocketAddr,
+        /// What it would have been sent.
+        kind: ReplyKind,
     },
     /// A datagram was dropped without an answer.
     Dropped {

@@ -18,6 +18,7 @@
 //!     quota_by: QuotaBy::UserId,
 //!     unlimited_user: None,
 //!     strict_expiry: false,
+//!     reply_limit: None,
 //! };
 //! let (now, unix_time) = (Timestamp::ZERO, UnixTime(1_800_000_000));
 //! let mut server = Server::new(config, AuthSecret::from_random([1; 32]), [2; 32], now, unix_time)?;
@@ -50,7 +51,7 @@
 //! # What it assumes, and what is out of scope
 //!
 //! The transport is UDP. Data is relayed through channels; Send indications are dropped and counted. Spreading clients over several
-//! servers, rate limits and sockets are the caller's.
+//! servers and sockets are the caller's.
 #![forbid(unsafe_code)]
 
 mod config;
@@ -71,6 +72,7 @@ mod peer_policy;
 mod rejection;
 mod relay_path;
 mod removal;
+mod reply_limit;
 mod request;
 mod server;
 mod shard_message;
@@ -91,6 +93,7 @@ pub use output::{Output, RelayOpenError};
 pub use own_addresses::{AddressStatus, AddressStatuses, OwnAddresses};
 pub use peer_policy::PeerForbidden;
 pub use rejection::Rejection;
+pub use reply_limit::{REPLY_BURST_SECONDS, ReplyKind};
 pub use server::Server;
 pub use shard_message::ShardMessage;
 pub use stun_msg::{AttributeType, ErrorCode, IntegrityKey, Method};

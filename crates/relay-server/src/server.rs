@@ -12,7 +12,7 @@ use turn_auth::{AcceptedCredentials, Authenticator, NonceIssuer, RealmError, Uni
 use crate::{
     AddressStatus, AddressStatuses, AllocationId, AllocationPort, Arrival, Config, DropReason, Event, Families, Family,
     FiveTuple, Forward, Output, OwnAddresses, PeerSocket, PortRange, RelayOpenError, RemovalReason, Timestamp,
-    crossings::Crossings, elsewhere::Elsewhere, opening::Opening, wall_clock::WallClock,
+    crossings::Crossings, elsewhere::Elsewhere, opening::Opening, reply_limit::ReplyLimit, wall_clock::WallClock,
 };
 
 /// A STUN/TURN relay without its sockets.
@@ -27,6 +27,8 @@ pub struct Server {
     pub(crate) openings: BTreeMap<AllocationId, Opening>,
     pub(crate) elsewhere: Elsewhere,
     pub(crate) crossings: Crossings,
+    /// `None` if replies are not limited.
+    pub(crate) replies: Option<ReplyLimit>,
     pub(crate) ports_of_all_shards: PortRange,
     pub(crate) draining: bool,
     pub(crate) address_status: AddressStatuses,
@@ -55,12 +57,14 @@ impl Server {
             rng.fill_bytes(&mut bytes);
             bytes
         };
-        let nonces = NonceIssuer::new(draw());
+        let accepted = accepted.into();
+        let nonces = NonceIssuer::from_credentials(&accepted);
         Ok(Self {
             allocations: Allocations::new(config.ports, draw()),
             authenticator: Authenticator::new(accepted, nonces, &config.realm)?,
             // Drawn last: what was drawn before there were crossings stays what it was.
             crossings: Crossings::new(&mut rng),
+            replies: config.reply_limit.map(|per_second| ReplyLimit::new(per_second, &mut rng)),
             ports_of_all_shards: config.ports,
             address_status: AddressStatuses::default(),
             config,
@@ -180,6 +184,13 @@ impl Server {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         self.allocations.poll_timeout()
+    }
+
+    /// Whether the last datagram came to nothing because of [`Config::reply_limit`]: it has changed nothing, so a recording may leave it
+    /// out. Ask before the outputs are taken.
+    #[must_use]
+    pub fn has_withheld_reply(&self) -> bool {
+        matches!(self.outputs.back(), Some(Output::Event(Event::ReplyWithheld { .. })))
     }
 
     /// The next thing to do. The order is part of the contract: a relay socket is asked for before its client hears of it.

@@ -1,4 +1,7 @@
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use stun_msg::{AttributeType, IntegrityKey, Message};
 
@@ -101,6 +104,12 @@ impl Authenticator {
         self.nonces.issue(now, client)
     }
 
+    /// Whether `nonce` was issued to `client` and still holds: whoever shows it receives what is sent to that address.
+    #[must_use]
+    pub fn recognises_nonce(&self, nonce: &[u8], now: UnixTime, client: IpAddr) -> bool {
+        self.nonces.verify(nonce, now, client).is_ok()
+    }
+
     /// Checks a request in the order of [RFC 8489](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4): the user first, then
     /// MESSAGE-INTEGRITY, the nonce last. So a stale nonce is only told to who knows the password.
     ///
@@ -143,7 +152,7 @@ impl Authenticator {
                 }
             }
         };
-        self.nonces.verify(nonce, now, client).map_err(|_| AuthError::StaleNonce)?;
+        self.nonces.verify(nonce, now, client.ip()).map_err(|_| AuthError::StaleNonce)?;
         Ok(authenticated)
     }
 
@@ -168,7 +177,7 @@ impl Authenticator {
             && let Some(nonce) = message.nonce()
             && message.verify_integrity(holder.key).is_ok()
         {
-            self.nonces.verify(nonce, now, client).map_err(|_| AuthError::StaleNonce)?;
+            self.nonces.verify(nonce, now, client.ip()).map_err(|_| AuthError::StaleNonce)?;
             let user_id = Username::parse(username, self.accepted.schemes).map_or(username, |parsed| parsed.user_id());
             return Ok(Authenticated { username, user_id, expiry: holder.expiry, key: holder.key.clone() });
         }

@@ -8,10 +8,13 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use crate::UnixTime;
+use crate::{AcceptedCredentials, AuthSecret, UnixTime};
 
-/// How many bytes of the HMAC a nonce holds: as many as fit into 12 characters behind the bucket.
-const TAG_LEN: usize = 8;
+/// How many bytes of the HMAC a nonce holds: as many as fit into 12 characters behind the port.
+const TAG_LEN: usize = 7;
+
+/// How many bytes a nonce stands for: the port, in network byte order, and the tag.
+const RAW_LEN: usize = 2 + TAG_LEN;
 
 /// A NONCE: 12 ASCII characters.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,16 +43,21 @@ impl fmt::Debug for Nonce {
     }
 }
 
-/// The nonce was not issued to this client by this issuer, or too long ago.
+/// The nonce was not issued to this address by this issuer, or too long ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[error("the nonce was not issued to this client, or too long ago")]
+#[error("the nonce was not issued to this address, or too long ago")]
 pub struct StaleNonce;
 
 /// Issues nonces and recognises them again without remembering any.
 ///
-/// A nonce is the number of the ten minutes that it was issued in (its low byte) and an HMAC-SHA256 over the whole of that
-/// number and the client's address, cut to 8 bytes. It holds for those ten minutes and the next, from that address and port:
-/// [no two clients are given the same one](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4).
+/// A nonce holds the client's port and an HMAC-SHA256, cut to 7 bytes, over that port, the client's address and the ten minutes of
+/// wall-clock time in which the nonce was issued. The port makes sure that
+/// [no two clients are given the same one](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4). The nonce is accepted from every
+/// port of that address: a NAT may choose another port between the challenge and the request that answers it, and several clients
+/// take 438 as the end of their first authenticated request.
+///
+/// A nonce holds for at least ten minutes and at most twenty. It holds for ten more when the wall clock is set back by up to ten
+/// minutes.
 ///
 /// It does not begin with the [nonce cookie](https://www.rfc-editor.org/rfc/rfc8489#section-9.2) of RFC 8489. To a client this
 /// looks like a server of RFC 5389: it then uses MD5 keys and the plain username, which is all that is offered here. The cookie protects
@@ -70,39 +78,58 @@ impl NonceIssuer {
         Self { key }
     }
 
+    /// An issuer whose key follows from the first of the accepted secrets, or, where there is none, from the users' keys. All shards of
+    /// a relay recognise each other's nonces, and a relay that is started again recognises those that it issued before.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
+    pub fn from_credentials(accepted: &AcceptedCredentials) -> Self {
+        let secret = accepted.secrets.first().map_or("", AuthSecret::expose);
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length");
+        mac.update(b"the key of nonces");
+        if accepted.secrets.is_empty() {
+            accepted.users.values().for_each(|key| mac.update(&key.to_bytes()));
+        }
+        Self::new(mac.finalize().into_bytes().into())
+    }
+
     /// The nonce for this client at this time.
     #[must_use]
     pub fn issue(&self, now: UnixTime, client: SocketAddr) -> Nonce {
-        self.nonce(bucket(now), client)
+        self.nonce(bucket(now), client.ip(), client.port().to_be_bytes())
     }
 
-    /// Whether `nonce` was issued to `client` in this bucket or the one before, in constant time.
+    /// Whether `nonce` was issued to `client`, at any of its ports, in this bucket or one beside it; in constant time.
     ///
     /// # Errors
     ///
     /// When it was not.
-    pub fn verify(&self, nonce: &[u8], now: UnixTime, client: SocketAddr) -> Result<(), StaleNonce> {
+    pub fn verify(&self, nonce: &[u8], now: UnixTime, client: IpAddr) -> Result<(), StaleNonce> {
+        let mut raw = [0; RAW_LEN];
+        if STANDARD_NO_PAD.decode_slice(nonce, &mut raw) != Ok(RAW_LEN) {
+            return Err(StaleNonce);
+        }
+        let port = [raw[0], raw[1]];
         let now = bucket(now);
-        let fresh = [now, now.saturating_sub(1)]
+        let fresh = [now, now.saturating_sub(1), now.saturating_add(1)]
             .into_iter()
-            .any(|bucket| self.nonce(bucket, client).as_bytes().ct_eq(nonce).into());
+            .any(|bucket| self.nonce(bucket, client, port).as_bytes().ct_eq(nonce).into());
         if fresh { Ok(()) } else { Err(StaleNonce) }
     }
 
     #[expect(clippy::expect_used, reason = "HMAC takes keys of every length; 9 bytes are 12 characters of base64")]
-    fn nonce(&self, bucket: u64, client: SocketAddr) -> Nonce {
+    fn nonce(&self, bucket: u64, client: IpAddr, port: [u8; 2]) -> Nonce {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("a key of any length");
         mac.update(&bucket.to_be_bytes());
         // A dual-stack socket reports IPv4 clients by mapped addresses: the same client.
-        match client.ip().to_canonical() {
+        match client.to_canonical() {
             IpAddr::V4(ip) => mac.update(&ip.to_ipv6_mapped().octets()),
             IpAddr::V6(ip) => mac.update(&ip.octets()),
         }
-        mac.update(&client.port().to_be_bytes());
+        mac.update(&port);
 
-        let mut raw = [0; 1 + TAG_LEN];
-        raw[0] = bucket.to_be_bytes()[7];
-        raw[1..].copy_from_slice(&mac.finalize().into_bytes()[..TAG_LEN]);
+        let mut raw = [0; RAW_LEN];
+        raw[..2].copy_from_slice(&port);
+        raw[2..].copy_from_slice(&mac.finalize().into_bytes()[..TAG_LEN]);
         let mut text = [0; Nonce::LEN];
         STANDARD_NO_PAD.encode_slice(raw, &mut text).expect("9 bytes are 12 characters");
         Nonce(text)
@@ -127,8 +154,10 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
+    use stun_msg::IntegrityKey;
+
     use super::*;
-    use crate::testing::client;
+    use crate::{Scheme, Schemes, testing::client};
 
     const START: u64 = 3_000_000 * NonceIssuer::BUCKET_SECONDS;
 
@@ -145,10 +174,10 @@ mod tests {
         for age in [0, 1, NonceIssuer::BUCKET_SECONDS - 1] {
             let nonce = issuer().issue(UnixTime(START + age), client());
             for later in [age, NonceIssuer::BUCKET_SECONDS, 2 * NonceIssuer::BUCKET_SECONDS - 1] {
-                assert_eq!(issuer().verify(nonce.as_bytes(), UnixTime(START + later), client()), Ok(()));
+                assert_eq!(issuer().verify(nonce.as_bytes(), UnixTime(START + later), client().ip()), Ok(()));
             }
             for later in [2, 3, 255, 256, 257, 65_536].map(|buckets| buckets * NonceIssuer::BUCKET_SECONDS) {
-                let verified = issuer().verify(nonce.as_bytes(), UnixTime(START + later), client());
+                let verified = issuer().verify(nonce.as_bytes(), UnixTime(START + later), client().ip());
                 assert_eq!(verified, Err(StaleNonce), "{later} s later");
             }
         }
@@ -161,37 +190,71 @@ mod tests {
     }
 
     #[test]
-    fn a_nonce_of_the_future_is_stale() {
+    fn a_nonce_outlives_a_clock_that_is_set_back_by_ten_minutes() {
         let nonce = issuer().issue(UnixTime(START), client());
-        assert_eq!(issuer().verify(nonce.as_bytes(), UnixTime(START - 1), client()), Err(StaleNonce));
+        let verify = |now| issuer().verify(nonce.as_bytes(), UnixTime(now), client().ip());
+        assert_eq!(verify(START - NonceIssuer::BUCKET_SECONDS), Ok(()));
+        assert_eq!(verify(START - NonceIssuer::BUCKET_SECONDS - 1), Err(StaleNonce));
     }
 
     #[test]
     fn both_ends_of_time_have_nonces() {
         for now in [0, 1, u64::MAX].map(UnixTime) {
             let nonce = issuer().issue(now, client());
-            assert_eq!(issuer().verify(nonce.as_bytes(), now, client()), Ok(()));
+            assert_eq!(issuer().verify(nonce.as_bytes(), now, client().ip()), Ok(()));
         }
     }
 
     #[test]
-    fn a_nonce_belongs_to_one_address_and_port() {
+    fn a_nonce_belongs_to_one_address_at_any_port() {
         let nonce = issuer().issue(UnixTime(START), address("192.0.2.1:1000"));
-        for other in ["192.0.2.1:1001", "192.0.2.2:1000", "[2001:db8::1]:1000", "[::192.0.2.1]:1000"] {
-            assert_eq!(issuer().verify(nonce.as_bytes(), UnixTime(START), address(other)), Err(StaleNonce), "{other}");
+        let verify = |client: &str| issuer().verify(nonce.as_bytes(), UnixTime(START), client.parse().unwrap());
+        assert_eq!(verify("192.0.2.1"), Ok(()));
+        assert_ne!(issuer().issue(UnixTime(START), address("192.0.2.1:1001")), nonce);
+        for other in ["192.0.2.2", "2001:db8::1", "::192.0.2.1"] {
+            assert_eq!(verify(other), Err(StaleNonce), "{other}");
         }
     }
 
     #[test]
     fn a_mapped_address_is_the_ipv4_address() {
         let nonce = issuer().issue(UnixTime(START), address("192.0.2.1:1000"));
-        assert_eq!(issuer().verify(nonce.as_bytes(), UnixTime(START), address("[::ffff:192.0.2.1]:1000")), Ok(()));
+        let mapped = "::ffff:192.0.2.1".parse().unwrap();
+        assert_eq!(issuer().verify(nonce.as_bytes(), UnixTime(START), mapped), Ok(()));
+    }
+
+    #[test]
+    fn a_secret_makes_an_issuer_that_outlives_the_process() {
+        let issuer = |secret: &str| {
+            let secret = AuthSecret::new(secret).unwrap();
+            NonceIssuer::from_credentials(&AcceptedCredentials::of_secret(Schemes::Only(Scheme::Firezone), secret))
+        };
+        let nonce = issuer("0123456789abcdef").issue(UnixTime(START), client());
+        let verify = |secret| issuer(secret).verify(nonce.as_bytes(), UnixTime(START + 60), client().ip());
+        assert_eq!(verify("0123456789abcdef"), Ok(()));
+        assert_eq!(verify("0123456789abcdeg"), Err(StaleNonce));
+    }
+
+    #[test]
+    fn without_a_secret_the_users_make_the_issuer() {
+        let issuer = |password: &str| {
+            let key = IntegrityKey::long_term("alice", "realm", password);
+            let users = [("alice".into(), key)].into();
+            NonceIssuer::from_credentials(&AcceptedCredentials {
+                schemes: Schemes::Only(Scheme::Firezone),
+                secrets: Vec::new(),
+                users,
+            })
+        };
+        let nonce = issuer("one").issue(UnixTime(START), client());
+        let verify = |password| issuer(password).verify(nonce.as_bytes(), UnixTime(START), client().ip());
+        assert_eq!((verify("one"), verify("two")), (Ok(()), Err(StaleNonce)));
     }
 
     #[test]
     fn a_nonce_belongs_to_one_issuer() {
         let nonce = NonceIssuer::new([2; 32]).issue(UnixTime(START), client());
-        assert_eq!(issuer().verify(nonce.as_bytes(), UnixTime(START), client()), Err(StaleNonce));
+        assert_eq!(issuer().verify(nonce.as_bytes(), UnixTime(START), client().ip()), Err(StaleNonce));
     }
 
     #[test]
@@ -201,13 +264,13 @@ mod tests {
         for bit in 0..8 * text.len() {
             let mut changed = *text;
             changed[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(issuer().verify(&changed, UnixTime(START), client()), Err(StaleNonce), "bit {bit}");
+            assert_eq!(issuer().verify(&changed, UnixTime(START), client().ip()), Err(StaleNonce), "bit {bit}");
         }
         for len in 0..text.len() {
-            assert_eq!(issuer().verify(&text[..len], UnixTime(START), client()), Err(StaleNonce), "{len} bytes");
+            assert_eq!(issuer().verify(&text[..len], UnixTime(START), client().ip()), Err(StaleNonce), "{len} bytes");
         }
         let longer = [text.as_slice(), b"="].concat();
-        assert_eq!(issuer().verify(&longer, UnixTime(START), client()), Err(StaleNonce));
+        assert_eq!(issuer().verify(&longer, UnixTime(START), client().ip()), Err(StaleNonce));
     }
 
     /// It may stand between quotation marks: <https://www.rfc-editor.org/rfc/rfc8489#section-14.10>.
@@ -240,7 +303,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_stale(bytes in prop::collection::vec(any::<u8>(), 0..32), now: u64) {
-            prop_assert_eq!(issuer().verify(&bytes, UnixTime(now), client()), Err(StaleNonce));
+            prop_assert_eq!(issuer().verify(&bytes, UnixTime(now), client().ip()), Err(StaleNonce));
         }
 
         #[test]
@@ -248,7 +311,7 @@ mod tests {
             let client = SocketAddr::new(ip.into(), port);
             let nonce = issuer().issue(UnixTime(issued), client);
             let buckets = (issued + later) / NonceIssuer::BUCKET_SECONDS - issued / NonceIssuer::BUCKET_SECONDS;
-            let verified = issuer().verify(nonce.as_bytes(), UnixTime(issued + later), client);
+            let verified = issuer().verify(nonce.as_bytes(), UnixTime(issued + later), client.ip());
             prop_assert_eq!(verified.is_ok(), buckets <= 1);
         }
     }

@@ -194,11 +194,14 @@ impl RecordControl {
 impl Relay {
     /// What `record` wants said, as if from the start.
     fn header(&self, record: &RecordConfig) -> TraceHeader {
-        TraceHeader {
-            payload_limit: record.payload_bytes,
-            auth_secret: record.with_secret.then(|| self.secret.expose().to_owned()),
-            ..self.header.clone()
+        let mut header = TraceHeader { payload_limit: record.payload_bytes, ..self.header.clone() };
+        if record.with_secret {
+            header.auth_secret = Some(self.secret.expose().to_owned());
+        } else {
+            // Ports and reservation tokens follow from it.
+            header.shards.iter_mut().for_each(|shard| shard.seed = [0; 32]);
         }
+        header
     }
 }
 

@@ -47,12 +47,16 @@ impl Machine {
         from: FiveTuple,
         datagram: &[u8],
     ) -> Option<Forward> {
-        if let Some(recorder) = &mut self.recorder {
+        let forward = self.server.handle_client_datagram(now, from, datagram);
+        if let Some(recorder) = &mut self.recorder
+            // A flood of strangers must not fill the recording.
+            && !self.server.has_withheld_reply()
+        {
             self.now = now;
             let to = SocketAddr::new(from.server, self.server.config().listen_port);
             recorder.packet(now, Direction::Inbound, from.client.address(), to, [datagram, &[]]);
         }
-        let forward = self.server.handle_client_datagram(now, from, datagram)?;
+        let forward = forward?;
         self.record_forward(&forward, datagram);
         Some(forward)
     }
@@ -138,15 +142,10 @@ impl Machine {
         self.server.poll_output()
     }
 
-    /// Says what became of a response: it is sent, or withheld.
-    pub(crate) fn note_response(&mut self, from: IpAddr, to: ClientSocket, bytes: &[u8], is_sent: bool) {
-        if self.recorder.is_none() {
-            return;
-        }
-        if is_sent {
+    /// Records a response that is sent.
+    pub(crate) fn note_response(&mut self, from: IpAddr, to: ClientSocket, bytes: &[u8]) {
+        if self.recorder.is_some() {
             self.record(Direction::Outbound, self.listener(from), to.address(), [bytes, &[]]);
-        } else {
-            self.input(self.now, || Input::ResponseWithheld { to: to.address() });
         }
     }
 

@@ -149,7 +149,7 @@ pub(super) fn header(config: &Config, shards: &[ShardStart]) -> TraceHeader {
 
 fn shard_header(shard: &ShardStart) -> ShardHeader {
     let ServerConfig { relay_addresses, own_addresses, listen_port, ports, realm, .. } = &shard.server;
-    let ServerConfig { username_limit, quota_by, unlimited_user, strict_expiry, .. } = &shard.server;
+    let ServerConfig { username_limit, quota_by, unlimited_user, strict_expiry, reply_limit, .. } = &shard.server;
     let (lowest, highest) = bounds(*ports);
     ShardHeader {
         seed: shard.seed,
@@ -170,6 +170,7 @@ fn shard_header(shard: &ShardStart) -> ShardHeader {
             quota_by_user_id: *quota_by == QuotaBy::UserId,
             unlimited_user: unlimited_user.as_deref().map(str::to_owned),
             expiry_at_allocate_only: !strict_expiry,
+            reply_limit: reply_limit.map(std::num::NonZeroU32::get),
             more: serde_json::Map::new(),
         },
     }

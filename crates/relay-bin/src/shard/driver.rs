@@ -13,7 +13,7 @@ use turn_auth::UnixTime;
 use super::{
     live_channels::LiveChannels,
     mailbox::{Mail, Sender},
-    reply_limit::ReplyLimit,
+    withheld_replies::WithheldReplies,
 };
 use crate::{
     addresses::AddressState,
@@ -67,38 +67,28 @@ pub(super) struct Driver<N, O> {
     server: Machine,
     network: N,
     offload: O,
-    replies: ReplyLimit,
-    /// Whether the datagram at hand has had a reply counted already.
-    reply_is_counted: bool,
     trimmer: Trimmer,
     counters: Counters,
     channels: LiveChannels,
     published: Published,
     others: Vec<Sender>,
     no_port: Throttle,
+    withheld: WithheldReplies,
 }
 
 impl<N: Network, O: Offload> Driver<N, O> {
-    pub(super) fn new(
-        server: Machine,
-        network: N,
-        offload: O,
-        replies: ReplyLimit,
-        published: Published,
-        others: Vec<Sender>,
-    ) -> Self {
+    pub(super) fn new(server: Machine, network: N, offload: O, published: Published, others: Vec<Sender>) -> Self {
         Self {
             server,
             network,
             offload,
-            replies,
-            reply_is_counted: false,
             trimmer: Trimmer::default(),
             counters: Counters::default(),
             channels: LiveChannels::default(),
             published,
             others,
             no_port: Throttle::new(WARN_EVERY),
+            withheld: WithheldReplies::default(),
         }
     }
 
@@ -143,13 +133,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
             self.counters.lose(Loss::NoDestination);
             return None;
         };
-        let bytes = &buffers[datagram.range.clone()];
-        self.reply_is_counted = is_request(bytes) && !has_integrity(bytes);
-        if self.reply_is_counted && !self.replies.take(now, datagram.from.ip()) {
-            self.counters.lose(Loss::ReplyLimit);
-            return None;
-        }
-        self.server.handle_client_datagram(now, from, bytes)
+        self.server.handle_client_datagram(now, from, &buffers[datagram.range.clone()])
     }
 
     /// Takes what another shard says.
@@ -234,13 +218,8 @@ impl<N: Network, O: Offload> Driver<N, O> {
         while let Some(output) = self.server.poll_output() {
             match output {
                 Output::Transmit { from, to, bytes } => {
-                    let may = self.may_respond(now, to.address().ip(), &bytes);
-                    self.server.note_response(from, to, &bytes, may);
-                    if may {
-                        self.network.respond(from, to.address(), &bytes, &mut self.counters);
-                    } else {
-                        self.counters.lose(Loss::ReplyLimit);
-                    }
+                    self.server.note_response(from, to, &bytes);
+                    self.network.respond(from, to.address(), &bytes, &mut self.counters);
                 }
                 Output::OpenRelay { id, port, family } => {
                     let span = allocate.get_or_insert_with(
@@ -278,15 +257,6 @@ impl<N: Network, O: Offload> Driver<N, O> {
         }
     }
 
-    /// Whether a response may be sent, which is signed if the request was rightly so.
-    fn may_respond(&mut self, now: Timestamp, to: IpAddr, response: &[u8]) -> bool {
-        if has_integrity(response) {
-            self.replies.give_back(now, to);
-            return true;
-        }
-        std::mem::take(&mut self.reply_is_counted) || self.replies.take(now, to)
-    }
-
     fn handle_event(&mut self, now: Timestamp, event: &Event) {
         self.counters.record(event);
         self.channels.record(event, &mut self.counters);
@@ -302,6 +272,10 @@ impl<N: Network, O: Offload> Driver<N, O> {
                          --highest-port), or add a relay"
                     );
                 }
+            }
+            Event::ReplyWithheld { to, .. } => {
+                tracing::trace!(?event, "not answered");
+                self.withheld.observe(now, to.ip(), self.server.server());
             }
             Event::Dropped { .. } => tracing::trace!(?event, "dropped"),
             event => tracing::debug!(?event, "state changed"),
@@ -320,31 +294,6 @@ impl<N: Network, O: Offload> Driver<N, O> {
 fn five_tuple(bound: Option<IpAddr>, datagram: &Datagram) -> Option<FiveTuple> {
     let server = bound.or(datagram.to)?;
     Some(FiveTuple { client: ClientSocket::new(datagram.from), server })
-}
-
-/// Whether `datagram` looks like a STUN request: by its first bits, the class in its type and the magic cookie
-/// ([RFC 8489, section 5](https://www.rfc-editor.org/rfc/rfc8489#section-5)).
-fn is_request(datagram: &[u8]) -> bool {
-    match datagram {
-        [t0, t1, _, _, cookie @ ..] => {
-            t0 & 0xC1 == 0 && t1 & 0x10 == 0 && cookie.starts_with(&[0x21, 0x12, 0xA4, 0x42])
-        }
-        _ => false,
-    }
-}
-
-/// Whether the STUN message `message` has a MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 attribute, right or wrong
-/// ([RFC 8489, section 14](https://www.rfc-editor.org/rfc/rfc8489#section-14)).
-fn has_integrity(message: &[u8]) -> bool {
-    let mut rest = message.get(20..).unwrap_or_default();
-    while let [t0, t1, l0, l1, value @ ..] = rest {
-        if matches!(u16::from_be_bytes([*t0, *t1]), 0x0008 | 0x001C) {
-            return true;
-        }
-        let length = usize::from(u16::from_be_bytes([*l0, *l1])).next_multiple_of(4);
-        rest = value.get(length..).unwrap_or_default();
-    }
-    false
 }
 
 #[cfg(test)]

@@ -144,6 +144,7 @@ impl Fixture {
             quota_by: QuotaBy::UserId,
             unlimited_user: None,
             strict_expiry: false,
+            reply_limit: None,
         };
         let now = Timestamp::from_secs(1);
         let minted = Credentials::mint(&secret, UnixTime(2_000_000_000), "salt");
@@ -156,7 +157,6 @@ impl Fixture {
                 Machine::new(server, None),
                 FakeNetwork::default(),
                 FakeOffload::default(),
-                ReplyLimit::new(&[4; 32]),
                 published.clone(),
                 vec![sender],
             ),

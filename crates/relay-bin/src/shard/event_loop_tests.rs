@@ -16,7 +16,7 @@ use crate::{
     addresses::{AddressState, FamilyState},
     listen, offload,
     record::Machine,
-    shard::{HeldPorts, reply_limit::ReplyLimit},
+    shard::HeldPorts,
     stats::Published,
 };
 
@@ -50,6 +50,7 @@ fn event_loop(secret: &AuthSecret) -> (EventLoop, SocketAddr) {
         quota_by: QuotaBy::UserId,
         unlimited_user: None,
         strict_expiry: false,
+        reply_limit: None,
     };
     let clock = Clock::start();
     let server = Server::new(config, secret.clone(), [7; 32], clock.now(), UnixTime(1_900_000_000)).unwrap();
@@ -62,8 +63,7 @@ fn event_loop(secret: &AuthSecret) -> (EventLoop, SocketAddr) {
     let addresses = AddressState { v4: Some(v4), ..AddressState::default() };
     let sockets = Sockets::new(listeners, ports, &addresses, HeldPorts::new(), poller.watcher().unwrap()).unwrap();
     let offload: Box<dyn Offload + Send> = Box::new(offload::Null);
-    let replies = ReplyLimit::new(&[4; 32]);
-    let driver = Driver::new(Machine::new(server, None), sockets, offload, replies, Published::default(), Vec::new());
+    let driver = Driver::new(Machine::new(server, None), sockets, offload, Published::default(), Vec::new());
     (EventLoop::new(driver, poller, mailbox, clock, Pulse::default()), listen_at)
 }
 

@@ -11,8 +11,8 @@ mod mailbox;
 mod outbound;
 mod poller;
 mod relay_table;
-mod reply_limit;
 mod sockets;
+mod withheld_replies;
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use relay_server::{PortRange, Server, Timestamp};
 use tokio::sync::oneshot;
 use turn_auth::{AuthSecret, UnixTime};
 
-use self::{driver::Driver, event_loop::EventLoop, reply_limit::ReplyLimit, sockets::Sockets};
+use self::{driver::Driver, event_loop::EventLoop, sockets::Sockets};
 use crate::{
     addresses::AddressState,
     clock::Clock,
@@ -76,13 +76,12 @@ pub(crate) struct Setup {
 pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     let Setup { server, all_ports, secret, seed, clock, listeners, addresses, held_ports, .. } = setup;
     let Setup { offload, published, poller, mailbox, others, started, recorder, ready, pulse, .. } = setup;
-    let replies = ReplyLimit::new(&seed);
     let server = Server::new(server, secret, seed, started.0, started.1)?.with_ports_of_all_shards(all_ports);
     let server = Machine::new(server, recorder);
     let watcher = poller.watcher().context("cannot watch sockets")?;
     let sockets =
         Sockets::new(listeners, all_ports, &addresses, held_ports, watcher).context("cannot use a listening socket")?;
-    let driver = Driver::new(server, sockets, offload, replies, published, others);
+    let driver = Driver::new(server, sockets, offload, published, others);
     let event_loop = EventLoop::new(driver, poller, mailbox, clock, pulse);
     // Nobody waits for it any more if another shard failed meanwhile.
     let _ = ready.send(());

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use relay_server::{AddressStatus, ErrorCode, Method};
+use relay_server::{AddressStatus, ErrorCode, Method, ReplyKind};
 
 use super::observer::Snapshot;
 use crate::{
@@ -179,6 +179,21 @@ pub(super) const INSTRUMENTS: &[Instrument] = &[
         read: |now| {
             let name = |loss: &Loss| loss.to_string();
             by_key("reason", now.counters.losses.iter().map(|(loss, count)| (name(loss), *count)))
+        },
+    },
+    Instrument {
+        name: "withheld_replies",
+        kind: Kind::Counter,
+        unit: "{packet}",
+        description: "Requests without credentials that were not answered because their address or prefix has had as many replies as \
+                      --reply-limit allows; `dropped_datagrams` has them, too, as `reply_limit`",
+        attributes: &[(
+            "kind",
+            "`binding` (a Binding request), `challenge` (a request that would have been challenged)",
+        )],
+        read: |now| {
+            let name = |kind: &ReplyKind| format!("{kind:?}");
+            by_key("kind", now.counters.withheld_replies.iter().map(|(kind, count)| (name(kind), *count)))
         },
     },
     Instrument {

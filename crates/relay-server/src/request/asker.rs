@@ -71,7 +71,7 @@ impl Server {
     }
 
     /// Refuses a request that is not authenticated (401, 438, and the 400 for half of the credentials).
-    pub(crate) fn challenge(&mut self, now: Timestamp, asker: &Asker, error: AuthError) {
+    pub(crate) fn challenge(&mut self, now: Timestamp, asker: &Asker, message: &Message<'_>, error: AuthError) {
         let rejection = Rejection::from(error);
         let nonce = self.authenticator.nonce(self.unix_time(now), asker.five_tuple.client.address());
         let reason = rejection.reason_phrase();
@@ -81,7 +81,9 @@ impl Server {
             response = response.challenge(self.authenticator.realm(), nonce.as_bytes());
         }
         let bytes = response.finish(asker.key.as_ref());
-        self.transmit(asker, bytes, Err(rejection));
+        if self.may_refuse_signed(now, asker.five_tuple, message, error, bytes.len()) {
+            self.transmit(asker, bytes, Err(rejection));
+        }
     }
 
     /// 420, with the attributes that are not supported.

@@ -7,6 +7,7 @@ mod binding;
 mod channel_bind;
 mod create_permission;
 mod refresh;
+mod reply_limit;
 
 pub(crate) use asker::Asker;
 
@@ -44,16 +45,20 @@ impl Server {
             // RFC 8489, section 6.3: a message with an unknown method is silently discarded.
             return self.drop_from_client(from, DropReason::UnknownMethod);
         }
+        if !self.may_reply_unsigned(now, from, message) {
+            return;
+        }
         let mut asker = Asker::new(from, message);
         let credential = match message.method() {
             Method::BINDING => Credential::unsigned(""),
             _ => match self.authenticate(now, &from, message) {
                 Ok(authenticated) => {
                     let credential = self.credential(&authenticated);
+                    self.note_authenticated(now, from, message);
                     asker.key = Some(authenticated.key);
                     credential
                 }
-                Err(error) => return self.challenge(now, &asker, error),
+                Err(error) => return self.challenge(now, &asker, message, error),
             },
         };
         let username = credential.username;

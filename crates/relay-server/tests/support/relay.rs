@@ -39,6 +39,7 @@ pub(crate) fn config() -> Config {
         quota_by: QuotaBy::UserId,
         unlimited_user: None,
         strict_expiry: false,
+        reply_limit: None,
     }
 }
 

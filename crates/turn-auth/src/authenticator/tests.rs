@@ -167,7 +167,7 @@ fn another_password_is_refused() {
 #[test]
 fn a_stale_nonce_is_told() {
     let Credentials { username, password } = credentials();
-    let other_client = authenticator().nonce(NOW, "192.0.2.1:1".parse().unwrap());
+    let other_client = authenticator().nonce(NOW, "198.51.100.77:1".parse().unwrap());
     let old = authenticator().nonce(UnixTime(NOW.0 - 2 * NonceIssuer::BUCKET_SECONDS), client());
     for nonce in [other_client.as_bytes().as_slice(), old.as_bytes(), b"", b"obMatJos2AAACf//499k954d6OL34oL9FSTvy64sA"]
     {
@@ -176,6 +176,18 @@ fn a_stale_nonce_is_told() {
         assert_eq!(error, AuthError::StaleNonce);
         assert_eq!((error.error_code(), error.needs_challenge()), (ErrorCode::STALE_NONCE, true));
     }
+}
+
+/// A NAT may have chosen another port since.
+#[test]
+fn a_nonce_is_accepted_from_every_port_of_its_address() {
+    let Credentials { username, password } = credentials();
+    let other_port = SocketAddr::new(client().ip(), client().port() ^ 1);
+    let nonce = authenticator().nonce(NOW, other_port);
+    let bytes = signed(&username, "firezone", nonce.as_bytes(), &password);
+    assert_eq!(authenticate(&bytes).unwrap().username, username);
+    assert!(authenticator().recognises_nonce(nonce.as_bytes(), NOW, client().ip()));
+    assert!(!authenticator().recognises_nonce(b"made up", NOW, client().ip()));
 }
 
 /// The order of <https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4>: who does not know the password does not learn

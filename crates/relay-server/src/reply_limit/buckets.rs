@@ -1,0 +1,90 @@
+use std::{
+    hash::{DefaultHasher, Hasher as _},
+    num::NonZeroU32,
+};
+
+use allocation::Timestamp;
+
+use super::REPLY_BURST_SECONDS;
+
+/// Token buckets for any number of holders in a fixed number of places. Each holder has two buckets and draws from the fuller one,
+/// so that nobody can empty both buckets of another holder by chance.
+#[derive(Debug)]
+pub(super) struct Buckets {
+    buckets: Box<[Bucket]>,
+    /// How many tokens one bucket holds.
+    burst: u32,
+    /// The time in which a bucket gets one token, in nanoseconds.
+    refill: u64,
+}
+
+/// All zeros is a full bucket, so buckets that nobody uses take no memory.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bucket {
+    /// How many tokens are missing.
+    taken: u32,
+    /// When it was refilled, in units of [`Buckets::refill`].
+    refilled: u32,
+}
+
+impl Buckets {
+    /// Gives each holder `per_second` tokens, half of them in each of its buckets.
+    pub(super) fn new(places: usize, per_second: NonZeroU32) -> Self {
+        let per_bucket = per_second.get().div_ceil(2);
+        Self {
+            buckets: vec![Bucket::default(); places].into_boxed_slice(),
+            burst: per_bucket.saturating_mul(REPLY_BURST_SECONDS),
+            refill: (1_000_000_000 / u64::from(per_bucket)).max(1),
+        }
+    }
+
+    /// How many tokens a holder has at most.
+    pub(super) const fn burst(&self) -> u32 {
+        self.burst.saturating_mul(2)
+    }
+
+    /// How many tokens the holder with this hash is short of.
+    pub(super) fn taken(&mut self, now: Timestamp, holder: u64) -> u32 {
+        self.places(holder).into_iter().map(|place| self.refilled(now, place).taken).fold(0, u32::saturating_add)
+    }
+
+    /// Takes a token; to be called after [`Self::taken`] at the same time.
+    pub(super) fn take(&mut self, holder: u64) {
+        let [one, other] = self.places(holder);
+        let fuller = if self.buckets[one].taken <= self.buckets[other].taken { one } else { other };
+        let bucket = &mut self.buckets[fuller];
+        bucket.taken = (bucket.taken + 1).min(self.burst);
+    }
+
+    /// Puts a token back, if any is missing.
+    pub(super) fn give_back(&mut self, now: Timestamp, holder: u64) {
+        let emptier = self.places(holder).into_iter().max_by_key(|place| self.refilled(now, *place).taken);
+        if let Some(place) = emptier {
+            let bucket = &mut self.buckets[place];
+            bucket.taken = bucket.taken.saturating_sub(1);
+        }
+    }
+
+    fn refilled(&mut self, now: Timestamp, place: usize) -> &mut Bucket {
+        // Wraps after months. A bucket that nobody has used for as long may then be refilled late.
+        let unit = u32::try_from((now.as_nanos() / self.refill) & u64::from(u32::MAX)).unwrap_or_default();
+        let bucket = &mut self.buckets[place];
+        bucket.taken = bucket.taken.saturating_sub(unit.wrapping_sub(bucket.refilled));
+        bucket.refilled = unit;
+        bucket
+    }
+
+    fn places(&self, holder: u64) -> [usize; 2] {
+        let count = self.buckets.len() as u64;
+        [holder, holder >> 32].map(|bits| usize::try_from((bits & 0xFFFF_FFFF) % count).unwrap_or_default())
+    }
+}
+
+/// Hashes a holder's number with a secret key.
+pub(super) fn hash(key: u64, number: u64, family: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write_u64(key);
+    hasher.write_u64(number);
+    hasher.write_u64(family);
+    hasher.finish()
+}

@@ -1,0 +1,66 @@
+use stun_msg::{Message, Method};
+use turn_auth::AuthError;
+
+use crate::{Event, FiveTuple, ReplyKind, Server, Timestamp};
+
+impl Server {
+    /// Whether the reply to `message` may be sent, as far as that can be told before its credentials are checked. It always may if
+    /// the message is signed.
+    pub(super) fn may_reply_unsigned(&mut self, now: Timestamp, from: FiveTuple, message: &Message<'_>) -> bool {
+        let is_binding = message.method() == Method::BINDING;
+        let Some(replies) = &mut self.replies else { return true };
+        if message.has_integrity() && !is_binding {
+            return true;
+        }
+        // A client that has an allocation is no stranger. It asks for its address to keep its NAT's mapping.
+        if is_binding && self.allocations.by_five_tuple(&from).is_some() {
+            return true;
+        }
+        let kind = if is_binding { ReplyKind::Binding } else { ReplyKind::Challenge };
+        let may = replies.take(now, from.client.address().ip(), kind);
+        self.note_reply(from, kind, may)
+    }
+
+    /// Whether a signed request that did not pass the checks may be refused with a response of `len` bytes.
+    pub(super) fn may_refuse_signed(
+        &mut self,
+        now: Timestamp,
+        from: FiveTuple,
+        message: &Message<'_>,
+        error: AuthError,
+        len: usize,
+    ) -> bool {
+        // Unsigned ones were counted before.
+        if !message.has_integrity() || error == AuthError::StaleNonce {
+            return true;
+        }
+        let (client, unix_time) = (from.client.address().ip(), self.unix_time(now));
+        let kind = ReplyKind::Challenge;
+        let Some(replies) = &mut self.replies else { return true };
+        let may = if len <= message.as_bytes().len() {
+            replies.take_from_address(now, client, kind)
+        } else {
+            replies.take(now, client, kind)
+        };
+        // Asked last, since it costs most.
+        let may =
+            may || message.nonce().is_some_and(|nonce| self.authenticator.recognises_nonce(nonce, unix_time, client));
+        self.note_reply(from, kind, may)
+    }
+
+    /// A request is signed as it should be. If it answers a challenge, that one does not count any more.
+    pub(super) fn note_authenticated(&mut self, now: Timestamp, from: FiveTuple, message: &Message<'_>) {
+        if message.method() == Method::ALLOCATE
+            && let Some(replies) = &mut self.replies
+        {
+            replies.give_back(now, from.client.address().ip());
+        }
+    }
+
+    fn note_reply(&mut self, from: FiveTuple, kind: ReplyKind, may: bool) -> bool {
+        if !may {
+            self.emit(Event::ReplyWithheld { to: from.client.address(), kind });
+        }
+        may
+    }
+}
