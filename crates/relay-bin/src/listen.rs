@@ -11,6 +11,7 @@ use socket2::Socket;
 
 use crate::{
     config::{Config, HIGHEST_PORT, LISTEN_PORT, LOWEST_PORT},
+    family::FamilyAddresses,
     socket::{self, Role},
 };
 
@@ -28,7 +29,7 @@ pub(crate) struct Listening {
 /// When a port is taken or an address cannot be used; the message says what to do.
 pub(crate) fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Listening>>> {
     let addresses: Vec<SocketAddr> =
-        config.families().map(|family| SocketAddr::new(family.listen, config.listen_port)).collect();
+        families(config).map(|family| SocketAddr::new(family.listen, config.listen_port)).collect();
     // The workers' sockets share the port, and would share it with any other program of this user that allows it, each getting
     // some of the clients. So first try without sharing. Whoever binds between this and what follows is not noticed: the
     // kernel has no way to do both in one step.
@@ -84,6 +85,14 @@ pub(crate) fn bind_at(address: SocketAddr, workers: &mut [Vec<Listening>]) -> io
     Ok(())
 }
 
+/// The families to serve: those that the kernel has, and all if it has none, so that the error is told. Of one that it lacks, as
+/// with `ipv6.disable=1`, a warning is told when the machine's addresses are looked at.
+fn families(config: &Config) -> impl Iterator<Item = FamilyAddresses> {
+    let is_there = |family: &FamilyAddresses| socket::is_supported(family.listen);
+    let none_is = !config.families().any(|family| is_there(&family));
+    config.families().filter(move |family| none_is || is_there(family))
+}
+
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> anyhow::Error {
     match error.kind() {
         io::ErrorKind::AddrInUse => anyhow::anyhow!(
@@ -106,7 +115,7 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> anyhow::Error {
 ///
 /// When one cannot, because other programs hold all of them or the address is of no use.
 pub(crate) fn check_allocation_ports(config: &Config, parts: &[PortRange]) -> anyhow::Result<()> {
-    for family in config.families() {
+    for family in families(config) {
         for part in parts {
             check_part(family.relay, *part)?;
         }

@@ -80,6 +80,14 @@ pub(crate) fn bind(address: SocketAddr, role: Role) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Whether the kernel has the family of `address` at all.
+pub(crate) fn is_supported(address: IpAddr) -> bool {
+    match Socket::new(Domain::for_address((address, 0).into()), Type::DGRAM, Some(Protocol::UDP)) {
+        Ok(_) => true,
+        Err(error) => error.raw_os_error() != Some(libc::EAFNOSUPPORT),
+    }
+}
+
 /// The size that the kernel allowed for the receive buffer of `socket`, if that is less than wanted for its `role`.
 pub(crate) fn clipped(socket: &Socket, role: Role) -> Option<(usize, usize)> {
     let wanted = role.buffer_size()?;

@@ -8,8 +8,9 @@ mod net;
 #[path = "../support/mod.rs"]
 mod support;
 
-use namespace::sysctl;
+use namespace::{run, sysctl};
 use net::{CHANNEL, HOST, LISTEN_PORT, Net, address, source};
+use relay_replay::{Mode, Session};
 use support::{End, PATIENCE, wait_until};
 use turn_client::{Allocate, Family};
 
@@ -155,6 +156,81 @@ fn ipv6_that_is_switched_off_is_told_and_refused_with_440_until_it_is_there() {
     net.ip("addr add fd09::1/64 dev eth0 nodad");
     let mut client = net.client(HOST, "c");
     wait_until(|| client.allocate(only_v6()).is_ok_and(|granted| granted.relayed[0].ip().to_string() == "fd09::1"));
+}
+
+#[test]
+fn without_netlink_new_addresses_are_found_too() {
+    let Some(net) = Net::new() else { return };
+    let Some(relay) = net.start_without(libc::AF_NETLINK, &["--public-ip4-addr", FLOATING]) else { return };
+    wait_until(|| relay.has_logged("the kernel does not tell of new addresses"));
+    assert!(!net.is_ready());
+    net.ip(&format!("addr add {FLOATING}/24 dev eth0"));
+    wait_until(|| net.is_ready());
+    let mut client = net.client(HOST, "a");
+    client.allocate(Allocate::default()).unwrap();
+    net.ip("addr add 10.9.0.55/24 dev eth0");
+    wait_until(|| {
+        client.bind(CHANNEL, address("10.9.0.55", LISTEN_PORT)).is_err_and(|error| error.code() == Some(403))
+    });
+}
+
+#[test]
+fn a_kernel_without_ipv6_serves_ipv4() {
+    let Some(net) = Net::new() else { return };
+    // Such a kernel lists no IPv6 address, either.
+    net.host.within(|| sysctl("net.ipv6.conf.all.disable_ipv6", "1"));
+    let options = ["--public-ip4-addr", HOST, "--public-ip6-addr", "fd09::1"];
+    let Some(relay) = net.start_without(libc::AF_INET6, &options) else { return };
+    assert!(relay.has_logged("this machine has no IPv6 address at all"));
+    assert!(net.is_ready());
+    let only_v6 = Allocate { family: Some(Family::V6), ..Allocate::default() };
+    assert_eq!(net.client(HOST, "a").allocate(only_v6).unwrap_err().code(), Some(440));
+    net.allocation(HOST, "b").unwrap();
+}
+
+#[test]
+fn a_recording_of_addresses_that_come_and_go_replays() {
+    let Some(net) = Net::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trace.pcapng");
+    let record = format!("--record-trace={}", file.display());
+    let relay = net.start(&["--public-ip4-addr", FLOATING, &record, "--record-secret"]);
+    assert_eq!(net.allocation(HOST, "a"), Err(Some(508)));
+    net.ip(&format!("addr add {FLOATING}/24 dev eth0"));
+    wait_until(|| net.allocation(HOST, "b").is_ok());
+    let End { status, log } = relay.stop();
+    assert!(status.success(), "{status}\n{log}");
+    let mut session = Session::new();
+    session.push(&std::fs::read(&file).unwrap());
+    session.end();
+    assert_eq!((session.error(), session.mode()), (None, Mode::Replay));
+    assert_eq!(session.differences(), []);
+}
+
+/// As docs/operations.md says.
+#[test]
+fn clients_are_served_at_a_port_that_the_kernel_redirects() {
+    let Some(net) = Net::new() else { return };
+    let present = std::process::Command::new("nft").arg("--version").output().is_ok();
+    if !support::can("nft", present, "nft is not there") {
+        return;
+    }
+    net.host.within(|| {
+        run("nft", "add table inet relay");
+        run("nft", "add chain inet relay prerouting { type nat hook prerouting priority dstnat ; }");
+        run("nft", "add rule inet relay prerouting udp dport 443 redirect to :3478");
+    });
+    let _relay = net.start(&["--public-ip4-addr", HOST]);
+    let peer = net.peer();
+    let mut clients = [443, LISTEN_PORT].map(|port| net.client_at(address(HOST, port), &port.to_string()));
+    for client in &mut clients {
+        let relayed = client.allocate(Allocate::default()).unwrap().relayed[0];
+        client.bind(CHANNEL, peer.local_addr().unwrap()).unwrap();
+        assert_eq!(source(client, &peer), Some(relayed));
+        peer.send_to(b"back", relayed).unwrap();
+        // Its socket is connected: it takes nothing from another port.
+        assert_eq!(client.receive(PATIENCE).unwrap(), Some((CHANNEL, b"back".to_vec())));
+    }
 }
 
 #[test]

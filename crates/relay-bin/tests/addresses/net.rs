@@ -8,14 +8,14 @@
 use std::{
     io,
     net::{SocketAddr, UdpSocket},
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 
 use turn_client::{Allocate, BlockingClient};
 
 use super::namespace::{self, Namespace, ip};
-use crate::support::{Relay, SECRET, command, credentials, http};
+use crate::support::{ALONE, Relay, SECRET, command, credentials, http};
 
 pub(crate) const LISTEN_PORT: u16 = 3478;
 pub(crate) const HOST: &str = "10.9.0.1";
@@ -76,9 +76,29 @@ impl Net {
         self.host.within(move || Relay::spawn_silent(&mut command, LISTEN_PORT))
     }
 
+    /// Starts a relay that may open no sockets of this address family, such as `AF_NETLINK`, and waits until it is up; `None`,
+    /// after saying why, where that cannot be done.
+    pub(crate) fn start_without(&self, family: i32, options: &[&str]) -> Option<Relay> {
+        const PYTHON: &str = "/usr/bin/python3";
+        if !std::path::Path::new(PYTHON).exists() {
+            namespace::skip("netns", "there is no python3 to forbid sockets with (`cargo xtask setup`)");
+            return None;
+        }
+        let relay = relay_command(options);
+        let mut command = Command::new(PYTHON);
+        command.env_clear().envs(ALONE).args(["-c", include_str!("without_sockets.py"), &family.to_string()]);
+        command.arg(relay.get_program()).args(relay.get_args());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Some(self.host.within(move || Relay::spawn(&mut command, LISTEN_PORT)))
+    }
+
     /// A client outside with a username of its own, of the relay at this address.
     pub(crate) fn client(&self, relay: &str, salt: &str) -> BlockingClient {
-        let server = address(relay, LISTEN_PORT);
+        self.client_at(address(relay, LISTEN_PORT), salt)
+    }
+
+    /// The same at another port.
+    pub(crate) fn client_at(&self, server: SocketAddr, salt: &str) -> BlockingClient {
         let socket = self.outside.within(move || {
             let socket = UdpSocket::bind(if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }).unwrap();
             socket.connect(server).unwrap();

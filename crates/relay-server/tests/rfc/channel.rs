@@ -8,7 +8,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use crate::support::{
     Client, LISTEN_PORT, RELAY_V4, RELAY_V6, Relay, Request, allocate, allocate_dual_stack, bind, channel_data, delete,
-    kind, method, refresh,
+    kind, method, permit, refresh,
 };
 
 fn client() -> Client {
@@ -183,8 +183,6 @@ fn a_forbidden_peer_is_refused_with_403() {
         "[::ffff:203.0.113.1]:9",
         "[2001:0:4136:e378:8000:63bf:3fff:fdd2]:9",
         "[2002:c633:6407::1]:9",
-        "[fe80::1]:9",
-        "[febf:ffff::1]:9",
     ];
     for forbidden in forbidden.map(socket).into_iter().chain(own) {
         assert_eq!(relay.outcome(&mut client, &bind(0x4000, forbidden)), Err(403), "{forbidden}");
@@ -192,6 +190,20 @@ fn a_forbidden_peer_is_refused_with_403() {
     let allowed = ["10.0.0.1:9", "192.0.2.1:9", "203.0.113.1:3478", "[2001:db8::1]:9", "[2001:1::]:9", "127.0.0.1:9"];
     for (number, allowed) in (0x4000..).zip(allowed) {
         assert_eq!(relay.outcome(&mut client, &bind(number, socket(allowed))), Ok(()), "{allowed}");
+    }
+}
+
+#[test]
+fn a_link_local_peer_is_refused_with_403() {
+    let mut relay = Relay::new();
+    let mut client = client();
+    relay.granted(&mut client, &allocate_dual_stack());
+    for peer in ["[fe80::1]:9", "[febf:ffff::1]:9"].map(socket) {
+        assert_eq!(relay.outcome(&mut client, &bind(0x4000, peer)), Err(403), "{peer}");
+        assert_eq!(relay.outcome(&mut client, &permit(&[peer])), Err(403), "{peer}");
+    }
+    for (number, peer) in (0x4000..).zip(["[fe7f::1]:9", "[fec0::1]:9"].map(socket)) {
+        assert_eq!(relay.outcome(&mut client, &bind(number, peer)), Ok(()), "{peer}");
     }
 }
 
