@@ -1,33 +1,107 @@
-//! How many files the process may have open: every allocation needs one a family.
+//! How many files the process may have open: every allocation needs one a family, and everything else some, too.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd as _},
+};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::config::Config;
+use crate::{config::Config, socket::SOCKETS_PER_WORKER};
 
-/// Files that are no allocations: listening sockets, event queues, standard streams, and what comes later.
-const OTHERS: u64 = 128;
+/// Files that allocations leave alone: for connections that ask for health, metrics and control, to the collector and the portal, and
+/// for recordings.
+const RESERVE: u64 = 256;
+
+/// Which part of a small limit is kept back at most.
+const RESERVED_PART: u64 = 4;
+
+/// What a worker waits with: an event queue, its bell and its alarm.
+const FILES_PER_WORKER: u64 = 3;
+
+/// Standard streams, runtimes, listeners, maps of the kernel.
+const OTHERS: u64 = 64;
+
+/// The limit on open files, and which of them an allocation may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Files {
+    limit: u64,
+}
+
+impl Files {
+    /// No limit that is known of.
+    pub(crate) const fn unlimited() -> Self {
+        Self { limit: u64::MAX }
+    }
+
+    /// How many connections may ask for health and metrics at a time.
+    pub(crate) fn health_connections(self) -> usize {
+        self.part_of_reserve(2)
+    }
+
+    /// How many connections may control the relay at a time.
+    pub(crate) fn control_connections(self) -> usize {
+        self.part_of_reserve(8)
+    }
+
+    fn part_of_reserve(self, divisor: u64) -> usize {
+        usize::try_from(self.reserve() / divisor).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// How many are kept back.
+    pub(crate) fn reserve(self) -> u64 {
+        RESERVE.min(self.limit / RESERVED_PART)
+    }
+
+    /// Whether `socket`, which was just opened, may be an allocation's.
+    ///
+    /// The kernel gives each new file the lowest number that is free, so one below the limit less the reserve shows that the
+    /// reserve is untouched, and above it, that nothing else is left. Nobody has to count.
+    ///
+    /// # Errors
+    ///
+    /// The one that the kernel gives when it is at its limit.
+    pub(crate) fn admit(&mut self, socket: &impl AsFd) -> io::Result<()> {
+        let number = u64::try_from(socket.as_fd().as_raw_fd()).unwrap_or(u64::MAX);
+        if number < self.limit - self.reserve() {
+            return Ok(());
+        }
+        // prlimit(1) may have changed it.
+        if let Ok((limit, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
+            self.limit = limit;
+        }
+        if number < self.limit - self.reserve() { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EMFILE)) }
+    }
+}
 
 /// Raises the limit on open files as far as it goes, and says so if that is not enough for every allocation port.
-pub(crate) fn raise_open_files(config: &Config) {
+pub(crate) fn raise_open_files(config: &Config) -> Files {
     let limit = match raise() {
         Ok(limit) => limit,
         Err(error) => {
             tracing::warn!(%error, "cannot raise the limit on open files");
-            return;
+            // What the kernel refuses is refused all the same.
+            return Files::unlimited();
         }
     };
+    let files = Files { limit };
     let families = u64::try_from(config.families().count()).unwrap_or(u64::MAX);
+    let workers = u64::try_from(config.workers.get()).unwrap_or(u64::MAX);
+    let sockets_per_worker = u64::try_from(SOCKETS_PER_WORKER).unwrap_or(u64::MAX);
     let ports = u64::from(config.ports.len());
-    let wanted = ports * families + OTHERS;
+    let others = workers * (families * sockets_per_worker + FILES_PER_WORKER) + OTHERS;
+    let wanted = ports * families + others + RESERVE;
     if limit < wanted {
-        let allocations = limit.saturating_sub(OTHERS);
+        let allocations = limit.saturating_sub(others + files.reserve());
         tracing::warn!(
             limit,
             wanted,
+            kept_back = files.reserve(),
             "the limit on open files allows about {allocations} allocations, not all that the ports would: raise it to {wanted} \
              (`ulimit -Hn`, LimitNOFILE= in systemd, --ulimit nofile= in Docker)"
         );
     }
+    files
 }
 
 fn raise() -> nix::Result<u64> {
@@ -36,4 +110,25 @@ fn raise() -> nix::Result<u64> {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     }
     Ok(hard)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_small_limit_is_kept_back() {
+        assert_eq!(Files { limit: 1_048_576 }.reserve(), 256);
+        assert_eq!(Files { limit: 1_024 }.reserve(), 256);
+        assert_eq!(Files { limit: 100 }.reserve(), 25);
+        assert_eq!(Files { limit: 0 }.reserve(), 0);
+    }
+
+    #[test]
+    fn a_limit_that_was_raised_meanwhile_counts() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut files = Files { limit: 1 };
+        files.admit(&socket).unwrap();
+        assert_eq!(files.limit, getrlimit(Resource::RLIMIT_NOFILE).unwrap().0);
+    }
 }

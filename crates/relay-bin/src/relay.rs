@@ -19,7 +19,7 @@ use crate::{
     config::{Config, OsEntropy},
     drain::{self, Drained, Phase, Phases},
     health::Pulse,
-    limits,
+    limits::{self, Files},
     listen::{self, Listening},
     logging::FilterControl,
     offload::{self, OffloadStatistics, Xdp},
@@ -72,11 +72,11 @@ async fn serve(
     output: &Output,
     mut signals: Signals,
 ) -> anyhow::Result<()> {
-    limits::raise_open_files(config);
+    let files = limits::raise_open_files(config);
     log_start(config);
-    let places = Places::bind(config)?;
-    let health = operations::bind(config.operations.health, HEALTH_CHECK_ADDR)?;
-    let control = operations::bind(config.operations.control, CONTROL_ENDPOINT)?;
+    let places = Places::bind(config, files)?;
+    let health = operations::bind(&config.operations.health, HEALTH_CHECK_ADDR)?;
+    let control = operations::bind(&config.operations.control, CONTROL_ENDPOINT)?;
     let xdp = config.offload.as_ref().map(Xdp::start).transpose()?;
     let mut portal = match &config.portal {
         Some(portal) => Some(Portal::start(portal, config)?),
@@ -87,7 +87,7 @@ async fn serve(
     let addresses = addresses::follow(config)?;
     let observer = watched.observer(&phases, portal.as_ref(), addresses.clone(), xdp.as_ref(), output);
     let record = Arc::new(RecordControl::new(config.record_directory.clone(), watched.clock));
-    operations.serve(operations::Setup { health, control, observer, filter, record: Arc::clone(&record) });
+    operations.serve(operations::Setup { health, control, files, observer, filter, record: Arc::clone(&record) });
     if let Some(portal) = &mut portal {
         tokio::select! {
             registered = portal.wait_until_registered() => registered?,
@@ -211,14 +211,15 @@ struct Places {
     parts: Vec<PortRange>,
     /// The listening sockets of each shard.
     listeners: Vec<Vec<Listening>>,
+    files: Files,
 }
 
 impl Places {
-    fn bind(config: &Config) -> anyhow::Result<Self> {
+    fn bind(config: &Config, files: Files) -> anyhow::Result<Self> {
         let parts = ports::partition(config.ports, config.workers)?;
         let listeners = listen::bind(config)?;
         listen::check_allocation_ports(config, &parts)?;
-        Ok(Self { parts, listeners })
+        Ok(Self { parts, listeners, files })
     }
 }
 
@@ -282,7 +283,7 @@ impl Shards {
         watched: &Watched,
         record: Arc<RecordControl>,
     ) -> anyhow::Result<Self> {
-        let Places { parts, listeners } = places;
+        let Places { parts, listeners, files } = places;
         let started = (watched.clock.now(), Clock::unix_time());
         let state = Arc::clone(&addresses.borrow_and_update());
         let held_ports = HeldPorts::new();
@@ -319,6 +320,7 @@ impl Shards {
                 listeners,
                 addresses: Arc::clone(&state),
                 held_ports: held_ports.clone(),
+                files,
                 offload: match xdp {
                     Some(xdp) => Box::new(xdp.worker()),
                     None => Box::new(offload::Null),

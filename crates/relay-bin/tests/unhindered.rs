@@ -3,8 +3,15 @@
 
 mod support;
 
+#[path = "unhindered/files.rs"]
+mod files;
+#[path = "unhindered/http.rs"]
+mod http_listeners;
 #[path = "unhindered/log.rs"]
 mod log;
+#[allow(dead_code, unreachable_pub, reason = "shared with another crate's tests")]
+#[path = "../../relay-ebpf/tests/support/namespace.rs"]
+mod namespace;
 #[path = "unhindered/signals.rs"]
 mod signals;
 

@@ -1,14 +1,8 @@
-//! The smallest HTTP server that does: answers at once, closes what dawdles, holds few connections.
+//! The smallest HTTP server that does: answers at once, closes what dawdles, holds few connections, and always has room for one
+//! more.
 
-use std::{
-    convert::Infallible,
-    io::ErrorKind,
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, io, net::TcpListener, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -19,20 +13,20 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    sync::Semaphore,
+    net::TcpStream,
     time::{sleep, timeout},
 };
 
-use crate::problems::Name;
-
-/// How many connections are served at a time; more wait.
-const CONNECTIONS: usize = 64;
+use super::{crowd::Crowd, listen};
 
 /// How long a connection may last, whatever happens on it.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a client may take to say what it wants.
 const HEADER_LIMIT: Duration = Duration::from_secs(5);
+
+/// How much of a request is held, in bytes.
+const BUFFER: usize = 16 << 10;
 
 /// How long to wait after a failure to accept, such as for want of files.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -50,87 +44,76 @@ pub(crate) struct Ask<'r> {
     pub(crate) is_from_web_page: bool,
 }
 
-/// Where to listen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Listen {
-    /// Nowhere.
-    Off,
-    /// Here.
-    At {
-        address: SocketAddr,
-        /// Nobody asked for it.
-        is_default: bool,
-    },
-}
-
-/// Listens, unless that is off, or somebody else has the address and nobody asked for it.
+/// Serves for as long as it is polled, with at most this many connections at a time.
 ///
-/// # Errors
-///
-/// When it cannot listen where it was told to.
-pub(crate) fn bind(listen: Listen, name: Name) -> anyhow::Result<Option<TcpListener>> {
-    let Listen::At { address, is_default } = listen else { return Ok(None) };
-    let bound = TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    match bound {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) if is_default && error.kind() == ErrorKind::AddrInUse => {
-            tracing::warn!(%address, "another program holds this address: going on without; {name} sets another, or `off`");
-            Ok(None)
-        }
-        Err(error) => Err(error).with_context(|| {
-            format!(
-                "cannot listen on tcp {address}: set {name} to an address of this machine and a free port, or to `off`"
-            )
-        }),
-    }
-}
-
-/// Serves for as long as it is polled.
-pub(super) async fn serve<H>(listener: TcpListener, handler: H)
+/// A new connection never waits for a place: the one that is longest there makes room, of those from the address that has most of
+/// them. A probe says what it wants and is answered in one step; what stays is half a request, or an answer that nobody reads.
+pub(super) async fn serve<H, A>(listeners: Vec<TcpListener>, connections: usize, handler: H)
 where
-    H: Fn(&Ask<'_>) -> Answer + Send + Sync + 'static,
+    H: Fn(&Ask<'_>) -> A + Send + Sync + 'static,
+    A: Future<Output = Answer> + Send + 'static,
 {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
+    let listeners: io::Result<Vec<_>> = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect();
+    let listeners = match listeners {
+        Ok(listeners) if listeners.is_empty() => return,
+        Ok(listeners) => listeners,
         Err(error) => {
             tracing::error!(%error, "cannot answer HTTP");
             return;
         }
     };
     let handler = Arc::new(handler);
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        // It is never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::debug!(%error, "cannot accept a connection");
-                sleep(PAUSE).await;
-                continue;
-            }
+    let mut crowd = Crowd::new(connections);
+    let mut has_warned = false;
+    for turn in 0.. {
+        crowd.make_room().await;
+        let accepted = tokio::select! {
+            biased;
+            () = crowd.next_leaves() => continue,
+            accepted = listen::accept(&listeners, turn) => accepted,
         };
-        let handler = Arc::clone(&handler);
-        tokio::spawn(async move {
-            let _place = place;
-            let service = service_fn(|request: Request<Incoming>| {
-                let answer = respond(&*handler, &request);
-                async move { Ok::<_, Infallible>(answer) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_LIMIT)
-                .serve_connection(TokioIo::new(stream), service);
-            // Whoever asks finds out by himself.
-            let _ = timeout(CONNECTION_LIMIT, connection).await;
-        });
+        match accepted {
+            Ok((stream, from)) => {
+                crowd.admit(from.ip(), answer(stream, Arc::clone(&handler)));
+            }
+            Err(error) => {
+                if !has_warned {
+                    has_warned = true;
+                    tracing::warn!(
+                        %error,
+                        "cannot accept a connection that asks for health, metrics or control, and closes an old one each time; if \
+                         files are short, raise this process's limit (`ulimit -Hn`, LimitNOFILE= in systemd, --ulimit nofile= in Docker)"
+                    );
+                }
+                if !crowd.make_one_leave().await {
+                    sleep(PAUSE).await;
+                }
+            }
+        }
     }
 }
 
-fn respond<B>(handler: &impl Fn(&Ask<'_>) -> Answer, request: &Request<B>) -> Answer {
+async fn answer<H, A>(stream: TcpStream, handler: Arc<H>)
+where
+    H: Fn(&Ask<'_>) -> A + Send + Sync + 'static,
+    A: Future<Output = Answer> + Send + 'static,
+{
+    let service = service_fn(|request: Request<Incoming>| {
+        let answer = respond(&*handler, &request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // One question each: nobody has a thousand of them answered while others wait.
+        .keep_alive(false)
+        .header_read_timeout(HEADER_LIMIT)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), service);
+    // Whoever asks finds out by himself.
+    let _ = timeout(CONNECTION_LIMIT, connection).await;
+}
+
+fn respond<A, B>(handler: &impl Fn(&Ask<'_>) -> A, request: &Request<B>) -> A {
     let ask = Ask {
         method: request.method(),
         path: request.uri().path(),

@@ -1,10 +1,13 @@
 //! Everything that is not relaying but that an operator needs: health, metrics, control, the log of throughput. It runs on a
 //! thread of its own and only reads what the workers publish, so that neither holds up the other.
 
+mod crowd;
 mod http;
+mod listen;
 mod options;
 
 use std::{
+    future::ready,
     net::TcpListener,
     sync::{Arc, mpsc},
     thread,
@@ -15,21 +18,25 @@ use tokio::{runtime::Builder, sync::oneshot};
 
 use crate::{
     control, health,
+    limits::Files,
     logging::FilterControl,
     record::RecordControl,
     telemetry::{self, Observer, Telemetry, TelemetryConfig, Tracer, throughput},
 };
 
 pub(crate) use self::{
-    http::{Answer, Ask, bind, text, typed},
+    http::{Answer, Ask, text, typed},
+    listen::bind,
     options::{CONTROL_ENDPOINT, HEALTH_CHECK_ADDR, OperationsConfig, OperationsOptions},
 };
 
 /// What there is to operate.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    pub(crate) health: Option<TcpListener>,
-    pub(crate) control: Option<TcpListener>,
+    pub(crate) health: Vec<TcpListener>,
+    pub(crate) control: Vec<TcpListener>,
+    /// How many connections to them there may be.
+    pub(crate) files: Files,
     pub(crate) observer: Observer,
     pub(crate) filter: FilterControl,
     pub(crate) record: Arc<RecordControl>,
@@ -113,15 +120,13 @@ impl Operations {
 }
 
 async fn operate(setup: Setup, telemetry: Option<Telemetry>, stopped: oneshot::Receiver<()>) {
-    let Setup { health, control, observer, filter, record } = setup;
+    let Setup { health, control, files, observer, filter, record } = setup;
     let observer = Arc::new(observer);
-    if let Some(listener) = health {
-        let observer = Arc::clone(&observer);
-        tokio::spawn(http::serve(listener, move |ask| health::answer(&observer, ask)));
-    }
-    if let Some(listener) = control {
-        tokio::spawn(http::serve(listener, move |ask| control::answer(&filter, &record, ask)));
-    }
+    let observed = Arc::clone(&observer);
+    let answer = move |ask: &Ask<'_>| ready(health::answer(&observed, ask));
+    tokio::spawn(http::serve(health, files.health_connections(), answer));
+    let answer = move |ask: &Ask<'_>| ready(control::answer(&filter, &record, ask));
+    tokio::spawn(http::serve(control, files.control_connections(), answer));
     tokio::spawn(throughput::log(Arc::clone(&observer)));
     match telemetry {
         Some(mut telemetry) => telemetry.run(&observer, stopped).await,

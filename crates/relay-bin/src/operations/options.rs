@@ -1,13 +1,13 @@
 //! The options of what an operator works with, and what they come to.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
 use clap::Args;
 
-use super::http::Listen;
+use super::listen::Listen;
 use crate::{
     config::Entropy,
     duration,
@@ -20,10 +20,13 @@ pub(crate) const CONTROL_ENDPOINT: Name = Name::new("--control-endpoint", "CONTR
 const DRAIN_TIMEOUT: Name = Name::new("--drain-timeout", "DRAIN_TIMEOUT");
 
 /// Any interface, so that an orchestrator can ask.
-const DEFAULT_HEALTH: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
+const DEFAULT_HEALTH: &[SocketAddr] = &[
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 8080),
+];
 
 /// This machine only.
-const DEFAULT_CONTROL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9999);
+const DEFAULT_CONTROL: &[SocketAddr] = &[SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9999)];
 
 /// Less than the time after which systemd kills (90 s), unless told otherwise.
 const DEFAULT_DRAIN: Duration = Duration::from_secs(60);
@@ -31,7 +34,7 @@ const DEFAULT_DRAIN: Duration = Duration::from_secs(60);
 /// How the relay is watched and ended.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct OperationsOptions {
-    /// Where to answer /healthz, /readyz and /metrics over HTTP, or `off` [default: 0.0.0.0:8080, if it is free]
+    /// Where to answer /healthz, /readyz and /metrics over HTTP, or `off` [default: 0.0.0.0:8080 and [::]:8080, if they are free]
     #[arg(long, env = "HEALTH_CHECK_ADDR", value_name = "ADDRESS:PORT", help_heading = "Operations")]
     pub(crate) health_check_addr: Option<String>,
 
@@ -75,14 +78,15 @@ pub(crate) struct OperationsConfig {
 impl OperationsConfig {
     /// Reads `options`; what is wrong becomes a problem.
     pub(crate) fn read(options: &OperationsOptions, entropy: &impl Entropy, problems: &mut Collector) -> Self {
-        let mut listen = |name, value: &Option<String>, default: SocketAddr| {
-            let wanted = format!("an address with a port, such as {default}, or off");
+        let mut listen = |name, value: &Option<String>, default: &'static [SocketAddr]| {
+            let example = default.iter().map(ToString::to_string).next().unwrap_or_default();
+            let wanted = format!("an address with a port, such as {example}, or off");
             let parse = |text: &str| match text {
                 "off" => Some(Listen::Off),
-                text => text.parse().ok().map(|address| Listen::At { address, is_default: false }),
+                text => text.parse().ok().map(Listen::At),
             };
             let given = problems.read(name, value.as_deref(), &wanted, parse);
-            given.unwrap_or(Listen::At { address: default, is_default: true })
+            given.unwrap_or(Listen::Default(default))
         };
         let health = listen(HEALTH_CHECK_ADDR, &options.health_check_addr, DEFAULT_HEALTH);
         let control = listen(CONTROL_ENDPOINT, &options.control_endpoint, DEFAULT_CONTROL);
@@ -113,8 +117,12 @@ mod tests {
     fn defaults_are_those_of_the_deployed_system() {
         let (config, problems) = read(&OperationsOptions::default());
         assert!(problems.is_empty(), "{problems:?}");
-        assert_eq!(config.health, Listen::At { address: "0.0.0.0:8080".parse().unwrap(), is_default: true });
-        assert_eq!(config.control, Listen::At { address: "127.0.0.1:9999".parse().unwrap(), is_default: true });
+        let by_default = |listen: &Listen| match listen {
+            Listen::Default(addresses) => addresses.iter().map(ToString::to_string).collect(),
+            _ => Vec::new(),
+        };
+        assert_eq!(by_default(&config.health), ["0.0.0.0:8080", "[::]:8080"]);
+        assert_eq!(by_default(&config.control), ["127.0.0.1:9999"]);
         assert_eq!(config.drain_timeout, Duration::from_secs(60));
         assert!(config.telemetry.is_none());
     }
@@ -128,7 +136,7 @@ mod tests {
             ..OperationsOptions::default()
         });
         assert!(problems.is_empty(), "{problems:?}");
-        assert_eq!(config.health, Listen::At { address: "[::1]:81".parse().unwrap(), is_default: false });
+        assert_eq!(config.health, Listen::At("[::1]:81".parse().unwrap()));
         assert_eq!(config.control, Listen::Off);
         assert_eq!(config.drain_timeout, Duration::ZERO);
     }

@@ -14,6 +14,7 @@ use turn_client::{Allocate, Failure, Request, Success, TurnClient, decode_channe
 use super::*;
 use crate::{
     addresses::{AddressState, FamilyState},
+    limits::Files,
     listen, offload,
     record::Machine,
     shard::HeldPorts,
@@ -61,7 +62,8 @@ fn event_loop(secret: &AuthSecret) -> (EventLoop, SocketAddr) {
     let (_, mailbox) = Mailbox::new(&poller).unwrap();
     let v4 = FamilyState { public: HOST, relay: HOST, source: Some(HOST), local: HOST, status: AddressStatus::Present };
     let addresses = AddressState { v4: Some(v4), ..AddressState::default() };
-    let sockets = Sockets::new(listeners, ports, &addresses, HeldPorts::new(), poller.watcher().unwrap()).unwrap();
+    let (watcher, files) = (poller.watcher().unwrap(), Files::unlimited());
+    let sockets = Sockets::new(listeners, ports, &addresses, HeldPorts::new(), watcher, files).unwrap();
     let offload: Box<dyn Offload + Send> = Box::new(offload::Null);
     let driver = Driver::new(Machine::new(server, None), sockets, offload, Published::default(), Vec::new());
     (EventLoop::new(driver, poller, mailbox, clock, Pulse::default()), listen_at)

@@ -26,6 +26,7 @@ use crate::{
     addresses::AddressState,
     clock::Clock,
     health::Pulse,
+    limits::Files,
     listen::Listening,
     offload::Offload,
     record::{Machine, Recorder},
@@ -52,6 +53,7 @@ pub(crate) struct Setup {
     pub(crate) addresses: Arc<AddressState>,
     /// The ports that allocations of all shards hold.
     pub(crate) held_ports: HeldPorts,
+    pub(crate) files: Files,
     pub(crate) offload: Box<dyn Offload + Send>,
     pub(crate) published: Published,
     /// Where it waits for packets and mail.
@@ -74,13 +76,13 @@ pub(crate) struct Setup {
 ///
 /// When it cannot start, or the kernel does not let it wait.
 pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
-    let Setup { server, all_ports, secret, seed, clock, listeners, addresses, held_ports, .. } = setup;
+    let Setup { server, all_ports, secret, seed, clock, listeners, addresses, held_ports, files, .. } = setup;
     let Setup { offload, published, poller, mailbox, others, started, recorder, ready, pulse, .. } = setup;
     let server = Server::new(server, secret, seed, started.0, started.1)?.with_ports_of_all_shards(all_ports);
     let server = Machine::new(server, recorder);
     let watcher = poller.watcher().context("cannot watch sockets")?;
-    let sockets =
-        Sockets::new(listeners, all_ports, &addresses, held_ports, watcher).context("cannot use a listening socket")?;
+    let sockets = Sockets::new(listeners, all_ports, &addresses, held_ports, watcher, files)
+        .context("cannot use a listening socket")?;
     let driver = Driver::new(server, sockets, offload, published, others);
     let event_loop = EventLoop::new(driver, poller, mailbox, clock, pulse);
     // Nobody waits for it any more if another shard failed meanwhile.

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     addresses::{AddressState, FamilyState},
+    limits::Files,
     listen::Listening,
     socket::{self, Datagram, HEAD_ROOM, Inlet, ReceiveBuffers, Rest, Role, UdpSocket},
     stats::{Counters, Loss},
@@ -78,6 +79,7 @@ pub(super) struct Sockets {
     v6_relays: RelayAddress,
     outbound: Outbound,
     watcher: Watcher,
+    files: Files,
     cannot_open: Throttle,
     /// What the kernel has dropped and was not counted yet.
     overruns: u64,
@@ -120,6 +122,7 @@ impl Sockets {
         addresses: &AddressState,
         held: HeldPorts,
         watcher: Watcher,
+        files: Files,
     ) -> io::Result<Self> {
         let (mut v4, mut v6) = (None, None);
         let mut listeners = Vec::new();
@@ -142,6 +145,7 @@ impl Sockets {
             v6_relays: RelayAddress::default(),
             outbound: Outbound::default(),
             watcher,
+            files,
             cannot_open: Throttle::new(WARN_EVERY),
             overruns: 0,
         };
@@ -240,7 +244,9 @@ impl Sockets {
             Family::V6 => &mut self.v6_relays,
         };
         let address = SocketAddr::new(relays.bind.ok_or(io::ErrorKind::AddrNotAvailable)?, port.get());
-        let socket = UdpSocket::new(socket::bind(address, Role::Relay)?, address, Role::Relay)?;
+        let socket = socket::bind(address, Role::Relay)?;
+        self.files.admit(&socket)?;
+        let socket = UdpSocket::new(socket, address, Role::Relay)?;
         self.watcher.watch(&socket, Source::Relay(port, family))?;
         relays.has_unbound |= address.ip().is_unspecified();
         self.addresses.held().insert(port, family);
@@ -363,7 +369,9 @@ impl Network for Sockets {
 fn remedy(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EMFILE) => {
-            "raise this process's limit on open files (`ulimit -n`, LimitNOFILE= in systemd, --ulimit nofile= in Docker)"
+            "clients are answered 508, since the other files are kept back for health checks and the like; raise this process's \
+             limit on open files (`ulimit -Hn`, LimitNOFILE= in systemd, --ulimit nofile= in Docker; `prlimit --nofile=` while \
+             it runs)"
         }
         Some(libc::ENFILE) => "raise the system's limit on open files (`sysctl fs.file-max`)",
         Some(libc::ENOMEM | libc::ENOBUFS) => "this machine is out of memory",

@@ -1,0 +1,155 @@
+//! Who is connected, and who has to leave when there are too many.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    net::IpAddr,
+};
+
+use tokio::task::{AbortHandle, Id, JoinSet};
+
+/// Connections, each a task, at most so many at a time.
+#[derive(Debug)]
+pub(super) struct Crowd {
+    most: usize,
+    tasks: JoinSet<()>,
+    /// The source of each, by task.
+    sources: HashMap<Id, Source>,
+    /// Those of each source that were not asked to leave, the longest there first.
+    members: BTreeMap<Source, VecDeque<AbortHandle>>,
+    /// How many were asked to leave and are still there.
+    leaving: usize,
+}
+
+/// Whose connection it is: an IPv4 address, or the /64 that one host may have for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    V4(u32),
+    V6(u64),
+}
+
+impl Source {
+    fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::V4(address.to_bits()),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, e, f, g, h, ..] = address.octets();
+                Self::V6(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+            }
+        }
+    }
+}
+
+impl Crowd {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, tasks: JoinSet::new(), sources: HashMap::new(), members: BTreeMap::new(), leaving: 0 }
+    }
+
+    /// Lets somebody in. There must be room.
+    pub(super) fn admit(&mut self, from: IpAddr, connection: impl Future<Output = ()> + Send + 'static) {
+        let source = Source::of(from);
+        let task = self.tasks.spawn(connection);
+        self.sources.insert(task.id(), source);
+        self.members.entry(source).or_default().push_back(task);
+    }
+
+    /// Waits until there is room for one more, and asks one to leave if there is none.
+    pub(super) async fn make_room(&mut self) {
+        while self.tasks.len() >= self.most {
+            self.make_one_leave().await;
+        }
+    }
+
+    /// Asks one to leave, unless one is leaving already, and waits until one has left; `false` if nobody is there.
+    pub(super) async fn make_one_leave(&mut self) -> bool {
+        if self.leaving == 0 {
+            self.ask_one_to_leave();
+        }
+        match self.tasks.join_next_with_id().await {
+            Some(result) => {
+                self.note_left(result.map_or_else(|error| error.id(), |(id, ())| id));
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Waits until the next one leaves; for ever, if nobody is there.
+    pub(super) async fn next_leaves(&mut self) {
+        match self.tasks.join_next_with_id().await {
+            Some(result) => self.note_left(result.map_or_else(|error| error.id(), |(id, ())| id)),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The one that is longest there, of those whose source has most.
+    fn ask_one_to_leave(&mut self) {
+        let most = self.members.values_mut().max_by_key(|members| members.len());
+        if let Some(oldest) = most.and_then(VecDeque::pop_front) {
+            oldest.abort();
+            self.leaving += 1;
+        }
+    }
+
+    fn note_left(&mut self, id: Id) {
+        let Some(source) = self.sources.remove(&id) else { return };
+        let Some(members) = self.members.get_mut(&source) else { return };
+        match members.iter().position(|member| member.id() == id) {
+            Some(place) => {
+                members.remove(place);
+            }
+            None => self.leaving = self.leaving.saturating_sub(1),
+        }
+        if members.is_empty() {
+            self.members.remove(&source);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::pending,
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    /// Says that it is gone.
+    struct Member(u32, Arc<Mutex<Vec<u32>>>);
+
+    impl Drop for Member {
+        fn drop(&mut self) {
+            self.1.lock().unwrap().push(self.0);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_oldest_of_the_busiest_source_makes_room() {
+        let mut crowd = Crowd::new(4);
+        let left = Arc::<Mutex<Vec<u32>>>::default();
+        let sources = ["10.0.0.1", "2001:db8::1", "::ffff:10.0.0.2", "2001:db8::2", "10.0.0.2", "10.0.0.2", "10.0.0.3"];
+        for (number, source) in (1..).zip(sources) {
+            crowd.make_room().await;
+            let member = Member(number, Arc::clone(&left));
+            crowd.admit(source.parse().unwrap(), async move {
+                let _member = member;
+                pending::<()>().await;
+            });
+            tokio::task::yield_now().await;
+        }
+        // 2 and 4 are one source, then 3, 5 and 6.
+        assert_eq!(*left.lock().unwrap(), [2, 3, 5]);
+        assert_eq!((crowd.tasks.len(), crowd.sources.len(), crowd.leaving), (4, 4, 0));
+    }
+
+    #[tokio::test]
+    async fn whoever_leaves_by_himself_is_forgotten() {
+        let mut crowd = Crowd::new(2);
+        for _ in 0..10 {
+            crowd.admit("10.0.0.1".parse().unwrap(), async {});
+            crowd.next_leaves().await;
+        }
+        assert!(crowd.sources.is_empty() && crowd.members.is_empty() && crowd.tasks.is_empty());
+        assert!(!crowd.make_one_leave().await);
+    }
+}

@@ -1,0 +1,100 @@
+//! Where HTTP is served.
+
+use std::{
+    io::{self, ErrorKind},
+    net::{SocketAddr, TcpListener},
+    task::Poll,
+};
+
+use anyhow::anyhow;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpStream;
+
+use crate::problems::Name;
+
+/// How many connections may wait in the kernel. More than a burst of strangers' takes, so that others need not ask twice.
+const BACKLOG: i32 = 1_024;
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Listen {
+    /// Nowhere.
+    Off,
+    /// Here.
+    At(SocketAddr),
+    /// Here, where nobody asked for it: at those that there are.
+    Default(&'static [SocketAddr]),
+}
+
+/// Listens, unless that is off, or somebody else has the address and nobody asked for it.
+///
+/// # Errors
+///
+/// When it cannot listen where it was told to.
+pub(crate) fn bind(listen: &Listen, name: Name) -> anyhow::Result<Vec<TcpListener>> {
+    match listen {
+        Listen::Off => Ok(Vec::new()),
+        Listen::At(address) => match bind_at(*address, false) {
+            Ok(listener) => Ok(vec![listener]),
+            Err(error) => Err(cannot_listen(*address, error, name)),
+        },
+        Listen::Default(addresses) => bind_where_possible(addresses, name),
+    }
+}
+
+fn bind_where_possible(addresses: &[SocketAddr], name: Name) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    let mut taken = Vec::new();
+    let mut missing = None;
+    for address in addresses {
+        match bind_at(*address, true) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => taken.push(address.to_string()),
+            Err(error) if is_family_missing(&error) => missing = Some((*address, error)),
+            Err(error) => return Err(cannot_listen(*address, error, name)),
+        }
+    }
+    if !taken.is_empty() {
+        let address = taken.join(" and ");
+        tracing::warn!(address, "another program holds this address: going on without; {name} sets another, or `off`");
+    } else if listeners.is_empty()
+        && let Some((address, error)) = missing
+    {
+        return Err(cannot_listen(address, error, name));
+    }
+    Ok(listeners)
+}
+
+/// Listens at `address`; if `alone`, at [::] for IPv6 only, whatever this system's default is.
+fn bind_at(address: SocketAddr, alone: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    if alone && address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections that have ended a moment ago are in nobody's way.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Whether this machine, or this container, has no addresses of that family.
+fn is_family_missing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL | libc::EPROTONOSUPPORT))
+}
+
+fn cannot_listen(address: SocketAddr, error: io::Error, name: Name) -> anyhow::Error {
+    anyhow!(error).context(format!(
+        "cannot listen on tcp {address}: set {name} to an address of this machine and a free port, or to `off`"
+    ))
+}
+
+/// The next connection to any of `listeners`, of which that number `turn`, counted round and round, comes first.
+pub(super) async fn accept(listeners: &[tokio::net::TcpListener], turn: usize) -> io::Result<(TcpStream, SocketAddr)> {
+    std::future::poll_fn(|context| {
+        let first = turn.checked_rem(listeners.len()).unwrap_or_default();
+        let mut results = listeners[first..].iter().chain(&listeners[..first]).map(|one| one.poll_accept(context));
+        results.find(Poll::is_ready).unwrap_or(Poll::Pending)
+    })
+    .await
+}
