@@ -5,6 +5,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::AcceptedCredentials;
+
 /// The newest trace format that this version writes and reads.
 pub const FORMAT: u32 = 1;
 
@@ -32,6 +34,10 @@ pub struct TraceHeader {
     /// The secret that signs credentials. Recorded only on explicit request: whoever has it can use the relay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_secret: Option<String>,
+    /// All that is accepted, [`Self::auth_secret`] included. Recorded as that is; `None` in older traces, whose relays took that one
+    /// secret in the scheme of Firezone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<AcceptedCredentials>,
 }
 
 /// One moment on two clocks.
@@ -129,6 +135,7 @@ impl TraceHeader {
                 },
             }],
             auth_secret: None,
+            accepted: None,
         }
     }
 }
@@ -168,6 +175,7 @@ impl fmt::Debug for TraceHeader {
             .field("ports_of_all_shards", &self.ports_of_all_shards)
             .field("shards", &self.shards)
             .field("auth_secret", &self.auth_secret.as_ref().map(|_| "(hidden)"))
+            .field("accepted", &self.accepted)
             .finish()
     }
 }

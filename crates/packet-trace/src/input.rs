@@ -2,6 +2,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::AcceptedCredentials;
+
 /// Something other than a datagram that a state machine was told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "input", rename_all = "snake_case")]
@@ -20,6 +22,12 @@ pub enum Input {
     RelayFailed {
         /// The allocation's id.
         id: u64,
+    },
+    /// Other credentials are accepted from now on.
+    CredentialsAccepted {
+        /// Which; `None` where secrets are not recorded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        credentials: Option<AcceptedCredentials>,
     },
     /// A username has allocated on another shard.
     UsernameMoved {

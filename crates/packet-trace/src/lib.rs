@@ -40,6 +40,7 @@
 //! Out of scope: reassembly of IP fragments (they are marked), compressed captures, and any meaning of the payload.
 #![forbid(unsafe_code)]
 
+mod accepted;
 mod block;
 mod error;
 mod header;
@@ -53,6 +54,7 @@ mod pcapng;
 mod reader;
 mod writer;
 
+pub use accepted::AcceptedCredentials;
 pub use error::ReadError;
 pub use header::{Clock, FORMAT, RelayConfig, ShardHeader, TraceHeader};
 pub use input::{AddressStatus, Crossing, Input, InputRecord, IpFamily, RelayOpened};

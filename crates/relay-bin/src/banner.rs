@@ -2,31 +2,26 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use turn_auth::UnixTime;
+use relay_server::UsernameLimit;
+use turn_auth::{AuthSecret, UnixTime};
 
 use crate::{
-    config::{Config, Entropy},
-    credentials::{DEFAULT_TTL, IceServer},
+    config::Config,
+    credentials::{DEFAULT_TTL, IceServer, PRINTED_USER, mint_for_about},
     family::Origin,
     output::Stream,
 };
 
 /// Has printed where the relay is, credentials for it, and how to mint more.
-///
-/// # Errors
-///
-/// When credentials cannot be drawn.
-pub(crate) fn print(config: &Config, now: UnixTime, entropy: &impl Entropy, stdout: &Stream) -> Result<(), String> {
+pub(crate) fn print(config: &Config, now: UnixTime, stdout: &Stream) {
     // It is a courtesy: whoever closed stdout does not want it.
-    stdout.say(text(config, now, entropy)?);
-    Ok(())
+    stdout.say(text(config, now));
 }
 
-fn text(config: &Config, now: UnixTime, entropy: &impl Entropy) -> Result<String, String> {
+fn text(config: &Config, now: UnixTime) -> String {
     let publics: Vec<IpAddr> = config.families().map(|family| family.public).collect();
     let places: Vec<String> =
         publics.iter().map(|public| SocketAddr::new(*public, config.listen_port).to_string()).collect();
-    let server = IceServer::mint(urls(&publics, config.listen_port), &config.secret, now, DEFAULT_TTL, None, entropy)?;
     let note = match config.origin {
         Origin::Given => "",
         Origin::Detected => {
@@ -36,17 +31,38 @@ fn text(config: &Config, now: UnixTime, entropy: &impl Entropy) -> Result<String
             "No route to a network was found, so only this machine can reach it: set PUBLIC_IP4_ADDR or PUBLIC_IP6_ADDR.\n"
         }
     };
-    let secret = if config.secret_is_drawn { config.secret.expose() } else { "\"$AUTH_SECRET\"" };
-    Ok(format!(
-        "Relay at {} (udp).\n\
-         {note}\n\
-         An entry for iceServers, valid for 24 hours:\n\
+    let credentials = match config.credentials.secret() {
+        Some(secret) => minted(config, secret, urls(&publics, config.listen_port), now),
+        None => format!(
+            "It takes the {} users that it was given and mints no credentials: `firezone-relay credentials` needs a secret.\n\n",
+            config.credentials.accepted.users.len()
+        ),
+    };
+    format!("Relay at {} (udp).\n{note}\n{credentials}", places.join(" and "))
+}
+
+/// An entry to paste, and how to mint more.
+fn minted(config: &Config, secret: &AuthSecret, urls: Vec<String>, now: UnixTime) -> String {
+    let scheme = config.credentials.minting_scheme();
+    let server = IceServer::new(urls, mint_for_about(scheme, secret, PRINTED_USER, now, DEFAULT_TTL));
+    let limit = match config.username_limit {
+        UsernameLimit::RefuseBeyond(limit) if !config.credentials.is_drawn => format!(
+            "It is one user's, and a user has up to {limit} allocations at a time: mint an entry for each of yours.\n"
+        ),
+        _ => String::new(),
+    };
+    let arguments = config.credentials.minting_arguments();
+    format!(
+        "An entry for iceServers, valid for 24 hours:\n\
          {}\n\n\
+         The same for GStreamer:\n  \
+         {}\n\
+         {limit}\n\
          To mint more:\n  \
-         firezone-relay credentials --secret {secret} --ttl 24h\n\n",
-        places.join(" and "),
+         firezone-relay credentials {arguments} --ttl 24h\n\n",
         server.to_json(),
-    ))
+        server.to_uris().join("\n  "),
+    )
 }
 
 fn urls(publics: &[IpAddr], port: u16) -> Vec<String> {

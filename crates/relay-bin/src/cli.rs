@@ -5,7 +5,12 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    offload::OffloadOptions, operations::OperationsOptions, portal::PortalOptions, record::RecordOptions, version,
+    credentials::{CredentialOptions, MintOptions},
+    offload::OffloadOptions,
+    operations::OperationsOptions,
+    portal::PortalOptions,
+    record::RecordOptions,
+    version,
 };
 
 const ABOUT: &str = "A STUN/TURN relay (RFC 8489, RFC 8656) over UDP, IPv4 and IPv6.";
@@ -31,11 +36,13 @@ Examples:
     firezone-relay --public-ip4-addr 203.0.113.7 --firezone-api-url wss://api.firezone.dev
   Mint credentials for a relay with that secret:
     firezone-relay credentials --secret \"$SECRET\" --ttl 24h --url turn:203.0.113.7:3478
+  In place of coturn, for a back end that mints with its static-auth-secret:
+    firezone-relay --public-ip4-addr 203.0.113.7 --auth-secret-file /etc/relay/secrets --realm example.org
 
 Open in the firewall: UDP to the listening port (3478) and to the allocation ports (49152-65535).
 
 SIGTERM stops new allocations and ends the relay when those that there are have ended, at the latest after DRAIN_TIMEOUT; \
-Ctrl-C (SIGINT) or a second signal ends it at once. SIGHUP changes nothing, SIGUSR1 and SIGUSR2 are ignored.
+Ctrl-C (SIGINT) or a second signal ends it at once. SIGHUP reads files with credentials again, SIGUSR1 and SIGUSR2 are ignored.
 
 Exit status: 0 after SIGTERM or Ctrl-C, 1 when the relay failed or the portal refused it, 2 when an option is wrong.";
 
@@ -61,7 +68,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Print a username and credential for a relay, as JSON.
-    Credentials(CredentialsOptions),
+    Credentials(MintOptions),
 }
 
 /// The relay's options.
@@ -107,17 +114,15 @@ pub(crate) struct Options {
     #[arg(long, env = "HIGHEST_PORT", value_name = "PORT", help_heading = "Addresses and ports")]
     pub(crate) highest_port: Option<String>,
 
-    /// The secret that credentials are made with: a long random string, such as `openssl rand -hex 32` prints
-    /// [default: drawn at start, and printed]
-    #[arg(long, env = "AUTH_SECRET", value_name = "SECRET", hide_env_values = true, help_heading = "Credentials")]
-    pub(crate) auth_secret: Option<String>,
+    #[command(flatten)]
+    pub(crate) credentials: CredentialOptions,
 
     /// The realm that clients are told in challenges [default: firezone]
     #[arg(long, env = "REALM", value_name = "REALM", help_heading = "Credentials")]
     pub(crate) realm: Option<String>,
 
-    /// How many allocations one username may hold at a time; beyond it the answer is 486. With a portal it is one, and a
-    /// new one takes the place of the old [default: 10]
+    /// How many allocations one user may hold at a time, whatever usernames the user has been given; beyond it the answer is 486.
+    /// With a portal it is one for each username, and a new one takes the place of the old [default: 10]
     #[arg(long, env = "ALLOCATIONS_PER_USERNAME", value_name = "NUMBER", help_heading = "Credentials")]
     pub(crate) allocations_per_username: Option<String>,
 
@@ -162,26 +167,6 @@ pub(crate) struct Options {
     /// The Google Cloud project that traces go to, so that LOG_FORMAT=google-cloud can point from log to trace [default: none]
     #[arg(long, env = "GOOGLE_CLOUD_PROJECT_ID", value_name = "PROJECT", help_heading = "Logging")]
     pub(crate) google_cloud_project_id: Option<String>,
-}
-
-/// Options of `firezone-relay credentials`.
-#[derive(Args, Debug)]
-pub(crate) struct CredentialsOptions {
-    /// The relay's secret.
-    #[arg(long, env = "AUTH_SECRET", value_name = "SECRET", hide_env_values = true)]
-    pub(crate) secret: String,
-
-    /// How long they are valid, such as 90s, 15m, 24h or 7d.
-    #[arg(long, value_name = "TIME", default_value = "24h")]
-    pub(crate) ttl: String,
-
-    /// What the username says after the time of expiry [default: drawn].
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) salt: Option<String>,
-
-    /// The relay's URL, such as turn:203.0.113.7:3478, to print a whole ICE server entry. May be repeated.
-    #[arg(long, value_name = "URL")]
-    pub(crate) url: Vec<String>,
 }
 
 #[cfg(test)]

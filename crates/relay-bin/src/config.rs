@@ -13,6 +13,7 @@ use turn_auth::{AuthSecret, Authenticator, NonceIssuer};
 use crate::{
     addresses::{AddressState, AddressTracker, Host},
     cli::Options,
+    credentials::CredentialConfig,
     duration,
     family::{FamilyAddresses, Origin, choose_addresses, read_behind_nat},
     offload::{OffloadConfig, Place},
@@ -27,7 +28,6 @@ pub(crate) const LISTEN_PORT: Name = Name::new("--listen-port", "LISTEN_PORT");
 pub(crate) const LOWEST_PORT: Name = Name::new("--lowest-port", "LOWEST_PORT");
 pub(crate) const HIGHEST_PORT: Name = Name::new("--highest-port", "HIGHEST_PORT");
 pub(crate) const ADDRESS_TIMEOUT: Name = Name::new("--address-timeout", "ADDRESS_TIMEOUT");
-const AUTH_SECRET: Name = Name::new("--auth-secret", "AUTH_SECRET");
 const REALM: Name = Name::new("--realm", "REALM");
 const ALLOCATIONS_PER_USERNAME: Name = Name::new("--allocations-per-username", "ALLOCATIONS_PER_USERNAME");
 const WORKERS: Name = Name::new("--workers", "WORKERS");
@@ -57,9 +57,7 @@ pub(crate) struct Config {
     pub(crate) listen_port: u16,
     /// All allocation ports; each worker serves a part of them.
     pub(crate) ports: PortRange,
-    pub(crate) secret: AuthSecret,
-    /// Whether the secret is known to nobody but this process.
-    pub(crate) secret_is_drawn: bool,
+    pub(crate) credentials: CredentialConfig,
     pub(crate) realm: String,
     pub(crate) username_limit: UsernameLimit,
     /// Replies per second, of each kind, to one address that has shown no credentials; `None` for no limit.
@@ -104,9 +102,10 @@ impl Config {
         let (v4, v6, origin) = choose_addresses(options, host, &mut problems);
         let (listen_port, ports) = read_ports(options, &mut problems);
         let seed = read_seed(options, entropy, &mut problems);
-        let secret = read_secret(options, seed.as_ref(), entropy, &mut problems);
         let realm = read_realm(options, &mut problems);
         let portal = PortalConfig::read(&options.portal, &mut problems);
+        let draw = |problems: &mut Collector| draw_secret(seed.as_ref(), entropy, problems);
+        let credentials = CredentialConfig::read(&options.credentials, &realm, portal.is_some(), draw, &mut problems);
         let operations = OperationsConfig::read(&options.operations, entropy, &mut problems);
         let username_limit = match read_username_limit(options, &mut problems) {
             // A client whose NAT has changed its mapping must not have to wait for its old allocation to expire.
@@ -122,8 +121,8 @@ impl Config {
         let place = Place { v4, v6, own: &addresses.own, listen_port, ports };
         let record = RecordConfig::read(&options.record, &mut problems);
         let offload = OffloadConfig::read(&options.offload, &place, host, &mut problems);
-        let config = match (seed, secret) {
-            (Some((seed, seed_is_given)), Some((secret, secret_is_drawn))) => Some(Self {
+        let config = match (seed, credentials) {
+            (Some((seed, seed_is_given)), Some(credentials)) => Some(Self {
                 addresses,
                 tracker,
                 v4,
@@ -131,8 +130,7 @@ impl Config {
                 origin,
                 listen_port,
                 ports,
-                secret,
-                secret_is_drawn,
+                credentials,
                 realm,
                 username_limit,
                 reply_limit,
@@ -234,26 +232,13 @@ fn draw(entropy: &impl Entropy, problems: &mut Collector) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// The secret, and whether it was drawn.
-fn read_secret(
-    options: &Options,
-    seed: Option<&(Seed, bool)>,
-    entropy: &impl Entropy,
-    problems: &mut Collector,
-) -> Option<(AuthSecret, bool)> {
-    if let Some(text) = options.auth_secret.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
-        let secret = AuthSecret::new(text).map_err(|error| {
-            problems.add(format!(
-                "{AUTH_SECRET}: {error}: give a long random string, such as `openssl rand -hex 32` prints"
-            ));
-        });
-        return secret.ok().map(|secret| (secret, false));
-    }
+/// A secret that nobody knows, or that follows from a seed that was given.
+fn draw_secret(seed: Option<&(Seed, bool)>, entropy: &impl Entropy, problems: &mut Collector) -> Option<AuthSecret> {
     let bytes = match seed {
         Some((seed, true)) => seed.derive_one(Purpose::Secret),
         _ => draw(entropy, problems)?,
     };
-    Some((AuthSecret::from_random(bytes), true))
+    Some(AuthSecret::from_random(bytes))
 }
 
 fn read_realm(options: &Options, problems: &mut Collector) -> String {

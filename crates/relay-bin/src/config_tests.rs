@@ -1,5 +1,5 @@
 use super::*;
-use crate::addresses::Network;
+use crate::{addresses::Network, credentials::CredentialOptions};
 
 /// A machine with one public and one private IPv4 address, and one IPv6 address.
 struct FakeHost {
@@ -66,6 +66,10 @@ fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
+fn secret_option(secret: &str) -> CredentialOptions {
+    CredentialOptions { auth_secret: vec![secret.to_owned()], ..CredentialOptions::default() }
+}
+
 #[track_caller]
 fn refused(options: &Options, mentions: &[&str]) {
     let problems = config(options).unwrap_err();
@@ -85,17 +89,21 @@ fn defaults() {
     assert_eq!((config.listen_port, config.ports), (3478, PortRange::DYNAMIC));
     assert_eq!(config.realm, "firezone");
     assert_eq!(config.username_limit, UsernameLimit::RefuseBeyond(10));
-    assert!(config.secret_is_drawn && !config.seed_is_given);
+    assert!(config.credentials.is_drawn && !config.seed_is_given);
     let v4 = config.v4.unwrap();
     assert_eq!((v4.listen, v4.relay), (Ipv4Addr::UNSPECIFIED.into(), V4.into()));
 }
 
 #[test]
 fn empty_values_count_as_none() {
-    let options =
-        Options { public_ip4_addr: some(""), rng_seed: some(" "), auth_secret: some(""), ..Options::default() };
+    let options = Options {
+        public_ip4_addr: some(""),
+        rng_seed: some(" "),
+        credentials: secret_option(""),
+        ..Options::default()
+    };
     let config = config(&options).unwrap();
-    assert!(config.secret_is_drawn && !config.seed_is_given);
+    assert!(config.credentials.is_drawn && !config.seed_is_given);
     assert_eq!(config.origin, Origin::Detected);
 }
 
@@ -165,7 +173,7 @@ fn problems_name_option_variable_and_remedy() {
     refused(&Options { listen_port: some("65536"), ..none() }, &["LISTEN_PORT"]);
     refused(&Options { listen_port: some("50000"), ..none() }, &["LISTEN_PORT", "allocation ports"]);
     refused(&Options { lowest_port: some("10"), highest_port: some("9"), ..none() }, &["LOWEST_PORT", "HIGHEST_PORT"]);
-    refused(&Options { auth_secret: some("short"), ..none() }, &["AUTH_SECRET", "openssl rand -hex 32"]);
+    refused(&Options { credentials: secret_option("short"), ..none() }, &["AUTH_SECRET", "openssl rand -hex 32"]);
     refused(&Options { realm: some("a\"b"), ..none() }, &["REALM", "firezone"]);
     refused(&Options { allocations_per_username: some("0"), ..none() }, &["ALLOCATIONS_PER_USERNAME"]);
     refused(&Options { workers: some("0"), ..none() }, &["WORKERS"]);
@@ -179,7 +187,7 @@ fn problems_name_option_variable_and_remedy() {
 
 #[test]
 fn a_secret_that_is_refused_is_not_shown() {
-    let options = Options { auth_secret: some("hunter2"), ..Options::default() };
+    let options = Options { credentials: secret_option("hunter2"), ..Options::default() };
     assert!(!config(&options).unwrap_err().to_string().contains("hunter2"));
 }
 
@@ -188,7 +196,7 @@ fn all_problems_are_told_at_once() {
     let options = Options {
         public_ip4_addr: some("x"),
         listen_port: some("y"),
-        auth_secret: some("z"),
+        credentials: secret_option("z"),
         workers: some("many"),
         ..Options::default()
     };
@@ -198,7 +206,7 @@ fn all_problems_are_told_at_once() {
 #[test]
 fn a_given_seed_repeats_everything() {
     let seeded = Options { rng_seed: some("42"), ..Options::default() };
-    let secret = |config: &Config| config.secret.expose().to_owned();
+    let secret = |config: &Config| config.credentials.secret().unwrap().expose().to_owned();
     let host = FakeHost::new(true);
     let (a, b) = (Config::new(&seeded, &host, &NoEntropy).unwrap(), config(&seeded).unwrap());
     assert_eq!(secret(&a), secret(&b));

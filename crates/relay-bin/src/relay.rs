@@ -16,7 +16,8 @@ use crate::{
     banner,
     cli::Options,
     clock::Clock,
-    config::{Config, OsEntropy},
+    config::Config,
+    credentials::{PRINTED_USER, Watch},
     drain::{self, Drained, Phase, Phases},
     health::Pulse,
     limits::{self, Files},
@@ -74,6 +75,7 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let files = limits::raise_open_files(config);
     log_start(config);
+    config.credentials.log();
     let places = Places::bind(config, files)?;
     let health = operations::bind(&config.operations.health, HEALTH_CHECK_ADDR)?;
     let control = operations::bind(&config.operations.control, CONTROL_ENDPOINT)?;
@@ -105,10 +107,15 @@ async fn serve(
             return Ok(());
         }
     }
+    let mail = shards.mail.clone();
+    let watch = Watch::start(&config.credentials, move |accepted| {
+        mail.iter().for_each(|shard| shard.send(Mail::Accept(Arc::clone(&accepted))));
+    })?;
+    signals.reload_with(watch);
     phases.advance(Phase::Serving);
     tracing::info!("the relay is up");
     if portal.is_none() {
-        banner::print(config, Clock::unix_time(), &OsEntropy, &output.stdout).map_err(|error| anyhow!(error))?;
+        banner::print(config, Clock::unix_time(), &output.stdout);
     }
 
     let signal = tokio::select! {
@@ -314,7 +321,7 @@ impl Shards {
             let setup = Setup {
                 server: start.server,
                 all_ports: config.ports,
-                secret: config.secret.clone(),
+                accepted: Arc::clone(&config.credentials.accepted),
                 seed: start.seed,
                 clock: watched.clock,
                 listeners,
@@ -389,8 +396,9 @@ fn server_config(config: &Config, addresses: &AddressState, ports: PortRange) ->
         username_limit: config.username_limit,
         // The portal gives each client a username of its own.
         quota_by: if config.portal.is_some() { QuotaBy::Username } else { QuotaBy::UserId },
-        unlimited_user: None,
-        strict_expiry: true,
+        // Whoever has what a relay with a drawn secret prints has the secret, too: it is there to be tried.
+        unlimited_user: config.credentials.is_drawn.then(|| PRINTED_USER.into()),
+        strict_expiry: config.credentials.strict_expiry,
         // The kernel spreads the clients behind one address over the workers.
         reply_limit: config.reply_limit.map(|limit| share(limit, config.workers)),
     }

@@ -1,15 +1,22 @@
 //! Signals: two that end the relay, and those that by default would end it and must not.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::credentials::Watch;
 
 /// SIGTERM, and SIGINT as sent by Ctrl-C.
 #[derive(Debug)]
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// What SIGHUP reads again.
+    watch: Arc<OnceLock<Watch>>,
 }
 
 /// How the relay is asked to end.
@@ -56,17 +63,33 @@ impl Signals {
                 signal(SignalKind::from_raw(number)).with_context(|| format!("cannot catch signal {number}"))?;
         }
         let mut hangup = signal(SignalKind::hangup()).context("cannot catch SIGHUP")?;
+        let watch = Arc::<OnceLock<Watch>>::default();
+        let reload = Arc::clone(&watch);
         tokio::spawn(async move {
             while hangup.recv().await.is_some() {
-                tracing::info!(
-                    "SIGHUP: there is nothing to reload, going on: options are read at the start only; the log filter can be changed \
-                     at CONTROL_ENDPOINT"
-                );
+                match reload.get().filter(|watch| watch.has_files()) {
+                    Some(watch) => {
+                        tracing::info!(
+                            "SIGHUP: reading the files with credentials again; options are read at the start only"
+                        );
+                        watch.read_now();
+                    }
+                    None => tracing::info!(
+                        "SIGHUP: there is nothing to reload, going on: options are read at the start only; the log filter can be \
+                         changed at CONTROL_ENDPOINT"
+                    ),
+                }
             }
         });
         let terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
         let interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
-        Ok(Self { terminate, interrupt })
+        Ok(Self { terminate, interrupt, watch })
+    }
+
+    /// From now on SIGHUP has `watch` read its files.
+    pub(crate) fn reload_with(&self, watch: Watch) {
+        // There is one for each process.
+        let _ = self.watch.set(watch);
     }
 
     /// Waits for the next one.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use interop::{can, credentials, run, run_for, start_relay};
-use support::{Relay, free_port, has_ipv6};
+use support::{Relay, SECRET, free_port, has_ipv6};
 
 /// How many messages each client sends.
 const MESSAGES: u64 = 100;
@@ -94,6 +94,26 @@ fn relays_to_a_peer(workers: &str, server: &str, peer_address: &str, flags: &[&s
 #[test]
 fn several_clients_reach_a_peer_over_ipv4() {
     relays_to_a_peer("2", "127.0.0.1", "127.0.0.1", &["-m", "4", "-c"], 4);
+}
+
+/// The client mints by itself, as back ends for coturn do: `{expiry}:alice` with HMAC-SHA1.
+#[test]
+fn coturn_s_client_mints_its_own_credentials() {
+    if !has_coturn() {
+        return;
+    }
+    let mut relay = start_relay("2");
+    let peer = Peer::start();
+    let (port, peer_port, messages) = (relay.port.to_string(), peer.port.to_string(), MESSAGES.to_string());
+    let common = ["-p", &port, "-n", &messages, "-z", "5", "-c", "-e", "127.0.0.1", "-r", &peer_port, "-u", "alice"];
+    let (output, text) = run("turnutils_uclient", common.iter().chain(&["-W", SECRET, "127.0.0.1"]));
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains(&format!("tot_send_msgs={MESSAGES}, tot_recv_msgs={MESSAGES}")), "{text}");
+    assert!(text.contains("Total lost packets 0 (0.000000%), total send dropped 0"), "{text}");
+    assert!(relay.is_running());
+
+    let (_, text) = run_for("20", "turnutils_uclient", common.iter().chain(&["-W", "another secret", "127.0.0.1"]));
+    assert!(!text.contains("tot_recv_msgs="), "{text}");
 }
 
 #[test]

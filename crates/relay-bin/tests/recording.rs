@@ -1,6 +1,8 @@
 //! What the binary records replays without a difference, and opens in Wireshark's own parser.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[path = "recording/accepted.rs"]
+mod accepted;
 #[path = "recording/control.rs"]
 mod control;
 mod interop;

@@ -1,5 +1,6 @@
 //! Drives the relay's state machine with recorded packets and compares what it sends.
 
+mod credentials;
 mod input;
 
 use std::{
@@ -11,8 +12,8 @@ use std::{
 
 use packet_trace::{Clock, Direction, Packet, TraceHeader};
 use relay_server::{
-    Allocation, AllocationId, AllocationPort, AuthError, AuthSecret, ClientSocket, Config, Event, FiveTuple, Forward,
-    Output, PeerSocket, PortRange, QuotaBy, Rejection, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit, Via,
+    Allocation, AllocationId, AllocationPort, AuthError, ClientSocket, Config, Event, FiveTuple, Forward, Output,
+    PeerSocket, PortRange, QuotaBy, Rejection, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit, Via,
 };
 
 use crate::{Change, DifferenceKind, Kind, Outcome, Role, book::Book, change::NewAllocation, classify, dissect};
@@ -55,14 +56,13 @@ struct Expected {
 impl Replay {
     /// The relay that `header` describes; the error says what is wrong with the description.
     pub(crate) fn new(header: &TraceHeader) -> Result<Self, String> {
-        let secret = header.auth_secret.as_deref().ok_or("there is no secret")?;
+        let accepted = credentials::of_header(header)?;
         let mut shards = Vec::new();
         for (index, shard) in header.shards.iter().enumerate() {
-            let secret = AuthSecret::new(secret).map_err(|error| error.to_string())?;
             let config = config(&shard.config)?;
             let server = Server::new(
                 config,
-                secret,
+                Arc::clone(&accepted),
                 shard.seed,
                 Timestamp::from_nanos(shard.started_nanos),
                 UnixTime(shard.unix_seconds),

@@ -254,7 +254,7 @@ fn decide(header: &TraceHeader) -> Brain {
     if !header.from_start {
         return inspect(NotReplayed::NotFromStart);
     }
-    if header.auth_secret.is_none() {
+    if header.auth_secret.is_none() && header.accepted.is_none() {
         return inspect(NotReplayed::NoSecret);
     }
     match Replay::new(header) {

@@ -121,6 +121,7 @@ impl World {
                 },
             }],
             auth_secret: Some(secret.expose().to_owned()),
+            accepted: None,
         };
         let server = Server::new(config, secret.clone(), seed, Timestamp::ZERO, UnixTime(unix_seconds))?;
         let mut out = Vec::new();

@@ -231,6 +231,13 @@ pub(crate) const NEEDS: &[Need] = &[
         ways: &[Way::Apt(&["curl"])],
     },
     Need {
+        name: "openssl",
+        why: "mints credentials as the documentation tells back ends to",
+        uses: &[Use::Test],
+        present: || command::find("openssl").is_some(),
+        ways: &[Way::Apt(&["openssl"])],
+    },
+    Need {
         name: "ip",
         why: "makes the network namespaces that tests use",
         uses: &[Use::Test],

@@ -50,7 +50,7 @@ impl Portal {
             endpoint,
             registration: Registration { name, ipv4: addresses.v4, ipv6: addresses.v6, port: Some(config.listen_port) },
             token,
-            stamp_secret: StampSecret::new(config.secret.expose()),
+            stamp_secret: StampSecret::new(config.credentials.secret().map_or("", |secret| secret.expose())),
             limits,
             relay_version: env!("CARGO_PKG_VERSION"),
             seed: config.portal_seed(),

@@ -3,14 +3,15 @@
 use std::{
     fmt,
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use packet_trace::{Clock as TraceClock, TraceHeader};
-use turn_auth::AuthSecret;
+use turn_auth::AcceptedCredentials;
 
 use super::{
     RecordConfig, Recorder, ShardStart,
+    credentials::recorded_credentials,
     progress::{Figures, Outcome},
     writer::{Recording, header},
 };
@@ -42,7 +43,7 @@ struct State {
 #[derive(Debug)]
 struct Relay {
     header: TraceHeader,
-    secret: AuthSecret,
+    accepted: Arc<AcceptedCredentials>,
     shards: Vec<Sender>,
 }
 
@@ -103,7 +104,8 @@ impl RecordControl {
         shards: &[ShardStart],
         mail: Vec<Sender>,
     ) -> anyhow::Result<Vec<Recorder>> {
-        let relay = Relay { header: header(config, shards), secret: config.secret.clone(), shards: mail };
+        let relay =
+            Relay { header: header(config, shards), accepted: Arc::clone(&config.credentials.accepted), shards: mail };
         let mut state = self.lock();
         let mut recorders = Vec::new();
         if let Some(record) = &config.record {
@@ -196,7 +198,8 @@ impl Relay {
     fn header(&self, record: &RecordConfig) -> TraceHeader {
         let mut header = TraceHeader { payload_limit: record.payload_bytes, ..self.header.clone() };
         if record.with_secret {
-            header.auth_secret = Some(self.secret.expose().to_owned());
+            header.auth_secret = self.accepted.secrets.first().map(|secret| secret.expose().to_owned());
+            header.accepted = Some(recorded_credentials(&self.accepted));
         } else {
             // Ports and reservation tokens follow from it.
             header.shards.iter_mut().for_each(|shard| shard.seed = [0; 32]);

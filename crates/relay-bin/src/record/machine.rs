@@ -1,15 +1,19 @@
 //! The state machine of a shard, with everything that goes in and out recorded if that is wanted.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use packet_trace::{Direction, Input, RelayOpened};
 use relay_server::{
-    AddressStatus, AllocationId, AllocationPort, Arrival, ClientSocket, Family, FiveTuple, Forward, Output,
-    OwnAddresses, PeerSocket, RelayOpenError, Server, ShardMessage, Timestamp, UnixTime, Via,
+    AcceptedCredentials, AddressStatus, AllocationId, AllocationPort, Arrival, ClientSocket, Family, FiveTuple,
+    Forward, Output, OwnAddresses, PeerSocket, RelayOpenError, Server, ShardMessage, Timestamp, UnixTime, Via,
 };
 
 use super::{
     Recorder,
+    credentials::recorded_credentials,
     shard_message::{self, ip_family},
 };
 
@@ -95,6 +99,14 @@ impl Machine {
             },
         });
         self.server.handle_relay_opened(now, id, family, result);
+    }
+
+    pub(crate) fn handle_accepted_credentials(&mut self, now: Timestamp, accepted: Arc<AcceptedCredentials>) {
+        let with_secret = self.recorder.as_ref().is_some_and(Recorder::with_secret);
+        self.input(now, || Input::CredentialsAccepted {
+            credentials: with_secret.then(|| recorded_credentials(&accepted)),
+        });
+        self.server.handle_accepted_credentials(accepted);
     }
 
     pub(crate) fn handle_relay_failed(&mut self, now: Timestamp, id: AllocationId) {

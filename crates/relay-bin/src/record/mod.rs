@@ -6,6 +6,7 @@
 //! and missing from the trace, which says so.
 
 mod control;
+mod credentials;
 mod machine;
 mod options;
 mod progress;

@@ -43,16 +43,23 @@ pub(crate) struct Recorder {
     lost: u64,
     /// How many were lost at the end, for the one who closes the file.
     lost_at_end: Arc<AtomicU64>,
+    with_secret: bool,
 }
 
 impl Recorder {
+    /// Whether secrets may be recorded.
+    pub(super) const fn with_secret(&self) -> bool {
+        self.with_secret
+    }
+
     pub(super) fn new(
         shard: u32,
         queue: SyncSender<Entry>,
         waiting: Arc<AtomicUsize>,
         lost_at_end: Arc<AtomicU64>,
+        with_secret: bool,
     ) -> Self {
-        Self { shard, queue, waiting, lost: 0, lost_at_end }
+        Self { shard, queue, waiting, lost: 0, lost_at_end, with_secret }
     }
 
     /// Records a datagram, or counts it if the queue is full; never waits.

@@ -72,7 +72,7 @@ impl Recording {
         let (sender, queue) = sync_channel(ENTRIES);
         let waiting = Arc::new(AtomicUsize::new(0));
         let lost_at_end: Vec<Arc<AtomicU64>> = (0..shards).map(|_| Arc::default()).collect();
-        let recorders = recorders(&sender, &waiting, &lost_at_end);
+        let recorders = recorders(&sender, &waiting, &lost_at_end, record.with_secret);
         let progress = Arc::new(Progress::default());
         let shown = Arc::clone(&progress);
         let work = Work { queue, waiting, lost_at_end, writer, progress, file, path, out, is_full: false };
@@ -124,9 +124,16 @@ fn create(record: &RecordConfig) -> io::Result<File> {
     Ok(file)
 }
 
-fn recorders(sender: &SyncSender<Entry>, waiting: &Arc<AtomicUsize>, lost: &[Arc<AtomicU64>]) -> Vec<Recorder> {
+fn recorders(
+    sender: &SyncSender<Entry>,
+    waiting: &Arc<AtomicUsize>,
+    lost: &[Arc<AtomicU64>],
+    with_secret: bool,
+) -> Vec<Recorder> {
     let shards = (0_u32..).zip(lost);
-    shards.map(|(shard, lost)| Recorder::new(shard, sender.clone(), Arc::clone(waiting), Arc::clone(lost))).collect()
+    shards
+        .map(|(shard, lost)| Recorder::new(shard, sender.clone(), Arc::clone(waiting), Arc::clone(lost), with_secret))
+        .collect()
 }
 
 /// What a recording from the start says first.
@@ -144,6 +151,7 @@ pub(super) fn header(config: &Config, shards: &[ShardStart]) -> TraceHeader {
         ports_of_all_shards: Some((config.ports.lowest(), config.ports.highest())),
         shards: shards.iter().map(shard_header).collect(),
         auth_secret: None,
+        accepted: None,
     }
 }
 

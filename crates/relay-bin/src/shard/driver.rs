@@ -1,11 +1,12 @@
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
 use relay_server::{
-    AllocationId, AllocationPort, Arrival, ClientSocket, Event, Family, FiveTuple, Forward, Output, PeerSocket,
-    Rejection, RelayOpenError, ShardMessage, Timestamp,
+    AcceptedCredentials, AllocationId, AllocationPort, Arrival, ClientSocket, Event, Family, FiveTuple, Forward,
+    Output, PeerSocket, Rejection, RelayOpenError, ShardMessage, Timestamp,
 };
 use tracing::Span;
 use turn_auth::UnixTime;
@@ -145,6 +146,11 @@ impl<N: Network, O: Offload> Driver<N, O> {
     /// From now on what goes in and out is recorded with `recorder`, or not at all.
     pub(super) fn record_with(&mut self, now: Timestamp, recorder: Option<Recorder>) {
         self.server.record_with(now, recorder);
+    }
+
+    /// From now on these credentials are accepted.
+    pub(super) fn accept_credentials(&mut self, now: Timestamp, accepted: Arc<AcceptedCredentials>) {
+        self.server.handle_accepted_credentials(now, accepted);
     }
 
     /// The socket of an allocation is of no use any more.

@@ -157,6 +157,7 @@ impl EventLoop {
                 Mail::FromShard(message) => self.driver.handle_shard_message(self.now, &message),
                 Mail::RecordWith(recorder) => self.driver.record_with(self.now, recorder),
                 Mail::Addresses(addresses) => self.driver.handle_addresses(self.now, &addresses),
+                Mail::Accept(accepted) => self.driver.accept_credentials(self.now, accepted),
                 Mail::Drain => self.driver.handle_drain(self.now),
                 Mail::Stop => self.is_told_to_stop = true,
             }

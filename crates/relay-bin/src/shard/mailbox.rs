@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use relay_server::ShardMessage;
+use relay_server::{AcceptedCredentials, ShardMessage};
 
 use super::poller::{Bell, Poller};
 use crate::{addresses::AddressState, record::Recorder};
@@ -24,6 +24,8 @@ pub(crate) enum Mail {
     RecordWith(Option<Recorder>),
     /// The relay's addresses are these from now on.
     Addresses(Arc<AddressState>),
+    /// From now on accept these credentials.
+    Accept(Arc<AcceptedCredentials>),
     /// Take no new allocations.
     Drain,
     /// End.
@@ -63,6 +65,8 @@ impl Mail {
     const fn can_wait(&self) -> bool {
         match self {
             Self::FromShard(message) => !message.is_urgent(),
+            // It changes nothing but the answers to requests.
+            Self::Accept(_) => true,
             Self::RecordWith(_) | Self::Addresses(_) | Self::Drain | Self::Stop => false,
         }
     }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use relay_server::{PortRange, Server, Timestamp};
 use tokio::sync::oneshot;
-use turn_auth::{AuthSecret, UnixTime};
+use turn_auth::{AcceptedCredentials, UnixTime};
 
 use self::{driver::Driver, event_loop::EventLoop, sockets::Sockets};
 use crate::{
@@ -44,7 +44,8 @@ pub(crate) struct Setup {
     pub(crate) server: relay_server::Config,
     /// The allocation ports of all shards.
     pub(crate) all_ports: PortRange,
-    pub(crate) secret: AuthSecret,
+    /// Whose requests it accepts.
+    pub(crate) accepted: Arc<AcceptedCredentials>,
     pub(crate) seed: [u8; 32],
     pub(crate) clock: Clock,
     /// Bound to the listening port.
@@ -76,9 +77,9 @@ pub(crate) struct Setup {
 ///
 /// When it cannot start, or the kernel does not let it wait.
 pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
-    let Setup { server, all_ports, secret, seed, clock, listeners, addresses, held_ports, files, .. } = setup;
+    let Setup { server, all_ports, accepted, seed, clock, listeners, addresses, held_ports, files, .. } = setup;
     let Setup { offload, published, poller, mailbox, others, started, recorder, ready, pulse, .. } = setup;
-    let server = Server::new(server, secret, seed, started.0, started.1)?.with_ports_of_all_shards(all_ports);
+    let server = Server::new(server, accepted, seed, started.0, started.1)?.with_ports_of_all_shards(all_ports);
     let server = Machine::new(server, recorder);
     let watcher = poller.watcher().context("cannot watch sockets")?;
     let sockets = Sockets::new(listeners, all_ports, &addresses, held_ports, watcher, files)

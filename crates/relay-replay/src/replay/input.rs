@@ -37,6 +37,11 @@ impl Replay {
                     shard.server.handle_relay_failed(id);
                 }
             }
+            Input::CredentialsAccepted { credentials } => {
+                if let Some(Ok(accepted)) = credentials.as_ref().map(super::credentials::read) {
+                    shard.server.handle_accepted_credentials(accepted);
+                }
+            }
             Input::ResponseWithheld { to } => shard.withheld(*to),
             Input::OwnAddresses { own, v4, v6 } => shard.server.handle_own_addresses(OwnAddresses {
                 own: own.clone(),

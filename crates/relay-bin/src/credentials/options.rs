@@ -1,0 +1,238 @@
+//! The options about credentials, and what they come to.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::Args;
+use turn_auth::{AcceptedCredentials, AuthSecret, Scheme, Schemes};
+
+use super::{
+    files::{self, Users},
+    scheme::{self, CREDENTIAL_SCHEME},
+    sources::{AUTH_SECRET_FILE, Sources, USERS_FILE},
+};
+use crate::problems::{Collector, Name};
+
+pub(super) const AUTH_SECRET: Name = Name::new("--auth-secret", "AUTH_SECRET");
+const USERS: Name = Name::new("--user", "USERS");
+const STRICT_EXPIRY: Name = Name::new("--strict-expiry", "STRICT_EXPIRY");
+
+/// Whose credentials are accepted.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct CredentialOptions {
+    /// The secret that credentials are made with: a long random string, such as `openssl rand -hex 32` prints. Given several times, or
+    /// several separated by white space, all of them are accepted, and the first one mints: so a secret is replaced
+    /// [default: drawn at start, and printed, if there are no users either]
+    #[arg(long, env = "AUTH_SECRET", value_name = "SECRET", hide_env_values = true, help_heading = "Credentials")]
+    pub(crate) auth_secret: Vec<String>,
+
+    /// A file with one secret on each line; lines that begin with # are comments. It is read again whenever it changes
+    #[arg(long, env = "AUTH_SECRET_FILE", value_name = "FILE", help_heading = "Credentials")]
+    pub(crate) auth_secret_file: Option<String>,
+
+    /// How passwords follow from a secret: `firezone`, `turn-rest` (what coturn calls use-auth-secret, and most back ends mint), or
+    /// `both`; docs/credentials.md has the formulas [default: both; with a portal it is firezone]
+    #[arg(long, env = "CREDENTIAL_SCHEME", value_name = "SCHEME", help_heading = "Credentials")]
+    pub(crate) credential_scheme: Option<String>,
+
+    /// A user whose password does not expire, as name:password, or name:0x and the MD5 of name:realm:password in hexadecimal. May be
+    /// repeated; the variable separates several by white space
+    #[arg(long, env = "USERS", value_name = "NAME:PASSWORD", hide_env_values = true, help_heading = "Credentials")]
+    pub(crate) user: Vec<String>,
+
+    /// A file with one such user on each line; lines that begin with # are comments. It is read again whenever it changes
+    #[arg(long, env = "USERS_FILE", value_name = "FILE", help_heading = "Credentials")]
+    pub(crate) users_file: Option<String>,
+
+    /// Whether a credential must not have expired for any request: true or false. Otherwise it must not when a client allocates, and a
+    /// call may outlive its credential. With a portal it is true [default: false]
+    #[arg(
+        long,
+        env = "STRICT_EXPIRY",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true,
+        help_heading = "Credentials"
+    )]
+    pub(crate) strict_expiry: Option<String>,
+}
+
+/// Whose credentials are accepted, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct CredentialConfig {
+    pub(super) sources: Sources,
+    /// What the sources held at start.
+    pub(crate) accepted: Arc<AcceptedCredentials>,
+    /// Whether the secret is known to nobody but this process.
+    pub(crate) is_drawn: bool,
+    pub(crate) strict_expiry: bool,
+    /// Whether a portal mints them all.
+    pub(super) is_portal_s: bool,
+}
+
+impl CredentialConfig {
+    /// Reads `options`; `draw` draws a secret.
+    pub(crate) fn read(
+        options: &CredentialOptions,
+        realm: &str,
+        has_portal: bool,
+        draw: impl FnOnce(&mut Collector) -> Option<AuthSecret>,
+        problems: &mut Collector,
+    ) -> Option<Self> {
+        let schemes = read_schemes(options, has_portal, problems);
+        let strict_expiry = read_bool(STRICT_EXPIRY, options.strict_expiry.as_deref(), problems);
+        let sources = Sources {
+            schemes,
+            realm: realm.to_owned(),
+            secrets: read_secrets(options, schemes, problems),
+            secrets_file: file(options.auth_secret_file.as_deref()),
+            users: read_users(options, realm, problems),
+            users_file: file(options.users_file.as_deref()),
+        };
+        // What is wrong with the options is told already, and without it nothing is to be drawn.
+        let is_given = sources.has_files()
+            || [&options.auth_secret, &options.user].into_iter().flatten().any(|value| !value.trim().is_empty());
+        let mut accepted =
+            sources.read().map_err(|wrong| wrong.into_iter().for_each(|problem| problems.add(problem))).ok()?;
+        if !is_given {
+            accepted.secrets.push(draw(problems)?);
+        }
+        if has_portal && (accepted.secrets.len() > 1 || !accepted.users.is_empty()) {
+            problems.add(format!(
+                "{AUTH_SECRET}, {AUTH_SECRET_FILE}, {USERS}, {USERS_FILE}: a portal is told one secret and mints all credentials: \
+                 give one secret or none, and no users, or leave the portal's token out"
+            ));
+        }
+        Some(Self {
+            sources,
+            accepted: Arc::new(accepted),
+            is_drawn: !is_given,
+            strict_expiry: strict_expiry || has_portal,
+            is_portal_s: has_portal,
+        })
+    }
+
+    /// The secret that mints, if there is one.
+    pub(crate) fn secret(&self) -> Option<&AuthSecret> {
+        self.accepted.secrets.first()
+    }
+
+    /// The scheme that mints.
+    pub(crate) const fn minting_scheme(&self) -> Scheme {
+        minting_scheme(self.sources.schemes)
+    }
+
+    /// What `firezone-relay credentials` is told to mint for this relay, in a shell. Only a drawn secret is shown.
+    pub(crate) fn minting_arguments(&self) -> String {
+        let secret = match (self.secret(), &self.sources.secrets_file) {
+            (Some(drawn), _) if self.is_drawn => format!("--secret {}", drawn.expose()),
+            (_, Some(file)) if self.sources.secrets.is_empty() => format!("--secret-file \"{}\"", file.display()),
+            _ => "--secret \"$AUTH_SECRET\"".to_owned(),
+        };
+        match self.minting_scheme() {
+            Scheme::Firezone => secret,
+            Scheme::TurnRest => format!("{secret} --credential-scheme turn-rest"),
+        }
+    }
+
+    /// Says what an operator should know.
+    pub(crate) fn log(&self) {
+        let AcceptedCredentials { secrets, users, .. } = &*self.accepted;
+        let schemes: Vec<_> = self.sources.schemes.iter().collect();
+        tracing::info!(?schemes, secrets = secrets.len(), users = users.len(), "accepting credentials");
+        let short = secrets.iter().filter(|secret| secret.expose().len() < AuthSecret::MIN_LEN).count();
+        if short > 0 {
+            tracing::warn!(
+                short,
+                "a secret of fewer than {} characters can be guessed by whoever has one credential, who can then make others",
+                AuthSecret::MIN_LEN
+            );
+        }
+    }
+}
+
+/// The scheme that mints where these are accepted.
+pub(super) const fn minting_scheme(schemes: Schemes) -> Scheme {
+    match schemes {
+        Schemes::Only(scheme) => scheme,
+        Schemes::Both => Scheme::Firezone,
+    }
+}
+
+fn read_schemes(options: &CredentialOptions, has_portal: bool, problems: &mut Collector) -> Schemes {
+    let wanted = "firezone, turn-rest or both";
+    let given = problems.read(CREDENTIAL_SCHEME, options.credential_scheme.as_deref(), wanted, scheme::parse);
+    let firezone = Schemes::Only(Scheme::Firezone);
+    match given {
+        Some(schemes) if has_portal && schemes != firezone => {
+            problems
+                .add(format!("{CREDENTIAL_SCHEME}: a portal mints credentials of the scheme firezone: leave it out"));
+            firezone
+        }
+        Some(schemes) => schemes,
+        None if has_portal => firezone,
+        None => Schemes::Both,
+    }
+}
+
+/// The secrets that a value holds, one or several between white space.
+pub(super) fn split_secrets(
+    name: Name,
+    value: &str,
+    schemes: Schemes,
+) -> impl Iterator<Item = Result<AuthSecret, String>> {
+    value.split_whitespace().map(move |text| {
+        if text.contains(',') {
+            return Err(format!(
+                "{name} has a comma, which does not separate secrets: repeat the option or separate them by white space; a \
+                 secret that has a comma goes into a file, {AUTH_SECRET_FILE}"
+            ));
+        }
+        scheme::secret(text, schemes).map_err(|error| format!("{name}: {error}: {}", scheme::advice(schemes)))
+    })
+}
+
+fn read_secrets(options: &CredentialOptions, schemes: Schemes, problems: &mut Collector) -> Vec<AuthSecret> {
+    let mut all = Vec::new();
+    for value in &options.auth_secret {
+        match split_secrets(AUTH_SECRET, value, schemes).collect::<Result<Vec<_>, _>>() {
+            Ok(secrets) => all.extend(secrets),
+            Err(problem) if value.trim().contains(char::is_whitespace) => {
+                problems.add(format!(
+                    "{problem}; white space separates secrets, and one that has some goes into a file, {AUTH_SECRET_FILE}"
+                ));
+            }
+            Err(problem) => problems.add(problem),
+        }
+    }
+    all
+}
+
+fn read_users(options: &CredentialOptions, realm: &str, problems: &mut Collector) -> Users {
+    let mut users = Users::new();
+    for (number, text) in (1..).zip(options.user.iter().flat_map(|value| value.split_whitespace())) {
+        match files::user(text, realm) {
+            Ok((name, key)) => {
+                if users.insert(name.into(), key).is_some() {
+                    problems.add(format!("{USERS}: user {name:?} is given twice: give each user once"));
+                }
+            }
+            Err(problem) => problems.add(format!(
+                "{USERS}, number {number}: {problem}; a password with white space goes into a file, {USERS_FILE}"
+            )),
+        }
+    }
+    users
+}
+
+fn read_bool(name: Name, value: Option<&str>, problems: &mut Collector) -> bool {
+    problems.read(name, value, "true or false", |text| text.parse().ok()).unwrap_or(false)
+}
+
+fn file(value: Option<&str>) -> Option<PathBuf> {
+    value.map(str::trim).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+#[cfg(test)]
+#[path = "options_tests.rs"]
+mod tests;

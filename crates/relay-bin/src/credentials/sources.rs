@@ -1,0 +1,78 @@
+//! Where credentials come from: options once, files again and again.
+
+use std::path::PathBuf;
+
+use turn_auth::{AcceptedCredentials, AuthSecret, Schemes};
+
+use super::files::{self, Stamp, Users};
+use crate::problems::Name;
+
+pub(super) const AUTH_SECRET_FILE: Name = Name::new("--auth-secret-file", "AUTH_SECRET_FILE");
+pub(super) const USERS_FILE: Name = Name::new("--users-file", "USERS_FILE");
+
+/// What options say, and which files say more.
+#[derive(Clone, Debug)]
+pub(crate) struct Sources {
+    pub(super) schemes: Schemes,
+    pub(super) realm: String,
+    pub(super) secrets: Vec<AuthSecret>,
+    pub(super) secrets_file: Option<PathBuf>,
+    pub(super) users: Users,
+    pub(super) users_file: Option<PathBuf>,
+}
+
+impl Sources {
+    /// Reads the files. Secrets come in their order, those of options first; the first of all mints.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with them.
+    pub(super) fn read(&self) -> Result<AcceptedCredentials, Vec<String>> {
+        let mut problems = Vec::new();
+        let mut secrets = self.secrets.clone();
+        let mut users = self.users.clone();
+        match self.secrets_file.as_deref().map(|path| files::secrets(path, self.schemes)).transpose() {
+            Ok(more) => secrets.extend(more.into_iter().flatten()),
+            Err(problem) => problems.push(format!("{AUTH_SECRET_FILE}: {problem}")),
+        }
+        match self.users_file.as_deref().map(|path| files::users(path, &self.realm)).transpose() {
+            Ok(more) => {
+                for (name, key) in more.into_iter().flatten() {
+                    if users.contains_key(&name) {
+                        problems
+                            .push(format!("{USERS_FILE}: user {name:?} is given by --user, too: give each user once"));
+                    }
+                    users.insert(name, key);
+                }
+            }
+            Err(problem) => problems.push(format!("{USERS_FILE}: {problem}")),
+        }
+        let mut distinct = Vec::new();
+        for secret in secrets {
+            if !distinct.contains(&secret) {
+                distinct.push(secret);
+            }
+        }
+        if distinct.len() > AcceptedCredentials::MAX_SECRETS {
+            problems.push(format!(
+                "there are {} secrets, and every request with a wrong password is tried with each: give up to {}",
+                distinct.len(),
+                AcceptedCredentials::MAX_SECRETS
+            ));
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(AcceptedCredentials { schemes: self.schemes, secrets: distinct, users })
+    }
+
+    /// Whether there is anything to read again.
+    pub(super) const fn has_files(&self) -> bool {
+        self.secrets_file.is_some() || self.users_file.is_some()
+    }
+
+    /// What tells that a file has changed.
+    pub(super) fn stamps(&self) -> [Option<Stamp>; 2] {
+        [&self.secrets_file, &self.users_file].map(|file| file.as_deref().and_then(Stamp::of))
+    }
+}

@@ -1,0 +1,34 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use packet_trace::TraceHeader;
+use relay_server::{AcceptedCredentials, AuthSecret, IntegrityKey, Scheme, Schemes};
+
+/// What the relay that `header` describes accepted at its start; the error says what is wrong with the description.
+pub(super) fn of_header(header: &TraceHeader) -> Result<Arc<AcceptedCredentials>, String> {
+    match (&header.accepted, &header.auth_secret) {
+        (Some(accepted), _) => read(accepted),
+        (None, Some(secret)) => Ok(AuthSecret::any_text(secret).map_err(|error| error.to_string())?.into()),
+        (None, None) => Err("there is no secret".to_owned()),
+    }
+}
+
+/// What the recorded relay was told to accept.
+pub(super) fn read(recorded: &packet_trace::AcceptedCredentials) -> Result<Arc<AcceptedCredentials>, String> {
+    let schemes = match (recorded.firezone, recorded.turn_rest) {
+        (true, true) => Schemes::Both,
+        (true, false) => Schemes::Only(Scheme::Firezone),
+        (false, true) => Schemes::Only(Scheme::TurnRest),
+        (false, false) => return Err("there is no credential scheme".to_owned()),
+    };
+    let secrets = recorded.secrets.iter().map(|secret| AuthSecret::any_text(secret).map_err(|error| error.to_string()));
+    let users = recorded.users.iter().map(|(name, digits)| {
+        let mut key = [0; 16];
+        hex::decode_to_slice(digits, &mut key).map_err(|_| "a user's key is 32 hexadecimal digits".to_owned())?;
+        Ok((name.as_str().into(), IntegrityKey::from_bytes(key)))
+    });
+    Ok(Arc::new(AcceptedCredentials {
+        schemes,
+        secrets: secrets.collect::<Result<_, String>>()?,
+        users: users.collect::<Result<BTreeMap<_, _>, String>>()?,
+    }))
+}
