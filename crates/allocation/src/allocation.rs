@@ -2,7 +2,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
     AllocationId, AllocationPort, Channel, ChannelNumber, ClientSocket, Families, Family, FiveTuple, Owner, PeerSocket,
-    ReservationToken, Timestamp, channels::Channels, keyed_hash::KeyedHash, shortcut::Shortcut, timers::TimerKey,
+    Permission, ReservationToken, Timestamp, channels::Channels, keyed_hash::KeyedHash, permissions::Permissions,
+    shortcut::Shortcut, timers::TimerKey,
 };
 
 /// One client's relayed transport address, in one or both families, and the channels bound on it.
@@ -150,6 +151,26 @@ impl Allocation {
         self.channels.as_slice()
     }
 
+    /// Its permissions, in an order that depends on nothing but what was done to them.
+    #[must_use]
+    pub fn permissions(&self) -> &[Permission] {
+        self.channels.permissions().map_or(&[], Permissions::as_slice)
+    }
+
+    /// Whether it has a permission for `address`.
+    #[inline]
+    pub(crate) fn is_permitted(&self, hash: &KeyedHash, address: IpAddr) -> bool {
+        self.channels.permissions().is_some_and(|permissions| permissions.position(hash, address).is_some())
+    }
+
+    /// The timers of all its permissions.
+    pub(crate) fn permission_timers(&self) -> impl Iterator<Item = (Timestamp, TimerKey)> {
+        let positions = 0..;
+        positions
+            .zip(self.permissions())
+            .map(|(at, permission)| (permission.expires_at, TimerKey::Permission(self.id, at)))
+    }
+
     /// The peer that channel `number` relays to, if it is bound.
     #[inline]
     pub(crate) fn bound_peer(&self, hash: &KeyedHash, number: ChannelNumber) -> Option<PeerSocket> {
@@ -167,6 +188,11 @@ impl Allocation {
         let changed = change(&mut self.channels);
         self.shortcut = Shortcut::to(self.channels.as_slice());
         changed
+    }
+
+    /// Lets `change` change the permissions, as nothing else does.
+    pub(crate) fn change_permissions<T>(&mut self, change: impl FnOnce(&mut Permissions) -> T) -> T {
+        self.channels.change_permissions(change)
     }
 
     /// The one timer that it has armed for itself: for the family that ends first.

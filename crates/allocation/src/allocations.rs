@@ -4,17 +4,18 @@ mod invariants;
 mod lifecycle;
 #[cfg(test)]
 mod model;
+mod permit;
 mod ports;
 mod read_ahead;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, net::IpAddr};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 
 use crate::{
     Allocation, AllocationId, AllocationPort, ChannelNumber, ChannelPeerError, Expired, FiveTuple, PeerChannelError,
-    PeerSocket, PortRange, Timestamp,
+    PeerSocket, PermissionError, PortRange, Timestamp,
     clients::Clients,
     keyed_hash::KeyedHash,
     port_pool::PortPool,
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub use bind::{Bound, DEFAULT_CHANNEL_LIMIT};
+pub use permit::Permitted;
 pub use ports::{MAX_PORTS_TRIED, PORT_QUARANTINE};
 pub use read_ahead::Arrival;
 
@@ -120,6 +122,26 @@ impl Allocations {
         }
     }
 
+    /// The allocation that a Send indication from the client of `five_tuple` to a peer at `address` leaves by.
+    ///
+    /// # Errors
+    ///
+    /// When the client has no allocation, or that has no permission for the address.
+    pub fn permitted_to_send(&self, five_tuple: &FiveTuple, address: IpAddr) -> Result<&Allocation, PermissionError> {
+        let allocation = self.by_five_tuple(five_tuple).ok_or(PermissionError::NoAllocation)?;
+        if allocation.is_permitted(&self.hash, address) { Ok(allocation) } else { Err(PermissionError::NoPermission) }
+    }
+
+    /// The allocation whose client hears of a datagram from a peer at `address` to `port`, to whom no channel is bound.
+    ///
+    /// # Errors
+    ///
+    /// When no allocation has the port, or it has no permission for the address.
+    pub fn permitted_to_receive(&self, port: AllocationPort, address: IpAddr) -> Result<&Allocation, PeerChannelError> {
+        let allocation = self.by_port(port).ok_or(PeerChannelError::UnknownPort)?;
+        if allocation.is_permitted(&self.hash, address) { Ok(allocation) } else { Err(PeerChannelError::UnknownPeer) }
+    }
+
     /// Allocation `id`.
     #[must_use]
     pub fn get(&self, id: AllocationId) -> Option<&Allocation> {
@@ -191,6 +213,7 @@ impl Allocations {
         while let Some(key) = self.timers.pop_due(now) {
             match key {
                 TimerKey::Allocation(id) => self.expire(id),
+                TimerKey::Permission(id, at) => self.expire_permission(id, at),
                 TimerKey::ChannelExpires(id, number) => {
                     let Some(allocation) = self.slots.get_mut(id) else { continue };
                     let lapsed = allocation.change_channels(|channels| {
@@ -219,7 +242,7 @@ impl Allocations {
     }
 
     /// The next thing that has ended, in the order of its deadline; at the same time allocations come first, oldest
-    /// first, then channels by allocation and number.
+    /// first, then permissions and channels by allocation.
     pub fn poll_expired(&mut self) -> Option<Expired> {
         let expired = self.expired.pop_front();
         if expired.is_none() && self.expired.capacity() > 0 {

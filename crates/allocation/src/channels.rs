@@ -1,13 +1,13 @@
 use hashbrown::HashTable;
 
-use crate::{Channel, ChannelNumber, PeerSocket, keyed_hash::KeyedHash};
+use crate::{Channel, ChannelNumber, PeerSocket, keyed_hash::KeyedHash, permissions::Permissions};
 
 /// Up to this many channels are searched from end to end, which is faster than an index and takes no memory for it.
 const UNINDEXED: usize = 8;
 
-/// The channels of one allocation, found by number and by peer.
+/// The channels of one allocation, found by number and by peer, and its permissions.
 ///
-/// Most allocations have one, which lies right here: whoever reads it follows no pointer.
+/// Where all there is is one channel, it lies right here: whoever reads it follows no pointer.
 #[derive(Debug, Default)]
 pub(crate) enum Channels {
     #[default]
@@ -16,9 +16,10 @@ pub(crate) enum Channels {
     Many(Box<Many>),
 }
 
-/// Two channels and more.
+/// Two channels and more, or a permission.
 #[derive(Debug, Default)]
 pub(crate) struct Many {
+    permissions: Permissions,
     list: Vec<Channel>,
     index: Option<Box<Index>>,
 }
@@ -84,7 +85,7 @@ impl Channels {
         match self {
             Self::None => *self = Self::One(channel),
             Self::One(first) => {
-                *self = Self::Many(Box::new(Many { list: vec![*first, channel], index: None }));
+                *self = Self::Many(Box::new(Many { list: vec![*first, channel], ..Many::default() }));
             }
             Self::Many(many) => many.insert(hash, channel),
         }
@@ -104,10 +105,43 @@ impl Channels {
             }
             Self::Many(many) => many.remove(hash, number)?,
         };
-        if let [last] = *self.as_slice() {
-            *self = Self::One(last);
-        }
+        self.collapse();
         Some(removed)
+    }
+
+    /// The permissions, if there are any.
+    #[inline]
+    pub(crate) fn permissions(&self) -> Option<&Permissions> {
+        match self {
+            Self::Many(many) => Some(&many.permissions),
+            Self::None | Self::One(_) => None,
+        }
+    }
+
+    /// Lets `change` change the permissions, as nothing else does.
+    pub(crate) fn change_permissions<T>(&mut self, change: impl FnOnce(&mut Permissions) -> T) -> T {
+        if !matches!(self, Self::Many(_)) {
+            *self = Self::Many(Box::new(Many { list: self.as_slice().to_vec(), ..Many::default() }));
+        }
+        let changed = match self {
+            Self::Many(many) => change(&mut many.permissions),
+            Self::None | Self::One(_) => change(&mut Permissions::default()),
+        };
+        self.collapse();
+        changed
+    }
+
+    /// Gives back the memory that nothing needs.
+    fn collapse(&mut self) {
+        if let Self::Many(many) = self
+            && many.permissions.is_empty()
+        {
+            match many.list[..] {
+                [] => *self = Self::None,
+                [channel] => *self = Self::One(channel),
+                _ => {}
+            }
+        }
     }
 }
 
@@ -222,7 +256,8 @@ impl Channels {
             assert_eq!(self.by_peer(hash, channel.peer), Some(channel));
         }
         if let Self::Many(many) = self {
-            assert!(many.list.len() > 1, "one has a place of its own");
+            assert!(many.list.len() > 1 || !many.permissions.is_empty(), "one has a place of its own");
+            many.permissions.assert_consistent(hash);
             if let Some(index) = &many.index {
                 assert_eq!((index.by_number.len(), index.by_peer.len()), (self.len(), self.len()));
             }

@@ -61,6 +61,32 @@ pub enum BindError {
     UnknownAllocation(#[from] UnknownAllocation),
 }
 
+/// Why a permission is not installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PermitError {
+    /// The allocation would have more permissions than it may: 508 (Insufficient Capacity).
+    #[error("the allocation would have more than {limit} permissions")]
+    TooManyPermissions {
+        /// How many an allocation may have, [`MAX_PERMISSIONS`](crate::MAX_PERMISSIONS).
+        limit: u16,
+    },
+    /// There is no such allocation: 437 (Allocation Mismatch).
+    #[error(transparent)]
+    UnknownAllocation(#[from] UnknownAllocation),
+}
+
+/// Why a Send indication from a client leads nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PermissionError {
+    /// The 5-tuple has no allocation.
+    #[error("no allocation")]
+    NoAllocation,
+    /// The allocation has no permission for the peer's address.
+    #[error("the peer is not permitted")]
+    NoPermission,
+}
+
 /// Why ChannelData from a client leads nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChannelPeerError {

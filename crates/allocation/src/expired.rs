@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use crate::{Allocation, AllocationId, Channel, ChannelNumber, Family, PeerSocket};
 
 /// What ended because its time was up.
@@ -5,7 +7,7 @@ use crate::{Allocation, AllocationId, Channel, ChannelNumber, Family, PeerSocket
 pub enum Expired {
     /// An allocation, with all its channels, which are not reported one by one.
     Allocation(Box<Allocation>),
-    /// One family of an allocation that lives on in the other, with the channels to peers of that family.
+    /// One family of an allocation that lives on in the other, with the channels to and permissions for peers of that family.
     Family {
         /// Of which allocation.
         id: AllocationId,
@@ -22,6 +24,13 @@ pub enum Expired {
         channel: ChannelNumber,
         /// Its peer.
         peer: PeerSocket,
+    },
+    /// A permission.
+    PermissionExpired {
+        /// Of which allocation.
+        id: AllocationId,
+        /// The address of its peers.
+        address: IpAddr,
     },
     /// The reservation of a lapsed channel: number and peer are free for others.
     ChannelReleased {

@@ -41,6 +41,15 @@ impl KeyedHash {
         hasher.finish()
     }
 
+    pub(crate) fn address(&self, address: IpAddr) -> u64 {
+        let mut hasher = self.hasher();
+        match address {
+            IpAddr::V4(ip) => hasher.write_u32(ip.to_bits()),
+            IpAddr::V6(ip) => hasher.write_u128(ip.to_bits()),
+        }
+        hasher.finish()
+    }
+
     pub(crate) fn channel(&self, number: ChannelNumber) -> u64 {
         let mut hasher = self.hasher();
         hasher.write_u16(number.get());

@@ -1,4 +1,4 @@
-//! Allocations, their ports and channel bindings, and when they expire.
+//! Allocations, their ports, permissions and channel bindings, and when they expire.
 //!
 //! [`Allocations`] is the memory of a TURN server: who has which relayed transport address, for how long, and which
 //! channel stands for which peer. It knows neither the wire format nor authentication, does no I/O, and reads no clock:
@@ -62,7 +62,7 @@
 //!
 //! # Out of scope
 //!
-//! Permissions (a channel is the only way to relay, and it carries its own), quotas (count with
+//! Quotas (count with
 //! [`Allocations::count_of_user`]), which lifetimes and peers are acceptable, and opening sockets: if a drawn port
 //! turns out to be held by another program, [`Allocations::retry_port`] draws another.
 #![forbid(unsafe_code)]
@@ -79,6 +79,8 @@ mod family;
 mod id;
 mod keyed_hash;
 mod owner;
+mod permission;
+mod permissions;
 mod port_pool;
 mod port_range;
 mod request;
@@ -95,14 +97,20 @@ mod timestamp;
 mod users;
 
 pub use allocation::Allocation;
-pub use allocations::{Allocations, Arrival, Bound, DEFAULT_CHANNEL_LIMIT, MAX_PORTS_TRIED, PORT_QUARANTINE};
+pub use allocations::{
+    Allocations, Arrival, Bound, DEFAULT_CHANNEL_LIMIT, MAX_PORTS_TRIED, PORT_QUARANTINE, Permitted,
+};
 pub use channel::{CHANNEL_BINDING_LIFETIME, CHANNEL_REUSE_DELAY, Channel};
 pub use channel_number::ChannelNumber;
-pub use error::{AllocateError, BindError, ChannelPeerError, PeerChannelError, RetryPortError, UnknownAllocation};
+pub use error::{
+    AllocateError, BindError, ChannelPeerError, PeerChannelError, PermissionError, PermitError, RetryPortError,
+    UnknownAllocation,
+};
 pub use expired::{Expired, RemovedFamily};
 pub use family::{Families, Family};
 pub use id::AllocationId;
 pub use owner::{Credential, Owner};
+pub use permission::{MAX_PERMISSIONS, PERMISSION_LIFETIME, Permission};
 pub use port_range::{PortRange, PortRangeError};
 pub use request::{NewAllocation, PortRequest};
 pub use reservation_token::ReservationToken;

@@ -8,6 +8,8 @@ use crate::{AllocationId, AllocationPort, ChannelNumber, ReservationToken, Times
 pub(crate) enum TimerKey {
     /// An allocation's lifetime ends, in one of its families or in all.
     Allocation(AllocationId),
+    /// A permission ends: the one in this position.
+    Permission(AllocationId, u16),
     /// A channel binding lapses.
     ChannelExpires(AllocationId, ChannelNumber),
     /// The number and peer of a lapsed channel become free.

@@ -7,8 +7,8 @@ use std::{
 
 use anyhow::Result;
 use relay_server::{
-    AllocationPort, Arrival, AuthSecret, ClientSocket, Config, Event, FiveTuple, Output, PeerSocket, PortRange,
-    QuotaBy, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
+    AllocationPort, Arrival, AuthSecret, ClientSocket, Config, DefaultFamily, Event, FiveTuple, Output, PeerSocket,
+    PortRange, QuotaBy, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
 };
 
 use crate::client::{self, Client, Newcomer};
@@ -228,6 +228,8 @@ impl Machine {
             unlimited_user: None,
             strict_expiry: false,
             reply_limit: NonZeroU32::new(256),
+            indications: true,
+            default_family: DefaultFamily::V4,
         };
         let server = Server::new(config, secret, [2; 32], START, UNIX_TIME)?;
         Ok(Self { server, address: address.into() })

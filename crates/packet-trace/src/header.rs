@@ -97,6 +97,12 @@ pub struct RelayConfig {
     /// How many replies per second went to one address that has shown no credentials; `None`: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_limit: Option<u32>,
+    /// Whether data is relayed in Send and Data indications, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub indications: bool,
+    /// Whether a client that asks for no family gets its own; otherwise it gets IPv4.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub default_family_is_clients: bool,
     /// Further settings by name, so that older readers keep what newer writers add.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub more: serde_json::Map<String, serde_json::Value>,
@@ -131,6 +137,8 @@ impl TraceHeader {
                     unlimited_user: None,
                     expiry_at_allocate_only: false,
                     reply_limit: None,
+                    indications: true,
+                    default_family_is_clients: false,
                     more: serde_json::Map::new(),
                 },
             }],

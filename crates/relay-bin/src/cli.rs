@@ -10,6 +10,7 @@ use crate::{
     operations::OperationsOptions,
     portal::PortalOptions,
     record::RecordOptions,
+    relaying::RelayingOptions,
     version,
 };
 
@@ -18,7 +19,7 @@ const ABOUT: &str = "A STUN/TURN relay (RFC 8489, RFC 8656) over UDP, IPv4 and I
 const LONG_ABOUT: &str = "\
 A STUN/TURN relay (RFC 8489, RFC 8656) over UDP, IPv4 and IPv6.
 
-Clients behind NATs send to its listening port, allocate a port of their own here, and reach peers through it by channels. \
+Clients behind NATs send to its listening port, allocate a port of their own here, and reach peers through it. \
 Without any option it serves at this machine's own addresses, with a secret drawn at start, and prints an ICE server entry \
 that is ready to paste.
 
@@ -132,6 +133,9 @@ pub(crate) struct Options {
     /// for many clients behind one address; 0 for no limit [default: 256]
     #[arg(long, env = "REPLY_LIMIT", value_name = "NUMBER", help_heading = "Running")]
     pub(crate) reply_limit: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) relaying: RelayingOptions,
 
     #[command(flatten)]
     pub(crate) portal: PortalOptions,

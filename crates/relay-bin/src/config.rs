@@ -21,6 +21,7 @@ use crate::{
     portal::PortalConfig,
     problems::{Collector, Name, Problems},
     record::RecordConfig,
+    relaying::RelayingConfig,
     seed::{Purpose, Seed},
 };
 
@@ -62,6 +63,7 @@ pub(crate) struct Config {
     pub(crate) username_limit: UsernameLimit,
     /// Replies per second, of each kind, to one address that has shown no credentials; `None` for no limit.
     pub(crate) reply_limit: Option<NonZeroU32>,
+    pub(crate) relaying: RelayingConfig,
     pub(crate) workers: NonZeroUsize,
     pub(crate) seed: Seed,
     pub(crate) seed_is_given: bool,
@@ -112,6 +114,7 @@ impl Config {
             _ if portal.is_some() => UsernameLimit::ReplaceOldest,
             limit => limit,
         };
+        let relaying = RelayingConfig::read(&options.relaying, portal.is_some(), v4.is_some(), &mut problems);
         let workers = read_workers(options, ports, &mut problems);
         let reply_limit = read_reply_limit(options, &mut problems);
         let behind_nat = read_behind_nat(options, &mut problems);
@@ -134,6 +137,7 @@ impl Config {
                 realm,
                 username_limit,
                 reply_limit,
+                relaying,
                 workers,
                 seed,
                 seed_is_given,

@@ -26,6 +26,7 @@ mod ports;
 mod problems;
 mod record;
 mod relay;
+mod relaying;
 mod seed;
 mod shard;
 mod shutdown;

@@ -401,6 +401,8 @@ fn server_config(config: &Config, addresses: &AddressState, ports: PortRange) ->
         strict_expiry: config.credentials.strict_expiry,
         // The kernel spreads the clients behind one address over the workers.
         reply_limit: config.reply_limit.map(|limit| share(limit, config.workers)),
+        indications: config.relaying.indications,
+        default_family: config.relaying.default_family,
     }
 }
 

@@ -146,6 +146,27 @@ fn large_messages_are_relayed() {
     relays_to_a_peer("2", "127.0.0.1", "127.0.0.1", &["-m", "2", "-c", "-l", "1400"], 2);
 }
 
+#[test]
+fn indications_reach_a_peer_over_ipv4() {
+    relays_to_a_peer("2", "127.0.0.1", "127.0.0.1", &["-m", "4", "-c", "-s"], 4);
+}
+
+#[test]
+fn indications_reach_a_peer_over_ipv6() {
+    relays_to_a_peer("2", "::1", "::1", &["-m", "4", "-c", "-s", "-x"], 4);
+}
+
+#[test]
+fn indications_of_odd_lengths_and_large_ones_are_relayed() {
+    relays_to_a_peer("2", "127.0.0.1", "127.0.0.1", &["-m", "2", "-c", "-s", "-l", "171"], 2);
+    relays_to_a_peer("2", "127.0.0.1", "127.0.0.1", &["-m", "2", "-c", "-s", "-l", "1400"], 2);
+}
+
+#[test]
+fn clients_reach_each_other_by_indications() {
+    relays_between_clients("2", "127.0.0.1", &["-m", "4", "-c", "-s"], 4);
+}
+
 fn relays_between_clients(workers: &str, server: &str, flags: &[&str], connections: u64) {
     if !has_coturn() || !has_ipv6() {
         return;

@@ -12,8 +12,9 @@ use std::{
 
 use packet_trace::{Clock, Direction, Packet, TraceHeader};
 use relay_server::{
-    Allocation, AllocationId, AllocationPort, AuthError, ClientSocket, Config, Event, FiveTuple, Forward, Output,
-    PeerSocket, PortRange, QuotaBy, Rejection, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit, Via,
+    Allocation, AllocationId, AllocationPort, AuthError, ClientSocket, Config, DefaultFamily, Event, FiveTuple,
+    Forward, Output, PeerSocket, PortRange, QuotaBy, Rejection, RelayAddresses, Server, Timestamp, UnixTime,
+    UsernameLimit, Via,
 };
 
 use crate::{Change, DifferenceKind, Kind, Outcome, Role, book::Book, change::NewAllocation, classify, dissect};
@@ -179,17 +180,11 @@ impl Shard {
         from_client: bool,
         datagram: &[u8],
     ) {
-        let data = datagram.get(forward.payload).unwrap_or_default();
-        let length = u16::try_from(data.len()).unwrap_or(u16::MAX);
+        let length = u16::try_from(forward.payload.len()).unwrap_or(u16::MAX);
         let arrived = classify::payload(datagram, datagram.len());
-        let channel = if from_client { arrived.2 } else { forward.channel.map_or(0, |channel| channel.get()) };
+        let channel = if from_client { arrived.2 } else { forward.channel().map_or(0, |channel| channel.get()) };
         book.change(Change::Relayed { allocation, channel, bytes: u32::from(length), from_client });
-        let mut bytes = Vec::with_capacity(data.len() + 4);
-        if let Some(channel) = forward.channel {
-            bytes.extend_from_slice(&channel.get().to_be_bytes());
-            bytes.extend_from_slice(&length.to_be_bytes());
-        }
-        bytes.extend_from_slice(data);
+        let bytes = forward.to_vec(datagram);
         self.expect(row, forward.from, forward.to, bytes);
     }
 
@@ -369,5 +364,7 @@ fn config(config: &packet_trace::RelayConfig) -> Result<Config, String> {
         unlimited_user: config.unlimited_user.as_deref().map(Arc::from),
         strict_expiry: !config.expiry_at_allocate_only,
         reply_limit: config.reply_limit.and_then(NonZeroU32::new),
+        indications: config.indications,
+        default_family: if config.default_family_is_clients { DefaultFamily::Client } else { DefaultFamily::V4 },
     })
 }

@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use packet_trace::{Clock, Direction, FORMAT, Input, Limits, RelayConfig, ShardHeader, TraceHeader, TraceWriter};
 use relay_server::{
-    AllocationPort, AuthSecret, Config, Family, PeerSocket, PortRange, QuotaBy, RealmError, RelayAddresses, Server,
-    Timestamp, UnixTime, UsernameLimit,
+    AllocationPort, AuthSecret, Config, DefaultFamily, Family, PeerSocket, PortRange, QuotaBy, RealmError,
+    RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
 };
 use stun_types::{
     message::{StunWriteError, TransactionId},
@@ -90,6 +90,8 @@ impl World {
             unlimited_user: None,
             strict_expiry: true,
             reply_limit: None,
+            indications: false,
+            default_family: DefaultFamily::V4,
         };
         // The world is a show: its secret need not be one.
         let secret = AuthSecret::from_random(seed);
@@ -117,6 +119,8 @@ impl World {
                     unlimited_user: None,
                     expiry_at_allocate_only: false,
                     reply_limit: None,
+                    indications: config.indications,
+                    default_family_is_clients: false,
                     more: serde_json::Map::new(),
                 },
             }],

@@ -34,6 +34,10 @@ pub struct Config {
     /// [`REPLY_BURST_SECONDS`](crate::REPLY_BURST_SECONDS) times as many at once; a prefix (/24, /56) is sent twice as many.
     /// `None` for no limit.
     pub reply_limit: Option<NonZeroU32>,
+    /// Whether data is relayed in Send and Data indications, too, and not through channels only.
+    pub indications: bool,
+    /// The family of an allocation whose client asks for none.
+    pub default_family: DefaultFamily,
 }
 
 impl Config {
@@ -81,6 +85,17 @@ impl RelayAddresses {
     pub(crate) fn socket_v6(&self, port: AllocationPort) -> Option<SocketAddrV6> {
         self.v6.map(|address| SocketAddrV6::new(address, port.get(), 0, 0))
     }
+}
+
+/// The family of the relayed transport address of a client that asks for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DefaultFamily {
+    /// IPv4, as [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2) has it.
+    #[default]
+    V4,
+    /// The family of the address that the client sends from: browsers never ask for a family, so that a relay without an IPv4
+    /// address could not serve them otherwise.
+    Client,
 }
 
 /// Who counts as one user.

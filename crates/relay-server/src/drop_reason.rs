@@ -1,4 +1,4 @@
-use stun_msg::ClassifyError;
+use stun_msg::{ClassifyError, SendError};
 
 /// Why a datagram was dropped without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -10,13 +10,13 @@ pub enum DropReason {
     MalformedStun,
     /// A ChannelData message whose length field says more than arrived.
     TruncatedChannelData,
-    /// ChannelData from a 5-tuple without an allocation.
+    /// ChannelData or a Send indication from a 5-tuple without an allocation.
     NoAllocation,
     /// ChannelData for a channel that the allocation has not bound, or whose binding expired.
     NoChannel,
     /// A peer's datagram at a port that belongs to no allocation.
     UnknownPort,
-    /// A peer's datagram from an address that no channel of the allocation is bound to.
+    /// A peer's datagram from an address that no channel of the allocation is bound to, and that it has no permission for.
     UnknownPeer,
     /// A STUN response or success, which no client sends to a server.
     UnexpectedResponse,
@@ -24,8 +24,18 @@ pub enum DropReason {
     UnknownMethod,
     /// An indication other than those below.
     UnknownIndication,
-    /// A Send indication: this relay relays through channels only.
+    /// A Send indication: this relay is configured to relay through channels only.
     SendIndication,
+    /// A Send indication without a valid XOR-PEER-ADDRESS, or without DATA.
+    IncompleteSend,
+    /// A Send indication with a comprehension-required attribute that this relay does not know or cannot honour.
+    UnknownAttribute,
+    /// A Send indication to a peer that the allocation has no permission for.
+    NoPermission,
+    /// A Send indication to a peer of a family that the allocation has no relayed transport address of.
+    PeerFamilyMismatch,
+    /// A Send indication to, or a datagram from, a port that may not be relayed to: the relay's own listening port, or zero.
+    PeerForbidden,
     /// A request of a kind that must not be answered yet: its predecessor with the same transaction is being worked on.
     RequestInProgress,
 }
@@ -36,6 +46,14 @@ impl DropReason {
             ClassifyError::TruncatedChannelData { .. } => Self::TruncatedChannelData,
             ClassifyError::UnalignedStun(_) | ClassifyError::StunLength { .. } => Self::MalformedStun,
             _ => Self::NotStunNorChannelData,
+        }
+    }
+
+    pub(crate) const fn of_send(error: SendError) -> Self {
+        match error {
+            SendError::UnknownAttribute(_) => Self::UnknownAttribute,
+            SendError::NoPeer | SendError::NoData => Self::IncompleteSend,
+            _ => Self::MalformedStun,
         }
     }
 }

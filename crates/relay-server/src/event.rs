@@ -1,4 +1,8 @@
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     AllocationId, AllocationPort, ChannelNumber, DropReason, Families, Family, FiveTuple, PeerSocket, Rejection,
@@ -35,7 +39,7 @@ pub enum Event {
         /// For how long from now.
         lifetime: Duration,
     },
-    /// One family of an allocation is gone, and its channels to peers of that family with it; it lives on in the other.
+    /// One family of an allocation is gone, and with it its channels to and permissions for peers of that family; it lives on in the other.
     FamilyRemoved {
         /// Of which allocation.
         id: AllocationId,
@@ -44,7 +48,7 @@ pub enum Event {
         /// Why.
         reason: RemovalReason,
     },
-    /// An allocation is gone, and all its channels with it.
+    /// An allocation is gone, and all its channels and permissions with it.
     AllocationRemoved {
         /// Which.
         id: AllocationId,
@@ -58,6 +62,28 @@ pub enum Event {
         port: AllocationPort,
         /// Why.
         reason: RemovalReason,
+    },
+    /// An allocation has a permission: peers at this address may send to its client, and its client to them.
+    PermissionInstalled {
+        /// Of which allocation.
+        id: AllocationId,
+        /// The address of the peers.
+        address: IpAddr,
+        /// Whether it had been there before and was refreshed.
+        renewal: bool,
+    },
+    /// A permission ended.
+    PermissionExpired {
+        /// Of which allocation.
+        id: AllocationId,
+        /// The address of the peers.
+        address: IpAddr,
+    },
+    /// The client of an allocation relies on Send indications, and the configuration turns them off
+    /// ([`Config::indications`](crate::Config::indications)): said of every one that is dropped.
+    IndicationsAreOff {
+        /// Which allocation.
+        id: AllocationId,
     },
     /// A channel relays from now on.
     ChannelBound {

@@ -3,8 +3,8 @@
 //!
 //! ```
 //! use relay_server::{
-//!     AuthSecret, ClientSocket, Config, FiveTuple, Output, PortRange, QuotaBy, RelayAddresses, Server, Timestamp, UnixTime,
-//!     UsernameLimit,
+//!     AuthSecret, ClientSocket, Config, DefaultFamily, FiveTuple, Output, PortRange, QuotaBy, RelayAddresses, Server, Timestamp,
+//!     UnixTime, UsernameLimit,
 //! };
 //!
 //! let address = "192.0.2.1".parse()?;
@@ -19,6 +19,8 @@
 //!     unlimited_user: None,
 //!     strict_expiry: false,
 //!     reply_limit: None,
+//!     indications: true,
+//!     default_family: DefaultFamily::V4,
 //! };
 //! let (now, unix_time) = (Timestamp::ZERO, UnixTime(1_800_000_000));
 //! let mut server = Server::new(config, AuthSecret::from_random([1; 32]), [2; 32], now, unix_time)?;
@@ -27,7 +29,7 @@
 //! let client = ClientSocket::new("198.51.100.7:50000".parse()?);
 //! let request = [0x00, 0x01, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 //! let forward = server.handle_client_datagram(now, FiveTuple { client, server: address.into() }, &request);
-//! assert_eq!(forward, None, "only ChannelData is relayed");
+//! assert_eq!(forward, None, "only ChannelData and Send indications are relayed");
 //!
 //! // ... and is answered.
 //! assert!(matches!(server.poll_output(), Some(Output::Transmit { to, .. }) if to == client));
@@ -52,6 +54,8 @@
 //!
 //! The transport is UDP. Data is relayed through channels; Send indications are dropped and counted. Spreading clients over several
 //! servers and sockets are the caller's.
+//! The transport is UDP. Data is relayed through channels and, if the configuration says so, in Send and Data indications.
+//! Spreading clients over several servers, rate limits and sockets are the caller's.
 #![forbid(unsafe_code)]
 
 mod config;
@@ -64,6 +68,7 @@ mod family;
 mod flow;
 mod flows;
 mod forward;
+mod indications;
 mod lifetime;
 mod opening;
 mod output;
@@ -80,14 +85,15 @@ mod wall_clock;
 
 pub use allocation::{
     Allocation, AllocationId, AllocationPort, Arrival, Channel, ChannelNumber, ClientSocket, Families, Family,
-    FiveTuple, PeerSocket, PortRange, PortRangeError, ReservationToken, ReservedPort, Timestamp,
+    FiveTuple, MAX_PERMISSIONS, PERMISSION_LIFETIME, PeerSocket, Permission, PortRange, PortRangeError,
+    ReservationToken, ReservedPort, Timestamp,
 };
-pub use config::{Config, QuotaBy, RelayAddresses, UsernameLimit};
+pub use config::{Config, DefaultFamily, QuotaBy, RelayAddresses, UsernameLimit};
 pub use crossing::Crossing;
 pub use drop_reason::DropReason;
 pub use event::{Event, RemovalReason};
 pub use flow::{Flow, FlowKey};
-pub use forward::{Forward, Via};
+pub use forward::{Encapsulation, Forward, Header, Via};
 pub use lifetime::{DEFAULT_LIFETIME, MAX_LIFETIME};
 pub use output::{Output, RelayOpenError};
 pub use own_addresses::{AddressStatus, AddressStatuses, OwnAddresses};
@@ -96,5 +102,5 @@ pub use rejection::Rejection;
 pub use reply_limit::{REPLY_BURST_SECONDS, ReplyKind};
 pub use server::Server;
 pub use shard_message::ShardMessage;
-pub use stun_msg::{AttributeType, ErrorCode, IntegrityKey, Method};
+pub use stun_msg::{AttributeType, DataHeader, ErrorCode, IntegrityKey, Method, TransactionId};
 pub use turn_auth::{AcceptedCredentials, AuthError, AuthSecret, RealmError, Scheme, Schemes, SecretError, UnixTime};

@@ -84,7 +84,12 @@ const fn check_address(address: IpAddr) -> Result<(), PeerForbidden> {
     }
 }
 
-fn check_port(config: &Config, peer: SocketAddr) -> Result<(), PeerForbidden> {
+/// Whether a peer may have this port, at an address that it may have.
+///
+/// # Errors
+///
+/// Why not.
+pub(crate) fn check_port(config: &Config, peer: SocketAddr) -> Result<(), PeerForbidden> {
     if peer.port() == 0 {
         return Err(PeerForbidden::PortZero);
     }

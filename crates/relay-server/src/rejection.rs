@@ -103,6 +103,9 @@ pub enum Rejection {
     /// The allocation has as many channels as it may.
     #[error("the allocation has too many channels")]
     TooManyChannels,
+    /// The allocation would have more permissions than it may.
+    #[error("the allocation has too many permissions")]
+    TooManyPermissions,
 }
 
 impl Rejection {
@@ -135,7 +138,8 @@ impl Rejection {
             | Self::RelayNotOpened
             | Self::AddressMissing
             | Self::Draining
-            | Self::TooManyChannels => ErrorCode::INSUFFICIENT_CAPACITY,
+            | Self::TooManyChannels
+            | Self::TooManyPermissions => ErrorCode::INSUFFICIENT_CAPACITY,
         }
     }
 

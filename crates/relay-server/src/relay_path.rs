@@ -1,12 +1,14 @@
-//! The data path: ChannelData in, application data out, and back.
+//! The data path of channels: ChannelData in, application data out, and back.
 //!
 //! Nothing here allocates, and nothing here costs more when there are more allocations.
 
 use std::{net::SocketAddr, ops::Range};
 
-use allocation::{ChannelPeerError, PeerChannelError};
+use allocation::ChannelPeerError;
 
-use crate::{AllocationPort, ChannelNumber, DropReason, Event, Family, FiveTuple, Forward, PeerSocket, Server, Via};
+use crate::{
+    AllocationPort, ChannelNumber, DropReason, Encapsulation, Family, FiveTuple, Forward, PeerSocket, Server, Via,
+};
 
 impl Server {
     /// [RFC 8656, section 12.6](https://www.rfc-editor.org/rfc/rfc8656#section-12.6).
@@ -32,7 +34,7 @@ impl Server {
         if self.config.relay_addresses.contains(to.ip()) {
             return self.relay_to_ourselves(from, port, to, payload);
         }
-        Some(Forward { from: Via::Relay(port), to, channel: None, payload })
+        Some(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::Bare, payload })
     }
 
     /// What the client `from` sends from the allocation at `port` to `to`, an address of this very relay. A function of its own, so
@@ -45,18 +47,35 @@ impl Server {
         to: SocketAddr,
         payload: Range<usize>,
     ) -> Option<Forward> {
-        match self.cross(port, to) {
-            Some(Ok((to, channel))) => Some(Forward {
-                from: Via::Listener(to.server),
-                to: to.client.address(),
-                channel: Some(channel),
-                payload,
-            }),
-            Some(Err(reason)) => {
+        match self.route_to_ourselves(port, to, payload) {
+            Ok(forward) => Some(forward),
+            Err(reason) => {
                 self.drop_from_client(from, reason);
                 None
             }
-            None => Some(Forward { from: Via::Relay(port), to, channel: None, payload }),
+        }
+    }
+
+    /// Where data goes that the allocation at `port` sends to `to`, an address of this very relay: to the other client, in a channel
+    /// or in a Data indication; out of the socket, if nobody here knows who that is.
+    pub(crate) fn route_to_ourselves(
+        &mut self,
+        port: AllocationPort,
+        to: SocketAddr,
+        payload: Range<usize>,
+    ) -> Result<Forward, DropReason> {
+        match self.cross(port, to) {
+            Some(Ok((to, channel))) => Ok(Forward {
+                from: Via::Listener(to.server),
+                to: to.client.address(),
+                encapsulation: Encapsulation::Channel(channel),
+                payload,
+            }),
+            Some(Err(reason)) => {
+                let source = self.config.relay_addresses.socket(Family::of(to.ip()), port).ok_or(reason)?;
+                self.data_indication(AllocationPort::new(to.port()), source, payload)
+            }
+            None => Ok(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::Bare, payload }),
         }
     }
 
@@ -68,18 +87,11 @@ impl Server {
                 Some(Forward {
                     from: Via::Listener(server),
                     to: client.address(),
-                    channel: Some(channel),
+                    encapsulation: Encapsulation::Channel(channel),
                     payload: 0..len,
                 })
             }
-            Err(error) => {
-                let reason = match error {
-                    PeerChannelError::UnknownPort => DropReason::UnknownPort,
-                    PeerChannelError::UnknownPeer => DropReason::UnknownPeer,
-                };
-                self.emit(Event::Dropped { from: peer.address(), reason });
-                None
-            }
+            Err(_) => self.relay_unbound(port, peer, 0..len),
         }
     }
 

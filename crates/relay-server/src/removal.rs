@@ -22,6 +22,7 @@ impl Server {
                         self.bury_family(id, family, &channels, RemovalReason::Expired);
                     }
                     Expired::ChannelExpired { id, channel, peer } => self.channel_expired(id, channel, peer),
+                    Expired::PermissionExpired { id, address } => self.emit(Event::PermissionExpired { id, address }),
                     Expired::ChannelReleased { id, channel, peer } => {
                         self.emit(Event::ChannelReleased { id, channel, peer });
                     }

@@ -6,13 +6,14 @@ use std::{
 use allocation::{Allocation, Allocations, ChannelNumber};
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use stun_msg::{Classified, classify};
+use stun_msg::{Classified, SendIndication, classify};
 use turn_auth::{AcceptedCredentials, Authenticator, NonceIssuer, RealmError, UnixTime};
 
 use crate::{
     AddressStatus, AddressStatuses, AllocationId, AllocationPort, Arrival, Config, DropReason, Event, Families, Family,
     FiveTuple, Forward, Output, OwnAddresses, PeerSocket, PortRange, RelayOpenError, RemovalReason, Timestamp,
-    crossings::Crossings, elsewhere::Elsewhere, opening::Opening, reply_limit::ReplyLimit, wall_clock::WallClock,
+    crossings::Crossings, elsewhere::Elsewhere, indications::TransactionIds, opening::Opening, reply_limit::ReplyLimit,
+    wall_clock::WallClock,
 };
 
 /// A STUN/TURN relay without its sockets.
@@ -30,6 +31,7 @@ pub struct Server {
     /// `None` if replies are not limited.
     pub(crate) replies: Option<ReplyLimit>,
     pub(crate) ports_of_all_shards: PortRange,
+    pub(crate) transaction_ids: TransactionIds,
     pub(crate) draining: bool,
     pub(crate) address_status: AddressStatuses,
     pub(crate) outputs: VecDeque<Output>,
@@ -62,9 +64,10 @@ impl Server {
         Ok(Self {
             allocations: Allocations::new(config.ports, draw()),
             authenticator: Authenticator::new(accepted, nonces, &config.realm)?,
-            // Drawn last: what was drawn before there were crossings stays what it was.
+            // Drawn last, each after those that there were before it: what was drawn then stays what it was.
             crossings: Crossings::new(&mut rng),
             replies: config.reply_limit.map(|per_second| ReplyLimit::new(per_second, &mut rng)),
+            transaction_ids: TransactionIds::new(&mut rng),
             ports_of_all_shards: config.ports,
             address_status: AddressStatuses::default(),
             config,
@@ -112,7 +115,8 @@ impl Server {
         self.allocations.read_ahead(arrivals)
     }
 
-    /// A datagram arrived at the listening port. Returns what to relay, if it is ChannelData of a bound channel.
+    /// A datagram arrived at the listening port. Returns what to relay, if it is ChannelData of a bound channel, or a Send
+    /// indication to a peer that the client has a permission for.
     pub fn handle_client_datagram(&mut self, now: Timestamp, from: FiveTuple, datagram: &[u8]) -> Option<Forward> {
         self.expire_if_due(now);
         match classify(datagram) {
@@ -122,13 +126,17 @@ impl Server {
                 }
                 self.drop_from_client(from, DropReason::NotStunNorChannelData);
             }
+            Ok(Classified::Stun) if self.config.indications && SendIndication::is_send(datagram) => {
+                return self.relay_send(from, datagram);
+            }
             Ok(Classified::Stun) => self.handle_stun(now, from, datagram),
             Err(error) => self.drop_from_client(from, DropReason::of_unclassified(error)),
         }
         None
     }
 
-    /// A datagram arrived at a relayed transport address. Returns what to relay, if a channel is bound to `peer`.
+    /// A datagram arrived at a relayed transport address. Returns what to relay, if a channel is bound to `peer`, or
+    /// there is a permission for its address.
     pub fn handle_peer_datagram(
         &mut self,
         now: Timestamp,

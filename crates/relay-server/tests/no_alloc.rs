@@ -12,9 +12,9 @@ use std::{
     net::SocketAddr,
 };
 
-use relay_server::{Allocation, AllocationPort, Arrival, PeerSocket, UsernameLimit, Via};
+use relay_server::{Allocation, AllocationPort, Arrival, Forward, PeerSocket, UsernameLimit, Via};
 
-use support::{Client, Relay, Shards, allocate_dual_stack, bind, channel_data};
+use support::{Client, Relay, Request, Shards, allocate_dual_stack, bind, channel_data, kind, method, permit};
 
 /// Counts what the current thread allocates.
 struct Counting;
@@ -138,6 +138,38 @@ fn relaying_allocates_nothing() {
             assert_eq!((relayed_packets, counted), (5, 0), "client {index} of {clients}");
         }
     }
+}
+
+#[test]
+fn relaying_indications_allocates_nothing() {
+    let (mut relay, mut bound) = relay_of(10);
+    let port = AllocationPort::new(bound[0].relayed[0].port());
+    let (at_other, peers) =
+        (bound[1].relayed[0], ["203.0.113.99:9", "[2001:db8:9::99]:9"].map(|peer| peer.parse().unwrap()));
+    let permitted = [peers[0], peers[1], at_other];
+    relay.granted(&mut bound[0].client, &permit(&permitted));
+    let back = bound[0].relayed[0];
+    relay.granted(&mut bound[1].client, &permit(&[back]));
+    relay.take_events();
+    let client = &mut bound[0].client;
+    let sends = permitted.map(|peer| {
+        let send = Request::new(method::SEND | method::INDICATION).with_peer(peer).with(kind::DATA, &[7; 1201]);
+        client.unsigned(&send.with_fingerprint())
+    });
+    let (server, from) = (&mut relay.server, client.five_tuple());
+    let mut relayed = 0;
+    let mut add =
+        |forward: Option<Forward>| relayed += forward.map_or(0, |forward| forward.header().as_bytes().len() + 1);
+    let counted = allocations(|| {
+        for send in &sends {
+            add(server.handle_client_datagram(relay.now, from, send));
+        }
+        for peer in peers {
+            add(server.handle_peer_datagram(relay.now, port, PeerSocket::new(peer), &[7; 1201]));
+        }
+    });
+    // Two bare, one in a channel of its receiver's, and two in Data indications.
+    assert_eq!((relayed, counted), (2 + (4 + 1) + (36 + 1) + (48 + 1), 0));
 }
 
 #[test]

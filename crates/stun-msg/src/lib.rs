@@ -1,4 +1,5 @@
-//! The wire format of a TURN relay, without I/O: classify a datagram, parse requests, build responses, ChannelData.
+//! The wire format of a TURN relay, without I/O: classify a datagram, parse requests, build responses, ChannelData, Send and Data
+//! indications.
 //!
 //! [`classify`] tells STUN from ChannelData in a nanosecond or two. A STUN message goes to [`Message::parse`], which checks its structure
 //! and FINGERPRINT; who sent it is for the caller to find out ([`Message::verify_integrity`]), and then [`Message::request`] types its
@@ -21,11 +22,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! What relays data goes its own way, which allocates nothing: [`ChannelData`], [`SendIndication`] and [`DataHeader`] say where the data lies
+//! in a datagram, and what to put in front of it.
+//!
 //! Bytes from the network are never trusted: whatever they are, the answer is a value or a typed error. Of attributes that occur repeatedly the
 //! first counts, what follows MESSAGE-INTEGRITY is invisible, and unknown numbers survive in new-types.
 //! [`ParseError`] is not worth an answer; [`RequestError`] says which one is due.
 //!
-//! Out of scope: writing requests and indications, reading responses beyond their header, TCP framing, and every attribute that no
+//! Out of scope: writing requests, reading responses beyond their header, TCP framing, and every attribute that no
 //! request to a relay has a use for. Values are decoded and encoded by stun-types and turn-types.
 #![forbid(unsafe_code)]
 
@@ -33,6 +37,8 @@ mod attribute;
 mod channel_data;
 mod classify;
 mod error_code;
+mod fingerprint;
+mod indication;
 mod integrity;
 mod message;
 mod method;
@@ -49,6 +55,7 @@ pub use attribute::{AttributeType, FamilyCode};
 pub use channel_data::ChannelData;
 pub use classify::{Classified, ClassifyError, classify};
 pub use error_code::ErrorCode;
+pub use indication::{DataHeader, SendError, SendIndication};
 pub use integrity::{IntegrityError, IntegrityKey};
 pub use message::{Class, Message, ParseError};
 pub use method::Method;

@@ -1,16 +1,14 @@
-use stun_types::attribute::{AttributeFromRaw, AttributeStaticType, Fingerprint, RawAttribute as StunAttribute};
-
 use crate::{
     AttributeType, ClassifyError, IntegrityError, IntegrityKey, Method, Request, RequestError, Transaction,
     TransactionId,
     attribute::{Attributes, RawAttribute},
-    integrity,
+    fingerprint, integrity,
 };
 
 /// The length of the STUN header in bytes.
 pub(crate) const HEADER_LEN: usize = 20;
 /// The [magic cookie](https://www.rfc-editor.org/rfc/rfc8489#section-5).
-const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
+pub(crate) const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
 
 /// The [class](https://www.rfc-editor.org/rfc/rfc8489#section-5) of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -153,8 +151,7 @@ impl<'a> Message<'a> {
                 self.integrity_sha256 = Some(Protection { offset, hmac: value });
             }
             AttributeType::FINGERPRINT => {
-                check_len(kind, value, 4)?;
-                self.check_fingerprint(offset, value)?;
+                fingerprint::check(self.bytes, offset, value)?;
                 self.fingerprint = true;
             }
             _ if protected => return Ok(()),
@@ -171,15 +168,6 @@ impl<'a> Message<'a> {
             self.end = self.end.min(offset);
         }
         Ok(())
-    }
-
-    fn check_fingerprint(&self, offset: usize, value: &[u8]) -> Result<(), ParseError> {
-        let raw = StunAttribute::new(Fingerprint::TYPE, value);
-        let expected = Fingerprint::compute(&[&self.header_up_to(offset, 4), &self.bytes[4..offset]]);
-        match Fingerprint::from_raw_ref(&raw) {
-            Ok(fingerprint) if *fingerprint.fingerprint() == expected => Ok(()),
-            _ => Err(ParseError::FingerprintMismatch),
-        }
     }
 
     /// The first four bytes of the header, with the length of a message that ends with an attribute at `offset` whose

@@ -36,6 +36,7 @@ impl Allocations {
         let mut timers: BTreeSet<(Timestamp, TimerKey)> = self.reservations.timers().collect();
         for allocation in &all {
             timers.insert(allocation.timer());
+            timers.extend(allocation.permission_timers());
             timers.extend(allocation.channels().iter().map(|channel| channel.timer(allocation.id())));
         }
         let mut quarantined = BTreeSet::new();

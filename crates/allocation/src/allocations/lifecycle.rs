@@ -105,7 +105,7 @@ impl Allocations {
         Ok(expires_at)
     }
 
-    /// Ends one family of allocation `id` and the channels to peers of that family; all of it, if it has no other.
+    /// Ends one family of allocation `id` and the channels to, and permissions for, peers of that family; all of it, if it has no other.
     /// `None` if there is no such allocation, or it does not have that family.
     ///
     /// [RFC 8656, section 8.1](https://www.rfc-editor.org/rfc/rfc8656#section-8.1)
@@ -123,6 +123,7 @@ impl Allocations {
             self.timers.disarm(channel.timer(id));
             allocation.change_channels(|channels| channels.remove(&self.hash, channel.number));
         }
+        self.remove_permissions_of(id, family);
         Some(RemovedFamily::Family(channels))
     }
 
@@ -159,6 +160,9 @@ impl Allocations {
         self.timers.disarm(allocation.timer());
         for channel in allocation.channels() {
             self.timers.disarm(channel.timer(id));
+        }
+        for timer in allocation.permission_timers() {
+            self.timers.disarm(timer);
         }
         Some(allocation)
     }

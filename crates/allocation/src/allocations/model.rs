@@ -3,7 +3,7 @@
 
 mod reference;
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use proptest::prelude::*;
 #[cfg(target_arch = "wasm32")]
@@ -11,8 +11,8 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::Allocations;
 use crate::{
-    Allocation, AllocationId, AllocationPort, CHANNEL_BINDING_LIFETIME, CHANNEL_REUSE_DELAY, Channel, ChannelNumber,
-    Credential, Expired, Families, Family, NewAllocation, PORT_QUARANTINE, PortRange, PortRequest,
+    Allocation, AllocationId, AllocationPort, CHANNEL_BINDING_LIFETIME, Channel, ChannelNumber, Credential, Expired,
+    Families, Family, NewAllocation, PERMISSION_LIFETIME, PORT_QUARANTINE, PortRange, PortRequest,
     RESERVATION_LIFETIME, RemovedFamily, ReservationToken, RetryPortError, Timestamp,
     testing::{T0, five_tuple, number, peer},
 };
@@ -53,6 +53,12 @@ enum Op {
         number: u16,
         peer: u16,
     },
+    /// Of as many peers, from this one on.
+    Permit {
+        allocation: prop::sample::Index,
+        peer: u16,
+        count: u16,
+    },
     /// Numbers and peers one to one: enough channels for an index.
     BindAll {
         allocation: prop::sample::Index,
@@ -92,7 +98,7 @@ fn op() -> impl Strategy<Value = Op> {
     ];
     let allocation = || any::<prop::sample::Index>();
     let constants =
-        vec![RESERVATION_LIFETIME, PORT_QUARANTINE, CHANNEL_REUSE_DELAY, CHANNEL_BINDING_LIFETIME, Duration::ZERO];
+        vec![RESERVATION_LIFETIME, PORT_QUARANTINE, PERMISSION_LIFETIME, CHANNEL_BINDING_LIFETIME, Duration::ZERO];
     prop_oneof![
         6 => (0..CLIENTS, 0..USERNAMES.len(), port, lifetimes(), families).prop_map(
             |(client, username, port, lifetime, families)| Op::Allocate { client, username, port, lifetime, families }
@@ -106,6 +112,8 @@ fn op() -> impl Strategy<Value = Op> {
             // Most binds are of one fixed pairing: otherwise hardly any would succeed once there are a few.
             Op::Bind { allocation, number, peer: if same { number } else { peer } }
         }),
+        8 => (allocation(), 0..PEERS, 0..PEERS)
+            .prop_map(|(allocation, peer, count)| Op::Permit { allocation, peer, count }),
         1 => allocation().prop_map(|allocation| Op::BindAll { allocation }),
         2 => prop_oneof![prop::sample::select(constants), (0..1_000_000_000_000_u64).prop_map(Duration::from_nanos)]
             .prop_map(|duration| Op::Wait { duration }),
@@ -190,6 +198,11 @@ impl Pair {
                 let Some(id) = self.pick(&allocation) else { return };
                 self.bind(id, number, peer);
             }
+            Op::Permit { allocation, peer, count } => {
+                let Some(id) = self.pick(&allocation) else { return };
+                let addresses = (peer..peer + count).map(address).collect();
+                assert_eq!(self.real.permit(self.now, id, &addresses), self.model.permit(self.now, id, &addresses));
+            }
             Op::BindAll { allocation } => {
                 let Some(id) = self.pick(&allocation) else { return };
                 for both in 0..NUMBERS.min(PEERS) {
@@ -233,6 +246,14 @@ impl Pair {
             ended.push(match expired {
                 Expired::Allocation(allocation) => Ended::Allocation(allocation.id(), None),
                 Expired::Family { id, family, channels } => Ended::Allocation(id, Some((family, numbers(&channels)))),
+                Expired::PermissionExpired { id, address } => {
+                    // Which position it had is not told, and matters for the order alone.
+                    let position = self.model.ended.get(ended.len()).and_then(|ended| match ended {
+                        Ended::Permission(_, position, _) => Some(*position),
+                        _ => None,
+                    });
+                    Ended::Permission(id, position.unwrap_or_default(), address)
+                }
                 Expired::ChannelExpired { id, channel, peer } => Ended::Channel(id, channel, peer),
                 Expired::ChannelReleased { id, channel, peer } => Ended::Reserved(id, channel, peer),
             });
@@ -248,6 +269,10 @@ impl Pair {
         for client in 0..CLIENTS {
             let five_tuple = five_tuple(client);
             self.model.assert_same_id(|other| other.five_tuple == five_tuple, self.real.by_five_tuple(&five_tuple));
+            for address in (0..2 * PEERS).map(address) {
+                let found = self.real.permitted_to_send(&five_tuple, address);
+                assert_eq!(found.map(Allocation::id), self.model.permitted_to_send(five_tuple, address));
+            }
             for channel in (0..NUMBERS).map(number) {
                 let found = self.real.channel_peer(&five_tuple, channel);
                 assert_eq!(found.map(|(found, peer)| (found.id(), peer)), self.model.channel_peer(five_tuple, channel));
@@ -256,6 +281,10 @@ impl Pair {
         let beyond = [self.model.ports.lowest() - 1, self.model.ports.highest() + 1].map(AllocationPort::new);
         for port in self.model.ports.iter().chain(beyond) {
             self.model.assert_same_id(|other| other.port == port, self.real.by_port(port));
+            for address in (0..2 * PEERS).map(address) {
+                let found = self.real.permitted_to_receive(port, address);
+                assert_eq!(found.map(Allocation::id), self.model.permitted_to_receive(port, address));
+            }
             for address in (0..PEERS).map(peer) {
                 let found = self.real.peer_channel(port, address);
                 assert_eq!(found.map(|(found, number)| (found.id(), number)), self.model.peer_channel(port, address));
@@ -267,6 +296,16 @@ impl Pair {
             assert!(self.real.of_user(username).map(Allocation::id).eq(ids));
         }
         self.real.assert_consistent();
+    }
+}
+
+/// The address of a peer of either family, a different one for each number.
+fn address(number: u16) -> IpAddr {
+    let [high, low] = number.to_be_bytes();
+    if number.is_multiple_of(2) {
+        IpAddr::from([198, 51, high, low])
+    } else {
+        IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, number])
     }
 }
 

@@ -58,7 +58,7 @@ impl Machine {
         {
             self.now = now;
             let to = SocketAddr::new(from.server, self.server.config().listen_port);
-            recorder.packet(now, Direction::Inbound, from.client.address(), to, [datagram, &[]]);
+            recorder.packet(now, Direction::Inbound, from.client.address(), to, [datagram, &[], &[]]);
         }
         let forward = forward?;
         self.record_forward(&forward, datagram);
@@ -75,7 +75,7 @@ impl Machine {
         if self.recorder.is_some() {
             self.now = now;
             let to = self.relayed_socket(peer.address(), port);
-            self.record(Direction::Inbound, peer.address(), to, [datagram, &[]]);
+            self.record(Direction::Inbound, peer.address(), to, [datagram, &[], &[]]);
         }
         let forward = self.server.handle_peer_datagram(now, port, peer, datagram)?;
         self.record_forward(&forward, datagram);
@@ -157,7 +157,7 @@ impl Machine {
     /// Records a response that is sent.
     pub(crate) fn note_response(&mut self, from: IpAddr, to: ClientSocket, bytes: &[u8]) {
         if self.recorder.is_some() {
-            self.record(Direction::Outbound, self.listener(from), to.address(), [bytes, &[]]);
+            self.record(Direction::Outbound, self.listener(from), to.address(), [bytes, &[], &[]]);
         }
     }
 
@@ -168,7 +168,7 @@ impl Machine {
         }
     }
 
-    fn record(&mut self, direction: Direction, source: SocketAddr, destination: SocketAddr, parts: [&[u8]; 2]) {
+    fn record(&mut self, direction: Direction, source: SocketAddr, destination: SocketAddr, parts: [&[u8]; 3]) {
         if let Some(recorder) = &mut self.recorder {
             recorder.packet(self.now, direction, source, destination, parts);
         }
@@ -179,18 +179,13 @@ impl Machine {
             return;
         }
         let payload = &datagram[forward.payload.clone()];
-        let header = forward.channel.map(|channel| {
-            let [n0, n1] = channel.get().to_be_bytes();
-            // A UDP payload's length fits.
-            let [l0, l1] = u16::try_from(payload.len()).unwrap_or(u16::MAX).to_be_bytes();
-            [n0, n1, l0, l1]
-        });
+        let header = forward.header();
+        let padding = &[0; 3][..forward.padding()];
         let from = match forward.from {
             Via::Listener(address) => self.listener(address),
             Via::Relay(port) => self.relayed_socket(forward.to, port),
         };
-        let header = header.as_ref().map_or(&[][..], |header| &header[..]);
-        self.record(Direction::Outbound, from, forward.to, [header, payload]);
+        self.record(Direction::Outbound, from, forward.to, [header.as_bytes(), payload, padding]);
     }
 
     const fn listener(&self, address: IpAddr) -> SocketAddr {

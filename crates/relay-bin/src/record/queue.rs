@@ -69,9 +69,9 @@ impl Recorder {
         direction: Direction,
         source: SocketAddr,
         destination: SocketAddr,
-        parts: [&[u8]; 2],
+        parts: [&[u8]; 3],
     ) {
-        let length = parts[0].len() + parts[1].len();
+        let length: usize = parts.iter().map(|part| part.len()).sum();
         if self.waiting.load(Ordering::Relaxed) + length > BYTES {
             return self.lose();
         }

@@ -17,7 +17,7 @@ use anyhow::Context;
 use packet_trace::{
     Clock as TraceClock, Datagram, FORMAT, Limits, Recorded, RelayConfig, ShardHeader, TraceHeader, TraceWriter,
 };
-use relay_server::{Config as ServerConfig, PortRange, QuotaBy, Timestamp, UnixTime, UsernameLimit};
+use relay_server::{Config as ServerConfig, DefaultFamily, PortRange, QuotaBy, Timestamp, UnixTime, UsernameLimit};
 
 use super::{
     RecordConfig, Recorder,
@@ -158,6 +158,7 @@ pub(super) fn header(config: &Config, shards: &[ShardStart]) -> TraceHeader {
 fn shard_header(shard: &ShardStart) -> ShardHeader {
     let ServerConfig { relay_addresses, own_addresses, listen_port, ports, realm, .. } = &shard.server;
     let ServerConfig { username_limit, quota_by, unlimited_user, strict_expiry, reply_limit, .. } = &shard.server;
+    let ServerConfig { indications, default_family, .. } = &shard.server;
     let (lowest, highest) = bounds(*ports);
     ShardHeader {
         seed: shard.seed,
@@ -179,6 +180,8 @@ fn shard_header(shard: &ShardStart) -> ShardHeader {
             unlimited_user: unlimited_user.as_deref().map(str::to_owned),
             expiry_at_allocate_only: !strict_expiry,
             reply_limit: reply_limit.map(std::num::NonZeroU32::get),
+            indications: *indications,
+            default_family_is_clients: *default_family == DefaultFamily::Client,
             more: serde_json::Map::new(),
         },
     }

@@ -14,6 +14,7 @@ use turn_auth::UnixTime;
 use super::{
     live_channels::LiveChannels,
     mailbox::{Mail, Sender},
+    refused_indications::RefusedIndications,
     withheld_replies::WithheldReplies,
 };
 use crate::{
@@ -71,6 +72,7 @@ pub(super) struct Driver<N, O> {
     trimmer: Trimmer,
     counters: Counters,
     channels: LiveChannels,
+    refused: RefusedIndications,
     published: Published,
     others: Vec<Sender>,
     no_port: Throttle,
@@ -86,6 +88,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
             trimmer: Trimmer::default(),
             counters: Counters::default(),
             channels: LiveChannels::default(),
+            refused: RefusedIndications::default(),
             published,
             others,
             no_port: Throttle::new(WARN_EVERY),
@@ -266,6 +269,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
     fn handle_event(&mut self, now: Timestamp, event: &Event) {
         self.counters.record(event);
         self.channels.record(event, &mut self.counters);
+        self.refused.record(event);
         match event {
             Event::AllocationCreated { .. } => tracing::debug!(?event, "allocation created"),
             Event::AllocationRemoved { .. } => tracing::debug!(?event, "allocation ended"),

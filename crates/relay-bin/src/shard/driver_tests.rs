@@ -1,8 +1,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use relay_server::{
-    AddressStatus, AuthSecret, ChannelNumber, Config, Crossing, Flow, FlowKey, PortRange, QuotaBy, RelayAddresses,
-    Server, UsernameLimit, Via,
+    AddressStatus, AuthSecret, ChannelNumber, Config, Crossing, DefaultFamily, Encapsulation, Flow, FlowKey, PortRange,
+    QuotaBy, RelayAddresses, Server, UsernameLimit, Via,
 };
 use turn_auth::Credentials;
 use turn_client::{Allocate, Received, Request, Success, TurnClient, encode_channel_data};
@@ -71,7 +71,12 @@ impl Network for FakeNetwork {
         for (datagram, forward) in self.queued.drain(..) {
             let payload = datagram.range.start + forward.payload.start..datagram.range.start + forward.payload.end;
             counters.relayed_to_peer(payload.len());
-            let send = Asked::Send(forward.from, forward.to, forward.channel.is_some(), buffers[payload].to_vec());
+            let send = Asked::Send(
+                forward.from,
+                forward.to,
+                forward.encapsulation != Encapsulation::Bare,
+                buffers[payload].to_vec(),
+            );
             self.asked.push(send);
         }
     }
@@ -145,6 +150,8 @@ impl Fixture {
             unlimited_user: None,
             strict_expiry: false,
             reply_limit: None,
+            indications: false,
+            default_family: DefaultFamily::V4,
         };
         let now = Timestamp::from_secs(1);
         let minted = Credentials::mint(&secret, UnixTime(2_000_000_000), "salt");

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use allocation_counter::measure;
 use relay_server::{
-    AddressStatus, AllocationPort, AuthSecret, Config, Family, PortRange, QuotaBy, RelayAddresses, Server,
-    UsernameLimit,
+    AddressStatus, AllocationPort, AuthSecret, Config, DefaultFamily, Family, PortRange, QuotaBy, RelayAddresses,
+    Server, UsernameLimit,
 };
 use socket2::SockRef;
 use turn_auth::{Credentials, UnixTime};
@@ -52,6 +52,8 @@ fn event_loop(secret: &AuthSecret) -> (EventLoop, SocketAddr) {
         unlimited_user: None,
         strict_expiry: false,
         reply_limit: None,
+        indications: true,
+        default_family: DefaultFamily::V4,
     };
     let clock = Clock::start();
     let server = Server::new(config, secret.clone(), [7; 32], clock.now(), UnixTime(1_900_000_000)).unwrap();

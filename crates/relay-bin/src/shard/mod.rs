@@ -10,6 +10,7 @@ mod live_channels;
 mod mailbox;
 mod outbound;
 mod poller;
+mod refused_indications;
 mod relay_table;
 mod sockets;
 mod withheld_replies;

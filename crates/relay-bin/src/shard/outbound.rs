@@ -1,5 +1,7 @@
 use std::{io, net::IpAddr, net::SocketAddr, ops::Range};
 
+use relay_server::DataHeader;
+
 use super::poller::Source;
 use crate::{
     socket::{self, HEAD_ROOM, ReceiveBuffers, UdpSocket},
@@ -27,12 +29,23 @@ pub(super) struct Outgoing {
     /// DSCP and ECN, as received
     /// ([RFC 8656, section 13](https://www.rfc-editor.org/rfc/rfc8656#section-13)).
     pub(super) traffic_class: u8,
-    /// The ChannelData header, unless it is part of `bytes`, or there is none.
-    pub(super) header: Option<[u8; HEAD_ROOM]>,
+    /// The header, unless it is part of `bytes`, or there is none.
+    pub(super) header: Header,
     /// What to send, within the [`ReceiveBuffers`].
     pub(super) bytes: Range<usize>,
     /// How much of it is application data.
     pub(super) payload: usize,
+    /// How many zeros come behind it.
+    pub(super) padding: u8,
+}
+
+/// What comes before the bytes of an [`Outgoing`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Header {
+    None,
+    Channel([u8; HEAD_ROOM]),
+    /// The one with this index: so long that it would be in the way where datagrams are sorted.
+    Data(usize),
 }
 
 impl Outgoing {
@@ -42,13 +55,18 @@ impl Outgoing {
         (self.socket, self.to.port().wrapping_mul(salt))
     }
 
-    fn message<'a>(&'a self, buffers: &'a ReceiveBuffers) -> socket::Message<'a> {
+    fn message<'a>(&'a self, buffers: &'a ReceiveBuffers, headers: &'a [DataHeader]) -> socket::Message<'a> {
         socket::Message {
             source: self.source,
             to: self.to,
             traffic_class: self.traffic_class,
-            header: self.header.as_ref(),
+            header: match &self.header {
+                Header::None => &[],
+                Header::Channel(header) => header,
+                Header::Data(index) => headers.get(*index).map_or(&[], DataHeader::as_bytes),
+            },
             payload: &buffers[self.bytes.clone()],
+            padding: self.padding,
         }
     }
 }
@@ -58,6 +76,8 @@ impl Outgoing {
 #[derive(Debug)]
 pub(super) struct Outbound {
     queue: Vec<Outgoing>,
+    /// The headers of Data indications in it.
+    headers: Vec<DataHeader>,
     /// Decides who comes first, this time. Odd.
     salt: u16,
     sender: socket::Sender,
@@ -65,7 +85,7 @@ pub(super) struct Outbound {
 
 impl Default for Outbound {
     fn default() -> Self {
-        Self { queue: Vec::new(), salt: 1, sender: socket::Sender::default() }
+        Self { queue: Vec::new(), headers: Vec::new(), salt: 1, sender: socket::Sender::default() }
     }
 }
 
@@ -73,6 +93,12 @@ impl Outbound {
     /// Queues a datagram for [`Self::flush`].
     pub(super) fn push(&mut self, outgoing: Outgoing) {
         self.queue.push(outgoing);
+    }
+
+    /// Keeps the header of a Data indication until [`Self::flush`].
+    pub(super) fn keep_header(&mut self, header: DataHeader) -> Header {
+        self.headers.push(header);
+        Header::Data(self.headers.len() - 1)
     }
 
     /// Sends a datagram at once.
@@ -104,7 +130,8 @@ impl Outbound {
                 run.iter().for_each(|_| counters.lose(Loss::NoSocket));
                 continue;
             };
-            let messages = run.iter().map(|outgoing| outgoing.message(buffers));
+            let headers = &self.headers;
+            let messages = run.iter().map(|outgoing| outgoing.message(buffers, headers));
             socket.send_all(&mut self.sender, messages, |index, result| match result {
                 Ok(()) => match run[index].towards {
                     Towards::Peer => counters.relayed_to_peer(run[index].payload),
@@ -114,6 +141,7 @@ impl Outbound {
             });
         }
         self.queue.clear();
+        self.headers.clear();
     }
 
     /// Puts together what leaves by one socket, and of that what goes to one destination, which the kernel takes as if it were one.
@@ -148,9 +176,10 @@ mod tests {
             to: SocketAddr::from(([192, 0, 2, 1], port)),
             towards: Towards::Client,
             traffic_class: 0,
-            header: None,
+            header: Header::None,
             bytes: start..start + 1,
             payload: 1,
+            padding: 0,
         }
     }
 

@@ -10,7 +10,7 @@ use socket2::Socket;
 use super::{
     address_map::{AddressMap, HeldPorts},
     driver::Network,
-    outbound::{Outbound, Outgoing, Towards, count_failure},
+    outbound::{Header, Outbound, Outgoing, Towards, count_failure},
     poller::{Source, Watcher},
     relay_table::RelayTable,
 };
@@ -329,21 +329,24 @@ impl Network for Sockets {
         let Some((socket, source, to)) = found else { return counters.lose(Loss::NoSocket) };
         let mut bytes = datagram.range.start + forward.payload.start..datagram.range.start + forward.payload.end;
         let (payload, traffic_class) = (bytes.len(), datagram.traffic_class);
-        let (mut header, mut towards) = (None, Towards::Peer);
-        if let Some(channel) = forward.channel {
-            towards = Towards::Client;
-            let [c0, c1] = channel.get().to_be_bytes();
-            // No datagram is longer than the length field can say.
-            let [l0, l1] = u16::try_from(payload).unwrap_or(u16::MAX).to_be_bytes();
-            // Where a header was, or nothing at all, there is room for the new one.
-            let is_free = forward.payload.start >= HEAD_ROOM || !datagram.follows;
-            if is_free && buffers.put_header(bytes.start, [c0, c1, l0, l1]) {
-                bytes.start -= HEAD_ROOM;
-            } else {
-                header = Some([c0, c1, l0, l1]);
+        let (header, towards, padding) = match forward.header() {
+            relay_server::Header::None => (Header::None, Towards::Peer, 0),
+            relay_server::Header::Channel(header) => {
+                // Where a header was, or nothing at all, there is room for the new one.
+                let is_free = forward.payload.start >= HEAD_ROOM || !datagram.follows;
+                if is_free && buffers.put_header(bytes.start, header) {
+                    bytes.start -= HEAD_ROOM;
+                    (Header::None, Towards::Client, 0)
+                } else {
+                    (Header::Channel(header), Towards::Client, 0)
+                }
             }
-        }
-        self.outbound.push(Outgoing { socket, source, to, towards, traffic_class, header, bytes, payload });
+            relay_server::Header::Data(header) => {
+                (self.outbound.keep_header(header), Towards::Client, forward.padding())
+            }
+        };
+        let padding = u8::try_from(padding).unwrap_or_default();
+        self.outbound.push(Outgoing { socket, source, to, towards, traffic_class, header, bytes, payload, padding });
     }
 
     fn flush(&mut self, buffers: &ReceiveBuffers, counters: &mut Counters) {

@@ -172,7 +172,7 @@ impl UdpSocket {
         to: SocketAddr,
         payload: &[u8],
     ) -> io::Result<()> {
-        let message = Message { source, to, traffic_class: 0, header: None, payload };
+        let message = Message { source, to, traffic_class: 0, header: &[], payload, padding: 0 };
         let mut sent = Ok(());
         sender.send(self.io.as_fd(), &self.pause, std::iter::once(message), |_, result| {
             sent =
@@ -246,7 +246,7 @@ mod tests {
         let (sender, _) = receiver(Role::Relay);
         for (role, count) in [(Role::Requests, 8), (Role::Data, 1), (Role::Everything, 1), (Role::Relay, 1)] {
             let (receiver, to) = receiver(role);
-            let message = Message { source: None, to, traffic_class: 0, header: None, payload: b"data" };
+            let message = Message { source: None, to, traffic_class: 0, header: &[], payload: b"data", padding: 0 };
             sender.send_all(&mut Sender::default(), [message; 8].into_iter(), |_, result| result.unwrap());
             assert_eq!(receive_all(&receiver), (count, 0), "{role:?}");
         }

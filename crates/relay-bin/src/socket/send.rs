@@ -10,7 +10,7 @@ use std::{
     ptr,
 };
 
-use super::{HEAD_ROOM, control::Control, name::Name, options};
+use super::{control::Control, name::Name, options};
 
 /// How many messages go into one system call.
 const MESSAGES: usize = 64;
@@ -21,6 +21,8 @@ const MESSAGE_LENGTH: usize = 65_000;
 /// The kernel does not cut into datagrams that are longer than the MTU, so do not try beyond Ethernet's, less the IPv6 and UDP
 /// headers.
 const LARGEST_SEGMENT: usize = 1_500 - 40 - 8;
+/// What datagrams are padded with.
+static ZEROS: [u8; 3] = [0; 3];
 /// For how many calls a socket goes without segmentation after the kernel has refused it there: that may concern one route only.
 const PAUSE: u32 = 10_000;
 
@@ -34,13 +36,15 @@ pub(crate) struct Message<'a> {
     /// DSCP and ECN.
     pub(crate) traffic_class: u8,
     /// What comes before the payload.
-    pub(crate) header: Option<&'a [u8; HEAD_ROOM]>,
+    pub(crate) header: &'a [u8],
     pub(crate) payload: &'a [u8],
+    /// How many zeros come behind the payload: up to 3.
+    pub(crate) padding: u8,
 }
 
 impl Message<'_> {
     fn length(&self) -> usize {
-        self.header.map_or(0, |header| header.len()) + self.payload.len()
+        self.header.len() + self.payload.len() + usize::from(self.padding)
     }
 }
 
@@ -213,10 +217,13 @@ impl Sender {
         let mut push = |bytes: &[u8]| {
             self.slices.push(libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() });
         };
-        if let Some(header) = datagram.header {
-            push(header);
+        if !datagram.header.is_empty() {
+            push(datagram.header);
         }
         push(datagram.payload);
+        if datagram.padding > 0 {
+            push(&ZEROS[..ZEROS.len().min(usize::from(datagram.padding))]);
+        }
     }
 
     /// Sends one message for each of `groups`, of which there are at most [`MESSAGES`]; returns how many the kernel took, at least

@@ -18,8 +18,9 @@ fn receive(socket: &UdpSocket, count: usize) -> Vec<Vec<u8>> {
     (0..count).map(|_| next()).collect()
 }
 
-fn message<'a>(to: &UdpSocket, header: Option<&'a [u8; HEAD_ROOM]>, payload: &'a [u8]) -> Message<'a> {
-    Message { source: None, to: to.local_addr().unwrap(), traffic_class: 0, header, payload }
+fn message<'a>(to: &UdpSocket, header: Option<&'a [u8; 4]>, payload: &'a [u8]) -> Message<'a> {
+    let header = header.map_or(&[][..], |header| header);
+    Message { source: None, to: to.local_addr().unwrap(), traffic_class: 0, header, payload, padding: 0 }
 }
 
 /// How many messages it takes to send `datagrams`, after having sent them.
@@ -55,6 +56,16 @@ fn datagrams_stay_apart_and_in_order() {
     let expected = [&b"headaaa"[..], b"HEADbbb", b"shorter", b"short", b"", b"longer than the one before", b"back"];
     assert_eq!(receive(&one, 7), expected);
     assert_eq!(receive(&other, 1), [b"elsewhere"]);
+}
+
+#[test]
+fn a_datagram_is_padded_with_zeros() {
+    let to = receiver();
+    let padded = |padding, payload| Message { padding, ..message(&to, Some(b"head"), payload) };
+    // Of equal length with their padding, so that they go together.
+    let datagrams = [padded(0, b"data"), padded(3, b"d"), padded(1, b"dat")];
+    assert_eq!(send(&mut Sender::default(), &datagrams), 1);
+    assert_eq!(receive(&to, 3), [&b"headdata"[..], b"headd\0\0\0", b"headdat\0"]);
 }
 
 #[test]

@@ -172,7 +172,7 @@ pub(super) const INSTRUMENTS: &[Instrument] = &[
         description: "Datagrams that were neither relayed nor answered",
         attributes: &[(
             "reason",
-            "what was wrong with it, such as `no_channel`, `unknown_peer`, `not_stun_nor_channel_data`, `send_indication`, or with \
+            "what was wrong with it, such as `no_channel`, `no_permission`, `unknown_peer`, `not_stun_nor_channel_data`, `send_indication`, or with \
              sending it: `send_buffer_full`, `send_failed`, `no_socket`, `no_destination`, or that it was not answered: \
              `reply_limit`",
         )],

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use packet_trace::{Datagram, Direction, Input, IpFamily, RelayOpened};
 use relay_server::{ClientSocket, Family, FiveTuple, Forward, Output, Via};
-use turn_client::encode_channel_data;
 
 use super::{LISTEN_PORT, RELAY_V4, RELAY_V6, WORK, World};
 
@@ -26,11 +25,7 @@ impl World {
     }
 
     pub(super) fn forward(&mut self, forward: &Forward, datagram: &[u8]) {
-        let payload = datagram.get(forward.payload.clone()).unwrap_or_default();
-        let mut bytes = payload.to_vec();
-        if let Some(channel) = forward.channel {
-            encode_channel_data(channel.get(), payload, &mut bytes);
-        }
+        let bytes = forward.to_vec(datagram);
         let from = match forward.from {
             Via::Listener(address) => SocketAddr::new(address, LISTEN_PORT),
             Via::Relay(port) => SocketAddr::new(listener(forward.to).ip(), port.get()),

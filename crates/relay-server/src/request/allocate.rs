@@ -2,8 +2,8 @@ use allocation::{AllocateError, Allocation, Credential, NewAllocation, PortReque
 use stun_msg::{Allocate, AttributeType};
 
 use crate::{
-    AddressStatus, DropReason, Families, Family, Rejection, Server, Timestamp, UsernameLimit, family, lifetime,
-    opening::Opening, peer_policy, request::Asker,
+    AddressStatus, DefaultFamily, DropReason, Families, Family, Rejection, Server, Timestamp, UsernameLimit, family,
+    lifetime, opening::Opening, peer_policy, request::Asker,
 };
 
 /// The IANA protocol number of UDP, the only transport this relay speaks to peers.
@@ -55,7 +55,7 @@ impl Server {
         // 6, 7 and 9; a reserved port brings its families, and these are not looked at
         let families = match request.reservation_token {
             Some(_) => Families::Both,
-            None => self.families(request)?,
+            None => self.families(asker, request)?,
         };
         // 8
         let port = match (request.reservation_token, request.even_port) {
@@ -109,7 +109,7 @@ impl Server {
     }
 
     /// Which families to allocate. A request for both is granted one if the relay cannot offer the other.
-    fn families(&self, request: &Allocate) -> Result<Families, Rejection> {
+    fn families(&self, asker: &Asker, request: &Allocate) -> Result<Families, Rejection> {
         let offer = |family| match self.address_status(family) {
             Some(AddressStatus::Present) => Ok(()),
             Some(AddressStatus::Missing) => Err(Rejection::AddressMissing),
@@ -122,7 +122,10 @@ impl Server {
         match (request.requested_family, request.additional_family) {
             (Some(_), Some(_)) => Err(Rejection::FamilyConflict),
             (Some(code), None) => only(family::from_code(code)),
-            (None, None) => only(Some(Family::V4)),
+            (None, None) => only(Some(match self.config.default_family {
+                DefaultFamily::V4 => Family::V4,
+                DefaultFamily::Client => Family::of(asker.five_tuple.client.address().ip()),
+            })),
             (None, Some(code)) => match family::from_code(code) {
                 Some(Family::V4) => Err(Rejection::AdditionalIpv4),
                 Some(Family::V6) => match (offer(Family::V4), offer(Family::V6)) {

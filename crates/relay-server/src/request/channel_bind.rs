@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use allocation::{BindError, Bound};
 use stun_msg::{ChannelBind, Response};
 
@@ -20,6 +22,9 @@ impl Server {
         self.check_family(id, peer.ip())?;
         peer_policy::check(&self.config, peer)?;
 
+        // Also a permission: https://www.rfc-editor.org/rfc/rfc8656#section-9
+        let addresses = BTreeSet::from([peer.ip()]);
+        self.check_permissions(id, &addresses)?;
         let peer = PeerSocket::new(peer);
         let bound = self.allocations.bind_channel(now, id, channel, peer).map_err(|error| match error {
             BindError::ChannelInUse => Rejection::ChannelInUse,
@@ -27,6 +32,7 @@ impl Server {
             BindError::UnknownAllocation(_) => Rejection::NoAllocation,
             _ => Rejection::TooManyChannels,
         })?;
+        self.permit(now, id, &addresses)?;
         // Before the client hears of it: what it sends then must not overtake what the state machine still relays itself.
         if bound != Bound::Refreshed {
             self.install_flows(id, channel, peer);

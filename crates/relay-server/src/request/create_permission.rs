@@ -1,14 +1,18 @@
+use std::{collections::BTreeSet, net::IpAddr};
+
+use allocation::{PermitError, Permitted};
 use stun_msg::{CreatePermission, Response};
 
-use crate::{AllocationId, Rejection, Server, peer_policy, request::Asker};
+use crate::{AllocationId, Event, Rejection, Server, Timestamp, peer_policy, request::Asker};
 
 impl Server {
     /// [RFC 8656, section 10.2](https://www.rfc-editor.org/rfc/rfc8656#section-10.2).
     ///
-    /// Data is relayed through channels only, and a channel carries its own permission: the request is checked and answered,
-    /// since stock clients send it before they bind a channel, and changes nothing.
+    /// Where data is relayed through channels only, which need no permission, the request is checked and answered, since stock
+    /// clients send it before they bind a channel, and changes nothing.
     pub(crate) fn handle_create_permission(
         &mut self,
+        now: Timestamp,
         asker: &Asker,
         id: AllocationId,
         request: &CreatePermission,
@@ -20,7 +24,42 @@ impl Server {
             self.check_family(id, peer.ip())?;
             peer_policy::check_permission(peer.ip())?;
         }
+        let addresses = request.peers.iter().map(|peer| peer.ip()).collect();
+        self.permit(now, id, &addresses)?;
         self.succeed(asker, Response::create_permission_success(asker.transaction));
         Ok(())
+    }
+
+    /// Whether [`Self::permit`] will succeed.
+    pub(crate) fn check_permissions(&self, id: AllocationId, addresses: &BTreeSet<IpAddr>) -> Result<(), Rejection> {
+        if !self.config.indications {
+            return Ok(());
+        }
+        self.allocations.can_permit(id, addresses).map_err(rejection)
+    }
+
+    /// Installs or refreshes permissions for all of `addresses`, or for none, if there is a use for permissions.
+    pub(crate) fn permit(
+        &mut self,
+        now: Timestamp,
+        id: AllocationId,
+        addresses: &BTreeSet<IpAddr>,
+    ) -> Result<(), Rejection> {
+        if !self.config.indications {
+            return Ok(());
+        }
+        let permitted = self.allocations.permit(now, id, addresses).map_err(rejection)?;
+        for (address, permitted) in addresses.iter().zip(permitted) {
+            let renewal = permitted == Permitted::Refreshed;
+            self.emit(Event::PermissionInstalled { id, address: *address, renewal });
+        }
+        Ok(())
+    }
+}
+
+const fn rejection(error: PermitError) -> Rejection {
+    match error {
+        PermitError::UnknownAllocation(_) => Rejection::NoAllocation,
+        _ => Rejection::TooManyPermissions,
     }
 }

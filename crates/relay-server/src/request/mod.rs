@@ -13,10 +13,10 @@ pub(crate) use asker::Asker;
 
 use std::net::IpAddr;
 
-use allocation::Credential;
+use allocation::{Allocation, Credential};
 use stun_msg::{Class, Message, Method, Request, RequestError};
 
-use crate::{AllocationId, DropReason, Family, FiveTuple, Rejection, Server, Timestamp};
+use crate::{AllocationId, DropReason, Event, Family, FiveTuple, Rejection, Server, Timestamp};
 
 impl Server {
     /// Handles a datagram that looks like STUN.
@@ -30,7 +30,7 @@ impl Server {
             Class::Indication => match message.method() {
                 // RFC 8489, section 6.3.2: a Binding indication keeps a NAT's mapping alive and is not answered.
                 Method::BINDING => {}
-                Method::SEND => self.drop_from_client(from, DropReason::SendIndication),
+                Method::SEND => self.refuse_send(from),
                 _ => self.drop_from_client(from, DropReason::UnknownIndication),
             },
             Class::Success | Class::Error => self.drop_from_client(from, DropReason::UnexpectedResponse),
@@ -76,7 +76,7 @@ impl Server {
                 .and_then(|id| self.handle_channel_bind(now, &asker, id, &channel_bind)),
             Ok(Request::CreatePermission(create_permission)) => self
                 .authorized_allocation(from, username)
-                .and_then(|id| self.handle_create_permission(&asker, id, &create_permission)),
+                .and_then(|id| self.handle_create_permission(now, &asker, id, &create_permission)),
             Ok(_) => {
                 self.drop_from_client(from, DropReason::UnknownMethod);
                 Ok(())
@@ -94,6 +94,14 @@ impl Server {
         if let Err(rejection) = handled {
             self.reject(&asker, rejection);
         }
+    }
+
+    /// Drops a Send indication, since they are off.
+    fn refuse_send(&mut self, from: FiveTuple) {
+        if let Some(id) = self.allocations.by_five_tuple(&from).map(Allocation::id) {
+            self.emit(Event::IndicationsAreOff { id });
+        }
+        self.drop_from_client(from, DropReason::SendIndication);
     }
 
     /// Whether the allocation has a relayed transport address of the same family as `peer`.

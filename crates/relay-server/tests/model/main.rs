@@ -63,6 +63,7 @@ fn pair(seed: [u8; 32], setup: Setup) -> Pair {
         config.quota_by = setup.quota_by;
         config.unlimited_user = setup.bob_is_unlimited.then(|| "bob".into());
         config.strict_expiry = setup.strict_expiry;
+        config.indications = false;
     })
 }
 

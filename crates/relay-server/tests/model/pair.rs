@@ -3,9 +3,11 @@
 mod compare;
 mod opening;
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, ops::Range, time::Duration};
 
-use relay_server::{AllocationPort, Config, FlowKey, Forward, ShardMessage, UsernameLimit};
+use relay_server::{
+    AllocationPort, ChannelNumber, Config, Encapsulation, FlowKey, Forward, ShardMessage, UsernameLimit, Via,
+};
 
 use crate::{
     cast,
@@ -138,7 +140,7 @@ impl Pair {
                 let expected = self.reference.route_of_client(self.clients[client].five_tuple(), number).ok();
                 // Numbers that are none make the datagram something else than ChannelData.
                 let expected = expected.filter(|_| (0x4000..0x8000).contains(&number));
-                let expected = expected.map(|(from, to, channel)| Forward { from, to, channel, payload: 4..4 + len });
+                let expected = expected.map(|expected| expected_forward(expected, 4..4 + len));
                 assert_eq!(forward, expected);
             }
             Op::PeerDatagram { to, peer, len } => {
@@ -146,7 +148,7 @@ impl Pair {
                 let peer = self.peer(peer);
                 let forward = self.relay.receive_from_peer(AllocationPort::new(port), peer, &vec![7; len]);
                 let expected = self.reference.route_of_peer(port, peer).ok();
-                let expected = expected.map(|(from, to, channel)| Forward { from, to, channel, payload: 0..len });
+                let expected = expected.map(|expected| expected_forward(expected, 0..len));
                 assert_eq!(forward, expected);
             }
             Op::Opened { index, result } => {
@@ -370,4 +372,10 @@ impl Pair {
             TokenOp::MadeUp => *b"made up!",
         }
     }
+}
+
+/// What the model expects to be relayed.
+fn expected_forward((from, to, channel): (Via, SocketAddr, Option<ChannelNumber>), payload: Range<usize>) -> Forward {
+    let encapsulation = channel.map_or(Encapsulation::Bare, Encapsulation::Channel);
+    Forward { from, to, encapsulation, payload }
 }

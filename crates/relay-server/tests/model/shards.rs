@@ -11,8 +11,8 @@ use std::{
 
 use proptest::prelude::*;
 use relay_server::{
-    AllocationPort, ChannelNumber, Crossing, Families, Family, FiveTuple, Flow, FlowKey, Forward, RelayAddresses,
-    ShardMessage, UsernameLimit, Via,
+    AllocationPort, ChannelNumber, Crossing, Encapsulation, Families, Family, FiveTuple, Flow, FlowKey, Forward,
+    RelayAddresses, ShardMessage, UsernameLimit, Via,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -103,7 +103,10 @@ impl World {
             |index: usize| Client::named(&format!("198.51.100.7:{}", 50_000 + index), USERS[index % USERS.len()]);
         Self {
             limit,
-            shards: Shards::new(3, PORTS_EACH, |config| config.username_limit = limit),
+            shards: Shards::new(3, PORTS_EACH, |config| {
+                config.username_limit = limit;
+                config.indications = false;
+            }),
             clients: (0..CLIENTS).map(client).collect(),
             tokens: Vec::new(),
         }
@@ -264,7 +267,7 @@ impl World {
             arrives: Via::Listener(client.server),
             leaves: forward.from,
             to: forward.to,
-            channel: forward.channel,
+            channel: forward.channel(),
         };
 
         // What the shard is yet to hear of this.
@@ -280,7 +283,12 @@ impl World {
             }
         }
 
-        let through_socket = Forward { from: Via::Relay(port), to: peer, channel: None, payload: 4..4 + DATA.len() };
+        let through_socket = Forward {
+            from: Via::Relay(port),
+            to: peer,
+            encapsulation: Encapsulation::Bare,
+            payload: 4..4 + DATA.len(),
+        };
         let answer = answer.as_ref().map(straight);
         if far.is_some_and(|far| far.shard == shard) {
             assert_eq!(forward, answer);
@@ -295,7 +303,7 @@ impl World {
             );
         }
         // The kernel forwards the same, or leaves it to the sockets; until the shard has heard of an end, what it knew before.
-        let same = forward.filter(|forward| forward.channel.is_some()).as_ref().map(straight_flow);
+        let same = forward.filter(|forward| forward.channel().is_some()).as_ref().map(straight_flow);
         let is_known = |way: &Forward| flow.is_none_or(|flow| flow == straight_flow(way));
         assert!(flow == same || closing.iter().any(is_known), "{flow:?} in the kernel, {same:?} here");
         key
@@ -322,7 +330,7 @@ fn straight(crossing: &Crossing) -> Forward {
     Forward {
         from: Via::Listener(crossing.five_tuple.server),
         to: crossing.five_tuple.client.address(),
-        channel: Some(crossing.channel),
+        encapsulation: Encapsulation::Channel(crossing.channel),
         payload: 4..4 + DATA.len(),
     }
 }

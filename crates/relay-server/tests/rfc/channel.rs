@@ -232,7 +232,7 @@ fn the_same_number_in_two_allocations_is_two_channels() {
     relay.granted(&mut other, &bind(0x4001, peer(1)));
     assert_eq!(relays(&mut relay, &one, 0x4000), Some(peer(1)));
     assert_eq!(relays(&mut relay, &other, 0x4000), Some(peer(2)));
-    assert_eq!(relay.receive_from_peer(port, peer(1), b"data").unwrap().channel.unwrap().get(), 0x4001);
+    assert_eq!(relay.receive_from_peer(port, peer(1), b"data").unwrap().channel().unwrap().get(), 0x4001);
     relay.granted(&mut other, &delete());
     assert_eq!(relays(&mut relay, &one, 0x4000), Some(peer(1)));
     assert_eq!(relay.flows.len(), 4);

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use relay_server::{AllocationPort, ChannelNumber, DropReason, Flow, FlowKey, Forward, Via};
+use relay_server::{AllocationPort, ChannelNumber, DropReason, Encapsulation, Flow, FlowKey, Forward, Via};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -28,7 +28,10 @@ fn bound() -> (Relay, Client, AllocationPort) {
 fn goes_from_the_relayed_address_to_the_peer() {
     let (mut relay, client, port) = bound();
     let forward = relay.receive(&client, &channel_data(CHANNEL, b"hello")).unwrap();
-    assert_eq!(forward, Forward { from: Via::Relay(port), to: peer(), channel: None, payload: 4..9 });
+    assert_eq!(
+        forward,
+        Forward { from: Via::Relay(port), to: peer(), encapsulation: Encapsulation::Bare, payload: 4..9 }
+    );
     assert_eq!(relay.take_events(), [], "a relayed packet is no event");
 }
 
@@ -36,8 +39,9 @@ fn goes_from_the_relayed_address_to_the_peer() {
 fn a_peers_datagram_arrives_on_its_channel() {
     let (mut relay, client, port) = bound();
     let forward = relay.receive_from_peer(port, peer(), b"hello").unwrap();
-    let channel = ChannelNumber::new(CHANNEL);
-    assert_eq!(forward, Forward { from: Via::Listener(client.server), to: client.socket, channel, payload: 0..5 });
+    let encapsulation = Encapsulation::Channel(ChannelNumber::new(CHANNEL).unwrap());
+    let expected = Forward { from: Via::Listener(client.server), to: client.socket, encapsulation, payload: 0..5 };
+    assert_eq!(forward, expected);
     assert_eq!(relay.take_events(), []);
 }
 
@@ -192,7 +196,7 @@ fn two_clients_of_one_relay_are_crossed_directly() {
     let expected = |client: &Client, channel| Forward {
         from: Via::Listener(client.server),
         to: client.socket,
-        channel: ChannelNumber::new(channel),
+        encapsulation: Encapsulation::Channel(ChannelNumber::new(channel).unwrap()),
         payload: 4..9,
     };
     assert_eq!((to_other, to_one), (expected(&other, 0x4002), expected(&one, 0x4001)));

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use relay_server::{
-    AllocationPort, ChannelNumber, Crossing, DropReason, Family, Flow, FlowKey, Forward, Output, ShardMessage,
-    UsernameLimit, Via,
+    AllocationPort, ChannelNumber, Crossing, DropReason, Encapsulation, Family, Flow, FlowKey, Forward, Output,
+    ShardMessage, UsernameLimit, Via,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -66,7 +66,15 @@ impl Two {
     fn send_through_sockets(&mut self) -> Option<Forward> {
         let port = AllocationPort::new(self.at_one.port());
         let forward = self.send_from_one();
-        assert_eq!(forward, Some(Forward { from: Via::Relay(port), to: self.at_other, channel: None, payload: 4..9 }));
+        assert_eq!(
+            forward,
+            Some(Forward {
+                from: Via::Relay(port),
+                to: self.at_other,
+                encapsulation: Encapsulation::Bare,
+                payload: 4..9
+            })
+        );
         assert_eq!(self.shards.relays[0].flows.len(), 0);
         self.shards.relays[1].receive_from_peer(AllocationPort::new(self.at_other.port()), self.at_one, b"hello")
     }
@@ -76,7 +84,7 @@ fn straight_to(client: &Client, channel: u16) -> Forward {
     Forward {
         from: Via::Listener(client.server),
         to: client.socket,
-        channel: ChannelNumber::new(channel),
+        encapsulation: Encapsulation::Channel(ChannelNumber::new(channel).unwrap()),
         payload: 4..9,
     }
 }

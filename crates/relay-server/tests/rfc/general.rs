@@ -52,7 +52,7 @@ fn indications_and_channel_data_without_an_allocation_are_ignored() {
     let send =
         client.unsigned(&Request::new(method::SEND | method::INDICATION).with_peer(peer()).with(kind::DATA, b"data"));
     assert_eq!(relay.answer(&client, &send), None);
-    assert_eq!(relay.take_drops(), [DropReason::SendIndication]);
+    assert_eq!(relay.take_drops(), [DropReason::NoAllocation]);
     assert_eq!(relay.answer(&client, &channel_data(0x4000, b"data")), None);
     assert_eq!(relay.take_drops(), [DropReason::NoAllocation]);
 }

@@ -9,6 +9,7 @@ mod channel_data;
 mod credentials;
 mod crossing;
 mod general;
+mod indication;
 mod permission;
 mod refresh;
 #[path = "../support/mod.rs"]

@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 
-use relay_server::{AllocationPort, DropReason};
+use relay_server::{AllocationPort, DropReason, Event, MAX_PERMISSIONS};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use crate::support::{Client, RELAY_V4, Relay, Request, allocate, allocate_dual_stack, bind, kind, method, permit};
+use crate::support::{
+    Client, RELAY_V4, Relay, Request, allocate, allocate_dual_stack, bind, delete, kind, method, permit, refresh,
+};
 
 fn client() -> Client {
     Client::new("198.51.100.7:50000")
@@ -26,7 +28,7 @@ fn a_datagram_from_a_stranger_is_dropped() {
     relay.granted(&mut client, &bind(0x4000, peer));
     assert!(relay.receive_from_peer(port, peer, b"data").is_some());
     relay.take_events();
-    for stranger in ["203.0.113.2:9", "203.0.113.1:10", "[::ffff:203.0.113.1]:9", "[2001:db8::9]:9"] {
+    for stranger in ["203.0.113.2:9", "[::ffff:203.0.113.1]:9", "[2001:db8::9]:9"] {
         assert_eq!(relay.receive_from_peer(port, socket(stranger), b"data"), None);
         assert_eq!(relay.take_drops(), [DropReason::UnknownPeer]);
     }
@@ -128,4 +130,102 @@ fn success_is_empty_but_for_integrity() {
     relay.allocate(&mut client);
     let response = relay.granted(&mut client, &permit(&[socket("203.0.113.1:9")]));
     assert_eq!(response.kinds(), [kind::MESSAGE_INTEGRITY]);
+}
+
+/// Whether a datagram from `peer` arrives.
+fn arrives(relay: &mut Relay, port: AllocationPort, peer: &str) -> bool {
+    relay.receive_from_peer(port, socket(peer), b"data").is_some()
+}
+
+#[test]
+fn a_permission_lasts_300_s_and_is_refreshed_by_either_request() {
+    let mut relay = Relay::new();
+    let mut client = client();
+    let port = AllocationPort::new(relay.allocate(&mut client).port());
+    let peer = "203.0.113.1:9";
+    let requests =
+        [permit(&[socket("203.0.113.1:0")]), bind(0x4000, socket("203.0.113.1:10")), permit(&[socket(peer)])];
+    for (index, request) in requests.iter().enumerate() {
+        relay.granted(&mut client, request);
+        let renewals: Vec<_> = relay
+            .take_events()
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::PermissionInstalled { renewal, .. } => Some(renewal),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(renewals, [index > 0]);
+        relay.advance_secs(299);
+        assert!(arrives(&mut relay, port, peer));
+        relay.granted(&mut client, &refresh());
+    }
+    relay.advance_secs(1);
+    assert!(relay.take_events().iter().any(|event| matches!(event, Event::PermissionExpired { .. })));
+    assert!(!arrives(&mut relay, port, peer));
+}
+
+#[test]
+fn a_channel_relays_for_its_600_s_whatever_became_of_the_permission() {
+    let mut relay = Relay::new();
+    let mut client = client();
+    let port = AllocationPort::new(relay.allocate(&mut client).port());
+    relay.granted(&mut client, &bind(0x4000, socket("203.0.113.1:9")));
+    relay.granted(&mut client, &refresh());
+    relay.advance_secs(599);
+    assert!(arrives(&mut relay, port, "203.0.113.1:9"));
+    assert!(!arrives(&mut relay, port, "203.0.113.1:10"), "the permission itself is over");
+}
+
+#[test]
+fn of_several_peers_all_are_permitted_or_none() {
+    let mut relay = Relay::new();
+    let mut client = client();
+    let port = AllocationPort::new(relay.allocate(&mut client).port());
+    let peers = ["203.0.113.1:9", "203.0.113.2:9", "203.0.113.3:9"];
+    for (forbidden, code) in [("224.0.0.1:9", 403), ("[2001:db8::9]:9", 443)] {
+        let all: Vec<_> = peers.iter().copied().chain([forbidden]).map(socket).collect();
+        assert_eq!(relay.outcome(&mut client, &permit(&all)), Err(code));
+        assert!(peers.iter().all(|peer| !arrives(&mut relay, port, peer)));
+    }
+    assert_eq!(relay.outcome(&mut client, &permit(&peers.map(socket))), Ok(()));
+    assert!(peers.iter().all(|peer| arrives(&mut relay, port, peer)));
+}
+
+#[test]
+fn an_allocation_holds_4096_permissions_and_no_more() {
+    let mut relay = Relay::new();
+    let mut client = client();
+    let port = AllocationPort::new(relay.allocate(&mut client).port());
+    let peer = |number: u16| {
+        let [high, low] = number.to_be_bytes();
+        SocketAddr::from(([203, 0, high, low], 9))
+    };
+    let all: Vec<_> = (0..MAX_PERMISSIONS).map(peer).collect();
+    for some in all.chunks(1000) {
+        relay.granted(&mut client, &permit(some));
+    }
+    let one_more = peer(MAX_PERMISSIONS);
+    assert_eq!(relay.outcome(&mut client, &permit(&[one_more])), Err(508));
+    assert_eq!(relay.outcome(&mut client, &permit(&[all[7], one_more])), Err(508));
+    assert_eq!(relay.outcome(&mut client, &bind(0x4000, one_more)), Err(508));
+    assert!(!arrives(&mut relay, port, &one_more.to_string()));
+    assert_eq!(relay.outcome(&mut client, &permit(&[all[7]])), Ok(()));
+    assert_eq!(relay.outcome(&mut client, &bind(0x4000, all[7])), Ok(()));
+    assert!(arrives(&mut relay, port, &all[7].to_string()));
+}
+
+#[test]
+fn permissions_end_with_their_family_and_their_allocation() {
+    let mut relay = Relay::new();
+    let mut client = client();
+    let port = AllocationPort::new(relay.granted(&mut client, &allocate_dual_stack()).relayed()[0].port());
+    let peers = ["203.0.113.1:9", "[2001:db8::9]:9"];
+    relay.granted(&mut client, &permit(&peers.map(socket)));
+    assert!(peers.iter().all(|peer| arrives(&mut relay, port, peer)));
+    relay.granted(&mut client, &delete().with_family(2));
+    assert_eq!(peers.map(|peer| arrives(&mut relay, port, peer)), [true, false]);
+    relay.granted(&mut client, &delete());
+    assert!(!arrives(&mut relay, port, peers[0]));
+    assert_eq!(relay.server.poll_timeout(), None, "nothing is left of them");
 }

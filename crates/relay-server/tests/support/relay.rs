@@ -7,9 +7,9 @@ use std::{
 };
 
 use relay_server::{
-    AllocationId, AllocationPort, AuthSecret, Config, DropReason, Event, Family, Flow, FlowKey, Forward, Output,
-    OwnAddresses, PeerSocket, PortRange, QuotaBy, RelayAddresses, RelayOpenError, Server, ShardMessage, Timestamp,
-    UnixTime, UsernameLimit,
+    AllocationId, AllocationPort, AuthSecret, Config, DefaultFamily, DropReason, Event, Family, Flow, FlowKey, Forward,
+    Output, OwnAddresses, PeerSocket, PortRange, QuotaBy, RelayAddresses, RelayOpenError, Server, ShardMessage,
+    Timestamp, UnixTime, UsernameLimit,
 };
 
 use super::{
@@ -40,6 +40,8 @@ pub(crate) fn config() -> Config {
         unlimited_user: None,
         strict_expiry: false,
         reply_limit: None,
+        indications: true,
+        default_family: DefaultFamily::V4,
     }
 }
 

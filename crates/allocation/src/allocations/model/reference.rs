@@ -1,10 +1,11 @@
-use std::time::Duration;
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use crate::{
     AllocateError, Allocation, AllocationId, AllocationPort, BindError, Bound, CHANNEL_BINDING_LIFETIME,
-    CHANNEL_REUSE_DELAY, ChannelNumber, ChannelPeerError, Family, FiveTuple, MAX_PORTS_TRIED,
-    MAX_RESERVATIONS_PER_USER, NewAllocation, PORT_QUARANTINE, PeerChannelError, PeerSocket, PortRange, PortRequest,
-    RESERVATION_LIFETIME, ReservationToken, RetryPortError, Timestamp, UnknownAllocation,
+    CHANNEL_REUSE_DELAY, ChannelNumber, ChannelPeerError, Family, FiveTuple, MAX_PERMISSIONS, MAX_PORTS_TRIED,
+    MAX_RESERVATIONS_PER_USER, NewAllocation, PERMISSION_LIFETIME, PORT_QUARANTINE, PeerChannelError, PeerSocket,
+    PermissionError, PermitError, Permitted, PortRange, PortRequest, RESERVATION_LIFETIME, ReservationToken,
+    RetryPortError, Timestamp, UnknownAllocation,
 };
 
 /// What [`super::Allocations`] should be: lists, searched from end to end. It makes no random choices; it is told what
@@ -31,6 +32,8 @@ pub(super) struct Record {
     token: Option<ReservationToken>,
     lifetime: Duration,
     channels: Vec<(ChannelNumber, PeerSocket, Timestamp, bool)>,
+    /// The last one takes the place of one that ends.
+    permissions: Vec<(IpAddr, Timestamp)>,
 }
 
 struct Reservation {
@@ -46,6 +49,7 @@ struct Reservation {
 pub(super) enum Ended {
     /// All of it, or one family and the channels of that.
     Allocation(AllocationId, Option<(Family, Vec<ChannelNumber>)>),
+    Permission(AllocationId, usize, IpAddr),
     Channel(AllocationId, ChannelNumber, PeerSocket),
     Reserved(AllocationId, ChannelNumber, PeerSocket),
 }
@@ -164,6 +168,7 @@ impl Model {
             token: made.reservation(),
             lifetime: new.lifetime,
             channels: Vec::new(),
+            permissions: Vec::new(),
         };
         self.reserve(now, &record);
         self.allocations.push(record);
@@ -232,6 +237,11 @@ impl Model {
         }
         let numbers = allocation.numbers_of(family);
         allocation.channels.retain(|(number, ..)| !numbers.contains(number));
+        for at in (0..allocation.permissions.len()).rev() {
+            if Family::of(allocation.permissions[at].0) == family {
+                allocation.permissions.swap_remove(at);
+            }
+        }
         Some(Some(numbers))
     }
 
@@ -272,6 +282,58 @@ impl Model {
         Ok(Bound::New)
     }
 
+    pub(super) fn permit(
+        &mut self,
+        now: Timestamp,
+        id: AllocationId,
+        addresses: &BTreeSet<IpAddr>,
+    ) -> Result<Vec<Permitted>, PermitError> {
+        self.handle_timeout(now);
+        let permissions = &mut self.get_mut(id)?.permissions;
+        let known = |permissions: &[(IpAddr, Timestamp)], address: &IpAddr| {
+            permissions.iter().position(|(other, _)| other == address)
+        };
+        let new = addresses.iter().filter(|address| known(permissions, address).is_none()).count();
+        if permissions.len() + new > usize::from(MAX_PERMISSIONS) {
+            return Err(PermitError::TooManyPermissions { limit: MAX_PERMISSIONS });
+        }
+        let expires_at = now + PERMISSION_LIFETIME;
+        let permit = addresses.iter().map(|address| {
+            if let Some(at) = known(permissions, address) {
+                permissions[at].1 = expires_at;
+                return Permitted::Refreshed;
+            }
+            permissions.push((*address, expires_at));
+            Permitted::New
+        });
+        Ok(permit.collect())
+    }
+
+    pub(super) fn permitted_to_send(
+        &self,
+        five_tuple: FiveTuple,
+        address: IpAddr,
+    ) -> Result<AllocationId, PermissionError> {
+        let allocation = self
+            .allocations
+            .iter()
+            .find(|allocation| allocation.five_tuple == five_tuple)
+            .ok_or(PermissionError::NoAllocation)?;
+        let permitted = allocation.permissions.iter().any(|(other, _)| *other == address);
+        permitted.then_some(allocation.id).ok_or(PermissionError::NoPermission)
+    }
+
+    pub(super) fn permitted_to_receive(
+        &self,
+        port: AllocationPort,
+        address: IpAddr,
+    ) -> Result<AllocationId, PeerChannelError> {
+        let allocation =
+            self.allocations.iter().find(|allocation| allocation.port == port).ok_or(PeerChannelError::UnknownPort)?;
+        let permitted = allocation.permissions.iter().any(|(other, _)| *other == address);
+        permitted.then_some(allocation.id).ok_or(PeerChannelError::UnknownPeer)
+    }
+
     /// Everything that will end and is told of, with its time.
     fn deadlines(&self) -> impl Iterator<Item = (Timestamp, Ended)> {
         self.allocations.iter().flat_map(|allocation| {
@@ -288,7 +350,10 @@ impl Model {
                 let part = (!at_once).then(|| (family, allocation.numbers_of(family)));
                 (at, Ended::Allocation(id, part))
             });
-            channels.chain(families)
+            let permissions = allocation.permissions.iter().enumerate();
+            let permissions =
+                permissions.map(move |(at, &(address, until))| (until, Ended::Permission(id, at, address)));
+            channels.chain(families).chain(permissions)
         })
     }
 
@@ -306,6 +371,7 @@ impl Model {
             match ended.clone() {
                 Ended::Allocation(id, None) => self.allocations.retain(|allocation| allocation.id != id),
                 Ended::Allocation(id, Some((family, _))) => _ = self.remove_family(id, family),
+                Ended::Permission(id, at, _) => _ = self.get_mut(id).unwrap().permissions.swap_remove(at),
                 Ended::Channel(id, number, _) => {
                     let channels = self.get_mut(id).unwrap().channels.iter_mut();
                     channels.filter(|(other, ..)| *other == number).for_each(|(.., bound)| *bound = false);
@@ -375,9 +441,12 @@ impl Model {
             .map(|channel| (channel.number(), channel.peer(), channel.expires_at(), channel.is_bound()))
             .collect();
         channels.sort_unstable();
+        let permissions = expected.permissions.iter().copied();
         let mut expected = expected.channels.clone();
         expected.sort_unstable();
         assert_eq!(channels, expected);
+        let found = found.permissions().iter().map(|permission| (permission.address(), permission.expires_at()));
+        assert!(found.eq(permissions));
     }
 }
 

@@ -119,7 +119,7 @@ impl Pair {
     fn compare_route(&mut self, real: Option<Forward>, expected: Result<crate::route::Route, DropReason>) {
         let dropped = self.relay.take_events();
         let real = match (real, &dropped[..]) {
-            (Some(forward), []) => Ok((forward.from, forward.to, forward.channel)),
+            (Some(forward), []) => Ok((forward.from, forward.to, forward.channel())),
             (None, [Event::Dropped { reason, .. }]) => Err(*reason),
             other => panic!("either relayed or dropped: {other:?}"),
         };

@@ -1,0 +1,142 @@
+//! Application data without a channel: Send indications in, Data indications out.
+//!
+//! Nothing here allocates, and nothing here costs more when there are more allocations.
+
+use std::{net::SocketAddr, ops::Range};
+
+use allocation::{Allocation, PeerChannelError, PermissionError};
+use rand::RngCore;
+use stun_msg::{SendIndication, TransactionId};
+
+use crate::{
+    AllocationPort, DropReason, Encapsulation, Event, Family, FiveTuple, Forward, PeerSocket, Server, Via, peer_policy,
+};
+
+/// Makes the transaction IDs of Data indications: no two alike, and none to be guessed without the seed.
+#[derive(Debug)]
+pub(crate) struct TransactionIds {
+    prefix: [u8; 4],
+    key: u64,
+    made: u64,
+}
+
+impl TransactionIds {
+    pub(crate) fn new(rng: &mut impl RngCore) -> Self {
+        Self { prefix: rng.next_u32().to_be_bytes(), key: rng.next_u64(), made: 0 }
+    }
+
+    fn next(&mut self) -> TransactionId {
+        self.made = self.made.wrapping_add(1);
+        // SplitMix64's finalizer: one-to-one, so what differs stays different.
+        let mut bits = self.made.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.key);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        bits ^= bits >> 31;
+        let ([a, b, c, d], [e, f, g, h, i, j, k, l]) = (self.prefix, bits.to_be_bytes());
+        TransactionId([a, b, c, d, e, f, g, h, i, j, k, l])
+    }
+}
+
+impl Server {
+    /// [RFC 8656, section 11.2](https://www.rfc-editor.org/rfc/rfc8656#section-11.2). `datagram` is a Send indication by its header.
+    #[inline(never)]
+    pub(crate) fn relay_send(&mut self, from: FiveTuple, datagram: &[u8]) -> Option<Forward> {
+        match self.route_send(from, datagram) {
+            Ok(forward) => Some(forward),
+            Err(reason) => {
+                self.drop_from_client(from, reason);
+                None
+            }
+        }
+    }
+
+    fn route_send(&mut self, from: FiveTuple, datagram: &[u8]) -> Result<Forward, DropReason> {
+        let SendIndication { peer: to, payload, dont_fragment } =
+            SendIndication::parse(datagram).map_err(DropReason::of_send)?;
+        if dont_fragment {
+            // As if it were unknown: section 11.2.
+            return Err(DropReason::UnknownAttribute);
+        }
+        let allocation = self.allocations.permitted_to_send(&from, to.ip()).map_err(|error| match error {
+            PermissionError::NoAllocation => DropReason::NoAllocation,
+            PermissionError::NoPermission => self.unpermitted(&from, to),
+        })?;
+        let port = allocation.port();
+        peer_policy::check_port(&self.config, to).map_err(|_| DropReason::PeerForbidden)?;
+        if self.config.relay_addresses.contains(to.ip()) {
+            return self.route_to_ourselves(port, to, payload);
+        }
+        Ok(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::Bare, payload })
+    }
+
+    /// Why the client of `from` may not send to `to`.
+    fn unpermitted(&self, from: &FiveTuple, to: SocketAddr) -> DropReason {
+        let families = self.allocations.by_five_tuple(from).map(Allocation::families);
+        match families {
+            Some(families) if !families.contains(Family::of(to.ip())) => DropReason::PeerFamilyMismatch,
+            _ => DropReason::NoPermission,
+        }
+    }
+
+    /// What a peer sent that has no channel: [RFC 8656, section 11.3](https://www.rfc-editor.org/rfc/rfc8656#section-11.3).
+    #[inline(never)]
+    pub(crate) fn relay_unbound(
+        &mut self,
+        port: AllocationPort,
+        peer: PeerSocket,
+        payload: Range<usize>,
+    ) -> Option<Forward> {
+        match self.data_indication(port, peer.address(), payload) {
+            Ok(forward) => Some(forward),
+            Err(reason) => {
+                self.emit(Event::Dropped { from: peer.address(), reason });
+                None
+            }
+        }
+    }
+
+    /// The Data indication that tells the client of the allocation with `port` what `peer` sent.
+    pub(crate) fn data_indication(
+        &mut self,
+        port: AllocationPort,
+        peer: SocketAddr,
+        payload: Range<usize>,
+    ) -> Result<Forward, DropReason> {
+        let allocation = self.allocations.permitted_to_receive(port, peer.ip()).map_err(|error| match error {
+            PeerChannelError::UnknownPort => DropReason::UnknownPort,
+            PeerChannelError::UnknownPeer => DropReason::UnknownPeer,
+        })?;
+        let FiveTuple { client, server } = allocation.five_tuple();
+        peer_policy::check_port(&self.config, peer).map_err(|_| DropReason::PeerForbidden)?;
+        let transaction = self.transaction_ids.next();
+        Ok(Forward {
+            from: Via::Listener(server),
+            to: client.address(),
+            encapsulation: Encapsulation::Data { peer, transaction },
+            payload,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    #[test]
+    fn no_two_transaction_ids_are_alike_and_a_seed_repeats_them() {
+        let ids = |seed| {
+            let mut ids = TransactionIds::new(&mut ChaCha20Rng::from_seed([seed; 32]));
+            (0..10_000).map(|_| ids.next()).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(1).iter().collect::<BTreeSet<_>>().len(), 10_000);
+        assert_eq!(ids(1), ids(1));
+        assert_ne!(ids(1)[0], ids(2)[0]);
+    }
+}

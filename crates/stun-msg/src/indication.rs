@@ -1,0 +1,206 @@
+//! Send and Data indications: application data without a channel.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::Range,
+};
+
+use crate::{
+    AttributeType, ParseError, TransactionId,
+    attribute::{Attributes, RawAttribute},
+    fingerprint,
+    message::{HEADER_LEN, MAGIC_COOKIE},
+};
+
+/// The message type of a Send indication: method 0x006, class indication.
+const SEND: [u8; 2] = [0x00, 0x16];
+/// The message type of a Data indication: method 0x007, class indication.
+const DATA: [u8; 2] = [0x00, 0x17];
+
+/// The length of the type and the length of an attribute, in bytes.
+const ATTRIBUTE_HEADER_LEN: usize = 4;
+
+const FAMILY_V4: u8 = 0x01;
+const FAMILY_V6: u8 = 0x02;
+
+/// A [Send indication](https://www.rfc-editor.org/rfc/rfc8656#section-11.2): what to send, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendIndication {
+    /// The value of XOR-PEER-ADDRESS.
+    pub peer: SocketAddr,
+    /// Which bytes of the datagram are the value of DATA; padding is not part of it.
+    pub payload: Range<usize>,
+    /// Whether there is a DONT-FRAGMENT.
+    pub dont_fragment: bool,
+}
+
+/// Why a Send indication is of no use. None of these is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// It is not a sound STUN message.
+    #[error(transparent)]
+    Malformed(#[from] ParseError),
+    /// It has a comprehension-required attribute that nobody here knows.
+    #[error("unknown attribute {0}")]
+    UnknownAttribute(AttributeType),
+    /// XOR-PEER-ADDRESS is missing, or is no address.
+    #[error("no valid XOR-PEER-ADDRESS")]
+    NoPeer,
+    /// DATA is missing.
+    #[error("no DATA")]
+    NoData,
+}
+
+impl SendIndication {
+    /// Whether `datagram` is a Send indication by its message type. Nothing else is checked.
+    #[inline]
+    #[must_use]
+    pub fn is_send(datagram: &[u8]) -> bool {
+        datagram.starts_with(&SEND)
+    }
+
+    /// Parses exactly one Send indication that [`classify`](crate::classify) took for STUN, in one pass over its attributes. FINGERPRINT
+    /// is checked if there is one. Allocates nothing.
+    ///
+    /// Of attributes that occur repeatedly the first one counts, and those behind MESSAGE-INTEGRITY do not.
+    ///
+    /// # Errors
+    ///
+    /// When it is no sound message, or lacks something.
+    pub fn parse(datagram: &[u8]) -> Result<Self, SendError> {
+        let Some((header, _)) = datagram.split_first_chunk::<HEADER_LEN>() else {
+            return Err(SendError::NoPeer);
+        };
+        let mut peer = None;
+        let mut payload = None;
+        let mut dont_fragment = false;
+        let mut unknown = None;
+        let (mut is_protected, mut has_fingerprint) = (false, false);
+        for attribute in Attributes::new(datagram, HEADER_LEN) {
+            let RawAttribute { kind, offset, value } =
+                attribute.map_err(|offset| ParseError::AttributeOverrun { offset })?;
+            if has_fingerprint {
+                return Err(ParseError::FingerprintNotLast.into());
+            }
+            match kind {
+                AttributeType::FINGERPRINT => {
+                    fingerprint::check(datagram, offset, value)?;
+                    has_fingerprint = true;
+                }
+                _ if is_protected => {}
+                AttributeType::XOR_PEER_ADDRESS if peer.is_none() => {
+                    peer = Some(xor_address(value, header).ok_or(SendError::NoPeer)?);
+                }
+                AttributeType::DATA => {
+                    let start = offset + ATTRIBUTE_HEADER_LEN;
+                    payload.get_or_insert(start..start + value.len());
+                }
+                AttributeType::DONT_FRAGMENT => dont_fragment = true,
+                AttributeType::MESSAGE_INTEGRITY | AttributeType::MESSAGE_INTEGRITY_SHA256 => is_protected = true,
+                kind if kind.is_unknown_and_required() => _ = unknown.get_or_insert(kind),
+                _ => {}
+            }
+        }
+        if let Some(unknown) = unknown {
+            return Err(SendError::UnknownAttribute(unknown));
+        }
+        Ok(Self { peer: peer.ok_or(SendError::NoPeer)?, payload: payload.ok_or(SendError::NoData)?, dont_fragment })
+    }
+}
+
+/// Reads an [XOR-ed address](https://www.rfc-editor.org/rfc/rfc8489#section-14.2) of a message with this header.
+fn xor_address(value: &[u8], header: &[u8; HEADER_LEN]) -> Option<SocketAddr> {
+    let (&[_, family, p0, p1], address) = value.split_first_chunk()?;
+    let mask = &header[4..];
+    let port = u16::from_be_bytes([p0 ^ mask[0], p1 ^ mask[1]]);
+    let ip = match family {
+        FAMILY_V4 => IpAddr::V4(Ipv4Addr::from(xored::<4>(address, mask)?)),
+        FAMILY_V6 => IpAddr::V6(Ipv6Addr::from(xored::<16>(address, mask)?)),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+fn xored<const N: usize>(address: &[u8], mask: &[u8]) -> Option<[u8; N]> {
+    let mut bytes: [u8; N] = address.try_into().ok()?;
+    for (byte, mask) in bytes.iter_mut().zip(mask) {
+        *byte ^= mask;
+    }
+    Some(bytes)
+}
+
+/// What stands before the application data of a [Data indication](https://www.rfc-editor.org/rfc/rfc8656#section-11.3): the header of
+/// the message, XOR-PEER-ADDRESS, and the beginning of DATA, which is the last attribute.
+///
+/// After the data come [`Self::padding`] zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataHeader {
+    bytes: [u8; Self::MAX_LEN],
+    len: u8,
+}
+
+impl DataHeader {
+    /// The length for an IPv6 peer, the longest.
+    pub const MAX_LEN: usize = Self::len_for(16);
+
+    const fn len_for(address_len: usize) -> usize {
+        HEADER_LEN + ATTRIBUTE_HEADER_LEN + 4 + address_len + ATTRIBUTE_HEADER_LEN
+    }
+
+    /// The header in front of `len` bytes of data from `peer`.
+    #[must_use]
+    pub fn new(id: TransactionId, peer: SocketAddr, len: u16) -> Self {
+        let mut mask = [0; 16];
+        mask[..4].copy_from_slice(&MAGIC_COOKIE);
+        mask[4..].copy_from_slice(&id.0);
+        let mut bytes = [0; Self::MAX_LEN];
+        let (family, end) = match peer.ip() {
+            IpAddr::V4(ip) => {
+                write_xored(&mut bytes[28..32], &ip.octets(), &mask);
+                (FAMILY_V4, 32)
+            }
+            IpAddr::V6(ip) => {
+                write_xored(&mut bytes[28..44], &ip.octets(), &mask);
+                (FAMILY_V6, 44)
+            }
+        };
+        bytes[..2].copy_from_slice(&DATA);
+        bytes[4..HEADER_LEN].copy_from_slice(&mask);
+        bytes[20..22].copy_from_slice(&AttributeType::XOR_PEER_ADDRESS.number().to_be_bytes());
+        // The family and the port are part of the value. Both lengths fit a byte.
+        bytes[23] = if family == FAMILY_V4 { 8 } else { 20 };
+        bytes[25] = family;
+        write_xored(&mut bytes[26..28], &peer.port().to_be_bytes(), &mask);
+        bytes[end..end + 2].copy_from_slice(&AttributeType::DATA.number().to_be_bytes());
+        bytes[end + 2..end + 4].copy_from_slice(&len.to_be_bytes());
+        let end = end + ATTRIBUTE_HEADER_LEN;
+        // A datagram is at most 65,507 bytes long. More would not be sent: the length does not matter then.
+        let total = end - HEADER_LEN + usize::from(len) + Self::padding(usize::from(len));
+        bytes[2..4].copy_from_slice(&u16::try_from(total).unwrap_or(u16::MAX).to_be_bytes());
+        Self { bytes, len: if family == FAMILY_V4 { 36 } else { 48 } }
+    }
+
+    /// The bytes.
+    #[inline]
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// How many zeros follow `len` bytes of data: up to 3.
+    #[inline]
+    #[must_use]
+    pub const fn padding(len: usize) -> usize {
+        len.wrapping_neg() % 4
+    }
+}
+
+fn write_xored(to: &mut [u8], from: &[u8], mask: &[u8; 16]) {
+    for ((to, from), mask) in to.iter_mut().zip(from).zip(mask) {
+        *to = from ^ mask;
+    }
+}
+
+#[cfg(test)]
+mod tests;
