@@ -1,7 +1,7 @@
 //! What the relay is to do, made from the command line and checked before anything is bound.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     time::Duration,
@@ -17,7 +17,7 @@ use crate::{
     duration,
     family::{FamilyAddresses, Origin, choose_addresses, read_behind_nat},
     offload::{OffloadConfig, Place},
-    operations::OperationsConfig,
+    operations::{CONTROL_ENDPOINT, HEALTH_CHECK_ADDR, Listen, OperationsConfig},
     portal::PortalConfig,
     problems::{Collector, Name, Problems},
     record::RecordConfig,
@@ -109,6 +109,17 @@ impl Config {
         let draw = |problems: &mut Collector| draw_secret(seed.as_ref(), entropy, problems);
         let credentials = CredentialConfig::read(&options.credentials, &realm, portal.is_some(), draw, &mut problems);
         let operations = OperationsConfig::read(&options.operations, entropy, &mut problems);
+        for (name, listen) in [(HEALTH_CHECK_ADDR, &operations.health), (CONTROL_ENDPOINT, &operations.control)] {
+            // One with a scope is the kernel's to check.
+            if let Listen::At(address) = listen
+                && !matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0)
+                && !host.is_local(address.ip())
+            {
+                problems.add_missing(format!(
+                    "{name} is {address}, which is not at an address of this machine: give one that `ip address` lists, or `off`"
+                ));
+            }
+        }
         let username_limit = match read_username_limit(options, &mut problems) {
             // A client whose NAT has changed its mapping must not have to wait for its old allocation to expire.
             _ if portal.is_some() => UsernameLimit::ReplaceOldest,

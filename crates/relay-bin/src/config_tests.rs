@@ -186,6 +186,29 @@ fn problems_name_option_variable_and_remedy() {
 }
 
 #[test]
+fn what_the_machine_lacks_may_come_and_what_is_wrong_may_not() {
+    use crate::operations::OperationsOptions;
+
+    let operations = OperationsOptions { health_check_addr: some("10.9.9.9:8080"), ..OperationsOptions::default() };
+    let health = Options { operations, ..Options::default() };
+    refused(&health, &["HEALTH_CHECK_ADDR", "10.9.9.9:8080", "not at an address of this machine"]);
+    assert!(config(&health).unwrap_err().may_pass());
+    let options = Options { bind_ip4_addr: some("10.9.9.9"), ..health };
+    let problems = config(&options).unwrap_err();
+    assert!(problems.may_pass() && problems.iter().count() == 2, "{problems}");
+    // Then what is missing is not worth a word.
+    let options = Options { listen_port: some("0"), ..options };
+    refused(&options, &["LISTEN_PORT"]);
+    assert!(!config(&options).unwrap_err().may_pass());
+    let no_route = Config::new(
+        &Options { bind_ip4_addr: some("0.0.0.0"), ..Options::default() },
+        &FakeHost::new(false),
+        &FixedEntropy(1),
+    );
+    assert!(no_route.unwrap_err().may_pass());
+}
+
+#[test]
 fn a_secret_that_is_refused_is_not_shown() {
     let options = Options { credentials: secret_option("hunter2"), ..Options::default() };
     assert!(!config(&options).unwrap_err().to_string().contains("hunter2"));

@@ -9,7 +9,11 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use relay_server::{AddressStatuses, PortRange, QuotaBy};
-use tokio::{runtime::Builder, sync::oneshot, time::timeout};
+use tokio::{
+    runtime::Builder,
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
 use crate::{
     addresses::{self, AddressState, AddressWatch},
@@ -87,7 +91,7 @@ async fn serve(
     let phases = Phases::new();
     let watched = Watched::new(config);
     let addresses = addresses::follow(config)?;
-    let observer = watched.observer(&phases, portal.as_ref(), addresses.clone(), xdp.as_ref(), output);
+    let observer = watched.observer(&phases, portal.as_ref(), xdp.as_ref(), output);
     let record = Arc::new(RecordControl::new(config.record_directory.clone(), watched.clock));
     operations.serve(operations::Setup { health, control, files, observer, filter, record: Arc::clone(&record) });
     if let Some(portal) = &mut portal {
@@ -235,6 +239,8 @@ struct Watched {
     clock: Clock,
     published: Vec<Published>,
     pulses: Vec<Pulse>,
+    /// How the relay's addresses are, as far as all shards were told.
+    addresses: watch::Sender<Arc<AddressState>>,
 }
 
 impl Watched {
@@ -244,17 +250,11 @@ impl Watched {
             clock: Clock::start(),
             published: std::iter::repeat_with(Published::default).take(workers).collect(),
             pulses: std::iter::repeat_with(Pulse::default).take(workers).collect(),
+            addresses: watch::Sender::new(Arc::new(config.addresses.clone())),
         }
     }
 
-    fn observer(
-        &self,
-        phases: &Phases,
-        portal: Option<&Portal>,
-        addresses: AddressWatch,
-        xdp: Option<&Xdp>,
-        output: &Output,
-    ) -> Observer {
+    fn observer(&self, phases: &Phases, portal: Option<&Portal>, xdp: Option<&Xdp>, output: &Output) -> Observer {
         let offload: Box<dyn OffloadStatistics> = match xdp {
             Some(xdp) => Box::new(xdp.statistics()),
             None => Box::new(offload::Null),
@@ -266,7 +266,7 @@ impl Watched {
             pulses: self.pulses.clone(),
             phase: phases.watch(),
             portal: portal.map(Portal::state),
-            addresses,
+            addresses: self.addresses.subscribe(),
             offload: Mutex::new(offload),
             log: Arc::clone(&output.stderr),
         }
@@ -344,7 +344,8 @@ impl Shards {
             shards.threads.spawn(move || shard::run(setup))?;
             shards.ready.push(ready);
         }
-        tokio::spawn(tell_of_addresses(addresses, shards.mail.clone()));
+        watched.addresses.send_replace(state);
+        tokio::spawn(tell_of_addresses(addresses, shards.mail.clone(), watched.addresses.clone()));
         Ok(shards)
     }
 
@@ -377,12 +378,17 @@ impl Shards {
     }
 }
 
-/// Tells the shards how the relay's addresses are.
-async fn tell_of_addresses(mut addresses: AddressWatch, shards: Vec<shard::Sender>) {
+/// Tells the shards how the relay's addresses are, and then the others: a relay that says that it is ready answers so.
+async fn tell_of_addresses(
+    mut addresses: AddressWatch,
+    shards: Vec<shard::Sender>,
+    told: watch::Sender<Arc<AddressState>>,
+) {
     // An error means that nobody follows the addresses any more: the relay ends.
     while addresses.changed().await.is_ok() {
         let state = Arc::clone(&addresses.borrow_and_update());
         shards.iter().for_each(|shard| shard.send(Mail::Addresses(Arc::clone(&state))));
+        told.send_replace(state);
     }
 }
 

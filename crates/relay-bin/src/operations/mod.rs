@@ -26,7 +26,7 @@ use crate::{
 
 pub(crate) use self::{
     http::{Answer, Ask, text, typed},
-    listen::bind,
+    listen::{Listen, bind},
     options::{CONTROL_ENDPOINT, HEALTH_CHECK_ADDR, OperationsConfig, OperationsOptions},
 };
 

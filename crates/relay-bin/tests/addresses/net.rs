@@ -6,7 +6,7 @@
 //! ```
 
 use std::{
-    io,
+    io::ErrorKind::{Interrupted, TimedOut, WouldBlock},
     net::{SocketAddr, UdpSocket},
     process::{Command, Stdio},
     time::Duration,
@@ -150,7 +150,8 @@ pub(crate) fn source(client: &mut BlockingClient, peer: &UdpSocket) -> Option<So
     client.send(CHANNEL, b"data").unwrap();
     match peer.recv_from(&mut [0; 100]) {
         Ok((_, from)) => Some(from),
-        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => None,
+        // A socket with a time-out is not read again by itself after a signal (`signal(7)`).
+        Err(error) if matches!(error.kind(), WouldBlock | TimedOut | Interrupted) => None,
         Err(error) => panic!("{error}"),
     }
 }
