@@ -48,6 +48,20 @@ impl Buckets {
         self.places(holder).into_iter().map(|place| self.refilled(now, place).taken).fold(0, u32::saturating_add)
     }
 
+    /// Whether the holder has a token left.
+    pub(super) fn has_any(&mut self, now: Timestamp, holder: u64) -> bool {
+        self.taken(now, holder) < self.burst()
+    }
+
+    /// Takes a token if there is one.
+    pub(super) fn take_if_any(&mut self, now: Timestamp, holder: u64) -> bool {
+        let may = self.has_any(now, holder);
+        if may {
+            self.take(holder);
+        }
+        may
+    }
+
     /// Takes a token; to be called after [`Self::taken`] at the same time.
     pub(super) fn take(&mut self, holder: u64) {
         let [one, other] = self.places(holder);

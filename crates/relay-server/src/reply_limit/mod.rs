@@ -5,9 +5,9 @@
 //! address has a budget of its own, and each prefix (/24, /56) has twice that budget, half of which only addresses may use that have
 //! taken little of theirs. Answers to Binding and challenges have budgets of their own.
 //!
-//! Not limited: a client that has an allocation and asks for its address (Binding), whoever knows the password, and whoever shows a
-//! nonce that this relay sent to its address. A challenge that is no longer than the request in front of it counts against the
-//! budget of its address only, since it amplifies nothing.
+//! Not limited: a client that has an allocation and asks for its address (Binding), and whoever knows the password. A challenge that
+//! is no longer than the request in front of it counts against the budget of its address only, since it amplifies nothing. Whoever
+//! shows a nonce that this relay sent to its address has a budget that nobody can use up in its name.
 
 mod buckets;
 
@@ -45,6 +45,8 @@ pub enum ReplyKind {
 pub(crate) struct ReplyLimit {
     bindings: Budgets,
     challenges: Budgets,
+    /// Of addresses that have shown a nonce.
+    proven: Buckets,
     /// So that nobody can tell which addresses share a bucket.
     key: [u64; 2],
 }
@@ -63,18 +65,18 @@ impl ReplyLimit {
             addresses: Buckets::new(ADDRESS_BUCKETS, per_second),
             prefixes: Buckets::new(PREFIX_BUCKETS, per_second.saturating_mul(TWO)),
         };
-        Self { bindings: budgets(), challenges: budgets(), key: [rng.next_u64(), rng.next_u64()] }
+        let proven = Buckets::new(ADDRESS_BUCKETS, per_second);
+        Self { bindings: budgets(), challenges: budgets(), proven, key: [rng.next_u64(), rng.next_u64()] }
     }
 
     /// Whether `to` may be sent a reply of this kind; if so, it counts as sent.
     pub(crate) fn take(&mut self, now: Timestamp, to: IpAddr, kind: ReplyKind) -> bool {
         let [address, prefix] = self.places(to);
         let Budgets { addresses, prefixes } = self.budgets(kind);
-        let taken = addresses.taken(now, address);
-        if taken >= addresses.burst() {
+        if !addresses.has_any(now, address) {
             return false;
         }
-        let is_modest = taken < addresses.burst() / MODEST_PART;
+        let is_modest = addresses.taken(now, address) < addresses.burst() / MODEST_PART;
         let most = if is_modest { prefixes.burst() } else { prefixes.burst() / ADDRESSES_PER_PREFIX };
         if prefixes.taken(now, prefix) >= most {
             return false;
@@ -87,12 +89,14 @@ impl ReplyLimit {
     /// Whether `to` may be sent a reply that is no longer than what it answers; if so, it counts as sent.
     pub(crate) fn take_from_address(&mut self, now: Timestamp, to: IpAddr, kind: ReplyKind) -> bool {
         let [address, _] = self.places(to);
-        let addresses = &mut self.budgets(kind).addresses;
-        let may = addresses.taken(now, address) < addresses.burst();
-        if may {
-            addresses.take(address);
-        }
-        may
+        self.budgets(kind).addresses.take_if_any(now, address)
+    }
+
+    /// Whether `to` may be refused once more if `has_shown_nonce`; if so, that counts.
+    pub(crate) fn take_proven(&mut self, now: Timestamp, to: IpAddr, has_shown_nonce: impl FnOnce() -> bool) -> bool {
+        let [address, _] = self.places(to);
+        // The nonce is looked at last, since that costs most.
+        self.proven.has_any(now, address) && has_shown_nonce() && self.proven.take_if_any(now, address)
     }
 
     /// `to` has answered a challenge: that one does not count.

@@ -42,9 +42,10 @@ impl Server {
         } else {
             replies.take(now, client, kind)
         };
-        // Asked last, since it costs most.
-        let may =
-            may || message.nonce().is_some_and(|nonce| self.authenticator.recognises_nonce(nonce, unix_time, client));
+        let authenticator = &self.authenticator;
+        let has_shown_nonce =
+            || message.nonce().is_some_and(|nonce| authenticator.recognises_nonce(nonce, unix_time, client));
+        let may = may || replies.take_proven(now, client, has_shown_nonce);
         self.note_reply(from, kind, may)
     }
 
