@@ -4,6 +4,7 @@
 //! `setup/needs.rs`; what `cargo xtask test` runs is a row of the table in `test/steps.rs`.
 #![forbid(unsafe_code)]
 
+mod abuse;
 mod bench;
 mod command;
 mod load;
@@ -29,6 +30,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Abuse(abuse::Args),
     Bench(bench::Args),
     Load(load::Args),
     Playground(playground::Args),
@@ -40,6 +42,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Abuse(args) => abuse::main(&args),
         Command::Bench(args) => bench::main(&args),
         Command::Load(args) => load::main(&args),
         Command::Playground(args) => playground::main(&args),

@@ -1,6 +1,7 @@
 //! Puts load on TURN servers, checks every payload, and compares servers: `cargo xtask load`, `cargo xtask bench e2e`.
 #![forbid(unsafe_code)]
 
+mod abuse;
 mod clients;
 mod clock;
 mod e2e;
@@ -34,6 +35,7 @@ enum Command {
     Run(load::Args),
     Floor(floor::Args),
     E2e(e2e::Args),
+    Abuse(abuse::Args),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Command::Run(args) => load::main(&args),
         Command::Floor(args) => floor::main(&args),
         Command::E2e(args) => e2e::main(&args),
+        Command::Abuse(args) => abuse::main(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

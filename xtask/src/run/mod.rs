@@ -2,7 +2,7 @@
 
 mod ice;
 mod round_trip;
-mod signals;
+pub(crate) mod signals;
 
 use std::{
     env,

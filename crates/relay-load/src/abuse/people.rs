@@ -1,0 +1,85 @@
+//! Clients of a relay, each with a socket and a user of its own, and when they were served.
+
+use std::{
+    net::{IpAddr, SocketAddr, UdpSocket},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use turn_auth::{AuthSecret, UnixTime};
+use turn_client::{Allocate, BlockingClient, Credentials};
+
+use crate::clock;
+
+/// Every request's retransmissions: 0, 0.5, 1.5, 3.5, 7.5, 15.5 and 31.5 s
+/// ([RFC 8489, section 6.2.1](https://www.rfc-editor.org/rfc/rfc8489#section-6.2.1)).
+pub(super) const STANDARD: (Duration, u32) = (Duration::from_millis(500), 7);
+
+/// Far enough for any scenario.
+const EXPIRY: UnixTime = UnixTime(4_000_000_000);
+
+/// The stack of a thread that waits for one client's answers.
+const STACK: usize = 256 * 1024;
+
+/// A Binding request; the last byte of its transaction ID may be changed.
+pub(super) const BINDING: [u8; 20] = *b"\x00\x01\x00\x00\x21\x12\xA4\x42abuse-tool--";
+
+/// The relay under test.
+pub(super) struct Relay {
+    pub(super) address: SocketAddr,
+    pub(super) secret: AuthSecret,
+}
+
+impl Relay {
+    /// A client at `host` with a user of its own.
+    pub(super) fn client(
+        &self,
+        host: IpAddr,
+        user: usize,
+        (timeout, tries): (Duration, u32),
+    ) -> Result<BlockingClient> {
+        let minted = turn_auth::Credentials::mint(&self.secret, EXPIRY, &format!("abuse{user}"));
+        let socket = socket_at(host)?;
+        socket.connect(self.address)?;
+        let client = BlockingClient::with_socket(socket, Credentials::new(minted.username, minted.password));
+        Ok(client.with_retransmission(timeout, tries))
+    }
+}
+
+pub(super) fn socket_at(host: IpAddr) -> Result<UdpSocket> {
+    UdpSocket::bind(SocketAddr::new(host, 0)).with_context(|| format!("cannot open a socket at {host}"))
+}
+
+/// Lets each client allocate in a thread of its own, the first at once and the last after `within`; before that, each sends
+/// `bindings` Binding requests. Returns how long each had to wait for its allocation.
+pub(super) fn allocate_all(
+    clients: Vec<BlockingClient>,
+    within: Duration,
+    bindings: usize,
+) -> Result<Vec<Option<Duration>>> {
+    let count = u32::try_from(clients.len()).context("too many clients")?;
+    let threads = (0..count).zip(clients).map(|(index, mut client)| {
+        thread::Builder::new().stack_size(STACK).spawn(move || {
+            thread::sleep(within * index / count.max(1));
+            for _ in 0..bindings {
+                let _ = client.socket().send(&BINDING);
+            }
+            let started = clock::instant();
+            let allocated = client.allocate(Allocate::default());
+            allocated.ok().map(|_| clock::instant() - started)
+        })
+    });
+    let threads = threads.collect::<Result<Vec<_>, _>>().context("cannot start a thread for each client")?;
+    Ok(threads.into_iter().map(|thread| thread.join().unwrap_or(None)).collect())
+}
+
+/// Says how many were served by when.
+pub(super) fn print_waits(who: &str, waits: &[Option<Duration>]) {
+    let within = |seconds: f64| waits.iter().flatten().filter(|wait| wait.as_secs_f64() <= seconds).count();
+    println!("{who}: {} in all", waits.len());
+    for seconds in [0.5, 1.0, 3.0, 5.0, 10.0, 36.0] {
+        println!("  served within {seconds:>4} s: {}", within(seconds));
+    }
+    println!("  never served: {}", waits.iter().filter(|wait| wait.is_none()).count());
+}
