@@ -6,7 +6,7 @@ use std::{
 use allocation::{Allocation, Allocations, ChannelNumber};
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use stun_msg::{Classified, SendIndication, classify};
+use stun_msg::{ClassicBinding, Classified, SendIndication, classify};
 use turn_auth::{AcceptedCredentials, Authenticator, NonceIssuer, RealmError, UnixTime};
 
 use crate::{
@@ -130,7 +130,10 @@ impl Server {
                 return self.relay_send(from, datagram);
             }
             Ok(Classified::Stun) => self.handle_stun(now, from, datagram),
-            Err(error) => self.drop_from_client(from, DropReason::of_unclassified(error)),
+            Err(error) => match ClassicBinding::parse(datagram) {
+                Some(request) => self.handle_classic_binding(now, from, request),
+                None => self.drop_from_client(from, DropReason::of_unclassified(error)),
+            },
         }
         None
     }

@@ -35,6 +35,7 @@
 
 mod attribute;
 mod channel_data;
+mod classic;
 mod classify;
 mod error_code;
 mod fingerprint;
@@ -53,6 +54,7 @@ mod testing;
 
 pub use attribute::{AttributeType, FamilyCode};
 pub use channel_data::ChannelData;
+pub use classic::ClassicBinding;
 pub use classify::{Classified, ClassifyError, classify};
 pub use error_code::ErrorCode;
 pub use indication::{DataHeader, SendError, SendIndication};

@@ -1,10 +1,20 @@
-use stun_msg::Response;
+use stun_msg::{ClassicBinding, Method, Response};
 
-use crate::{Server, request::Asker};
+use crate::{Event, FiveTuple, Output, Server, Timestamp, request::Asker};
 
 impl Server {
     /// [RFC 8489, section 6.3.1.1](https://www.rfc-editor.org/rfc/rfc8489#section-6.3.1.1): tells the client its address.
     pub(crate) fn handle_binding(&mut self, asker: &Asker) {
         self.succeed(asker, Response::binding_success(asker.transaction, asker.five_tuple.client.address()));
+    }
+
+    /// [RFC 5389, section 12.2](https://www.rfc-editor.org/rfc/rfc5389#section-12.2): a client of RFC 3489 is answered in its own words.
+    pub(crate) fn handle_classic_binding(&mut self, now: Timestamp, from: FiveTuple, request: ClassicBinding) {
+        if !self.may_answer_binding(now, from) {
+            return;
+        }
+        let bytes = request.response(from.client.address());
+        self.outputs.push_back(Output::Transmit { from: from.server, to: from.client, bytes });
+        self.emit(Event::Responded { five_tuple: from, method: Method::BINDING.number(), outcome: Ok(()) });
     }
 }

@@ -7,18 +7,23 @@ impl Server {
     /// Whether the reply to `message` may be sent, as far as that can be told before its credentials are checked. It always may if
     /// the message is signed.
     pub(super) fn may_reply_unsigned(&mut self, now: Timestamp, from: FiveTuple, message: &Message<'_>) -> bool {
-        let is_binding = message.method() == Method::BINDING;
+        if message.method() == Method::BINDING {
+            return self.may_answer_binding(now, from);
+        }
+        let Some(replies) = self.replies.as_mut().filter(|_| !message.has_integrity()) else { return true };
+        let may = replies.take(now, from.client.address().ip(), ReplyKind::Challenge);
+        self.note_reply(from, ReplyKind::Challenge, may)
+    }
+
+    /// Whether a Binding request may be answered.
+    pub(super) fn may_answer_binding(&mut self, now: Timestamp, from: FiveTuple) -> bool {
         let Some(replies) = &mut self.replies else { return true };
-        if message.has_integrity() && !is_binding {
-            return true;
-        }
         // A client that has an allocation is no stranger. It asks for its address to keep its NAT's mapping.
-        if is_binding && self.allocations.by_five_tuple(&from).is_some() {
+        if self.allocations.by_five_tuple(&from).is_some() {
             return true;
         }
-        let kind = if is_binding { ReplyKind::Binding } else { ReplyKind::Challenge };
-        let may = replies.take(now, from.client.address().ip(), kind);
-        self.note_reply(from, kind, may)
+        let may = replies.take(now, from.client.address().ip(), ReplyKind::Binding);
+        self.note_reply(from, ReplyKind::Binding, may)
     }
 
     /// Whether a signed request that did not pass the checks may be refused with a response of `len` bytes.

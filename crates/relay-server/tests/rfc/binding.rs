@@ -1,6 +1,6 @@
 //! RFC 8489, sections 5 and 6, and the Binding method.
 
-use relay_server::DropReason;
+use relay_server::{DropReason, Output};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -21,8 +21,9 @@ fn a_malformed_message_is_dropped() {
     let cases = [
         (broken(&|bytes| bytes[0] |= 0x80), DropReason::NotStunNorChannelData),
         (broken(&|bytes| bytes[0] |= 0xC0), DropReason::NotStunNorChannelData),
-        (broken(&|bytes| bytes[4] ^= 1), DropReason::NotStunNorChannelData),
-        (broken(&|bytes| bytes[7] ^= 1), DropReason::NotStunNorChannelData),
+        // Without the cookie it is a request of RFC 3489, whose length must be right as well.
+        (broken(&|bytes| (bytes[4], bytes[3]) = (0, 4)), DropReason::NotStunNorChannelData),
+        (broken(&|bytes| (bytes[7], bytes[0]) = (0, 1)), DropReason::NotStunNorChannelData),
         (broken(&|bytes| bytes[3] += 1), DropReason::MalformedStun),
         (broken(&|bytes| bytes[3] += 4), DropReason::MalformedStun),
         (broken(&|bytes| bytes[3] -= 4), DropReason::MalformedStun),
@@ -62,4 +63,16 @@ fn the_response_carries_method_and_transaction_id() {
         let response = relay.answer(&client, &binding().unsigned(transaction)).unwrap();
         assert_eq!((response.method, response.transaction), (method::BINDING, transaction));
     }
+}
+
+/// <https://www.rfc-editor.org/rfc/rfc5389#section-12.2>
+#[test]
+fn a_client_of_rfc_3489_is_answered_with_its_plain_address() {
+    let mut relay = Relay::new();
+    let client = Client::new("198.51.100.7:50000");
+    let request = *b"\x00\x01\x00\x00without a cookie";
+    assert_eq!(relay.server.handle_client_datagram(relay.now, client.five_tuple(), &request), None);
+    let Some(Output::Transmit { from, to, bytes }) = relay.server.poll_output() else { panic!("no answer") };
+    assert_eq!((from, to.address()), (client.server, client.socket));
+    assert_eq!(bytes, *b"\x01\x01\x00\x0Cwithout a cookie\x00\x01\x00\x08\x00\x01\xC3\x50\xC6\x33\x64\x07");
 }

@@ -20,7 +20,9 @@ impl Response {
     pub(crate) fn parse(bytes: &[u8]) -> Self {
         let message_type = u16::from_be_bytes([bytes[0], bytes[1]]);
         assert_eq!(usize::from(u16::from_be_bytes([bytes[2], bytes[3]])) + 20, bytes.len(), "length");
-        assert_eq!(bytes[4..8], [0x21, 0x12, 0xA4, 0x42], "magic cookie");
+        // A client of RFC 3489, whose transaction ID is in the cookie's place, is told its address and nothing else.
+        let is_classic = bytes.starts_with(&[1, 1]) && bytes[20..22] == [0, 1];
+        assert!(is_classic || bytes[4..8] == [0x21, 0x12, 0xA4, 0x42], "magic cookie");
         let success = match message_type & 0xFEF0 {
             _ if message_type & 0x0110 == 0x0100 => true,
             _ if message_type & 0x0110 == 0x0110 => false,
