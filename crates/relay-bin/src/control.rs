@@ -1,20 +1,27 @@
 //! What may be changed while the relay runs: the log filter, and whether packets are recorded.
 
+use std::{future::ready, sync::Arc};
+
 use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use crate::{
     logging::FilterControl,
-    operations::{Answer, Ask, text},
+    operations::{Answer, Ask, Reply, text},
     record::{self, RecordControl},
 };
 
 /// Answers a request to the control listener.
-pub(crate) fn answer(filter: &FilterControl, record: &RecordControl, ask: &Ask<'_>) -> Answer {
-    if ask.is_from_web_page {
+pub(crate) fn answer(filter: &FilterControl, record: &Arc<RecordControl>, ask: &Ask<'_>) -> Reply {
+    match ask.path {
         // Any site that somebody on this machine looks at could send it.
-        return text(StatusCode::FORBIDDEN, "not for web pages\n");
+        _ if ask.is_from_web_page => Box::pin(ready(text(StatusCode::FORBIDDEN, "not for web pages\n"))),
+        "/record" | "/record/start" | "/record/stop" => record::answer(record, ask),
+        _ => Box::pin(ready(answer_at_once(filter, ask))),
     }
+}
+
+fn answer_at_once(filter: &FilterControl, ask: &Ask<'_>) -> Answer {
     match (ask.method, ask.path) {
         (&Method::POST, "/log_filter") => match directives(ask.query.unwrap_or_default()) {
             Some(directives) => match filter.set(&directives) {
@@ -30,7 +37,6 @@ pub(crate) fn answer(filter: &FilterControl, record: &RecordControl, ask: &Ask<'
             ),
         },
         (_, "/log_filter") => text(StatusCode::METHOD_NOT_ALLOWED, "only POST\n"),
-        (_, "/record" | "/record/start" | "/record/stop") => record::answer(record, ask),
         _ => text(
             StatusCode::NOT_FOUND,
             "there is POST /log_filter?directives=, POST /record/start?file=, POST /record/stop and GET /record\n",

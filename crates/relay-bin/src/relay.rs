@@ -103,14 +103,13 @@ async fn serve(
             }
         }
     }
-    let mut shards = Shards::start(config, places, addresses, xdp.as_ref(), &watched, record)?;
-    tokio::select! {
-        started = shards.wait_until_ready() => started?,
+    let mut shards = tokio::select! {
+        shards = Shards::start(config, places, addresses, xdp.as_ref(), &watched, record) => shards?,
         signal = signals.next() => {
             tracing::info!(%signal, "stopped before it served");
             return Ok(());
         }
-    }
+    };
     let mail = shards.mail.clone();
     let watch = Watch::start(&config.credentials, move |accepted| {
         mail.iter().for_each(|shard| shard.send(Mail::Accept(Arc::clone(&accepted))));
@@ -282,7 +281,7 @@ struct Shards {
 }
 
 impl Shards {
-    fn start(
+    async fn start(
         config: &Config,
         places: Places,
         mut addresses: AddressWatch,
@@ -307,7 +306,7 @@ impl Shards {
             mail.push(sender);
             mailboxes.push((poller, mailbox));
         }
-        let mut recorders = record.begin(config, &starts, mail.clone())?.into_iter();
+        let mut recorders = record.begin(config, &starts, mail.clone()).await?.into_iter();
         let mut shards = Self { threads: Threads::new(), record, ready: Vec::new(), mail };
         if state.statuses() != AddressStatuses::default() || *state != config.addresses {
             // What shards are made from does not say so; they hear of it before they serve.
@@ -346,6 +345,7 @@ impl Shards {
         }
         watched.addresses.send_replace(state);
         tokio::spawn(tell_of_addresses(addresses, shards.mail.clone(), watched.addresses.clone()));
+        shards.wait_until_ready().await?;
         Ok(shards)
     }
 
@@ -370,7 +370,7 @@ impl Shards {
         match timeout(GRACE, self.threads.wait_for_all()).await {
             Ok(result) => {
                 // The workers are gone, and their ends of the queue with them.
-                self.record.finish();
+                self.record.finish().await;
                 result
             }
             Err(_) => Err(anyhow!("a worker did not end within {} seconds", GRACE.as_secs())),

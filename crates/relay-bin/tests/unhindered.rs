@@ -12,6 +12,8 @@ mod log;
 #[allow(dead_code, unreachable_pub, reason = "shared with another crate's tests")]
 #[path = "../../relay-ebpf/tests/support/namespace.rs"]
 mod namespace;
+#[path = "unhindered/records.rs"]
+mod records;
 #[path = "unhindered/signals.rs"]
 mod signals;
 

@@ -1,7 +1,7 @@
 //! The smallest HTTP server that does: answers at once, closes what dawdles, holds few connections, and always has room for one
 //! more.
 
-use std::{convert::Infallible, io, net::TcpListener, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::TcpListener, pin::Pin, sync::Arc, time::Duration};
 
 use http_body_util::Full;
 use hyper::{
@@ -33,6 +33,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// What is answered.
 pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// An answer that may take its time.
+pub(crate) type Reply = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// What is asked: bodies are of no interest.
 #[derive(Debug)]

@@ -25,7 +25,7 @@ use crate::{
 };
 
 pub(crate) use self::{
-    http::{Answer, Ask, text, typed},
+    http::{Answer, Ask, Reply, text, typed},
     listen::{Listen, bind},
     options::{CONTROL_ENDPOINT, HEALTH_CHECK_ADDR, OperationsConfig, OperationsOptions},
 };
@@ -125,7 +125,7 @@ async fn operate(setup: Setup, telemetry: Option<Telemetry>, stopped: oneshot::R
     let observed = Arc::clone(&observer);
     let answer = move |ask: &Ask<'_>| ready(health::answer(&observed, ask));
     tokio::spawn(http::serve(health, files.health_connections(), answer));
-    let answer = move |ask: &Ask<'_>| ready(control::answer(&filter, &record, ask));
+    let answer = move |ask: &Ask<'_>| control::answer(&filter, &record, ask);
     tokio::spawn(http::serve(control, files.control_connections(), answer));
     tokio::spawn(throughput::log(Arc::clone(&observer)));
     match telemetry {

@@ -2,18 +2,20 @@
 
 use std::{
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use anyhow::{Context as _, anyhow};
 use packet_trace::{Clock as TraceClock, TraceHeader};
+use tokio::{sync::oneshot, time::timeout};
 use turn_auth::AcceptedCredentials;
 
 use super::{
     RecordConfig, Recorder, ShardStart,
     credentials::recorded_credentials,
     progress::{Figures, Outcome},
-    writer::{Recording, header},
+    writer::{OPEN_LIMIT, Recording, header},
 };
 use crate::{
     clock::Clock,
@@ -36,6 +38,8 @@ struct State {
     relay: Option<Relay>,
     /// The last recording that was started.
     recording: Option<Recording>,
+    /// The file of one that is about to begin, once the file is open.
+    starting: Option<PathBuf>,
     is_stopping: bool,
 }
 
@@ -47,12 +51,17 @@ struct Relay {
     shards: Vec<Sender>,
 }
 
+/// A recording, a recorder for each shard, and whether its file could be opened.
+type Prepared = (Recording, Vec<Recorder>, oneshot::Receiver<anyhow::Result<()>>);
+
 /// Why a recording does not start or stop.
 #[derive(Debug)]
 pub(super) enum Refusal {
     NotServing,
     /// This file is being recorded already.
     Recording(PathBuf),
+    /// This file is not open yet.
+    Starting(PathBuf),
     NotRecording,
     /// This file is there already.
     Exists(PathBuf),
@@ -65,6 +74,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::NotServing => f.write_str("the relay does not serve yet, or is about to end"),
             Self::Recording(file) => write!(f, "{} is being recorded: stop that first", file.display()),
+            Self::Starting(file) => write!(f, "{} is not open yet; GET /record says when it is", file.display()),
             Self::NotRecording => f.write_str("nothing is being recorded"),
             Self::Exists(file) => write!(f, "{} exists already: choose another name", file.display()),
             Self::Failed(error) => write!(f, "{error:#}"),
@@ -98,7 +108,7 @@ impl RecordControl {
     /// # Errors
     ///
     /// When the file cannot be written.
-    pub(crate) fn begin(
+    pub(crate) async fn begin(
         &self,
         config: &Config,
         shards: &[ShardStart],
@@ -106,34 +116,35 @@ impl RecordControl {
     ) -> anyhow::Result<Vec<Recorder>> {
         let relay =
             Relay { header: header(config, shards), accepted: Arc::clone(&config.credentials.accepted), shards: mail };
-        let mut state = self.lock();
         let mut recorders = Vec::new();
+        let mut begun = None;
         if let Some(record) = &config.record {
-            let (recording, each) = Recording::start(record, relay.header(record))
-                .map_err(|error| error.context("--record-trace needs a file that can be written"))?;
-            state.recording = Some(recording);
+            let (recording, each, opened) = Recording::start(record, relay.header(record))?;
+            open_soon(opened, &record.file).await.context("--record-trace needs a file that can be written")?;
+            begun = Some(recording);
             recorders = each;
         }
+        let mut state = self.lock();
+        state.recording = begun;
         state.relay = Some(relay);
         Ok(recorders)
     }
 
-    /// Starts to record, in the middle of things.
-    pub(super) fn start(&self, record: &RecordConfig) -> Result<(), Refusal> {
+    /// Starts to record, in the middle of things, as soon as the file is open. It must not be dropped before.
+    pub(super) async fn start(&self, record: &RecordConfig) -> Result<(), Refusal> {
+        let (started, recorders, opened) = self.prepare(record)?;
+        let result = match opened.await {
+            Ok(result) => result,
+            Err(_) => Err(anyhow!("the recorder ended by itself: this is a bug")),
+        };
         let mut state = self.lock();
-        let State { relay, recording, is_stopping } = &mut *state;
-        let relay = relay.as_ref().ok_or(Refusal::NotServing)?;
-        if let Some(last) = recording
-            && !last.has_ended()
-        {
-            return Err(Refusal::Recording(last.file().to_owned()));
-        }
-        let clock = TraceClock { unix_nanos: Clock::unix_nanos(), monotonic_nanos: self.clock.now().as_nanos() };
-        let header = TraceHeader { from_start: false, clock, ..relay.header(record) };
-        let (started, recorders) = Recording::start(record, header).map_err(|error| match exists(&error) {
+        state.starting = None;
+        result.map_err(|error| match exists(&error) {
             true => Refusal::Exists(record.file.clone()),
             false => Refusal::Failed(error),
         })?;
+        let State { relay, recording, is_stopping, .. } = &mut *state;
+        let relay = relay.as_ref().ok_or(Refusal::NotServing)?;
         *recording = Some(started);
         *is_stopping = false;
         for (shard, recorder) in relay.shards.iter().zip(recorders) {
@@ -142,11 +153,34 @@ impl RecordControl {
         Ok(())
     }
 
+    /// Begins to open the file, if nothing else is being recorded.
+    fn prepare(&self, record: &RecordConfig) -> Result<Prepared, Refusal> {
+        let mut state = self.lock();
+        let State { relay, recording, starting, .. } = &mut *state;
+        let relay = relay.as_ref().ok_or(Refusal::NotServing)?;
+        if let Some(file) = starting {
+            return Err(Refusal::Starting(file.clone()));
+        }
+        if let Some(last) = recording
+            && !last.has_ended()
+        {
+            return Err(Refusal::Recording(last.file().to_owned()));
+        }
+        let clock = TraceClock { unix_nanos: Clock::unix_nanos(), monotonic_nanos: self.clock.now().as_nanos() };
+        let header = TraceHeader { from_start: false, clock, ..relay.header(record) };
+        let prepared = Recording::start(record, header).map_err(Refusal::Failed)?;
+        *starting = Some(record.file.clone());
+        Ok(prepared)
+    }
+
     /// Tells the shards to stop; the file is complete when [`Self::status`] says so.
     pub(super) fn stop(&self) -> Result<PathBuf, Refusal> {
         let mut state = self.lock();
-        let State { relay, recording, is_stopping } = &mut *state;
+        let State { relay, recording, starting, is_stopping } = &mut *state;
         let relay = relay.as_ref().ok_or(Refusal::NotServing)?;
+        if let Some(file) = starting {
+            return Err(Refusal::Starting(file.clone()));
+        }
         // Also when the file could not be written any further: its recorders are of no more use.
         for shard in &relay.shards {
             shard.send(Mail::RecordWith(None));
@@ -161,6 +195,10 @@ impl RecordControl {
     /// How far the last recording is, if there was one.
     pub(super) fn status(&self) -> Option<Status> {
         let state = self.lock();
+        if let Some(file) = &state.starting {
+            let figures = Figures { packets: 0, bytes: 0, missing: 0 };
+            return Some(Status { file: file.clone(), figures, state: "starting" });
+        }
         let recording = state.recording.as_ref()?;
         let outcome = recording.progress().outcome();
         Some(Status {
@@ -176,20 +214,34 @@ impl RecordControl {
         })
     }
 
-    /// Ends: waits until all is written. The shards must be gone.
-    pub(crate) fn finish(&self) {
-        let mut state = self.lock();
-        // Nothing starts any more, and recorders that no shard has taken are dropped.
-        state.relay = None;
-        let recording = state.recording.take();
-        drop(state);
+    /// Ends: waits until all is written, unless the file takes nothing more. The shards must be gone.
+    pub(crate) async fn finish(&self) {
+        let recording = {
+            let mut state = self.lock();
+            // Nothing starts any more, and recorders that no shard has taken are dropped.
+            state.relay = None;
+            state.recording.take()
+        };
         if let Some(recording) = recording {
-            recording.finish();
+            recording.finish().await;
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits until the file is open, if that is soon.
+async fn open_soon(opened: oneshot::Receiver<anyhow::Result<()>>, file: &Path) -> anyhow::Result<()> {
+    match timeout(OPEN_LIMIT, opened).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(anyhow!("the recorder ended by itself: this is a bug")),
+        Err(_) => Err(anyhow!(
+            "{} did not open within {} s: it is a pipe that nobody reads, or its file system does not answer",
+            file.display(),
+            OPEN_LIMIT.as_secs()
+        )),
     }
 }
 

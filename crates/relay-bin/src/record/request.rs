@@ -1,24 +1,35 @@
 //! `/record`, `/record/start` and `/record/stop` of the control endpoint.
 
-use std::path::Path;
+use std::{future::ready, path::Path, sync::Arc};
 
 use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::{
     RecordConfig, RecordControl,
     control::Refusal,
     options::{DEFAULT_MAX_BYTES, Existing},
+    writer::OPEN_LIMIT,
 };
-use crate::operations::{Answer, Ask, text, typed};
+use crate::operations::{Answer, Ask, Reply, text, typed};
 
 /// Answers a request about recordings.
-pub(crate) fn answer(control: &RecordControl, ask: &Ask<'_>) -> Answer {
+pub(crate) fn answer(control: &Arc<RecordControl>, ask: &Ask<'_>) -> Reply {
+    match (ask.method, ask.path) {
+        (&Method::POST, "/record/start") => {
+            let query = ask.query.unwrap_or_default().to_owned();
+            Box::pin(start(Arc::clone(control), query))
+        }
+        _ => Box::pin(ready(answer_at_once(control, ask))),
+    }
+}
+
+fn answer_at_once(control: &RecordControl, ask: &Ask<'_>) -> Answer {
     match (ask.method, ask.path) {
         (&Method::GET, "/record") => status(control),
         (_, "/record") => text(StatusCode::METHOD_NOT_ALLOWED, "only GET; POST /record/start?file= and /record/stop\n"),
-        (&Method::POST, "/record/start") => start(control, ask.query.unwrap_or_default()),
         (&Method::POST, _) => match control.stop() {
             Ok(file) => text(
                 StatusCode::ACCEPTED,
@@ -44,31 +55,41 @@ fn status(control: &RecordControl) -> Answer {
     typed(StatusCode::OK, "application/json", format!("{status}\n"))
 }
 
-fn start(control: &RecordControl, query: &str) -> Answer {
+async fn start(control: Arc<RecordControl>, query: String) -> Answer {
     let Some(directory) = control.directory() else {
         return text(StatusCode::FORBIDDEN, "RECORD_DIRECTORY is off: this relay records at start only\n");
     };
-    let record = match read(directory, query) {
+    let record = match read(directory, &query) {
         Ok(record) => record,
         Err(problem) => return text(StatusCode::BAD_REQUEST, format!("{problem}\n")),
     };
-    match control.start(&record) {
-        Ok(()) => {
-            let file = record.file.display();
-            let warning = match record.with_secret {
+    let file = record.file.display().to_string();
+    let with_secret = record.with_secret;
+    // It goes on when whoever asked has gone.
+    let started = tokio::spawn(async move { control.start(&record).await });
+    match timeout(OPEN_LIMIT, started).await {
+        Err(_) => text(
+            StatusCode::GATEWAY_TIMEOUT,
+            format!("{file} does not open: its file system does not answer; GET /record says when it does\n"),
+        ),
+        Ok(Err(_)) => text(StatusCode::INTERNAL_SERVER_ERROR, "this is a bug; the log says where\n"),
+        Ok(Ok(Ok(()))) => {
+            let warning = match with_secret {
                 true => "; it holds the secret: whoever reads it can use this relay",
                 false => "",
             };
             text(StatusCode::OK, format!("recording to {file}{warning}\n"))
         }
-        Err(refusal) => refuse(&refusal),
+        Ok(Ok(Err(refusal))) => refuse(&refusal),
     }
 }
 
 fn refuse(refusal: &Refusal) -> Answer {
     let status = match refusal {
         Refusal::NotServing => StatusCode::SERVICE_UNAVAILABLE,
-        Refusal::Recording(_) | Refusal::NotRecording | Refusal::Exists(_) => StatusCode::CONFLICT,
+        Refusal::Recording(_) | Refusal::Starting(_) | Refusal::NotRecording | Refusal::Exists(_) => {
+            StatusCode::CONFLICT
+        }
         Refusal::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     text(status, format!("{refusal}\n"))

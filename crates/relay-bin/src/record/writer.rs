@@ -19,6 +19,8 @@ use packet_trace::{
 };
 use relay_server::{Config as ServerConfig, DefaultFamily, PortRange, QuotaBy, Timestamp, UnixTime, UsernameLimit};
 
+use tokio::{sync::oneshot, time::timeout};
+
 use super::{
     RecordConfig, Recorder,
     options::Existing,
@@ -40,47 +42,67 @@ pub(crate) struct ShardStart {
     pub(crate) started: (Timestamp, UnixTime),
 }
 
+/// How long to wait for a file that does not open: a pipe that nobody reads, or a file system that does not answer.
+pub(super) const OPEN_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long to wait at the end for one that takes nothing more.
+const FINISH_LIMIT: Duration = Duration::from_secs(10);
+
 /// A trace that is being written.
 #[derive(Debug)]
 pub(super) struct Recording {
     thread: JoinHandle<()>,
+    /// Told when the thread ends.
+    ended: oneshot::Receiver<()>,
     progress: Arc<Progress>,
     file: PathBuf,
 }
 
 impl Recording {
-    /// Begins the file with `header`, and returns a recorder for each shard.
+    /// Begins the file with `header`, and returns a recorder for each shard. The last part says whether the file can be written;
+    /// that may take as long as it likes, and nobody has to wait for it.
     ///
     /// # Errors
     ///
-    /// When the file cannot be written.
-    pub(super) fn start(record: &RecordConfig, header: TraceHeader) -> anyhow::Result<(Self, Vec<Recorder>)> {
-        let path = record.file.clone();
+    /// When the system has no thread left.
+    pub(super) fn start(
+        record: &RecordConfig,
+        header: TraceHeader,
+    ) -> anyhow::Result<(Self, Vec<Recorder>, oneshot::Receiver<anyhow::Result<()>>)> {
         let shards = header.shards.len();
         let mut out = Vec::with_capacity(2 * CHUNK);
         let limits = Limits { bytes: Some(record.max_bytes), packets: record.max_packets };
         let writer = TraceWriter::new(header, limits, &mut out);
-        let cannot = || format!("cannot record to {}", path.display());
-        let mut file = create(record).with_context(cannot)?;
-        file.write_all(&out).with_context(cannot)?;
-        out.clear();
-        if record.with_secret {
-            tracing::warn!(file = %path.display(), "the trace holds the secret: whoever reads it can use this relay");
-        }
-        tracing::info!(file = %path.display(), max_bytes = record.max_bytes, "recording");
-
         let (sender, queue) = sync_channel(ENTRIES);
         let waiting = Arc::new(AtomicUsize::new(0));
         let lost_at_end: Vec<Arc<AtomicU64>> = (0..shards).map(|_| Arc::default()).collect();
         let recorders = recorders(&sender, &waiting, &lost_at_end, record.with_secret);
         let progress = Arc::new(Progress::default());
         let shown = Arc::clone(&progress);
-        let work = Work { queue, waiting, lost_at_end, writer, progress, file, path, out, is_full: false };
+        let (tell_opened, opened) = oneshot::channel();
+        let (tell_end, ended) = oneshot::channel();
+        let record = record.clone();
+        let path = record.file.clone();
+        let work = move || {
+            // Nobody waits for the answers any more if that took too long.
+            match open(&record, &mut out) {
+                Ok(file) => {
+                    let _ = tell_opened.send(Ok(()));
+                    let path = record.file;
+                    Work { queue, waiting, lost_at_end, writer, progress, file, path, out, is_full: false }.run();
+                }
+                Err(error) => {
+                    progress.end(Outcome::Failed);
+                    let _ = tell_opened.send(Err(error));
+                }
+            }
+            let _ = tell_end.send(());
+        };
         let thread = thread::Builder::new()
             .name("recorder".to_owned())
-            .spawn(move || work.run())
+            .spawn(work)
             .context("cannot start the thread that records")?;
-        Ok((Self { thread, progress: shown, file: record.file.clone() }, recorders))
+        Ok((Self { thread, ended, progress: shown, file: path }, recorders, opened))
     }
 
     /// Where it goes.
@@ -99,12 +121,30 @@ impl Recording {
         matches!(self.progress.outcome(), Outcome::Complete | Outcome::Failed) || self.thread.is_finished()
     }
 
-    /// Waits until all is written. The recorders must be gone.
-    pub(super) fn finish(self) {
-        if self.thread.join().is_err() {
-            tracing::error!("the recorder ended by itself: this is a bug");
+    /// Waits until all is written, unless the file takes nothing more. The recorders must be gone.
+    pub(super) async fn finish(self) {
+        match timeout(FINISH_LIMIT, self.ended).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => tracing::error!("the recorder ended by itself: this is a bug"),
+            Err(_) => {
+                tracing::error!(file = %self.file.display(), "the trace is not complete: its file takes nothing more");
+            }
         }
     }
+}
+
+/// Begins the file with what is in `head`.
+fn open(record: &RecordConfig, head: &mut Vec<u8>) -> anyhow::Result<File> {
+    let path = &record.file;
+    let cannot = || format!("cannot record to {}", path.display());
+    let mut file = create(record).with_context(cannot)?;
+    file.write_all(head).with_context(cannot)?;
+    head.clear();
+    if record.with_secret {
+        tracing::warn!(file = %path.display(), "the trace holds the secret: whoever reads it can use this relay");
+    }
+    tracing::info!(file = %path.display(), max_bytes = record.max_bytes, "recording");
+    Ok(file)
 }
 
 /// The file, which only its owner may read if it holds the secret.
@@ -256,7 +296,7 @@ impl Work {
         self.progress.count(&self.writer);
         let (packets, bytes) = (self.writer.packets(), self.writer.bytes());
         self.writer.finish(&mut self.out);
-        match self.file.write_all(&self.out).and_then(|()| self.file.sync_all()) {
+        match self.file.write_all(&self.out).and_then(|()| sync(&self.file)) {
             Ok(()) => {
                 self.progress.end(Outcome::Complete);
                 tracing::info!(file = %self.path.display(), packets, bytes, "recorded");
@@ -267,4 +307,9 @@ impl Work {
             }
         }
     }
+}
+
+/// Has the system write it to the disk, if it is on one.
+fn sync(file: &File) -> io::Result<()> {
+    if file.metadata()?.is_file() { file.sync_all() } else { Ok(()) }
 }

@@ -18,7 +18,7 @@ const LOST: &str = "log_lines_lost_total{reason=\"queue_full\"}";
 
 /// Allocates, binds a channel and has a packet relayed there and back.
 #[track_caller]
-fn relay_something(bare: &Bare, salt: &str) {
+pub(super) fn relay_something(bare: &Bare, salt: &str) {
     let echo = Echo::start(bare.server);
     let mut client = BlockingClient::connect(bare.server, credentials(salt)).unwrap();
     client.allocate(Allocate::default()).unwrap();
