@@ -1,11 +1,14 @@
 use std::net::SocketAddr;
 
-use stun_msg::Message;
-use turn_auth::{AuthError, AuthSecret, Authenticator, NonceIssuer, UnixTime};
+use stun_msg::{IntegrityKey, Message};
+use turn_auth::{
+    AcceptedCredentials, AuthError, AuthSecret, Authenticator, Holder, NonceIssuer, Scheme, Schemes, UnixTime,
+};
 
 use crate::input::{self, Input};
 
-/// Nobody is authenticated who does not know the secret, whatever USERNAME, REALM and NONCE say.
+/// Nobody is authenticated who knows neither a secret nor a password, whatever USERNAME, REALM and NONCE say and whatever schemes are
+/// accepted.
 pub fn authentication(input: &[u8]) {
     let mut input = Input(input);
     let now = UnixTime(input.u64());
@@ -31,15 +34,34 @@ pub fn authentication(input: &[u8]) {
         input::push(&mut bytes, 0x0008, &[0; 20]);
     }
 
-    let authenticator = Authenticator::new(AuthSecret::from_random([9; 32]), issuer, "firezone").expect("a realm");
-    check(&authenticator, &bytes, now, client);
+    for schemes in [Schemes::Only(Scheme::Firezone), Schemes::Only(Scheme::TurnRest), Schemes::Both] {
+        let accepted = AcceptedCredentials {
+            schemes,
+            secrets: [[9; 32], [8; 32]].map(AuthSecret::from_random).into(),
+            users: [("alice".into(), KEY), ("".into(), KEY), ("1000".into(), KEY)].into(),
+            nonce_key: None,
+        };
+        let authenticator =
+            Authenticator::new(std::sync::Arc::new(accepted), issuer.clone(), "firezone").expect("a realm");
+        check(&authenticator, &bytes, now, client);
+    }
 }
+
+/// Of users and of an allocation: not what a message of zeros is signed with.
+const KEY: IntegrityKey = IntegrityKey::from_bytes([7; 16]);
 
 fn check(authenticator: &Authenticator, bytes: &[u8], now: UnixTime, client: SocketAddr) {
     let Ok(message) = Message::parse(bytes) else { return };
     let error = authenticator.authenticate(&message, now, client).expect_err("authenticated without the secret");
     assert_ne!(error, AuthError::StaleNonce, "a nonce is checked after the password");
     assert_eq!(error == AuthError::Unauthenticated, !message.has_integrity());
+    // Who has an allocation is asked for its key, and nothing else changes.
+    let username = message.username().and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
+    for expiry in [None, Some(now), Some(UnixTime(u64::MAX))] {
+        let holder = Holder { username, key: &KEY, expiry };
+        let with_allocation = authenticator.authenticate_holder(&message, now, client, holder);
+        assert_eq!(with_allocation.expect_err("authenticated without the key"), error);
+    }
     // What an operator reads must not panic either.
     assert!(!error.to_string().is_empty());
     assert_eq!(error.needs_challenge(), error.error_code().number() != 400);

@@ -241,7 +241,7 @@ fn rejected(rejection: Rejection, row: &Row, request: &[u8]) -> Explanation {
         Rejection::NotAuthenticated(AuthError::Expired { seconds_ago }) => explain_code::expired(seconds_ago),
         Rejection::NotAuthenticated(AuthError::WrongPassword) => problem(
             "the password is wrong",
-            "MESSAGE-INTEGRITY was not made with the password that this relay's secret yields for this username.".to_owned(),
+            "MESSAGE-INTEGRITY was not made with a password that one of this relay's secrets yields for this username, in a scheme that it accepts, or that this user has.".to_owned(),
         )
         .advice("Compare the secret of whoever issues the credentials with the relay's. After a relay's restart with a new secret, all old credentials are void. A message that was changed on its way shows the same.")
         .link("https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4"),
@@ -253,7 +253,7 @@ fn rejected(rejection: Rejection, row: &Row, request: &[u8]) -> Explanation {
         .advice("A client must take the REALM of the 401 response. Perhaps it talks to another server than it thinks."),
         Rejection::NotAuthenticated(AuthError::Username(error)) => problem(
             "the username is none of this relay's",
-            format!("{error}. Usernames here read \"expiry in Unix seconds, colon, salt\"."),
+            format!("{error}. Usernames here read \"expiry in Unix seconds, colon, user id\", or are those of static users."),
         )
         .advice("Use the username exactly as the issuer of credentials gave it."),
         Rejection::NotAuthenticated(error) => problem("not authenticated", format!("{error}.")),

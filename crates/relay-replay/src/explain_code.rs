@@ -34,8 +34,8 @@ pub(crate) fn explain(code: u16, unix_seconds: u64, request: &[u8]) -> Explanati
         443 => problem("peer address family mismatch", "The peer's address is of a family in which the allocation has no relayed transport address.")
             .advice("Ask for that family when allocating, with REQUESTED-ADDRESS-FAMILY or ADDITIONAL-ADDRESS-FAMILY.")
             .link("https://www.rfc-editor.org/rfc/rfc8656#section-19"),
-        486 => problem("allocation quota reached", "This username has as many allocations as it may.")
-            .advice("Delete allocations that are not needed any more, or raise the limit.")
+        486 => problem("allocation quota reached", "This user has as many allocations as one may, whatever usernames they were made with.")
+            .advice("Delete allocations that are not needed any more, or raise the limit. Those that a page left behind when it was reloaded end ten minutes after their last refresh.")
             .link("https://www.rfc-editor.org/rfc/rfc8656#section-19"),
         508 => problem("insufficient capacity", "The relay cannot serve this now: no port is free, a reservation is unknown, or it is about to stop.")
             .advice("Try another relay.")
@@ -77,9 +77,9 @@ pub(crate) fn expired(seconds_ago: u64) -> Explanation {
     Explanation::new(
         Tone::Problem,
         format!("401: the credentials expired {} ago", time::span(seconds_ago)),
-        "The username begins with the moment until which it is valid, and that moment has passed by the relay's clock.",
+        "The username says until when it is valid, and that moment has passed by the relay's clock.",
     )
-    .advice("The client must get new credentials before the old ones expire. If they are fresh, compare the clocks of the relay and of whoever issues credentials.")
+    .advice("A client must have new credentials when it allocates; unless the relay was told to be strict, an allocation outlives them. If they are fresh, compare the clocks of the relay and of whoever issues credentials.")
     .link("https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4")
 }
 
