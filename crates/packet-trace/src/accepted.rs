@@ -14,6 +14,9 @@ pub struct AcceptedCredentials {
     /// The secrets.
     #[serde(default)]
     pub secrets: Vec<String>,
+    /// What nonces follow from where they do not follow from a secret, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce_key: Option<String>,
     /// The static users' long-term keys, in hexadecimal, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub users: BTreeMap<String, String>,

@@ -107,7 +107,9 @@ impl Config {
         let realm = read_realm(options, &mut problems);
         let portal = PortalConfig::read(&options.portal, &mut problems);
         let draw = |problems: &mut Collector| draw_secret(seed.as_ref(), entropy, problems);
-        let credentials = CredentialConfig::read(&options.credentials, &realm, portal.is_some(), draw, &mut problems);
+        let nonce_key = seed.as_ref().map(|(seed, _)| seed.derive_one(Purpose::Nonces));
+        let credentials =
+            CredentialConfig::read(&options.credentials, &realm, portal.is_some(), draw, nonce_key, &mut problems);
         let operations = OperationsConfig::read(&options.operations, entropy, &mut problems);
         for (name, listen) in [(HEALTH_CHECK_ADDR, &operations.health), (CONTROL_ENDPOINT, &operations.control)] {
             // One with a scope is the kernel's to check.

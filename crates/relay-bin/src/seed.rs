@@ -17,6 +17,7 @@ pub(crate) enum Purpose {
     Secret = 0,
     Workers = 1,
     Portal = 2,
+    Nonces = 3,
 }
 
 impl Seed {
@@ -63,13 +64,13 @@ mod tests {
     #[test]
     fn purposes_get_different_seeds() {
         let seed = Seed::from_number(42);
-        let mut derived: Vec<_> = [Purpose::Secret, Purpose::Workers, Purpose::Portal]
+        let mut derived: Vec<_> = [Purpose::Secret, Purpose::Workers, Purpose::Portal, Purpose::Nonces]
             .into_iter()
             .flat_map(|purpose| seed.derive(purpose).take(3))
             .collect();
         derived.sort_unstable();
         derived.dedup();
-        assert_eq!(derived.len(), 9);
+        assert_eq!(derived.len(), 12);
         assert_eq!(seed.derive(Purpose::Workers).next(), Some(seed.derive_one(Purpose::Workers)));
     }
 

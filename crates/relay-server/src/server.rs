@@ -60,7 +60,14 @@ impl Server {
             bytes
         };
         let accepted = accepted.into();
-        let nonces = NonceIssuer::from_credentials(&accepted);
+        let nonces = NonceIssuer::from_credentials(&accepted).unwrap_or_else(|| {
+            // Not of the other draws: those stay what they are, whatever is accepted.
+            let mut rng = ChaCha20Rng::from_seed(seed);
+            rng.set_stream(1);
+            let mut key = [0; 32];
+            rng.fill_bytes(&mut key);
+            NonceIssuer::new(key)
+        });
         Ok(Self {
             allocations: Allocations::new(config.ports, draw()),
             authenticator: Authenticator::new(accepted, nonces, &config.realm)?,

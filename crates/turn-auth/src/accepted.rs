@@ -18,16 +18,30 @@ pub struct AcceptedCredentials {
     /// The users whose credentials do not expire, with their
     /// [long-term keys](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.2) for the relay's realm.
     pub users: BTreeMap<Box<str>, IntegrityKey>,
+    /// What nonces follow from where no secret is long enough to withstand guessing: random, and the same for all shards of a relay.
+    /// Only those at the start count.
+    pub nonce_key: Option<[u8; 32]>,
 }
 
 impl AcceptedCredentials {
     /// How many secrets a relay should take.
     pub const MAX_SECRETS: usize = 16;
 
+    /// The first secret that withstands guessing, if there is one.
+    pub(crate) fn strong_secret(&self) -> Option<&AuthSecret> {
+        self.secrets.iter().find(|secret| secret.expose().len() >= AuthSecret::MIN_LEN)
+    }
+
+    /// Whether nonces can follow from a secret. Every stranger gets nonces, and could otherwise try guesses on them.
+    #[must_use]
+    pub fn has_strong_secret(&self) -> bool {
+        self.strong_secret().is_some()
+    }
+
     /// Whoever has credentials of this scheme, made with this secret.
     #[must_use]
     pub fn of_secret(schemes: Schemes, secret: AuthSecret) -> Self {
-        Self { schemes, secrets: vec![secret], users: BTreeMap::new() }
+        Self { schemes, secrets: vec![secret], users: BTreeMap::new(), nonce_key: None }
     }
 }
 

@@ -8,7 +8,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use crate::{AcceptedCredentials, AuthSecret, UnixTime};
+use crate::{AcceptedCredentials, UnixTime};
 
 /// How many bytes of the HMAC a nonce holds: as many as fit into 12 characters behind the port.
 const TAG_LEN: usize = 7;
@@ -78,18 +78,17 @@ impl NonceIssuer {
         Self { key }
     }
 
-    /// An issuer whose key follows from the first of the accepted secrets, or, where there is none, from the users' keys. All shards of
-    /// a relay recognise each other's nonces, and a relay that is started again recognises those that it issued before.
+    /// An issuer whose key follows from the first accepted secret that has at least [`AuthSecret::MIN_LEN`](crate::AuthSecret::MIN_LEN) characters, so that all shards
+    /// of a relay recognise each other's nonces, and a relay that is started again recognises those that it issued before.
+    ///
+    /// Without such a secret the key is [`AcceptedCredentials::nonce_key`]: strangers are given nonces, and whatever those follow from
+    /// can be guessed at leisure, so it must be neither a short secret nor the password of a user. `None` if there is none either.
     #[must_use]
     #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
-    pub fn from_credentials(accepted: &AcceptedCredentials) -> Self {
-        let secret = accepted.secrets.first().map_or("", AuthSecret::expose);
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length");
-        mac.update(b"the key of nonces");
-        if accepted.secrets.is_empty() {
-            accepted.users.values().for_each(|key| mac.update(&key.to_bytes()));
-        }
-        Self::new(mac.finalize().into_bytes().into())
+    pub fn from_credentials(accepted: &AcceptedCredentials) -> Option<Self> {
+        let Some(secret) = accepted.strong_secret() else { return accepted.nonce_key.map(Self::new) };
+        let mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).expect("a key of any length");
+        Some(Self::new(mac.chain_update(b"the key of nonces").finalize().into_bytes().into()))
     }
 
     /// The nonce for this client at this time.
@@ -157,6 +156,7 @@ mod tests {
     use stun_msg::IntegrityKey;
 
     use super::*;
+    use crate::AuthSecret;
     use crate::{Scheme, Schemes, testing::client};
 
     const START: u64 = 3_000_000 * NonceIssuer::BUCKET_SECONDS;
@@ -228,6 +228,7 @@ mod tests {
         let issuer = |secret: &str| {
             let secret = AuthSecret::new(secret).unwrap();
             NonceIssuer::from_credentials(&AcceptedCredentials::of_secret(Schemes::Only(Scheme::Firezone), secret))
+                .unwrap()
         };
         let nonce = issuer("0123456789abcdef").issue(UnixTime(START), client());
         let verify = |secret| issuer(secret).verify(nonce.as_bytes(), UnixTime(START + 60), client().ip());
@@ -235,20 +236,26 @@ mod tests {
         assert_eq!(verify("0123456789abcdeg"), Err(StaleNonce));
     }
 
+    /// Or else a stranger, who is given nonces, could find it by trying.
     #[test]
-    fn without_a_secret_the_users_make_the_issuer() {
-        let issuer = |password: &str| {
-            let key = IntegrityKey::long_term("alice", "realm", password);
-            let users = [("alice".into(), key)].into();
+    fn nonces_do_not_follow_from_what_can_be_guessed() {
+        let issuer = |secret: Option<&str>, password: &str, nonce_key| {
             NonceIssuer::from_credentials(&AcceptedCredentials {
-                schemes: Schemes::Only(Scheme::Firezone),
-                secrets: Vec::new(),
-                users,
+                schemes: Schemes::Both,
+                secrets: secret.map(|text| AuthSecret::any_text(text).unwrap()).into_iter().collect(),
+                users: [("alice".into(), IntegrityKey::long_term("alice", "realm", password))].into(),
+                nonce_key,
             })
         };
-        let nonce = issuer("one").issue(UnixTime(START), client());
-        let verify = |password| issuer(password).verify(nonce.as_bytes(), UnixTime(START), client().ip());
-        assert_eq!((verify("one"), verify("two")), (Ok(()), Err(StaleNonce)));
+        let nonce = |issuer: Option<NonceIssuer>| issuer.unwrap().issue(UnixTime(START), client());
+        for secret in [None, Some("north"), Some("fifteen letters")] {
+            assert!(issuer(secret, "one", None).is_none());
+            let expected = NonceIssuer::new([1; 32]).issue(UnixTime(START), client());
+            assert_eq!(nonce(issuer(secret, "one", Some([1; 32]))), expected);
+            assert_eq!(nonce(issuer(secret, "two", Some([1; 32]))), expected);
+        }
+        let strong = Some("sixteen letters!");
+        assert_eq!(nonce(issuer(strong, "one", None)), nonce(issuer(strong, "two", Some([1; 32]))));
     }
 
     #[test]

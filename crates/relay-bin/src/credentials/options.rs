@@ -71,12 +71,13 @@ pub(crate) struct CredentialConfig {
 }
 
 impl CredentialConfig {
-    /// Reads `options`; `draw` draws a secret.
+    /// Reads `options`; `draw` draws a secret, and `nonce_key` is random: nonces follow from it where there is no strong secret.
     pub(crate) fn read(
         options: &CredentialOptions,
         realm: &str,
         has_portal: bool,
         draw: impl FnOnce(&mut Collector) -> Option<AuthSecret>,
+        nonce_key: Option<[u8; 32]>,
         problems: &mut Collector,
     ) -> Option<Self> {
         let schemes = read_schemes(options, has_portal, problems);
@@ -97,6 +98,7 @@ impl CredentialConfig {
         if !is_given {
             accepted.secrets.push(draw(problems)?);
         }
+        accepted.nonce_key = nonce_key.filter(|_| !accepted.has_strong_secret());
         if has_portal && (accepted.secrets.len() > 1 || !accepted.users.is_empty()) {
             problems.add(format!(
                 "{AUTH_SECRET}, {AUTH_SECRET_FILE}, {USERS}, {USERS_FILE}: a portal is told one secret and mints all credentials: \

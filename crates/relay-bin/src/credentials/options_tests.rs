@@ -5,7 +5,7 @@ const SECRET: &str = "0123456789abcdef";
 fn read(options: &CredentialOptions, has_portal: bool) -> Result<CredentialConfig, Vec<String>> {
     let mut problems = Collector::default();
     let draw = |_: &mut Collector| Some(AuthSecret::from_random([7; 32]));
-    let config = CredentialConfig::read(options, "firezone", has_portal, draw, &mut problems);
+    let config = CredentialConfig::read(options, "firezone", has_portal, draw, Some([9; 32]), &mut problems);
     problems.finish(config).map_err(|problems| problems.iter().map(str::to_owned).collect())
 }
 
@@ -107,6 +107,17 @@ fn users_alone_need_no_secret() {
     }
     refused(&users(&["alice:one", "alice:hunter2"]), false, &["USERS", "alice", "twice"]);
     refused(&users(&["alice:one", "hunter2"]), false, &["USERS), number 2", "no colon", "USERS_FILE"]);
+}
+
+/// Strangers are given nonces, and may try guesses on them.
+#[test]
+fn nonces_are_random_where_no_secret_is_strong() {
+    let nonce_key = |options: &CredentialOptions| read(options, false).unwrap().accepted.nonce_key;
+    assert_eq!(nonce_key(&CredentialOptions::default()), None);
+    assert_eq!(nonce_key(&of(&[SECRET])), None);
+    let turn_rest = Some("turn-rest".to_owned());
+    assert_eq!(nonce_key(&CredentialOptions { credential_scheme: turn_rest, ..of(&["north"]) }), Some([9; 32]));
+    assert_eq!(nonce_key(&CredentialOptions { user: strings(&["alice:one"]), ..of(&[]) }), Some([9; 32]));
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl Sources {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(AcceptedCredentials { schemes: self.schemes, secrets: distinct, users })
+        Ok(AcceptedCredentials { schemes: self.schemes, secrets: distinct, users, nonce_key: None })
     }
 
     /// Whether there is anything to read again.

@@ -22,13 +22,20 @@ pub(super) fn read(recorded: &packet_trace::AcceptedCredentials) -> Result<Arc<A
     };
     let secrets = recorded.secrets.iter().map(|secret| AuthSecret::any_text(secret).map_err(|error| error.to_string()));
     let users = recorded.users.iter().map(|(name, digits)| {
-        let mut key = [0; 16];
-        hex::decode_to_slice(digits, &mut key).map_err(|_| "a user's key is 32 hexadecimal digits".to_owned())?;
+        let key = key(digits).ok_or("a user's key is 32 hexadecimal digits")?;
         Ok((name.as_str().into(), IntegrityKey::from_bytes(key)))
     });
+    let nonce_key =
+        recorded.nonce_key.as_ref().map(|digits| key(digits).ok_or("a key of nonces is 64 hexadecimal digits"));
     Ok(Arc::new(AcceptedCredentials {
         schemes,
         secrets: secrets.collect::<Result<_, String>>()?,
         users: users.collect::<Result<BTreeMap<_, _>, String>>()?,
+        nonce_key: nonce_key.transpose()?,
     }))
+}
+
+fn key<const LEN: usize>(digits: &str) -> Option<[u8; LEN]> {
+    let mut key = [0; LEN];
+    hex::decode_to_slice(digits, &mut key).ok().map(|()| key)
 }

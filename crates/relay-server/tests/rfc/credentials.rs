@@ -14,7 +14,12 @@ const OTHER_SECRET: &str = "1cab293a-4032-46f4-862a-40e5d174b0d2";
 
 fn accepted(secrets: &[&str]) -> Arc<AcceptedCredentials> {
     let secrets = secrets.iter().map(|secret| AuthSecret::new(secret).unwrap()).collect();
-    Arc::new(AcceptedCredentials { schemes: Schemes::Only(Scheme::Firezone), secrets, users: [].into() })
+    Arc::new(AcceptedCredentials {
+        schemes: Schemes::Only(Scheme::Firezone),
+        secrets,
+        users: [].into(),
+        nonce_key: None,
+    })
 }
 
 fn with(socket: &str, credentials: Credentials) -> Client {
@@ -168,7 +173,7 @@ fn a_static_user_s_new_password_is_good_for_the_allocation_of_the_old() {
     let user = |password: &str| {
         let Credentials { key, .. } = Credentials::new("alice", password);
         let users = [("alice".into(), relay_server::IntegrityKey::from_bytes(key))].into();
-        Arc::new(AcceptedCredentials { schemes: Schemes::Both, secrets: Vec::new(), users })
+        Arc::new(AcceptedCredentials { schemes: Schemes::Both, secrets: Vec::new(), users, nonce_key: None })
     };
     let mut relay = Relay::new();
     relay.server.handle_accepted_credentials(user("old"));

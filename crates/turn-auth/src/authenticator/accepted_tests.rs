@@ -14,7 +14,7 @@ const BOTH: [Scheme; 2] = [Scheme::Firezone, Scheme::TurnRest];
 
 fn of(schemes: Schemes, secrets: &[&AuthSecret]) -> Authenticator {
     let secrets = secrets.iter().map(|secret| (*secret).clone()).collect();
-    with(AcceptedCredentials { schemes, secrets, users: [].into() })
+    with(AcceptedCredentials { schemes, secrets, users: [].into(), nonce_key: None })
 }
 
 fn with(accepted: AcceptedCredentials) -> Authenticator {
@@ -108,7 +108,8 @@ fn static_users_do_not_expire_and_come_first() {
     let user = |name: &str, password| (Box::from(name), IntegrityKey::long_term(name, "firezone", password));
     // The last one looks as if it had expired long ago.
     let users = [user("bob", "s3cret"), user("1000", "pbx")].into();
-    let authenticator = with(AcceptedCredentials { schemes: Schemes::Both, secrets: vec![secret()], users });
+    let authenticator =
+        with(AcceptedCredentials { schemes: Schemes::Both, secrets: vec![secret()], users, nonce_key: None });
     assert_eq!(user_id(&authenticator, &credentials("bob", "s3cret")).as_deref(), Ok("bob"));
     assert_eq!(user_id(&authenticator, &credentials("1000", "pbx")).as_deref(), Ok("1000"));
     assert_eq!(user_id(&authenticator, &credentials("bob", "guess")), Err(AuthError::WrongPassword));
@@ -128,7 +129,8 @@ fn static_users_do_not_expire_and_come_first() {
 #[test]
 fn without_secrets_only_static_users_are_accepted() {
     let users = [(Box::from("bob"), IntegrityKey::long_term("bob", "firezone", "s3cret"))].into();
-    let authenticator = with(AcceptedCredentials { schemes: Schemes::Both, secrets: Vec::new(), users });
+    let authenticator =
+        with(AcceptedCredentials { schemes: Schemes::Both, secrets: Vec::new(), users, nonce_key: None });
     assert!(user_id(&authenticator, &credentials("bob", "s3cret")).is_ok());
     let refused = user_id(&authenticator, &Credentials::mint(&secret(), EXPIRY, "alice"));
     assert_eq!(refused, Err(AuthError::WrongPassword));
