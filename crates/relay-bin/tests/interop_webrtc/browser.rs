@@ -24,7 +24,12 @@ struct Browser {
 
 impl Browser {
     /// Starts a browser in the relay's network, with the page's address as its last argument.
-    fn open(place: &Place, mut command: Command, folder: TempDir, settings: &Value) -> Self {
+    fn open(
+        place: &Place,
+        mut command: Command,
+        folder: TempDir,
+        settings: impl Fn() -> Value + Send + Sync + 'static,
+    ) -> Self {
         let listener = place.within(|| TcpListener::bind("127.0.0.1:0").unwrap());
         let server = PageServer::start(listener, settings);
         command.arg(format!("http://{}/", server.address)).env("HOME", folder.path()).process_group(0);
@@ -55,9 +60,11 @@ fn call(place: &Place, hosts: [&str; 2]) -> Value {
 
 /// `iceServers`.
 fn servers(place: &Place, hosts: &[&str], username: &str, password: &str) -> Value {
-    let port = place.relay.port;
-    let urls: Vec<String> = hosts.iter().map(|host| format!("turn:{host}:{port}?transport=udp")).collect();
-    json!([{ "urls": urls, "username": username, "credential": password }])
+    json!([{ "urls": urls(place.relay.port, hosts), "username": username, "credential": password }])
+}
+
+fn urls(port: u16, hosts: &[&str]) -> Vec<String> {
+    hosts.iter().map(|host| format!("turn:{host}:{port}?transport=udp")).collect()
 }
 
 /// Checks that a call went well.

@@ -3,7 +3,10 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, channel},
+    },
     thread,
     time::Duration,
 };
@@ -20,16 +23,16 @@ pub(crate) struct PageServer {
 }
 
 impl PageServer {
-    /// Serves the page, and `settings` to it, until the process ends.
-    pub(crate) fn start(listener: TcpListener, settings: &Value) -> Self {
+    /// Serves the page, and `settings` as they are when it asks for them, until the process ends.
+    pub(crate) fn start(listener: TcpListener, settings: impl Fn() -> Value + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().unwrap();
         let (sender, results) = channel();
-        let settings = settings.to_string();
+        let settings = Arc::new(settings);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (settings, sender) = (settings.clone(), sender.clone());
+                let (settings, sender) = (Arc::clone(&settings), sender.clone());
                 // A browser may open a connection and be silent.
-                thread::spawn(move || serve(stream, &settings, &sender));
+                thread::spawn(move || serve(stream, &*settings, &sender));
             }
         });
         Self { address, results }
@@ -42,7 +45,7 @@ impl PageServer {
 }
 
 /// Answers one request. A browser that goes away is no trouble.
-fn serve(stream: TcpStream, settings: &str, sender: &Sender<Value>) -> Option<()> {
+fn serve(stream: TcpStream, settings: &impl Fn() -> Value, sender: &Sender<Value>) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
@@ -59,11 +62,15 @@ fn serve(stream: TcpStream, settings: &str, sender: &Sender<Value>) -> Option<()
             length = value.trim().parse().ok()?;
         }
     }
+    let told;
     let (kind, body) = match path.as_str() {
         "/" => ("text/html", include_str!("../webrtc/page/index.html")),
         "/pair.js" => ("text/javascript", include_str!("../webrtc/page/pair.js")),
         "/messages.mjs" => ("text/javascript", include_str!("../webrtc/messages.mjs")),
-        "/settings.json" => ("application/json", settings),
+        "/settings.json" => {
+            told = settings().to_string();
+            ("application/json", told.as_str())
+        }
         "/result" => {
             let mut body = vec![0; length];
             reader.read_exact(&mut body).ok()?;

@@ -62,7 +62,6 @@ fn werift_loses_no_message() {
 }
 
 #[test]
-#[ignore = "the relay drops Send indications as yet"]
 fn libjuice_loses_no_message() {
     if has_node_package("node-datachannel") {
         exchanges_messages(Place::on_loopback(&[]), "node", &[&source("libjuice.mjs")], &[]);
@@ -79,7 +78,6 @@ fn aiortc_loses_no_message() {
 }
 
 #[test]
-#[ignore = "the relay drops Send indications as yet"]
 fn pion_loses_no_message() {
     let present = Path::new(GO_SOURCES).join("src/github.com/pion/turn/v2").is_dir() && succeeds("go", &["version"]);
     if !can("pion", present, "Debian's packages of Go and pion are not installed (`cargo xtask setup`)") {
@@ -93,7 +91,6 @@ fn pion_loses_no_message() {
 }
 
 #[test]
-#[ignore = "the relay drops Send indications as yet"]
 fn libnice_loses_no_message() {
     let present = succeeds("pkg-config", &["--exists", "nice"]) && succeeds("cc", &["--version"]);
     if !can("libnice", present, "a C compiler, pkg-config or libnice is not installed (`cargo xtask setup`)") {

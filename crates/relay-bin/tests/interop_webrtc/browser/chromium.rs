@@ -4,8 +4,12 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{Browser, call, fails_without_indications, succeeded};
-use crate::{interop::can, place::Place, support::has_ipv6};
+use super::{Browser, call, fails_without_indications, succeeded, urls};
+use crate::{
+    interop::can,
+    place::Place,
+    support::{SECRET, has_ipv6, run, wait_until},
+};
 
 const FLAGS: [&str; 12] = [
     "--headless=new",
@@ -32,6 +36,12 @@ fn has_chromium() -> bool {
 
 /// Makes this call in a new Chromium.
 fn make(place: &Place, settings: &Value) -> Value {
+    let settings = settings.clone();
+    make_with(place, move || settings.clone())
+}
+
+/// The same, with settings as they are when the page asks for them.
+fn make_with(place: &Place, settings: impl Fn() -> Value + Send + Sync + 'static) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new("chromium");
     command.args(FLAGS).arg(format!("--user-data-dir={}", folder.path().display()));
@@ -39,7 +49,6 @@ fn make(place: &Place, settings: &Value) -> Value {
 }
 
 #[test]
-#[ignore = "the relay drops Send indications as yet"]
 fn chromium_loses_no_message_over_ipv4() {
     if has_chromium() {
         let place = Place::on_loopback(&[]);
@@ -48,7 +57,19 @@ fn chromium_loses_no_message_over_ipv4() {
 }
 
 #[test]
-#[ignore = "the relay drops Send indications as yet"]
+fn chromium_loses_no_message_over_ipv6() {
+    if has_chromium() && has_ipv6() {
+        // It asks for no family, so the relay must choose the one that it comes over.
+        let place = Place::on_loopback(&["--default-address-family", "client"]);
+        let result = make(&place, &call(&place, ["[::1]"; 2]));
+        succeeded(&result);
+        for side in ["local", "remote"] {
+            assert!(result["pair"][side].as_str().unwrap().contains("::1"), "{result:#}");
+        }
+    }
+}
+
+#[test]
 fn chromium_loses_no_message_between_the_families() {
     if has_chromium() && has_ipv6() {
         let place = Place::on_loopback(&[]);
@@ -57,7 +78,6 @@ fn chromium_loses_no_message_between_the_families() {
 }
 
 #[test]
-#[ignore = "the relay drops Send indications as yet"]
 fn chromium_restarts_ice() {
     if !has_chromium() {
         return;
@@ -72,7 +92,6 @@ fn chromium_restarts_ice() {
 }
 
 #[test]
-#[ignore = "the relay drops Send indications as yet"]
 fn chromium_sees_each_other_for_half_a_minute() {
     if !has_chromium() {
         return;
@@ -91,9 +110,47 @@ fn chromium_sees_each_other_for_half_a_minute() {
 }
 
 #[test]
-#[ignore = "the relay drops Send indications as yet"]
 fn chromium_fails_without_indications_and_the_metric_says_why() {
     if has_chromium() {
         fails_without_indications(&Place::on_loopback(&["--indications", "off"]), make);
     }
+}
+
+/// An entry of `iceServers` for one user, valid for so long.
+fn minted(ttl: &str, urls: &[String]) -> Value {
+    let mut options = vec!["credentials", "--secret", SECRET, "--salt", "alice", "--ttl", ttl];
+    options.extend(urls.iter().flat_map(|url| ["--url", url]));
+    let (status, printed, errors) = run(options);
+    assert!(status.success(), "{errors}");
+    serde_json::from_str(&printed).unwrap()
+}
+
+#[test]
+fn chromium_talks_on_when_its_credential_has_expired() {
+    if !has_chromium() || !has_ipv6() {
+        return;
+    }
+    // Each side is relayed in both families, and the first learns after the expiry that the second has an IPv6 address.
+    let place = Place::on_loopback(&["--default-address-family", "client"]);
+    let urls = urls(place.relay.port, &["127.0.0.1", "[::1]"]);
+    // Minted when the page asks, so that a slow start costs no time of it.
+    let result = make_with(&place, move || {
+        let (short, renewed) = (minted("12s", &urls), minted("1h", &urls));
+        let expiry: u64 = short["username"].as_str().unwrap().split(':').next().unwrap().parse().unwrap();
+        json!({
+            "a": [short], "b": [short], "messages": 1000, "keepBack": true, "expire": expiry,
+            "restart": { "a": [renewed], "b": [renewed] },
+        })
+    });
+    succeeded(&result);
+    assert_ne!(result["pair"]["local"], result["newPair"]["local"], "{result:#}");
+    // Whatever was asked for after the expiry was granted, the end of the allocations too.
+    for kind in ["create_permission", "channel_bind", "refresh"] {
+        for code in ["401", "441"] {
+            let refused =
+                format!("responses_total{{response_class=\"error\",message_type=\"{kind}\",error_code=\"{code}\"}}");
+            assert_eq!(place.metric(&refused), 0, "{refused}");
+        }
+    }
+    wait_until(|| place.metric("active_allocations") == 0);
 }

@@ -25,11 +25,11 @@ fn make(place: &Place, settings: &Value) -> Value {
     fs::write(folder.path().join("user.js"), PREFERENCES).unwrap();
     let mut command = Command::new("firefox-esr");
     command.args(["--headless", "--no-remote", "--profile"]).arg(folder.path());
-    Browser::open(place, command, folder, settings).result()
+    let settings = settings.clone();
+    Browser::open(place, command, folder, move || settings.clone()).result()
 }
 
 #[test]
-#[ignore = "the relay drops Send indications as yet"]
 fn firefox_loses_no_message() {
     if !has_firefox() {
         return;
@@ -39,7 +39,6 @@ fn firefox_loses_no_message() {
 }
 
 #[test]
-#[ignore = "the relay drops Send indications as yet"]
 fn firefox_fails_without_indications_and_the_metric_says_why() {
     if !has_firefox() {
         return;

@@ -27,6 +27,8 @@ function until(target, event, holds) {
 /** A candidate's relayed transport address. */
 const place = ({ address, port }) => `${address}:${port}`;
 
+const isV6 = ({ address }) => address?.includes(':');
+
 class Call {
   /** What went wrong while candidates were gathered. */
   errors = [];
@@ -36,9 +38,9 @@ class Call {
   constructor(servers, keepBack) {
     this.a = this.#peer('a', servers.a);
     this.b = this.#peer('b', servers.b);
+    // b's IPv6 candidates, if a is not to learn of them by itself.
     this.keptBack = [];
-    // How many of b's candidates a learns of by itself.
-    this.shown = keepBack ? 1 : Infinity;
+    this.keepBack = keepBack;
     this.#signal('a', this.a, this.b);
     this.#signal('b', this.b, this.a);
     this.channel = this.a.createDataChannel('messages', { ordered: false, maxRetransmits: 0 });
@@ -57,7 +59,7 @@ class Call {
     from.addEventListener('icecandidate', ({ candidate }) => {
       if (!candidate?.candidate) return;
       this.candidates[name].push(place(candidate));
-      if (name === 'b' && this.candidates.b.length > this.shown) this.keptBack.push(candidate);
+      if (this.keepBack && name === 'b' && isV6(candidate)) this.keptBack.push(candidate);
       else to.addIceCandidate(candidate);
     });
   }
@@ -98,12 +100,12 @@ class Call {
     return { local: place(local), remote: place(remote) };
   }
 
-  /** Resolves once a check between a and each of b's candidates has succeeded. */
-  async allPairsSucceed() {
+  /** Resolves once a has a pair that works over IPv6. */
+  async worksOverIpv6() {
     for (;;) {
-      const pairs = [...(await this.a.getStats()).values()].filter((entry) => entry.type === 'candidate-pair');
-      const succeeded = new Set(pairs.filter((pair) => pair.state === 'succeeded').map((pair) => pair.remoteCandidateId));
-      if (succeeded.size === this.candidates.b.length) return;
+      const stats = [...(await this.a.getStats()).values()];
+      const locals = stats.filter((entry) => entry.type === 'local-candidate' && isV6(entry)).map((entry) => entry.id);
+      if (stats.some((entry) => entry.type === 'candidate-pair' && entry.state === 'succeeded' && locals.includes(entry.localCandidateId))) return;
       await sleep(0.1);
     }
   }
@@ -143,21 +145,24 @@ async function main() {
     report.pair = await call.pair();
     if (settings.video) report.video = await call.video(settings.video);
     if (settings.expire) {
-      // The credentials end while the call lasts; then it meets another address of its peer, and needs a permission for it.
+      // The credentials end while the call lasts; then a hears of another address of its peer, and needs a permission for it.
       await sleep(Math.max(0, settings.expire - Date.now() / 1000 + 1));
       if (call.keptBack.length === 0) throw new Error('no candidate was kept back');
       for (const candidate of call.keptBack) await call.a.addIceCandidate(candidate);
-      await within(call.allPairsSucceed(), 'the pair with another candidate');
+      await within(call.worksOverIpv6(), 'the pair with another address');
       await call.messages(settings.messages);
     }
     if (settings.restart) {
-      call.shown = Infinity;
+      call.keepBack = false;
       for (const name of ['a', 'b']) call[name].setConfiguration({ iceServers: settings.restart[name], iceTransportPolicy: 'relay' });
       await call.negotiate({ iceRestart: true });
       await within((async () => {
-        while ((await call.pair()).local === report.pair.local) await sleep(0.1);
+        // One side's new candidate works with the other's old one for a moment.
+        do {
+          await sleep(0.1);
+          report.newPair = await call.pair();
+        } while (report.newPair.local === report.pair.local || report.newPair.remote === report.pair.remote);
       })(), 'the new pair');
-      report.newPair = await call.pair();
       await call.messages(settings.messages);
     }
     report.ok = true;
