@@ -14,6 +14,7 @@ mod run;
 mod setup;
 mod test;
 mod wasm;
+mod webrtc_demo;
 mod workspace;
 
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ enum Command {
     Run(run::Args),
     Setup(setup::Args),
     Test(test::Args),
+    WebrtcDemo(webrtc_demo::Args),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::main(&args),
         Command::Setup(args) => setup::main(&args),
         Command::Test(args) => test::main(&args),
+        Command::WebrtcDemo(args) => webrtc_demo::main(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

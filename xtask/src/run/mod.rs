@@ -40,10 +40,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let mut relay = Command::new(workspace::target().join("release/firezone-relay"));
     // A token in the environment would make it wait for a portal; what is wanted here is a relay that stands alone.
     relay.args(&args.relay).env_remove("FIREZONE_TOKEN");
-    if args.relay.is_empty() && !names_an_address() && !has_route() {
-        eprintln!("This machine has no route to anywhere, so the relay serves on loopback only.");
-        relay.env("PUBLIC_IP4_ADDR", "127.0.0.1");
-    }
+    serve_someone(&mut relay, args.relay.is_empty());
     eprintln!("$ {}", command::display(&relay));
     // In a process group of its own, so that it hears of Ctrl-C once: from us.
     relay.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -69,6 +66,15 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Lets the relay serve on loopback where it would serve nobody: on a machine without a route, when neither the environment nor
+/// an option says otherwise.
+pub(crate) fn serve_someone(relay: &mut Command, without_options: bool) {
+    if without_options && !names_an_address() && !has_route() {
+        eprintln!("This machine has no route to anywhere, so the relay serves on loopback only.");
+        relay.env("PUBLIC_IP4_ADDR", "127.0.0.1");
+    }
+}
+
 fn names_an_address() -> bool {
     ["PUBLIC_IP4_ADDR", "PUBLIC_IP6_ADDR"].iter().any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
@@ -84,7 +90,7 @@ fn is_running(child: &mut Child) -> bool {
 }
 
 /// Passes on what the relay prints, and sends the ICE server in it once it is complete.
-fn pass_through(printed: impl Read + Send + 'static) -> mpsc::Receiver<IceServer> {
+pub(crate) fn pass_through(printed: impl Read + Send + 'static) -> mpsc::Receiver<IceServer> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut sender = Some(sender);

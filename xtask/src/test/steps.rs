@@ -10,7 +10,7 @@ use crate::{
     command::{self, cargo, run},
     playground,
     setup::{self, Use},
-    wasm, workspace,
+    wasm, webrtc_demo, workspace,
 };
 
 /// One step.
@@ -81,6 +81,12 @@ pub(crate) const STEPS: &[Step] = &[
         what: "the browser playground, built and used in a real browser",
         uses: &[Use::Wasm, Use::Playground],
         run: playground::test,
+    },
+    Step {
+        name: "webrtc-demo",
+        what: "the page of `cargo xtask webrtc-demo`, used in a real browser",
+        uses: &[Use::Run, Use::Test],
+        run: webrtc_demo::test,
     },
 ];
 

@@ -94,7 +94,8 @@ test('without indications the page says so', async () => {
 });
 
 test('a relay that grants no allocation is named with the reason', async () => {
-  await withDemo(['--allocations-per-username', '1'], async (page) => {
+  // With a secret of its own the relay limits the user of the credential that it prints, too.
+  await withDemo(['--auth-secret', '0123456789abcdef', '--allocations-per-username', '1'], async (page) => {
     await verdict(page, 'bad');
     await says(page, '#verdict', /no allocation.*\(486\).*--allocations-per-username/);
     assert.equal(await page.locator('#step-gather').getAttribute('data-state'), 'failed');
