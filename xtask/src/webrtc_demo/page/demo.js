@@ -80,7 +80,8 @@ class Call {
   constructor(server, before) {
     this.before = before;
     this.now = before;
-    const configuration = { iceServers: [server], iceTransportPolicy: 'relay' };
+    // Bundled from the start: Firefox otherwise allocates for each kind of media.
+    const configuration = { iceServers: [server], iceTransportPolicy: 'relay', bundlePolicy: 'max-bundle' };
     this.a = new RTCPeerConnection(configuration);
     this.b = new RTCPeerConnection(configuration);
     this.#signal('a', this.a, this.b);
