@@ -6,6 +6,8 @@ mod needs;
 mod node;
 mod python;
 
+use std::env;
+
 use anyhow::{Result, bail};
 pub(crate) use needs::Use;
 use needs::{NEEDS, Need};
@@ -55,4 +57,21 @@ pub(crate) fn main(args: &Args) -> Result<()> {
 pub(crate) fn ensure(uses: &[Use]) -> Result<()> {
     let missing: Vec<&Need> = NEEDS.iter().filter(|need| need.is_for(uses) && !(need.present)()).collect();
     install::install(&missing)
+}
+
+/// Installs what `uses` need where that can be done, and returns what is left out, in words.
+///
+/// # Errors
+///
+/// In CI, when something cannot be installed: nothing may be left out there.
+pub(crate) fn ensure_where_possible(uses: &[Use]) -> Result<Option<String>> {
+    match ensure(uses) {
+        Err(error) if !is_ci() => Ok(Some(format!("{error:#}"))),
+        result => result.map(|()| None),
+    }
+}
+
+/// Whether this is a CI run, by the variable that CI systems set.
+fn is_ci() -> bool {
+    env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
 }

@@ -28,6 +28,8 @@ pub(crate) enum Use {
     Deploy,
     /// Building and testing the browser playground.
     Playground,
+    /// Real WebRTC clients that relay through ours in the tests. A machine that cannot have one goes without, except in CI.
+    Clients,
 }
 
 /// Something that a machine must have.
@@ -145,14 +147,14 @@ pub(crate) const NEEDS: &[Need] = &[
     Need {
         name: "Node.js",
         why: "executes WebAssembly, and WebRTC clients in JavaScript",
-        uses: &[Use::Wasm, Use::Playground, Use::Test],
+        uses: &[Use::Wasm, Use::Playground, Use::Clients],
         present: || command::find("node").is_some() && command::find("npm").is_some(),
         ways: &[Way::Apt(&["nodejs", "npm"])],
     },
     Need {
         name: "Chromium and its driver",
         why: "a real browser to test the playground in, and a real WebRTC client",
-        uses: &[Use::Playground, Use::Test],
+        uses: &[Use::Playground, Use::Clients],
         present: || command::find("chromedriver").is_some() && command::find("chromium").is_some(),
         ways: &[Way::Apt(&["chromium", "chromium-driver", "fonts-liberation"])],
     },
@@ -168,30 +170,30 @@ pub(crate) const NEEDS: &[Need] = &[
     Need {
         name: "Firefox ESR",
         why: "a real WebRTC client that relays through ours",
-        uses: &[Use::Test],
+        uses: &[Use::Clients],
         present: || command::find("firefox-esr").is_some(),
         ways: &[Way::Apt(&["firefox-esr"])],
     },
     Need {
         name: "libnice",
         why: "the WebRTC stack of GStreamer and Janus, which relays through ours",
-        uses: &[Use::Test],
+        uses: &[Use::Clients],
         present: || command::succeeds(Command::new("pkg-config").args(["--exists", "nice"])),
         ways: &[Way::Apt(&["libnice-dev", "pkg-config"])],
     },
     Need {
         name: "Go and pion/turn",
         why: "a TURN client in Go that relays through ours",
-        uses: &[Use::Test],
+        uses: &[Use::Clients],
         present: || {
             command::find("go").is_some() && Path::new("/usr/share/gocode/src/github.com/pion/turn/v2").is_dir()
         },
         ways: &[Way::Apt(&["golang-go", "golang-github-pion-turn.v2-dev"])],
     },
     Need {
-        name: "werift and node-datachannel",
-        why: "WebRTC clients in Node.js, the second with libjuice, that relay through ours",
-        uses: &[Use::Test],
+        name: "werift, node-datachannel and playwright-core",
+        why: "WebRTC clients in Node.js, the second with libjuice, that relay through ours, and what drives the demo's page",
+        uses: &[Use::Clients],
         present: node::has_packages,
         ways: &[Way::NodePackages],
     },

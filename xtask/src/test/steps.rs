@@ -59,7 +59,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "test",
         what: "all tests of the workspace, also with outside programs",
-        uses: &[Use::Test],
+        uses: &[Use::Test, Use::Clients],
         run: tests,
     },
     Step {
@@ -85,7 +85,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "webrtc-demo",
         what: "the page of `cargo xtask webrtc-demo`, used in a real browser",
-        uses: &[Use::Run, Use::Test],
+        uses: &[Use::Run, Use::Clients],
         run: webrtc_demo::test,
     },
 ];
