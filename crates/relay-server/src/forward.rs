@@ -29,6 +29,11 @@ pub struct Forward {
     pub payload: Range<usize>,
 }
 
+/// A client's data that was left alone, since a request that came before it may not have been handled yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the client has no such channel, or no permission for the peer, so far")]
+pub struct TooEarly;
+
 /// How application data leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encapsulation {

@@ -93,7 +93,7 @@ pub use crossing::Crossing;
 pub use drop_reason::DropReason;
 pub use event::{Event, RemovalReason};
 pub use flow::{Flow, FlowKey};
-pub use forward::{Encapsulation, Forward, Header, Via};
+pub use forward::{Encapsulation, Forward, Header, TooEarly, Via};
 pub use lifetime::{DEFAULT_LIFETIME, MAX_LIFETIME};
 pub use output::{Output, RelayOpenError};
 pub use own_addresses::{AddressStatus, AddressStatuses, OwnAddresses};

@@ -17,47 +17,23 @@ impl Server {
         from: FiveTuple,
         channel: ChannelNumber,
         payload: Range<usize>,
-    ) -> Option<Forward> {
-        let (allocation, peer) = match self.allocations.channel_peer(&from, channel) {
-            Ok(found) => found,
-            Err(error) => {
-                let reason = match error {
-                    ChannelPeerError::NoAllocation => DropReason::NoAllocation,
-                    ChannelPeerError::NoChannel => DropReason::NoChannel,
-                };
-                self.drop_from_client(from, reason);
-                return None;
-            }
-        };
+    ) -> Result<Forward, DropReason> {
+        let (allocation, peer) = self.allocations.channel_peer(&from, channel).map_err(|error| match error {
+            ChannelPeerError::NoAllocation => DropReason::NoAllocation,
+            ChannelPeerError::NoChannel => DropReason::NoChannel,
+        })?;
         let port = allocation.port();
         let to = peer.address();
         if self.config.relay_addresses.contains(to.ip()) {
-            return self.relay_to_ourselves(from, port, to, payload);
+            return self.route_to_ourselves(port, to, payload);
         }
-        Some(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::Bare, payload })
-    }
-
-    /// What the client `from` sends from the allocation at `port` to `to`, an address of this very relay. A function of its own, so
-    /// that what goes to other peers does not pay for it.
-    #[inline(never)]
-    fn relay_to_ourselves(
-        &mut self,
-        from: FiveTuple,
-        port: AllocationPort,
-        to: SocketAddr,
-        payload: Range<usize>,
-    ) -> Option<Forward> {
-        match self.route_to_ourselves(port, to, payload) {
-            Ok(forward) => Some(forward),
-            Err(reason) => {
-                self.drop_from_client(from, reason);
-                None
-            }
-        }
+        Ok(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::Bare, payload })
     }
 
     /// Where data goes that the allocation at `port` sends to `to`, an address of this very relay: to the other client, in a channel
-    /// or in a Data indication; out of the socket, if nobody here knows who that is.
+    /// or in a Data indication; out of the socket, if nobody here knows who that is. A function of its own, so that what goes to
+    /// other peers does not pay for it.
+    #[inline(never)]
     pub(crate) fn route_to_ourselves(
         &mut self,
         port: AllocationPort,

@@ -12,8 +12,8 @@ use turn_auth::{AcceptedCredentials, Authenticator, NonceIssuer, RealmError, Uni
 use crate::{
     AddressStatus, AddressStatuses, AllocationId, AllocationPort, Arrival, Config, DropReason, Event, Families, Family,
     FiveTuple, Forward, Output, OwnAddresses, PeerSocket, PortRange, RelayOpenError, RemovalReason, Timestamp,
-    crossings::Crossings, elsewhere::Elsewhere, indications::TransactionIds, opening::Opening, reply_limit::ReplyLimit,
-    wall_clock::WallClock,
+    TooEarly, crossings::Crossings, elsewhere::Elsewhere, indications::TransactionIds, opening::Opening,
+    reply_limit::ReplyLimit, wall_clock::WallClock,
 };
 
 /// A STUN/TURN relay without its sockets.
@@ -125,24 +125,68 @@ impl Server {
     /// A datagram arrived at the listening port. Returns what to relay, if it is ChannelData of a bound channel, or a Send
     /// indication to a peer that the client has a permission for.
     pub fn handle_client_datagram(&mut self, now: Timestamp, from: FiveTuple, datagram: &[u8]) -> Option<Forward> {
+        match self.route_client_datagram(now, from, datagram) {
+            Ok(forward) => forward,
+            Err(reason) => {
+                self.drop_from_client(from, reason);
+                None
+            }
+        }
+    }
+
+    /// The same for a caller whose queues let data overtake the request that it was sent after: application data of an allocation
+    /// that has no such channel, or no permission for the peer, is left alone. Hand it over again when the requests that came
+    /// before it have been handled, and to [`Self::handle_client_datagram`] when nothing more can come of that.
+    ///
+    /// Clients in use send data right behind CreatePermission or ChannelBind, without waiting for the answer.
+    ///
+    /// # Errors
+    ///
+    /// When the datagram was left alone. Nothing has happened then.
+    pub fn handle_client_datagram_in_order(
+        &mut self,
+        now: Timestamp,
+        from: FiveTuple,
+        datagram: &[u8],
+    ) -> Result<Option<Forward>, TooEarly> {
+        match self.route_client_datagram(now, from, datagram) {
+            Ok(forward) => Ok(forward),
+            Err(DropReason::NoChannel | DropReason::NoPermission) => Err(TooEarly),
+            Err(reason) => {
+                self.drop_from_client(from, reason);
+                Ok(None)
+            }
+        }
+    }
+
+    #[inline]
+    fn route_client_datagram(
+        &mut self,
+        now: Timestamp,
+        from: FiveTuple,
+        datagram: &[u8],
+    ) -> Result<Option<Forward>, DropReason> {
         self.expire_if_due(now);
         match classify(datagram) {
-            Ok(Classified::ChannelData(data)) => {
-                if let Some(channel) = ChannelNumber::new(data.channel) {
-                    return self.relay_from_client(from, channel, data.payload);
-                }
-                self.drop_from_client(from, DropReason::NotStunNorChannelData);
-            }
+            Ok(Classified::ChannelData(data)) => match ChannelNumber::new(data.channel) {
+                Some(channel) => self.relay_from_client(from, channel, data.payload).map(Some),
+                None => Err(DropReason::NotStunNorChannelData),
+            },
             Ok(Classified::Stun) if self.config.indications && SendIndication::is_send(datagram) => {
-                return self.relay_send(from, datagram);
+                self.relay_send(from, datagram).map(Some)
             }
-            Ok(Classified::Stun) => self.handle_stun(now, from, datagram),
+            Ok(Classified::Stun) => {
+                self.handle_stun(now, from, datagram);
+                Ok(None)
+            }
             Err(error) => match ClassicBinding::parse(datagram) {
-                Some(request) => self.handle_classic_binding(now, from, request),
-                None => self.drop_from_client(from, DropReason::of_unclassified(error)),
+                Some(request) => {
+                    self.handle_classic_binding(now, from, request);
+                    Ok(None)
+                }
+                None => Err(DropReason::of_unclassified(error)),
             },
         }
-        None
     }
 
     /// A datagram arrived at a relayed transport address. Returns what to relay, if a channel is bound to `peer`, or

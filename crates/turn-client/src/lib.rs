@@ -25,7 +25,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Relaying is through channels; Send and Data indications are out of scope. It trusts its server: what a hostile server
+//! [`BlockingClient`] relays through channels; [`encode_send_indication`] and [`decode_data_indication`] do without. It trusts its server: what a hostile server
 //! could do to it was no concern.
 #![forbid(unsafe_code)]
 
@@ -33,10 +33,12 @@ mod answer;
 mod blocking;
 mod channel_data;
 mod client;
+mod indication;
 mod request;
 
 pub use answer::{Allocated, Answer, Failure, Success};
 pub use blocking::{BlockingClient, Error};
 pub use channel_data::{decode_channel_data, encode_channel_data};
 pub use client::{Credentials, Received, RequestId, TurnClient};
+pub use indication::{decode_data_indication, encode_send_indication};
 pub use request::{Allocate, Family, Request};

@@ -8,7 +8,8 @@ use std::{
 use packet_trace::{Direction, Input, RelayOpened};
 use relay_server::{
     AcceptedCredentials, AddressStatus, AllocationId, AllocationPort, Arrival, ClientSocket, Family, FiveTuple,
-    Forward, Output, OwnAddresses, PeerSocket, RelayOpenError, Server, ShardMessage, Timestamp, UnixTime, Via,
+    Forward, Output, OwnAddresses, PeerSocket, RelayOpenError, Server, ShardMessage, Timestamp, TooEarly, UnixTime,
+    Via,
 };
 
 use super::{
@@ -63,6 +64,25 @@ impl Machine {
         let forward = forward?;
         self.record_forward(&forward, datagram);
         Some(forward)
+    }
+
+    /// [`Server::handle_client_datagram_in_order`]. What is left alone is not recorded: it comes again.
+    pub(crate) fn handle_client_datagram_in_order(
+        &mut self,
+        now: Timestamp,
+        from: FiveTuple,
+        datagram: &[u8],
+    ) -> Result<Option<Forward>, TooEarly> {
+        let forward = self.server.handle_client_datagram_in_order(now, from, datagram)?;
+        if let Some(recorder) = &mut self.recorder {
+            self.now = now;
+            let to = SocketAddr::new(from.server, self.server.config().listen_port);
+            recorder.packet(now, Direction::Inbound, from.client.address(), to, [datagram, &[], &[]]);
+        }
+        if let Some(forward) = &forward {
+            self.record_forward(forward, datagram);
+        }
+        Ok(forward)
     }
 
     pub(crate) fn handle_peer_datagram(

@@ -6,12 +6,13 @@ use std::{
 
 use relay_server::{
     AcceptedCredentials, AllocationId, AllocationPort, Arrival, ClientSocket, Event, Family, FiveTuple, Forward,
-    Output, PeerSocket, Rejection, RelayOpenError, ShardMessage, Timestamp,
+    Output, PeerSocket, Rejection, RelayOpenError, ShardMessage, Timestamp, TooEarly,
 };
 use tracing::Span;
 use turn_auth::UnixTime;
 
 use super::{
+    early::Early,
     live_channels::LiveChannels,
     mailbox::{Mail, Sender},
     refused_indications::RefusedIndications,
@@ -73,6 +74,7 @@ pub(super) struct Driver<N, O> {
     counters: Counters,
     channels: LiveChannels,
     refused: RefusedIndications,
+    early: Early,
     published: Published,
     others: Vec<Sender>,
     no_port: Throttle,
@@ -89,6 +91,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
             counters: Counters::default(),
             channels: LiveChannels::default(),
             refused: RefusedIndications::default(),
+            early: Early::default(),
             published,
             others,
             no_port: Throttle::new(WARN_EVERY),
@@ -103,6 +106,34 @@ impl<N: Network, O: Offload> Driver<N, O> {
 
     /// Takes what `buffers` received. What they hold is of no use any more afterwards.
     pub(super) fn handle_datagrams(&mut self, now: Timestamp, buffers: &mut ReceiveBuffers) {
+        self.handle_batch(now, buffers);
+        while !self.early.is_empty() {
+            buffers.clear();
+            if !self.early.take(buffers) {
+                break;
+            }
+            self.handle_batch(now, buffers);
+        }
+    }
+
+    /// Tries data again that overtook a request, if there is a reason to.
+    pub(super) fn handle_early(&mut self, now: Timestamp, buffers: &mut ReceiveBuffers) {
+        if self.early.take(buffers) {
+            self.handle_datagrams(now, buffers);
+        }
+    }
+
+    /// Whether data waits for a request that it may have overtaken.
+    pub(super) const fn has_early(&self) -> bool {
+        !self.early.is_empty()
+    }
+
+    /// `count` datagrams were read from the queue of requests of `family`, and perhaps it is empty.
+    pub(super) const fn note_requests(&mut self, family: Family, count: u64, is_empty: bool) {
+        self.early.note_requests(family, count, is_empty);
+    }
+
+    fn handle_batch(&mut self, now: Timestamp, buffers: &mut ReceiveBuffers) {
         self.server.read_ahead(buffers.firsts().filter_map(|datagram| match datagram.inlet {
             Inlet::Listener(bound) => five_tuple(bound, &datagram).map(Arrival::FromClient),
             Inlet::Relay(port) => Some(Arrival::FromPeer(port)),
@@ -137,7 +168,13 @@ impl<N: Network, O: Offload> Driver<N, O> {
             self.counters.lose(Loss::NoDestination);
             return None;
         };
-        self.server.handle_client_datagram(now, from, &buffers[datagram.range.clone()])
+        let bytes = &buffers[datagram.range.clone()];
+        let since = self.early.next_tried();
+        match self.server.handle_client_datagram_in_order(now, from, bytes) {
+            Ok(forward) => forward,
+            Err(TooEarly) if self.early.keep(datagram, buffers, since) => None,
+            Err(TooEarly) => self.server.handle_client_datagram(now, from, bytes),
+        }
     }
 
     /// Takes what another shard says.
@@ -270,6 +307,9 @@ impl<N: Network, O: Offload> Driver<N, O> {
         self.counters.record(event);
         self.channels.record(event, &mut self.counters);
         self.refused.record(event);
+        if matches!(event, Event::ChannelBound { .. } | Event::PermissionInstalled { .. }) {
+            self.early.note_grant();
+        }
         match event {
             Event::AllocationCreated { .. } => tracing::debug!(?event, "allocation created"),
             Event::AllocationRemoved { .. } => tracing::debug!(?event, "allocation ended"),

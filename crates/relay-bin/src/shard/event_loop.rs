@@ -96,14 +96,35 @@ impl EventLoop {
 
     /// Gives each socket that is ready its turn. What several have received is handled together.
     fn give_turns(&mut self) {
-        for _ in 0..self.ready.len() {
-            let Some(source) = self.ready.pop_front() else { break };
-            self.driver.network_mut().take_turn(source);
-            if self.read(source) && self.driver.network_mut().get_ready(source) {
-                self.ready.push_back(source);
+        // Requests come last: data that was sent before a request is then handled before it, and data that was sent after it waits.
+        for is_turn_of_requests in [false, true] {
+            for _ in 0..self.ready.len() {
+                let Some(source) = self.ready.pop_front() else { break };
+                if self.driver.network_mut().requests_of(source).is_some() != is_turn_of_requests {
+                    self.ready.push_back(source);
+                    continue;
+                }
+                self.driver.network_mut().take_turn(source);
+                if self.read(source) && self.driver.network_mut().get_ready(source) {
+                    self.ready.push_back(source);
+                }
             }
         }
         self.handle_received();
+        self.look_for_requests();
+    }
+
+    /// Where data waits for requests that it may have overtaken, sees to it that these are read, or known not to be there.
+    fn look_for_requests(&mut self) {
+        if !self.driver.has_early() {
+            return;
+        }
+        for source in self.driver.network_mut().listeners() {
+            let network = self.driver.network_mut();
+            if network.requests_of(source).is_some() && network.get_ready(source) {
+                self.ready.push_back(source);
+            }
+        }
     }
 
     /// Reads `source`, and tells whether something may be left.
@@ -113,7 +134,13 @@ impl EventLoop {
                 self.handle_received();
                 self.now = self.clock.now();
             }
-            match self.driver.network_mut().receive(source, &mut self.buffers) {
+            let before = self.buffers.filled();
+            let receipt = self.driver.network_mut().receive(source, &mut self.buffers);
+            if let Some(family) = self.driver.network_mut().requests_of(source) {
+                let read = u64::try_from(self.buffers.filled() - before).unwrap_or_default();
+                self.driver.note_requests(family, read, matches!(receipt, Receipt::Empty));
+            }
+            match receipt {
                 Receipt::Empty => return false,
                 Receipt::MoreToCome => {}
                 Receipt::Error => self.driver.handle_receive_error(),
@@ -135,6 +162,11 @@ impl EventLoop {
 
     fn handle_received(&mut self) {
         if self.buffers.is_empty() {
+            if self.driver.has_early() {
+                self.driver.handle_early(self.now, &mut self.buffers);
+                self.buffers.clear();
+                self.publish_soon();
+            }
             return;
         }
         // A client may know already what another shard told it and this one: of a reserved port, or of a channel's end, after which

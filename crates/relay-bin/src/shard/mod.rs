@@ -5,6 +5,7 @@
 
 mod address_map;
 mod driver;
+mod early;
 mod event_loop;
 mod live_channels;
 mod mailbox;

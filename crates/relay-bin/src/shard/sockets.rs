@@ -43,6 +43,7 @@ struct Listener {
     address: Option<IpAddr>,
     /// Errors in a row.
     errors: u8,
+    family: Family,
     /// Whether it waits for its turn.
     is_ready: bool,
 }
@@ -50,7 +51,8 @@ struct Listener {
 impl Listener {
     fn new(socket: Socket, bound: SocketAddr, role: Role) -> io::Result<Self> {
         let address = Some(bound.ip()).filter(|address| !address.is_unspecified());
-        Ok(Self { role, socket: UdpSocket::new(socket, bound, role)?, address, errors: 0, is_ready: false })
+        let family = Family::of(bound.ip());
+        Ok(Self { role, socket: UdpSocket::new(socket, bound, role)?, address, errors: 0, family, is_ready: false })
     }
 }
 
@@ -218,6 +220,13 @@ impl Sockets {
             }
             _ => RECEIVES_PER_TURN,
         }
+    }
+
+    /// The family of the clients whose requests come in by `source`, if any do.
+    pub(super) fn requests_of(&self, source: Source) -> Option<Family> {
+        let Source::Listener(index) = source else { return None };
+        let listener = self.listeners.get(usize::from(index))?;
+        matches!(listener.role, Role::Requests | Role::Everything).then_some(listener.family)
     }
 
     /// The allocation whose socket `source` is.

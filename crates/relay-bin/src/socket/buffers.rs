@@ -96,6 +96,11 @@ impl ReceiveBuffers {
         self.filled = 0;
     }
 
+    /// How many slots are taken.
+    pub(crate) const fn filled(&self) -> usize {
+        self.filled
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.filled == 0
     }
@@ -151,6 +156,20 @@ impl ReceiveBuffers {
     pub(crate) fn firsts(&self) -> impl Iterator<Item = Datagram> {
         let slots = (0..self.filled).filter(|&slot| self.slots[slot].is_some());
         slots.filter_map(|slot| self.next(&mut Cursor { slot, at: 0 }))
+    }
+
+    /// Adds a datagram that was here before, and whose `bytes` were kept. Does nothing if there is no room.
+    pub(crate) fn restore(&mut self, datagram: &Datagram, bytes: &[u8]) {
+        if self.is_full() {
+            return;
+        }
+        let start = self.filled * STRIDE + HEAD_ROOM;
+        let length = bytes.len().min(SLOT);
+        self.bytes[start..start + length].copy_from_slice(&bytes[..length]);
+        let Datagram { inlet, from, to, traffic_class, .. } = *datagram;
+        let received = super::control::Received { to, traffic_class, ..Default::default() };
+        self.slots[self.filled] = Some((inlet, Meta { from, length, received }));
+        self.filled += 1;
     }
 
     /// Writes `header` right before `start`, where there must be nothing that is still needed; `false` if there is no room.

@@ -1,9 +1,10 @@
 //! Which of the sockets that listen at one address a datagram goes to.
 //!
-//! Each worker has two: one for application data (ChannelData), one for everything else, so that strangers who flood the relay
+//! Each worker has two: one for application data (ChannelData and Send indications), one for everything else, so that strangers who flood the relay
 //! with requests do not take places in the queue of clients that are served. The kernel asks a small program, which any process
 //! may attach (`SO_ATTACH_REUSEPORT_CBPF`, socket(7)): it looks at the source address, so that a client always reaches the same
-//! worker, and at the first byte.
+//! worker, and at the first two bytes. What one client sends may so be read in another order than it was sent:
+//! [`crate::shard`] sees to that.
 #![expect(unsafe_code, reason = "setsockopt")]
 
 use std::{
@@ -25,6 +26,8 @@ const SPREAD_PORT: u32 = 0x85EB_CA77;
 /// Of the first byte: what tells ChannelData ([RFC 8656, section 12.4](https://www.rfc-editor.org/rfc/rfc8656#section-12.4)).
 const KIND: u32 = 0b1100_0000;
 const CHANNEL_DATA: u32 = 0b0100_0000;
+/// The first two bytes of a Send indication: a class and a method ([RFC 8656, section 17](https://www.rfc-editor.org/rfc/rfc8656#section-17)).
+const SEND_INDICATION: u32 = 0x0016;
 
 /// Attaches the program for `workers` workers to the sockets that listen at the address of `socket`: those that are bound
 /// already, and those to come. The sockets are numbered in the order in which they are bound, [`SOCKETS_PER_WORKER`] for each
@@ -83,7 +86,9 @@ fn program(address: IpAddr, workers: u32) -> Vec<libc::sock_filter> {
     step(BPF_MISC | BPF_TAX, 0);
     step(BPF_LD | BPF_B | BPF_ABS, 0);
     step(BPF_ALU | BPF_AND | BPF_K, KIND);
-    program.push(instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, CHANNEL_DATA));
+    program.push(instruction(BPF_JMP | BPF_JEQ | BPF_K, 2, 0, CHANNEL_DATA));
+    program.push(instruction(BPF_LD | BPF_H | BPF_ABS, 0, 0, 0));
+    program.push(instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, SEND_INDICATION));
     let mut step = |code: u32, k: u32| program.push(instruction(code, 0, 0, k));
     step(BPF_MISC | BPF_TXA, 0);
     step(BPF_ALU | BPF_ADD | BPF_K, 1);
@@ -141,11 +146,11 @@ mod tests {
             let client = UdpSocket::bind(address).unwrap();
             let requests = target(&sockets, &client, &[0x00, 0x03]);
             assert_eq!(requests % SOCKETS_PER_WORKER, REQUESTS);
-            for first in [0x40, 0x4F, 0x7F] {
-                assert_eq!(target(&sockets, &client, &[first, 0]), requests + 1, "{first:#x}");
+            for data in [[0x40, 0], [0x4F, 0], [0x7F, 0], [0x00, 0x16]] {
+                assert_eq!(target(&sockets, &client, &data), requests + 1, "{data:#x?}");
             }
-            for first in [0x01, 0x3F, 0x80, 0xFF] {
-                assert_eq!(target(&sockets, &client, &[first, 0]), requests, "{first:#x}");
+            for other in [[0x01, 0], [0x3F, 0], [0x80, 0], [0xFF, 0], [0x00, 0x17], [0x01, 0x16], [0x00, 0x11]] {
+                assert_eq!(target(&sockets, &client, &other), requests, "{other:#x?}");
             }
             per_worker[requests / SOCKETS_PER_WORKER] += 1;
             assert_eq!(target(&sockets, &client, &[]), REQUESTS);

@@ -1,0 +1,58 @@
+use std::net::SocketAddr;
+
+use stun_types::{
+    attribute::AttributeFromRaw as _,
+    message::{Message, MessageClass, MessageType, MessageWriteVec, TransactionId},
+    prelude::*,
+};
+use turn_types::attribute::{Data, XorPeerAddress};
+
+/// A [Send indication](https://www.rfc-editor.org/rfc/rfc8656#section-11.1) to `peer`, with a FINGERPRINT or without.
+///
+/// # Panics
+///
+/// Never: the attributes are few and each is there once. A payload that does not fit is left out.
+#[must_use]
+pub fn encode_send_indication(peer: SocketAddr, payload: &[u8], transaction: u128, with_fingerprint: bool) -> Vec<u8> {
+    let transaction = TransactionId::from(transaction);
+    let kind = MessageType::from_class_method(MessageClass::Indication, turn_types::message::SEND);
+    let mut message = Message::builder(kind, transaction, MessageWriteVec::new());
+    message.push_attribute_unchecked(&XorPeerAddress::new(peer, transaction));
+    message.push_attribute_unchecked(&Data::new(payload));
+    if with_fingerprint {
+        // Refused only for a second one.
+        let _added = message.add_fingerprint();
+    }
+    message.finish()
+}
+
+/// Who sent the payload of a [Data indication](https://www.rfc-editor.org/rfc/rfc8656#section-11.4), or `None` if `datagram` is none.
+#[must_use]
+pub fn decode_data_indication(datagram: &[u8]) -> Option<(SocketAddr, Vec<u8>)> {
+    let message = Message::from_bytes(datagram).ok()?;
+    if message.class() != MessageClass::Indication || message.method() != turn_types::message::DATA {
+        return None;
+    }
+    let peer = message.attribute::<XorPeerAddress>().ok()?.addr(message.transaction_id());
+    let raw = message.raw_attribute(Data::TYPE)?;
+    Some((peer, Data::from_raw(raw).ok()?.data().to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_send_indication_is_what_the_rfc_says() {
+        let datagram = encode_send_indication("198.51.100.9:7000".parse().unwrap(), b"hello", 7, false);
+        assert_eq!(datagram.len(), 20 + 12 + 4 + 8);
+        assert_eq!(datagram[..8], [0x00, 0x16, 0, 24, 0x21, 0x12, 0xA4, 0x42]);
+        assert_eq!(datagram[20..24], [0x00, 0x12, 0, 8]);
+        assert_eq!(datagram[32..], [&[0x00, 0x13, 0, 5][..], b"hello\0\0\0"].concat());
+        assert_eq!(decode_data_indication(&datagram), None);
+        let mut data = datagram;
+        data[1] = 0x17;
+        let expected = ("198.51.100.9:7000".parse().unwrap(), b"hello".to_vec());
+        assert_eq!(decode_data_indication(&data), Some(expected));
+    }
+}
