@@ -2,8 +2,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
     AllocationId, AllocationPort, Channel, ChannelNumber, ClientSocket, Families, Family, FiveTuple, Owner, PeerSocket,
-    Permission, ReservationToken, Timestamp, channels::Channels, keyed_hash::KeyedHash, permissions::Permissions,
-    shortcut::Shortcut, timers::TimerKey,
+    Permission, PortNeed, ReservationToken, Timestamp, channels::Channels, keyed_hash::KeyedHash,
+    permissions::Permissions, shortcut::Shortcut, timers::TimerKey,
 };
 
 /// One client's relayed transport address, in one or both families, and the channels bound on it.
@@ -93,6 +93,23 @@ impl Allocation {
     #[must_use]
     pub const fn owner(&self) -> &Arc<Owner> {
         &self.owner
+    }
+
+    /// Which port it needs if the one that it has is of no use; `None` for one that was reserved, which nothing can replace.
+    #[must_use]
+    pub const fn port_need(&self) -> Option<PortNeed> {
+        match self.port_kind {
+            PortKind::Any => Some(PortNeed::Any),
+            PortKind::Even => Some(PortNeed::Even),
+            PortKind::FirstOfPair => Some(PortNeed::Pair),
+            PortKind::Reserved => None,
+        }
+    }
+
+    /// How many ports have been tried for it, counting the one that it has.
+    #[must_use]
+    pub const fn ports_tried(&self) -> u8 {
+        self.ports_tried
     }
 
     /// The transaction id of the Allocate request that made it, by which a retransmission is known.

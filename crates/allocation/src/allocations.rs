@@ -1,6 +1,7 @@
 mod bind;
 #[cfg(test)]
 mod invariants;
+mod lending;
 mod lifecycle;
 #[cfg(test)]
 mod model;
@@ -8,7 +9,10 @@ mod permit;
 mod ports;
 mod read_ahead;
 
-use std::{collections::VecDeque, net::IpAddr};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    net::IpAddr,
+};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
@@ -19,13 +23,14 @@ use crate::{
     clients::Clients,
     keyed_hash::KeyedHash,
     port_pool::PortPool,
-    reservations::Reservations,
+    reservations::{Reservation, Reservations},
     slots::{NO_SLOT, Slots},
     timers::{TimerKey, Timers},
     users::Users,
 };
 
 pub use bind::{Bound, DEFAULT_CHANNEL_LIMIT};
+pub use lending::LeftPort;
 pub use permit::Permitted;
 pub use ports::{MAX_PORTS_TRIED, PORT_QUARANTINE};
 pub use read_ahead::Arrival;
@@ -43,6 +48,10 @@ pub struct Allocations {
     /// The ports that [`Self::by_port`] has a place for: those of `pool`, and those of other shards.
     ports: PortRange,
     pool: PortPool,
+    /// Those of this shard that others have.
+    lent: BTreeSet<AllocationPort>,
+    /// Those of other shards that are of no use here any more.
+    left: Vec<LeftPort>,
     reservations: Reservations,
     expired: VecDeque<Expired>,
     channel_limit: u16,
@@ -64,6 +73,8 @@ impl Allocations {
             timers: Timers::default(),
             ports,
             pool: PortPool::new(ports),
+            lent: BTreeSet::new(),
+            left: Vec::new(),
             reservations: Reservations::default(),
             expired: VecDeque::new(),
             channel_limit: DEFAULT_CHANNEL_LIMIT,
@@ -71,8 +82,8 @@ impl Allocations {
         }
     }
 
-    /// Also takes allocations of ports that other shards of the relay draw from, all within `ports`: those that were reserved
-    /// there ([`Self::adopt_reservation`]).
+    /// Also takes allocations of ports that belong to other shards of the relay, all within `ports`: those that were lent
+    /// ([`Self::lend`]), or reserved there ([`Self::adopt_reservation`]). What becomes of them [`Self::poll_left_port`] tells.
     #[must_use]
     pub fn with_ports_of_all_shards(mut self, ports: PortRange) -> Self {
         self.by_port = vec![NO_SLOT; usize::from(ports.len())];
@@ -232,11 +243,12 @@ impl Allocations {
                     self.expired.push_back(Expired::ChannelReleased { id, channel: number, peer: channel.peer });
                 }
                 TimerKey::Reservation(token) => {
-                    if let Some(reservation) = self.reservations.lapse(token) {
-                        self.pool.release(reservation.port);
+                    if let Some(Reservation { port, is_adopted: false, .. }) = self.reservations.lapse(token) {
+                        self.leave_port(port);
                     }
                 }
                 TimerKey::Quarantine(port) => self.pool.release(port),
+                TimerKey::Wait(number) => self.expired.push_back(Expired::Wait(number)),
             }
         }
     }

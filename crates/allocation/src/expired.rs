@@ -41,6 +41,8 @@ pub enum Expired {
         /// Its peer.
         peer: PeerSocket,
     },
+    /// The time that was asked for with [`Allocations::wait`](crate::Allocations::wait), under this number.
+    Wait(u64),
 }
 
 /// What [`Allocations::remove_family`](crate::Allocations::remove_family) took away.

@@ -98,7 +98,7 @@ mod users;
 
 pub use allocation::Allocation;
 pub use allocations::{
-    Allocations, Arrival, Bound, DEFAULT_CHANNEL_LIMIT, MAX_PORTS_TRIED, PORT_QUARANTINE, Permitted,
+    Allocations, Arrival, Bound, DEFAULT_CHANNEL_LIMIT, LeftPort, MAX_PORTS_TRIED, PORT_QUARANTINE, Permitted,
 };
 pub use channel::{CHANNEL_BINDING_LIFETIME, CHANNEL_REUSE_DELAY, Channel};
 pub use channel_number::ChannelNumber;
@@ -112,7 +112,7 @@ pub use id::AllocationId;
 pub use owner::{Credential, Owner};
 pub use permission::{MAX_PERMISSIONS, PERMISSION_LIFETIME, Permission};
 pub use port_range::{PortRange, PortRangeError};
-pub use request::{NewAllocation, PortRequest};
+pub use request::{NewAllocation, PortNeed, PortRequest};
 pub use reservation_token::ReservationToken;
 pub use reservations::{MAX_RESERVATIONS_PER_USER, RESERVATION_LIFETIME, ReservedPort};
 pub use socket::{AllocationPort, ClientSocket, FiveTuple, PeerSocket};

@@ -23,6 +23,12 @@ pub struct Credential<'a> {
 }
 
 impl Owner {
+    /// Keeps `credential`.
+    #[must_use]
+    pub fn of(credential: &Credential<'_>) -> Self {
+        Self::new(credential, None)
+    }
+
     /// Shares what it can with `user`, the same user's id.
     pub(crate) fn new(credential: &Credential<'_>, user: Option<&Arc<str>>) -> Self {
         let user_id = user.map_or_else(|| Arc::from(credential.user_id), Arc::clone);
@@ -37,6 +43,12 @@ impl Owner {
             && *self.user_id == *credential.user_id
             && self.key == credential.key
             && self.expires_at == credential.expires_at
+    }
+
+    /// The credential that it was made from.
+    #[must_use]
+    pub fn credential(&self) -> Credential<'_> {
+        Credential { username: &self.username, user_id: &self.user_id, key: self.key, expires_at: self.expires_at }
     }
 
     /// The username that the allocation was made with.

@@ -106,6 +106,11 @@ impl PortPool {
         }
     }
 
+    /// Whether `port` is one of the range, free or not.
+    pub(crate) const fn owns(&self, port: AllocationPort) -> bool {
+        self.range.contains(port)
+    }
+
     /// How many ports are free.
     pub(crate) fn len(&self) -> usize {
         let [both, even, odd] = self.lists.each_ref().map(Vec::len);
@@ -147,6 +152,10 @@ fn pick(rng: &mut impl RngCore, choices: usize) -> Option<usize> {
 
 #[cfg(test)]
 impl PortPool {
+    pub(crate) const fn range(&self) -> PortRange {
+        self.range
+    }
+
     /// All free ports, after a look at whether the lists, states and places agree.
     pub(crate) fn assert_consistent(&self) -> Vec<AllocationPort> {
         let mut free = Vec::new();

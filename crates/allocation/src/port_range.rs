@@ -2,7 +2,7 @@ use std::{fmt, ops::RangeInclusive};
 
 use crate::AllocationPort;
 
-/// An inclusive, non-empty range of UDP ports that does not contain port 0.
+/// An inclusive range of UDP ports that does not contain port 0. All but [`Self::EMPTY`] contain another port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PortRange {
     lowest: u16,
@@ -13,6 +13,9 @@ impl PortRange {
     /// The dynamic ports, 49152 to 65535, which
     /// [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2) tells servers to allocate from.
     pub const DYNAMIC: Self = Self { lowest: 49152, highest: 65535 };
+
+    /// No ports: what is left for a shard of a relay that has fewer ports than shards. It counts as from 1 to 0.
+    pub const EMPTY: Self = Self { lowest: 1, highest: 0 };
 
     /// The ports from `lowest` to `highest`, both included, in host byte order.
     ///
@@ -35,18 +38,23 @@ impl PortRange {
         self.lowest
     }
 
-    /// The last port, not below [`Self::lowest`].
+    /// The last port, not below [`Self::lowest`] unless the range is [empty](Self::EMPTY).
     #[must_use]
     pub const fn highest(self) -> u16 {
         self.highest
     }
 
-    /// How many ports there are, `1..=65535`.
+    /// Whether there are none.
     #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "never empty")]
+    pub const fn is_empty(self) -> bool {
+        self.lowest > self.highest
+    }
+
+    /// How many ports there are.
+    #[must_use]
     pub const fn len(self) -> u16 {
-        // Cannot overflow: port 0 is not in the range.
-        self.highest - self.lowest + 1
+        // Cannot overflow but for the empty range: port 0 is not in the range.
+        self.highest.wrapping_sub(self.lowest).wrapping_add(1)
     }
 
     /// Whether `port` is one of them.
@@ -106,6 +114,13 @@ mod tests {
     fn refuses_what_is_no_range() {
         assert_eq!(PortRange::new(2, 1), Err(PortRangeError::Empty { lowest: 2, highest: 1 }));
         assert_eq!(PortRange::new(0, 1), Err(PortRangeError::Zero));
+    }
+
+    #[test]
+    fn the_empty_range_has_no_ports() {
+        assert_eq!((PortRange::EMPTY.len(), PortRange::EMPTY.iter().count()), (0, 0));
+        assert!((0..=u16::MAX).map(AllocationPort::new).all(|port| !PortRange::EMPTY.contains(port)));
+        assert!(PortRange::EMPTY.is_empty() && !PortRange::DYNAMIC.is_empty());
     }
 
     #[test]

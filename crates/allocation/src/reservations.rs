@@ -45,6 +45,8 @@ pub(crate) struct Reservation {
     pub(crate) families: Families,
     user: Arc<str>,
     expires_at: Timestamp,
+    /// Whether another shard has reserved it, which sees to what becomes of the port if nobody comes for it.
+    pub(crate) is_adopted: bool,
 }
 
 impl Reservations {
@@ -70,32 +72,36 @@ impl Reservations {
             }
         };
         let expires_at = now + RESERVATION_LIFETIME;
-        self.adopt(timers, &ReservedPort { token, port, families, user_id: Arc::clone(user), expires_at });
+        let reserved = ReservedPort { token, port, families, user_id: Arc::clone(user), expires_at };
+        self.insert(timers, &reserved, false);
         token
     }
 
     /// Holds a reservation that another shard made, so that its client may also come here.
     pub(crate) fn adopt(&mut self, timers: &mut Timers, reserved: &ReservedPort) {
-        let ReservedPort { token, port, families, user_id: ref user, expires_at } = *reserved;
-        if self.by_token.contains_key(&token) {
-            return;
+        if !self.by_token.contains_key(&reserved.token) {
+            self.insert(timers, reserved, true);
         }
-        self.by_token.insert(token, Reservation { port, families, user: Arc::clone(user), expires_at });
+    }
+
+    fn insert(&mut self, timers: &mut Timers, reserved: &ReservedPort, is_adopted: bool) {
+        let ReservedPort { token, port, families, user_id: ref user, expires_at } = *reserved;
+        self.by_token.insert(token, Reservation { port, families, user: Arc::clone(user), expires_at, is_adopted });
         *self.counts.entry(Arc::clone(user)).or_insert(0) += 1;
         timers.arm((expires_at, TimerKey::Reservation(token)));
     }
 
     /// The reservation named `token`, as other shards are told of it.
     pub(crate) fn describe(&self, token: ReservationToken) -> Option<ReservedPort> {
-        let Reservation { port, families, ref user, expires_at } = *self.by_token.get(&token)?;
+        let Reservation { port, families, ref user, expires_at, .. } = *self.by_token.get(&token)?;
         Some(ReservedPort { token, port, families, user_id: Arc::clone(user), expires_at })
     }
 
     /// Ends the reservation named `token`, whoever it belongs to.
-    pub(crate) fn forget(&mut self, timers: &mut Timers, token: ReservationToken) {
-        if let Some(reservation) = self.lapse(token) {
-            timers.disarm((reservation.expires_at, TimerKey::Reservation(token)));
-        }
+    pub(crate) fn forget(&mut self, timers: &mut Timers, token: ReservationToken) -> Option<Reservation> {
+        let reservation = self.lapse(token)?;
+        timers.disarm((reservation.expires_at, TimerKey::Reservation(token)));
+        Some(reservation)
     }
 
     /// Ends the reservation named `token`, if it belongs to `user`.
@@ -103,9 +109,7 @@ impl Reservations {
         if *self.by_token.get(&token)?.user != *user {
             return None;
         }
-        let reservation = self.lapse(token)?;
-        timers.disarm((reservation.expires_at, TimerKey::Reservation(token)));
-        Some(reservation)
+        self.forget(timers, token)
     }
 
     /// The time of the reservation named `token` is up.
@@ -120,7 +124,7 @@ impl Reservations {
 
     #[cfg(test)]
     pub(crate) fn ports(&self) -> impl Iterator<Item = AllocationPort> {
-        self.by_token.values().map(|reservation| reservation.port)
+        self.by_token.values().filter(|reservation| !reservation.is_adopted).map(|reservation| reservation.port)
     }
 
     #[cfg(test)]

@@ -18,6 +18,8 @@ pub(crate) enum TimerKey {
     Reservation(ReservationToken),
     /// A port that another program held may be tried again.
     Quarantine(AllocationPort),
+    /// What the caller waits for.
+    Wait(u64),
 }
 
 /// Everything that will be due, ordered by time.

@@ -72,10 +72,42 @@ pub enum Input {
         /// What named the reservation, as 16 hexadecimal digits.
         token: String,
     },
-    /// The allocation of a port of this shard ended on another.
+    /// A port of this shard has no use on another any more.
     PortReturned {
         /// The port.
         port: u16,
+    },
+    /// The same of a port that another program turned out to hold.
+    PortHeld {
+        /// The port.
+        port: u16,
+    },
+    /// Another shard asked for a port, having none left.
+    PortWanted {
+        /// The number of that shard.
+        by: u32,
+        /// What it calls the request that waits for it.
+        number: u64,
+        /// Which port it needs.
+        need: PortNeed,
+    },
+    /// Another shard lent a port.
+    PortLent {
+        /// The number of that shard.
+        from: u32,
+        /// The request that waits for it.
+        number: u64,
+        /// The port.
+        port: u16,
+        /// Which port was needed.
+        need: PortNeed,
+    },
+    /// Another shard has no port to lend.
+    NoPort {
+        /// The number of that shard.
+        from: u32,
+        /// The request that waits for one.
+        number: u64,
     },
     /// A channel on another shard is bound to a relayed transport address of the relay itself.
     CrossingOpened(Crossing),
@@ -128,6 +160,18 @@ pub enum AddressStatus {
     Missing,
     /// The machine has no address of that family.
     NoFamily,
+}
+
+/// Which port a request for an allocation needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PortNeed {
+    /// Any.
+    Any,
+    /// An even one.
+    Even,
+    /// An even one and the next one.
+    Pair,
 }
 
 /// How the opening of a relay socket ended.

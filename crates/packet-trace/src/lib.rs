@@ -57,7 +57,7 @@ mod writer;
 pub use accepted::AcceptedCredentials;
 pub use error::ReadError;
 pub use header::{Clock, FORMAT, RelayConfig, ShardHeader, TraceHeader};
-pub use input::{AddressStatus, Crossing, Input, InputRecord, IpFamily, RelayOpened};
+pub use input::{AddressStatus, Crossing, Input, InputRecord, IpFamily, PortNeed, RelayOpened};
 pub use ip::{Checksum, Unusable};
 pub use link::LinkType;
 pub use packet::{Datagram, Direction, Packet, UdpPacket};

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use packet_trace::{
-    AddressStatus, Crossing, Datagram, Direction, Input, IpFamily, Limits, Packet, ReadError, Record, Recorded,
-    RelayOpened, TraceHeader, TraceReader, TraceWriter, Unusable,
+    AddressStatus, Crossing, Datagram, Direction, Input, IpFamily, Limits, Packet, PortNeed, ReadError, Record,
+    Recorded, RelayOpened, TraceHeader, TraceReader, TraceWriter, Unusable,
 };
 use proptest::prelude::*;
 
@@ -89,6 +89,10 @@ fn header_inputs_packets_and_statistics_come_back_in_order() {
         },
         Input::ReservationTaken { token: "0123456789abcdef".to_owned() },
         Input::PortReturned { port: 50_001 },
+        Input::PortHeld { port: 50_001 },
+        Input::PortWanted { by: 3, number: u64::MAX, need: PortNeed::Any },
+        Input::PortLent { from: 2, number: 7, port: 50_002, need: PortNeed::Pair },
+        Input::NoPort { from: 1, number: 8 },
         Input::CrossingOpened(crossing),
         Input::CrossingClosed(crossing),
         Input::OwnAddresses {

@@ -56,7 +56,7 @@ pub(crate) struct Config {
     /// How they are later.
     pub(crate) tracker: AddressTracker,
     pub(crate) listen_port: u16,
-    /// All allocation ports; each worker serves a part of them.
+    /// All allocation ports. A part of them belongs to each worker, which lends what others need.
     pub(crate) ports: PortRange,
     pub(crate) credentials: CredentialConfig,
     pub(crate) realm: String,
@@ -128,7 +128,7 @@ impl Config {
             limit => limit,
         };
         let relaying = RelayingConfig::read(&options.relaying, portal.is_some(), v4.is_some(), &mut problems);
-        let workers = read_workers(options, ports, &mut problems);
+        let workers = read_workers(options, &mut problems);
         let reply_limit = read_reply_limit(options, &mut problems);
         let behind_nat = read_behind_nat(options, &mut problems);
         read_address_timeout(options, &mut problems);
@@ -283,16 +283,13 @@ fn read_reply_limit(options: &Options, problems: &mut Collector) -> Option<NonZe
     NonZeroU32::new(limit.unwrap_or(DEFAULT_REPLY_LIMIT))
 }
 
-fn read_workers(options: &Options, ports: PortRange, problems: &mut Collector) -> NonZeroUsize {
-    // Every worker needs a pair of ports, so that EVEN-PORT can be served.
-    let pairs = usize::from(ports.len() / 2);
-    let most = pairs.clamp(1, MAX_WORKERS);
-    let wanted = format!("a number from 1 to {most}, such as 2, or leave it out to use all cores");
-    let number = |text: &str| text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= most);
+fn read_workers(options: &Options, problems: &mut Collector) -> NonZeroUsize {
+    let wanted = format!("a number from 1 to {MAX_WORKERS}, such as 2, or leave it out to use all cores");
+    let number = |text: &str| text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= MAX_WORKERS);
     let given = problems.read(WORKERS, options.workers.as_deref(), &wanted, number);
     given.unwrap_or_else(|| {
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        NonZeroUsize::new(most).map_or(cores, |most| cores.min(most))
+        NonZeroUsize::new(MAX_WORKERS).map_or(cores, |most| cores.min(most))
     })
 }
 

@@ -114,17 +114,15 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> anyhow::Error {
 /// # Errors
 ///
 /// When one cannot, because other programs hold all of them or the address is of no use.
-pub(crate) fn check_allocation_ports(config: &Config, parts: &[PortRange]) -> anyhow::Result<()> {
+pub(crate) fn check_allocation_ports(config: &Config) -> anyhow::Result<()> {
     for family in families(config) {
-        for part in parts {
-            check_part(family.relay, *part)?;
-        }
+        check_ports(family.relay, config.ports)?;
     }
     Ok(())
 }
 
-fn check_part(address: IpAddr, part: PortRange) -> anyhow::Result<()> {
-    for port in part.iter() {
+fn check_ports(address: IpAddr, ports: PortRange) -> anyhow::Result<()> {
+    for port in ports.iter() {
         let address = SocketAddr::new(address, port.get());
         match socket::bind(address, Role::Probe) {
             Ok(_) => return Ok(()),
@@ -138,8 +136,8 @@ fn check_part(address: IpAddr, part: PortRange) -> anyhow::Result<()> {
     bail!(
         "other programs hold all allocation ports from {} to {} at {address}: stop them (`ss -lunp` tells which they are) or \
          move {LOWEST_PORT} and {HIGHEST_PORT}",
-        part.lowest(),
-        part.highest()
+        ports.lowest(),
+        ports.highest()
     )
 }
 
@@ -164,8 +162,8 @@ mod tests {
     fn a_port_that_is_free_is_enough() {
         let (_socket, port) = held();
         let localhost = Ipv4Addr::LOCALHOST.into();
-        check_part(localhost, PortRange::new(port, port + 1).unwrap()).unwrap();
-        let error = check_part(localhost, PortRange::new(port, port).unwrap()).unwrap_err().to_string();
+        check_ports(localhost, PortRange::new(port, port + 1).unwrap()).unwrap();
+        let error = check_ports(localhost, PortRange::new(port, port).unwrap()).unwrap_err().to_string();
         assert!(error.contains(&port.to_string()) && error.contains("LOWEST_PORT"), "{error}");
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use relay_server::{AddressStatuses, PortRange, QuotaBy};
+use relay_server::{AddressStatuses, PortRange, QuotaBy, ShardId};
 use tokio::{
     runtime::Builder,
     sync::{oneshot, watch},
@@ -226,9 +226,9 @@ struct Places {
 
 impl Places {
     fn bind(config: &Config, files: Files) -> anyhow::Result<Self> {
-        let parts = ports::partition(config.ports, config.workers)?;
+        let parts = ports::partition(config.ports, config.workers);
         let listeners = listen::bind(config)?;
-        listen::check_allocation_ports(config, &parts)?;
+        listen::check_allocation_ports(config)?;
         Ok(Self { parts, listeners, files })
     }
 }
@@ -316,7 +316,9 @@ impl Shards {
         let each = starts.into_iter().zip(listeners).zip(mailboxes).zip(shown);
         for (index, (((start, listeners), (poller, mailbox)), (published, pulse))) in each.enumerate() {
             let (tell_ready, ready) = oneshot::channel();
+            let shard = |number: usize| u16::try_from(number).map(ShardId::new).context("there are too many workers");
             let others = shards.mail.iter().enumerate().filter(|(other, _)| *other != index);
+            let others = others.map(|(other, sender)| Ok((shard(other)?, sender.clone())));
             let setup = Setup {
                 server: start.server,
                 all_ports: config.ports,
@@ -334,7 +336,8 @@ impl Shards {
                 published,
                 poller,
                 mailbox,
-                others: others.map(|(_, sender)| sender.clone()).collect(),
+                shard: shard(index)?,
+                others: others.collect::<anyhow::Result<_>>()?,
                 started,
                 recorder: recorders.next(),
                 ready: tell_ready,

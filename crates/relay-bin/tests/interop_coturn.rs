@@ -88,8 +88,8 @@ fn relays_to_a_peer(workers: &str, server: &str, peer_address: &str, flags: &[&s
     relays_everything(&mut relay, server, &all, connections);
 }
 
-// Without -c every client has a second connection, for RTCP, at the next higher port: EVEN-PORT and RESERVATION-TOKEN. These
-// run with one worker, since a reservation holds with the worker that gave it; all else runs with two.
+// Without -c every client has a second connection, for RTCP, at the next higher port: EVEN-PORT and RESERVATION-TOKEN. A reservation
+// holds with all workers.
 
 #[test]
 fn several_clients_reach_a_peer_over_ipv4() {

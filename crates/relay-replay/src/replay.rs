@@ -13,7 +13,7 @@ use std::{
 use packet_trace::{Clock, Direction, Packet, TraceHeader};
 use relay_server::{
     Allocation, AllocationId, AllocationPort, AuthError, ClientSocket, Config, DefaultFamily, Event, FiveTuple,
-    Forward, Output, PeerSocket, PortRange, QuotaBy, Rejection, RelayAddresses, Server, Timestamp, UnixTime,
+    Forward, Output, PeerSocket, PortRange, QuotaBy, Rejection, RelayAddresses, Server, ShardId, Timestamp, UnixTime,
     UsernameLimit, Via,
 };
 
@@ -71,7 +71,9 @@ impl Replay {
             .map_err(|error| error.to_string())?;
             let server = match header.ports_of_all_shards {
                 Some((lowest, highest)) => {
-                    server.with_ports_of_all_shards(PortRange::new(lowest, highest).map_err(|error| error.to_string())?)
+                    let all_ports = PortRange::new(lowest, highest).map_err(|error| error.to_string())?;
+                    let number = |count: usize| u16::try_from(count).map_err(|_| "there are too many shards");
+                    server.as_shard(ShardId::new(number(index)?), number(header.shards.len())?, all_ports)
                 }
                 None => server,
             };
@@ -349,12 +351,20 @@ fn describe(recorded: &[u8], recorded_len: usize, replayed: &[u8]) -> String {
     format!("byte {at}: the recorded relay sent {}, the replayed one sends {}", show(&left), show(&right))
 }
 
+/// A shard's own ports, which may be none.
+fn ports(lowest: u16, highest: u16) -> Result<PortRange, String> {
+    if (lowest, highest) == (PortRange::EMPTY.lowest(), PortRange::EMPTY.highest()) {
+        return Ok(PortRange::EMPTY);
+    }
+    PortRange::new(lowest, highest).map_err(|error| error.to_string())
+}
+
 fn config(config: &packet_trace::RelayConfig) -> Result<Config, String> {
     Ok(Config {
         relay_addresses: RelayAddresses { v4: config.relay_v4, v6: config.relay_v6 },
         own_addresses: config.own_addresses.clone(),
         listen_port: config.listen_port,
-        ports: PortRange::new(config.lowest_port, config.highest_port).map_err(|error| error.to_string())?,
+        ports: ports(config.lowest_port, config.highest_port)?,
         realm: config.realm.clone(),
         username_limit: match config.allocations_per_username {
             None => UsernameLimit::ReplaceOldest,

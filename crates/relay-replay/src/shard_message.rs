@@ -2,8 +2,8 @@
 
 use packet_trace::{Input, IpFamily};
 use relay_server::{
-    AllocationPort, ChannelNumber, ClientSocket, Crossing, Families, Family, FiveTuple, ReservationToken, ReservedPort,
-    ShardMessage, Timestamp,
+    AllocationPort, ChannelNumber, ClientSocket, Crossing, Families, Family, FiveTuple, PortNeed, ReservationToken,
+    ReservedPort, ShardId, ShardMessage, Timestamp,
 };
 
 /// What another shard told, if that is what `input` was; `None` too when it stands there wrongly.
@@ -27,6 +27,17 @@ pub fn shard_message(input: &Input) -> Option<ShardMessage> {
         }
         Input::ReservationTaken { token } => ShardMessage::ReservationTaken { token: reservation_token(token)? },
         Input::PortReturned { port } => ShardMessage::PortReturned { port: AllocationPort::new(*port) },
+        Input::PortHeld { port } => ShardMessage::PortHeld { port: AllocationPort::new(*port) },
+        Input::PortWanted { by, number, need } => {
+            ShardMessage::PortWanted { by: shard(*by)?, number: *number, need: need_of(*need) }
+        }
+        Input::PortLent { from, number, port, need } => ShardMessage::PortLent {
+            from: shard(*from)?,
+            number: *number,
+            port: AllocationPort::new(*port),
+            need: need_of(*need),
+        },
+        Input::NoPort { from, number } => ShardMessage::NoPort { from: shard(*from)?, number: *number },
         Input::CrossingOpened(told) => ShardMessage::CrossingOpened(crossing(told)?),
         Input::CrossingClosed(told) => ShardMessage::CrossingClosed(crossing(told)?),
         _ => return None,
@@ -37,6 +48,18 @@ pub(crate) const fn family_of(family: IpFamily) -> Family {
     match family {
         IpFamily::V4 => Family::V4,
         IpFamily::V6 => Family::V6,
+    }
+}
+
+fn shard(number: u32) -> Option<ShardId> {
+    u16::try_from(number).ok().map(ShardId::new)
+}
+
+const fn need_of(need: packet_trace::PortNeed) -> PortNeed {
+    match need {
+        packet_trace::PortNeed::Any => PortNeed::Any,
+        packet_trace::PortNeed::Even => PortNeed::Even,
+        packet_trace::PortNeed::Pair => PortNeed::Pair,
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Config {
     pub own_addresses: Vec<IpAddr>,
     /// The UDP port that clients send to; 3478 by default.
     pub listen_port: u16,
-    /// The ports this server draws relayed transport addresses from.
+    /// The ports this server draws relayed transport addresses from. One of several shards may have none of its own.
     pub ports: PortRange,
     /// The REALM of every challenge.
     pub realm: String,

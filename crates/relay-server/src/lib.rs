@@ -44,7 +44,8 @@
 //! - After every input take [`Server::poll_output`] until it is `None`. The order is part of the contract: "open the relay socket"
 //!   comes before its client's success response, and that comes only after [`Server::handle_relay_opened`].
 //! - A relay may have several servers, its shards. What one of them says with [`Output::TellShards`] each of the others must hear by
-//!   [`Server::handle_shard_message`]: limits, reservations and data between their clients depend on it.
+//!   [`Server::handle_shard_message`], and with [`Output::TellShard`] one of them: limits, ports and data between their clients depend
+//!   on it.
 //! - Then sleep until [`Server::poll_timeout`] at the latest, and call [`Server::handle_timeout`].
 //!
 //! A run is a function of configuration, seed and inputs. [`Event`]s say what happened: metrics, logs, tests and pictures are made
@@ -52,12 +53,11 @@
 //!
 //! # What it assumes, and what is out of scope
 //!
-//! The transport is UDP. Data is relayed through channels; Send indications are dropped and counted. Spreading clients over several
-//! servers and sockets are the caller's.
 //! The transport is UDP. Data is relayed through channels and, if the configuration says so, in Send and Data indications.
-//! Spreading clients over several servers, rate limits and sockets are the caller's.
+//! Spreading clients over several servers and sockets are the caller's.
 #![forbid(unsafe_code)]
 
+mod borrowing;
 mod config;
 mod crossing;
 mod crossings;
@@ -85,7 +85,7 @@ mod wall_clock;
 
 pub use allocation::{
     Allocation, AllocationId, AllocationPort, Arrival, Channel, ChannelNumber, ClientSocket, Families, Family,
-    FiveTuple, MAX_PERMISSIONS, PERMISSION_LIFETIME, PeerSocket, Permission, PortRange, PortRangeError,
+    FiveTuple, MAX_PERMISSIONS, PERMISSION_LIFETIME, PeerSocket, Permission, PortNeed, PortRange, PortRangeError,
     ReservationToken, ReservedPort, Timestamp,
 };
 pub use config::{Config, DefaultFamily, QuotaBy, RelayAddresses, UsernameLimit};
@@ -101,6 +101,6 @@ pub use peer_policy::PeerForbidden;
 pub use rejection::Rejection;
 pub use reply_limit::{REPLY_BURST_SECONDS, ReplyKind};
 pub use server::Server;
-pub use shard_message::ShardMessage;
+pub use shard_message::{ShardId, ShardMessage};
 pub use stun_msg::{AttributeType, DataHeader, ErrorCode, IntegrityKey, Method, TransactionId};
 pub use turn_auth::{AcceptedCredentials, AuthError, AuthSecret, RealmError, Scheme, Schemes, SecretError, UnixTime};

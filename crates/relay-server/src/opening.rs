@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use allocation::Allocation;
+use allocation::{Allocation, RetryPortError};
 
 use crate::{
-    AllocationId, Event, Families, Family, Output, Rejection, RelayOpenError, ReservationToken, Server, ShardMessage,
-    Timestamp, UsernameLimit, request::Asker,
+    AllocationId, Event, Families, Family, Output, Rejection, RelayOpenError, Server, ShardMessage, Timestamp,
+    UsernameLimit, borrowing::Borrow, request::Asker,
 };
 
 /// An Allocate request on its way to an answer.
@@ -15,14 +15,12 @@ pub(crate) struct Opening {
     asker: Asker,
     /// Whether both families were asked for, so that one is better than none.
     dual_stack: bool,
-    /// What named its port, if it was reserved.
-    reservation: Option<ReservationToken>,
     opened: Option<Families>,
 }
 
 impl Opening {
-    pub(crate) const fn new(asker: Asker, dual_stack: bool, reservation: Option<ReservationToken>) -> Self {
-        Self { asker, dual_stack, reservation, opened: None }
+    pub(crate) const fn new(asker: Asker, dual_stack: bool) -> Self {
+        Self { asker, dual_stack, opened: None }
     }
 
     fn has_opened(&self, family: Family) -> bool {
@@ -62,8 +60,10 @@ impl Server {
             }
             Err(RelayOpenError::PortInUse) => {
                 self.close_opened(id);
-                if self.allocations.retry_port(now, id).is_err() {
-                    return self.abandon_opening(id, Rejection::NoFreePort);
+                let retried = self.allocations.retry_port(now, id);
+                self.return_ports();
+                if let Err(RetryPortError::NoFreePort(allocation)) = retried {
+                    return self.borrow_instead(now, &allocation);
                 }
             }
             // One family is better than none: ADDRESS-ERROR-CODE tells of the other.
@@ -71,6 +71,27 @@ impl Server {
             Err(_) => return self.abandon_opening(id, Rejection::RelayNotOpened),
         }
         self.continue_opening(id);
+    }
+
+    /// `allocation`, which is gone, had a port that another program holds, and there is no other one here.
+    fn borrow_instead(&mut self, now: Timestamp, allocation: &Allocation) {
+        let Some(Opening { asker, dual_stack, .. }) = self.openings.remove(&allocation.id()) else {
+            return;
+        };
+        let Some(need) = allocation.port_need() else {
+            return self.reject(&asker, Rejection::NoFreePort);
+        };
+        let request = Borrow {
+            asker,
+            dual_stack,
+            owner: Arc::clone(allocation.owner()),
+            lifetime: allocation.lifetime(),
+            families: allocation.families(),
+            need,
+            // The last one was not there to be tried.
+            tried: allocation.ports_tried() - 1,
+        };
+        self.borrow(now, request);
     }
 
     fn finish_opening(&mut self, id: AllocationId) {
@@ -93,15 +114,13 @@ impl Server {
         };
         // Other shards must know before the client does, who may go on to any of them.
         let reserved = allocation.reservation().and_then(|token| self.allocations.reserved_port(token));
-        let taken = opening.reservation.map(|token| ShardMessage::ReservationTaken { token });
-        let reservations = reserved.map(ShardMessage::PortReserved).into_iter().chain(taken);
         if self.config.username_limit == UsernameLimit::ReplaceOldest {
             self.remove_of_user(&user_id, |other| other.id() != id);
         }
         self.emit(created);
         self.tell_of_allocation(user_id, created_at);
-        for message in reservations {
-            self.tell_shards(message);
+        if let Some(reserved) = reserved {
+            self.tell_shards(ShardMessage::PortReserved(reserved));
         }
         self.answer_allocate(&opening.asker, id, opening.dual_stack);
     }
@@ -112,6 +131,7 @@ impl Server {
             self.reject(&opening.asker, rejection);
         }
         self.allocations.remove(id);
+        self.return_ports();
     }
 
     fn close_opened(&mut self, id: AllocationId) {

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use crate::{AllocationId, AllocationPort, ClientSocket, Event, Family, Flow, FlowKey, ShardMessage};
+use crate::{AllocationId, AllocationPort, ClientSocket, Event, Family, Flow, FlowKey, ShardId, ShardMessage};
 
 /// What the server wants done, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,13 @@ pub enum Output {
     /// Tell all other shards of the relay ([`Server::handle_shard_message`](crate::Server::handle_shard_message)). It comes before the
     /// response that lets the client know.
     TellShards(ShardMessage),
+    /// Tell one of the other shards, in the same way.
+    TellShard {
+        /// Which one.
+        to: ShardId,
+        /// What.
+        message: ShardMessage,
+    },
     /// Something happened.
     Event(Event),
 }

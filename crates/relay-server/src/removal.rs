@@ -6,13 +6,14 @@ use allocation::{Allocation, Expired, RemovedFamily};
 
 use crate::{
     AllocationId, AllocationPort, Channel, ChannelNumber, Event, Families, Family, FiveTuple, PeerSocket,
-    RemovalReason, Server, ShardMessage, Timestamp,
+    RemovalReason, Server, Timestamp,
 };
 
 impl Server {
     /// Does what is due at `now`: one deadline after the other, so that a channel that lapsed before its allocation ended still
     /// has one to take its flows from, however late it is.
     pub(crate) fn expire(&mut self, now: Timestamp) {
+        let mut unanswered = Vec::new();
         while let Some(due) = self.allocations.poll_timeout().filter(|due| *due <= now) {
             self.allocations.handle_timeout(due);
             while let Some(expired) = self.allocations.poll_expired() {
@@ -26,8 +27,13 @@ impl Server {
                     Expired::ChannelReleased { id, channel, peer } => {
                         self.emit(Event::ChannelReleased { id, channel, peer });
                     }
+                    Expired::Wait(number) => unanswered.push(number),
                 }
             }
+        }
+        self.return_ports();
+        for number in unanswered {
+            self.no_answer(now, number);
         }
     }
 
@@ -68,7 +74,8 @@ impl Server {
         let (id, five_tuple, port) = (allocation.id(), allocation.five_tuple(), allocation.port());
         if self.openings.remove(&id).is_some() {
             // Nobody has heard of it yet. One of its sockets is still being opened.
-            return self.close_relays(id, port, allocation.families());
+            self.close_relays(id, port, allocation.families());
+            return self.return_ports();
         }
         self.remove_all_flows(five_tuple, port, allocation.channels());
         self.close_relays(id, port, allocation.families());
@@ -76,9 +83,7 @@ impl Server {
         let (username, user_id) = (Arc::clone(owner.username()), Arc::clone(owner.user_id()));
         self.emit(Event::AllocationRemoved { id, five_tuple, username, user_id: Arc::clone(&user_id), port, reason });
         self.tell_of_end(user_id);
-        if !self.config.ports.contains(port) {
-            self.tell_shards(ShardMessage::PortReturned { port });
-        }
+        self.return_ports();
     }
 
     /// The same for one family of an allocation that lives on in the other.

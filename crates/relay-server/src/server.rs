@@ -11,9 +11,9 @@ use turn_auth::{AcceptedCredentials, Authenticator, NonceIssuer, RealmError, Uni
 
 use crate::{
     AddressStatus, AddressStatuses, AllocationId, AllocationPort, Arrival, Config, DropReason, Event, Families, Family,
-    FiveTuple, Forward, Output, OwnAddresses, PeerSocket, PortRange, RelayOpenError, RemovalReason, Timestamp,
-    TooEarly, crossings::Crossings, elsewhere::Elsewhere, indications::TransactionIds, opening::Opening,
-    reply_limit::ReplyLimit, wall_clock::WallClock,
+    FiveTuple, Forward, Output, OwnAddresses, PeerSocket, PortRange, RelayOpenError, RemovalReason, ShardId, Timestamp,
+    TooEarly, borrowing::Borrowings, crossings::Crossings, elsewhere::Elsewhere, indications::TransactionIds,
+    opening::Opening, reply_limit::ReplyLimit, wall_clock::WallClock,
 };
 
 /// A STUN/TURN relay without its sockets.
@@ -30,8 +30,11 @@ pub struct Server {
     pub(crate) crossings: Crossings,
     /// `None` if replies are not limited.
     pub(crate) replies: Option<ReplyLimit>,
+    pub(crate) shard: ShardId,
+    pub(crate) shard_count: u16,
     pub(crate) ports_of_all_shards: PortRange,
     pub(crate) transaction_ids: TransactionIds,
+    pub(crate) borrowings: Borrowings,
     pub(crate) draining: bool,
     pub(crate) address_status: AddressStatuses,
     pub(crate) outputs: VecDeque<Output>,
@@ -75,7 +78,10 @@ impl Server {
             crossings: Crossings::new(&mut rng),
             replies: config.reply_limit.map(|per_second| ReplyLimit::new(per_second, &mut rng)),
             transaction_ids: TransactionIds::new(&mut rng),
+            shard: ShardId::new(0),
+            shard_count: 1,
             ports_of_all_shards: config.ports,
+            borrowings: Borrowings::default(),
             address_status: AddressStatuses::default(),
             config,
             openings: BTreeMap::new(),
@@ -86,11 +92,12 @@ impl Server {
         })
     }
 
-    /// The server is one of several that share the relay's ports, all within `ports`; each draws from its own part of them.
+    /// The server is one of `count` shards of a relay, whose ports are all within `ports`. To each of them some belong, or none
+    /// ([`Config::ports`]); a shard that has none left borrows one of another's.
     #[must_use]
-    pub fn with_ports_of_all_shards(mut self, ports: PortRange) -> Self {
+    pub fn as_shard(mut self, shard: ShardId, count: u16, ports: PortRange) -> Self {
         self.allocations = self.allocations.with_ports_of_all_shards(ports);
-        self.ports_of_all_shards = ports;
+        (self.shard, self.shard_count, self.ports_of_all_shards) = (shard, count, ports);
         self
     }
 
@@ -285,8 +292,8 @@ impl Server {
     }
 
     /// Whether this is one of several shards.
-    pub(crate) fn has_other_shards(&self) -> bool {
-        self.ports_of_all_shards != self.config.ports
+    pub(crate) const fn has_other_shards(&self) -> bool {
+        self.shard_count > 1
     }
 
     pub(crate) fn expire_if_due(&mut self, now: Timestamp) {

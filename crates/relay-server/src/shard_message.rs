@@ -2,11 +2,32 @@
 
 use std::sync::Arc;
 
-use crate::{AllocationPort, Crossing, Output, ReservationToken, ReservedPort, Server, Timestamp, UsernameLimit};
+use crate::{
+    AllocationPort, Crossing, Output, PortNeed, ReservationToken, ReservedPort, Server, Timestamp, UsernameLimit,
+};
 
-/// A message from one shard of a relay to all others: what must be the same on all of them though each has allocations of its own.
+/// A shard of a relay, numbered from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardId(u16);
+
+impl ShardId {
+    /// The shard with this number.
+    #[must_use]
+    pub const fn new(number: u16) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+/// A message from one shard of a relay to all others, or to one of them: what must hold for the whole relay though each shard has
+/// allocations of its own.
 ///
-/// A shard says so with [`Output::TellShards`], before its client can know; each other one hears of it by
+/// A shard says so with [`Output::TellShards`] or [`Output::TellShard`], before its client can know; the others hear of it by
 /// [`Server::handle_shard_message`]. Every message must arrive, once. Those of one shard arrive in order; those of several may come
 /// in any.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,10 +58,43 @@ pub enum ShardMessage {
         /// The reservation's token.
         token: ReservationToken,
     },
-    /// An allocation of a port that belongs to another shard has ended.
+    /// A port that belongs to another shard is of no use here any more: its allocation has ended, for one.
     PortReturned {
         /// The port.
         port: AllocationPort,
+    },
+    /// The same of a port that another program turned out to hold.
+    PortHeld {
+        /// The port.
+        port: AllocationPort,
+    },
+    /// A request for an allocation waits for a port, since its shard has none left. To one shard, which answers with
+    /// [`Self::PortLent`] or [`Self::NoPort`].
+    PortWanted {
+        /// Who asks.
+        by: ShardId,
+        /// What it calls the request.
+        number: u64,
+        /// What it needs.
+        need: PortNeed,
+    },
+    /// Here is one, until [`Self::PortReturned`] or [`Self::PortHeld`].
+    PortLent {
+        /// Who answers.
+        from: ShardId,
+        /// The request.
+        number: u64,
+        /// The port; for [`PortNeed::Pair`] the next one is lent, too.
+        port: AllocationPort,
+        /// What was needed.
+        need: PortNeed,
+    },
+    /// There is none.
+    NoPort {
+        /// Who answers.
+        from: ShardId,
+        /// The request.
+        number: u64,
     },
     /// A channel is bound to a relayed transport address of the relay itself: the shard of the allocation there can send its data
     /// straight to the channel's client.
@@ -57,11 +111,14 @@ impl ShardMessage {
         match self {
             // These concern sockets, and flows in the kernel, which relay whether or not the shard does anything.
             Self::UsernameMoved { .. } | Self::CrossingOpened(_) | Self::CrossingClosed(_) => true,
+            // A client waits.
+            Self::PortWanted { .. } | Self::PortLent { .. } | Self::NoPort { .. } => true,
             Self::Allocated { .. }
             | Self::Ended { .. }
             | Self::PortReserved(_)
             | Self::ReservationTaken { .. }
-            | Self::PortReturned { .. } => false,
+            | Self::PortReturned { .. }
+            | Self::PortHeld { .. } => false,
         }
     }
 }
@@ -79,6 +136,10 @@ impl Server {
             ShardMessage::PortReserved(reserved) => self.allocations.adopt_reservation(now, reserved),
             ShardMessage::ReservationTaken { token } => self.allocations.forget_reservation(*token),
             ShardMessage::PortReturned { port } => self.allocations.return_port(*port),
+            ShardMessage::PortHeld { port } => self.allocations.return_held_port(now, *port),
+            ShardMessage::PortWanted { by, number, need } => self.port_wanted(now, *by, *number, *need),
+            ShardMessage::PortLent { from, number, port, need } => self.port_lent(now, *from, *number, *port, *need),
+            ShardMessage::NoPort { from, number } => self.no_port(now, *from, *number),
             ShardMessage::CrossingOpened(crossing) => self.crossing_opened(crossing),
             ShardMessage::CrossingClosed(crossing) => self.crossing_closed(crossing),
         }

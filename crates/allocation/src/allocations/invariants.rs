@@ -43,20 +43,22 @@ impl Allocations {
         for (at, key) in self.timers.iter() {
             match key {
                 TimerKey::Quarantine(port) => assert!(quarantined.insert(port), "{port} is in quarantine twice"),
+                TimerKey::Wait(_) => {}
                 _ => assert!(timers.remove(&(at, key)), "nobody armed {key:?} at {at:?}"),
             }
         }
         assert_eq!(timers, BTreeSet::new(), "armed, but not in the queue");
         assert_eq!(self.poll_timeout(), self.timers.iter().map(|(at, _)| at).min());
 
-        // Every port of the range is in one place.
+        // Every port of its own is in one place.
         let mut ports: BTreeSet<_> = self.pool.assert_consistent().into_iter().collect();
         let elsewhere =
             all.iter().map(|allocation| allocation.port()).chain(self.reservations.ports()).chain(quarantined);
-        for port in elsewhere {
+        for port in elsewhere.filter(|port| self.pool.owns(*port)).chain(self.lent.iter().copied()) {
             assert!(ports.insert(port), "{port} is in two places");
         }
-        assert!(ports.into_iter().eq(self.ports.iter()));
+        assert!(ports.into_iter().eq(self.pool.range().iter()));
+        assert_eq!(self.left, []);
 
         let mut reservations: BTreeMap<_, u16> = BTreeMap::new();
         for user in self.reservations.users() {
@@ -74,6 +76,6 @@ impl Allocations {
     pub(crate) fn assert_empty(&self) {
         self.assert_consistent();
         assert!(self.is_empty());
-        assert_eq!((self.free_ports(), self.poll_timeout()), (usize::from(self.ports.len()), None));
+        assert_eq!((self.free_ports(), self.poll_timeout()), (usize::from(self.pool.range().len()), None));
     }
 }

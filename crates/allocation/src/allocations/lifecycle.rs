@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::Allocations;
 use crate::{
     AllocateError, Allocation, AllocationId, Channel, Expired, Families, Family, MAX_RESERVATIONS_PER_USER,
-    NewAllocation, PortRequest, RemovedFamily, Timestamp, UnknownAllocation,
+    NewAllocation, PortNeed, PortRequest, RemovedFamily, Timestamp, UnknownAllocation,
     allocation::{Deadlines, PortKind},
     channels::Channels,
     shortcut::Shortcut,
@@ -25,12 +25,12 @@ impl Allocations {
             return Err(AllocateError::AlreadyAllocated(existing.id));
         }
         let limit = MAX_RESERVATIONS_PER_USER;
-        if new.port == PortRequest::EvenAndReserveNext && self.reservations.count_of(new.credential.user_id) >= limit {
+        if new.port.need() == Some(PortNeed::Pair) && self.reservations.count_of(new.credential.user_id) >= limit {
             return Err(AllocateError::TooManyReservations { limit });
         }
         let owner = self.users.owner(&self.hash, &self.slots, &new.credential);
         let user = owner.user_id();
-        let mut families = new.families;
+        let (mut families, mut ports_tried) = (new.families, 1);
         let (port_kind, drawn) = match new.port {
             PortRequest::Any => (PortKind::Any, self.draw_port(now, PortKind::Any, families, user)),
             PortRequest::Even => (PortKind::Even, self.draw_port(now, PortKind::Even, families, user)),
@@ -38,13 +38,22 @@ impl Allocations {
                 (PortKind::FirstOfPair, self.draw_port(now, PortKind::FirstOfPair, families, user))
             }
             PortRequest::Reserved(token) => {
-                let reserved =
-                    self.reservations.take(&mut self.timers, token, user).ok_or(AllocateError::UnknownReservation)?;
+                let reserved = self.take_reservation(token, user).ok_or(AllocateError::UnknownReservation)?;
                 if self.by_port(reserved.port).is_some() {
                     return Err(AllocateError::NoFreePort);
                 }
                 families = reserved.families;
                 (PortKind::Reserved, Some((reserved.port, None)))
+            }
+            PortRequest::Lent { port, need, tried } => {
+                ports_tried = tried.saturating_add(1);
+                match need {
+                    PortNeed::Any => (PortKind::Any, Some((port, None))),
+                    PortNeed::Even => (PortKind::Even, Some((port, None))),
+                    PortNeed::Pair => {
+                        (PortKind::FirstOfPair, Some((port, Some(self.reserve_after(now, port, families, user)))))
+                    }
+                }
             }
         };
         let (port, reservation) = drawn.ok_or(AllocateError::NoFreePort)?;
@@ -61,7 +70,7 @@ impl Allocations {
             server: new.five_tuple.server,
             port,
             port_kind,
-            ports_tried: 1,
+            ports_tried,
             families,
             shortcut: Shortcut::NONE,
             channels: Channels::default(),
@@ -148,7 +157,7 @@ impl Allocations {
     pub fn remove(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
         let allocation = self.take_out(id)?;
         self.set_slot_of_port(allocation.port, NO_SLOT);
-        self.pool.release(allocation.port);
+        self.leave_port(allocation.port);
         Some(allocation)
     }
 

@@ -256,6 +256,7 @@ impl Pair {
                 }
                 Expired::ChannelExpired { id, channel, peer } => Ended::Channel(id, channel, peer),
                 Expired::ChannelReleased { id, channel, peer } => Ended::Reserved(id, channel, peer),
+                Expired::Wait(number) => panic!("nobody waits for {number}"),
             });
         }
         assert_eq!(ended, std::mem::take(&mut self.model.ended));

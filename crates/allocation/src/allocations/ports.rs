@@ -2,8 +2,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::Allocations;
 use crate::{
-    AllocationId, AllocationPort, Families, ReservationToken, ReservedPort, RetryPortError, Timestamp,
-    UnknownAllocation, allocation::PortKind, slots::NO_SLOT, timers::TimerKey,
+    AllocationId, AllocationPort, Families, ReservationToken, RetryPortError, Timestamp, UnknownAllocation,
+    allocation::PortKind, slots::NO_SLOT,
 };
 
 /// How long a port that another program held stays out of use: 1 minute, so that such ports cost one attempt each now
@@ -17,7 +17,7 @@ impl Allocations {
     /// Another program holds the port of allocation `id`, which no client has been told of yet: draws another port of
     /// the same kind.
     ///
-    /// The unusable port stays away for [`PORT_QUARANTINE`]. With
+    /// The unusable port stays away for [`PORT_QUARANTINE`], here or on the shard that lent it. With
     /// [`EvenAndReserveNext`](crate::PortRequest::EvenAndReserveNext) the port after it
     /// is given up too and another one reserved, under another token.
     ///
@@ -35,9 +35,9 @@ impl Allocations {
         allocation.ports_tried = allocation.ports_tried.saturating_add(1);
 
         self.set_slot_of_port(unusable, NO_SLOT);
-        self.timers.arm((now + PORT_QUARANTINE, TimerKey::Quarantine(unusable)));
+        self.leave_held_port(now, unusable);
         if let Some(next) = reservation.and_then(|token| self.reservations.take(&mut self.timers, token, &user)) {
-            self.pool.release(next.port);
+            self.leave_port(next.port);
         }
         let drawn = if may_retry { self.draw_port(now, kind, families, &user) } else { None };
         let Some((port, reservation)) = drawn else {
@@ -54,35 +54,6 @@ impl Allocations {
         Ok(port)
     }
 
-    /// The reservation that `token` names, for [`Self::adopt_reservation`] of other shards.
-    #[must_use]
-    pub fn reserved_port(&self, token: ReservationToken) -> Option<ReservedPort> {
-        self.reservations.describe(token)
-    }
-
-    /// Another shard has reserved one of its ports: from now on its client may also come here for it.
-    ///
-    /// [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2): a reservation is server-wide.
-    pub fn adopt_reservation(&mut self, now: Timestamp, reserved: &ReservedPort) {
-        self.handle_timeout(now);
-        if reserved.expires_at > now && self.ports.contains(reserved.port) {
-            self.reservations.adopt(&mut self.timers, reserved);
-        }
-    }
-
-    /// Another shard has made an allocation of the port that `token` reserved. If the port belongs here it stays out of use
-    /// until [`Self::return_port`].
-    pub fn forget_reservation(&mut self, token: ReservationToken) {
-        self.reservations.forget(&mut self.timers, token);
-    }
-
-    /// Another shard's allocation of one of the ports that belong here has ended.
-    pub fn return_port(&mut self, port: AllocationPort) {
-        if self.by_port(port).is_none() {
-            self.pool.release(port);
-        }
-    }
-
     /// Draws a port of that kind, and reserves the one after it if it is the first of a pair.
     pub(super) fn draw_port(
         &mut self,
@@ -95,12 +66,23 @@ impl Allocations {
             PortKind::Any => Some((self.pool.draw_any(&mut self.rng)?, None)),
             PortKind::Even => Some((self.pool.draw_even(&mut self.rng)?, None)),
             PortKind::FirstOfPair => {
-                let (port, next) = self.pool.draw_pair(&mut self.rng)?;
-                let (timers, rng) = (&mut self.timers, &mut self.rng);
-                Some((port, Some(self.reservations.reserve(now, timers, rng, next, families, user))))
+                let (port, _) = self.pool.draw_pair(&mut self.rng)?;
+                Some((port, Some(self.reserve_after(now, port, families, user))))
             }
             PortKind::Reserved => None,
         }
+    }
+
+    /// Reserves the port after `port`, which is taken from wherever it was free.
+    pub(super) fn reserve_after(
+        &mut self,
+        now: Timestamp,
+        port: AllocationPort,
+        families: Families,
+        user: &Arc<str>,
+    ) -> ReservationToken {
+        let next = AllocationPort::new(port.get().saturating_add(1));
+        self.reservations.reserve(now, &mut self.timers, &mut self.rng, next, families, user)
     }
 
     pub(super) fn set_slot_of_port(&mut self, port: AllocationPort, slot: u16) {

@@ -1,7 +1,7 @@
 //! How what shards tell each other stands in a recording; `relay_replay::shard_message` reads it again.
 
 use packet_trace::{Input, IpFamily};
-use relay_server::{Crossing, Family, ReservationToken, ShardMessage};
+use relay_server::{Crossing, Family, PortNeed, ReservationToken, ShardMessage};
 
 /// `message` as an input of the shard that is told.
 pub(super) fn recorded(message: &ShardMessage) -> Input {
@@ -21,6 +21,14 @@ pub(super) fn recorded(message: &ShardMessage) -> Input {
         },
         ShardMessage::ReservationTaken { token } => Input::ReservationTaken { token: token_text(*token) },
         ShardMessage::PortReturned { port } => Input::PortReturned { port: port.get() },
+        ShardMessage::PortHeld { port } => Input::PortHeld { port: port.get() },
+        ShardMessage::PortWanted { by, number, need } => {
+            Input::PortWanted { by: by.get().into(), number: *number, need: recorded_need(*need) }
+        }
+        ShardMessage::PortLent { from, number, port, need } => {
+            Input::PortLent { from: from.get().into(), number: *number, port: port.get(), need: recorded_need(*need) }
+        }
+        ShardMessage::NoPort { from, number } => Input::NoPort { from: from.get().into(), number: *number },
         ShardMessage::CrossingOpened(crossing) => Input::CrossingOpened(recorded_crossing(crossing)),
         ShardMessage::CrossingClosed(crossing) => Input::CrossingClosed(recorded_crossing(crossing)),
     }
@@ -30,6 +38,14 @@ pub(super) const fn ip_family(family: Family) -> IpFamily {
     match family {
         Family::V4 => IpFamily::V4,
         Family::V6 => IpFamily::V6,
+    }
+}
+
+const fn recorded_need(need: PortNeed) -> packet_trace::PortNeed {
+    match need {
+        PortNeed::Any => packet_trace::PortNeed::Any,
+        PortNeed::Even => packet_trace::PortNeed::Even,
+        PortNeed::Pair => packet_trace::PortNeed::Pair,
     }
 }
 
@@ -50,7 +66,9 @@ fn token_text(token: ReservationToken) -> String {
 
 #[cfg(test)]
 mod tests {
-    use relay_server::{AllocationPort, ChannelNumber, ClientSocket, Families, FiveTuple, ReservedPort, Timestamp};
+    use relay_server::{
+        AllocationPort, ChannelNumber, ClientSocket, Families, FiveTuple, ReservedPort, ShardId, Timestamp,
+    };
 
     use super::*;
 
@@ -82,6 +100,11 @@ mod tests {
             reserved(Families::Both),
             ShardMessage::ReservationTaken { token },
             ShardMessage::PortReturned { port },
+            ShardMessage::PortHeld { port },
+            ShardMessage::PortWanted { by: ShardId::new(3), number: u64::MAX, need: PortNeed::Any },
+            ShardMessage::PortWanted { by: ShardId::new(3), number: 0, need: PortNeed::Even },
+            ShardMessage::PortLent { from: ShardId::new(2), number: 7, port, need: PortNeed::Pair },
+            ShardMessage::NoPort { from: ShardId::new(u16::MAX), number: 8 },
             ShardMessage::CrossingOpened(crossing),
             ShardMessage::CrossingClosed(crossing),
         ];

@@ -6,7 +6,7 @@ use std::{
 
 use relay_server::{
     AcceptedCredentials, AllocationId, AllocationPort, Arrival, ClientSocket, Event, Family, FiveTuple, Forward,
-    Output, PeerSocket, Rejection, RelayOpenError, ShardMessage, Timestamp, TooEarly,
+    Output, PeerSocket, Rejection, RelayOpenError, ShardId, ShardMessage, Timestamp, TooEarly,
 };
 use tracing::Span;
 use turn_auth::UnixTime;
@@ -76,13 +76,19 @@ pub(super) struct Driver<N, O> {
     refused: RefusedIndications,
     early: Early,
     published: Published,
-    others: Vec<Sender>,
+    others: Vec<(ShardId, Sender)>,
     no_port: Throttle,
     withheld: WithheldReplies,
 }
 
 impl<N: Network, O: Offload> Driver<N, O> {
-    pub(super) fn new(server: Machine, network: N, offload: O, published: Published, others: Vec<Sender>) -> Self {
+    pub(super) fn new(
+        server: Machine,
+        network: N,
+        offload: O,
+        published: Published,
+        others: Vec<(ShardId, Sender)>,
+    ) -> Self {
         Self {
             server,
             network,
@@ -284,7 +290,8 @@ impl<N: Network, O: Offload> Driver<N, O> {
                 }
                 Output::InstallFlow(flow) => self.offload.install(&flow),
                 Output::RemoveFlow(key) => self.offload.remove(&key),
-                Output::TellShards(message) => self.tell_others(&message),
+                Output::TellShards(message) => self.tell_others(None, &message),
+                Output::TellShard { to, message } => self.tell_others(Some(to), &message),
                 Output::Event(event) => {
                     let entered = allocate.as_ref().map(Span::enter);
                     self.handle_event(now, &event);
@@ -332,8 +339,9 @@ impl<N: Network, O: Offload> Driver<N, O> {
         }
     }
 
-    fn tell_others(&self, message: &ShardMessage) {
-        for other in &self.others {
+    /// Tells all other shards, or one of them.
+    fn tell_others(&self, only: Option<ShardId>, message: &ShardMessage) {
+        for (_, other) in self.others.iter().filter(|(shard, _)| only.is_none_or(|only| only == *shard)) {
             other.send(Mail::FromShard(message.clone()));
         }
     }

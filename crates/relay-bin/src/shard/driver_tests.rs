@@ -156,7 +156,7 @@ impl Fixture {
         let now = Timestamp::from_secs(1);
         let minted = Credentials::mint(&secret, UnixTime(2_000_000_000), "salt");
         let server = Server::new(config, secret, [7; 32], now, UnixTime(1_900_000_000)).unwrap();
-        let server = server.with_ports_of_all_shards(PortRange::new(OTHER_PORT, u16::MAX).unwrap());
+        let server = server.as_shard(ShardId::new(0), 2, PortRange::new(OTHER_PORT, u16::MAX).unwrap());
         let (sender, others) = Mailbox::new(&Poller::new().unwrap()).unwrap();
         let published = Published::default();
         Self {
@@ -165,7 +165,7 @@ impl Fixture {
                 FakeNetwork::default(),
                 FakeOffload::default(),
                 published.clone(),
-                vec![sender],
+                vec![(ShardId::new(1), sender)],
             ),
             client: TurnClient::new(turn_client::Credentials::new(minted.username, minted.password), 1),
             others,

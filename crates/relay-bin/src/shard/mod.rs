@@ -19,7 +19,7 @@ mod withheld_replies;
 use std::sync::Arc;
 
 use anyhow::Context;
-use relay_server::{PortRange, Server, Timestamp};
+use relay_server::{PortRange, Server, ShardId, Timestamp};
 use tokio::sync::oneshot;
 use turn_auth::{AcceptedCredentials, UnixTime};
 
@@ -62,8 +62,10 @@ pub(crate) struct Setup {
     /// Where it waits for packets and mail.
     pub(crate) poller: Poller,
     pub(crate) mailbox: Mailbox,
+    /// Which shard it is.
+    pub(crate) shard: ShardId,
     /// The other shards.
-    pub(crate) others: Vec<Sender>,
+    pub(crate) others: Vec<(ShardId, Sender)>,
     /// When it starts, on both clocks.
     pub(crate) started: (Timestamp, UnixTime),
     pub(crate) recorder: Option<Recorder>,
@@ -80,8 +82,9 @@ pub(crate) struct Setup {
 /// When it cannot start, or the kernel does not let it wait.
 pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     let Setup { server, all_ports, accepted, seed, clock, listeners, addresses, held_ports, files, .. } = setup;
-    let Setup { offload, published, poller, mailbox, others, started, recorder, ready, pulse, .. } = setup;
-    let server = Server::new(server, accepted, seed, started.0, started.1)?.with_ports_of_all_shards(all_ports);
+    let Setup { offload, published, poller, mailbox, shard, others, started, recorder, ready, pulse, .. } = setup;
+    let count = u16::try_from(others.len() + 1).context("there are too many workers")?;
+    let server = Server::new(server, accepted, seed, started.0, started.1)?.as_shard(shard, count, all_ports);
     let server = Machine::new(server, recorder);
     let watcher = poller.watcher().context("cannot watch sockets")?;
     let sockets = Sockets::new(listeners, all_ports, &addresses, held_ports, watcher, files)

@@ -1,9 +1,11 @@
-use allocation::{AllocateError, Allocation, Credential, NewAllocation, PortRequest, ReservationToken};
+use std::sync::Arc;
+
+use allocation::{AllocateError, Allocation, Credential, NewAllocation, Owner, PortRequest, ReservationToken};
 use stun_msg::{Allocate, AttributeType};
 
 use crate::{
-    AddressStatus, DefaultFamily, DropReason, Families, Family, Rejection, Server, Timestamp, UsernameLimit, family,
-    lifetime, opening::Opening, peer_policy, request::Asker,
+    AddressStatus, DefaultFamily, DropReason, Families, Family, Rejection, Server, ShardMessage, Timestamp,
+    UsernameLimit, borrowing::Borrow, family, lifetime, opening::Opening, peer_policy, request::Asker,
 };
 
 /// The IANA protocol number of UDP, the only transport this relay speaks to peers.
@@ -20,6 +22,9 @@ impl Server {
     ) -> Result<(), Rejection> {
         peer_policy::check_client(asker.five_tuple.client.address().ip())?;
         // 2
+        if let Some(waiting) = self.check_borrowing(asker, credential.username) {
+            return waiting;
+        }
         if let Some(existing) = self.allocations.by_five_tuple(&asker.five_tuple) {
             if existing.transaction_id() != asker.transaction.id.0
                 || **existing.owner().username() != *credential.username
@@ -66,41 +71,57 @@ impl Server {
             (None, None) => PortRequest::Any,
         };
         // 10
-        if let UsernameLimit::RefuseBeyond(limit) = self.config.username_limit
-            && self.config.unlimited_user.as_deref() != Some(credential.user_id)
-            && self.count_of_user(credential.user_id) >= limit as usize
-        {
-            return Err(Rejection::QuotaReached);
-        }
+        self.check_quota(credential.user_id)?;
         if self.draining {
             return Err(Rejection::Draining);
         }
 
+        let (dual_stack, lifetime) = (request.additional_family.is_some(), lifetime::of_allocate(request.lifetime));
         let new = NewAllocation {
             five_tuple: asker.five_tuple,
             credential,
             transaction_id: asker.transaction.id.0,
-            lifetime: lifetime::of_allocate(request.lifetime),
+            lifetime,
             families,
             port,
         };
-        let id = self.allocations.allocate(now, new).map(Allocation::id).map_err(|error| match error {
-            AllocateError::AlreadyAllocated(_) => Rejection::AllocationExists,
-            AllocateError::NoFreePort => Rejection::NoFreePort,
-            AllocateError::UnknownReservation => Rejection::UnknownReservation,
-            AllocateError::TooManyReservations { .. } => Rejection::QuotaReached,
-            _ => Rejection::NoFreePort,
-        })?;
-        self.openings.insert(
-            id,
-            Opening::new(
-                asker.clone(),
-                request.additional_family.is_some(),
-                request.reservation_token.map(ReservationToken::new),
-            ),
-        );
+        let id = match (self.allocations.allocate(now, new).map(Allocation::id), port.need()) {
+            (Ok(id), _) => id,
+            (Err(AllocateError::NoFreePort), Some(need)) => {
+                self.borrow(
+                    now,
+                    Borrow {
+                        asker: asker.clone(),
+                        dual_stack,
+                        owner: Arc::new(Owner::of(&credential)),
+                        lifetime,
+                        families,
+                        need,
+                        tried: 0,
+                    },
+                );
+                return Ok(());
+            }
+            (Err(error), _) => return Err(Rejection::of_allocate(error)),
+        };
+        if let Some(token) = request.reservation_token.map(ReservationToken::new) {
+            self.tell_shards(ShardMessage::ReservationTaken { token });
+        }
+        self.openings.insert(id, Opening::new(asker.clone(), dual_stack));
         self.continue_opening(id);
         Ok(())
+    }
+
+    /// Whether user `id` may have one more allocation.
+    pub(crate) fn check_quota(&self, id: &str) -> Result<(), Rejection> {
+        match self.config.username_limit {
+            UsernameLimit::RefuseBeyond(limit)
+                if self.config.unlimited_user.as_deref() != Some(id) && self.count_of_user(id) >= limit as usize =>
+            {
+                Err(Rejection::QuotaReached)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// How many allocations user `id` has, on all shards.

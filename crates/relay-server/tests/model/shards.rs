@@ -1,10 +1,11 @@
 //! Several shards of one relay, whose messages are delayed and overtake each other as those of several senders may: data between their
 //! clients goes where it may, and by the shortest way once they have heard of each other; limits of usernames hold for all shards
-//! together; and no port is lost.
+//! together; and the whole range of ports is there for each of them, none twice, none lost, and no request left without an answer.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    ops::Range,
     sync::Arc,
     time::Duration,
 };
@@ -12,14 +13,14 @@ use std::{
 use proptest::prelude::*;
 use relay_server::{
     AllocationPort, ChannelNumber, Crossing, Encapsulation, Families, Family, FiveTuple, Flow, FlowKey, Forward,
-    RelayAddresses, ShardMessage, UsernameLimit, Via,
+    RelayAddresses, RelayOpenError, ShardMessage, Timestamp, UsernameLimit, Via,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use crate::support::{
-    Client, LISTEN_PORT, RELAY_V4, RELAY_V6, Relay, Request, Shards, allocate, allocate_dual_stack, bind, channel_data,
-    delete, kind, refresh,
+    Client, LISTEN_PORT, RELAY_V4, RELAY_V6, Relay, Request, Response, Shards, allocate, allocate_dual_stack, bind,
+    channel_data, delete, kind, refresh,
 };
 
 const SHARDS: usize = 3;
@@ -27,18 +28,51 @@ const SHARDS: usize = 3;
 const CLIENTS: usize = 6;
 const USERS: [&str; 2] = ["alice", "bob"];
 const PORTS_EACH: u16 = 2;
+const ALL_PORTS: Range<u16> = Shards::LOWEST_PORT..Shards::LOWEST_PORT + 3 * PORTS_EACH;
 const DATA: &[u8] = b"data";
 
 #[derive(Clone, Debug)]
 enum Op {
-    Allocate { client: usize, kind: AllocateKind },
-    Extend { client: usize },
-    Delete { client: usize, family: Option<u8> },
-    Bind { client: usize, number: u16, port: u16, family: Family },
-    BindEachOther { clients: (usize, usize), number: u16, family: Family },
-    RelayFailed { client: usize },
-    Wait { seconds: u64 },
-    Deliver { from: usize, to: usize },
+    Allocate {
+        client: usize,
+        kind: AllocateKind,
+    },
+    Extend {
+        client: usize,
+    },
+    Delete {
+        client: usize,
+        family: Option<u8>,
+    },
+    Bind {
+        client: usize,
+        number: u16,
+        port: u16,
+        family: Family,
+    },
+    BindEachOther {
+        clients: (usize, usize),
+        number: u16,
+        family: Family,
+    },
+    RelayFailed {
+        client: usize,
+    },
+    Wait {
+        seconds: u64,
+    },
+    /// Time passes, and no message arrives.
+    Stall {
+        millis: u64,
+    },
+    /// The next socket finds its port held by another program.
+    PortHeld {
+        shard: usize,
+    },
+    Deliver {
+        from: usize,
+        to: usize,
+    },
     DeliverAll,
 }
 
@@ -73,6 +107,8 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(clients, number, family)| Op::BindEachOther { clients, number, family }),
         1 => client.prop_map(|client| Op::RelayFailed { client }),
         3 => prop_oneof![Just(1_u64), Just(31), Just(300), Just(599), Just(600)].prop_map(|seconds| Op::Wait { seconds }),
+        1 => prop_oneof![Just(100_u64), Just(250), Just(1000)].prop_map(|millis| Op::Stall { millis }),
+        1 => (0..SHARDS).prop_map(|shard| Op::PortHeld { shard }),
         10 => (0..SHARDS, 0..SHARDS).prop_map(|(from, to)| Op::Deliver { from, to }),
         2 => Just(Op::DeliverAll),
     ]
@@ -95,6 +131,12 @@ struct World {
     shards: Shards,
     clients: Vec<Client>,
     tokens: Vec<Vec<u8>>,
+    /// The clients whose requests for an allocation are not answered yet, and since when.
+    waiting: BTreeMap<usize, Timestamp>,
+    /// Until when ports may be reserved, or held by other programs, so that it is not known which are free.
+    unclear_until: Timestamp,
+    /// When all shards have last heard all.
+    heard_at: Timestamp,
 }
 
 impl World {
@@ -109,11 +151,96 @@ impl World {
             }),
             clients: (0..CLIENTS).map(client).collect(),
             tokens: Vec::new(),
+            waiting: BTreeMap::new(),
+            unclear_until: Timestamp::ZERO,
+            heard_at: Timestamp::ZERO,
         }
     }
 
-    fn ask(&mut self, client: usize, request: &Request) -> crate::support::Response {
-        self.shards.relays[client % SHARDS].ask(&mut self.clients[client], request)
+    /// What a client hears at once that asks its shard; nothing if it waits already, or has to wait.
+    fn ask(&mut self, client: usize, request: &Request) -> Option<Response> {
+        if self.waiting.contains_key(&client) {
+            return None;
+        }
+        self.shards.try_ask(client % SHARDS, &mut self.clients[client], request)
+    }
+
+    fn allocate(&mut self, client: usize, kind: AllocateKind, request: &Request) {
+        if self.waiting.contains_key(&client) {
+            return;
+        }
+        let over_limit = self.is_over_limit(client);
+        let can = self.can_allocate(kind, client);
+        let Some(response) = self.ask(client, request) else {
+            self.waiting.insert(client, self.now());
+            if let Some(can) = can {
+                // Nothing else is under way, and nothing else happens.
+                self.deliver_all();
+                let has = self.entries().iter().any(|one| one.five_tuple == self.clients[client].five_tuple());
+                assert_eq!(has, can, "the whole range is there for each shard");
+            }
+            return;
+        };
+        if let Some(over_limit) = over_limit {
+            assert_eq!(response.error_code() == Some(486), over_limit, "all have heard of all allocations");
+        }
+        self.take_answer(client, &response);
+    }
+
+    /// Takes what a request for an allocation came to.
+    fn take_answer(&mut self, client: usize, response: &Response) {
+        self.waiting.remove(&client);
+        if let Some(token) = response.attribute(kind::RESERVATION_TOKEN) {
+            self.tokens.push(token.to_vec());
+            self.unclear_for(31);
+        }
+    }
+
+    /// Takes the answers that came late.
+    fn take_answers(&mut self) {
+        for shard in 0..SHARDS {
+            while let Some(sent) = self.shards.relays[shard].take_sent() {
+                let client = self.clients.iter().position(|client| client.socket == sent.to).unwrap();
+                assert!(self.waiting.contains_key(&client), "nobody asked");
+                self.take_answer(client, &sent.response);
+            }
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shards.relays[0].now
+    }
+
+    fn unclear_for(&mut self, seconds: u64) {
+        self.unclear_until = self.unclear_until.max(self.now() + Duration::from_secs(seconds));
+    }
+
+    fn deliver_all(&mut self) {
+        self.shards.deliver_all();
+        self.take_answers();
+        assert_eq!(self.waiting.len(), 0, "all that were asked have answered");
+        self.heard_at = self.now();
+    }
+
+    /// Whether there is a port for a new allocation of `client`; `None` where that is not clear.
+    fn can_allocate(&mut self, kind: AllocateKind, client: usize) -> Option<bool> {
+        self.shards.post();
+        let is_clear = self.shards.has_heard_all() && self.now() >= self.unclear_until && self.waiting.is_empty();
+        if !is_clear || self.is_over_limit(client) != Some(false) {
+            return None;
+        }
+        let taken: BTreeSet<_> = self.entries().iter().map(|entry| entry.port.get()).collect();
+        let is_free = |port: &u16| !taken.contains(port);
+        match kind {
+            AllocateKind::V4 | AllocateKind::V6 | AllocateKind::Both => {
+                Some(ALL_PORTS.clone().any(|port| is_free(&port)))
+            }
+            AllocateKind::Pair => {
+                let mut evens = ALL_PORTS.clone().step_by(2);
+                Some(evens.any(|even| is_free(&even) && is_free(&(even + 1))))
+            }
+            AllocateKind::Reserved(_) => None,
+        }
     }
 
     fn step(&mut self, op: Op) {
@@ -126,19 +253,14 @@ impl World {
                     AllocateKind::Pair => allocate().with_even_port(true),
                     AllocateKind::Reserved(back) => {
                         // Sockets see to it that a port is not allocated twice while shards are yet to hear of it.
-                        self.shards.deliver_all();
+                        self.deliver_all();
                         match self.tokens.iter().rev().nth(back) {
                             Some(token) => allocate().with_token(token),
                             None => return,
                         }
                     }
                 };
-                let over_limit = self.is_over_limit(client);
-                let response = self.ask(client, &request);
-                if let Some(over_limit) = over_limit {
-                    assert_eq!(response.error_code() == Some(486), over_limit, "all have heard of all allocations");
-                }
-                self.tokens.extend(response.attribute(kind::RESERVATION_TOKEN).map(<[u8]>::to_vec));
+                self.allocate(client, kind, &request);
             }
             Op::Extend { client } => _ = self.ask(client, &refresh().with_lifetime(3600)),
             Op::Delete { client, family } => {
@@ -167,14 +289,36 @@ impl World {
                 }
             }
             Op::Wait { seconds } => {
-                // What shards say takes less than a second.
-                self.shards.deliver_all();
+                // What shards say takes less than a second, as a rule.
+                self.deliver_all();
                 self.shards.advance_secs(seconds);
+                self.heard_at = self.now();
+            }
+            Op::Stall { millis } => {
+                // No reservation ends while shards are yet to hear of it.
+                if self.now() >= self.heard_at + Duration::from_secs(10) {
+                    self.deliver_all();
+                }
+                self.shards.advance(Duration::from_millis(millis));
+                self.take_answers();
+                let now = self.now();
+                assert!(
+                    self.waiting.values().all(|since| now < *since + Duration::from_secs(1)),
+                    "no request waits longer"
+                );
+            }
+            Op::PortHeld { shard } => {
+                self.shards.relays[shard].answers = [Err(RelayOpenError::PortInUse)].into();
             }
             Op::Deliver { from, to } => self.shards.deliver(from, to),
-            Op::DeliverAll => self.shards.deliver_all(),
+            Op::DeliverAll => self.deliver_all(),
         }
         self.shards.post();
+        self.take_answers();
+        // A held port is out of use for a minute, from when its shard has heard of it on.
+        if self.shards.relays.iter().any(|relay| !relay.answers.is_empty()) {
+            self.unclear_for(75);
+        }
         // No two things happen at the same time.
         for relay in &mut self.shards.relays {
             relay.now = relay.now + Duration::from_nanos(1);
@@ -311,18 +455,22 @@ impl World {
 
     /// Everything ends by itself, and nothing may be left.
     fn finish(mut self) {
-        self.shards.advance_secs(3600);
-        self.shards.deliver_all();
+        self.shards.relays.iter_mut().for_each(|relay| relay.answers.clear());
+        for seconds in [3600, 61] {
+            self.deliver_all();
+            self.shards.advance_secs(seconds);
+        }
+        self.deliver_all();
         self.check();
         for relay in &self.shards.relays {
             assert_eq!((relay.server.allocation_count(), relay.flows.len()), (0, 0));
             assert!(format!("{:?}", relay.server).contains("Crossings { len: 0, .. }"));
         }
-        for relay in &mut self.shards.relays {
-            for number in 0..PORTS_EACH {
-                relay.allocate(&mut Client::new(&format!("198.51.100.8:{}", 50_000 + number)));
-            }
+        let mut new = (50_000..).map(|number| Client::new(&format!("198.51.100.8:{number}")));
+        for _ in ALL_PORTS {
+            assert_eq!(self.shards.ask(1, &mut new.next().unwrap(), &allocate()).outcome(), Ok(()));
         }
+        assert_eq!(self.shards.ask(1, &mut new.next().unwrap(), &allocate()).outcome(), Err(508));
     }
 }
 

@@ -8,8 +8,8 @@ use std::{
 
 use relay_server::{
     AllocationId, AllocationPort, AuthSecret, Config, DefaultFamily, DropReason, Event, Family, Flow, FlowKey, Forward,
-    Output, OwnAddresses, PeerSocket, PortRange, QuotaBy, RelayAddresses, RelayOpenError, Server, ShardMessage,
-    Timestamp, UnixTime, UsernameLimit,
+    Output, OwnAddresses, PeerSocket, PortRange, QuotaBy, RelayAddresses, RelayOpenError, Server, ShardId,
+    ShardMessage, Timestamp, UnixTime, UsernameLimit,
 };
 
 use super::{
@@ -66,8 +66,8 @@ pub(crate) struct Relay {
     pub(crate) flows: BTreeMap<FlowKey, Flow>,
     /// Everything that happened since a test last took it.
     pub(crate) events: Vec<Event>,
-    /// What other shards are to hear and nobody has taken yet.
-    pub(crate) told: Vec<ShardMessage>,
+    /// What other shards are to hear, or one of them, and nobody has taken yet.
+    pub(crate) told: Vec<(Option<ShardId>, ShardMessage)>,
     /// Every output as it came, for a test that sets this and looks at the order.
     pub(crate) recorded: Option<Vec<Output>>,
     /// How the next sockets open; when it is empty, they do.
@@ -107,11 +107,11 @@ impl Relay {
         }
     }
 
-    /// From now on this is one of several shards, whose ports are all within `ports`.
-    pub(crate) fn share_ports(&mut self, ports: PortRange) {
+    /// From now on this is one of `count` shards, whose ports are all within `ports`.
+    pub(crate) fn share_ports(&mut self, shard: u16, count: u16, ports: PortRange) {
         let placeholder = Server::new(config(), AuthSecret::new(SECRET).unwrap(), [0; 32], START, UnixTime(UNIX_TIME));
         let server = std::mem::replace(&mut self.server, placeholder.unwrap());
-        self.server = server.with_ports_of_all_shards(ports);
+        self.server = server.as_shard(ShardId::new(shard), count, ports);
     }
 
     /// Tells the relay of its addresses: those of [`config`], all present, as `change` leaves them.
@@ -275,7 +275,8 @@ impl Relay {
                 }
                 Output::InstallFlow(flow) => _ = self.flows.insert(flow.key, flow),
                 Output::RemoveFlow(key) => _ = self.flows.remove(&key),
-                Output::TellShards(message) => self.told.push(message),
+                Output::TellShards(message) => self.told.push((None, message)),
+                Output::TellShard { to, message } => self.told.push((Some(to), message)),
                 Output::Event(event) => self.events.push(event),
                 output => panic!("unknown output {output:?}"),
             }

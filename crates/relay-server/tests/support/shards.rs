@@ -1,10 +1,13 @@
 //! A relay of several shards, and what they have yet to hear of each other.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use relay_server::{Config, PortRange, ShardMessage};
 
-use super::relay::Relay;
+use super::{client::Client, relay::Relay, request::Request, response::Response};
 
 /// Shards that draw from equal parts of the ports from [`Self::LOWEST_PORT`] on. What one says to the others arrives in order,
 /// whenever a test has it arrive.
@@ -18,27 +21,57 @@ impl Shards {
     pub(crate) const LOWEST_PORT: u16 = 50_000;
 
     pub(crate) fn new(count: u16, ports_each: u16, configure: impl Fn(&mut Config)) -> Self {
+        Self::with_ports(count, ports_each, count * ports_each, configure)
+    }
+
+    /// The same where the last of them have fewer ports, or none, since there are no more than `ports`.
+    pub(crate) fn with_ports(count: u16, ports_each: u16, ports: u16, configure: impl Fn(&mut Config)) -> Self {
         let lowest = Self::LOWEST_PORT;
-        let all = PortRange::new(lowest, lowest + count * ports_each - 1).unwrap();
+        let all = PortRange::new(lowest, lowest + ports - 1).unwrap();
+        let ports_of = |number: u16| ports.saturating_sub(number * ports_each).min(ports_each);
         let shard = |number: u16| {
-            let first = lowest + number * ports_each;
             let seed = [7 + u8::try_from(number).unwrap(); 32];
             let mut relay = Relay::seeded(seed, |config| {
-                config.ports = PortRange::new(first, first + ports_each - 1).unwrap();
+                config.ports = match ports_of(number) {
+                    0 => PortRange::EMPTY,
+                    ports => {
+                        PortRange::new(lowest + number * ports_each, lowest + number * ports_each + ports - 1).unwrap()
+                    }
+                };
                 configure(config);
             });
-            relay.share_ports(all);
+            relay.share_ports(number, count, all);
             relay
         };
         Self { relays: (0..count).map(shard).collect(), under_way: BTreeMap::new() }
+    }
+
+    /// What a client hears that asks shard `index` as clients do, once shards have heard each other out.
+    pub(crate) fn ask(&mut self, index: usize, client: &mut Client, request: &Request) -> Response {
+        match self.try_ask(index, client, request) {
+            Some(response) => response,
+            None => {
+                self.deliver_all();
+                self.relays[index].take_sent().expect("an answer").response
+            }
+        }
+    }
+
+    /// The same at once: nothing while the shard waits for another.
+    pub(crate) fn try_ask(&mut self, index: usize, client: &mut Client, request: &Request) -> Option<Response> {
+        let relay = &mut self.relays[index];
+        relay.challenge(client);
+        let bytes = client.sign(request);
+        relay.answer(client, &bytes)
     }
 
     /// Sends off what shards have to say to others.
     pub(crate) fn post(&mut self) {
         let count = self.relays.len();
         for (from, relay) in self.relays.iter_mut().enumerate() {
-            for message in std::mem::take(&mut relay.told) {
-                for to in (0..count).filter(|to| *to != from) {
+            for (only, message) in std::mem::take(&mut relay.told) {
+                let is_told = |to: usize| only.is_none_or(|only| usize::from(only.get()) == to);
+                for to in (0..count).filter(|to| *to != from && is_told(*to)) {
                     self.under_way.entry((from, to)).or_default().push_back(message.clone());
                 }
             }
@@ -48,16 +81,21 @@ impl Shards {
     /// Has the next word from one shard to another arrive.
     pub(crate) fn deliver(&mut self, from: usize, to: usize) {
         self.post();
+        // No two things happen at the same time.
+        for relay in &mut self.relays {
+            relay.now = relay.now + Duration::from_nanos(1);
+        }
         if let Some(message) = self.under_way.get_mut(&(from, to)).and_then(VecDeque::pop_front) {
             self.relays[to].hear(&message);
         }
     }
 
-    /// Has everything arrive.
+    /// Has everything arrive, and what is said to that.
     pub(crate) fn deliver_all(&mut self) {
         self.post();
         while let Some((&(from, to), _)) = self.under_way.iter().find(|(_, messages)| !messages.is_empty()) {
             self.deliver(from, to);
+            self.post();
         }
     }
 
@@ -74,8 +112,12 @@ impl Shards {
 
     /// Time passes on all shards.
     pub(crate) fn advance_secs(&mut self, seconds: u64) {
+        self.advance(Duration::from_secs(seconds));
+    }
+
+    pub(crate) fn advance(&mut self, duration: Duration) {
         for relay in &mut self.relays {
-            relay.advance_secs(seconds);
+            relay.advance(duration);
         }
     }
 }

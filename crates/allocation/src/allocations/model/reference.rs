@@ -94,7 +94,7 @@ impl Model {
                 PortRequest::Any => true,
                 PortRequest::Even => is_even,
                 PortRequest::EvenAndReserveNext => is_even && self.is_free(next(port)),
-                PortRequest::Reserved(_) => false,
+                PortRequest::Reserved(_) | PortRequest::Lent { .. } => false,
             }
     }
 

@@ -3,6 +3,7 @@
 mod family;
 mod opening;
 mod port;
+mod shards;
 
 use std::net::SocketAddr;
 

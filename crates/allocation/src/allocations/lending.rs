@@ -1,0 +1,260 @@
+//! Ports of one shard of a relay that another one has: because it has lent them, or because they were reserved and the client went there.
+//!
+//! A port belongs to one shard for good, and is in one place: free or in use there, in quarantine there, or lent. What another shard
+//! does with a lent port ends with one word, that it has left it.
+
+use super::{Allocations, PORT_QUARANTINE};
+use crate::{
+    AllocationPort, PortNeed, ReservationToken, ReservedPort, Timestamp, reservations::Reservation, timers::TimerKey,
+};
+
+/// A port of another shard that has no use here any more: that shard is to hear of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftPort {
+    /// The port.
+    pub port: AllocationPort,
+    /// Whether another program holds it.
+    pub is_held: bool,
+}
+
+impl Allocations {
+    /// Lends a free port to another shard, with [`PortNeed::Pair`] the next one as well. It stays out of use here until
+    /// [`Self::return_port`] or [`Self::return_held_port`].
+    pub fn lend(&mut self, now: Timestamp, need: PortNeed) -> Option<AllocationPort> {
+        self.handle_timeout(now);
+        let (port, next) = match need {
+            PortNeed::Any => (self.pool.draw_any(&mut self.rng)?, None),
+            PortNeed::Even => (self.pool.draw_even(&mut self.rng)?, None),
+            PortNeed::Pair => self.pool.draw_pair(&mut self.rng).map(|(port, next)| (port, Some(next)))?,
+        };
+        self.lent.insert(port);
+        self.lent.extend(next);
+        Some(port)
+    }
+
+    /// Another shard has left a port that belongs here. Ports that are not lent are left alone.
+    pub fn return_port(&mut self, port: AllocationPort) {
+        if self.lent.remove(&port) {
+            self.pool.release(port);
+        }
+    }
+
+    /// The same for a port that another program turned out to hold: it stays away for [`PORT_QUARANTINE`].
+    pub fn return_held_port(&mut self, now: Timestamp, port: AllocationPort) {
+        self.handle_timeout(now);
+        if self.lent.remove(&port) {
+            self.leave_held_port(now, port);
+        }
+    }
+
+    /// The next port of another shard that was left here.
+    pub fn poll_left_port(&mut self) -> Option<LeftPort> {
+        self.left.pop()
+    }
+
+    /// The reservation that `token` names, for [`Self::adopt_reservation`] of other shards.
+    #[must_use]
+    pub fn reserved_port(&self, token: ReservationToken) -> Option<ReservedPort> {
+        self.reservations.describe(token)
+    }
+
+    /// Another shard has reserved a port: from now on its client may also come here for it.
+    ///
+    /// [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2): a reservation is server-wide.
+    pub fn adopt_reservation(&mut self, now: Timestamp, reserved: &ReservedPort) {
+        self.handle_timeout(now);
+        if reserved.expires_at > now && self.ports.contains(reserved.port) {
+            self.reservations.adopt(&mut self.timers, reserved);
+        }
+    }
+
+    /// Another shard has made an allocation of the port that `token` reserved. If the port belongs here it is lent from now on.
+    pub fn forget_reservation(&mut self, token: ReservationToken) {
+        let forgotten = self.reservations.forget(&mut self.timers, token);
+        if let Some(Reservation { port, is_adopted: false, .. }) = forgotten
+            && self.pool.owns(port)
+        {
+            self.lent.insert(port);
+        }
+    }
+
+    /// Takes the port of a reservation for an allocation here. Not if it belongs here, was lent, reserved by the borrower, and has
+    /// come back since: then somebody has had it.
+    pub(super) fn take_reservation(&mut self, token: ReservationToken, user: &str) -> Option<Reservation> {
+        let reservation = self.reservations.take(&mut self.timers, token, user)?;
+        let is_there =
+            !reservation.is_adopted || !self.pool.owns(reservation.port) || self.lent.remove(&reservation.port);
+        is_there.then_some(reservation)
+    }
+
+    /// `port` has no use here any more.
+    pub(super) fn leave_port(&mut self, port: AllocationPort) {
+        if self.pool.owns(port) {
+            self.pool.release(port);
+        } else {
+            self.left.push(LeftPort { port, is_held: false });
+        }
+    }
+
+    /// Another program holds `port`.
+    pub(super) fn leave_held_port(&mut self, now: Timestamp, port: AllocationPort) {
+        if self.pool.owns(port) {
+            self.timers.arm((now + PORT_QUARANTINE, TimerKey::Quarantine(port)));
+        } else {
+            self.left.push(LeftPort { port, is_held: true });
+        }
+    }
+
+    /// Has [`Expired::Wait`](crate::Expired::Wait) come at `at` with this number.
+    pub fn wait(&mut self, at: Timestamp, number: u64) {
+        self.timers.arm((at, TimerKey::Wait(number)));
+    }
+
+    /// Takes back what was asked of [`Self::wait`].
+    pub fn stop_waiting(&mut self, at: Timestamp, number: u64) {
+        self.timers.disarm((at, TimerKey::Wait(number)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+    use crate::{
+        Allocation, Expired, NewAllocation, PortRange, PortRequest, RESERVATION_LIFETIME, RetryPortError,
+        testing::{T0, request},
+    };
+
+    fn range(lowest: u16, highest: u16) -> PortRange {
+        PortRange::new(lowest, highest).unwrap()
+    }
+
+    /// Shards with the ports 10 and 11, and 12 and 13.
+    fn shards() -> [Allocations; 2] {
+        [range(10, 11), range(12, 13)].map(|own| Allocations::new(own, [1; 32]).with_ports_of_all_shards(range(10, 13)))
+    }
+
+    fn lent(client: u16, port: AllocationPort, need: PortNeed) -> NewAllocation<'static> {
+        request(client, PortRequest::Lent { port, need, tried: 0 })
+    }
+
+    fn left(allocations: &mut Allocations) -> Vec<(u16, bool)> {
+        std::iter::from_fn(|| allocations.poll_left_port()).map(|left| (left.port.get(), left.is_held)).collect()
+    }
+
+    #[test]
+    fn a_lent_port_is_nobodys_but_the_borrowers_until_it_comes_back() {
+        let [mut home, mut borrower] = shards();
+        let port = home.lend(T0, PortNeed::Even).unwrap();
+        assert_eq!((port.get(), home.free_ports()), (10, 1));
+        assert_eq!(home.lend(T0, PortNeed::Pair), None);
+        assert_eq!(home.lend(T0, PortNeed::Any), Some(AllocationPort::new(11)));
+        assert_eq!(home.lend(T0, PortNeed::Any), None);
+        home.assert_consistent();
+
+        let allocation = borrower.allocate(T0, lent(1, port, PortNeed::Even)).unwrap();
+        assert_eq!((allocation.port(), allocation.port_need()), (port, Some(PortNeed::Even)));
+        let id = allocation.id();
+        assert_eq!(left(&mut borrower), []);
+        borrower.remove(id);
+        assert_eq!((left(&mut borrower), borrower.free_ports()), (vec![(10, false)], 2));
+        borrower.assert_empty();
+        for _ in 0..2 {
+            home.return_port(port);
+            assert_eq!(home.free_ports(), 1);
+        }
+        home.return_port(AllocationPort::new(12));
+        home.return_port(AllocationPort::new(11));
+        home.assert_empty();
+    }
+
+    #[test]
+    fn the_second_port_of_a_lent_pair_comes_back_when_nobody_wants_it() {
+        let [mut home, mut borrower] = shards();
+        let port = home.lend(T0, PortNeed::Pair).unwrap();
+        let first = borrower.allocate(T0, lent(1, port, PortNeed::Pair)).unwrap();
+        let (first, token) = (first.id(), first.reservation().unwrap());
+        let reserved = borrower.reserved_port(token).unwrap();
+        assert_eq!(reserved.port.get(), 11);
+        home.adopt_reservation(T0, &reserved);
+        home.assert_consistent();
+        let lapse = T0 + RESERVATION_LIFETIME;
+        home.handle_timeout(lapse);
+        assert_eq!(home.free_ports(), 0, "the borrower says when");
+        borrower.handle_timeout(lapse);
+        assert_eq!(left(&mut borrower), [(11, false)]);
+        home.return_port(reserved.port);
+        borrower.remove(first);
+        assert_eq!(left(&mut borrower), [(10, false)]);
+        home.return_port(port);
+        home.assert_empty();
+    }
+
+    #[test]
+    fn a_port_that_was_lent_and_reserved_can_be_taken_at_home() {
+        let [mut home, mut borrower] = shards();
+        let port = home.lend(T0, PortNeed::Pair).unwrap();
+        let token = borrower.allocate(T0, lent(1, port, PortNeed::Pair)).unwrap().reservation().unwrap();
+        let reserved = borrower.reserved_port(token).unwrap();
+        home.adopt_reservation(T0, &reserved);
+        let second = home.allocate(T0, request(2, PortRequest::Reserved(token))).unwrap().id();
+        home.assert_consistent();
+        borrower.forget_reservation(token);
+        borrower.handle_timeout(T0 + RESERVATION_LIFETIME);
+        assert_eq!(left(&mut borrower), []);
+        home.remove(second);
+        assert_eq!(home.free_ports(), 1);
+
+        // Late, the word of the reservation may come when the port has been at home for long.
+        home.adopt_reservation(T0, &reserved);
+        let refused = home.allocate(T0, request(3, PortRequest::Reserved(token))).map(Allocation::id);
+        assert_eq!(refused, Err(crate::AllocateError::UnknownReservation));
+    }
+
+    #[test]
+    fn a_lent_port_that_another_program_holds_is_in_quarantine_at_home() {
+        let [mut home, mut borrower] = shards();
+        let port = home.lend(T0, PortNeed::Pair).unwrap();
+        for client in 2..4 {
+            borrower.allocate(T0, request(client, PortRequest::Any)).unwrap();
+        }
+        let id = borrower.allocate(T0, lent(1, port, PortNeed::Pair)).unwrap().id();
+        let Err(RetryPortError::NoFreePort(gone)) = borrower.retry_port(T0, id) else { panic!("no port is left") };
+        assert_eq!((gone.port_need(), gone.ports_tried()), (Some(PortNeed::Pair), 2));
+        let mut left = left(&mut borrower);
+        left.sort_unstable();
+        assert_eq!(left, [(10, true), (11, false)]);
+        home.return_held_port(T0, port);
+        home.return_port(AllocationPort::new(11));
+        assert_eq!(home.free_ports(), 1);
+        home.assert_consistent();
+        home.handle_timeout(T0 + PORT_QUARANTINE);
+        home.assert_empty();
+    }
+
+    #[test]
+    fn a_shard_without_ports_has_none_and_can_borrow() {
+        let mut borrower = Allocations::new(PortRange::EMPTY, [1; 32]).with_ports_of_all_shards(range(10, 13));
+        let refused = borrower.allocate(T0, request(1, PortRequest::Any)).map(Allocation::id);
+        assert_eq!(refused, Err(crate::AllocateError::NoFreePort));
+        assert_eq!(borrower.lend(T0, PortNeed::Any), None);
+        let id = borrower.allocate(T0, lent(1, AllocationPort::new(13), PortNeed::Any)).unwrap().id();
+        borrower.remove(id);
+        assert_eq!(left(&mut borrower), [(13, false)]);
+        borrower.assert_empty();
+    }
+
+    #[test]
+    fn what_the_caller_waits_for_comes_when_it_is_due() {
+        let [mut allocations, _] = shards();
+        allocations.wait(T0 + PORT_QUARANTINE, 7);
+        allocations.wait(T0, 8);
+        allocations.stop_waiting(T0, 8);
+        assert_eq!(allocations.poll_timeout(), Some(T0 + PORT_QUARANTINE));
+        allocations.handle_timeout(T0 + PORT_QUARANTINE);
+        assert!(matches!(allocations.poll_expired(), Some(Expired::Wait(7))));
+        assert!(allocations.poll_expired().is_none());
+    }
+}

@@ -1,0 +1,259 @@
+//! Requests for an allocation that wait for a port of another shard, since this one has none left.
+//!
+//! The shard asks one of the others after the other until one lends a port. Each answers at once, with a port or without: it does not
+//! ask others itself, so no two wait for each other. One that does not answer in time is passed over; a port that comes too late goes
+//! back at once. A lent port belongs to the shard that lent it and goes back when its allocation ends, so that pairs of ports stay
+//! together, and no shard keeps what it does not use.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use allocation::{AllocateError, Allocation, MAX_PORTS_TRIED, NewAllocation, Owner};
+
+use crate::{
+    AllocationPort, DropReason, Families, FiveTuple, Output, PortNeed, Rejection, Server, ShardId, ShardMessage,
+    Timestamp, opening::Opening, request::Asker,
+};
+
+/// How long a shard waits for another's answer before it asks the next one: 250 ms. Answers take less than one, unless the other
+/// is stuck.
+const ANSWER_WITHIN: Duration = Duration::from_millis(250);
+
+/// How long a request waits in all: 1 s, so that its client, which hears nothing meanwhile, does not give the relay up.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(1);
+
+/// A request for an allocation, and where it looks for a port.
+#[derive(Debug)]
+pub(crate) struct Borrowing {
+    request: Borrow,
+    /// The shard whose answer is awaited.
+    asked: ShardId,
+    /// How many are left to ask after that.
+    others_left: u16,
+    /// When to go on without that answer.
+    due: Timestamp,
+    /// When to go on without any.
+    give_up_at: Timestamp,
+}
+
+/// What is needed to make the allocation once there is a port.
+#[derive(Debug)]
+pub(crate) struct Borrow {
+    pub(crate) asker: Asker,
+    pub(crate) dual_stack: bool,
+    pub(crate) owner: Arc<Owner>,
+    pub(crate) lifetime: Duration,
+    pub(crate) families: Families,
+    pub(crate) need: PortNeed,
+    /// How many ports that other programs held were tried already.
+    pub(crate) tried: u8,
+}
+
+/// The requests that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Borrowings {
+    by_number: BTreeMap<u64, Borrowing>,
+    by_client: BTreeMap<FiveTuple, u64>,
+    next: u64,
+    /// The shard that has lent last, and may have more.
+    lender: Option<ShardId>,
+}
+
+impl Borrowings {
+    /// The request of a client that waits.
+    pub(crate) fn of_client(&self, five_tuple: &FiveTuple) -> Option<&Borrow> {
+        let number = self.by_client.get(five_tuple)?;
+        self.by_number.get(number).map(|borrowing| &borrowing.request)
+    }
+
+    fn insert(&mut self, borrowing: Borrowing) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.by_client.insert(borrowing.request.asker.five_tuple, number);
+        self.by_number.insert(number, borrowing);
+        number
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Borrowing> {
+        let borrowing = self.by_number.remove(&number)?;
+        self.by_client.remove(&borrowing.request.asker.five_tuple);
+        Some(borrowing)
+    }
+}
+
+impl Server {
+    /// Makes the allocation that `request` wants with a port of another shard; refuses it where there is none to ask.
+    pub(crate) fn borrow(&mut self, now: Timestamp, request: Borrow) {
+        if !self.has_other_shards() || request.tried >= MAX_PORTS_TRIED {
+            return self.reject(&request.asker, Rejection::NoFreePort);
+        }
+        let asked = self.borrowings.lender.unwrap_or_else(|| self.shard_after(self.shard));
+        let others_left = self.shard_count.saturating_sub(2);
+        let (due, give_up_at) = (now + ANSWER_WITHIN, now + GIVE_UP_AFTER);
+        let need = request.need;
+        let number = self.borrowings.insert(Borrowing { request, asked, others_left, due, give_up_at });
+        self.ask_for_port(number, asked, need, due);
+    }
+
+    /// A retransmission of a request that waits is not answered, another request of that client is refused; `None` if none waits.
+    pub(crate) fn check_borrowing(&mut self, asker: &Asker, username: &str) -> Option<Result<(), Rejection>> {
+        let waiting = self.borrowings.of_client(&asker.five_tuple)?;
+        let is_same = waiting.asker.transaction.id == asker.transaction.id && **waiting.owner.username() == *username;
+        if !is_same {
+            return Some(Err(Rejection::AllocationExists));
+        }
+        self.drop_from_client(asker.five_tuple, DropReason::RequestInProgress);
+        Some(Ok(()))
+    }
+
+    /// Another shard asked for a port.
+    pub(crate) fn port_wanted(&mut self, now: Timestamp, by: ShardId, number: u64, need: PortNeed) {
+        let from = self.shard;
+        let answer = match self.allocations.lend(now, need) {
+            Some(port) => ShardMessage::PortLent { from, number, port, need },
+            None => ShardMessage::NoPort { from, number },
+        };
+        self.tell_shard(by, answer);
+    }
+
+    /// Another shard has lent a port.
+    pub(crate) fn port_lent(
+        &mut self,
+        now: Timestamp,
+        from: ShardId,
+        number: u64,
+        port: AllocationPort,
+        need: PortNeed,
+    ) {
+        let Some(borrowing) = self.borrowings.remove(number) else {
+            return self.give_back(port, need);
+        };
+        self.allocations.stop_waiting(borrowing.due, number);
+        self.borrowings.lender = Some(from);
+        let request = borrowing.request;
+        // Others of the same user may have been granted meanwhile.
+        if let Err(rejection) = self.check_quota(request.owner.user_id()) {
+            self.give_back(port, need);
+            return self.reject(&request.asker, rejection);
+        }
+        let with = allocation::PortRequest::Lent { port, need, tried: request.tried };
+        if let Err(rejection) = self.allocate_borrowed(now, &request, with) {
+            self.give_back(port, need);
+            self.reject(&request.asker, rejection);
+        }
+    }
+
+    /// Another shard has none.
+    pub(crate) fn no_port(&mut self, now: Timestamp, from: ShardId, number: u64) {
+        if self.borrowings.by_number.get(&number).is_some_and(|borrowing| borrowing.asked == from) {
+            self.ask_next(now, number);
+        }
+    }
+
+    /// The shard that was asked has not answered in time.
+    pub(crate) fn no_answer(&mut self, now: Timestamp, number: u64) {
+        self.ask_next(now, number);
+    }
+
+    fn ask_next(&mut self, now: Timestamp, number: u64) {
+        let Some(borrowing) = self.borrowings.by_number.get_mut(&number) else {
+            return;
+        };
+        self.allocations.stop_waiting(borrowing.due, number);
+        if borrowing.others_left == 0 || borrowing.give_up_at <= now {
+            return self.give_up(now, number);
+        }
+        borrowing.others_left -= 1;
+        borrowing.due = (now + ANSWER_WITHIN).min(borrowing.give_up_at);
+        let (last, need, due) = (borrowing.asked, borrowing.request.need, borrowing.due);
+        let asked = self.shard_after(last);
+        if let Some(borrowing) = self.borrowings.by_number.get_mut(&number) {
+            borrowing.asked = asked;
+        }
+        self.ask_for_port(number, asked, need, due);
+    }
+
+    fn ask_for_port(&mut self, number: u64, asked: ShardId, need: PortNeed, due: Timestamp) {
+        self.allocations.wait(due, number);
+        self.tell_shard(asked, ShardMessage::PortWanted { by: self.shard, number, need });
+    }
+
+    /// No other shard has lent a port. This one may have one again.
+    fn give_up(&mut self, now: Timestamp, number: u64) {
+        let Some(Borrowing { request, .. }) = self.borrowings.remove(number) else {
+            return;
+        };
+        let allocated = self
+            .check_quota(request.owner.user_id())
+            .and_then(|()| self.allocate_borrowed(now, &request, request.need.request()));
+        if let Err(rejection) = allocated {
+            self.reject(&request.asker, rejection);
+        }
+    }
+
+    fn allocate_borrowed(
+        &mut self,
+        now: Timestamp,
+        request: &Borrow,
+        port: allocation::PortRequest,
+    ) -> Result<(), Rejection> {
+        let new = NewAllocation {
+            five_tuple: request.asker.five_tuple,
+            credential: request.owner.credential(),
+            transaction_id: request.asker.transaction.id.0,
+            lifetime: request.lifetime,
+            families: request.families,
+            port,
+        };
+        let id = self.allocations.allocate(now, new).map(Allocation::id).map_err(Rejection::of_allocate)?;
+        self.openings.insert(id, Opening::new(request.asker.clone(), request.dual_stack));
+        self.continue_opening(id);
+        Ok(())
+    }
+
+    /// Returns a lent port that is of no use.
+    fn give_back(&mut self, port: AllocationPort, need: PortNeed) {
+        self.tell_shards(ShardMessage::PortReturned { port });
+        if need == PortNeed::Pair {
+            let port = AllocationPort::new(port.get().saturating_add(1));
+            self.tell_shards(ShardMessage::PortReturned { port });
+        }
+    }
+
+    /// Tells other shards of their ports that are of no use here any more.
+    pub(crate) fn return_ports(&mut self) {
+        while let Some(left) = self.allocations.poll_left_port() {
+            let port = left.port;
+            self.tell_shards(if left.is_held {
+                ShardMessage::PortHeld { port }
+            } else {
+                ShardMessage::PortReturned { port }
+            });
+        }
+    }
+
+    /// The next shard in turn that is not this one.
+    fn shard_after(&self, shard: ShardId) -> ShardId {
+        let after = |shard: ShardId| {
+            let next = shard.get().saturating_add(1);
+            ShardId::new(if next < self.shard_count { next } else { 0 })
+        };
+        let next = after(shard);
+        if next == self.shard { after(next) } else { next }
+    }
+
+    fn tell_shard(&mut self, to: ShardId, message: ShardMessage) {
+        self.outputs.push_back(Output::TellShard { to, message });
+    }
+}
+
+impl Rejection {
+    /// Why there is no allocation.
+    pub(crate) const fn of_allocate(error: AllocateError) -> Self {
+        match error {
+            AllocateError::AlreadyAllocated(_) => Self::AllocationExists,
+            AllocateError::UnknownReservation => Self::UnknownReservation,
+            AllocateError::TooManyReservations { .. } => Self::QuotaReached,
+            _ => Self::NoFreePort,
+        }
+    }
+}
