@@ -5,7 +5,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use relay_server::AllocationPort;
-use turn_client::{Allocate, Credentials, Request, Success, TurnClient, encode_channel_data};
+use turn_client::{Allocate, Credentials, Request, Success, TurnClient, encode_channel_data, encode_send_indication};
 
 use crate::relay::{PEER, PEER_PORT, Relay};
 
@@ -17,6 +17,11 @@ pub(crate) fn channel_data() -> Vec<u8> {
     let mut data = Vec::new();
     encode_channel_data(CHANNEL, &PAYLOAD, &mut data);
     data
+}
+
+/// The Send indication that each client sends, with the same payload.
+pub(crate) fn send_indication(with_fingerprint: bool) -> Vec<u8> {
+    encode_send_indication(SocketAddr::from((PEER, PEER_PORT)), &PAYLOAD, 7, with_fingerprint)
 }
 
 /// The address of client number `index`.

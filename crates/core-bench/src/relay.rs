@@ -41,6 +41,8 @@ pub struct Relay {
     /// What each client sends to its peer. The same bytes for all of them, since a relay finds a datagram in the caches: the kernel has
     /// just put it there.
     channel_data: Vec<u8>,
+    send: Vec<u8>,
+    send_with_fingerprint: Vec<u8>,
     newcomer: Option<Newcomer>,
     turn: usize,
 }
@@ -69,13 +71,17 @@ impl Relay {
         let secret = AuthSecret::from_random([1; 32]);
         let credentials = turn_auth::Credentials::mint(&secret, UnixTime(UNIX_TIME.0 + 86_400), "bench");
         let machines = count.div_ceil(per_machine).max(1);
-        let machines = (0..machines).map(|index| Machine::new(index, secret.clone())).collect::<Result<_>>()?;
+        let machines = (0..machines)
+            .map(|index| Machine::new(index, secret.clone(), lifetime.is_none()))
+            .collect::<Result<_>>()?;
         let mut relay = Self {
             machines,
             now: START,
             clients: Vec::new(),
             ports: Vec::new(),
             channel_data: client::channel_data(),
+            send: client::send_indication(false),
+            send_with_fingerprint: client::send_indication(true),
             newcomer: None,
             turn: 0,
         };
@@ -110,6 +116,22 @@ impl Relay {
     pub(crate) fn sends_data(&mut self, index: usize) -> bool {
         let machine = self.machine_of(index);
         self.machines[machine].receive_from_client(self.now, client::address(index), black_box(&self.channel_data))
+    }
+
+    /// The same in a Send indication.
+    pub(crate) fn sends_indication(&mut self, index: usize, with_fingerprint: bool) -> bool {
+        let machine = self.machine_of(index);
+        let datagram = if with_fingerprint { &self.send_with_fingerprint } else { &self.send };
+        self.machines[machine].receive_from_client(self.now, client::address(index), black_box(datagram))
+    }
+
+    /// Gives client number `index` a datagram of another port at its peer's address, and makes the header of the Data indication;
+    /// says whether there is one.
+    pub(crate) fn receive_indication(&mut self, index: usize, datagram: &[u8]) -> bool {
+        let peer = PeerSocket::new(SocketAddr::from((PEER, PEER_PORT + 1)));
+        let machine = self.machine_of(index);
+        let forward = self.machines[machine].server.handle_peer_datagram(self.now, self.ports[index], peer, datagram);
+        forward.is_some_and(|forward| black_box(forward.header()).as_bytes().len() > 4)
     }
 
     /// The clients whose turns come next, `N` of those that one state machine has.
@@ -215,7 +237,8 @@ struct Machine {
 }
 
 impl Machine {
-    fn new(index: usize, secret: AuthSecret) -> Result<Self> {
+    /// One that relays indications, too, or has nothing but channels, so that no permission ends before they do.
+    fn new(index: usize, secret: AuthSecret, indications: bool) -> Result<Self> {
         let address = Ipv4Addr::from_bits(RELAY.to_bits() + u32::try_from(index)?);
         let config = Config {
             relay_addresses: RelayAddresses { v4: Some(address), v6: None },
@@ -228,7 +251,7 @@ impl Machine {
             unlimited_user: None,
             strict_expiry: false,
             reply_limit: NonZeroU32::new(256),
-            indications: true,
+            indications,
             default_family: DefaultFamily::V4,
         };
         let server = Server::new(config, secret, [2; 32], START, UNIX_TIME)?;

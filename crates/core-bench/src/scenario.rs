@@ -59,6 +59,9 @@ fn channel_expires(relay: &mut Relay) {
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "channel data to the peer", run: to_peer },
     Scenario { name: "data to the client", run: to_client },
+    Scenario { name: "send indication to the peer", run: send_to_peer },
+    Scenario { name: "send indication with fingerprint to the peer", run: send_with_fingerprint_to_peer },
+    Scenario { name: "data indication to the client", run: indication_to_client },
     Scenario { name: "channel data of 32 clients to their peers", run: batch_to_peers },
     Scenario { name: "data to 32 clients", run: batch_to_clients },
     Scenario { name: "refresh, from parsing to the signed response", run: refresh },
@@ -78,6 +81,21 @@ fn to_peer(relay: &mut Relay) {
 fn to_client(relay: &mut Relay) {
     let index = relay.next();
     assert!(relay.receive_from_peer(index, black_box(&[7; 200])));
+}
+
+fn send_to_peer(relay: &mut Relay) {
+    let index = relay.next();
+    assert!(relay.sends_indication(index, false));
+}
+
+fn send_with_fingerprint_to_peer(relay: &mut Relay) {
+    let index = relay.next();
+    assert!(relay.sends_indication(index, true));
+}
+
+fn indication_to_client(relay: &mut Relay) {
+    let index = relay.next();
+    assert!(relay.receive_indication(index, black_box(&[7; 200])));
 }
 
 /// As a relay does what it has received at once. Times and counts are those of all of it.

@@ -12,7 +12,14 @@ fn allocations(name: &str) -> u64 {
 
 #[test]
 fn relaying_allocates_nothing() {
-    for name in ["channel data to the peer", "data to the client", "poll_timeout"] {
+    for name in [
+        "channel data to the peer",
+        "data to the client",
+        "send indication to the peer",
+        "send indication with fingerprint to the peer",
+        "data indication to the client",
+        "poll_timeout",
+    ] {
         assert_eq!(allocations(name), 0, "{name}");
     }
 }
