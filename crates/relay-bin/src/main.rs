@@ -38,7 +38,7 @@ mod throttle;
 mod version;
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     process::ExitCode,
 };
 
@@ -61,7 +61,12 @@ const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let Cli { command, options } = Cli::parse();
+    let Cli { command, options } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help, and the version.
+        Err(answer) if !answer.use_stderr() => answer.exit(),
+        Err(error) => return refuse(&error),
+    };
     match command {
         None => relay(&options),
         Some(Command::Credentials(options)) => match credentials::run(&options, Clock::unix_time(), &OsEntropy) {
@@ -69,6 +74,16 @@ fn main() -> ExitCode {
             Err(problems) => usage(&problems),
         },
     }
+}
+
+/// Says what is wrong with the command line, and ends whether or not anybody reads it.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let Ok(output) = Output::start() else { error.exit() };
+    let text = error.render();
+    let text = if io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() };
+    output.stderr.say(text);
+    output.finish();
+    ExitCode::from(USAGE)
 }
 
 fn relay(options: &Options) -> ExitCode {

@@ -120,6 +120,7 @@ fn a_log_that_the_system_refuses_is_counted() {
 fn a_relay_that_cannot_start_ends_though_nobody_reads_why() {
     for (options, code) in [
         (&["--workers", "none"][..], 2),
+        (&["--no-such-option"], 2),
         (&["--public-ip4-addr", "127.0.0.1", "--record-trace", "/nonexistent/trace"], 1),
     ] {
         let (_stderr, write) = full_stream();
