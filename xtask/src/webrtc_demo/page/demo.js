@@ -80,7 +80,7 @@ class Call {
   constructor(server, before) {
     this.before = before;
     this.now = before;
-    // Bundled from the start: Firefox otherwise allocates for each kind of media.
+    // Bundled from the start: Firefox otherwise allocates more often, until the other side has answered.
     const configuration = { iceServers: [server], iceTransportPolicy: 'relay', bundlePolicy: 'max-bundle' };
     this.a = new RTCPeerConnection(configuration);
     this.b = new RTCPeerConnection(configuration);

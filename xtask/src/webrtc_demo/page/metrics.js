@@ -3,7 +3,6 @@
 /** The counters shown, in order; `bad` marks those that should not grow. */
 const SHOWN = [
   { label: 'Allocations that live', name: 'active_allocations' },
-  { label: 'Permissions that live', name: 'active_permissions' },
   { label: 'Channels that relay', name: 'active_channels' },
   { label: 'Packets from clients to peers', name: 'relayed_packets_total{direction="to_peer"}' },
   { label: 'Packets from peers to clients', name: 'relayed_packets_total{direction="to_client"}' },
@@ -63,8 +62,8 @@ export function show(body, first, last, now, seconds) {
 
 /** What a counter of drops or refusals means, and whether it tells of trouble. */
 function judge(name) {
-  if (name.includes('"401"')) return { label: 'Clients asked for credentials (as always)', bad: false };
+  if (name.includes('"401"')) return { label: 'Challenges, as always', bad: false };
   if (name.startsWith('responses')) return { label: 'Requests refused', bad: true };
-  if (name.includes('"unknown_peer"')) return { label: 'Checks that came before their permission (a few are usual)', bad: false };
+  if (name.includes('"unknown_peer"')) return { label: 'Checks before their permission: a few are usual', bad: false };
   return { label: name.startsWith('dropped') ? 'Datagrams dropped' : 'Datagrams that came too fast', bad: true };
 }
