@@ -2,11 +2,14 @@
 #![forbid(unsafe_code)]
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
-use std::{hint::black_box, net::SocketAddr, time::Duration};
+use std::{hint::black_box, net::SocketAddr, sync::Arc, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use stun_msg::{ErrorCode, Message, Response};
-use turn_auth::{AuthError, AuthSecret, Authenticator, Credentials, NonceIssuer, UnixTime};
+use stun_msg::{ErrorCode, IntegrityKey, Message, Response};
+use turn_auth::{
+    AcceptedCredentials, AuthError, AuthSecret, Authenticator, Credentials, Holder, NonceIssuer, Scheme, Schemes,
+    UnixTime,
+};
 use turn_client::{Request, TurnClient};
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
@@ -68,6 +71,34 @@ fn authenticate(criterion: &mut Criterion) {
     }
 }
 
+/// What several schemes and secrets cost, and what the credentials of an allocation save.
+fn accepted(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("authenticate with");
+    let secrets = |count: u8| (1..=count).rev().map(|number| AuthSecret::from_random([number; 32])).collect();
+    let Credentials { username, password, .. } = Scheme::TurnRest.mint(&secret(), EXPIRY, SALT);
+    let [_, signed] = requests(&username, &password);
+    let [_, forged] = requests(&username, "a guess");
+    let (right, wrong) = (Message::parse(&signed).unwrap(), Message::parse(&forged).unwrap());
+    for (name, count) in [("both schemes", 1), ("both schemes and 4 secrets", 4)] {
+        let accepted =
+            AcceptedCredentials { schemes: Schemes::Both, secrets: secrets(count), users: [].into(), nonce_key: None };
+        // The nonces of `requests` are of this key.
+        let authenticator = Authenticator::new(Arc::new(accepted), NonceIssuer::new([7; 32]), "firezone").unwrap();
+        for (password, message) in [("right", &right), ("wrong", &wrong)] {
+            assert_eq!(authenticator.authenticate(message, NOW, client()).is_ok(), password == "right");
+            group.bench_function(format!("{name}, {password} password"), |bencher| {
+                bencher.iter(|| authenticator.authenticate(black_box(message), NOW, client()).is_ok());
+            });
+        }
+    }
+    let key = IntegrityKey::long_term(&username, "firezone", &password);
+    let holder = Holder { username: &username, key: &key, expiry: None };
+    let authenticator = authenticator();
+    group.bench_function("an allocation", |bencher| {
+        bencher.iter(|| authenticator.authenticate_holder(black_box(&right), NOW, client(), holder).is_ok());
+    });
+}
+
 fn sign(criterion: &mut Criterion) {
     let Credentials { username, password, .. } = Credentials::mint(&secret(), EXPIRY, SALT);
     let [_, signed] = requests(&username, &password);
@@ -103,5 +134,5 @@ fn nonces(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, authenticate, sign, credentials, nonces);
+criterion_group!(benches, authenticate, accepted, sign, credentials, nonces);
 criterion_main!(benches);
