@@ -40,7 +40,17 @@ impl TransactionIds {
 impl Server {
     /// [RFC 8656, section 11.2](https://www.rfc-editor.org/rfc/rfc8656#section-11.2). `datagram` is a Send indication by its header.
     #[inline(never)]
-    pub(crate) fn relay_send(&mut self, from: FiveTuple, datagram: &[u8]) -> Result<Forward, DropReason> {
+    pub(crate) fn relay_send(
+        &mut self,
+        from: FiveTuple,
+        datagram: &[u8],
+        refused: &mut Option<DropReason>,
+    ) -> Option<Forward> {
+        self.route_send(from, datagram).map_err(|reason| *refused = Some(reason)).ok()
+    }
+
+    #[inline]
+    fn route_send(&mut self, from: FiveTuple, datagram: &[u8]) -> Result<Forward, DropReason> {
         let SendIndication { peer: to, payload, dont_fragment } =
             SendIndication::parse(datagram).map_err(DropReason::of_send)?;
         if dont_fragment {

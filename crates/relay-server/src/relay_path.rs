@@ -17,17 +17,24 @@ impl Server {
         from: FiveTuple,
         channel: ChannelNumber,
         payload: Range<usize>,
-    ) -> Result<Forward, DropReason> {
-        let (allocation, peer) = self.allocations.channel_peer(&from, channel).map_err(|error| match error {
-            ChannelPeerError::NoAllocation => DropReason::NoAllocation,
-            ChannelPeerError::NoChannel => DropReason::NoChannel,
-        })?;
+        refused: &mut Option<DropReason>,
+    ) -> Option<Forward> {
+        let (allocation, peer) = match self.allocations.channel_peer(&from, channel) {
+            Ok(found) => found,
+            Err(error) => {
+                *refused = Some(match error {
+                    ChannelPeerError::NoAllocation => DropReason::NoAllocation,
+                    ChannelPeerError::NoChannel => DropReason::NoChannel,
+                });
+                return None;
+            }
+        };
         let port = allocation.port();
         let to = peer.address();
         if self.config.relay_addresses.contains(to.ip()) {
-            return self.route_to_ourselves(port, to, payload);
+            return self.route_to_ourselves(port, to, payload).map_err(|reason| *refused = Some(reason)).ok();
         }
-        Ok(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::Bare, payload })
+        Some(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::Bare, payload })
     }
 
     /// Where data goes that the allocation at `port` sends to `to`, an address of this very relay: to the other client, in a channel
