@@ -292,7 +292,7 @@ fn dropped(reason: DropReason) -> Explanation {
             Some("Look for a middlebox or an MTU that cuts packets short."),
         ),
         DropReason::NoAllocation => (
-            "It is ChannelData from an address and port without an allocation.",
+            "It is application data from an address and port without an allocation.",
             Some(
                 "The allocation expired, was made from another port (a NAT may have changed it), or is on another relay. The client must allocate anew.",
             ),
@@ -303,17 +303,35 @@ fn dropped(reason: DropReason) -> Explanation {
         ),
         DropReason::UnknownPort => ("No allocation has the port that it was sent to.", None),
         DropReason::UnknownPeer => (
-            "The allocation has no channel to the peer that sent it: who has not been invited is not let in.",
+            "The allocation has neither a channel to the peer that sent it nor a permission for its address: who has not been invited is not let in.",
             Some(
-                "The client must bind a channel to exactly this address and port. A peer behind a NAT may appear with another port than expected.",
+                "The client must bind a channel to exactly this address and port or, where indications are on, ask for a permission (CreatePermission) for its address. A peer behind a NAT may appear with another port than expected.",
             ),
         ),
         DropReason::UnexpectedResponse => ("Responses go from a server to a client, not the other way.", None),
         DropReason::UnknownMethod => ("The relay does not know the method.", None),
         DropReason::SendIndication => (
-            "It is a Send indication: this relay relays through channels only.",
-            Some("Use channels, or a relay that has indications switched on."),
+            "It is a Send indication, and indications are switched off: this relay relays through channels only.",
+            Some("Browsers, libnice and libjuice cannot connect without them: switch them on (--indications on)."),
         ),
+        DropReason::NoPermission => (
+            "The allocation has no permission for the peer that it is for: none was asked for, or it ended after 5 minutes.",
+            Some("The client must send CreatePermission for the peer's address, and again before 5 minutes are over."),
+        ),
+        DropReason::IncompleteSend => {
+            ("It is a Send indication without a valid XOR-PEER-ADDRESS, or without DATA.", None)
+        }
+        DropReason::UnknownAttribute => (
+            "It is a Send indication with an attribute that the relay must honour and cannot, such as DONT-FRAGMENT.",
+            None,
+        ),
+        DropReason::PeerFamilyMismatch => (
+            "It is for a peer of a family that the allocation has no relayed transport address of.",
+            Some("Allocate for that family, too (REQUESTED-ADDRESS-FAMILY or ADDITIONAL-ADDRESS-FAMILY)."),
+        ),
+        DropReason::PeerForbidden => {
+            ("Its peer is the relay's own listening port, or port 0: neither is relayed to.", None)
+        }
         DropReason::RequestInProgress => {
             ("The relay is still working on the first copy of this request; one answer is enough.", None)
         }
