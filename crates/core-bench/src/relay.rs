@@ -250,7 +250,7 @@ impl Machine {
             quota_by: QuotaBy::UserId,
             unlimited_user: None,
             strict_expiry: false,
-            reply_limit: NonZeroU32::new(256),
+            reply_limit: NonZeroU32::new(1_000_000),
             indications,
             default_family: DefaultFamily::V4,
         };
