@@ -101,7 +101,8 @@ fn flood(relay: &Relay, relayed: SocketAddr, seed: u64, count: usize) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut messages = messages();
     messages.extend(signed_messages(relay));
-    let sockets: Vec<UdpSocket> = (0..8).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+    // Of another address than the good client's peer, which that client permits.
+    let sockets: Vec<UdpSocket> = (0..8).map(|_| UdpSocket::bind("127.0.0.2:0").unwrap()).collect();
     for index in 0..count {
         let datagram = mangled(&mut rng, &messages);
         let to = if index % 8 == 7 { relayed } else { relay.v4() };

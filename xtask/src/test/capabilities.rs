@@ -58,7 +58,7 @@ fn has_pion() -> bool {
 }
 
 fn can_make_namespaces() -> bool {
-    let script = "ip link add a type veth peer name b && ip link set a up";
+    let script = "ip link add name one type veth peer name other && ip link set one up";
     command::succeeds(Command::new("unshare").args(["--net", "sh", "-c", script]))
 }
 
