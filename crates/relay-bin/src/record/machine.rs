@@ -53,14 +53,7 @@ impl Machine {
         datagram: &[u8],
     ) -> Option<Forward> {
         let forward = self.server.handle_client_datagram(now, from, datagram);
-        if let Some(recorder) = &mut self.recorder
-            // A flood of strangers must not fill the recording.
-            && !self.server.has_withheld_reply()
-        {
-            self.now = now;
-            let to = SocketAddr::new(from.server, self.server.config().listen_port);
-            recorder.packet(now, Direction::Inbound, from.client.address(), to, [datagram, &[], &[]]);
-        }
+        self.record_from_client(now, from, datagram);
         let forward = forward?;
         self.record_forward(&forward, datagram);
         Some(forward)
@@ -74,15 +67,23 @@ impl Machine {
         datagram: &[u8],
     ) -> Result<Option<Forward>, TooEarly> {
         let forward = self.server.handle_client_datagram_in_order(now, from, datagram)?;
-        if let Some(recorder) = &mut self.recorder {
-            self.now = now;
-            let to = SocketAddr::new(from.server, self.server.config().listen_port);
-            recorder.packet(now, Direction::Inbound, from.client.address(), to, [datagram, &[], &[]]);
-        }
+        self.record_from_client(now, from, datagram);
         if let Some(forward) = &forward {
             self.record_forward(forward, datagram);
         }
         Ok(forward)
+    }
+
+    /// Records what has just been handled.
+    fn record_from_client(&mut self, now: Timestamp, from: FiveTuple, datagram: &[u8]) {
+        if let Some(recorder) = &mut self.recorder
+            // A flood of strangers must not fill the recording.
+            && !self.server.has_withheld_reply()
+        {
+            self.now = now;
+            let to = SocketAddr::new(from.server, self.server.config().listen_port);
+            recorder.packet(now, Direction::Inbound, from.client.address(), to, [datagram, &[], &[]]);
+        }
     }
 
     pub(crate) fn handle_peer_datagram(

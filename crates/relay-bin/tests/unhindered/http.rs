@@ -107,8 +107,10 @@ fn by_default_health_is_answered_on_both_families() {
     if let Err(reason) = namespace::enter() {
         return namespace::skip("netns", &reason);
     }
+    // One after the other uses it. Later there is no IPv6 to look for one in.
+    let port = free_port().to_string();
     let start = |environment: &[(&str, &str)]| {
-        let mut command = command(["--public-ip4-addr", "127.0.0.1", "--listen-port", &free_port().to_string()]);
+        let mut command = command(["--public-ip4-addr", "127.0.0.1", "--listen-port", &port]);
         command.env_remove("HEALTH_CHECK_ADDR").envs(environment.iter().copied());
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::inherit());
         Ended(command.spawn().unwrap())

@@ -1,0 +1,176 @@
+//! The shards of a running relay: made, told, ended.
+
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    sync::Arc,
+};
+
+use anyhow::{Context, anyhow};
+use relay_server::{AddressStatuses, PortRange, QuotaBy, ShardId};
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
+
+use super::{GRACE, Places, Watched};
+use crate::{
+    addresses::{AddressState, AddressWatch},
+    clock::Clock,
+    config::Config,
+    credentials::PRINTED_USER,
+    offload::{self, Xdp},
+    record::{RecordControl, ShardStart},
+    shard::{self, HeldPorts, Mail, Mailbox, Poller, Setup},
+    threads::Threads,
+};
+
+const CANNOT_WATCH: &str = "cannot make an event queue (is the limit on open files reached?)";
+
+/// The running shards.
+pub(super) struct Shards {
+    pub(super) threads: Threads,
+    record: Arc<RecordControl>,
+    ready: Vec<oneshot::Receiver<()>>,
+    pub(super) mail: Vec<shard::Sender>,
+}
+
+impl Shards {
+    pub(super) async fn start(
+        config: &Config,
+        places: Places,
+        mut addresses: AddressWatch,
+        xdp: Option<&Xdp>,
+        watched: &Watched,
+        record: Arc<RecordControl>,
+    ) -> anyhow::Result<Self> {
+        let Places { parts, listeners, files } = places;
+        let started = (watched.clock.now(), Clock::unix_time());
+        let state = Arc::clone(&addresses.borrow_and_update());
+        let held_ports = HeldPorts::new();
+        let starts: Vec<_> = parts
+            .into_iter()
+            .zip(config.worker_seeds())
+            .map(|(ports, seed)| ShardStart { server: server_config(config, &state, ports), seed, started })
+            .collect();
+        let mut mail = Vec::new();
+        let mut mailboxes = Vec::new();
+        for _ in &starts {
+            let poller = Poller::new().context(CANNOT_WATCH)?;
+            let (sender, mailbox) = Mailbox::new(&poller).context(CANNOT_WATCH)?;
+            mail.push(sender);
+            mailboxes.push((poller, mailbox));
+        }
+        let mut recorders = record.begin(config, &starts, mail.clone()).await?.into_iter();
+        let mut shards = Self { threads: Threads::new(), record, ready: Vec::new(), mail };
+        if state.statuses() != AddressStatuses::default() || *state != config.addresses {
+            // What shards are made from does not say so; they hear of it before they serve.
+            shards.tell(|| Mail::Addresses(Arc::clone(&state)));
+        }
+        let shown = watched.published.iter().cloned().zip(watched.pulses.iter().cloned());
+        let each = starts.into_iter().zip(listeners).zip(mailboxes).zip(shown);
+        for (index, (((start, listeners), (poller, mailbox)), (published, pulse))) in each.enumerate() {
+            let (tell_ready, ready) = oneshot::channel();
+            let shard = |number: usize| u16::try_from(number).map(ShardId::new).context("there are too many workers");
+            let others = shards.mail.iter().enumerate().filter(|(other, _)| *other != index);
+            let others = others.map(|(other, sender)| Ok((shard(other)?, sender.clone())));
+            let setup = Setup {
+                server: start.server,
+                all_ports: config.ports,
+                accepted: Arc::clone(&config.credentials.accepted),
+                seed: start.seed,
+                clock: watched.clock,
+                listeners,
+                addresses: Arc::clone(&state),
+                held_ports: held_ports.clone(),
+                files,
+                offload: match xdp {
+                    Some(xdp) => Box::new(xdp.worker()),
+                    None => Box::new(offload::Null),
+                },
+                published,
+                poller,
+                mailbox,
+                shard: shard(index)?,
+                others: others.collect::<anyhow::Result<_>>()?,
+                started,
+                recorder: recorders.next(),
+                ready: tell_ready,
+                pulse,
+            };
+            shards.threads.spawn(move || shard::run(setup))?;
+            shards.ready.push(ready);
+        }
+        watched.addresses.send_replace(state);
+        tokio::spawn(tell_of_addresses(addresses, shards.mail.clone(), watched.addresses.clone()));
+        shards.wait_until_ready().await?;
+        Ok(shards)
+    }
+
+    async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+        for ready in &mut self.ready {
+            if ready.await.is_err() {
+                // It ended before it served, and knows why.
+                self.threads.wait_for_one().await?;
+                return Err(anyhow!("a worker ended before it served: this is a bug"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn tell(&self, mail: impl Fn() -> Mail) {
+        self.mail.iter().for_each(|sender| sender.send(mail()));
+    }
+
+    /// Ends them, and waits until they have.
+    pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
+        self.tell(|| Mail::Stop);
+        match timeout(GRACE, self.threads.wait_for_all()).await {
+            Ok(result) => {
+                // The workers are gone, and their ends of the queue with them.
+                self.record.finish().await;
+                result
+            }
+            Err(_) => Err(anyhow!("a worker did not end within {} seconds", GRACE.as_secs())),
+        }
+    }
+}
+
+/// Tells the shards how the relay's addresses are, and then the others: a relay that says that it is ready answers so.
+async fn tell_of_addresses(
+    mut addresses: AddressWatch,
+    shards: Vec<shard::Sender>,
+    told: watch::Sender<Arc<AddressState>>,
+) {
+    // An error means that nobody follows the addresses any more: the relay ends.
+    while addresses.changed().await.is_ok() {
+        let state = Arc::clone(&addresses.borrow_and_update());
+        shards.iter().for_each(|shard| shard.send(Mail::Addresses(Arc::clone(&state))));
+        told.send_replace(state);
+    }
+}
+
+fn server_config(config: &Config, addresses: &AddressState, ports: PortRange) -> relay_server::Config {
+    relay_server::Config {
+        relay_addresses: config.relay_addresses(),
+        own_addresses: addresses.own.clone(),
+        listen_port: config.listen_port,
+        ports,
+        realm: config.realm.clone(),
+        username_limit: config.username_limit,
+        // The portal gives each client a username of its own.
+        quota_by: if config.portal.is_some() { QuotaBy::Username } else { QuotaBy::UserId },
+        // Whoever has what a relay with a drawn secret prints has the secret, too: it is there to be tried.
+        unlimited_user: config.credentials.is_drawn.then(|| PRINTED_USER.into()),
+        strict_expiry: config.credentials.strict_expiry,
+        // The kernel spreads the clients behind one address over the workers.
+        reply_limit: config.reply_limit.map(|limit| share(limit, config.workers)),
+        indications: config.relaying.indications,
+        default_family: config.relaying.default_family,
+    }
+}
+
+/// The part of `limit` that one of `workers` may use up, at least 1.
+fn share(limit: NonZeroU32, workers: NonZeroUsize) -> NonZeroU32 {
+    let workers = u32::try_from(workers.get()).unwrap_or(u32::MAX);
+    NonZeroU32::new(limit.get().div_ceil(workers)).unwrap_or(NonZeroU32::MIN)
+}
