@@ -65,7 +65,7 @@ fn bind_where_possible(addresses: &[SocketAddr], name: Name) -> anyhow::Result<V
     Ok(listeners)
 }
 
-/// Listens at `address`; if `alone`, at [::] for IPv6 only, whatever this system's default is.
+/// Listens at `address`; if `alone`, at `[::]` for IPv6 only, whatever this system's default is.
 fn bind_at(address: SocketAddr, alone: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     if alone && address.is_ipv6() {
