@@ -28,11 +28,11 @@ struct Bucket {
 }
 
 impl Buckets {
-    /// Gives each holder `per_second` tokens, half of them in each of its buckets.
+    /// Gives each holder `per_second` tokens, half of them in each of its buckets. `places` is rounded up to a power of two.
     pub(super) fn new(places: usize, per_second: NonZeroU32) -> Self {
         let per_bucket = per_second.get().div_ceil(2);
         Self {
-            buckets: vec![Bucket::default(); places].into_boxed_slice(),
+            buckets: vec![Bucket::default(); places.next_power_of_two()].into_boxed_slice(),
             burst: per_bucket.saturating_mul(REPLY_BURST_SECONDS),
             refill: (1_000_000_000 / u64::from(per_bucket)).max(1),
         }
@@ -89,16 +89,16 @@ impl Buckets {
     }
 
     fn places(&self, holder: u64) -> [usize; 2] {
-        let count = self.buckets.len() as u64;
-        [holder, holder >> 32].map(|bits| usize::try_from((bits & 0xFFFF_FFFF) % count).unwrap_or_default())
+        let mask = self.buckets.len() - 1;
+        [holder, holder >> 32].map(|bits| usize::try_from(bits & 0xFFFF_FFFF).unwrap_or_default() & mask)
     }
 }
 
 /// Hashes a holder's number with a secret key.
-pub(super) fn hash(key: u64, number: u64, family: u64) -> u64 {
+pub(super) fn hash(key: u64, number: u64, is_v4: bool) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write_u64(key);
     hasher.write_u64(number);
-    hasher.write_u64(family);
+    hasher.write_u8(is_v4.into());
     hasher.finish()
 }

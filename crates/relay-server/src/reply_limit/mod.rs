@@ -71,11 +71,13 @@ impl ReplyLimit {
 
     /// Whether `to` may be sent a reply of this kind; if so, it counts as sent.
     pub(crate) fn take(&mut self, now: Timestamp, to: IpAddr, kind: ReplyKind) -> bool {
-        let [address, prefix] = self.places(to);
-        let Budgets { addresses, prefixes } = self.budgets(kind);
-        if !addresses.has_any(now, address) {
+        let address = self.address(to);
+        // What a flood in one address's name costs ends here.
+        if !self.budgets(kind).addresses.has_any(now, address) {
             return false;
         }
+        let prefix = self.prefix(to);
+        let Budgets { addresses, prefixes } = self.budgets(kind);
         let is_modest = addresses.taken(now, address) < addresses.burst() / MODEST_PART;
         let most = if is_modest { prefixes.burst() } else { prefixes.burst() / ADDRESSES_PER_PREFIX };
         if prefixes.taken(now, prefix) >= most {
@@ -88,20 +90,20 @@ impl ReplyLimit {
 
     /// Whether `to` may be sent a reply that is no longer than what it answers; if so, it counts as sent.
     pub(crate) fn take_from_address(&mut self, now: Timestamp, to: IpAddr, kind: ReplyKind) -> bool {
-        let [address, _] = self.places(to);
+        let address = self.address(to);
         self.budgets(kind).addresses.take_if_any(now, address)
     }
 
     /// Whether `to` may be refused once more if `has_shown_nonce`; if so, that counts.
     pub(crate) fn take_proven(&mut self, now: Timestamp, to: IpAddr, has_shown_nonce: impl FnOnce() -> bool) -> bool {
-        let [address, _] = self.places(to);
+        let address = self.address(to);
         // The nonce is looked at last, since that costs most.
         self.proven.has_any(now, address) && has_shown_nonce() && self.proven.take_if_any(now, address)
     }
 
     /// `to` has answered a challenge: that one does not count.
     pub(crate) fn give_back(&mut self, now: Timestamp, to: IpAddr) {
-        let [address, prefix] = self.places(to);
+        let (address, prefix) = (self.address(to), self.prefix(to));
         self.challenges.addresses.give_back(now, address);
         self.challenges.prefixes.give_back(now, prefix);
     }
@@ -113,19 +115,24 @@ impl ReplyLimit {
         }
     }
 
-    /// Hashes of the address and of its prefix.
-    fn places(&self, of: IpAddr) -> [u64; 2] {
-        // What one subscriber has counts as one address: an IPv4 address, or an IPv6 /64.
-        let (address, prefix) = match of.to_canonical() {
-            IpAddr::V4(ip) => (u64::from(ip.to_bits()), u64::from(ip.to_bits() >> 8)),
-            IpAddr::V6(ip) => {
-                let network = u64::try_from(ip.to_bits() >> 64).unwrap_or_default();
-                (network, network >> 8)
-            }
-        };
-        let [one, other] = self.key;
-        let is_v4 = u64::from(of.to_canonical().is_ipv4());
-        [buckets::hash(one, address, is_v4), buckets::hash(other, prefix, is_v4)]
+    /// A hash of the address.
+    fn address(&self, of: IpAddr) -> u64 {
+        let (is_v4, network) = network(of);
+        buckets::hash(self.key[0], network, is_v4)
+    }
+
+    /// A hash of its prefix.
+    fn prefix(&self, of: IpAddr) -> u64 {
+        let (is_v4, network) = network(of);
+        buckets::hash(self.key[1], network >> 8, is_v4)
+    }
+}
+
+/// What one subscriber has counts as one address: an IPv4 address, or an IPv6 /64. Whether it is the former, and its bits.
+fn network(of: IpAddr) -> (bool, u64) {
+    match of.to_canonical() {
+        IpAddr::V4(ip) => (true, ip.to_bits().into()),
+        IpAddr::V6(ip) => (false, u64::try_from(ip.to_bits() >> 64).unwrap_or_default()),
     }
 }
 
