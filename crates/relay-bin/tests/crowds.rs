@@ -5,6 +5,7 @@ mod support;
 
 use std::{
     net::{SocketAddr, UdpSocket},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -62,18 +63,23 @@ fn a_noisy_neighbour_locks_nobody_out_of_its_prefix() {
 
 #[test]
 fn a_crowd_behind_one_address_gets_in() {
-    let relay = Relay::start(&[]);
-    let mut clients: Vec<_> = (0..400).map(|n| relay.client(relay.v4(), &format!("salt{n}"))).collect();
-    for client in &mut clients {
-        // ICE with a `stun:` entry.
+    let relay = Relay::start(&["--workers", "1"]);
+    let clients: Vec<_> = (0..600).map(|n| relay.client(relay.v4(), &format!("salt{n}"))).collect();
+    // ICE with a `stun:` entry: all ask for their address before the first of them allocates.
+    for client in &clients {
         for _ in 0..3 {
             client.socket().send(&BINDING).unwrap();
         }
-        client.allocate(Allocate::default()).unwrap();
     }
+    // All at once, with as many tries as fit into five seconds.
+    thread::scope(|scope| {
+        for client in clients {
+            let mut client = client.with_retransmission(Duration::from_millis(500), 4);
+            scope.spawn(move || client.allocate(Allocate::default()).unwrap());
+        }
+    });
 }
 
-/// Somebody else's 401 would make a balancer or a container bridge useless.
 #[test]
 fn a_higher_limit_answers_more_and_none_answers_all() {
     let answered = |limit: &str| {
