@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
@@ -28,9 +28,15 @@ const STRANGERS: usize = 3_000;
 /// Long, for a machine that has much to do. There are always new strangers, so whoever waited for them would wait for ever.
 const SOON: Duration = Duration::from_secs(30);
 
-/// Asks as a probe does that does not wait for long: the status code.
+/// Where probes come from. Strangers come from 127.0.0.1: who makes room is one of them, however slowly a probe asks.
+const PROBE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 2), 0));
+
+/// Asks as a probe does: the status code.
 fn probe(address: SocketAddr, path: &str) -> Result<u16, std::io::Error> {
-    let mut stream = TcpStream::connect_timeout(&address, SOON)?;
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&PROBE.into())?;
+    socket.connect_timeout(&address.into(), SOON)?;
+    let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(SOON))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut response = String::new();
