@@ -50,12 +50,18 @@ pub(crate) fn outside(index: usize) -> SocketAddr {
     OUTSIDE[index].parse().unwrap()
 }
 
+/// One of as many peers as an allocation may permit, and more.
+pub(crate) fn one_of_many(number: u16) -> SocketAddr {
+    let [high, low] = number.to_be_bytes();
+    SocketAddr::from(([198, 18, high, low], 0))
+}
+
 /// Peers that no channel may be bound to.
-pub(crate) fn forbidden() -> [SocketAddr; 7] {
-    let [a, b, c, d, e] =
-        ["224.0.0.1:9", "0.0.0.0:9", "[ff02::1]:9", "[::ffff:203.0.113.1]:9", "[2002:c633:6407::1]:9"]
+pub(crate) fn forbidden() -> [SocketAddr; 8] {
+    let [a, b, c, d, e, f] =
+        ["224.0.0.1:9", "0.0.0.0:9", "[ff02::1]:9", "[::ffff:203.0.113.1]:9", "[2002:c633:6407::1]:9", "203.0.113.1:0"]
             .map(|peer| peer.parse().unwrap());
-    [a, b, c, d, e, SocketAddr::new(RELAY_V4.into(), LISTEN_PORT), SocketAddr::new(RELAY_V6.into(), LISTEN_PORT)]
+    [a, b, c, d, e, f, SocketAddr::new(RELAY_V4.into(), LISTEN_PORT), SocketAddr::new(RELAY_V6.into(), LISTEN_PORT)]
 }
 
 /// How many of [`forbidden`] no permission is given for either; the others are forbidden for their port.

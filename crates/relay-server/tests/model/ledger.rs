@@ -1,6 +1,9 @@
 //! Keeps the books of a relay from nothing but its events.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+};
 
 use relay_server::{AllocationId, Event, Families, Family, FiveTuple};
 
@@ -17,18 +20,24 @@ struct Entry {
     families: Families,
     /// By number: the peer, and whether data is relayed.
     channels: BTreeMap<u16, (SocketAddr, bool)>,
+    permissions: BTreeSet<IpAddr>,
 }
 
-/// An allocation of the [`Ledger`]: 5-tuple, port, families, and its channels with peer and whether they are bound.
-pub(crate) type Row = (FiveTuple, u16, Vec<Family>, Vec<(u16, SocketAddr, bool)>);
+/// An allocation of the [`Ledger`]: 5-tuple, port, families, its channels with peer and whether they are bound, and its permissions.
+pub(crate) type Row = (FiveTuple, u16, Vec<Family>, Vec<(u16, SocketAddr, bool)>, Vec<IpAddr>);
 
 impl Ledger {
     /// Takes down an event, which must fit what is there.
     pub(crate) fn enter(&mut self, event: &Event) {
         match event {
             Event::AllocationCreated { id, five_tuple, port, families, .. } => {
-                let channels = BTreeMap::new();
-                let entry = Entry { five_tuple: *five_tuple, port: port.get(), families: *families, channels };
+                let entry = Entry {
+                    five_tuple: *five_tuple,
+                    port: port.get(),
+                    families: *families,
+                    channels: BTreeMap::new(),
+                    permissions: BTreeSet::new(),
+                };
                 assert!(self.allocations.insert(*id, entry).is_none(), "{id} is created twice");
             }
             Event::AllocationRefreshed { id, family, .. } => {
@@ -40,6 +49,7 @@ impl Ledger {
                 assert!(entry.families.contains(*family), "{event:?}");
                 entry.families = entry.families.without(*family).expect("the last family is the allocation");
                 entry.channels.retain(|_, (peer, _)| Family::of(peer.ip()) != *family);
+                entry.permissions.retain(|address| Family::of(*address) != *family);
             }
             Event::AllocationRemoved { id, five_tuple, port, .. } => {
                 let entry = self.allocations.remove(id).expect("what is removed was created");
@@ -57,6 +67,12 @@ impl Ledger {
                 let before = self.entry(*id).channels.remove(&channel.get());
                 assert_eq!(before, Some((peer.address(), false)), "{event:?}");
             }
+            Event::PermissionInstalled { id, address, renewal } => {
+                assert_eq!(self.entry(*id).permissions.insert(*address), !renewal, "{event:?}");
+            }
+            Event::PermissionExpired { id, address } => {
+                assert!(self.entry(*id).permissions.remove(address), "{event:?}");
+            }
             _ => {}
         }
     }
@@ -65,7 +81,8 @@ impl Ledger {
     pub(crate) fn rows(&self) -> Vec<Row> {
         let rows = self.allocations.values().map(|entry| {
             let channels = entry.channels.iter().map(|(number, (peer, bound))| (*number, *peer, *bound));
-            (entry.five_tuple, entry.port, entry.families.iter().collect(), channels.collect())
+            let permissions = entry.permissions.iter().copied().collect();
+            (entry.five_tuple, entry.port, entry.families.iter().collect(), channels.collect(), permissions)
         });
         let mut rows: Vec<Row> = rows.collect();
         rows.sort();

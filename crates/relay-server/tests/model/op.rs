@@ -47,6 +47,23 @@ pub(crate) enum Op {
         user: UserOp,
         peers: Vec<PeerOp>,
     },
+    /// Permissions for this many addresses in one request.
+    PermitMany {
+        client: usize,
+        count: u16,
+    },
+    /// Two clients permit each other's relayed transport address.
+    PermitEachOther {
+        clients: (usize, usize),
+        family: Family,
+    },
+    /// A Send indication, perhaps without peer or data, perhaps odd.
+    Send {
+        client: usize,
+        peer: Option<PeerOp>,
+        len: Option<usize>,
+        oddity: Option<Oddity>,
+    },
     Binding {
         client: usize,
     },
@@ -132,6 +149,15 @@ pub(crate) enum PeerOp {
     Forbidden(usize),
 }
 
+/// What is out of the ordinary about a Send indication.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Oddity {
+    DontFragment,
+    UnknownAttribute,
+    Fingerprint,
+    WrongFingerprint,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Flaw {
     NoIntegrity,
@@ -166,8 +192,14 @@ pub(crate) fn any() -> impl Strategy<Value = Op> {
             .prop_map(|(client, user, number, peer)| Op::ChannelBind { client, user, number, peer }),
         8 => ((client.clone(), client.clone()), family(), (number(), number()))
             .prop_map(|(clients, family, numbers)| Op::BindEachOther { clients, family, numbers }),
-        2 => (client.clone(), user.clone(), proptest::collection::vec(peer(), 0..3))
+        10 => (client.clone(), user.clone(), proptest::collection::vec(peer(), 0..4))
             .prop_map(|(client, user, peers)| Op::CreatePermission { client, user, peers }),
+        1 => (client.clone(), prop_oneof![9 => 0_u16..20, 1 => 4_095_u16..4_098])
+            .prop_map(|(client, count)| Op::PermitMany { client, count }),
+        8 => ((client.clone(), client.clone()), family())
+            .prop_map(|(clients, family)| Op::PermitEachOther { clients, family }),
+        6 => (client.clone(), mostly(peer()), mostly(0_usize..64), seldom(oddity()))
+            .prop_map(|(client, peer, len, oddity)| Op::Send { client, peer, len, oddity }),
         1 => client.clone().prop_map(|client| Op::Binding { client }),
         2 => (client.clone(), user.clone(), flaw())
             .prop_map(|(client, user, flaw)| Op::Stranger { client, user, flaw }),
@@ -246,6 +278,15 @@ fn number() -> impl Strategy<Value = u16> {
 
 fn lifetime() -> impl Strategy<Value = u32> {
     prop_oneof![3 => Just(0), 1 => Just(1), 2 => Just(900), 4 => Just(3600), 1 => Just(u32::MAX), 1 => 500_u32..4000]
+}
+
+fn oddity() -> impl Strategy<Value = Oddity> {
+    prop_oneof![
+        Just(Oddity::DontFragment),
+        Just(Oddity::UnknownAttribute),
+        Just(Oddity::Fingerprint),
+        Just(Oddity::WrongFingerprint),
+    ]
 }
 
 fn flaw() -> impl Strategy<Value = Flaw> {

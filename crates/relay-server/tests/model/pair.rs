@@ -1,13 +1,12 @@
 //! The relay and the reference model, side by side.
 
 mod compare;
+mod data;
 mod opening;
 
-use std::{collections::BTreeSet, net::SocketAddr, ops::Range, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use relay_server::{
-    AllocationPort, ChannelNumber, Config, Encapsulation, FlowKey, Forward, ShardMessage, UsernameLimit, Via,
-};
+use relay_server::{Config, FlowKey, ShardMessage, TransactionId, UsernameLimit};
 
 use crate::{
     cast,
@@ -15,8 +14,8 @@ use crate::{
     op::{AllocateOp, Flaw, Op, PeerOp, TokenOp, UserOp, Wait},
     reference::{Reference, Verdict},
     support::{
-        Client, Credentials, Relay, Request, Response, UNIX_TIME, append, append_integrity, binding, channel_data,
-        kind, method, permit, refresh,
+        Client, Credentials, Relay, Request, Response, UNIX_TIME, append, append_integrity, binding, kind, method,
+        permit, refresh,
     },
 };
 
@@ -31,6 +30,8 @@ pub(crate) struct Pair {
     tokens: Vec<[u8; 8]>,
     /// Keys that two channels had at the same time: a client's socket that talks to two addresses of the relay.
     contested: BTreeSet<FlowKey>,
+    /// Of the last Data indication.
+    last_transaction: Option<TransactionId>,
 }
 
 /// An Allocate request as it was sent.
@@ -54,6 +55,7 @@ impl Pair {
             last_allocates: vec![None; cast::CLIENTS],
             tokens: Vec::new(),
             contested: BTreeSet::new(),
+            last_transaction: None,
         }
     }
 
@@ -119,9 +121,17 @@ impl Pair {
             }
             Op::CreatePermission { client, user, peers } => {
                 let peers: Vec<SocketAddr> = peers.into_iter().map(|peer| self.peer(peer)).collect();
-                self.authenticated(client, self.user(client, user), &permit(&peers), |pair, (five_tuple, user)| {
-                    pair.reference.permit(five_tuple, user, &peers).map(|()| Vec::new())
-                });
+                self.permit(client, self.user(client, user), &peers);
+            }
+            Op::PermitMany { client, count } => {
+                let peers: Vec<SocketAddr> = (0..count).map(cast::one_of_many).collect();
+                self.permit(client, self.user(client, UserOp::Owner), &peers);
+            }
+            Op::PermitEachOther { clients: (one, other), family } => {
+                for (client, peer) in [(one, other), (other, one)] {
+                    let peer = self.peer(PeerOp::Client(peer, family));
+                    self.permit(client, self.user(client, UserOp::Owner), &[peer]);
+                }
             }
             Op::Binding { client } => {
                 let bytes = self.clients[client].unsigned(&binding());
@@ -133,24 +143,11 @@ impl Pair {
                 let request = Request::new(method).with(0x7777, b"value");
                 self.authenticated(client, self.user(client, user), &request, |_, _| Err(420));
             }
-            Op::ChannelData { client, number, len, padding } => {
-                let mut datagram = channel_data(number, &vec![7; len]);
-                datagram.extend(vec![0xEE; padding]);
-                let forward = self.relay.receive(&self.clients[client], &datagram);
-                let expected = self.reference.route_of_client(self.clients[client].five_tuple(), number).ok();
-                // Numbers that are none make the datagram something else than ChannelData.
-                let expected = expected.filter(|_| (0x4000..0x8000).contains(&number));
-                let expected = expected.map(|expected| expected_forward(expected, 4..4 + len));
-                assert_eq!(forward, expected);
+            Op::ChannelData { client, number, len, padding } => self.channel_data(client, number, len, padding),
+            Op::Send { client, peer, len, oddity } => {
+                self.send_indication(client, peer.map(|peer| self.peer(peer)), len, oddity);
             }
-            Op::PeerDatagram { to, peer, len } => {
-                let port = self.port_of(to);
-                let peer = self.peer(peer);
-                let forward = self.relay.receive_from_peer(AllocationPort::new(port), peer, &vec![7; len]);
-                let expected = self.reference.route_of_peer(port, peer).ok();
-                let expected = expected.map(|expected| expected_forward(expected, 0..len));
-                assert_eq!(forward, expected);
-            }
+            Op::PeerDatagram { to, peer, len } => self.peer_datagram(self.port_of(to), self.peer(peer), len),
             Op::Opened { index, result } => {
                 if self.relay.pending.is_empty() {
                     self.relay.jump_to(self.relay.now);
@@ -253,6 +250,12 @@ impl Pair {
         }
         self.authenticated(client, user, &request, |pair, who| {
             pair.reference.bind(pair.relay.now, who, number, peer).map(|()| Vec::new())
+        });
+    }
+
+    fn permit(&mut self, client: usize, user: usize, peers: &[SocketAddr]) {
+        self.authenticated(client, user, &permit(peers), |pair, who| {
+            pair.reference.permit(pair.relay.now, who, peers).map(|()| Vec::new())
         });
     }
 
@@ -372,10 +375,4 @@ impl Pair {
             TokenOp::MadeUp => *b"made up!",
         }
     }
-}
-
-/// What the model expects to be relayed.
-fn expected_forward((from, to, channel): (Via, SocketAddr, Option<ChannelNumber>), payload: Range<usize>) -> Forward {
-    let encapsulation = channel.map_or(Encapsulation::Bare, Encapsulation::Channel);
-    Forward { from, to, encapsulation, payload }
 }

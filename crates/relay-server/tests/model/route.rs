@@ -2,12 +2,36 @@
 
 use std::net::SocketAddr;
 
-use relay_server::{AllocationPort, ChannelNumber, DropReason, Family, FiveTuple, Flow, FlowKey, Via};
+use relay_server::{
+    AllocationPort, ChannelNumber, DropReason, Encapsulation, Family, FiveTuple, Flow, FlowKey, Forward, Via,
+};
 
-use crate::reference::{Allocation, Channel, Reference};
+use crate::{
+    cast,
+    reference::{Allocation, Channel, Reference},
+};
 
-/// Where data goes: from, to, and in which channel.
-pub(crate) type Route = (Via, SocketAddr, Option<ChannelNumber>);
+/// Where data goes: from, to, and in what.
+pub(crate) type Route = (Via, SocketAddr, Wrapping);
+
+/// What data is wrapped in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrapping {
+    Bare,
+    Channel(u16),
+    /// A Data indication from this peer.
+    Data(SocketAddr),
+}
+
+/// The route of what the relay forwards.
+pub(crate) fn route(forward: &Forward) -> Route {
+    let wrapping = match forward.encapsulation {
+        Encapsulation::Bare => Wrapping::Bare,
+        Encapsulation::Channel(number) => Wrapping::Channel(number.get()),
+        Encapsulation::Data { peer, .. } => Wrapping::Data(peer),
+    };
+    (forward.from, forward.to, wrapping)
+}
 
 impl Reference {
     /// ChannelData: RFC 8656, section 12.6.
@@ -15,11 +39,26 @@ impl Reference {
         let allocation = self.allocations.iter().find(|allocation| allocation.five_tuple == five_tuple);
         let allocation = allocation.ok_or(DropReason::NoAllocation)?;
         let channel = allocation.bound().find(|channel| channel.number == number).ok_or(DropReason::NoChannel)?;
-        match self.at(channel.peer) {
-            // What this relay sends to itself need not go out first.
-            Some(other) => self.to_client(other, self.relayed(allocation, channel)),
-            None => Ok((Via::Relay(AllocationPort::new(allocation.port)), channel.peer, None)),
+        self.to_peer(allocation, channel.peer)
+    }
+
+    /// A Send indication: RFC 8656, section 11.2.
+    pub(crate) fn route_of_send(&self, five_tuple: FiveTuple, peer: SocketAddr) -> Result<Route, DropReason> {
+        if !self.config.indications {
+            return Err(DropReason::SendIndication);
         }
+        let allocation = self.allocations.iter().find(|allocation| allocation.five_tuple == five_tuple);
+        let allocation = allocation.ok_or(DropReason::NoAllocation)?;
+        if !allocation.family_list().contains(&Family::of(peer.ip())) {
+            return Err(DropReason::PeerFamilyMismatch);
+        }
+        if !allocation.permits(peer) {
+            return Err(DropReason::NoPermission);
+        }
+        if cast::forbidden()[cast::FORBIDDEN_ADDRESSES..].contains(&peer) {
+            return Err(DropReason::PeerForbidden);
+        }
+        self.to_peer(allocation, peer)
     }
 
     /// A datagram at a relayed transport address: RFC 8656, section 12.7.
@@ -38,11 +77,16 @@ impl Reference {
                     // Perhaps an allocation of another shard, which only that one knows of.
                     continue;
                 }
-                let Ok(route) = self.route_of_client(allocation.five_tuple, channel.number) else { continue };
+                let to_peer = match self.route_of_client(allocation.five_tuple, channel.number) {
+                    Ok((leaves, to, Wrapping::Bare)) => (leaves, to, None),
+                    Ok((leaves, to, Wrapping::Channel(number))) => (leaves, to, ChannelNumber::new(number)),
+                    // What arrives in a Data indication is not for the faster data path.
+                    Ok((_, _, Wrapping::Data(_))) | Err(_) => continue,
+                };
                 let listener = Via::Listener(allocation.five_tuple.server);
                 let client = allocation.five_tuple.client.address();
                 let number = ChannelNumber::new(channel.number);
-                flows.push(flow(self.client_key(allocation, channel), listener, route));
+                flows.push(flow(self.client_key(allocation, channel), listener, to_peer));
                 if !inside {
                     let key = FlowKey { remote: channel.peer, local_port: allocation.port, channel: None };
                     flows.push(flow(key, Via::Relay(AllocationPort::new(allocation.port)), (listener, client, number)));
@@ -64,10 +108,29 @@ impl Reference {
         FlowKey { remote, local_port: self.config.listen_port, channel: ChannelNumber::new(channel.number) }
     }
 
+    /// What `allocation` sends to `peer`. What this relay sends to itself need not go out first.
+    fn to_peer(&self, allocation: &Allocation, peer: SocketAddr) -> Result<Route, DropReason> {
+        match self.at(peer) {
+            Some(other) => {
+                let address = self.config.relay_addresses.of(Family::of(peer.ip())).unwrap();
+                self.to_client(other, SocketAddr::new(address, allocation.port))
+            }
+            None => Ok((Via::Relay(AllocationPort::new(allocation.port)), peer, Wrapping::Bare)),
+        }
+    }
+
+    /// RFC 8656, section 11.3: a channel comes before a Data indication.
     fn to_client(&self, allocation: &Allocation, peer: SocketAddr) -> Result<Route, DropReason> {
-        let channel = allocation.bound().find(|channel| channel.peer == peer).ok_or(DropReason::UnknownPeer)?;
         let FiveTuple { client, server } = allocation.five_tuple;
-        Ok((Via::Listener(server), client.address(), ChannelNumber::new(channel.number)))
+        let wrapping = match allocation.bound().find(|channel| channel.peer == peer) {
+            Some(channel) => Wrapping::Channel(channel.number),
+            None if !allocation.permits(peer) => return Err(DropReason::UnknownPeer),
+            None if cast::forbidden()[cast::FORBIDDEN_ADDRESSES..].contains(&peer) => {
+                return Err(DropReason::PeerForbidden);
+            }
+            None => Wrapping::Data(peer),
+        };
+        Ok((Via::Listener(server), client.address(), wrapping))
     }
 
     /// The allocation that has this relayed transport address.
@@ -78,20 +141,19 @@ impl Reference {
             .iter()
             .find(|allocation| own && allocation.port == address.port() && allocation.family_list().contains(&family))
     }
-
-    /// The relayed transport address that data in `channel` leaves from.
-    fn relayed(&self, allocation: &Allocation, channel: &Channel) -> SocketAddr {
-        let address = self.config.relay_addresses.of(Family::of(channel.peer.ip())).unwrap();
-        SocketAddr::new(address, allocation.port)
-    }
 }
 
 impl Allocation {
     fn bound(&self) -> impl Iterator<Item = &Channel> {
         self.channels.iter().filter(|channel| channel.bound)
     }
+
+    /// Whether it has a permission for this peer, whose port does not matter.
+    fn permits(&self, peer: SocketAddr) -> bool {
+        self.permissions.iter().any(|(address, _)| *address == peer.ip())
+    }
 }
 
-fn flow(key: FlowKey, arrives: Via, (leaves, to, channel): Route) -> Flow {
+fn flow(key: FlowKey, arrives: Via, (leaves, to, channel): (Via, SocketAddr, Option<ChannelNumber>)) -> Flow {
     Flow { key, arrives, leaves, to, channel }
 }

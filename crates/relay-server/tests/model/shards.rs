@@ -2,9 +2,12 @@
 //! clients goes where it may, and by the shortest way once they have heard of each other; limits of usernames hold for all shards
 //! together; and the whole range of ports is there for each of them, none twice, none lost, and no request left without an answer.
 
+mod check;
+mod op;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     ops::Range,
     sync::Arc,
     time::Duration,
@@ -12,16 +15,17 @@ use std::{
 
 use proptest::prelude::*;
 use relay_server::{
-    AllocationPort, ChannelNumber, Crossing, Encapsulation, Families, Family, FiveTuple, Flow, FlowKey, Forward,
-    RelayAddresses, RelayOpenError, ShardMessage, Timestamp, UsernameLimit, Via,
+    AllocationPort, ChannelNumber, Families, FiveTuple, Permission, RelayOpenError, Timestamp, UsernameLimit,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use crate::support::{
-    Client, LISTEN_PORT, RELAY_V4, RELAY_V6, Relay, Request, Response, Shards, allocate, allocate_dual_stack, bind,
-    channel_data, delete, kind, refresh,
+    Client, Relay, Request, Response, Shards, allocate, allocate_dual_stack, bind, delete, kind, permit, refresh,
 };
+
+use check::relayed;
+use op::{AllocateKind, Op};
 
 const SHARDS: usize = 3;
 /// As many on each shard.
@@ -30,89 +34,6 @@ const USERS: [&str; 2] = ["alice", "bob"];
 const PORTS_EACH: u16 = 2;
 const ALL_PORTS: Range<u16> = Shards::LOWEST_PORT..Shards::LOWEST_PORT + 3 * PORTS_EACH;
 const DATA: &[u8] = b"data";
-
-#[derive(Clone, Debug)]
-enum Op {
-    Allocate {
-        client: usize,
-        kind: AllocateKind,
-    },
-    Extend {
-        client: usize,
-    },
-    Delete {
-        client: usize,
-        family: Option<u8>,
-    },
-    Bind {
-        client: usize,
-        number: u16,
-        port: u16,
-        family: Family,
-    },
-    BindEachOther {
-        clients: (usize, usize),
-        number: u16,
-        family: Family,
-    },
-    RelayFailed {
-        client: usize,
-    },
-    Wait {
-        seconds: u64,
-    },
-    /// Time passes, and no message arrives.
-    Stall {
-        millis: u64,
-    },
-    /// The next socket finds its port held by another program.
-    PortHeld {
-        shard: usize,
-    },
-    Deliver {
-        from: usize,
-        to: usize,
-    },
-    DeliverAll,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum AllocateKind {
-    V4,
-    V6,
-    Both,
-    /// With the next port reserved.
-    Pair,
-    /// The port of a reservation, counted from the latest.
-    Reserved(usize),
-}
-
-fn op() -> impl Strategy<Value = Op> {
-    let client = 0..CLIENTS;
-    let number = 0x4000_u16..0x4003;
-    let family = prop_oneof![3 => Just(Family::V4), 1 => Just(Family::V6)];
-    let kind = prop_oneof![
-        3 => Just(AllocateKind::V4), 1 => Just(AllocateKind::V6), 2 => Just(AllocateKind::Both),
-        2 => Just(AllocateKind::Pair), 3 => (0_usize..2).prop_map(AllocateKind::Reserved),
-    ];
-    let port = Shards::LOWEST_PORT..Shards::LOWEST_PORT + 6;
-    prop_oneof![
-        6 => (client.clone(), kind).prop_map(|(client, kind)| Op::Allocate { client, kind }),
-        1 => client.clone().prop_map(|client| Op::Extend { client }),
-        2 => (client.clone(), prop_oneof![2 => Just(None), 1 => (1_u8..3).prop_map(Some)])
-            .prop_map(|(client, family)| Op::Delete { client, family }),
-        2 => (client.clone(), number.clone(), port, family.clone())
-            .prop_map(|(client, number, port, family)| Op::Bind { client, number, port, family }),
-        10 => ((client.clone(), client.clone()), number, family)
-            .prop_map(|(clients, number, family)| Op::BindEachOther { clients, number, family }),
-        1 => client.prop_map(|client| Op::RelayFailed { client }),
-        3 => prop_oneof![Just(1_u64), Just(31), Just(300), Just(599), Just(600)].prop_map(|seconds| Op::Wait { seconds }),
-        1 => prop_oneof![Just(100_u64), Just(250), Just(1000)].prop_map(|millis| Op::Stall { millis }),
-        1 => (0..SHARDS).prop_map(|shard| Op::PortHeld { shard }),
-        10 => (0..SHARDS, 0..SHARDS).prop_map(|(from, to)| Op::Deliver { from, to }),
-        2 => Just(Op::DeliverAll),
-    ]
-}
 
 /// An allocation, on whichever shard.
 #[derive(Clone, Debug)]
@@ -124,6 +45,8 @@ struct Entry {
     families: Families,
     /// The channels that relay.
     channels: Vec<(ChannelNumber, SocketAddr)>,
+    /// The addresses that it permits.
+    permissions: Vec<IpAddr>,
 }
 
 struct World {
@@ -145,10 +68,7 @@ impl World {
             |index: usize| Client::named(&format!("198.51.100.7:{}", 50_000 + index), USERS[index % USERS.len()]);
         Self {
             limit,
-            shards: Shards::new(3, PORTS_EACH, |config| {
-                config.username_limit = limit;
-                config.indications = false;
-            }),
+            shards: Shards::new(3, PORTS_EACH, |config| config.username_limit = limit),
             clients: (0..CLIENTS).map(client).collect(),
             tokens: Vec::new(),
             waiting: BTreeMap::new(),
@@ -279,6 +199,12 @@ impl World {
                     }
                 }
             }
+            Op::Permit { client, family } => _ = self.ask(client, &permit(&[relayed(family, AllocationPort::new(0))])),
+            Op::PermitEachOther { clients: (one, other), family } => {
+                for client in [one, other] {
+                    self.ask(client, &permit(&[relayed(family, AllocationPort::new(0))]));
+                }
+            }
             Op::RelayFailed { client } => {
                 let five_tuple = self.clients[client].five_tuple();
                 let relay = &mut self.shards.relays[client % SHARDS];
@@ -363,94 +289,11 @@ impl World {
                     .filter(|channel| channel.is_bound())
                     .map(|channel| (channel.number(), channel.peer().address()))
                     .collect(),
+                permissions: allocation.permissions().iter().map(Permission::address).collect(),
             });
             entries.collect::<Vec<_>>()
         };
         self.shards.relays.iter().enumerate().flat_map(of_shard).collect()
-    }
-
-    fn check(&mut self) {
-        let entries = self.entries();
-        let ports: BTreeSet<_> = entries.iter().map(|entry| entry.port).collect();
-        assert_eq!(ports.len(), entries.len(), "a port has one allocation");
-        self.check_usernames(&entries);
-        let mut keys = vec![BTreeSet::new(); SHARDS];
-        for entry in &entries {
-            for (number, peer) in &entry.channels {
-                keys[entry.shard].insert(self.check_channel(&entries, entry, *number, *peer));
-            }
-        }
-        for (relay, keys) in self.shards.relays.iter().zip(keys) {
-            assert!(relay.flows.keys().all(|key| keys.contains(key)), "a flow of a channel that is gone");
-        }
-    }
-
-    /// Where data in a channel goes. Returns what its flow is known by.
-    fn check_channel(&mut self, entries: &[Entry], entry: &Entry, number: ChannelNumber, peer: SocketAddr) -> FlowKey {
-        let Entry { shard, port, five_tuple, .. } = *entry;
-        let family = Family::of(peer.ip());
-        let far_port = AllocationPort::new(peer.port());
-        let far = entries.iter().find(|far| far.port == far_port && far.families.contains(family));
-        let answer = far.and_then(|far| {
-            let back = far.channels.iter().find(|(_, peer)| *peer == relayed(family, port));
-            back.map(|(channel, _)| Crossing {
-                family,
-                from: port,
-                to: far_port,
-                five_tuple: far.five_tuple,
-                channel: *channel,
-            })
-        });
-
-        let client = self.clients.iter().find(|client| client.five_tuple() == five_tuple).unwrap();
-        let forward = self.shards.relays[shard].receive(client, &channel_data(number.get(), DATA));
-        let key = FlowKey { remote: client.socket, local_port: LISTEN_PORT, channel: Some(number) };
-        let flow = self.shards.relays[shard].flows.get(&key).copied();
-        let straight_flow = |forward: &Forward| Flow {
-            key,
-            arrives: Via::Listener(client.server),
-            leaves: forward.from,
-            to: forward.to,
-            channel: forward.channel(),
-        };
-
-        // What the shard is yet to hear of this.
-        let mut closing = Vec::new();
-        let mut is_opening = false;
-        for message in self.shards.under_way_to(shard) {
-            match message {
-                ShardMessage::CrossingClosed(told) if (told.family, told.from, told.to) == (family, port, far_port) => {
-                    closing.push(straight(told));
-                }
-                ShardMessage::CrossingOpened(told) => is_opening |= answer == Some(*told),
-                _ => {}
-            }
-        }
-
-        let through_socket = Forward {
-            from: Via::Relay(port),
-            to: peer,
-            encapsulation: Encapsulation::Bare,
-            payload: 4..4 + DATA.len(),
-        };
-        let answer = answer.as_ref().map(straight);
-        if far.is_some_and(|far| far.shard == shard) {
-            assert_eq!(forward, answer);
-        } else if forward == Some(through_socket) {
-            // Never lost. It may be the longer way while the shard is yet to hear, and of a port that was lent to it.
-            let is_own = self.shards.relays[shard].server.config().ports.contains(port);
-            assert!(answer.is_none() || is_opening || !is_own, "the shard should know of {answer:?}");
-        } else {
-            assert!(
-                answer.iter().chain(&closing).any(|way| Some(way) == forward.as_ref()),
-                "{forward:?}, but {answer:?}"
-            );
-        }
-        // The kernel forwards the same, or leaves it to the sockets; until the shard has heard of an end, what it knew before.
-        let same = forward.filter(|forward| forward.channel().is_some()).as_ref().map(straight_flow);
-        let is_known = |way: &Forward| flow.is_none_or(|flow| flow == straight_flow(way));
-        assert!(flow == same || closing.iter().any(is_known), "{flow:?} in the kernel, {same:?} here");
-        key
     }
 
     /// Everything ends by itself, and nothing may be left.
@@ -474,19 +317,6 @@ impl World {
     }
 }
 
-fn straight(crossing: &Crossing) -> Forward {
-    Forward {
-        from: Via::Listener(crossing.five_tuple.server),
-        to: crossing.five_tuple.client.address(),
-        encapsulation: Encapsulation::Channel(crossing.channel),
-        payload: 4..4 + DATA.len(),
-    }
-}
-
-fn relayed(family: Family, port: AllocationPort) -> SocketAddr {
-    RelayAddresses { v4: Some(RELAY_V4), v6: Some(RELAY_V6) }.socket(family, port).unwrap()
-}
-
 proptest! {
     #![proptest_config(property_tests::config())]
 
@@ -497,7 +327,7 @@ proptest! {
             Just(UsernameLimit::RefuseBeyond(2)),
             Just(UsernameLimit::RefuseBeyond(10)),
         ],
-        ops in proptest::collection::vec(op(), 1..80),
+        ops in proptest::collection::vec(op::any(), 1..80),
     ) {
         let mut world = World::new(limit);
         for op in ops {

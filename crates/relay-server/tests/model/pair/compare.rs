@@ -2,13 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
 };
 
-use relay_server::{AllocationPort, DropReason, Event, Family, FiveTuple, Forward};
+use relay_server::{AllocationPort, Family, FiveTuple};
 
 use super::Pair;
-use crate::{cast, ledger::Row, reference::Allocation, support::channel_data};
+use crate::{cast, ledger::Row, reference::Allocation};
 
 impl Pair {
     pub(super) fn compare(&mut self) {
@@ -42,10 +42,14 @@ impl Pair {
                 })
                 .collect();
             channels.sort();
+            let permissions = real.permissions().iter();
+            let mut permissions: Vec<_> =
+                permissions.map(|permission| (permission.address(), permission.expires_at())).collect();
+            permissions.sort();
             let families = real.families().iter();
             let families: Vec<_> = families.map(|family| (family, real.family_expires_at(family).unwrap())).collect();
             let name = real.owner().username().to_string();
-            (real.five_tuple(), name, real.transaction_id(), real.port().get(), families, channels)
+            (real.five_tuple(), name, real.transaction_id(), real.port().get(), families, channels, permissions)
         });
         let mut real: Vec<_> = real.collect();
         real.sort();
@@ -91,14 +95,11 @@ impl Pair {
         self.contested.retain(|key| by_key.contains_key(key));
     }
 
-    /// Every client sends on every channel; every peer sends to every port.
+    /// Every client sends on every channel, and to every peer; every peer sends to every port.
     fn compare_routes(&mut self) {
         for index in 0..cast::CLIENTS {
             for number in cast::NUMBERS {
-                let client = self.clients[index].clone();
-                let real = self.relay.receive(&client, &channel_data(number, b"data"));
-                let expected = self.reference.route_of_client(client.five_tuple(), number);
-                self.compare_route(real, expected);
+                self.channel_data(index, number, 4, 0);
             }
         }
         let ports: BTreeSet<u16> = self.reference.allocations.iter().map(|allocation| allocation.port).collect();
@@ -107,23 +108,16 @@ impl Pair {
             [Family::V4, Family::V6].map(|family| addresses.of(family).map(|address| SocketAddr::new(address, *port)))
         });
         let peers: Vec<SocketAddr> = inside.flatten().chain((0..cast::OUTSIDE.len()).map(cast::outside)).collect();
-        for port in ports.into_iter().chain([50_000, 49_999]) {
+        for index in 0..cast::CLIENTS {
             for peer in &peers {
-                let real = self.relay.receive_from_peer(AllocationPort::new(port), *peer, b"data");
-                let expected = self.reference.route_of_peer(port, *peer);
-                self.compare_route(real, expected);
+                self.send_indication(index, Some(*peer), Some(4), None);
             }
         }
-    }
-
-    fn compare_route(&mut self, real: Option<Forward>, expected: Result<crate::route::Route, DropReason>) {
-        let dropped = self.relay.take_events();
-        let real = match (real, &dropped[..]) {
-            (Some(forward), []) => Ok((forward.from, forward.to, forward.channel())),
-            (None, [Event::Dropped { reason, .. }]) => Err(*reason),
-            other => panic!("either relayed or dropped: {other:?}"),
-        };
-        assert_eq!(real, expected);
+        for port in ports.into_iter().chain([50_000, 49_999]) {
+            for peer in &peers {
+                self.peer_datagram(port, *peer, 4);
+            }
+        }
     }
 }
 
@@ -131,7 +125,10 @@ fn row(allocation: &Allocation) -> Row {
     let channels = allocation.channels.iter().map(|channel| (channel.number, channel.peer, channel.bound));
     let mut channels: Vec<_> = channels.collect();
     channels.sort();
-    (allocation.five_tuple, allocation.port, allocation.family_list(), channels)
+    let permissions = allocation.permissions.iter().map(|(address, _)| *address);
+    let mut permissions: Vec<_> = permissions.collect();
+    permissions.sort();
+    (allocation.five_tuple, allocation.port, allocation.family_list(), channels, permissions)
 }
 
 type Details = (
@@ -141,6 +138,7 @@ type Details = (
     u16,
     Vec<(Family, relay_server::Timestamp)>,
     Vec<(u16, SocketAddr, bool, relay_server::Timestamp)>,
+    Vec<(IpAddr, relay_server::Timestamp)>,
 );
 
 fn details(allocation: &Allocation) -> Details {
@@ -149,5 +147,8 @@ fn details(allocation: &Allocation) -> Details {
     let channels = channels.map(|channel| (channel.number, channel.peer, channel.bound, channel.expires_at));
     let mut channels: Vec<_> = channels.collect();
     channels.sort();
-    (allocation.five_tuple, name, allocation.transaction, allocation.port, allocation.families.clone(), channels)
+    let mut permissions = allocation.permissions.clone();
+    permissions.sort();
+    let families = allocation.families.clone();
+    (allocation.five_tuple, name, allocation.transaction, allocation.port, families, channels, permissions)
 }

@@ -35,6 +35,7 @@ impl Pair {
             families: families.iter().map(|family| (*family, now + lifetime)).collect(),
             lifetime,
             channels: Vec::new(),
+            permissions: Vec::new(),
             dual: request.additional.is_some(),
             first_of_pair: port_kind == PortKind::Pair,
             token: None,

@@ -1,0 +1,134 @@
+//! Application data: what is relayed, and where.
+
+use std::{net::SocketAddr, ops::Range};
+
+use relay_server::{AllocationPort, DropReason, Encapsulation, Event, Forward, PeerSocket, TooEarly};
+
+use super::Pair;
+use crate::{
+    op::Oddity,
+    route::{Route, route},
+    support::{Client, Request, channel_data, kind, method},
+};
+
+pub(super) const SEND: u16 = method::SEND | method::INDICATION;
+
+impl Pair {
+    pub(super) fn channel_data(&mut self, client: usize, number: u16, len: usize, padding: usize) {
+        let mut datagram = channel_data(number, &vec![7; len]);
+        datagram.extend(vec![0xEE; padding]);
+        let expected = match (0x4000..0x8000).contains(&number) {
+            true => self.reference.route_of_client(self.clients[client].five_tuple(), number),
+            // Numbers that are none make the datagram something else than ChannelData.
+            false => Err(DropReason::NotStunNorChannelData),
+        };
+        let (forward, dropped) = self.receive(client, &datagram);
+        self.expect(forward, &dropped, expected, 4..4 + len);
+    }
+
+    pub(super) fn send_indication(
+        &mut self,
+        client: usize,
+        peer: Option<SocketAddr>,
+        len: Option<usize>,
+        oddity: Option<Oddity>,
+    ) {
+        let (datagram, payload) = send(&mut self.clients[client], peer, len, oddity);
+        let expected = match (peer, len, oddity) {
+            (.., Some(Oddity::WrongFingerprint)) => Err(DropReason::MalformedStun),
+            _ if !self.reference.config.indications => Err(DropReason::SendIndication),
+            (.., Some(Oddity::UnknownAttribute)) => Err(DropReason::UnknownAttribute),
+            (None, ..) | (_, None, _) => Err(DropReason::IncompleteSend),
+            (.., Some(Oddity::DontFragment)) => Err(DropReason::UnknownAttribute),
+            (Some(peer), ..) => self.reference.route_of_send(self.clients[client].five_tuple(), peer),
+        };
+        let (forward, dropped) = self.receive(client, &datagram);
+        self.expect(forward, &dropped, expected, payload);
+    }
+
+    pub(super) fn peer_datagram(&mut self, port: u16, peer: SocketAddr, len: usize) {
+        let expected = self.reference.route_of_peer(port, peer);
+        let port = AllocationPort::new(port);
+        let forward =
+            self.relay.server.handle_peer_datagram(self.relay.now, port, PeerSocket::new(peer), &vec![7; len]);
+        let dropped = self.drops();
+        self.expect(forward, &dropped, expected, 0..len);
+    }
+
+    /// What the relay makes of a client's datagram, where data may have overtaken a request, and where it cannot.
+    pub(super) fn receive(&mut self, client: usize, datagram: &[u8]) -> (Option<Forward>, Vec<DropReason>) {
+        let (now, five_tuple) = (self.relay.now, self.clients[client].five_tuple());
+        match self.relay.server.handle_client_datagram_in_order(now, five_tuple, datagram) {
+            Ok(forward) => (forward, self.drops()),
+            Err(TooEarly) => {
+                assert_eq!(self.drops(), [], "it was left alone");
+                let forward = self.relay.server.handle_client_datagram(now, five_tuple, datagram);
+                let dropped = self.drops();
+                assert!(matches!(dropped[..], [DropReason::NoChannel | DropReason::NoPermission]), "{dropped:?}");
+                (forward, dropped)
+            }
+        }
+    }
+
+    /// What the relay relayed, or why it did not.
+    pub(super) fn expect(
+        &mut self,
+        forward: Option<Forward>,
+        dropped: &[DropReason],
+        expected: Result<Route, DropReason>,
+        payload: Range<usize>,
+    ) {
+        let real = match (&forward, dropped) {
+            (Some(forward), []) => Ok(route(forward)),
+            (None, [reason]) => Err(*reason),
+            other => panic!("either relayed or dropped: {other:?}"),
+        };
+        assert_eq!(real, expected);
+        let Some(forward) = forward else { return };
+        assert_eq!(forward.payload, payload);
+        if let Encapsulation::Data { transaction, .. } = forward.encapsulation {
+            assert_ne!(self.last_transaction.replace(transaction), Some(transaction), "a transaction ID of its own");
+        }
+    }
+
+    /// Why the last datagram was dropped. What else happened meanwhile goes into the books.
+    fn drops(&mut self) -> Vec<DropReason> {
+        self.relay.drain();
+        let mut reasons = Vec::new();
+        for event in self.relay.take_events() {
+            match event {
+                Event::Dropped { reason, .. } => reasons.push(reason),
+                event => self.ledger.enter(&event),
+            }
+        }
+        reasons
+    }
+}
+
+/// A Send indication, and where in it the data is.
+pub(super) fn send(
+    client: &mut Client,
+    peer: Option<SocketAddr>,
+    len: Option<usize>,
+    oddity: Option<Oddity>,
+) -> (Vec<u8>, Range<usize>) {
+    let mut request = Request::new(SEND);
+    if let Some(peer) = peer {
+        request = request.with_peer(peer);
+    }
+    let start = 20 + peer.map_or(0, |peer| if peer.is_ipv4() { 12 } else { 24 }) + 4;
+    if let Some(len) = len {
+        request = request.with(kind::DATA, &vec![7; len]);
+    }
+    match oddity {
+        Some(Oddity::DontFragment) => request = request.with(kind::DONT_FRAGMENT, &[]),
+        Some(Oddity::UnknownAttribute) => request = request.with(0x7777, b"value"),
+        Some(Oddity::Fingerprint | Oddity::WrongFingerprint) => request = request.with_fingerprint(),
+        None => {}
+    }
+    let mut datagram = client.unsigned(&request);
+    if let (Some(Oddity::WrongFingerprint), Some(last)) = (oddity, datagram.last_mut()) {
+        *last ^= 1;
+    }
+    (datagram, start..start + len.unwrap_or(0))
+}

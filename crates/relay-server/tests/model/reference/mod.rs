@@ -1,0 +1,157 @@
+//! What a relay has to do, said as simply as possible: lists that are searched from end to end.
+
+mod allocate;
+mod requests;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use relay_server::{Config, Family, FiveTuple, QuotaBy, Timestamp};
+
+pub(crate) use allocate::{Step, Verdict};
+
+use crate::{cast, support::method};
+
+pub(crate) struct Reference {
+    pub(crate) config: Config,
+    pub(crate) allocations: Vec<Allocation>,
+    pub(crate) reservations: Vec<Reservation>,
+    /// Ports that other programs held, and until when they are left alone.
+    pub(crate) held_ports: Vec<(u16, Timestamp)>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Allocation {
+    pub(crate) five_tuple: FiveTuple,
+    pub(crate) user: usize,
+    pub(crate) transaction: [u8; 12],
+    pub(crate) port: u16,
+    /// Its families, and when they end.
+    pub(crate) families: Vec<(Family, Timestamp)>,
+    pub(crate) lifetime: Duration,
+    pub(crate) channels: Vec<Channel>,
+    /// The addresses of its permissions, and when they end.
+    pub(crate) permissions: Vec<(IpAddr, Timestamp)>,
+    /// Whether both families were asked for.
+    pub(crate) dual: bool,
+    /// Whether the next port was to be reserved.
+    pub(crate) first_of_pair: bool,
+    pub(crate) token: Option<[u8; 8]>,
+    /// Until its client has been told.
+    pub(crate) opening: Option<Opening>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Opening {
+    pub(crate) kind: PortKind,
+    pub(crate) opened: Vec<Family>,
+    pub(crate) ports_tried: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PortKind {
+    Any,
+    Even,
+    Pair,
+    /// The port that was reserved.
+    Reserved(u16),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Reservation {
+    pub(crate) port: u16,
+    pub(crate) user: usize,
+    pub(crate) families: Vec<Family>,
+    pub(crate) until: Timestamp,
+    /// Unknown until the client has been told.
+    pub(crate) token: Option<[u8; 8]>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Channel {
+    pub(crate) number: u16,
+    pub(crate) peer: SocketAddr,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) bound: bool,
+}
+
+impl Channel {
+    /// When number and peer are free for others.
+    pub(crate) fn free_at(&self) -> Timestamp {
+        self.expires_at + Duration::from_secs(300)
+    }
+}
+
+impl Reference {
+    pub(crate) const fn new(config: Config) -> Self {
+        Self { config, allocations: Vec::new(), reservations: Vec::new(), held_ports: Vec::new() }
+    }
+
+    /// Whom a username is counted for.
+    pub(crate) fn user_id(&self, user: usize) -> String {
+        match self.config.quota_by {
+            QuotaBy::Username => String::from_utf8(cast::credentials(user).username).unwrap(),
+            QuotaBy::UserId => cast::USER_IDS[user].to_owned(),
+        }
+    }
+
+    /// Whether two usernames are counted together.
+    pub(crate) fn is_same_user(&self, one: usize, other: usize) -> bool {
+        match self.config.quota_by {
+            QuotaBy::Username => one == other,
+            QuotaBy::UserId => cast::USER_IDS[one] == cast::USER_IDS[other],
+        }
+    }
+
+    /// Whether `user`, a username that has expired, is refused for that.
+    pub(crate) fn is_expiry_asked_for(&self, five_tuple: FiveTuple, user: usize, method: u16) -> bool {
+        let holds = self.allocations.iter().any(|held| held.five_tuple == five_tuple && held.user == user);
+        self.config.strict_expiry || method == method::ALLOCATE || !holds
+    }
+
+    /// Ends what is over, in the order of time.
+    pub(crate) fn pass(&mut self, now: Timestamp) {
+        self.reservations.retain(|reservation| reservation.until > now);
+        self.held_ports.retain(|(_, until)| *until > now);
+        for allocation in &mut self.allocations {
+            allocation.families.retain(|(_, until)| *until > now);
+            let families = allocation.family_list();
+            allocation
+                .channels
+                .retain(|channel| families.contains(&Family::of(channel.peer.ip())) && channel.free_at() > now);
+            for channel in &mut allocation.channels {
+                channel.bound = channel.expires_at > now;
+            }
+            allocation.permissions.retain(|(address, until)| families.contains(&Family::of(*address)) && *until > now);
+        }
+        self.allocations.retain(|allocation| !allocation.families.is_empty());
+    }
+
+    /// When something is over next.
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        let of_allocations = self.allocations.iter().flat_map(|allocation| {
+            let channels = allocation.channels.iter();
+            let channels = channels.map(|channel| if channel.bound { channel.expires_at } else { channel.free_at() });
+            let permissions = allocation.permissions.iter().map(|(_, until)| *until);
+            allocation.families.iter().map(|(_, until)| *until).chain(channels).chain(permissions)
+        });
+        let reservations = self.reservations.iter().map(|reservation| reservation.until);
+        of_allocations.chain(reservations).chain(self.held_ports.iter().map(|(_, until)| *until)).min()
+    }
+
+    pub(crate) fn find(&mut self, five_tuple: FiveTuple) -> Option<&mut Allocation> {
+        self.allocations.iter_mut().find(|allocation| allocation.five_tuple == five_tuple)
+    }
+
+    pub(crate) fn by_port(&mut self, port: u16) -> Option<&mut Allocation> {
+        self.allocations.iter_mut().find(|allocation| allocation.port == port)
+    }
+}
+
+impl Allocation {
+    pub(crate) fn family_list(&self) -> Vec<Family> {
+        self.families.iter().map(|(family, _)| *family).collect()
+    }
+}
