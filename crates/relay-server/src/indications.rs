@@ -46,30 +46,42 @@ impl Server {
         datagram: &[u8],
         refused: &mut Option<DropReason>,
     ) -> Option<Forward> {
-        self.route_send(from, datagram).map_err(|reason| *refused = Some(reason)).ok()
+        let (port, to, payload) = match self.route_send(&from, datagram) {
+            Ok(route) => route,
+            Err(reason) => {
+                *refused = Some(reason);
+                return None;
+            }
+        };
+        if self.config.relay_addresses.contains(to.ip()) {
+            return self.route_to_ourselves(port, to, payload).map_err(|reason| *refused = Some(reason)).ok();
+        }
+        Some(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::Bare, payload })
     }
 
+    /// Which allocation the data of a Send indication leaves by, where it goes, and where it is in the datagram.
     #[inline]
-    fn route_send(&mut self, from: FiveTuple, datagram: &[u8]) -> Result<Forward, DropReason> {
+    fn route_send(
+        &self,
+        from: &FiveTuple,
+        datagram: &[u8],
+    ) -> Result<(AllocationPort, SocketAddr, Range<usize>), DropReason> {
         let SendIndication { peer: to, payload, dont_fragment } =
             SendIndication::parse(datagram).map_err(DropReason::of_send)?;
         if dont_fragment {
             // As if it were unknown: section 11.2.
             return Err(DropReason::UnknownAttribute);
         }
-        let allocation = self.allocations.permitted_to_send(&from, to.ip()).map_err(|error| match error {
+        let allocation = self.allocations.permitted_to_send(from, to.ip()).map_err(|error| match error {
             PermissionError::NoAllocation => DropReason::NoAllocation,
-            PermissionError::NoPermission => self.unpermitted(&from, to),
+            PermissionError::NoPermission => self.unpermitted(from, to),
         })?;
-        let port = allocation.port();
         peer_policy::check_port(&self.config, to).map_err(|_| DropReason::PeerForbidden)?;
-        if self.config.relay_addresses.contains(to.ip()) {
-            return self.route_to_ourselves(port, to, payload);
-        }
-        Ok(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::Bare, payload })
+        Ok((allocation.port(), to, payload))
     }
 
     /// Why the client of `from` may not send to `to`.
+    #[inline(never)]
     fn unpermitted(&self, from: &FiveTuple, to: SocketAddr) -> DropReason {
         let families = self.allocations.by_five_tuple(from).map(Allocation::families);
         match families {

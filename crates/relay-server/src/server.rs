@@ -6,7 +6,7 @@ use std::{
 use allocation::{Allocation, Allocations, ChannelNumber};
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use stun_msg::{ClassicBinding, Classified, SendIndication, classify};
+use stun_msg::{ClassicBinding, Classified, ClassifyError, SendIndication, classify};
 use turn_auth::{AcceptedCredentials, Authenticator, NonceIssuer, RealmError, UnixTime};
 
 use crate::{
@@ -185,12 +185,23 @@ impl Server {
                 return self.relay_send(from, datagram, refused);
             }
             Ok(Classified::Stun) => self.handle_stun(now, from, datagram),
-            Err(error) => match ClassicBinding::parse(datagram) {
-                Some(request) => self.handle_classic_binding(now, from, request),
-                None => *refused = Some(DropReason::of_unclassified(error)),
-            },
+            Err(error) => *refused = self.handle_unclassified(now, from, datagram, error).err(),
         }
         None
+    }
+
+    /// What is neither STUN nor ChannelData may be of the time before the magic cookie. Out of the way of the data path.
+    #[inline(never)]
+    fn handle_unclassified(
+        &mut self,
+        now: Timestamp,
+        from: FiveTuple,
+        datagram: &[u8],
+        error: ClassifyError,
+    ) -> Result<(), DropReason> {
+        let request = ClassicBinding::parse(datagram).ok_or_else(|| DropReason::of_unclassified(error))?;
+        self.handle_classic_binding(now, from, request);
+        Ok(())
     }
 
     /// A datagram arrived at a relayed transport address. Returns what to relay, if a channel is bound to `peer`, or
@@ -293,6 +304,7 @@ impl Server {
         self.shard_count > 1
     }
 
+    #[inline]
     pub(crate) fn expire_if_due(&mut self, now: Timestamp) {
         if self.poll_timeout().is_some_and(|due| due <= now) {
             self.expire(now);

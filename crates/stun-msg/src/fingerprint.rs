@@ -3,6 +3,9 @@ use crate::{AttributeType, ParseError};
 /// What a CRC-32 is XOR-ed with: <https://www.rfc-editor.org/rfc/rfc8489#section-14.7>.
 const XOR: u32 = 0x5354_554E;
 
+/// The length of the attribute.
+const LEN: usize = 8;
+
 /// Checks a FINGERPRINT at `offset` of `message`, which must be the last attribute.
 ///
 /// Since it is the last, the length in the header is the one that it was made with, and the message need be gone over but once.
@@ -14,9 +17,27 @@ pub(crate) fn check(message: &[u8], offset: usize, value: &[u8]) -> Result<(), P
     let Ok(value) = <[u8; 4]>::try_from(value) else {
         return Err(ParseError::AttributeLength { attribute: AttributeType::FINGERPRINT, actual: value.len() });
     };
-    if offset + 8 != message.len() {
+    if offset + LEN != message.len() {
         return Err(ParseError::FingerprintNotLast);
     }
-    let expected = crc32fast::hash(&message[..offset]) ^ XOR;
+    matches(&message[..offset], value)
+}
+
+/// Checks a FINGERPRINT that takes the last eight bytes of `message`.
+///
+/// # Errors
+///
+/// When it is wrong.
+#[inline]
+pub(crate) fn check_last(message: &[u8]) -> Result<(), ParseError> {
+    match message.split_last_chunk::<LEN>() {
+        Some((protected, &[.., v0, v1, v2, v3])) => matches(protected, [v0, v1, v2, v3]),
+        None => Err(ParseError::FingerprintMismatch),
+    }
+}
+
+#[inline]
+fn matches(protected: &[u8], value: [u8; 4]) -> Result<(), ParseError> {
+    let expected = crc32fast::hash(protected) ^ XOR;
     if u32::from_be_bytes(value) == expected { Ok(()) } else { Err(ParseError::FingerprintMismatch) }
 }

@@ -1,5 +1,7 @@
 //! Send and Data indications: application data without a channel.
 
+mod usual;
+
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::Range,
@@ -12,6 +14,8 @@ use crate::{
     message::{HEADER_LEN, MAGIC_COOKIE},
 };
 
+use self::usual::Usual;
+
 /// The message type of a Send indication: method 0x006, class indication.
 const SEND: [u8; 2] = [0x00, 0x16];
 /// The message type of a Data indication: method 0x007, class indication.
@@ -19,6 +23,11 @@ const DATA: [u8; 2] = [0x00, 0x17];
 
 /// The length of the type and the length of an attribute, in bytes.
 const ATTRIBUTE_HEADER_LEN: usize = 4;
+
+/// What an IPv4 address is XOR-ed with.
+const COOKIE: u32 = u32::from_be_bytes(MAGIC_COOKIE);
+/// What a port is XOR-ed with.
+const COOKIE_PORT: u16 = u16::from_be_bytes([MAGIC_COOKIE[0], MAGIC_COOKIE[1]]);
 
 const FAMILY_V4: u8 = 0x01;
 const FAMILY_V6: u8 = 0x02;
@@ -68,7 +77,20 @@ impl SendIndication {
     /// # Errors
     ///
     /// When it is no sound message, or lacks something.
+    #[inline]
     pub fn parse(datagram: &[u8]) -> Result<Self, SendError> {
+        let Some(Usual { peer, payload, fingerprint }) = Usual::of(datagram) else {
+            return Self::parse_any(datagram);
+        };
+        if fingerprint {
+            fingerprint::check_last(datagram)?;
+        }
+        Ok(Self { peer, payload, dont_fragment: false })
+    }
+
+    /// The same for whatever attributes there are, in whatever order.
+    #[inline(never)]
+    fn parse_any(datagram: &[u8]) -> Result<Self, SendError> {
         let Some((header, _)) = datagram.split_first_chunk::<HEADER_LEN>() else {
             return Err(SendError::NoPeer);
         };
@@ -149,36 +171,35 @@ impl DataHeader {
     }
 
     /// The header in front of `len` bytes of data from `peer`.
+    #[inline]
     #[must_use]
     pub fn new(id: TransactionId, peer: SocketAddr, len: u16) -> Self {
-        let mut mask = [0; 16];
-        mask[..4].copy_from_slice(&MAGIC_COOKIE);
-        mask[4..].copy_from_slice(&id.0);
         let mut bytes = [0; Self::MAX_LEN];
-        let (family, end) = match peer.ip() {
+        bytes[4..8].copy_from_slice(&MAGIC_COOKIE);
+        bytes[8..HEADER_LEN].copy_from_slice(&id.0);
+        // Reserved, family, port.
+        let port = (peer.port() ^ COOKIE_PORT).to_be_bytes();
+        let address_len = match peer.ip() {
             IpAddr::V4(ip) => {
-                write_xored(&mut bytes[28..32], &ip.octets(), &mask);
-                (FAMILY_V4, 32)
+                bytes[24..28].copy_from_slice(&[0, FAMILY_V4, port[0], port[1]]);
+                bytes[28..32].copy_from_slice(&(ip.to_bits() ^ COOKIE).to_be_bytes());
+                4
             }
             IpAddr::V6(ip) => {
-                write_xored(&mut bytes[28..44], &ip.octets(), &mask);
-                (FAMILY_V6, 44)
+                bytes[24..28].copy_from_slice(&[0, FAMILY_V6, port[0], port[1]]);
+                let address = ip.to_bits() ^ v6_mask(&bytes);
+                bytes[28..44].copy_from_slice(&address.to_be_bytes());
+                16
             }
         };
-        bytes[..2].copy_from_slice(&DATA);
-        bytes[4..HEADER_LEN].copy_from_slice(&mask);
-        bytes[20..22].copy_from_slice(&AttributeType::XOR_PEER_ADDRESS.number().to_be_bytes());
-        // The family and the port are part of the value. Both lengths fit a byte.
-        bytes[23] = if family == FAMILY_V4 { 8 } else { 20 };
-        bytes[25] = family;
-        write_xored(&mut bytes[26..28], &peer.port().to_be_bytes(), &mask);
-        bytes[end..end + 2].copy_from_slice(&AttributeType::DATA.number().to_be_bytes());
-        bytes[end + 2..end + 4].copy_from_slice(&len.to_be_bytes());
-        let end = end + ATTRIBUTE_HEADER_LEN;
+        bytes[20..24].copy_from_slice(&attribute_header(AttributeType::XOR_PEER_ADDRESS, 4 + address_len));
+        let data = HEADER_LEN + ATTRIBUTE_HEADER_LEN + 4 + usize::from(address_len);
+        bytes[data..data + ATTRIBUTE_HEADER_LEN].copy_from_slice(&attribute_header(AttributeType::DATA, len));
         // A datagram is at most 65,507 bytes long. More would not be sent: the length does not matter then.
-        let total = end - HEADER_LEN + usize::from(len) + Self::padding(usize::from(len));
-        bytes[2..4].copy_from_slice(&u16::try_from(total).unwrap_or(u16::MAX).to_be_bytes());
-        Self { bytes, len: if family == FAMILY_V4 { 36 } else { 48 } }
+        let total = data + ATTRIBUTE_HEADER_LEN - HEADER_LEN + usize::from(len).next_multiple_of(4);
+        let [high, low] = u16::try_from(total).unwrap_or(u16::MAX).to_be_bytes();
+        bytes[..4].copy_from_slice(&[DATA[0], DATA[1], high, low]);
+        Self { bytes, len: if address_len == 4 { 36 } else { 48 } }
     }
 
     /// The bytes.
@@ -196,10 +217,15 @@ impl DataHeader {
     }
 }
 
-fn write_xored(to: &mut [u8], from: &[u8], mask: &[u8; 16]) {
-    for ((to, from), mask) in to.iter_mut().zip(from).zip(mask) {
-        *to = from ^ mask;
-    }
+/// Type and length of an attribute.
+fn attribute_header(kind: AttributeType, len: u16) -> [u8; ATTRIBUTE_HEADER_LEN] {
+    let ([k0, k1], [l0, l1]) = (kind.number().to_be_bytes(), len.to_be_bytes());
+    [k0, k1, l0, l1]
+}
+
+/// What an IPv6 address in a message that begins with these bytes is XOR-ed with: the magic cookie and the transaction ID.
+fn v6_mask(message: &[u8]) -> u128 {
+    message.get(4..HEADER_LEN).and_then(|mask| mask.try_into().ok()).map_or(0, u128::from_be_bytes)
 }
 
 #[cfg(test)]

@@ -128,8 +128,47 @@ fn lengths_that_lie_are_refused() {
     assert_eq!(payload(&good[..10]), Err(SendError::NoPeer));
 }
 
+/// Sent as most clients do, which [`Usual`] knows, and so that it does not.
+#[test]
+fn the_usual_shape_is_known_at_a_glance() {
+    let usual = send(&[(PEER, &PEER_V4), (DATA_TYPE, b"hello")]);
+    let v6 = [&[0, 2, 0, 0][..], &[7; 16]].concat();
+    for (datagram, is_usual) in [
+        (usual.clone(), true),
+        (with_fingerprint(usual), true),
+        (with_fingerprint(send(&[(PEER, &v6), (DATA_TYPE, b"")])), true),
+        (send(&[(DATA_TYPE, b"hello"), (PEER, &PEER_V4)]), false),
+        (send(&[(PEER, &PEER_V4), (DATA_TYPE, b"hello"), (DONT_FRAGMENT, b"")]), false),
+        (send(&[(PEER, &PEER_V4), (DATA_TYPE, b"hello"), (0x8022, b"soft")]), false),
+        (send(&[(PEER, &v6[..8]), (DATA_TYPE, b"hello")]), false),
+    ] {
+        assert_eq!(Usual::of(&datagram).is_some(), is_usual, "{datagram:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(property_tests::config())]
+
+    /// Whatever is wrong with it.
+    #[test]
+    fn at_a_glance_nothing_else_is_seen(
+        is_v6: bool,
+        data in prop::collection::vec(any::<u8>(), 0..40),
+        has_fingerprint: bool,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+        cut in 0_usize..12,
+    ) {
+        let v6 = [&[0, 2, 0, 0][..], &[7; 16]].concat();
+        let plain = send(&[(PEER, if is_v6 { &v6[..] } else { &PEER_V4 }), (DATA_TYPE, &data)]);
+        let mut datagram = if has_fingerprint { with_fingerprint(plain) } else { plain };
+        datagram.truncate(datagram.len() - if cut < 8 { 0 } else { cut });
+        for (at, byte) in changes {
+            // What is before has been checked.
+            let at = 8 + at.index(datagram.len() - 8);
+            datagram[at] = byte;
+        }
+        prop_assert_eq!(SendIndication::parse(&datagram), SendIndication::parse_any(&datagram));
+    }
 
     /// What another codec writes is read.
     #[test]
