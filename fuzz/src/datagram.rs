@@ -1,12 +1,15 @@
-use stun_msg::{ChannelData, Classified, Message, classify};
+use stun_msg::{ChannelData, Classified, Message, SendIndication, classify};
 
-use crate::request::check_request;
+use crate::{indication::check_send, request::check_request};
 
 /// Any datagram is classified, and read if it is a STUN message.
 pub fn datagram(input: &[u8]) {
     let message = Message::parse(input);
     match classify(input) {
         Ok(Classified::Stun) => {
+            if SendIndication::is_send(input) {
+                check_send(input);
+            }
             if let Ok(message) = message {
                 check_request(&message);
             }

@@ -6,6 +6,7 @@
 
 mod authentication;
 mod datagram;
+mod indication;
 mod input;
 mod request;
 mod response;
@@ -13,6 +14,7 @@ mod run;
 
 pub use authentication::authentication;
 pub use datagram::datagram;
+pub use indication::indication;
 pub use request::request;
 pub use response::response;
 pub use run::run_files;

@@ -39,6 +39,11 @@ fn request() {
 }
 
 #[test]
+fn indication() {
+    replay("indication", crate::indication);
+}
+
+#[test]
 fn response() {
     replay("response", crate::response);
 }

@@ -1,6 +1,9 @@
 use stun_msg::{AttributeType, Class, ErrorCode, IntegrityKey, Message, Request, RequestError, Response};
 
-use crate::input::{self, Input};
+use crate::{
+    indication::{XOR_PEER_ADDRESS, covered_attributes, xor_address},
+    input::{self, Input},
+};
 
 /// Requests with a right header and any attributes are typed or refused, and the refusal is read back.
 pub fn request(input: &[u8]) {
@@ -18,8 +21,10 @@ pub(crate) fn check_request(message: &Message<'_>) {
 
     match message.request() {
         Ok(Request::CreatePermission(permission)) => {
-            // An attribute with an address takes 12 bytes at least.
-            assert!(permission.peers.len() * 12 <= message.as_bytes().len());
+            let bytes = message.as_bytes();
+            let attributes = covered_attributes(bytes).into_iter().filter(|(kind, ..)| *kind == XOR_PEER_ADDRESS);
+            let peers = attributes.map(|(_, start, len)| xor_address(bytes, &bytes[start..start + len]));
+            assert_eq!(permission.peers.into_iter().map(Some).collect::<Vec<_>>(), peers.collect::<Vec<_>>());
         }
         Ok(_) => assert_eq!(message.class(), Class::Request),
         Err(RequestError::NotARequest) => assert_ne!(message.class(), Class::Request),
