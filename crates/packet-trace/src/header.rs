@@ -22,7 +22,8 @@ pub struct TraceHeader {
     /// Whether the recording began before the first packet. Otherwise the relay's state at the beginning is unknown
     /// and the trace can be inspected, but not replayed.
     pub from_start: bool,
-    /// Application data longer than this was cut, in bytes; `None` if it is whole. STUN messages of clients are always whole.
+    /// Application data longer than this was cut, in bytes; `None` if it is whole. Indications hold zeros for it where something follows it.
+    /// Clients' STUN messages are whole otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_limit: Option<u32>,
     /// The lowest and the highest allocation port of all shards, of which each draws from its own part; `None` if there is one

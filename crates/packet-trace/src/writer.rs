@@ -1,3 +1,7 @@
+use std::borrow::Cow;
+
+use stun_msg::{ClassicBinding, Classified, ClassifyError, classify, redact_data};
+
 use crate::{Datagram, Direction, Input, InputRecord, LinkType, TraceHeader, block, ip, options, pcapng::CustomRef};
 
 /// Writes a relay's packets as pcapng.
@@ -87,7 +91,8 @@ impl TraceWriter {
     /// Appends a packet that `shard` received or sent at the monotonic time `nanos`.
     ///
     /// Application data is cut to [`TraceHeader::payload_limit`]; headers, ChannelData headers and the STUN messages on the
-    /// listening port are always whole. A `shard` that the header does not know is counted as impossible.
+    /// listening port are always whole but for the DATA of indications. What lies behind that is kept, so if anything does, the file has zeros for
+    /// the data, and a FINGERPRINT that suits them. A `shard` that the header does not know is counted as impossible.
     pub fn packet(
         &mut self,
         shard: u32,
@@ -106,7 +111,8 @@ impl TraceWriter {
             self.dropped(shard, 1);
             return Recorded::LimitReached;
         }
-        let captured = captured_len(self.header.payload_limit, listen_port, direction, datagram);
+        let (payload, captured) = limited(self.header.payload_limit, listen_port, direction, datagram);
+        let datagram = Datagram { payload: &payload, ..datagram };
         let mut headers = Vec::with_capacity(48);
         if !ip::build_headers(datagram, &mut headers) {
             self.dropped(shard, 1);
@@ -214,21 +220,40 @@ impl TraceWriter {
     }
 }
 
-fn captured_len(limit: Option<u32>, listen_port: u16, direction: Direction, datagram: Datagram<'_>) -> usize {
-    const CHANNEL_DATA_HEADER: usize = 4;
+/// What is recorded of a datagram: a payload of its length, and how much of that the file holds. The rest is application data.
+fn limited(
+    limit: Option<u32>,
+    listen_port: u16,
+    direction: Direction,
+    datagram: Datagram<'_>,
+) -> (Cow<'_, [u8]>, usize) {
+    /// Of ChannelData, and of STUN, in bytes.
+    const HEADERS: (usize, usize) = (4, 20);
     let payload = datagram.payload;
-    let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else { return payload.len() };
+    let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else {
+        return (payload.into(), payload.len());
+    };
     let local_port = match direction {
         Direction::Inbound => datagram.destination.port(),
         Direction::Outbound => datagram.source.port(),
     };
-    let keep = match payload.first() {
-        // The two highest bits of a STUN message are zero (RFC 8489, section 5).
-        Some(first) if local_port == listen_port && first >> 6 == 0 => payload.len(),
-        _ if local_port == listen_port => limit.saturating_add(CHANNEL_DATA_HEADER),
-        _ => limit,
+    let keep = match (classify(payload), payload.first()) {
+        _ if local_port != listen_port => limit,
+        (Ok(Classified::ChannelData(_)) | Err(ClassifyError::TruncatedChannelData { .. }), _) => {
+            limit.saturating_add(HEADERS.0)
+        }
+        // What only begins like STUN must not become STUN by what is read for the rest, which is zeros.
+        (Err(ClassifyError::Neither), Some(..=0x3f)) if ClassicBinding::parse(payload).is_none() => {
+            limit.max(HEADERS.1)
+        }
+        (Err(ClassifyError::Neither), Some(0x40..)) => limit,
+        _ => {
+            let mut message = payload.to_vec();
+            let keep = redact_data(&mut message, limit);
+            return (message.into(), keep);
+        }
     };
-    keep.min(payload.len())
+    (payload.into(), keep.min(payload.len()))
 }
 
 fn custom(content: &CustomRef<'_>, out: &mut Vec<u8>) {

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use packet_trace::{
-    AddressStatus, Crossing, Datagram, Direction, Input, IpFamily, Limits, Packet, PortNeed, ReadError, Record,
-    Recorded, RelayOpened, TraceHeader, TraceReader, TraceWriter, Unusable,
+    AddressStatus, Checksum, Crossing, Datagram, Direction, Input, IpFamily, Limits, Packet, PortNeed, ReadError,
+    Record, Recorded, RelayOpened, TraceHeader, TraceReader, TraceWriter, Unusable,
 };
 use proptest::prelude::*;
 
@@ -144,13 +144,16 @@ fn header_inputs_packets_and_statistics_come_back_in_order() {
 #[test]
 fn application_data_is_cut_and_stun_is_not() {
     let header = TraceHeader { payload_limit: Some(8), ..TraceHeader::example() };
-    let stun = [0_u8; 40];
-    let channel_data = [0x40_u8; 40];
+    let mut stun = [0x20_u8; 40];
+    stun[..8].copy_from_slice(b"\0\x01\0\x14\x21\x12\xa4\x42");
+    let (channel_data, alike) = ([0x40_u8; 40], [0x16_u8; 40]);
     let file = write(header, Limits::default(), |writer, out| {
         for (source, destination, payload, direction) in [
             (CLIENT, LISTENER, stun, Direction::Inbound),
             (LISTENER, CLIENT, stun, Direction::Outbound),
             (CLIENT, LISTENER, channel_data, Direction::Inbound),
+            // DTLS that went astray, say.
+            (CLIENT, LISTENER, alike, Direction::Inbound),
             (RELAYED, PEER, stun, Direction::Outbound),
             (PEER, RELAYED, channel_data, Direction::Inbound),
             (LISTENER, CLIENT, channel_data, Direction::Outbound),
@@ -167,7 +170,48 @@ fn application_data_is_cut_and_stun_is_not() {
         }
     })
     .unwrap();
-    assert_eq!(lengths, [40, 40, 12, 8, 8, 12]);
+    assert_eq!(lengths, [40, 40, 12, 20, 8, 8, 12]);
+}
+
+/// A Send indication or, with another type, a Data indication for a peer.
+fn indication(kind: u8, data: &[u8], behind: &[u8]) -> Vec<u8> {
+    let padding = data.len().next_multiple_of(4) - data.len();
+    let length = 12 + 4 + data.len() + padding + behind.len();
+    let mut message = [&[0, kind, 0, u8::try_from(length).unwrap()], &b"\x21\x12\xa4\x42transaction!"[..]].concat();
+    message.extend(b"\0\x12\0\x08\0\x01\x36\x62\xe7\x21\xc0\x4b\0\x13\0");
+    message.push(u8::try_from(data.len()).unwrap());
+    message.extend(data);
+    message.extend(&b"\0\0\0"[..padding]);
+    message.extend(behind);
+    message
+}
+
+#[test]
+fn the_data_of_indications_is_not_in_the_file_and_everything_around_it_is() {
+    let header = TraceHeader { payload_limit: Some(4), ..TraceHeader::example() };
+    let software = b"\x80\x22\0\x04test";
+    let send = indication(0x16, b"hush!", &[]);
+    let with_software = indication(0x16, b"hush!", software);
+    let data = indication(0x17, b"hush!", &[]);
+    let file = write(header, Limits::default(), |writer, out| {
+        let _ = writer.packet(0, 0, Direction::Inbound, datagram(CLIENT, LISTENER, &send), out);
+        let _ = writer.packet(0, 0, Direction::Inbound, datagram(CLIENT, LISTENER, &with_software), out);
+        let _ = writer.packet(0, 0, Direction::Outbound, datagram(LISTENER, CLIENT, &data), out);
+    });
+    assert!(!file.windows(5).any(|bytes| bytes == b"hush!"));
+    assert_eq!(
+        payloads(&file),
+        [send[..40].to_vec(), [&with_software[..40], &[0; 4], software].concat(), data[..40].to_vec(),]
+    );
+    // The checksum is that of what is in the file.
+    read(&file, |record| {
+        if let Record::Packet(packet) = record {
+            let udp = packet.udp().unwrap();
+            let expected = if udp.payload.len() < udp.payload_len { Checksum::Unknown } else { Checksum::Right };
+            assert_eq!(udp.checksum, expected);
+        }
+    })
+    .unwrap();
 }
 
 #[test]

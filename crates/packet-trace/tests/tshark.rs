@@ -27,11 +27,19 @@ fn tshark_reads_the_trace_without_complaint() {
     let mut writer = TraceWriter::new(header, Limits::default(), &mut file);
     let binding = b"\0\x01\0\0\x21\x12\xa4\x42transaction!";
     let channel_data = [&b"\x40\0\0\x20"[..], &[7; 32]].concat();
+    // 20 bytes of data of which 4 are cut, and a FINGERPRINT, which must suit what is left.
+    let mut send =
+        b"\0\x16\0\x2c\x21\x12\xa4\x42transaction!\0\x12\0\x08\0\x01\x36\x62\xe7\x21\xc0\x4b\0\x13\0\x14".to_vec();
+    send.extend([7; 20]);
+    let fingerprint = crc32fast::hash(&send) ^ 0x5354_554e;
+    send.extend(b"\x80\x28\0\x04");
+    send.extend(fingerprint.to_be_bytes());
     writer.comment("Who am I?");
     for (source, destination, payload, direction) in [
         ("192.0.2.7:5000", "203.0.113.1:3478", &binding[..], Direction::Inbound),
         ("[2001:db8::7]:5000", "[2001:db8::1]:3478", binding, Direction::Inbound),
         ("203.0.113.1:3478", "192.0.2.7:5000", &channel_data, Direction::Outbound),
+        ("192.0.2.7:5000", "203.0.113.1:3478", &send, Direction::Inbound),
     ] {
         let datagram = Datagram { source: source.parse().unwrap(), destination: destination.parse().unwrap(), payload };
         let _ = writer.packet(0, 1_500_000_000, direction, datagram, &mut file);
@@ -75,6 +83,7 @@ fn tshark_reads_the_trace_without_complaint() {
             "1700000001.500000000,0x00000001,Who am I?,STUN,1,1,28,,1048576",
             "1700000001.500000000,0x00000001,,STUN,,1,28,,",
             "1700000001.500000000,0x00000002,,STUN,1,2,44,,",
+            "1700000001.500000000,0x00000001,,STUN,1,1,72,,",
         ]
     );
 }

@@ -38,6 +38,18 @@ pub(crate) fn check_last(message: &[u8]) -> Result<(), ParseError> {
 
 #[inline]
 fn matches(protected: &[u8], value: [u8; 4]) -> Result<(), ParseError> {
-    let expected = crc32fast::hash(protected) ^ XOR;
-    if u32::from_be_bytes(value) == expected { Ok(()) } else { Err(ParseError::FingerprintMismatch) }
+    if u32::from_be_bytes(value) == of(protected) { Ok(()) } else { Err(ParseError::FingerprintMismatch) }
+}
+
+/// Makes the value of the FINGERPRINT at `offset` of `message`, its last attribute, the right one.
+pub(crate) fn write(message: &mut [u8], offset: usize) {
+    let Some((protected, [_, _, _, _, value @ ..])) = message.split_at_mut_checked(offset) else { return };
+    if value.len() == 4 {
+        value.copy_from_slice(&of(protected).to_be_bytes());
+    }
+}
+
+#[inline]
+fn of(protected: &[u8]) -> u32 {
+    crc32fast::hash(protected) ^ XOR
 }

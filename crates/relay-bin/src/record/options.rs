@@ -36,7 +36,8 @@ pub(crate) struct RecordOptions {
     )]
     pub(crate) record_secret: Option<String>,
 
-    /// How many bytes of each packet's application data to record; headers and STUN messages are always whole [default: all]
+    /// How many bytes of each packet's application data to record, that in Send and Data indications included; headers and all else in
+    /// STUN messages are always whole [default: all]
     #[arg(long, env = "RECORD_PAYLOAD_BYTES", value_name = "BYTES", help_heading = "Recording")]
     pub(crate) record_payload_bytes: Option<String>,
 
