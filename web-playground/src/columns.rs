@@ -8,6 +8,7 @@ pub struct Columns {
     times: Vec<f64>,
     sources: Vec<u32>,
     destinations: Vec<u32>,
+    peers: Vec<u32>,
     related: Vec<u32>,
     kinds: Vec<u8>,
     methods: Vec<u8>,
@@ -24,6 +25,7 @@ impl Columns {
             times: rows.iter().map(|row| seconds_since(start, row)).collect(),
             sources: rows.iter().map(|row| row.source).collect(),
             destinations: rows.iter().map(|row| row.destination).collect(),
+            peers: rows.iter().map(|row| row.peer).collect(),
             related: rows.iter().map(|row| row.related).collect(),
             kinds: rows.iter().map(|row| row.kind as u8).collect(),
             methods: rows.iter().map(|row| row.method).collect(),
@@ -66,6 +68,8 @@ columns! {
     sources: u32;
     /// Index of the receiver, likewise.
     destinations: u32;
+    /// Index of the peer that a STUN message names, likewise.
+    peers: u32;
     /// The row that belongs to this one, 0xffffffff if none.
     related: u32;
     /// What it is: the numbers of `relay_replay::Kind`.

@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, time::Duration};
 
-use relay_replay::{Allocate, ClientId, Family, Request, World, WorldError};
+use relay_replay::{Allocate, ClientId, Family, Request, World, WorldConfig, WorldError};
 use serde::Deserialize;
 use wasm_bindgen::{JsError, prelude::wasm_bindgen};
 
@@ -23,6 +23,7 @@ enum Action {
     Permission { client: usize, peer: SocketAddr },
     Bind { client: usize, channel: u16, peer: SocketAddr },
     Send { client: usize, channel: u16, text: String },
+    SendTo { client: usize, peer: SocketAddr, text: String },
     PeerSend { client: usize, peer: SocketAddr, text: String },
     SendAgain { client: usize, at: usize, mask: u8 },
     Move { client: usize, socket: SocketAddr },
@@ -43,9 +44,10 @@ impl Live {
     pub fn new(seed: u32, unix_seconds: f64) -> Result<Self, JsError> {
         let mut bytes = [0; 32];
         bytes[..4].copy_from_slice(&seed.to_le_bytes());
+        let config = WorldConfig { indications: true, ..WorldConfig::default() };
         // Whatever is no date becomes the epoch.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
-        let world = World::new(bytes, unix_seconds as u64)?;
+        let world = World::with_config(bytes, unix_seconds as u64, config)?;
         Ok(Self { world, clients: Vec::new() })
     }
 
@@ -96,6 +98,7 @@ impl Live {
                 self.world.request(self.client(client)?, Request::ChannelBind { channel, peer })
             }
             Action::Send { client, channel, text } => self.world.send(self.client(client)?, channel, text.as_bytes()),
+            Action::SendTo { client, peer, text } => self.world.send_to(self.client(client)?, peer, text.as_bytes()),
             Action::PeerSend { client, peer, text } => {
                 self.world.send_from_peer(peer, self.client(client)?, text.as_bytes())
             }

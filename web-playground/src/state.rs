@@ -1,6 +1,6 @@
 //! The relay's state at a row, with what the row changed, as the page shows it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use relay_replay::{AllocationView, Counters, View};
 use serde::Serialize;
@@ -34,6 +34,10 @@ struct Shown<'a> {
     channel_changes: BTreeMap<u16, &'static str>,
     /// Channels that this row removed.
     removed_channels: Vec<u16>,
+    /// What is new of its permissions.
+    permission_changes: BTreeMap<IpAddr, &'static str>,
+    /// Permissions that this row ended.
+    removed_permissions: Vec<IpAddr>,
 }
 
 impl<'a> State<'a> {
@@ -63,14 +67,6 @@ impl<'a> State<'a> {
 
 impl<'a> Shown<'a> {
     fn new(number: u32, before: Option<&AllocationView>, allocation: &'a AllocationView) -> Self {
-        let channel_changes = allocation.channels.iter().filter_map(|(channel, after)| {
-            let change = match before.and_then(|before| before.channels.get(channel)) {
-                None => "new",
-                Some(before) if before != after => "changed",
-                Some(_) => return None,
-            };
-            Some((*channel, change))
-        });
         Self {
             name: format!("A{}", number + 1),
             allocation,
@@ -79,13 +75,28 @@ impl<'a> Shown<'a> {
                 Some(before) if before != allocation => Some("changed"),
                 Some(_) => None,
             },
-            channel_changes: channel_changes.collect(),
-            removed_channels: before
-                .into_iter()
-                .flat_map(|before| before.channels.keys())
-                .filter(|channel| !allocation.channels.contains_key(channel))
-                .copied()
-                .collect(),
+            channel_changes: changes(before.map(|before| &before.channels), &allocation.channels),
+            removed_channels: removals(before.map(|before| &before.channels), &allocation.channels),
+            permission_changes: changes(before.map(|before| &before.permissions), &allocation.permissions),
+            removed_permissions: removals(before.map(|before| &before.permissions), &allocation.permissions),
         }
     }
+}
+
+/// What is new in `after`, and how: `"new"` or `"changed"`.
+fn changes<K: Ord + Copy, V: PartialEq>(
+    before: Option<&BTreeMap<K, V>>,
+    after: &BTreeMap<K, V>,
+) -> BTreeMap<K, &'static str> {
+    let change = |key, value| match before.and_then(|before| before.get(key)) {
+        None => Some("new"),
+        Some(before) if before != value => Some("changed"),
+        Some(_) => None,
+    };
+    after.iter().filter_map(|(key, value)| Some((*key, change(key, value)?))).collect()
+}
+
+/// What is not in `after` any more.
+fn removals<K: Ord + Copy, V>(before: Option<&BTreeMap<K, V>>, after: &BTreeMap<K, V>) -> Vec<K> {
+    before.into_iter().flat_map(BTreeMap::keys).filter(|key| !after.contains_key(key)).copied().collect()
 }

@@ -6,7 +6,7 @@ use crate::{Change, Difference, DifferenceKind, Flags, Kind, Outcome, Role, Row,
 
 /// How many rows lie between two snapshots at least.
 const SNAPSHOT_ROWS: usize = 1024;
-/// How many more for each allocation and channel in the state, so that snapshots never outgrow the rows.
+/// How many more for each allocation, channel and permission in the state, so that snapshots never outgrow the rows.
 const SNAPSHOT_ROWS_PER_ENTRY: usize = 8;
 
 /// Everything that is known of a capture so far: what replay and inspection write, and the page reads.
@@ -16,6 +16,8 @@ pub(crate) struct Book {
     pub(crate) changes: Vec<Change>,
     pub(crate) endpoints: Endpoints,
     pub(crate) view: View,
+    /// Whether the relay is known to relay through channels only, and so to have no permissions.
+    pub(crate) channels_only: bool,
     pub(crate) differences: Vec<Difference>,
     pub(crate) comments: BTreeMap<u32, String>,
     pub(crate) allocations: u32,
@@ -43,6 +45,7 @@ impl Book {
             original: 0,
             source: Row::NONE,
             destination: Row::NONE,
+            peer: Row::NONE,
             related: Row::NONE,
             changes_end: 0,
             payload_at: 0,

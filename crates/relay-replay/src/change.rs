@@ -1,4 +1,7 @@
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use relay_server::{DropReason, Family, Rejection, RemovalReason};
 
@@ -60,6 +63,22 @@ pub enum Change {
         /// Its number.
         channel: u16,
     },
+    /// A permission was installed, or refreshed.
+    PermissionInstalled {
+        /// Of which allocation.
+        allocation: u32,
+        /// The address of its peers.
+        address: IpAddr,
+        /// Whether it had been there before.
+        renewal: bool,
+    },
+    /// A permission ended.
+    PermissionExpired {
+        /// Of which allocation.
+        allocation: u32,
+        /// The address of its peers.
+        address: IpAddr,
+    },
     /// A request was answered.
     Responded {
         /// The STUN method.
@@ -76,8 +95,8 @@ pub enum Change {
     Relayed {
         /// By which allocation, if that is known.
         allocation: Option<u32>,
-        /// Over which channel.
-        channel: u16,
+        /// What it travels in between client and relay.
+        carrier: Carrier,
         /// How many bytes of it.
         bytes: u32,
         /// From a client, rather than to one.
@@ -85,6 +104,15 @@ pub enum Change {
     },
     /// The relay takes no new allocations from now on.
     Draining,
+}
+
+/// What application data travels in between a client and the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// ChannelData of this channel.
+    Channel(u16),
+    /// A Send indication to this peer, or a Data indication from it.
+    Indication(SocketAddr),
 }
 
 /// An allocation at its creation.

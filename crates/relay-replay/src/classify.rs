@@ -1,5 +1,7 @@
 //! What a packet is, at a glance.
 
+use std::net::SocketAddr;
+
 use packet_trace::{Direction, Packet};
 
 use crate::{Flags, Kind, Row, dissect, endpoint::Endpoints};
@@ -23,6 +25,7 @@ pub(crate) fn packet(packet: &Packet<'_>, endpoints: &mut Endpoints) -> Row {
         original: packet.original_len,
         source: Row::NONE,
         destination: Row::NONE,
+        peer: Row::NONE,
         related: Row::NONE,
         changes_end: 0,
         payload_at: 0,
@@ -45,7 +48,19 @@ pub(crate) fn packet(packet: &Packet<'_>, endpoints: &mut Endpoints) -> Row {
     let is_data = endpoints.is_relayed(udp.source) || endpoints.is_relayed(udp.destination);
     (row.kind, row.method, row.argument) =
         if is_data { (Kind::Data, 0, 0) } else { payload(udp.payload, udp.payload_len) };
+    // These two kinds alone have an XOR-PEER-ADDRESS.
+    if matches!(row.kind, Kind::Request | Kind::Indication)
+        && let Some(peer) = peer(udp.payload)
+    {
+        row.peer = endpoints.mention(peer);
+    }
     row
+}
+
+/// The peer that a STUN message is about: its first XOR-PEER-ADDRESS.
+pub(crate) fn peer(message: &[u8]) -> Option<SocketAddr> {
+    let value = dissect::find(message, dissect::XOR_PEER_ADDRESS)?;
+    dissect::read_address(value, message.get(4..20)).ok()
 }
 
 /// The kind of a payload, its method and its argument.

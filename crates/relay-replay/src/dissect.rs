@@ -5,6 +5,7 @@
 mod address;
 mod attribute;
 mod channel_data;
+mod icmp;
 mod stun;
 
 use std::{borrow::Cow, ops::Range};
@@ -13,7 +14,8 @@ use packet_trace::{Checksum, Packet, UdpPacket};
 use serde::Serialize;
 
 pub(crate) use address::read as read_address;
-pub(crate) use attribute::{error_code, username_expiry};
+pub(crate) use attribute::{error_code, find_cut, name as attribute_name, username_expiry};
+pub(crate) use icmp::Icmp;
 pub(crate) use stun::class_and_method;
 
 pub(crate) const USERNAME: u16 = 0x0006;
@@ -22,11 +24,18 @@ pub(crate) const ERROR_CODE: u16 = 0x0009;
 pub(crate) const CHANNEL_NUMBER: u16 = 0x000c;
 pub(crate) const LIFETIME: u16 = 0x000d;
 pub(crate) const XOR_PEER_ADDRESS: u16 = 0x0012;
+pub(crate) const DATA: u16 = 0x0013;
 pub(crate) const XOR_RELAYED_ADDRESS: u16 = 0x0016;
+pub(crate) const ICMP: u16 = 0x8004;
 
 /// The values of the attributes of type `number` in a message that may be damaged.
 pub(crate) fn find_all(message: &[u8], number: u16) -> impl Iterator<Item = &[u8]> {
     attribute::iterate(message).filter_map(move |(found, value)| (found == number).then_some(value))
+}
+
+/// The attribute types of a message that may be damaged, in order.
+pub(crate) fn types(message: &[u8]) -> impl Iterator<Item = u16> {
+    attribute::iterate(message).map(|(number, _)| number)
 }
 
 /// The value of the first attribute of type `number`.

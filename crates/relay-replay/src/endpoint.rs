@@ -9,7 +9,7 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// What it is to the relay.
     pub role: Role,
-    /// In how many packets it occurs.
+    /// How many packets come from it or go to it; 0 for a peer that is only spoken of.
     pub packets: u32,
 }
 
@@ -42,12 +42,17 @@ impl Endpoints {
         &self.list
     }
 
-    /// The number of `address`, which occurs in a packet.
-    pub(crate) fn note(&mut self, address: SocketAddr) -> u32 {
-        let index = *self.index.entry(address).or_insert_with(|| {
+    /// The number of `address`, which a packet speaks of.
+    pub(crate) fn mention(&mut self, address: SocketAddr) -> u32 {
+        *self.index.entry(address).or_insert_with(|| {
             self.list.push(Endpoint { address, role: Role::Unknown, packets: 0 });
             u32::try_from(self.list.len() - 1).unwrap_or(Row::NONE)
-        });
+        })
+    }
+
+    /// The number of `address`, which a packet comes from or goes to.
+    pub(crate) fn note(&mut self, address: SocketAddr) -> u32 {
+        let index = self.mention(address);
         if let Some(endpoint) = self.get_mut(index) {
             endpoint.packets += 1;
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use turn_client::{Allocate, Family, Request};
 
-use crate::{ClientId, World, WorldError};
+use crate::{ClientId, World, WorldConfig, WorldError};
 
 /// A trace that comes with the playground.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +15,7 @@ pub struct Example {
     pub title: &'static str,
     /// What there is to see.
     pub story: &'static str,
+    relay: WorldConfig,
     run: fn(&mut World) -> Result<(), WorldError>,
 }
 
@@ -29,7 +30,7 @@ impl Example {
         for (byte, letter) in seed.iter_mut().zip(self.name.bytes()) {
             *byte = letter;
         }
-        let mut world = World::new(seed, STORY_TIME)?;
+        let mut world = World::with_config(seed, STORY_TIME, self.relay)?;
         (self.run)(&mut world)?;
         Ok(world.finish())
     }
@@ -38,6 +39,10 @@ impl Example {
 /// 2026-11-22 12:00:00 UTC.
 const STORY_TIME: u64 = 1_795_348_800;
 const CHANNEL: u16 = 0x4001;
+/// A relay with a portal.
+const CHANNELS_ONLY: WorldConfig = WorldConfig { indications: false, has_ipv4: true };
+/// A relay without a portal.
+const WITH_INDICATIONS: WorldConfig = WorldConfig { indications: true, has_ipv4: true };
 
 /// Every example, in the order in which to read them.
 pub const EXAMPLES: &[Example] = &[
@@ -45,42 +50,63 @@ pub const EXAMPLES: &[Example] = &[
         name: "good-session",
         title: "A good session",
         story: "A client learns its address, is challenged, allocates, binds a channel, exchanges data with a peer, refreshes and leaves.",
+        relay: CHANNELS_ONLY,
         run: good_session,
+    },
+    Example {
+        name: "send-indications",
+        title: "A browser on Send indications",
+        story: "As Firefox does, a client never binds a channel: permissions, Send and Data indications for ever. Once it forgets its permission, and nothing comes through.",
+        relay: WITH_INDICATIONS,
+        run: send_indications,
+    },
+    Example {
+        name: "indications-then-channel",
+        title: "From indications to a channel",
+        story: "As Chromium does, a client checks its connection with Send indications and then binds a channel, which relays on when the permission has ended.",
+        relay: WITH_INDICATIONS,
+        run: indications_then_channel,
     },
     Example {
         name: "wrong-password",
         title: "A wrong password",
         story: "Two clients cannot connect: one signs with a password of another secret, the other's credentials have expired.",
+        relay: CHANNELS_ONLY,
         run: wrong_password,
     },
     Example {
         name: "stale-nonce",
         title: "A stale nonce",
         story: "After 25 minutes the relay does not accept the old nonce any more: 438, a fresh one, and the client carries on.",
+        relay: CHANNELS_ONLY,
         run: stale_nonce,
     },
     Example {
         name: "expired-channel",
         title: "An expired channel",
         story: "The client refreshes its allocation and forgets its channel. After ten minutes nothing comes through, and the number stays reserved.",
+        relay: CHANNELS_ONLY,
         run: expired_channel,
     },
     Example {
         name: "two-clients",
         title: "Two clients, one relay",
         story: "Both sides are behind NATs and use the same relay: data crosses inside it, from channel to channel.",
+        relay: CHANNELS_ONLY,
         run: two_clients,
     },
     Example {
         name: "port-hopping-nat",
         title: "A NAT that hops ports",
         story: "The client's NAT gives it a new port: its data comes from a stranger, which has no allocation to refresh, and a new allocation replaces the old.",
+        relay: CHANNELS_ONLY,
         run: port_hopping_nat,
     },
     Example {
         name: "dual-stack",
         title: "IPv4 and IPv6",
         story: "A client reaches the relay over IPv6, allocates in both families and talks to an IPv4 peer.",
+        relay: CHANNELS_ONLY,
         run: dual_stack,
     },
 ];
@@ -136,6 +162,66 @@ fn good_session(world: &mut World) -> Result<(), WorldError> {
     chat(world, client, peer, 2)?;
     world.comment("A lifetime of zero deletes the allocation.");
     world.request(client, delete())
+}
+
+fn send_indications(world: &mut World) -> Result<(), WorldError> {
+    let (peer, other_port) = (at("198.51.100.30:41000"), at("198.51.100.30:41001"));
+    let client = world.add_client(at("192.0.2.10:50123"));
+    let permit = || Request::CreatePermission { peers: vec![peer] };
+    world.request(client, allocate())?;
+    world.comment("Without a permission nothing is relayed, in either direction.");
+    world.send_to(client, peer, b"anybody there?")?;
+    world.send_from_peer(peer, client, b"let me in")?;
+    world.comment("A permission is for an address; the port does not matter.");
+    world.request(client, permit())?;
+    let chat = |world: &mut World, rounds: u32| -> Result<(), WorldError> {
+        for round in 1..=rounds {
+            world.send_to(client, peer, format!("ping {round}").as_bytes())?;
+            world.send_from_peer(peer, client, format!("pong {round}").as_bytes())?;
+        }
+        Ok(())
+    };
+    chat(world, 3)?;
+    world.comment("The same peer from another port: the Data indication says which.");
+    world.send_from_peer(other_port, client, b"it is me")?;
+    world.advance(290);
+    world.comment("Ten seconds before the permission ends, the client renews it.");
+    world.request(client, permit())?;
+    chat(world, 2)?;
+    world.request(client, refresh())?;
+    world.advance(301);
+    world.comment("This time the client forgot: the permission ended, and what both sides send is dropped.");
+    chat(world, 1)?;
+    world.request(client, permit())?;
+    chat(world, 1)?;
+    world.request(client, delete())
+}
+
+fn indications_then_channel(world: &mut World) -> Result<(), WorldError> {
+    let peer = at("198.51.100.30:41000");
+    let client = world.add_client(at("192.0.2.10:50123"));
+    world.request(client, allocate())?;
+    world.request(client, Request::CreatePermission { peers: vec![peer] })?;
+    world.comment("The first data goes in Send indications.");
+    world.send_to(client, peer, b"check 1")?;
+    world.send_from_peer(peer, client, b"check 2")?;
+    world.comment("The connection works, so the client binds a channel: 4 bytes in front of each packet, not 36.");
+    world.request(client, bind(peer))?;
+    chat(world, client, peer, 3)?;
+    world.comment("Clients may go on with Send indications; what peers send comes in the channel.");
+    world.send_to(client, peer, b"ping 4")?;
+    world.send_from_peer(peer, client, b"pong 4")?;
+    world.advance(301);
+    world.comment(
+        "The permission has ended. A channel relays for its own 10 minutes all the same, as several clients rely on.",
+    );
+    chat(world, client, peer, 2)?;
+    world.comment("A Send indication needs the permission.");
+    world.send_to(client, peer, b"ping 3")?;
+    world.comment("Binding the channel again renews both.");
+    world.request(client, bind(peer))?;
+    world.send_to(client, peer, b"ping 3")?;
+    world.send_from_peer(peer, client, b"pong 3")
 }
 
 fn wrong_password(world: &mut World) -> Result<(), WorldError> {

@@ -3,11 +3,14 @@
 use std::net::SocketAddr;
 
 use packet_trace::{LinkType, Packet};
-use relay_server::{DropReason, Family, Rejection, RemovalReason};
+use relay_server::{Family, RemovalReason};
 use serde::Serialize;
-use turn_auth::AuthError;
+use stun_msg::Method;
 
-use crate::{Change, Difference, Field, Kind, Outcome, Row, book::Book, dissect, explain_code, time, view::words};
+use crate::{
+    Carrier, Change, Difference, Field, Flags, Kind, Outcome, Row, book::Book, change::NewAllocation, dissect,
+    explain_code, explain_drop, explain_icmp, explain_rejection, time, view::words,
+};
 
 /// A paragraph about a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,6 +53,12 @@ impl Explanation {
         self
     }
 
+    /// Adds a sentence to the text.
+    fn and(mut self, sentence: &str) -> Self {
+        self.text = format!("{} {sentence}", self.text);
+        self
+    }
+
     pub(crate) const fn link(mut self, link: &'static str) -> Self {
         self.link = Some(link);
         self
@@ -79,25 +88,53 @@ fn packet<'a>(row: &Row, frame: &'a [u8]) -> Packet<'a> {
     }
 }
 
+/// What an explanation can speak of.
+pub(crate) struct About<'a> {
+    pub(crate) row: &'a Row,
+    /// The row that belongs to it.
+    pub(crate) other: Option<&'a Row>,
+    /// The request, or the indication.
+    pub(crate) message: &'a [u8],
+    /// The peer that it is about.
+    pub(crate) peer: Option<SocketAddr>,
+    /// Whether the relay is known to have no permissions.
+    pub(crate) channels_only: bool,
+}
+
+impl About<'_> {
+    /// The peer in a sentence.
+    pub(crate) fn peer_words(&self) -> String {
+        explain_drop::words_for(self.peer)
+    }
+}
+
 /// The paragraphs about row number `index`.
 pub(crate) fn row(book: &Book, index: u32, frame: &[u8], related: &[u8]) -> Vec<Explanation> {
     let Some(row) = book.row(index) else { return Vec::new() };
     let other = book.row(row.related);
     // Replayed, what became of a request is noted on the request; inspected, on the response.
     let is_response = matches!(row.kind, Kind::Success | Kind::Error);
-    let request = match (row.kind, other) {
-        (Kind::Request, _) => payload(row, frame),
-        (_, Some(other)) if is_response => payload(other, related),
-        _ => &[],
+    let (subject, message) = match (row.kind, other) {
+        (Kind::Request | Kind::Indication, _) => (row, payload(row, frame)),
+        (_, Some(other)) if is_response => (other, payload(other, related)),
+        _ => (row, &[][..]),
     };
+    let peer = if row.kind == Kind::Data && !row.flags.contains(Flags::OUTBOUND) { row.source } else { subject.peer };
+    let peer = book.endpoints.get(peer).map(|endpoint| endpoint.address);
+    let about = About { row, other, message, peer, channels_only: book.channels_only };
     let mut paragraphs = Vec::new();
     let own = book.changes_of(index);
     let others = other.filter(|_| row.kind == Kind::Request || is_response).map(|_| book.changes_of(row.related));
     let has_outcome = own.iter().any(|change| matches!(change, Change::Responded { .. }));
     let borrowed = if has_outcome { &[][..] } else { others.unwrap_or_default() };
-    for change in own.iter().chain(borrowed) {
-        paragraphs.extend(explain_change(change, row, request));
+    let all: Vec<_> = own.iter().chain(borrowed).collect();
+    let has_permission = all.iter().any(|change| matches!(change, Change::PermissionInstalled { .. }));
+    for change in all {
+        let is_said = has_permission && matches!(change, Change::Responded { outcome: Outcome::Success, .. });
+        paragraphs.extend(explain_change(change, &about).filter(|_| !is_said));
     }
+    paragraphs.extend(unanswered(&about, has_outcome || !others.unwrap_or_default().is_empty()));
+    paragraphs.extend(explain_icmp::told(&about));
     for Difference { text, .. } in book.differences.iter().filter(|difference| difference.row == index) {
         paragraphs.push(Explanation::new(Tone::Difference, "The replay differs from the recording", text.clone()));
     }
@@ -110,11 +147,11 @@ fn payload<'a>(row: &Row, frame: &'a [u8]) -> &'a [u8] {
     frame.get(start..end).unwrap_or_default()
 }
 
-fn name(allocation: u32) -> String {
+pub(crate) fn name(allocation: u32) -> String {
     format!("A{}", allocation + 1)
 }
 
-fn explain_change(change: &Change, row: &Row, request: &[u8]) -> Option<Explanation> {
+fn explain_change(change: &Change, about: &About<'_>) -> Option<Explanation> {
     let info = |title: String, text: String| Some(Explanation::new(Tone::Info, title, text));
     let good = |title: String, text: String| Some(Explanation::new(Tone::Good, title, text));
     match change {
@@ -123,10 +160,11 @@ fn explain_change(change: &Change, row: &Row, request: &[u8]) -> Option<Explanat
             good(
                 format!("Allocation {} was created", name(new.number)),
                 format!(
-                    "Peers reach the client {} at {} for the next {}.",
+                    "Peers reach the client {} at {} for the next {}.{}",
                     new.client,
                     relayed.join(" and "),
-                    time::span(u64::from(new.lifetime))
+                    time::span(u64::from(new.lifetime)),
+                    other_family(new)
                 ),
             )
         }
@@ -160,15 +198,28 @@ fn explain_change(change: &Change, row: &Row, request: &[u8]) -> Option<Explanat
             format!("Channel {channel:#06x} of {} is free again", name(*allocation)),
             "Its number may now be bound to another peer, and its peer to another number.".to_owned(),
         ),
-        Change::Responded { method, outcome } => outcome_of(*method, *outcome, row, request),
-        Change::Dropped { reason } => Some(dropped(*reason)),
-        Change::Relayed { bytes, from_client, channel, .. } => info(
+        Change::PermissionInstalled { allocation, address, renewal } => Some(
+            Explanation::new(
+                Tone::Good,
+                format!("Permission of {} for {address} {}", name(*allocation), if *renewal { "renewed" } else { "granted" }),
+                format!("For 5 minutes the client and every port of {address} may send each other data: without a channel, the client in Send indications and the relay in Data indications."),
+            )
+            .link("https://www.rfc-editor.org/rfc/rfc8656#section-9"),
+        ),
+        Change::PermissionExpired { allocation, address } => Some(
+            Explanation::new(
+                Tone::Info,
+                format!("Permission of {} for {address} ended", name(*allocation)),
+                "Nobody renewed it within 5 minutes. Send indications to this address and what comes from it are dropped from now on; channels that are bound relay on.",
+            )
+            .advice("A client that relies on indications must send CreatePermission again before 5 minutes are over.")
+            .link("https://www.rfc-editor.org/rfc/rfc8656#section-9"),
+        ),
+        Change::Responded { method, outcome } => outcome_of(*method, *outcome, about),
+        Change::Dropped { reason } => Some(explain_drop::dropped(*reason, about)),
+        Change::Relayed { bytes, from_client, carrier, .. } => info(
             format!("{bytes} bytes were relayed to the {}", if *from_client { "peer" } else { "client" }),
-            if *from_client {
-                format!("The relay took off the header of channel {channel:#06x} and sent the rest from the relayed transport address.")
-            } else {
-                format!("The relay put the header of channel {channel:#06x} in front and sent it to the client.")
-            },
+            relayed(*carrier, *from_client, about),
         ),
         Change::Draining => info(
             "The relay drains".to_owned(),
@@ -177,7 +228,7 @@ fn explain_change(change: &Change, row: &Row, request: &[u8]) -> Option<Explanat
     }
 }
 
-const fn address_of(family: Family) -> &'static str {
+pub(crate) const fn address_of(family: Family) -> &'static str {
     match family {
         Family::V4 => "Its IPv4 address",
         Family::V6 => "Its IPv6 address",
@@ -214,161 +265,97 @@ fn removed(allocation: u32, reason: RemovalReason) -> Explanation {
     }
 }
 
-fn outcome_of(method: u16, outcome: Outcome, row: &Row, request: &[u8]) -> Option<Explanation> {
-    let method = stun_msg::Method::new(method);
-    match outcome {
-        Outcome::Success if method == stun_msg::Method::BINDING => Some(Explanation::new(
+fn outcome_of(method: u16, outcome: Outcome, about: &About<'_>) -> Option<Explanation> {
+    let method = Method::new(method);
+    let explanation = match outcome {
+        Outcome::Success if method == Method::BINDING => Some(Explanation::new(
             Tone::Info,
             "The client learned its address",
             "The relay answered with the address and port that the request came from: how the world sees the client behind its NAT.",
         )),
-        Outcome::Success if method == stun_msg::Method::CREATE_PERMISSION => Some(Explanation::new(
+        Outcome::Success if method == Method::CREATE_PERMISSION && about.channels_only => Some(Explanation::new(
             Tone::Info,
             "The permission was granted",
-            "Data still needs a channel: this relay relays through channels only.",
+            "Data still needs a channel: this relay relays through channels only (--indications is off, or auto with a portal), and drops Send indications.",
+        )),
+        Outcome::Success if method == Method::CREATE_PERMISSION => Some(Explanation::new(
+            Tone::Info,
+            "The permission was granted",
+            "The client's allocation was made before the capture began.",
         )),
         Outcome::Success => None,
         Outcome::Challenged => Some(explain_code::challenge()),
-        Outcome::Rejected(rejection) => Some(rejected(rejection, row, request)),
-        Outcome::Refused(code) => Some(explain_code::explain(code, row.unix_nanos / 1_000_000_000, request)),
-    }
+        Outcome::Rejected(rejection) => Some(explain_rejection::rejected(rejection, about)),
+        Outcome::Refused(code) => {
+            Some(explain_code::explain(code, about.row.unix_nanos / 1_000_000_000, about.message))
+        }
+    }?;
+    let is_final = matches!(outcome.error_code(), Some(400 | 403 | 443 | 508));
+    let names_a_peer = method == Method::CREATE_PERMISSION || method == Method::CHANNEL_BIND;
+    Some(if is_final && names_a_peer {
+        explanation.and("Chromium ends the whole connection at this answer.")
+    } else {
+        explanation
+    })
 }
 
-fn rejected(rejection: Rejection, row: &Row, request: &[u8]) -> Explanation {
-    let code = rejection.error_code().number();
-    let problem = |title: &str, text: String| Explanation::new(Tone::Problem, format!("{code}: {title}"), text);
-    match rejection {
-        Rejection::NotAuthenticated(AuthError::Expired { seconds_ago }) => explain_code::expired(seconds_ago),
-        Rejection::NotAuthenticated(AuthError::WrongPassword) => problem(
-            "the password is wrong",
-            "MESSAGE-INTEGRITY was not made with a password that one of this relay's secrets yields for this username, in a scheme that it accepts, or that this user has.".to_owned(),
-        )
-        .advice("Compare the secret of whoever issues the credentials with the relay's. After a relay's restart with a new secret, all old credentials are void. A message that was changed on its way shows the same.")
-        .link("https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4"),
-        Rejection::NotAuthenticated(AuthError::StaleNonce) => explain_code::stale_nonce(),
-        Rejection::NotAuthenticated(AuthError::WrongRealm) => problem(
-            "the realm is not this relay's",
-            "The client signed for another realm than the one in the relay's challenge.".to_owned(),
-        )
-        .advice("A client must take the REALM of the 401 response. Perhaps it talks to another server than it thinks."),
-        Rejection::NotAuthenticated(AuthError::Username(error)) => problem(
-            "the username is none of this relay's",
-            format!("{error}. Usernames here read \"expiry in Unix seconds, colon, user id\", or are those of static users."),
-        )
-        .advice("Use the username exactly as the issuer of credentials gave it."),
-        Rejection::NotAuthenticated(error) => problem("not authenticated", format!("{error}.")),
-        Rejection::ChannelInUse => problem(
-            "the channel number is taken",
-            "The number is bound to another peer, or was until lately: it stays reserved for 5 minutes after the binding lapsed, so that late data cannot reach the wrong peer.".to_owned(),
-        )
-        .advice("Use another number for the new peer, or wait. The old peer may have the number back at any time.")
-        .link("https://www.rfc-editor.org/rfc/rfc8656#section-12.2"),
-        Rejection::PeerInUse => problem(
-            "the peer has a channel already",
-            "A peer has one channel of an allocation, and this one is bound to another number, or was until lately: it stays reserved for 5 minutes after the binding lapsed.".to_owned(),
-        )
-        .advice("Use the number that the peer has.")
-        .link("https://www.rfc-editor.org/rfc/rfc8656#section-12.2"),
-        other => {
-            let mut explanation = explain_code::explain(code, row.unix_nanos / 1_000_000_000, request);
-            explanation.text = format!("The relay says: {other}. {}", explanation.text);
-            explanation
-        }
-    }
-}
-
-fn dropped(reason: DropReason) -> Explanation {
-    let (text, advice) = match reason {
-        DropReason::NotStunNorChannelData => (
-            "Its first bytes are those of no protocol that a TURN relay speaks.",
-            Some("Perhaps a scanner, or a client that sends its data without having bound a channel."),
+/// How data went on.
+fn relayed(carrier: Carrier, from_client: bool, about: &About<'_>) -> String {
+    // A row that is tied to one towards a client: what it sent crossed inside the relay.
+    let crossed = about.other.is_some_and(|other| matches!(other.kind, Kind::ChannelData | Kind::Indication));
+    let (start, end) = match carrier {
+        Carrier::Channel(channel) if from_client => (
+            format!("The relay took off the header of channel {channel:#06x}"),
+            " and sent the rest from the relayed transport address.".to_owned(),
         ),
-        DropReason::MalformedStun => (
-            "It looks like STUN, but its lengths contradict each other or its FINGERPRINT is wrong.",
-            Some("Something on the way may change packets; compare what the client sent with what arrived."),
+        Carrier::Channel(channel) => (
+            "The relay put ".to_owned(),
+            format!("the header of channel {channel:#06x} in front and sent it to the client."),
         ),
-        DropReason::TruncatedChannelData => (
-            "Its length field promises more than arrived.",
-            Some("Look for a middlebox or an MTU that cuts packets short."),
+        Carrier::Indication(peer) if from_client => (
+            "The relay took the value of DATA out of the Send indication".to_owned(),
+            format!(" and sent it to {peer} from the relayed transport address."),
         ),
-        DropReason::NoAllocation => (
-            "It is application data from an address and port without an allocation.",
-            Some(
-                "The allocation expired, was made from another port (a NAT may have changed it), or is on another relay. The client must allocate anew.",
-            ),
+        Carrier::Indication(peer) => (
+            "The client has a permission for this peer and no channel to it. ".to_owned(),
+            format!("The relay put the data into a Data indication that names {peer}, and sent it to the client."),
         ),
-        DropReason::NoChannel => (
-            "The allocation has no such channel: it was never bound, or its binding expired.",
-            Some("Bind the channel, and renew the binding before 10 minutes are over."),
-        ),
-        DropReason::UnknownPort => ("No allocation has the port that it was sent to.", None),
-        DropReason::UnknownPeer => (
-            "The allocation has neither a channel to the peer that sent it nor a permission for its address: who has not been invited is not let in.",
-            Some(
-                "The client must bind a channel to exactly this address and port or, where indications are on, ask for a permission (CreatePermission) for its address. A peer behind a NAT may appear with another port than expected.",
-            ),
-        ),
-        DropReason::UnexpectedResponse => ("Responses go from a server to a client, not the other way.", None),
-        DropReason::UnknownMethod => ("The relay does not know the method.", None),
-        DropReason::SendIndication => (
-            "It is a Send indication, and indications are switched off: this relay relays through channels only.",
-            Some("Browsers, libnice and libjuice cannot connect without them: switch them on (--indications on)."),
-        ),
-        DropReason::NoPermission => (
-            "The allocation has no permission for the peer that it is for: none was asked for, or it ended after 5 minutes.",
-            Some("The client must send CreatePermission for the peer's address, and again before 5 minutes are over."),
-        ),
-        DropReason::IncompleteSend => {
-            ("It is a Send indication without a valid XOR-PEER-ADDRESS, or without DATA.", None)
-        }
-        DropReason::UnknownAttribute => (
-            "It is a Send indication with an attribute that the relay must honour and cannot, such as DONT-FRAGMENT.",
-            None,
-        ),
-        DropReason::PeerFamilyMismatch => (
-            "It is for a peer of a family that the allocation has no relayed transport address of.",
-            Some("Allocate for that family, too (REQUESTED-ADDRESS-FAMILY or ADDITIONAL-ADDRESS-FAMILY)."),
-        ),
-        DropReason::PeerForbidden => {
-            ("Its peer is the relay's own listening port, or port 0: neither is relayed to.", None)
-        }
-        DropReason::RequestInProgress => {
-            ("The relay is still working on the first copy of this request; one answer is enough.", None)
-        }
-        other => return Explanation::new(Tone::Problem, "The relay dropped it", format!("Reason: {}.", words(&other))),
     };
-    let explanation = Explanation::new(Tone::Problem, "The relay dropped it", text);
-    match advice {
-        Some(advice) => explanation.advice(advice),
-        None => explanation,
+    let crossing = ". The peer is another client of this relay, so the data goes straight to that client.";
+    if crossed && from_client { start + crossing } else { start + &end }
+}
+
+/// Says of an allocation whether it is of another family than its client came over.
+fn other_family(new: &NewAllocation) -> &'static str {
+    let is_other = new.relayed.iter().all(|relayed| relayed.is_ipv4() != new.client.is_ipv4());
+    if is_other && !new.relayed.is_empty() && new.client.is_ipv6() {
+        " The client came over IPv6 and reaches peers over IPv4 only: it asked for that, or for no family, as browsers do, which means IPv4 unless --default-address-family says otherwise."
+    } else {
+        ""
     }
 }
 
-/// What a change is, in one line.
-impl Change {
-    /// A short sentence for lists, such as `A1: channel 0x4000 expired`; `None` for what every relayed packet does.
-    #[must_use]
-    pub fn headline(&self) -> Option<String> {
-        Some(match self {
-            Self::Created(new) => format!("{}: allocated", name(new.number)),
-            Self::Refreshed { allocation, .. } => format!("{}: refreshed", name(*allocation)),
-            Self::FamilyRemoved { allocation, family, .. } => {
-                format!("{}: {} ended", name(*allocation), address_of(*family).replace("Its", "its"))
-            }
-            Self::Removed { allocation, reason } => format!("{}: {}", name(*allocation), words(reason)),
-            Self::ChannelBound { allocation, channel, renewal, .. } => {
-                format!("{}: channel {channel:#06x} {}", name(*allocation), if *renewal { "renewed" } else { "bound" })
-            }
-            Self::ChannelExpired { allocation, channel } => {
-                format!("{}: channel {channel:#06x} expired", name(*allocation))
-            }
-            Self::ChannelReleased { allocation, channel } => {
-                format!("{}: channel {channel:#06x} free", name(*allocation))
-            }
-            Self::Responded { outcome: Outcome::Success, .. } | Self::Relayed { .. } => return None,
-            Self::Responded { outcome, .. } => format!("refused: {}", outcome.error_code().unwrap_or_default()),
-            Self::Dropped { reason } => format!("dropped: {}", words(reason)),
-            Self::Draining => "draining".to_owned(),
-        })
+/// What there is to say of a request without an answer.
+fn unanswered(about: &About<'_>, has_outcome: bool) -> Option<Explanation> {
+    if about.row.kind != Kind::Request || has_outcome || about.row.flags.contains(Flags::DROPPED) {
+        return None;
+    }
+    match about.other {
+        Some(other) if other.kind == Kind::Request => Some(Explanation::new(
+            Tone::Info,
+            "The client sent this request again",
+            format!("It has the transaction ID of packet {}: no answer to that one had arrived in time.", about.row.related + 1),
+        )),
+        Some(_) => None,
+        None => {
+            Some(
+                Explanation::new(
+                    Tone::Problem,
+                    "There is no answer",
+                    "The capture holds no answer to this request.",
+                )
+                .advice("If the client asks again and again, the request or its answer is lost on the way: look for a firewall, a wrong address or port, or a server that does not run. Where it never asks again, the capture may have ended too early, or shows one direction only."),
+            )
+        }
     }
 }

@@ -9,9 +9,10 @@ use crate::{Flags, Kind, Row, book::Book};
 ///
 /// A word may be negated (`-data`) or offer alternatives (`401|438`). Words are kinds (`request`, `response`, `success`,
 /// `error`, `indication`, `channeldata`, `data`, `stun`, `internal`, `malformed`, `other`), methods (`binding`, `allocate`,
-/// `refresh`, `createpermission`, `channelbind`), properties (`dropped`, `rejected`, `different`, `truncated`, `state`,
+/// `refresh`, `send`, `dataindication`, `createpermission`, `channelbind`), properties (`dropped`, `rejected`, `different`, `truncated`, `state`,
 /// `comment`), error codes (`401`), channels (`0x4000`), addresses (`192.0.2.1`, `[2001:db8::1]:3478`), ports (`:3478`)
-/// and row numbers counted from 1 (`#7`, `#7-20`).
+/// and row numbers counted from 1 (`#7`, `#7-20`). `data` is application data, in whatever it travels; an address is also found where a
+/// message names it as its peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     words: Vec<Word>,
@@ -34,6 +35,8 @@ struct Word {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Test {
     Kinds(&'static [Kind]),
+    /// Application data.
+    Data,
     Method(u8),
     Flag(Flags),
     Code(u16),
@@ -43,6 +46,9 @@ enum Test {
     Port(u16),
     Rows(u32, u32),
 }
+
+const SEND: u8 = 6;
+const DATA: u8 = 7;
 
 impl FromStr for Filter {
     type Err = FilterError;
@@ -69,7 +75,7 @@ fn test(word: &str) -> Option<Test> {
         "error" | "errors" => Test::Kinds(&[Kind::Error]),
         "indication" | "indications" => Test::Kinds(&[Kind::Indication]),
         "channeldata" => Test::Kinds(&[Kind::ChannelData]),
-        "data" => Test::Kinds(&[Kind::ChannelData, Kind::Data]),
+        "data" => Test::Data,
         "stun" => Test::Kinds(&[Kind::Request, Kind::Indication, Kind::Success, Kind::Error]),
         "internal" | "event" | "events" => Test::Kinds(&[Kind::Internal]),
         "malformed" => Test::Kinds(&[Kind::Malformed]),
@@ -77,7 +83,8 @@ fn test(word: &str) -> Option<Test> {
         "binding" => Test::Method(1),
         "allocate" => Test::Method(3),
         "refresh" => Test::Method(4),
-        "send" => Test::Method(6),
+        "send" => Test::Method(SEND),
+        "dataindication" | "dataindications" => Test::Method(DATA),
         "createpermission" | "permission" => Test::Method(8),
         "channelbind" => Test::Method(9),
         "dropped" => Test::Flag(Flags::DROPPED),
@@ -162,6 +169,11 @@ impl Test {
             matches!(row.kind, Kind::Request | Kind::Indication | Kind::Success | Kind::Error | Kind::Malformed);
         match self {
             Self::Kinds(kinds) => kinds.contains(&row.kind),
+            Self::Data => match row.kind {
+                Kind::ChannelData | Kind::Data => true,
+                Kind::Indication => matches!(row.method, SEND | DATA),
+                _ => false,
+            },
             Self::Method(method) => is_stun && row.method == *method,
             Self::Flag(flag) => row.flags.contains(*flag),
             Self::Code(code) => {
@@ -169,7 +181,7 @@ impl Test {
                 answered(row) || row.kind == Kind::Request && book.row(row.related).is_some_and(answered)
             }
             Self::Channel(channel) => row.kind == Kind::ChannelData && row.argument == *channel,
-            Self::Ip(_) | Self::Socket(_) | Self::Port(_) => [row.source, row.destination]
+            Self::Ip(_) | Self::Socket(_) | Self::Port(_) => [row.source, row.destination, row.peer]
                 .into_iter()
                 .filter_map(|endpoint| usize::try_from(endpoint).ok())
                 .any(|endpoint| endpoints.get(endpoint).copied().unwrap_or(false)),
@@ -188,7 +200,7 @@ mod tests {
     #[test]
     fn every_documented_word_is_understood() {
         let words = "request response success error indication channeldata data stun internal malformed other binding \
-                     allocate refresh createpermission channelbind dropped rejected different truncated state comment 401 \
+                     allocate refresh send dataindication createpermission channelbind dropped rejected different truncated state comment 401 \
                      0x4000 192.0.2.1 [2001:db8::1]:3478 2001:db8::1 [::1] :3478 #7 #7-20 -data 401|438 !error";
         assert_eq!(words.parse::<Filter>().unwrap().words.len(), words.split_whitespace().count());
         assert_eq!("".parse(), Ok(Filter::default()));

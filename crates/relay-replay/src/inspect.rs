@@ -1,19 +1,25 @@
 //! Infers a relay's state from what it answers, without knowing its configuration.
 
+mod lapse;
+
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap, VecDeque},
-    net::SocketAddr,
+    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque, hash_map::Entry},
+    net::{IpAddr, SocketAddr},
 };
 
 use packet_trace::{Packet, TraceHeader, UdpPacket};
-use relay_server::RemovalReason;
+use relay_server::{DropReason, RemovalReason};
 
-use crate::{Change, Kind, Outcome, Role, book::Book, change::NewAllocation, dissect};
+use self::lapse::Timed;
+use crate::{Carrier, Change, Kind, Outcome, Role, book::Book, change::NewAllocation, classify, dissect};
 
 const BINDING: u8 = 1;
 const ALLOCATE: u8 = 3;
 const REFRESH: u8 = 4;
+const SEND: u8 = 6;
+const DATA: u8 = 7;
+const CREATE_PERMISSION: u8 = 8;
 const CHANNEL_BIND: u8 = 9;
 /// The lifetime of an allocation whose response does not say it
 /// ([RFC 8656, section 3.2](https://www.rfc-editor.org/rfc/rfc8656#section-3.2)), in seconds.
@@ -22,6 +28,8 @@ const DEFAULT_LIFETIME: u32 = 600;
 const TURN_PORT: u16 = 3478;
 /// How many relayed packets are remembered to find their other half.
 const RECENT: usize = 256;
+/// How many bytes of them are compared: RTP, DTLS and STUN number their packets in these.
+const COMPARED: usize = 20;
 
 #[derive(Debug, Default)]
 pub(crate) struct Inspector {
@@ -31,8 +39,10 @@ pub(crate) struct Inspector {
     /// Allocations by client and server.
     by_pair: BTreeMap<(SocketAddr, SocketAddr), u32>,
     by_relayed: BTreeMap<SocketAddr, u32>,
+    /// Permissions that clients have asked for, and that have not been answered.
+    asked: HashSet<(SocketAddr, IpAddr)>,
     /// What lapses when, in nanoseconds since the Unix epoch; entries may be out of date.
-    due: BinaryHeap<Reverse<(u64, u32, Option<u16>)>>,
+    due: BinaryHeap<Reverse<(u64, u32, Timed)>>,
     recent: VecDeque<Recent>,
 }
 
@@ -42,7 +52,7 @@ struct Request {
     method: u8,
     username: String,
     channel: u16,
-    peer: Option<SocketAddr>,
+    peers: Vec<SocketAddr>,
     is_signed: bool,
 }
 
@@ -77,7 +87,7 @@ impl Inspector {
                     book.set_role(destination, Role::Relay);
                     book.set_role(source, Role::Client);
                 }
-                self.request(row, method, &udp);
+                self.request(book, row, method, &udp);
             }
             Kind::Success | Kind::Error => self.response(book, row, kind, method, &udp),
             Kind::ChannelData => {
@@ -90,6 +100,16 @@ impl Inspector {
                     book.set_role(source, Role::Client);
                     self.channel_data(book, row, &udp, true);
                 }
+            }
+            Kind::Indication if method == SEND => {
+                book.set_role(destination, Role::Relay);
+                book.set_role(source, Role::Client);
+                self.indication(book, row, &udp, true);
+            }
+            Kind::Indication if method == DATA => {
+                book.set_role(source, Role::Relay);
+                book.set_role(destination, Role::Client);
+                self.indication(book, row, &udp, false);
             }
             Kind::Data => self.data(book, row, &udp),
             Kind::Unusable | Kind::Other | Kind::Indication | Kind::Malformed | Kind::Internal => {}
@@ -104,7 +124,7 @@ impl Inspector {
         }
     }
 
-    fn request(&mut self, row: u32, method: u8, udp: &UdpPacket<'_>) {
+    fn request(&mut self, book: &mut Book, row: u32, method: u8, udp: &UdpPacket<'_>) {
         let message = udp.payload;
         let Some(transaction) = transaction(message) else { return };
         let username = dissect::find(message, dissect::USERNAME).unwrap_or_default();
@@ -114,11 +134,23 @@ impl Inspector {
             method,
             username: String::from_utf8_lossy(username).into_owned(),
             channel: channel.map_or(0, u16::from_be_bytes),
-            peer: address(message, dissect::XOR_PEER_ADDRESS),
+            peers: addresses(message, dissect::XOR_PEER_ADDRESS).collect(),
             is_signed: dissect::find(message, dissect::MESSAGE_INTEGRITY).is_some(),
         };
-        // A retransmission keeps its first row.
-        self.requests.entry((udp.source, transaction)).or_insert(request);
+        match self.requests.entry((udp.source, transaction)) {
+            // A retransmission: the answer goes to the first.
+            Entry::Occupied(first) => {
+                if let Some(found) = book.row_mut(row) {
+                    found.related = first.get().row;
+                }
+            }
+            Entry::Vacant(entry) => {
+                if matches!(method, CREATE_PERMISSION | CHANNEL_BIND) {
+                    self.asked.extend(request.peers.iter().map(|peer| (udp.source, peer.ip())));
+                }
+                entry.insert(request);
+            }
+        }
     }
 
     fn response(&mut self, book: &mut Book, row: u32, kind: Kind, method: u8, udp: &UdpPacket<'_>) {
@@ -128,6 +160,9 @@ impl Inspector {
         book.relate(request.row, row);
         if request.method != method {
             return;
+        }
+        for peer in &request.peers {
+            self.asked.remove(&(udp.destination, peer.ip()));
         }
         if kind == Kind::Error {
             let code = book.row(row).map_or(0, |row| row.argument);
@@ -150,25 +185,39 @@ impl Inspector {
                     self.removed(book, allocation, RemovalReason::Deleted);
                 } else {
                     book.change(Change::Refreshed { allocation, lifetime, family: None });
-                    self.arm(book, allocation, None);
+                    self.arm(book, allocation, Timed::Allocation);
                 }
             }
+            CREATE_PERMISSION => {
+                let (Some(&allocation), peers) = (self.by_pair.get(&pair), request.peers.clone()) else { return };
+                self.permit(book, allocation, &peers);
+            }
             CHANNEL_BIND => {
-                let (Some(&allocation), Some(peer)) = (self.by_pair.get(&pair), request.peer) else { return };
+                let (Some(&allocation), Some(&peer)) = (self.by_pair.get(&pair), request.peers.first()) else { return };
                 let channel = request.channel;
+                // A channel comes with a permission: https://www.rfc-editor.org/rfc/rfc8656#section-9
+                self.permit(book, allocation, &[peer]);
                 let known = book.view.allocations.get(&allocation);
                 let renewal = known.is_some_and(|allocation| allocation.channels.contains_key(&channel));
                 book.change(Change::ChannelBound { allocation, channel, peer, renewal });
-                self.arm(book, allocation, Some(channel));
+                self.arm(book, allocation, Timed::Channel(channel));
             }
             _ => {}
         }
     }
 
+    fn permit(&mut self, book: &mut Book, allocation: u32, peers: &[SocketAddr]) {
+        let addresses: BTreeSet<_> = peers.iter().map(SocketAddr::ip).filter(|_| !book.channels_only).collect();
+        for address in addresses {
+            let known = book.view.allocations.get(&allocation);
+            let renewal = known.is_some_and(|allocation| allocation.permissions.contains_key(&address));
+            book.change(Change::PermissionInstalled { allocation, address, renewal });
+            self.arm(book, allocation, Timed::Permission(address));
+        }
+    }
+
     fn created(&mut self, book: &mut Book, udp: &UdpPacket<'_>, username: String) {
-        let relayed: Vec<_> = dissect::find_all(udp.payload, dissect::XOR_RELAYED_ADDRESS)
-            .filter_map(|value| dissect::read_address(value, udp.payload.get(4..20)).ok())
-            .collect();
+        let relayed: Vec<_> = addresses(udp.payload, dissect::XOR_RELAYED_ADDRESS).collect();
         let (client, server) = (udp.destination, udp.source);
         if let Some(&old) = self.by_pair.get(&(client, server)) {
             let same = book.view.allocations.get(&old).is_some_and(|allocation| {
@@ -189,7 +238,7 @@ impl Inspector {
         let lifetime = lifetime(udp.payload);
         let new = NewAllocation { number, shard: 0, id: 0, client, server, username, relayed, lifetime };
         book.change(Change::Created(new.into()));
-        self.arm(book, number, None);
+        self.arm(book, number, Timed::Allocation);
     }
 
     fn removed(&mut self, book: &mut Book, allocation: u32, reason: RemovalReason) {
@@ -207,8 +256,41 @@ impl Inspector {
         let data = &data[..data.len().min(usize::from(length))];
         self.correlate(book, row, data, usize::from(length), from_client);
         if from_client {
-            book.change(Change::Relayed { allocation, channel, bytes: u32::from(length), from_client });
+            let carrier = Carrier::Channel(channel);
+            book.change(Change::Relayed { allocation, carrier, bytes: u32::from(length), from_client });
         }
+    }
+
+    fn indication(&mut self, book: &mut Book, row: u32, udp: &UdpPacket<'_>, from_client: bool) {
+        let (client, server) = if from_client { (udp.source, udp.destination) } else { (udp.destination, udp.source) };
+        let allocation = self.by_pair.get(&(client, server)).copied();
+        let Some(peer) = classify::peer(udp.payload) else { return };
+        let Some((data, length)) = dissect::find_cut(udp.payload, dissect::DATA) else { return };
+        if from_client && let Some(reason) = self.why_dropped(book, allocation, client, peer) {
+            return book.change(Change::Dropped { reason });
+        }
+        self.correlate(book, row, data, length, from_client);
+        if from_client {
+            let (carrier, bytes) = (Carrier::Indication(peer), u32::try_from(length).unwrap_or(u32::MAX));
+            book.change(Change::Relayed { allocation, carrier, bytes, from_client });
+        }
+    }
+
+    /// Why every server has to drop what `client` sends to `peer`, as far as the capture shows.
+    fn why_dropped(
+        &self,
+        book: &Book,
+        allocation: Option<u32>,
+        client: SocketAddr,
+        peer: SocketAddr,
+    ) -> Option<DropReason> {
+        if book.channels_only {
+            return Some(DropReason::SendIndication);
+        }
+        let allocation = book.view.allocations.get(&allocation?)?;
+        // Clients do not wait for the answer.
+        let is_asked = self.asked.contains(&(client, peer.ip()));
+        (!is_asked && !allocation.permissions.contains_key(&peer.ip())).then_some(DropReason::NoPermission)
     }
 
     fn data(&mut self, book: &mut Book, row: u32, udp: &UdpPacket<'_>) {
@@ -224,18 +306,22 @@ impl Inspector {
         book.set_role(remote, Role::Peer);
         self.correlate(book, row, udp.payload, udp.payload_len, from_client);
         if !from_client {
-            let channels = book.view.allocations.get(&relayed).map(|allocation| &allocation.channels);
-            let bound = channels.and_then(|channels| channels.iter().find(|(_, channel)| channel.peer == peer));
-            if let Some((&channel, _)) = bound {
-                let bytes = u32::try_from(udp.payload_len).unwrap_or(u32::MAX);
-                book.change(Change::Relayed { allocation: Some(relayed), channel, bytes, from_client });
-            }
+            let Some(allocation) = book.view.allocations.get(&relayed) else { return };
+            let bound = allocation.channels.iter().find(|(_, channel)| channel.bound && channel.peer == peer);
+            let carrier = match bound {
+                Some((&channel, _)) => Carrier::Channel(channel),
+                None if allocation.permissions.contains_key(&peer.ip()) => Carrier::Indication(peer),
+                None => return,
+            };
+            let bytes = u32::try_from(udp.payload_len).unwrap_or(u32::MAX);
+            book.change(Change::Relayed { allocation: Some(relayed), carrier, bytes, from_client });
         }
     }
 
     /// Ties the two halves of a relayed packet together by what they carry.
     fn correlate(&mut self, book: &mut Book, row: u32, data: &[u8], len: usize, from_client: bool) {
-        let hash = fnv(data);
+        // Captures may cut packets, and the halves at different places of the data.
+        let hash = fnv(&data[..data.len().min(COMPARED)]);
         let same = |recent: &Recent| recent.from_client == from_client && recent.len == len && recent.hash == hash;
         if let Some(other) = self.recent.iter().position(same).and_then(|position| self.recent.remove(position)) {
             book.relate(other.row, row);
@@ -246,66 +332,15 @@ impl Inspector {
         }
         self.recent.push_back(Recent { row, from_client, len, hash });
     }
-
-    fn arm(&mut self, book: &Book, allocation: u32, channel: Option<u16>) {
-        if let Some(at) = deadline(book, allocation, channel) {
-            self.due.push(Reverse((at, allocation, channel)));
-        }
-    }
-
-    /// Lets lapse what must have lapsed before the packet in `row`, on rows of their own in front of it.
-    fn expire(&mut self, book: &mut Book, row: u32) {
-        let Some(now) = book.row(row).map(|row| row.unix_nanos) else { return };
-        while let Some(&Reverse((at, allocation, channel))) = self.due.peek()
-            && at <= now
-        {
-            self.due.pop();
-            if deadline(book, allocation, channel) != Some(at) {
-                continue;
-            }
-            match channel {
-                None => {
-                    self.by_pair.retain(|_, number| *number != allocation);
-                    self.by_relayed.retain(|_, number| *number != allocation);
-                    book.internal_before_last(at, Change::Removed { allocation, reason: RemovalReason::Expired });
-                }
-                Some(channel) => {
-                    let bound = book
-                        .view
-                        .allocations
-                        .get(&allocation)
-                        .and_then(|allocation| allocation.channels.get(&channel))
-                        .is_some_and(|channel| channel.bound);
-                    if bound {
-                        book.internal_before_last(at, Change::ChannelExpired { allocation, channel });
-                        self.arm(book, allocation, Some(channel));
-                    } else {
-                        book.internal_before_last(at, Change::ChannelReleased { allocation, channel });
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// When an allocation, or one of its channels, lapses next.
-fn deadline(book: &Book, allocation: u32, channel: Option<u16>) -> Option<u64> {
-    let allocation = book.view.allocations.get(&allocation)?;
-    match channel {
-        None => Some(allocation.expires_at()),
-        Some(number) => {
-            let channel = allocation.channels.get(&number)?;
-            Some(if channel.bound { channel.expires_at } else { channel.reusable_at })
-        }
-    }
 }
 
 fn transaction(message: &[u8]) -> Option<[u8; 12]> {
     message.get(8..)?.first_chunk().copied()
 }
 
-fn address(message: &[u8], attribute: u16) -> Option<SocketAddr> {
-    dissect::read_address(dissect::find(message, attribute)?, message.get(4..20)).ok()
+fn addresses(message: &[u8], attribute: u16) -> impl Iterator<Item = SocketAddr> {
+    let values = dissect::find_all(message, attribute);
+    values.filter_map(|value| dissect::read_address(value, message.get(4..20)).ok())
 }
 
 fn lifetime(message: &[u8]) -> u32 {

@@ -12,12 +12,15 @@ use std::{
 
 use packet_trace::{Clock, Direction, Packet, TraceHeader};
 use relay_server::{
-    Allocation, AllocationId, AllocationPort, AuthError, ClientSocket, Config, DefaultFamily, Event, FiveTuple,
-    Forward, Output, PeerSocket, PortRange, QuotaBy, Rejection, RelayAddresses, Server, ShardId, Timestamp, UnixTime,
-    UsernameLimit, Via,
+    Allocation, AllocationId, AllocationPort, AuthError, ClientSocket, Config, DefaultFamily, Encapsulation, Event,
+    FiveTuple, Forward, Output, PeerSocket, PortRange, QuotaBy, Rejection, RelayAddresses, Server, ShardId, Timestamp,
+    UnixTime, UsernameLimit, Via,
 };
+use stun_msg::SendIndication;
 
-use crate::{Change, DifferenceKind, Kind, Outcome, Role, book::Book, change::NewAllocation, classify, dissect};
+use crate::{
+    Carrier, Change, DifferenceKind, Kind, Outcome, Role, Row, book::Book, change::NewAllocation, classify, dissect,
+};
 
 /// After how many later matches a packet that was not recorded is given up: recording may swap neighbours, no more.
 const PATIENCE: u64 = 256;
@@ -140,7 +143,7 @@ impl Shard {
             book.set_role(local, Role::Relay);
             book.set_role(remote, Role::Client);
         } else {
-            (found.kind, found.method, found.argument) = (Kind::Data, 0, 0);
+            (found.kind, found.method, found.argument, found.peer) = (Kind::Data, 0, 0, Row::NONE);
             book.set_role(local, Role::Relayed);
             book.set_role(remote, Role::Peer);
         }
@@ -183,9 +186,15 @@ impl Shard {
         datagram: &[u8],
     ) {
         let length = u16::try_from(forward.payload.len()).unwrap_or(u16::MAX);
-        let arrived = classify::payload(datagram, datagram.len());
-        let channel = if from_client { arrived.2 } else { forward.channel().map_or(0, |channel| channel.get()) };
-        book.change(Change::Relayed { allocation, channel, bytes: u32::from(length), from_client });
+        let carrier = match (from_client, forward.encapsulation) {
+            (true, _) => match classify::peer(datagram).filter(|_| SendIndication::is_send(datagram)) {
+                Some(peer) => Carrier::Indication(peer),
+                None => Carrier::Channel(classify::payload(datagram, datagram.len()).2),
+            },
+            (false, Encapsulation::Data { peer, .. }) => Carrier::Indication(peer),
+            (false, _) => Carrier::Channel(forward.channel().map_or(0, |channel| channel.get())),
+        };
+        book.change(Change::Relayed { allocation, carrier, bytes: u32::from(length), from_client });
         let bytes = forward.to_vec(datagram);
         self.expect(row, forward.from, forward.to, bytes);
     }
@@ -270,6 +279,12 @@ impl Shard {
             }
             Event::ChannelReleased { id, channel, .. } => {
                 Change::ChannelReleased { allocation: number(self, id)?, channel: channel.get() }
+            }
+            Event::PermissionInstalled { id, address, renewal } => {
+                Change::PermissionInstalled { allocation: number(self, id)?, address, renewal }
+            }
+            Event::PermissionExpired { id, address } => {
+                Change::PermissionExpired { allocation: number(self, id)?, address }
             }
             Event::Responded { method, outcome, .. } => Change::Responded {
                 method,

@@ -13,6 +13,8 @@ pub struct Row {
     pub source: u32,
     /// Who received it, likewise.
     pub destination: u32,
+    /// The peer that it is about by its XOR-PEER-ADDRESS, the first one if there are several: likewise.
+    pub peer: u32,
     /// The row that this one answers or forwards, or that answers or forwards this one, or [`Row::NONE`].
     pub related: u32,
     /// Where the changes that this row made end in the list of all changes; they begin where the row before ends.

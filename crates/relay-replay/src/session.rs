@@ -98,6 +98,7 @@ impl Session {
                 Ok(Some(Record::Header(header))) => {
                     if matches!(self.brain, Brain::Undecided) {
                         self.brain = decide(&header);
+                        self.book.channels_only = header.shards.iter().all(|shard| !shard.config.indications);
                         self.header = Some(*header);
                     } else {
                         self.warnings.push("The file holds a second recording; its replay data is ignored.".to_owned());
@@ -312,6 +313,11 @@ mod tests {
                 let seen = &seen.channels[&channel.number().get()];
                 assert_eq!((seen.peer, seen.bound), (channel.peer().address(), channel.is_bound()));
                 assert_eq!(seen.expires_at, clock.to_unix(channel.expires_at().as_nanos()), "{name} row {row}");
+            }
+            assert_eq!(seen.permissions.len(), real.permissions().len(), "{name} row {row}");
+            for permission in real.permissions() {
+                let seen = &seen.permissions[&permission.address()];
+                assert_eq!(seen.expires_at, clock.to_unix(permission.expires_at().as_nanos()), "{name} row {row}");
             }
         }
     }

@@ -1,9 +1,13 @@
-use std::{collections::BTreeMap, fmt::Debug, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    net::{IpAddr, SocketAddr},
+};
 
-use relay_server::Family;
+use relay_server::{Family, PERMISSION_LIFETIME};
 use serde::Serialize;
 
-use crate::Change;
+use crate::{Carrier, Change};
 
 /// How long a channel binding relays without being refreshed
 /// ([RFC 8656, section 12](https://www.rfc-editor.org/rfc/rfc8656#section-12)), in nanoseconds.
@@ -41,6 +45,8 @@ pub struct AllocationView {
     pub relayed: Vec<RelayedView>,
     /// Its channels by number, bound and lapsed.
     pub channels: BTreeMap<u16, ChannelView>,
+    /// Its permissions by the address of the peers.
+    pub permissions: BTreeMap<IpAddr, PermissionView>,
     /// Bytes of application data from its client.
     pub bytes_up: u64,
     /// Bytes of application data to its client.
@@ -84,6 +90,16 @@ pub struct ChannelView {
     pub packets: u64,
 }
 
+/// A permission: peers at its address, whatever their port, and the client may send each other data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PermissionView {
+    /// When it ends unless it is refreshed, in nanoseconds since the Unix epoch.
+    #[serde(serialize_with = "seconds")]
+    pub expires_at: u64,
+    /// Packets relayed in Send and Data indications, both ways.
+    pub packets: u64,
+}
+
 /// What has been counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
@@ -124,6 +140,7 @@ impl View {
                         })
                         .collect(),
                     channels: BTreeMap::new(),
+                    permissions: BTreeMap::new(),
                     bytes_up: 0,
                     bytes_down: 0,
                 };
@@ -142,6 +159,7 @@ impl View {
                 if let Some(allocation) = self.allocations.get_mut(allocation) {
                     allocation.relayed.retain(|relayed| Family::of(relayed.address.ip()) != *family);
                     allocation.channels.retain(|_, channel| Family::of(channel.peer.ip()) != *family);
+                    allocation.permissions.retain(|address, _| Family::of(*address) != *family);
                 }
             }
             Change::Removed { allocation, .. } => {
@@ -168,19 +186,32 @@ impl View {
                     allocation.channels.remove(channel);
                 }
             }
+            Change::PermissionInstalled { allocation, address, .. } => {
+                if let Some(allocation) = self.allocations.get_mut(allocation) {
+                    let lifetime = u32::try_from(PERMISSION_LIFETIME.as_secs()).unwrap_or(u32::MAX);
+                    let packets = allocation.permissions.get(address).map_or(0, |permission| permission.packets);
+                    let view = PermissionView { expires_at: after(unix_nanos, lifetime), packets };
+                    allocation.permissions.insert(*address, view);
+                }
+            }
+            Change::PermissionExpired { allocation, address } => {
+                if let Some(allocation) = self.allocations.get_mut(allocation) {
+                    allocation.permissions.remove(address);
+                }
+            }
             Change::Responded { outcome, .. } => match outcome.error_code() {
                 None => self.counters.successes += 1,
                 Some(code) => *self.counters.errors.entry(code).or_default() += 1,
             },
             Change::Dropped { reason } => *self.counters.drops.entry(words(reason)).or_default() += 1,
-            Change::Relayed { allocation, channel, bytes, from_client } => {
-                self.relayed(*allocation, *channel, u64::from(*bytes), *from_client);
+            Change::Relayed { allocation, carrier, bytes, from_client } => {
+                self.relayed(*allocation, *carrier, u64::from(*bytes), *from_client);
             }
             Change::Draining => self.draining = true,
         }
     }
 
-    fn relayed(&mut self, allocation: Option<u32>, channel: u16, bytes: u64, from_client: bool) {
+    fn relayed(&mut self, allocation: Option<u32>, carrier: Carrier, bytes: u64, from_client: bool) {
         let counters = &mut self.counters;
         let (packets, total) = if from_client {
             (&mut counters.packets_up, &mut counters.bytes_up)
@@ -191,15 +222,22 @@ impl View {
         *total += bytes;
         if let Some(allocation) = allocation.and_then(|number| self.allocations.get_mut(&number)) {
             *(if from_client { &mut allocation.bytes_up } else { &mut allocation.bytes_down }) += bytes;
-            if let Some(channel) = allocation.channels.get_mut(&channel) {
-                channel.packets += 1;
+            let packets = match carrier {
+                Carrier::Channel(channel) => allocation.channels.get_mut(&channel).map(|channel| &mut channel.packets),
+                Carrier::Indication(peer) => {
+                    allocation.permissions.get_mut(&peer.ip()).map(|permission| &mut permission.packets)
+                }
+            };
+            if let Some(packets) = packets {
+                *packets += 1;
             }
         }
     }
 
-    /// Roughly how much there is to copy, in allocations and channels.
+    /// Roughly how much there is to copy, in allocations, channels and permissions.
     pub(crate) fn size(&self) -> usize {
-        self.allocations.values().map(|allocation| 1 + allocation.channels.len()).sum()
+        let of = |allocation: &AllocationView| 1 + allocation.channels.len() + allocation.permissions.len();
+        self.allocations.values().map(of).sum()
     }
 }
 

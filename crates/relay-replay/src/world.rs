@@ -1,6 +1,7 @@
 //! A relay with clients and peers in simulated time, whose packets are recorded as a capture.
 
 mod client;
+mod config;
 mod relaying;
 
 use std::net::{IpAddr, SocketAddr};
@@ -10,14 +11,12 @@ use relay_server::{
     AllocationPort, AuthSecret, Config, DefaultFamily, Family, PeerSocket, PortRange, QuotaBy, RealmError,
     RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
 };
-use stun_types::{
-    message::{StunWriteError, TransactionId},
-    prelude::*,
-};
+use stun_types::{message::StunWriteError, prelude::*};
 use turn_auth::Credentials;
-use turn_client::{Request, encode_channel_data};
+use turn_client::{Request, encode_channel_data, encode_send_indication};
 
 use self::client::Client;
+pub use self::config::WorldConfig;
 
 const RELAY_V4: &str = "203.0.113.1";
 const RELAY_V6: &str = "2001:db8::1";
@@ -77,7 +76,17 @@ impl World {
     ///
     /// When the relay cannot be made; with this configuration it can.
     pub fn new(seed: [u8; 32], unix_seconds: u64) -> Result<Self, WorldError> {
-        let addresses = RelayAddresses { v4: RELAY_V4.parse().ok(), v6: RELAY_V6.parse().ok() };
+        Self::with_config(seed, unix_seconds, WorldConfig::default())
+    }
+
+    /// The same with another relay.
+    ///
+    /// # Errors
+    ///
+    /// When the relay cannot be made; with these configurations it can.
+    pub fn with_config(seed: [u8; 32], unix_seconds: u64, world: WorldConfig) -> Result<Self, WorldError> {
+        let v4 = if world.has_ipv4 { RELAY_V4.parse().ok() } else { None };
+        let addresses = RelayAddresses { v4, v6: RELAY_V6.parse().ok() };
         let own_addresses: Vec<IpAddr> = Family::ALL.into_iter().filter_map(|family| addresses.of(family)).collect();
         let config = Config {
             relay_addresses: addresses,
@@ -90,7 +99,7 @@ impl World {
             unlimited_user: None,
             strict_expiry: true,
             reply_limit: None,
-            indications: false,
+            indications: world.indications,
             default_family: DefaultFamily::V4,
         };
         // The world is a show: its secret need not be one.
@@ -242,6 +251,16 @@ impl World {
         self.send_raw(client, datagram)
     }
 
+    /// Sends application data to `peer` in a Send indication, with a FINGERPRINT as Firefox does.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such client.
+    pub fn send_to(&mut self, client: ClientId, peer: SocketAddr, payload: &[u8]) -> Result<(), WorldError> {
+        let transaction = self.next_transaction();
+        self.send_raw(client, encode_send_indication(peer, payload, transaction, true))
+    }
+
     /// Sends any bytes to the relay.
     ///
     /// # Errors
@@ -319,7 +338,7 @@ impl World {
     fn ask(&mut self, client: ClientId, request: &Request) -> Result<bool, WorldError> {
         let transaction = self.next_transaction();
         let state = self.client(client)?;
-        let mut message = request.write(transaction)?;
+        let mut message = request.write(transaction.into())?;
         let is_signed = state.challenge.is_some() && *request != Request::Binding;
         if is_signed {
             state.sign(&mut message)?;
@@ -350,11 +369,11 @@ impl World {
         self.unix_seconds + self.now / (1_000 * MILLISECOND)
     }
 
-    fn next_transaction(&mut self) -> TransactionId {
+    fn next_transaction(&mut self) -> u128 {
         // Repeatable, and spread so that they do not look like a counter.
         self.transactions += 1;
         let number = u128::from(self.transactions);
-        (number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) & ((1 << 96) - 1)).into()
+        number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) & ((1 << 96) - 1)
     }
 
     fn client(&self, client: ClientId) -> Result<&Client, WorldError> {

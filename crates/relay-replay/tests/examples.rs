@@ -86,7 +86,7 @@ fn a_good_session_ends_clean() {
     assert_eq!(view.counters.errors.remove(&401), Some(1));
     assert!(view.counters.errors.is_empty(), "{view:?}");
     assert_eq!(view.counters.drops.get("unknown peer"), Some(&1));
-    assert_eq!(story.troubles(), ["The relay dropped it"]);
+    assert_eq!(story.troubles(), ["Dropped: the peer was not invited"]);
 }
 
 #[test]
@@ -159,6 +159,45 @@ fn a_hopping_port_replaces_the_allocation() {
     assert!(troubles.iter().any(|trouble| trouble.starts_with("437")), "{troubles:?}");
 }
 
+#[test]
+fn permissions_come_and_go_and_count_what_goes_by_them() {
+    let story = story("send-indications");
+    let peer = "198.51.100.30".parse().unwrap();
+    let permitted = story.select("createpermission request");
+    let view = story.session.view_at(*permitted.last().unwrap());
+    assert_eq!(view.allocations[&0].permissions[&peer].expires_at, view.unix_nanos + 300_000_000_000);
+    assert_eq!(view.allocations[&0].permissions[&peer].packets, 0, "one that ended and was granted anew");
+    let ended = story.select("internal");
+    assert_eq!(story.titles(ended[0]), ["Permission of A1 for 198.51.100.30 ended"]);
+    assert_eq!(story.session.view_before(ended[0]).allocations[&0].permissions[&peer].packets, 11);
+    assert!(story.session.view_at(ended[0]).allocations[&0].permissions.is_empty());
+    let counters = story.session.view_at(story.last()).counters;
+    assert_eq!((counters.packets_up, counters.packets_down, counters.bytes_up), (6, 7, 36));
+    assert_eq!((counters.drops["no permission"], counters.drops["unknown peer"]), (2, 2));
+}
+
+#[test]
+fn indications_are_application_data_and_are_found_by_their_peer() {
+    let story = story("send-indications");
+    let count = |filter: &str| story.select(filter).len();
+    assert_eq!((count("send"), count("dataindication"), count("indication")), (8, 7, 15));
+    assert_eq!(count("data indication"), 15);
+    assert_eq!(count("-data indication"), 0);
+    // Data indications from a peer's other port, and the datagram that made the relay send one.
+    assert_eq!(count("198.51.100.30:41001"), 2);
+    assert_eq!(count("198.51.100.30 createpermission request"), count("createpermission request"));
+}
+
+#[test]
+fn a_channel_relays_on_when_its_permission_has_ended() {
+    let story = story("indications-then-channel");
+    let ended = story.select("internal")[0];
+    let view = story.session.view_at(ended);
+    assert!(view.allocations[&0].permissions.is_empty() && view.allocations[&0].channels[&0x4001].bound);
+    let after = |filter: &str| story.select(filter).into_iter().filter(|row| *row > ended).count();
+    assert_eq!((after("channeldata"), after("dropped"), after("send")), (5, 1, 2));
+}
+
 /// "pong" begins with the bits of a channel number.
 #[test]
 fn what_peers_send_is_application_data_whatever_it_looks_like() {
@@ -195,7 +234,10 @@ fn inspection_infers_what_replay_knows() {
             allocations
                 .map(|allocation| {
                     let relayed: Vec<_> = allocation.relayed.iter().map(|relayed| relayed.address).collect();
-                    (allocation.client, relayed, allocation.channels.keys().copied().collect::<Vec<_>>())
+                    let channels: Vec<_> = allocation.channels.keys().copied().collect();
+                    // When they end is another matter: an onlooker counts from the answer, which comes a little later.
+                    let permissions = allocation.permissions.iter().map(|(address, found)| (*address, found.packets));
+                    (allocation.client, relayed, channels, permissions.collect::<Vec<_>>())
                 })
                 .collect::<Vec<_>>()
         };

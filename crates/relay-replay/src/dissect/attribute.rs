@@ -1,7 +1,7 @@
 use std::{borrow::Cow, net::SocketAddr, str};
 
-use super::{Field, address, stun};
-use crate::time;
+use super::{Field, Icmp, address, stun};
+use crate::{classify, time};
 
 /// How an attribute's value is written.
 #[derive(Clone, Copy)]
@@ -20,6 +20,7 @@ enum Shape {
     AddressErrorCode,
     TypeList,
     Data,
+    Icmp,
     Number,
     Empty,
 }
@@ -69,7 +70,7 @@ const KNOWN: &[Known] = &[
     known(0x8001, "ADDRESS-ERROR-CODE", "rfc8656#section-18.12", Shape::AddressErrorCode),
     known(0x8002, "PASSWORD-ALGORITHMS", "rfc8489#section-14.11", Shape::Hex),
     known(0x8003, "ALTERNATE-DOMAIN", "rfc8489#section-14.16", Shape::Text),
-    known(0x8004, "ICMP", "rfc8656#section-18.13", Shape::Hex),
+    known(0x8004, "ICMP", "rfc8656#section-18.13", Shape::Icmp),
     known(0x8022, "SOFTWARE", "rfc8489#section-14.14", Shape::Text),
     known(0x8023, "ALTERNATE-SERVER", "rfc8489#section-14.15", Shape::Address),
     known(0x8028, "FINGERPRINT", "rfc8489#section-14.7", Shape::Hex),
@@ -88,8 +89,8 @@ pub(crate) fn name(number: u16) -> Cow<'static, str> {
     }
 }
 
-/// Takes apart the attribute at byte `at` of `message`; also returns where the next one begins.
-pub(super) fn dissect(message: &[u8], at: usize) -> (Field, usize) {
+/// Takes apart the attribute at byte `at` of `message`, which was `message_len` bytes long; also returns where the next one begins.
+pub(super) fn dissect(message: &[u8], at: usize, message_len: usize) -> (Field, usize) {
     let rest = &message[at..];
     let Some((&[t0, t1, l0, l1], after)) = rest.split_first_chunk() else {
         let field = Field::new("Attribute", format!("{} stray bytes", rest.len()), at..message.len());
@@ -107,7 +108,12 @@ pub(super) fn dissect(message: &[u8], at: usize) -> (Field, usize) {
         Field::new("Length", format!("{length} bytes"), at + 2..at + 4),
     ];
     let known = KNOWN.iter().find(|known| known.number == number);
-    let mut field = if after.len() < length {
+    let is_cut = message.len() < message_len && value_at + length <= message_len;
+    let mut field = if after.len() < length && is_cut && number == super::DATA {
+        data("DATA", value, length, value_at, at..next)
+    } else if after.len() < length && is_cut {
+        Field::new(name(number), hex(value), at..next).note(format!("{} of {length} bytes were captured", after.len()))
+    } else if after.len() < length {
         Field::new(name(number), "", at..next).problem(format!("it claims {length} bytes, {} follow", after.len()))
     } else {
         match known {
@@ -204,11 +210,14 @@ fn decode(known: &Known, message: &[u8], value: &[u8], at: usize, range: std::op
             let names: Vec<_> = value.chunks_exact(2).map(|two| name(u16::from_be_bytes([two[0], two[1]]))).collect();
             text(names.join(", "))
         }
-        Shape::Data => {
-            let mut data = super::application_data(value, value.len());
-            data.shift(at);
-            text(format!("{} bytes", value.len())).children(vec![data])
-        }
+        Shape::Data => data(known.name, value, value.len(), at, range),
+        Shape::Icmp => match Icmp::read(value) {
+            Some(icmp) => {
+                let is_v6 = classify::peer(message).is_some_and(|peer| peer.is_ipv6());
+                text(icmp.to_string()).note(format!("what the client sent did not arrive: {}", icmp.meaning(is_v6)))
+            }
+            None => bad("8"),
+        },
         Shape::Empty => {
             if value.is_empty() {
                 text("present".to_owned())
@@ -217,6 +226,13 @@ fn decode(known: &Known, message: &[u8], value: &[u8], at: usize, range: std::op
             }
         }
     }
+}
+
+/// Application data in an attribute, of which `value` was captured.
+fn data(name: &'static str, value: &[u8], len: usize, at: usize, range: std::ops::Range<usize>) -> Field {
+    let mut data = super::application_data(value, len);
+    data.shift(at);
+    Field::new(name, format!("{len} bytes"), range).children(vec![data])
 }
 
 fn show_address(
@@ -259,6 +275,19 @@ fn hex(value: &[u8]) -> String {
         text.push('\u{2026}');
     }
     text
+}
+
+/// The beginning of the value of the first attribute of type `number` in a message that may be cut, and how long the value is.
+pub(crate) fn find_cut(message: &[u8], number: u16) -> Option<(&[u8], usize)> {
+    let mut at = stun::HEADER_LEN;
+    loop {
+        let (&[t0, t1, l0, l1], after) = message.get(at..)?.split_first_chunk()?;
+        let length = usize::from(u16::from_be_bytes([l0, l1]));
+        if u16::from_be_bytes([t0, t1]) == number {
+            return Some((&after[..after.len().min(length)], length));
+        }
+        at += 4 + length.next_multiple_of(4);
+    }
 }
 
 /// Walks the attributes of a message that may be damaged: type number and value, as far as they make sense.

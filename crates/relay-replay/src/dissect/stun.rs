@@ -32,7 +32,7 @@ pub(super) fn dissect(payload: &[u8], payload_len: usize) -> Option<Field> {
     ];
     let mut at = HEADER_LEN;
     while at < payload.len() {
-        let (field, next) = attribute::dissect(payload, at);
+        let (field, next) = attribute::dissect(payload, at, payload_len);
         children.push(field);
         at = next;
     }

@@ -1,0 +1,45 @@
+//! What a change is, in one line.
+
+use crate::{
+    Change, Outcome,
+    explain::{address_of, name},
+    view::words,
+};
+
+impl Change {
+    /// A short sentence for lists, such as `A1: channel 0x4000 expired`; `None` for what every relayed packet does.
+    #[must_use]
+    pub fn headline(&self) -> Option<String> {
+        Some(match self {
+            Self::Created(new) => format!("{}: allocated", name(new.number)),
+            Self::Refreshed { allocation, .. } => format!("{}: refreshed", name(*allocation)),
+            Self::FamilyRemoved { allocation, family, .. } => {
+                format!("{}: {} ended", name(*allocation), address_of(*family).replace("Its", "its"))
+            }
+            Self::Removed { allocation, reason } => format!("{}: {}", name(*allocation), words(reason)),
+            Self::ChannelBound { allocation, channel, renewal, .. } => {
+                format!("{}: channel {channel:#06x} {}", name(*allocation), if *renewal { "renewed" } else { "bound" })
+            }
+            Self::ChannelExpired { allocation, channel } => {
+                format!("{}: channel {channel:#06x} expired", name(*allocation))
+            }
+            Self::ChannelReleased { allocation, channel } => {
+                format!("{}: channel {channel:#06x} free", name(*allocation))
+            }
+            Self::PermissionInstalled { allocation, address, renewal } => {
+                format!(
+                    "{}: permission for {address} {}",
+                    name(*allocation),
+                    if *renewal { "renewed" } else { "installed" }
+                )
+            }
+            Self::PermissionExpired { allocation, address } => {
+                format!("{}: permission for {address} ended", name(*allocation))
+            }
+            Self::Responded { outcome: Outcome::Success, .. } | Self::Relayed { .. } => return None,
+            Self::Responded { outcome, .. } => format!("refused: {}", outcome.error_code().unwrap_or_default()),
+            Self::Dropped { reason } => format!("dropped: {}", words(reason)),
+            Self::Draining => "draining".to_owned(),
+        })
+    }
+}
