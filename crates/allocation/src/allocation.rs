@@ -2,7 +2,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
     AllocationId, AllocationPort, Channel, ChannelNumber, ClientSocket, Families, Family, FiveTuple, Owner, PeerSocket,
-    Permission, PortNeed, ReservationToken, Timestamp, channels::Channels, keyed_hash::KeyedHash,
+    Permission, PortNeed, ReservationToken, Timestamp, ToClient, channels::Channels, keyed_hash::KeyedHash,
     permissions::Permissions, shortcut::Shortcut, timers::TimerKey,
 };
 
@@ -177,7 +177,7 @@ impl Allocation {
     /// Whether it has a permission for `address`.
     #[inline]
     pub(crate) fn is_permitted(&self, hash: &KeyedHash, address: IpAddr) -> bool {
-        self.channels.permissions().is_some_and(|permissions| permissions.position(hash, address).is_some())
+        self.channels.is_permitted(hash, address)
     }
 
     /// The timers of all its permissions.
@@ -198,6 +198,12 @@ impl Allocation {
     #[inline]
     pub(crate) fn bound_number(&self, hash: &KeyedHash, peer: PeerSocket) -> Option<ChannelNumber> {
         self.shortcut.number(peer).or_else(|| self.channels.bound_number(hash, peer))
+    }
+
+    /// How its client hears of what `peer` sends, if it may.
+    #[inline]
+    pub(crate) fn to_client(&self, hash: &KeyedHash, peer: PeerSocket) -> Option<ToClient> {
+        self.shortcut.number(peer).map(ToClient::Channel).or_else(|| self.channels.to_client(hash, peer))
     }
 
     /// Lets `change` change the channels, as nothing else does.

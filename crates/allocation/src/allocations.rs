@@ -35,6 +35,15 @@ pub use permit::Permitted;
 pub use ports::{MAX_PORTS_TRIED, PORT_QUARANTINE};
 pub use read_ahead::Arrival;
 
+/// How a client hears of what a peer sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToClient {
+    /// In ChannelData.
+    Channel(ChannelNumber),
+    /// In a Data indication.
+    Indication,
+}
+
 /// All allocations of a relay, or of one of its shards; the crate's documentation shows how to drive it.
 #[derive(Debug)]
 pub struct Allocations {
@@ -143,14 +152,30 @@ impl Allocations {
         if allocation.is_permitted(&self.hash, address) { Ok(allocation) } else { Err(PermissionError::NoPermission) }
     }
 
-    /// The allocation whose client hears of a datagram from a peer at `address` to `port`, to whom no channel is bound.
+    /// The allocation whose client hears of a datagram from `peer` to `port`, and how: in the channel that is bound to the peer, or,
+    /// without one, in a Data indication, since there is a permission for its address.
     ///
     /// # Errors
     ///
-    /// When no allocation has the port, or it has no permission for the address.
-    pub fn permitted_to_receive(&self, port: AllocationPort, address: IpAddr) -> Result<&Allocation, PeerChannelError> {
+    /// When no allocation has the port, or it has neither.
+    #[inline]
+    pub fn to_client(
+        &self,
+        port: AllocationPort,
+        peer: PeerSocket,
+    ) -> Result<(&Allocation, ToClient), PeerChannelError> {
         let allocation = self.by_port(port).ok_or(PeerChannelError::UnknownPort)?;
-        if allocation.is_permitted(&self.hash, address) { Ok(allocation) } else { Err(PeerChannelError::UnknownPeer) }
+        match self.hears(allocation, peer) {
+            Some(how) => Ok((allocation, how)),
+            None => Err(PeerChannelError::UnknownPeer),
+        }
+    }
+
+    /// How the client of `allocation`, one of these, hears of a datagram from `peer`, if it may.
+    #[inline]
+    #[must_use]
+    pub fn hears(&self, allocation: &Allocation, peer: PeerSocket) -> Option<ToClient> {
+        allocation.to_client(&self.hash, peer)
     }
 
     /// Allocation `id`.

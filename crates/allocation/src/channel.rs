@@ -52,6 +52,12 @@ impl Channel {
         self.expires_at + CHANNEL_REUSE_DELAY
     }
 
+    /// Whether data from `peer` is relayed in it. The port tells most peers apart, in the fewest steps.
+    #[inline]
+    pub(crate) fn relays(&self, peer: PeerSocket) -> bool {
+        self.bound && self.peer.address().port() == peer.address().port() && self.peer == peer
+    }
+
     /// The one timer that this channel of allocation `id` has armed.
     pub(crate) fn timer(&self, id: AllocationId) -> (Timestamp, TimerKey) {
         if self.bound {

@@ -1,6 +1,8 @@
+use std::net::IpAddr;
+
 use hashbrown::HashTable;
 
-use crate::{Channel, ChannelNumber, PeerSocket, keyed_hash::KeyedHash, permissions::Permissions};
+use crate::{Channel, ChannelNumber, PeerSocket, ToClient, keyed_hash::KeyedHash, permissions::Permissions};
 
 /// Up to this many channels are searched from end to end, which is faster than an index and takes no memory for it.
 const UNINDEXED: usize = 8;
@@ -80,6 +82,22 @@ impl Channels {
         self.by_peer(hash, peer).filter(|channel| channel.bound).map(|channel| channel.number)
     }
 
+    /// How the client hears of what `peer` sends: in a bound channel, else under a permission.
+    #[inline(never)]
+    pub(crate) fn to_client(&self, hash: &KeyedHash, peer: PeerSocket) -> Option<ToClient> {
+        match self {
+            Self::None => None,
+            Self::One(channel) => channel.relays(peer).then_some(ToClient::Channel(channel.number)),
+            Self::Many(many) => many.to_client(hash, peer),
+        }
+    }
+
+    /// Whether there is a permission for `address`.
+    #[inline]
+    pub(crate) fn is_permitted(&self, hash: &KeyedHash, address: IpAddr) -> bool {
+        self.permissions().is_some_and(|permissions| permissions.contains(hash, address))
+    }
+
     /// Adds a channel whose number and peer are both new.
     pub(crate) fn insert(&mut self, hash: &KeyedHash, channel: Channel) {
         match self {
@@ -146,6 +164,18 @@ impl Channels {
 }
 
 impl Many {
+    #[inline]
+    fn to_client(&self, hash: &KeyedHash, peer: PeerSocket) -> Option<ToClient> {
+        let channel = match &self.index {
+            None => self.list.iter().find(|channel| channel.relays(peer)),
+            Some(_) => self.position_of_peer(hash, peer).map(|at| &self.list[at]).filter(|channel| channel.bound),
+        };
+        match channel {
+            Some(channel) => Some(ToClient::Channel(channel.number)),
+            None => self.permissions.contains(hash, peer.address().ip()).then_some(ToClient::Indication),
+        }
+    }
+
     fn position_of_number(&self, hash: &KeyedHash, number: ChannelNumber) -> Option<usize> {
         match &self.index {
             None => self.list.iter().position(|channel| channel.number == number),
@@ -153,6 +183,7 @@ impl Many {
         }
     }
 
+    #[inline(never)]
     fn position_of_peer(&self, hash: &KeyedHash, peer: PeerSocket) -> Option<usize> {
         match &self.index {
             None => self.list.iter().position(|channel| channel.peer == peer),

@@ -98,7 +98,7 @@ mod users;
 
 pub use allocation::Allocation;
 pub use allocations::{
-    Allocations, Arrival, Bound, DEFAULT_CHANNEL_LIMIT, LeftPort, MAX_PORTS_TRIED, PORT_QUARANTINE, Permitted,
+    Allocations, Arrival, Bound, DEFAULT_CHANNEL_LIMIT, LeftPort, MAX_PORTS_TRIED, PORT_QUARANTINE, Permitted, ToClient,
 };
 pub use channel::{CHANNEL_BINDING_LIFETIME, CHANNEL_REUSE_DELAY, Channel};
 pub use channel_number::ChannelNumber;

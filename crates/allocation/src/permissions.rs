@@ -33,6 +33,16 @@ impl Permissions {
         &self.list
     }
 
+    /// Whether there is one for `address`. Most allocations have a handful, among which to look is worth no call.
+    #[inline]
+    pub(crate) fn contains(&self, hash: &KeyedHash, address: IpAddr) -> bool {
+        match &self.index {
+            None => self.list.iter().any(|permission| permission.address == address),
+            Some(_) => self.position(hash, address).is_some(),
+        }
+    }
+
+    #[inline(never)]
     pub(crate) fn position(&self, hash: &KeyedHash, address: IpAddr) -> Option<u16> {
         match &self.index {
             None => self.list.iter().position(|permission| permission.address == address).map(position),

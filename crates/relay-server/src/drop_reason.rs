@@ -1,3 +1,4 @@
+use allocation::PeerChannelError;
 use stun_msg::{ClassifyError, SendError};
 
 /// Why a datagram was dropped without an answer.
@@ -46,6 +47,13 @@ impl DropReason {
             ClassifyError::TruncatedChannelData { .. } => Self::TruncatedChannelData,
             ClassifyError::UnalignedStun(_) | ClassifyError::StunLength { .. } => Self::MalformedStun,
             _ => Self::NotStunNorChannelData,
+        }
+    }
+
+    pub(crate) const fn of_unbound(error: PeerChannelError) -> Self {
+        match error {
+            PeerChannelError::UnknownPort => Self::UnknownPort,
+            PeerChannelError::UnknownPeer => Self::UnknownPeer,
         }
     }
 

@@ -4,12 +4,12 @@
 
 use std::{net::SocketAddr, ops::Range};
 
-use allocation::{Allocation, PeerChannelError, PermissionError};
+use allocation::{Allocation, PermissionError};
 use rand::RngCore;
 use stun_msg::{SendIndication, TransactionId};
 
 use crate::{
-    AllocationPort, DropReason, Encapsulation, Event, Family, FiveTuple, Forward, PeerSocket, Server, Via, peer_policy,
+    AllocationPort, DropReason, Encapsulation, Family, FiveTuple, Forward, PeerSocket, Server, Via, peer_policy,
 };
 
 /// Makes the transaction IDs of Data indications: no two alike, and none to be guessed without the seed.
@@ -54,7 +54,7 @@ impl Server {
             }
         };
         if self.config.relay_addresses.contains(to.ip()) {
-            return self.route_to_ourselves(port, to, payload).map_err(|reason| *refused = Some(reason)).ok();
+            return self.route_to_ourselves(port, to, payload, refused);
         }
         Some(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::Bare, payload })
     }
@@ -90,41 +90,24 @@ impl Server {
         }
     }
 
-    /// What a peer sent that has no channel: [RFC 8656, section 11.3](https://www.rfc-editor.org/rfc/rfc8656#section-11.3).
+    /// The Data indication that tells the client of `five_tuple` what `peer` sent, which has a permission and no channel:
+    /// [RFC 8656, section 11.3](https://www.rfc-editor.org/rfc/rfc8656#section-11.3).
     #[inline(never)]
     pub(crate) fn relay_unbound(
         &mut self,
-        port: AllocationPort,
+        five_tuple: FiveTuple,
         peer: PeerSocket,
         payload: Range<usize>,
     ) -> Option<Forward> {
-        match self.data_indication(port, peer.address(), payload) {
-            Ok(forward) => Some(forward),
-            Err(reason) => {
-                self.emit(Event::Dropped { from: peer.address(), reason });
-                None
-            }
+        if peer_policy::check_port(&self.config, peer.address()).is_err() {
+            self.drop_from_peer(peer, DropReason::PeerForbidden);
+            return None;
         }
-    }
-
-    /// The Data indication that tells the client of the allocation with `port` what `peer` sent.
-    pub(crate) fn data_indication(
-        &mut self,
-        port: AllocationPort,
-        peer: SocketAddr,
-        payload: Range<usize>,
-    ) -> Result<Forward, DropReason> {
-        let allocation = self.allocations.permitted_to_receive(port, peer.ip()).map_err(|error| match error {
-            PeerChannelError::UnknownPort => DropReason::UnknownPort,
-            PeerChannelError::UnknownPeer => DropReason::UnknownPeer,
-        })?;
-        let FiveTuple { client, server } = allocation.five_tuple();
-        peer_policy::check_port(&self.config, peer).map_err(|_| DropReason::PeerForbidden)?;
         let transaction = self.transaction_ids.next();
-        Ok(Forward {
-            from: Via::Listener(server),
-            to: client.address(),
-            encapsulation: Encapsulation::Data { peer, transaction },
+        Some(Forward {
+            from: Via::Listener(five_tuple.server),
+            to: five_tuple.client.address(),
+            encapsulation: Encapsulation::Data { peer: peer.address(), transaction },
             payload,
         })
     }

@@ -4,7 +4,7 @@
 
 use std::{net::SocketAddr, ops::Range};
 
-use allocation::ChannelPeerError;
+use allocation::{ChannelPeerError, ToClient};
 
 use crate::{
     AllocationPort, ChannelNumber, DropReason, Encapsulation, Family, FiveTuple, Forward, PeerSocket, Server, Via,
@@ -32,7 +32,7 @@ impl Server {
         let port = allocation.port();
         let to = peer.address();
         if self.config.relay_addresses.contains(to.ip()) {
-            return self.route_to_ourselves(port, to, payload).map_err(|reason| *refused = Some(reason)).ok();
+            return self.route_to_ourselves(port, to, payload, refused);
         }
         Some(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::Bare, payload })
     }
@@ -46,26 +46,44 @@ impl Server {
         port: AllocationPort,
         to: SocketAddr,
         payload: Range<usize>,
-    ) -> Result<Forward, DropReason> {
-        match self.cross(port, to) {
-            Some(Ok((to, channel))) => Ok(Forward {
-                from: Via::Listener(to.server),
-                to: to.client.address(),
-                encapsulation: Encapsulation::Channel(channel),
-                payload,
-            }),
-            Some(Err(reason)) => {
-                let source = self.config.relay_addresses.socket(Family::of(to.ip()), port).ok_or(reason)?;
-                self.data_indication(AllocationPort::new(to.port()), source, payload)
+        refused: &mut Option<DropReason>,
+    ) -> Option<Forward> {
+        let (family, far) = (Family::of(to.ip()), AllocationPort::new(to.port()));
+        let source = self.config.relay_addresses.socket(family, port)?;
+        let (to, channel) = match self.allocations.by_port(far) {
+            Some(allocation) if allocation.families().contains(family) => {
+                let five_tuple = allocation.five_tuple();
+                match self.allocations.hears(allocation, PeerSocket::new(source)) {
+                    Some(ToClient::Channel(channel)) => (five_tuple, channel),
+                    Some(ToClient::Indication) => {
+                        return self.relay_unbound(five_tuple, PeerSocket::new(source), payload);
+                    }
+                    None => {
+                        *refused = Some(DropReason::UnknownPeer);
+                        return None;
+                    }
+                }
             }
-            None => Ok(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::Bare, payload }),
-        }
+            _ => match self.crossings.find(family, port, far) {
+                Some(found) => found,
+                None => {
+                    return Some(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::Bare, payload });
+                }
+            },
+        };
+        Some(Forward {
+            from: Via::Listener(to.server),
+            to: to.client.address(),
+            encapsulation: Encapsulation::Channel(channel),
+            payload,
+        })
     }
 
     /// [RFC 8656, section 12.7](https://www.rfc-editor.org/rfc/rfc8656#section-12.7).
+    #[inline]
     pub(crate) fn relay_from_peer(&mut self, port: AllocationPort, peer: PeerSocket, len: usize) -> Option<Forward> {
-        match self.allocations.peer_channel(port, peer) {
-            Ok((allocation, channel)) => {
+        match self.allocations.to_client(port, peer) {
+            Ok((allocation, ToClient::Channel(channel))) => {
                 let FiveTuple { client, server } = allocation.five_tuple();
                 Some(Forward {
                     from: Via::Listener(server),
@@ -74,7 +92,14 @@ impl Server {
                     payload: 0..len,
                 })
             }
-            Err(_) => self.relay_unbound(port, peer, 0..len),
+            Ok((allocation, ToClient::Indication)) => {
+                let five_tuple = allocation.five_tuple();
+                self.relay_unbound(five_tuple, peer, 0..len)
+            }
+            Err(error) => {
+                self.drop_from_peer(peer, DropReason::of_unbound(error));
+                None
+            }
         }
     }
 

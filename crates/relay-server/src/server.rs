@@ -206,6 +206,7 @@ impl Server {
 
     /// A datagram arrived at a relayed transport address. Returns what to relay, if a channel is bound to `peer`, or
     /// there is a permission for its address.
+    #[inline]
     pub fn handle_peer_datagram(
         &mut self,
         now: Timestamp,
@@ -291,6 +292,12 @@ impl Server {
     /// Tells of a datagram that is not answered.
     pub(crate) fn drop_from_client(&mut self, from: FiveTuple, reason: DropReason) {
         self.emit(Event::Dropped { from: from.client.address(), reason });
+    }
+
+    /// The same of one from a peer.
+    #[inline(never)]
+    pub(crate) fn drop_from_peer(&mut self, peer: PeerSocket, reason: DropReason) {
+        self.emit(Event::Dropped { from: peer.address(), reason });
     }
 
     pub(crate) fn close_relays(&mut self, id: AllocationId, port: AllocationPort, families: Families) {

@@ -3,7 +3,10 @@
 
 mod reference;
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use proptest::prelude::*;
 #[cfg(target_arch = "wasm32")]
@@ -282,13 +285,14 @@ impl Pair {
         let beyond = [self.model.ports.lowest() - 1, self.model.ports.highest() + 1].map(AllocationPort::new);
         for port in self.model.ports.iter().chain(beyond) {
             self.model.assert_same_id(|other| other.port == port, self.real.by_port(port));
-            for address in (0..2 * PEERS).map(address) {
-                let found = self.real.permitted_to_receive(port, address);
-                assert_eq!(found.map(Allocation::id), self.model.permitted_to_receive(port, address));
-            }
             for address in (0..PEERS).map(peer) {
                 let found = self.real.peer_channel(port, address);
                 assert_eq!(found.map(|(found, number)| (found.id(), number)), self.model.peer_channel(port, address));
+            }
+            let elsewhere = (0..2 * PEERS).map(|both| SocketAddr::new(address(both), 9).into());
+            for peer in (0..PEERS).map(peer).chain(elsewhere) {
+                let found = self.real.to_client(port, peer);
+                assert_eq!(found.map(|(found, how)| (found.id(), how)), self.model.to_client(port, peer));
             }
         }
         for username in USERNAMES {

@@ -5,7 +5,7 @@ use crate::{
     CHANNEL_REUSE_DELAY, ChannelNumber, ChannelPeerError, Family, FiveTuple, MAX_PERMISSIONS, MAX_PORTS_TRIED,
     MAX_RESERVATIONS_PER_USER, NewAllocation, PERMISSION_LIFETIME, PORT_QUARANTINE, PeerChannelError, PeerSocket,
     PermissionError, PermitError, Permitted, PortRange, PortRequest, RESERVATION_LIFETIME, ReservationToken,
-    RetryPortError, Timestamp, UnknownAllocation,
+    RetryPortError, Timestamp, ToClient, UnknownAllocation,
 };
 
 /// What [`super::Allocations`] should be: lists, searched from end to end. It makes no random choices; it is told what
@@ -323,15 +323,18 @@ impl Model {
         permitted.then_some(allocation.id).ok_or(PermissionError::NoPermission)
     }
 
-    pub(super) fn permitted_to_receive(
+    pub(super) fn to_client(
         &self,
         port: AllocationPort,
-        address: IpAddr,
-    ) -> Result<AllocationId, PeerChannelError> {
+        peer: PeerSocket,
+    ) -> Result<(AllocationId, ToClient), PeerChannelError> {
         let allocation =
             self.allocations.iter().find(|allocation| allocation.port == port).ok_or(PeerChannelError::UnknownPort)?;
-        let permitted = allocation.permissions.iter().any(|(other, _)| *other == address);
-        permitted.then_some(allocation.id).ok_or(PeerChannelError::UnknownPeer)
+        if let Ok((id, number)) = self.peer_channel(port, peer) {
+            return Ok((id, ToClient::Channel(number)));
+        }
+        let permitted = allocation.permissions.iter().any(|(other, _)| *other == peer.address().ip());
+        permitted.then_some((allocation.id, ToClient::Indication)).ok_or(PeerChannelError::UnknownPeer)
     }
 
     /// Everything that will end and is told of, with its time.
