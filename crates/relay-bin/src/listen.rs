@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    num::NonZeroUsize,
 };
 
 use anyhow::bail;
@@ -10,8 +11,8 @@ use relay_server::PortRange;
 use socket2::Socket;
 
 use crate::{
-    config::{Config, HIGHEST_PORT, LISTEN_PORT, LOWEST_PORT},
-    family::FamilyAddresses,
+    addresses::FamilyAddresses,
+    option_names::{HIGHEST_PORT, LISTEN_PORT, LOWEST_PORT},
     socket::{self, Role},
 };
 
@@ -27,16 +28,20 @@ pub(crate) struct Listening {
 /// # Errors
 ///
 /// When a port is taken or an address cannot be used; the message says what to do.
-pub(crate) fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Listening>>> {
+pub(crate) fn bind(
+    served: &[FamilyAddresses],
+    listen_port: u16,
+    workers: NonZeroUsize,
+) -> anyhow::Result<Vec<Vec<Listening>>> {
     let addresses: Vec<SocketAddr> =
-        families(config).map(|family| SocketAddr::new(family.listen, config.listen_port)).collect();
+        families(served).map(|family| SocketAddr::new(family.listen, listen_port)).collect();
     // The workers' sockets share the port, and would share it with any other program of this user that allows it, each getting
     // some of the clients. So first try without sharing. Whoever binds between this and what follows is not noticed: the
     // kernel has no way to do both in one step.
     for address in &addresses {
         socket::bind(*address, Role::Probe).map_err(|error| cannot_listen(*address, &error))?;
     }
-    let mut workers: Vec<Vec<Listening>> = (0..config.workers.get()).map(|_| Vec::new()).collect();
+    let mut workers: Vec<Vec<Listening>> = (0..workers.get()).map(|_| Vec::new()).collect();
     for address in addresses {
         bind_at(address, &mut workers).map_err(|error| cannot_listen(address, &error))?;
     }
@@ -87,10 +92,10 @@ pub(crate) fn bind_at(address: SocketAddr, workers: &mut [Vec<Listening>]) -> io
 
 /// The families to serve: those that the kernel has, and all if it has none, so that the error is told. Of one that it lacks, as
 /// with `ipv6.disable=1`, a warning is told when the machine's addresses are looked at.
-fn families(config: &Config) -> impl Iterator<Item = FamilyAddresses> {
+fn families(served: &[FamilyAddresses]) -> impl Iterator<Item = &FamilyAddresses> {
     let is_there = |family: &FamilyAddresses| socket::is_supported(family.listen);
-    let none_is = !config.families().any(|family| is_there(&family));
-    config.families().filter(move |family| none_is || is_there(family))
+    let none_is = !served.iter().any(is_there);
+    served.iter().filter(move |family| none_is || is_there(family))
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> anyhow::Error {
@@ -114,9 +119,9 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> anyhow::Error {
 /// # Errors
 ///
 /// When one cannot, because other programs hold all of them or the address is of no use.
-pub(crate) fn check_allocation_ports(config: &Config) -> anyhow::Result<()> {
-    for family in families(config) {
-        check_ports(family.relay, config.ports)?;
+pub(crate) fn check_allocation_ports(served: &[FamilyAddresses], ports: PortRange) -> anyhow::Result<()> {
+    for family in families(served) {
+        check_ports(family.relay, ports)?;
     }
     Ok(())
 }

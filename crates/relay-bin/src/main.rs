@@ -4,36 +4,23 @@
 #![deny(unsafe_code)]
 
 mod addresses;
-mod banner;
-mod cli;
 mod clock;
-mod config;
-mod control;
 mod credentials;
-mod drain;
-mod duration;
-mod family;
-mod health;
-mod limits;
+mod files;
 mod listen;
 mod logging;
-mod memory;
 mod offload;
 mod operations;
+mod option_names;
+mod options;
 mod output;
+mod phase;
 mod portal;
-mod ports;
-mod problems;
 mod record;
 mod relay;
-mod relaying;
-mod seed;
 mod shard;
-mod shutdown;
 mod socket;
-mod stats;
 mod telemetry;
-mod threads;
 mod throttle;
 mod version;
 
@@ -42,17 +29,13 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
-
 use crate::{
     addresses::ThisHost,
-    cli::{Cli, Command, Options},
     clock::Clock,
-    config::{Config, OsEntropy},
     logging::Logging,
-    operations::{Operations, OperationsConfig},
+    operations::Operations,
+    options::{Cli, Collector, Command, Config, OperationsConfig, Options, OsEntropy, Problems},
     output::Output,
-    problems::{Collector, Problems},
 };
 
 /// Something failed while running.
@@ -61,15 +44,13 @@ const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let Cli { command, options } = match Cli::try_parse() {
+    let Cli { command, options } = match Cli::read(io::stderr().is_terminal()) {
         Ok(cli) => cli,
-        // Help, and the version.
-        Err(answer) if !answer.use_stderr() => answer.exit(),
-        Err(error) => return refuse(&error),
+        Err(problem) => return refuse(problem),
     };
     match command {
         None => relay(&options),
-        Some(Command::Credentials(options)) => match credentials::run(&options, Clock::unix_time(), &OsEntropy) {
+        Some(Command::Credentials(minting)) => match options::mint(&minting, Clock::unix_time(), &OsEntropy) {
             Ok(credentials) => print_line(&credentials),
             Err(problems) => usage(&problems),
         },
@@ -77,12 +58,17 @@ fn main() -> ExitCode {
 }
 
 /// Says what is wrong with the command line, and ends whether or not anybody reads it.
-fn refuse(error: &clap::Error) -> ExitCode {
-    let Ok(output) = Output::start() else { error.exit() };
-    let text = error.render();
-    let text = if io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() };
-    output.stderr.say(text);
-    output.finish();
+fn refuse(problem: String) -> ExitCode {
+    match Output::start() {
+        Ok(output) => {
+            output.stderr.say(problem);
+            output.finish();
+        }
+        Err(_) => {
+            // There is nowhere else to say it.
+            let _ = io::stderr().lock().write_all(problem.as_bytes());
+        }
+    }
     ExitCode::from(USAGE)
 }
 
@@ -100,17 +86,18 @@ fn relay(options: &Options) -> ExitCode {
 }
 
 fn run(options: &Options, output: &Output) -> ExitCode {
-    let (logging, config) = match (Logging::new(options), Config::new(options, &ThisHost::look(), &OsEntropy)) {
-        (Ok(logging), Ok(config)) => (logging, Ok(config)),
-        // What the machine lacks may come in a moment, as at boot.
-        (Ok(logging), Err(problems)) if problems.may_pass() => (logging, Err(problems)),
-        (logging, config) => {
-            for problem in [logging.err(), config.err()].iter().flatten().flat_map(Problems::iter) {
-                output.stderr.say(error_line(problem));
+    let (logging, config) =
+        match (options::read_logging(&options.logging), Config::new(options, &ThisHost::look(), &OsEntropy)) {
+            (Ok(logging), Ok(config)) => (logging, Ok(config)),
+            // What the machine lacks may come in a moment, as at boot.
+            (Ok(logging), Err(problems)) if problems.may_pass() => (logging, Err(problems)),
+            (logging, config) => {
+                for problem in [logging.err(), config.err()].iter().flatten().flat_map(Problems::iter) {
+                    output.stderr.say(error_line(problem));
+                }
+                return ExitCode::from(USAGE);
             }
-            return ExitCode::from(USAGE);
-        }
-    };
+        };
     match operate(logging, options, config, output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -7,7 +7,7 @@ use relay_server::AddressStatus;
 use tokio::sync::watch;
 
 use super::{AddressState, AddressTracker, AddressWatch, FamilyState, ThisHost, bell::Bell};
-use crate::{config::Config, family};
+use crate::option_names::{self, BEHIND_NAT};
 
 /// How often to look when the kernel does not tell of changes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -24,9 +24,8 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// # Errors
 ///
 /// When the system has no thread left.
-pub(crate) fn follow(config: &Config) -> anyhow::Result<AddressWatch> {
-    let (state, watch) = watch::channel(Arc::new(config.addresses.clone()));
-    let tracker = config.tracker.clone();
+pub(crate) fn follow(now: AddressState, tracker: AddressTracker) -> anyhow::Result<AddressWatch> {
+    let (state, watch) = watch::channel(Arc::new(now));
     thread::Builder::new()
         .name("addresses".to_owned())
         .spawn(move || run(tracker, &state))
@@ -107,14 +106,14 @@ fn tell(before: Option<&AddressState>, now: &AddressState) {
 
 fn tell_status(family: &FamilyState) {
     let FamilyState { public, relay, status, .. } = family;
-    let name = family::public_name(*public);
+    let name = option_names::public_name(*public);
     match status {
         AddressStatus::Present => tracing::info!(%public, "the public address is there: allocations are granted"),
         AddressStatus::Missing if relay.is_unspecified() || relay == public => tracing::warn!(
             %public,
             "{name} is no address of this machine now, so new allocations are refused with 508 until it is. If a NAT has that \
              address, say {}=yes; `ip address` lists this machine's",
-            family::BEHIND_NAT
+            BEHIND_NAT
         ),
         AddressStatus::Missing => tracing::warn!(
             %public,

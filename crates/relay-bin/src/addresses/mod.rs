@@ -1,21 +1,21 @@
 //! What addresses this machine has, now and later.
 
 mod bell;
+mod family;
 mod follow;
 mod network;
 mod proc;
 mod state;
 mod this_host;
-mod wait;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub(crate) use self::{
+    family::{FamilyAddresses, Origin, any},
     follow::follow,
     network::Network,
     state::{AddressState, AddressTracker, AddressWatch, BehindNat, FamilyState},
     this_host::ThisHost,
-    wait::settle,
 };
 
 /// The machine at one time, as far as its addresses go. A trait, so that what follows from it can be tested on machines that

@@ -5,10 +5,10 @@ use std::{net::IpAddr, sync::Arc};
 use relay_server::{AddressStatus, AddressStatuses, OwnAddresses};
 use tokio::sync::watch;
 
-use super::{Host, network::is_global};
-use crate::{
-    config::any,
-    family::{FamilyAddresses, Origin},
+use super::{
+    Host,
+    family::{FamilyAddresses, Origin, any},
+    network::is_global,
 };
 
 /// How the addresses are, now and later.

@@ -14,7 +14,7 @@ const MAX_BYTES: u64 = 64 << 20;
 const MAX_NAME: usize = 508;
 
 /// The static users, with their long-term keys.
-pub(super) type Users = BTreeMap<Box<str>, IntegrityKey>;
+pub(crate) type Users = BTreeMap<Box<str>, IntegrityKey>;
 
 /// What tells that a file has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +45,11 @@ impl Stamp {
 /// # Errors
 ///
 /// What is wrong with it, on which line.
-pub(super) fn secrets(path: &Path, schemes: Schemes) -> Result<Vec<AuthSecret>, String> {
+pub(crate) fn secrets(path: &Path, schemes: Schemes) -> Result<Vec<AuthSecret>, String> {
     let mut secrets = Vec::new();
     for (number, line) in lines(&read(path)?) {
         let secret = text(line).and_then(|line| {
-            scheme::secret(line, schemes).map_err(|error| format!("{error}: {}", scheme::advice(schemes)))
+            scheme::parse_secret(line, schemes).map_err(|error| format!("{error}: {}", scheme::advice(schemes)))
         });
         secrets.push(secret.map_err(|problem| at(path, number, &problem))?);
     }
@@ -80,7 +80,7 @@ pub(super) fn users(path: &Path, realm: &str) -> Result<Users, String> {
 }
 
 /// A user's name and key, from `name:password` or `name:0x` and the key in hexadecimal. The error does not show the password.
-pub(super) fn user<'a>(line: &'a str, realm: &str) -> Result<(&'a str, IntegrityKey), String> {
+pub(crate) fn user<'a>(line: &'a str, realm: &str) -> Result<(&'a str, IntegrityKey), String> {
     let (name, password) =
         line.split_once(':').ok_or("there is no colon: give name:password, or name:0x and the key in 32 digits")?;
     if name.is_empty() || password.is_empty() {

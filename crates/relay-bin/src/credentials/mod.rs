@@ -1,14 +1,17 @@
-//! Whose requests the relay accepts, from options and files, and how credentials are minted.
+//! Whose requests the relay accepts, and how credentials are minted.
 
+mod config;
 mod files;
 mod mint;
-mod options;
 mod scheme;
 mod sources;
 mod watch;
 
 pub(crate) use self::{
-    mint::{DEFAULT_TTL, IceServer, MintOptions, PRINTED_USER, mint_for_about, run},
-    options::{CredentialConfig, CredentialOptions},
+    config::CredentialConfig,
+    files::{Users, secrets as secrets_of, user as parse_user},
+    mint::{DEFAULT_TTL, IceServer, PRINTED_USER, mint_for_about, mint_for_anybody},
+    scheme::{advice, minting_scheme, parse_secret},
+    sources::Sources,
     watch::Watch,
 };

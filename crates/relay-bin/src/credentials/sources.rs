@@ -5,20 +5,17 @@ use std::path::PathBuf;
 use turn_auth::{AcceptedCredentials, AuthSecret, Schemes};
 
 use super::files::{self, Stamp, Users};
-use crate::problems::Name;
-
-pub(super) const AUTH_SECRET_FILE: Name = Name::new("--auth-secret-file", "AUTH_SECRET_FILE");
-pub(super) const USERS_FILE: Name = Name::new("--users-file", "USERS_FILE");
+use crate::option_names::{AUTH_SECRET_FILE, USERS_FILE};
 
 /// What options say, and which files say more.
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
-    pub(super) schemes: Schemes,
-    pub(super) realm: String,
-    pub(super) secrets: Vec<AuthSecret>,
-    pub(super) secrets_file: Option<PathBuf>,
-    pub(super) users: Users,
-    pub(super) users_file: Option<PathBuf>,
+    pub(crate) schemes: Schemes,
+    pub(crate) realm: String,
+    pub(crate) secrets: Vec<AuthSecret>,
+    pub(crate) secrets_file: Option<PathBuf>,
+    pub(crate) users: Users,
+    pub(crate) users_file: Option<PathBuf>,
 }
 
 impl Sources {
@@ -27,7 +24,7 @@ impl Sources {
     /// # Errors
     ///
     /// All that is wrong with them.
-    pub(super) fn read(&self) -> Result<AcceptedCredentials, Vec<String>> {
+    pub(crate) fn read(&self) -> Result<AcceptedCredentials, Vec<String>> {
         let mut problems = Vec::new();
         let mut secrets = self.secrets.clone();
         let mut users = self.users.clone();
@@ -67,7 +64,7 @@ impl Sources {
     }
 
     /// Whether there is anything to read again.
-    pub(super) const fn has_files(&self) -> bool {
+    pub(crate) const fn has_files(&self) -> bool {
         self.secrets_file.is_some() || self.users_file.is_some()
     }
 

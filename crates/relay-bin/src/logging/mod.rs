@@ -19,17 +19,10 @@ use tracing_subscriber::{
 };
 
 use self::google_cloud::GoogleCloud;
-use crate::{
-    cli::Options,
-    output::Stream,
-    problems::{Collector, Name, Problems},
-    telemetry::Tracer,
-};
+use crate::{output::Stream, telemetry::Tracer};
 
-const LOG_FILTER: Name = Name::new("--log-filter", "RUST_LOG");
-const LOG_FORMAT: Name = Name::new("--log-format", "LOG_FORMAT");
-
-const DEFAULT_FILTER: &str = "info";
+/// What is logged where nobody says.
+pub(crate) const DEFAULT_FILTER: &str = "info";
 
 /// Said before what the user asks for, so that it can be overridden: crates that log what strangers send, packet by packet.
 const QUIET: &str =
@@ -49,12 +42,12 @@ pub(crate) enum LogFormat {
     GoogleCloud,
 }
 
-/// What the options say about logging, checked.
+/// What to log, and how.
 #[derive(Debug)]
 pub(crate) struct Logging {
-    format: LogFormat,
-    filter: EnvFilter,
-    google_cloud_project: Option<String>,
+    pub(crate) format: LogFormat,
+    pub(crate) filter: EnvFilter,
+    pub(crate) google_cloud_project: Option<String>,
 }
 
 /// Changes what is logged.
@@ -80,37 +73,6 @@ impl fmt::Debug for FilterControl {
 }
 
 impl Logging {
-    /// Reads `options`.
-    ///
-    /// # Errors
-    ///
-    /// Everything that is wrong with them.
-    pub(crate) fn new(options: &Options) -> Result<Self, Problems> {
-        let mut problems = Collector::default();
-        let format =
-            problems.read(
-                LOG_FORMAT,
-                options.log_format.as_deref(),
-                "human, json or google-cloud",
-                |text| match text {
-                    "human" => Some(LogFormat::Human),
-                    "json" => Some(LogFormat::Json),
-                    "google-cloud" => Some(LogFormat::GoogleCloud),
-                    _ => None,
-                },
-            );
-        let given = options.log_filter.as_deref();
-        let wanted = "directives such as info or info,firezone_relay::shard=debug";
-        let filter = problems.read(LOG_FILTER, given, wanted, |text| filter(text).ok());
-        let filter = filter.or_else(|| filter_or_default(given));
-        let google_cloud_project = options.google_cloud_project_id.as_deref().map(str::trim);
-        problems.finish(filter.map(|filter| Self {
-            format: format.unwrap_or(LogFormat::Human),
-            filter,
-            google_cloud_project: google_cloud_project.filter(|project| !project.is_empty()).map(str::to_owned),
-        }))
-    }
-
     /// Logs from now on, to `stderr`, and hands spans to `tracer`.
     ///
     /// # Errors
@@ -155,14 +117,13 @@ fn spans_of_traces<S>() -> impl Filter<S> {
     of_the_relay.and(filter_fn(|metadata| metadata.is_span()))
 }
 
-fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
+/// What `directives` say, where they do not say more about noisy crates.
+///
+/// # Errors
+///
+/// What is wrong with them.
+pub(crate) fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
     EnvFilter::builder().parse(format!("{QUIET},{directives}"))
-}
-
-/// The default, when nothing was given; `None` when what was given is wrong.
-fn filter_or_default(given: Option<&str>) -> Option<EnvFilter> {
-    let is_given = given.is_some_and(|text| !text.trim().is_empty());
-    if is_given { None } else { filter(DEFAULT_FILTER).ok() }
 }
 
 #[cfg(test)]
@@ -195,36 +156,5 @@ mod tests {
                 assert!(!event_enabled!(target: TARGET, Level::DEBUG));
             });
         }
-    }
-
-    fn logging(filter: &str, format: &str) -> Result<Logging, Problems> {
-        Logging::new(&Options {
-            log_filter: Some(filter.to_owned()),
-            log_format: Some(format.to_owned()),
-            ..Options::default()
-        })
-    }
-
-    #[test]
-    fn defaults() {
-        let logging = Logging::new(&Options::default()).unwrap();
-        assert_eq!(logging.format, LogFormat::Human);
-        let filter = logging.filter.to_string();
-        assert!(filter.contains("info") && filter.contains("stun_types=off"), "{filter}");
-    }
-
-    #[test]
-    fn noisy_crates_can_be_asked_for() {
-        let filter = logging("debug,stun_types=trace", "json").unwrap().filter.to_string();
-        assert!(filter.contains("stun_types=trace") && !filter.contains("stun_types=off"), "{filter}");
-    }
-
-    #[test]
-    fn problems_are_told() {
-        let problems = logging("info,a=loud", "xml").unwrap_err();
-        let problems: Vec<_> = problems.iter().collect();
-        assert_eq!(problems.len(), 2, "{problems:?}");
-        assert!(problems.iter().any(|problem| problem.contains("RUST_LOG")));
-        assert!(problems.iter().any(|problem| problem.contains("LOG_FORMAT")));
     }
 }

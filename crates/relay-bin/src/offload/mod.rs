@@ -1,8 +1,8 @@
 //! Data paths ahead of the sockets, such as XDP.
 
 mod addresses;
+mod config;
 mod events;
-mod options;
 mod worker;
 mod xdp;
 
@@ -10,10 +10,7 @@ use relay_server::{Flow, FlowKey};
 
 use crate::addresses::AddressState;
 
-pub(crate) use self::{
-    options::{OffloadConfig, OffloadOptions, Place},
-    xdp::Xdp,
-};
+pub(crate) use self::{addresses::LocalAddresses, config::OffloadConfig, xdp::Xdp};
 
 /// A data path that forwards flows before they reach this process. It owes nothing: a flow that it does not take, or loses,
 /// is relayed through the sockets.

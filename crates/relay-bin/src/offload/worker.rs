@@ -14,9 +14,8 @@ use relay_server::{Flow, FlowKey, Timestamp};
 use super::{
     Offload,
     addresses::{LocalAddresses, complete_key},
-    options::MAX_FLOWS,
 };
-use crate::{addresses::AddressState, clock::Clock, throttle::Throttle};
+use crate::{addresses::AddressState, clock::Clock, option_names::EBPF_MAX_FLOWS, throttle::Throttle};
 
 /// How often to warn that the kernel does not take flows.
 const WARN_EVERY: Duration = Duration::from_secs(10);
@@ -78,7 +77,7 @@ impl Refusals {
         let passes = self.warnings.lock().unwrap_or_else(PoisonError::into_inner).pass(now);
         let Some(times) = passes else { return };
         let remedy = match &error {
-            InstallError::Full { .. } => format!("raise {MAX_FLOWS}, of which each channel takes two"),
+            InstallError::Full { .. } => format!("raise {EBPF_MAX_FLOWS}, of which each channel takes two"),
             _ => "relaying goes on, but slower".to_owned(),
         };
         let error = anyhow::Error::from(error);

@@ -10,11 +10,11 @@ use relay_ebpf::{Counters, Engine, Flow, FlowKey, InstallError, Reason, RemoveEr
 
 use super::{
     Offload, OffloadConfig, OffloadCounters, OffloadStatistics,
+    addresses::LocalAddresses,
     events::{Events, Relayed},
-    options::OFFLOADING,
     worker::{Refusals, Worker},
 };
-use crate::{clock::Clock, offload::addresses::LocalAddresses};
+use crate::{clock::Clock, option_names::EBPF_OFFLOADING};
 
 /// The program in the kernel, attached until [`Self::detach`], until this is dropped or until the process ends, however it does.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Xdp {
     /// When either does not go; the message names the cause and the remedy. To relay all the same would hide it.
     pub(crate) fn start(config: &OffloadConfig) -> anyhow::Result<Self> {
         let OffloadConfig { xdp: config, addresses } = config;
-        let cannot = || format!("cannot offload to XDP, as {OFFLOADING} asks for");
+        let cannot = || format!("cannot offload to XDP, as {EBPF_OFFLOADING} asks for");
         let mut program = relay_ebpf::Offload::load(config).with_context(cannot)?;
         let relayed = Relayed::default();
         let readers = program.take_readers();

@@ -10,7 +10,7 @@ use anyhow::anyhow;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
 
-use crate::problems::Name;
+use crate::option_names::Name;
 
 /// How many connections may wait in the kernel. More than a burst of strangers' takes, so that others need not ask twice.
 const BACKLOG: i32 = 1_024;

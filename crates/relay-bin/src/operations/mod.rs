@@ -1,10 +1,12 @@
 //! Everything that is not relaying but that an operator needs: health, metrics, control, the log of throughput. It runs on a
 //! thread of its own and only reads what the workers publish, so that neither holds up the other.
 
+mod control;
 mod crowd;
+mod health;
 mod http;
 mod listen;
-mod options;
+mod recording;
 
 use std::{
     future::ready,
@@ -17,18 +19,14 @@ use anyhow::Context as _;
 use tokio::{runtime::Builder, sync::oneshot};
 
 use crate::{
-    control, health,
-    limits::Files,
+    files::Files,
     logging::FilterControl,
     record::RecordControl,
     telemetry::{self, Observer, Telemetry, TelemetryConfig, Tracer, throughput},
 };
 
-pub(crate) use self::{
-    http::{Answer, Ask, Reply, text, typed},
-    listen::{Listen, bind},
-    options::{CONTROL_ENDPOINT, HEALTH_CHECK_ADDR, OperationsConfig, OperationsOptions},
-};
+use self::http::Ask;
+pub(crate) use self::listen::{Listen, bind};
 
 /// What there is to operate.
 #[derive(Debug)]

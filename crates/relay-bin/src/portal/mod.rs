@@ -1,21 +1,22 @@
 //! The relay's registration with a portal, on a thread of its own, so that neither starves the other.
 
-mod options;
+mod config;
 mod standing;
 
 use std::thread;
 
 use anyhow::{Context, anyhow};
 use portal_client::{Client, Registration, StampSecret};
+use relay_server::RelayAddresses;
 use tokio::{
     runtime::Builder,
     sync::{oneshot, watch},
 };
+use turn_auth::AuthSecret;
 
 use self::standing::Standing;
-use crate::config::Config;
 
-pub(crate) use self::options::{PortalConfig, PortalOptions};
+pub(crate) use self::config::PortalConfig;
 
 /// Where the relay stands with its portal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,23 +38,29 @@ pub(crate) struct Portal {
 }
 
 impl Portal {
-    /// Begins to register the relay that `config` describes.
+    /// Begins to register a relay at `addresses` and `listen_port` whose credentials follow from `secret`. Waiting times between
+    /// attempts follow from `seed`.
     ///
     /// # Errors
     ///
     /// When the system has no thread left.
-    pub(crate) fn start(portal: &PortalConfig, config: &Config) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        portal: &PortalConfig,
+        addresses: RelayAddresses,
+        listen_port: u16,
+        secret: Option<&AuthSecret>,
+        seed: [u8; 32],
+    ) -> anyhow::Result<Self> {
         let PortalConfig { endpoint, token, name, limits } = portal.clone();
         warn_if_exposed(portal);
-        let addresses = config.relay_addresses();
         let client = Client::new(portal_client::Config {
             endpoint,
-            registration: Registration { name, ipv4: addresses.v4, ipv6: addresses.v6, port: Some(config.listen_port) },
+            registration: Registration { name, ipv4: addresses.v4, ipv6: addresses.v6, port: Some(listen_port) },
             token,
-            stamp_secret: StampSecret::new(config.credentials.secret().map_or("", |secret| secret.expose())),
+            stamp_secret: StampSecret::new(secret.map_or("", AuthSecret::expose)),
             limits,
             relay_version: env!("CARGO_PKG_VERSION"),
-            seed: config.portal_seed(),
+            seed,
         });
         let (mut standing, state) = Standing::new();
         let (leave, left) = oneshot::channel();

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use packet_trace::{Clock as TraceClock, TraceHeader};
+use relay_server::PortRange;
 use tokio::{sync::oneshot, time::timeout};
 use turn_auth::AcceptedCredentials;
 
@@ -17,14 +18,12 @@ use super::{
     progress::{Figures, Outcome},
     writer::{OPEN_LIMIT, Recording, header},
 };
-use crate::{
-    clock::Clock,
-    config::Config,
-    shard::{Mail, Sender},
-};
+use crate::clock::Clock;
+
+/// Has a shard record from now on, or stop.
+pub(crate) type TellShard = Box<dyn Fn(Option<Recorder>) + Send>;
 
 /// The switch. At most one recording is under way at a time.
-#[derive(Debug)]
 pub(crate) struct RecordControl {
     directory: Option<PathBuf>,
     clock: Clock,
@@ -32,7 +31,7 @@ pub(crate) struct RecordControl {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     /// `None` before the relay serves and after it has ended.
     relay: Option<Relay>,
@@ -44,11 +43,10 @@ struct State {
 }
 
 /// What a recording needs of the relay.
-#[derive(Debug)]
 struct Relay {
     header: TraceHeader,
     accepted: Arc<AcceptedCredentials>,
-    shards: Vec<Sender>,
+    shards: Vec<TellShard>,
 }
 
 /// A recording, a recorder for each shard, and whether its file could be opened.
@@ -56,7 +54,7 @@ type Prepared = (Recording, Vec<Recorder>, oneshot::Receiver<anyhow::Result<()>>
 
 /// Why a recording does not start or stop.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     NotServing,
     /// This file is being recorded already.
     Recording(PathBuf),
@@ -82,13 +80,19 @@ impl fmt::Display for Refusal {
     }
 }
 
+impl fmt::Debug for RecordControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordControl").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}
+
 /// What can be told about the last recording.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Status {
-    pub(super) file: PathBuf,
-    pub(super) figures: Figures,
+pub(crate) struct Status {
+    pub(crate) file: PathBuf,
+    pub(crate) figures: Figures,
     /// In a word.
-    pub(super) state: &'static str,
+    pub(crate) state: &'static str,
 }
 
 impl RecordControl {
@@ -98,27 +102,28 @@ impl RecordControl {
     }
 
     /// Where recordings go that are started at run time.
-    pub(super) fn directory(&self) -> Option<&PathBuf> {
+    pub(crate) fn directory(&self) -> Option<&PathBuf> {
         self.directory.as_ref()
     }
 
-    /// Begins the recording that the options ask for, if any, and returns a recorder for each shard. From now on recordings
-    /// may start, of which the shards hear by `mail`.
+    /// Begins to record as `record` says, if it says anything, and returns a recorder for each shard. From now on recordings may
+    /// start, of which the shards are told.
     ///
     /// # Errors
     ///
     /// When the file cannot be written.
     pub(crate) async fn begin(
         &self,
-        config: &Config,
-        shards: &[ShardStart],
-        mail: Vec<Sender>,
+        record: Option<&RecordConfig>,
+        ports: PortRange,
+        accepted: Arc<AcceptedCredentials>,
+        starts: &[ShardStart],
+        shards: Vec<TellShard>,
     ) -> anyhow::Result<Vec<Recorder>> {
-        let relay =
-            Relay { header: header(config, shards), accepted: Arc::clone(&config.credentials.accepted), shards: mail };
+        let relay = Relay { header: header(ports, starts), accepted, shards };
         let mut recorders = Vec::new();
         let mut begun = None;
-        if let Some(record) = &config.record {
+        if let Some(record) = record {
             let (recording, each, opened) = Recording::start(record, relay.header(record))?;
             open_soon(opened, &record.file).await.context("--record-trace needs a file that can be written")?;
             begun = Some(recording);
@@ -131,7 +136,7 @@ impl RecordControl {
     }
 
     /// Starts to record, in the middle of things, as soon as the file is open. It must not be dropped before.
-    pub(super) async fn start(&self, record: &RecordConfig) -> Result<(), Refusal> {
+    pub(crate) async fn start(&self, record: &RecordConfig) -> Result<(), Refusal> {
         let (started, recorders, opened) = self.prepare(record)?;
         let result = match opened.await {
             Ok(result) => result,
@@ -148,7 +153,7 @@ impl RecordControl {
         *recording = Some(started);
         *is_stopping = false;
         for (shard, recorder) in relay.shards.iter().zip(recorders) {
-            shard.send(Mail::RecordWith(Some(recorder)));
+            shard(Some(recorder));
         }
         Ok(())
     }
@@ -174,7 +179,7 @@ impl RecordControl {
     }
 
     /// Tells the shards to stop; the file is complete when [`Self::status`] says so.
-    pub(super) fn stop(&self) -> Result<PathBuf, Refusal> {
+    pub(crate) fn stop(&self) -> Result<PathBuf, Refusal> {
         let mut state = self.lock();
         let State { relay, recording, starting, is_stopping } = &mut *state;
         let relay = relay.as_ref().ok_or(Refusal::NotServing)?;
@@ -183,7 +188,7 @@ impl RecordControl {
         }
         // Also when the file could not be written any further: its recorders are of no more use.
         for shard in &relay.shards {
-            shard.send(Mail::RecordWith(None));
+            shard(None);
         }
         let Some(recording) = recording.as_ref().filter(|recording| !*is_stopping && !recording.has_ended()) else {
             return Err(Refusal::NotRecording);
@@ -193,7 +198,7 @@ impl RecordControl {
     }
 
     /// How far the last recording is, if there was one.
-    pub(super) fn status(&self) -> Option<Status> {
+    pub(crate) fn status(&self) -> Option<Status> {
         let state = self.lock();
         if let Some(file) = &state.starting {
             let figures = Figures { packets: 0, bytes: 0, missing: 0 };

@@ -5,19 +5,17 @@
 //! thread writes the file. Neither a slow disk nor a full one ever holds up a shard: what does not fit the queue is counted
 //! and missing from the trace, which says so.
 
+mod config;
 mod control;
 mod credentials;
 mod machine;
-mod options;
 mod progress;
 mod queue;
-mod request;
 mod shard_message;
 mod writer;
 
-pub(crate) use control::RecordControl;
+pub(crate) use config::{DEFAULT_MAX_BYTES, Existing, RecordConfig};
+pub(crate) use control::{RecordControl, Refusal, TellShard};
 pub(crate) use machine::Machine;
-pub(crate) use options::{RecordConfig, RecordOptions};
 pub(crate) use queue::Recorder;
-pub(crate) use request::answer;
-pub(crate) use writer::ShardStart;
+pub(crate) use writer::{OPEN_LIMIT, ShardStart};

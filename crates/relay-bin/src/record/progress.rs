@@ -28,11 +28,11 @@ pub(super) enum Outcome {
 
 /// The figures of a [`Progress`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Figures {
-    pub(super) packets: u64,
-    pub(super) bytes: u64,
+pub(crate) struct Figures {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
     /// How many packets are not in the file.
-    pub(super) missing: u64,
+    pub(crate) missing: u64,
 }
 
 impl Progress {

@@ -23,11 +23,10 @@ use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     RecordConfig, Recorder,
-    options::Existing,
+    config::Existing,
     progress::{Outcome, Progress},
     queue::{ENTRIES, Entry, What},
 };
-use crate::config::Config;
 
 /// How much is collected before it is written.
 const CHUNK: usize = 256 << 10;
@@ -43,7 +42,7 @@ pub(crate) struct ShardStart {
 }
 
 /// How long to wait for a file that does not open: a pipe that nobody reads, or a file system that does not answer.
-pub(super) const OPEN_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const OPEN_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long to wait at the end for one that takes nothing more.
 const FINISH_LIMIT: Duration = Duration::from_secs(10);
@@ -177,7 +176,7 @@ fn recorders(
 }
 
 /// What a recording from the start says first.
-pub(super) fn header(config: &Config, shards: &[ShardStart]) -> TraceHeader {
+pub(super) fn header(ports: PortRange, shards: &[ShardStart]) -> TraceHeader {
     let clock = shards.first().map_or(TraceClock { unix_nanos: 0, monotonic_nanos: 0 }, |shard| TraceClock {
         unix_nanos: shard.started.1.0.saturating_mul(1_000_000_000),
         monotonic_nanos: shard.started.0.as_nanos(),
@@ -188,7 +187,7 @@ pub(super) fn header(config: &Config, shards: &[ShardStart]) -> TraceHeader {
         clock,
         from_start: true,
         payload_limit: None,
-        ports_of_all_shards: Some((config.ports.lowest(), config.ports.highest())),
+        ports_of_all_shards: Some((ports.lowest(), ports.highest())),
         shards: shards.iter().map(shard_header).collect(),
         auth_secret: None,
         accepted: None,

@@ -12,16 +12,15 @@ use tokio::{
     time::timeout,
 };
 
-use super::{GRACE, Places, Watched};
+use super::{GRACE, Places, Watched, threads::Threads};
 use crate::{
     addresses::{AddressState, AddressWatch},
     clock::Clock,
-    config::Config,
     credentials::PRINTED_USER,
     offload::{self, Xdp},
-    record::{RecordControl, ShardStart},
+    options::Config,
+    record::{RecordControl, ShardStart, TellShard},
     shard::{self, HeldPorts, Mail, Mailbox, Poller, Setup},
-    threads::Threads,
 };
 
 const CANNOT_WATCH: &str = "cannot make an event queue (is the limit on open files reached?)";
@@ -60,7 +59,18 @@ impl Shards {
             mail.push(sender);
             mailboxes.push((poller, mailbox));
         }
-        let mut recorders = record.begin(config, &starts, mail.clone()).await?.into_iter();
+        let tell = |shard: &shard::Sender| -> TellShard {
+            let shard = shard.clone();
+            Box::new(move |recorder| shard.send(Mail::RecordWith(recorder)))
+        };
+        let recorders = record.begin(
+            config.record.as_ref(),
+            config.ports,
+            Arc::clone(&config.credentials.accepted),
+            &starts,
+            mail.iter().map(tell).collect(),
+        );
+        let mut recorders = recorders.await?.into_iter();
         let mut shards = Self { threads: Threads::new(), record, ready: Vec::new(), mail };
         if state.statuses() != AddressStatuses::default() || *state != config.addresses {
             // What shards are made from does not say so; they hear of it before they serve.

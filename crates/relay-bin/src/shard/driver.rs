@@ -20,11 +20,11 @@ use super::{
 };
 use crate::{
     addresses::AddressState,
-    memory::Trimmer,
     offload::Offload,
     record::{Machine, Recorder},
+    shard::memory::Trimmer,
+    shard::stats::{Counters, Loss, Published},
     socket::{Cursor, Datagram, Inlet, ReceiveBuffers},
-    stats::{Counters, Loss, Published},
     throttle::Throttle,
 };
 

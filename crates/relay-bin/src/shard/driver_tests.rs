@@ -11,8 +11,8 @@ use super::*;
 use crate::{
     addresses::FamilyState,
     clock::Clock,
+    shard::stats::Traffic,
     shard::{mailbox::Mailbox, poller::Poller},
-    stats::Traffic,
 };
 
 const SECRET: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab";

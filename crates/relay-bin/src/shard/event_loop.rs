@@ -6,10 +6,12 @@ use relay_server::Timestamp;
 use super::{
     driver::Driver,
     mailbox::{Mail, Mailbox},
+    memory,
     poller::{Poller, Source},
+    pulse::Pulse,
     sockets::{Receipt, Sockets},
 };
-use crate::{clock::Clock, health::Pulse, memory, offload::Offload, socket::ReceiveBuffers};
+use crate::{clock::Clock, offload::Offload, socket::ReceiveBuffers};
 
 /// How often to look at the wall clock, which people and NTP may set.
 const WALL_CLOCK_EVERY: Duration = Duration::from_secs(10);

@@ -14,11 +14,11 @@ use turn_client::{Allocate, Failure, Request, Success, TurnClient, decode_channe
 use super::*;
 use crate::{
     addresses::{AddressState, FamilyState},
-    limits::Files,
+    files::Files,
     listen, offload,
     record::Machine,
     shard::HeldPorts,
-    stats::Published,
+    shard::stats::Published,
 };
 
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use relay_server::{AllocationId, ChannelNumber, Event, Family};
 
-use crate::stats::Counters;
+use super::stats::Counters;
 
 /// The channels of a shard that relay, with the family of their peers.
 #[derive(Debug, Default)]

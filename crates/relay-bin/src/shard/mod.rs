@@ -9,11 +9,15 @@ mod early;
 mod event_loop;
 mod live_channels;
 mod mailbox;
+mod memory;
 mod outbound;
 mod poller;
+pub(crate) mod ports;
+mod pulse;
 mod refused_indications;
 mod relay_table;
 mod sockets;
+pub(crate) mod stats;
 mod withheld_replies;
 
 use std::sync::Arc;
@@ -23,22 +27,21 @@ use relay_server::{PortRange, Server, ShardId, Timestamp};
 use tokio::sync::oneshot;
 use turn_auth::{AcceptedCredentials, UnixTime};
 
-use self::{driver::Driver, event_loop::EventLoop, sockets::Sockets};
+use self::{driver::Driver, event_loop::EventLoop, sockets::Sockets, stats::Published};
 use crate::{
     addresses::AddressState,
     clock::Clock,
-    health::Pulse,
-    limits::Files,
+    files::Files,
     listen::Listening,
     offload::Offload,
     record::{Machine, Recorder},
-    stats::Published,
 };
 
 pub(crate) use self::{
     address_map::HeldPorts,
     mailbox::{Mail, Mailbox, Sender},
     poller::Poller,
+    pulse::{Pulse, STUCK_AFTER},
 };
 
 /// What a shard is made of. It can be sent to the shard's thread.

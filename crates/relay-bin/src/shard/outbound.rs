@@ -4,8 +4,8 @@ use relay_server::DataHeader;
 
 use super::poller::Source;
 use crate::{
+    shard::stats::{Counters, Loss},
     socket::{self, HEAD_ROOM, ReceiveBuffers, UdpSocket},
-    stats::{Counters, Loss},
 };
 
 /// What the order of flows changes by from one batch to the next. Even, so that what is odd stays so.

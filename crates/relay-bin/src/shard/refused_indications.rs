@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use relay_server::{AllocationId, Event};
 
-use crate::relaying::INDICATIONS;
+use crate::option_names::INDICATIONS;
 
 /// The live allocations that it was said of.
 #[derive(Debug, Default)]

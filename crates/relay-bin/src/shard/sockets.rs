@@ -16,10 +16,10 @@ use super::{
 };
 use crate::{
     addresses::{AddressState, FamilyState},
-    limits::Files,
+    files::Files,
     listen::Listening,
+    shard::stats::{Counters, Loss},
     socket::{self, Datagram, HEAD_ROOM, Inlet, ReceiveBuffers, Rest, Role, UdpSocket},
-    stats::{Counters, Loss},
     throttle::Throttle,
 };
 

@@ -7,10 +7,10 @@ use relay_server::{AddressStatus, ErrorCode, Method, ReplyKind};
 
 use super::observer::Snapshot;
 use crate::{
-    drain::Phase,
     offload,
+    phase::Phase,
     portal::PortalState,
-    stats::{self, Loss},
+    shard::stats::{self, Loss},
 };
 
 /// What kind of figure it is.

@@ -7,7 +7,7 @@ use crate::{
     addresses::{AddressState, FamilyState},
     offload::OffloadCounters,
     output::Losses,
-    stats::Counters,
+    shard::stats::Counters,
     telemetry::{observer::Snapshot, prometheus},
 };
 

@@ -11,7 +11,7 @@ pub(crate) mod throughput;
 mod traces;
 
 pub(crate) use self::{
-    config::TelemetryConfig,
+    config::{EXPORT_LIMIT, TelemetryConfig},
     observer::Observer,
     otlp::{PROMPT, Telemetry},
     traces::Tracer,

@@ -8,12 +8,14 @@ use tokio::sync::watch;
 use crate::{
     addresses::{AddressState, AddressWatch},
     clock::Clock,
-    drain::Phase,
-    health::Pulse,
     offload::{OffloadCounters, OffloadStatistics},
     output::{Losses, Stream},
+    phase::Phase,
     portal::PortalState,
-    stats::{self, Counters, Published},
+    shard::{
+        Pulse,
+        stats::{self, Counters, Published},
+    },
 };
 
 /// Sees everything that is told of the relay.

@@ -3,23 +3,16 @@
 
 use std::fmt::Write as _;
 
-use hyper::StatusCode;
-
 use super::{
     instruments::{Attributes, Distribution, INSTRUMENTS, Instrument, Kind, Points},
     observer::Snapshot,
 };
-use crate::operations::{Answer, typed};
 
-const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// Answers a scrape.
-pub(crate) fn answer(now: &Snapshot) -> Answer {
-    typed(StatusCode::OK, CONTENT_TYPE, render(now))
-}
+/// What HTTP calls it.
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Every instrument's name and points.
-fn render(now: &Snapshot) -> String {
+pub(crate) fn render(now: &Snapshot) -> String {
     let mut text = String::new();
     for instrument in INSTRUMENTS {
         // Writing to a string does not fail.

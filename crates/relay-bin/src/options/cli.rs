@@ -1,18 +1,14 @@
 //! The command line.
 //!
-//! Values arrive as text and are judged in [`crate::config`], so that all that is wrong with them is told at once.
+//! Values arrive as text and are judged in the other files here, so that all that is wrong with them is told at once.
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{
-    credentials::{CredentialOptions, MintOptions},
-    offload::OffloadOptions,
-    operations::OperationsOptions,
-    portal::PortalOptions,
-    record::RecordOptions,
-    relaying::RelayingOptions,
-    version,
+use super::{
+    credentials::CredentialOptions, logging::LoggingOptions, mint::MintOptions, offload::OffloadOptions,
+    operations::OperationsOptions, portal::PortalOptions, record::RecordOptions, relaying::RelayingOptions,
 };
+use crate::version;
 
 const ABOUT: &str = "A STUN/TURN relay (RFC 8489, RFC 8656) over UDP, IPv4 and IPv6.";
 
@@ -158,19 +154,25 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) record: RecordOptions,
 
-    /// What to log: error, warn, info, debug or trace, also per module as in `info,firezone_relay::shard=debug`. Addresses
-    /// of clients and peers appear from debug on [default: info]
-    #[arg(long, env = "RUST_LOG", value_name = "DIRECTIVES", help_heading = "Logging")]
-    pub(crate) log_filter: Option<String>,
+    #[command(flatten)]
+    pub(crate) logging: LoggingOptions,
+}
 
-    /// How to write the log, which goes to stderr: human, json or google-cloud. Nothing waits for whoever reads it: lines that
-    /// come faster than they are taken are lost, and counted [default: human]
-    #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT", help_heading = "Logging")]
-    pub(crate) log_format: Option<String>,
-
-    /// The Google Cloud project that traces go to, so that LOG_FORMAT=google-cloud can point from log to trace [default: none]
-    #[arg(long, env = "GOOGLE_CLOUD_PROJECT_ID", value_name = "PROJECT", help_heading = "Logging")]
-    pub(crate) google_cloud_project_id: Option<String>,
+impl Cli {
+    /// Reads the command line and the environment. Prints help or the version and ends the process, where they ask for it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them, with colours if `is_terminal`.
+    pub(crate) fn read(is_terminal: bool) -> Result<Self, String> {
+        Self::try_parse().map_err(|error| {
+            if !error.use_stderr() {
+                error.exit()
+            }
+            let text = error.render();
+            if is_terminal { text.ansi().to_string() } else { text.to_string() }
+        })
+    }
 }
 
 #[cfg(test)]

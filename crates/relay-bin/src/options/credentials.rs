@@ -3,16 +3,15 @@
 use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
-use turn_auth::{AcceptedCredentials, AuthSecret, Scheme, Schemes};
+use turn_auth::{AuthSecret, Scheme, Schemes};
 
-use super::{
-    files::{self, Users},
-    scheme::{self, CREDENTIAL_SCHEME},
-    sources::{AUTH_SECRET_FILE, Sources, USERS_FILE},
+use super::problems::Collector;
+use crate::{
+    credentials::{CredentialConfig, Sources, Users, advice, parse_secret, parse_user},
+    option_names::{AUTH_SECRET, AUTH_SECRET_FILE, Name, USERS_FILE},
 };
-use crate::problems::{Collector, Name};
 
-pub(super) const AUTH_SECRET: Name = Name::new("--auth-secret", "AUTH_SECRET");
+pub(super) const CREDENTIAL_SCHEME: Name = Name::new("--credential-scheme", "CREDENTIAL_SCHEME");
 const USERS: Name = Name::new("--user", "USERS");
 const STRICT_EXPIRY: Name = Name::new("--strict-expiry", "STRICT_EXPIRY");
 
@@ -57,113 +56,62 @@ pub(crate) struct CredentialOptions {
     pub(crate) strict_expiry: Option<String>,
 }
 
-/// Whose credentials are accepted, checked.
-#[derive(Clone, Debug)]
-pub(crate) struct CredentialConfig {
-    pub(super) sources: Sources,
-    /// What the sources held at start.
-    pub(crate) accepted: Arc<AcceptedCredentials>,
-    /// Whether the secret is known to nobody but this process.
-    pub(crate) is_drawn: bool,
-    pub(crate) strict_expiry: bool,
-    /// Whether a portal mints them all.
-    pub(super) is_portal_s: bool,
+/// Reads `options`; `draw` draws a secret, and `nonce_key` is random: nonces follow from it where there is no strong secret.
+pub(crate) fn read(
+    options: &CredentialOptions,
+    realm: &str,
+    has_portal: bool,
+    draw: impl FnOnce(&mut Collector) -> Option<AuthSecret>,
+    nonce_key: Option<[u8; 32]>,
+    problems: &mut Collector,
+) -> Option<CredentialConfig> {
+    let schemes = read_schemes(options, has_portal, problems);
+    let strict_expiry = read_bool(STRICT_EXPIRY, options.strict_expiry.as_deref(), problems);
+    let sources = Sources {
+        schemes,
+        realm: realm.to_owned(),
+        secrets: read_secrets(options, schemes, problems),
+        secrets_file: file(options.auth_secret_file.as_deref()),
+        users: read_users(options, realm, problems),
+        users_file: file(options.users_file.as_deref()),
+    };
+    // What is wrong with the options is told already, and without it nothing is to be drawn.
+    let is_given = sources.has_files()
+        || [&options.auth_secret, &options.user].into_iter().flatten().any(|value| !value.trim().is_empty());
+    let mut accepted =
+        sources.read().map_err(|wrong| wrong.into_iter().for_each(|problem| problems.add(problem))).ok()?;
+    if !is_given {
+        accepted.secrets.push(draw(problems)?);
+    }
+    accepted.nonce_key = nonce_key.filter(|_| !accepted.has_strong_secret());
+    if has_portal && (accepted.secrets.len() > 1 || !accepted.users.is_empty()) {
+        problems.add(format!(
+            "{AUTH_SECRET}, {AUTH_SECRET_FILE}, {USERS}, {USERS_FILE}: a portal is told one secret and mints all credentials: \
+             give one secret or none, and no users, or leave the portal's token out"
+        ));
+    }
+    Some(CredentialConfig {
+        sources,
+        accepted: Arc::new(accepted),
+        is_drawn: !is_given,
+        strict_expiry: strict_expiry || has_portal,
+        is_portal_s: has_portal,
+    })
 }
 
-impl CredentialConfig {
-    /// Reads `options`; `draw` draws a secret, and `nonce_key` is random: nonces follow from it where there is no strong secret.
-    pub(crate) fn read(
-        options: &CredentialOptions,
-        realm: &str,
-        has_portal: bool,
-        draw: impl FnOnce(&mut Collector) -> Option<AuthSecret>,
-        nonce_key: Option<[u8; 32]>,
-        problems: &mut Collector,
-    ) -> Option<Self> {
-        let schemes = read_schemes(options, has_portal, problems);
-        let strict_expiry = read_bool(STRICT_EXPIRY, options.strict_expiry.as_deref(), problems);
-        let sources = Sources {
-            schemes,
-            realm: realm.to_owned(),
-            secrets: read_secrets(options, schemes, problems),
-            secrets_file: file(options.auth_secret_file.as_deref()),
-            users: read_users(options, realm, problems),
-            users_file: file(options.users_file.as_deref()),
-        };
-        // What is wrong with the options is told already, and without it nothing is to be drawn.
-        let is_given = sources.has_files()
-            || [&options.auth_secret, &options.user].into_iter().flatten().any(|value| !value.trim().is_empty());
-        let mut accepted =
-            sources.read().map_err(|wrong| wrong.into_iter().for_each(|problem| problems.add(problem))).ok()?;
-        if !is_given {
-            accepted.secrets.push(draw(problems)?);
-        }
-        accepted.nonce_key = nonce_key.filter(|_| !accepted.has_strong_secret());
-        if has_portal && (accepted.secrets.len() > 1 || !accepted.users.is_empty()) {
-            problems.add(format!(
-                "{AUTH_SECRET}, {AUTH_SECRET_FILE}, {USERS}, {USERS_FILE}: a portal is told one secret and mints all credentials: \
-                 give one secret or none, and no users, or leave the portal's token out"
-            ));
-        }
-        Some(Self {
-            sources,
-            accepted: Arc::new(accepted),
-            is_drawn: !is_given,
-            strict_expiry: strict_expiry || has_portal,
-            is_portal_s: has_portal,
-        })
-    }
-
-    /// The secret that mints, if there is one.
-    pub(crate) fn secret(&self) -> Option<&AuthSecret> {
-        self.accepted.secrets.first()
-    }
-
-    /// The scheme that mints.
-    pub(crate) const fn minting_scheme(&self) -> Scheme {
-        minting_scheme(self.sources.schemes)
-    }
-
-    /// What `firezone-relay credentials` is told to mint for this relay, in a shell. Only a drawn secret is shown.
-    pub(crate) fn minting_arguments(&self) -> String {
-        let secret = match (self.secret(), &self.sources.secrets_file) {
-            (Some(drawn), _) if self.is_drawn => format!("--secret {}", drawn.expose()),
-            (_, Some(file)) if self.sources.secrets.is_empty() => format!("--secret-file \"{}\"", file.display()),
-            _ => "--secret \"$AUTH_SECRET\"".to_owned(),
-        };
-        match self.minting_scheme() {
-            Scheme::Firezone => secret,
-            Scheme::TurnRest => format!("{secret} --credential-scheme turn-rest"),
-        }
-    }
-
-    /// Says what an operator should know.
-    pub(crate) fn log(&self) {
-        let AcceptedCredentials { secrets, users, .. } = &*self.accepted;
-        let schemes: Vec<_> = self.sources.schemes.iter().collect();
-        tracing::info!(?schemes, secrets = secrets.len(), users = users.len(), "accepting credentials");
-        let short = secrets.iter().filter(|secret| secret.expose().len() < AuthSecret::MIN_LEN).count();
-        if short > 0 {
-            tracing::warn!(
-                short,
-                "a secret of fewer than {} characters can be guessed by whoever has one credential, who can then make others",
-                AuthSecret::MIN_LEN
-            );
-        }
-    }
-}
-
-/// The scheme that mints where these are accepted.
-pub(super) const fn minting_scheme(schemes: Schemes) -> Scheme {
-    match schemes {
-        Schemes::Only(scheme) => scheme,
-        Schemes::Both => Scheme::Firezone,
+/// The schemes with this name.
+pub(super) fn parse_schemes(name: &str) -> Option<Schemes> {
+    match name {
+        "firezone" => Some(Schemes::Only(Scheme::Firezone)),
+        "turn-rest" => Some(Schemes::Only(Scheme::TurnRest)),
+        "both" => Some(Schemes::Both),
+        _ => None,
     }
 }
 
 fn read_schemes(options: &CredentialOptions, has_portal: bool, problems: &mut Collector) -> Schemes {
     let wanted = "firezone, turn-rest or both";
-    let given = problems.read(CREDENTIAL_SCHEME, options.credential_scheme.as_deref(), wanted, scheme::parse);
+    let given = problems.read(CREDENTIAL_SCHEME, options.credential_scheme.as_deref(), wanted, parse_schemes);
     let firezone = Schemes::Only(Scheme::Firezone);
     match given {
         Some(schemes) if has_portal && schemes != firezone => {
@@ -190,7 +138,7 @@ pub(super) fn split_secrets(
                  secret that has a comma goes into a file, {AUTH_SECRET_FILE}"
             ));
         }
-        scheme::secret(text, schemes).map_err(|error| format!("{name}: {error}: {}", scheme::advice(schemes)))
+        parse_secret(text, schemes).map_err(|error| format!("{name}: {error}: {}", advice(schemes)))
     })
 }
 
@@ -213,7 +161,7 @@ fn read_secrets(options: &CredentialOptions, schemes: Schemes, problems: &mut Co
 fn read_users(options: &CredentialOptions, realm: &str, problems: &mut Collector) -> Users {
     let mut users = Users::new();
     for (number, text) in (1..).zip(options.user.iter().flat_map(|value| value.split_whitespace())) {
-        match files::user(text, realm) {
+        match parse_user(text, realm) {
             Ok((name, key)) => {
                 if users.insert(name.into(), key).is_some() {
                     problems.add(format!("{USERS}: user {name:?} is given twice: give each user once"));
@@ -236,5 +184,5 @@ fn file(value: Option<&str>) -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-#[path = "options_tests.rs"]
+#[path = "credentials_tests.rs"]
 mod tests;

@@ -1,53 +1,18 @@
 //! Whether the relay lives and may be sent clients, as orchestrators ask.
 
-use std::{
-    fmt::{self, Write as _},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::fmt::{self, Write as _};
 
 use hyper::{Method, StatusCode};
-use relay_server::{AddressStatus, AddressStatuses, Timestamp};
+use relay_server::{AddressStatus, AddressStatuses};
 
+use super::http::{Answer, Ask, text, typed};
 use crate::{
     addresses::AddressState,
-    drain::Phase,
-    operations::{Answer, Ask, text},
+    phase::Phase,
     portal::PortalState,
-    telemetry::{self, Observer},
+    shard::STUCK_AFTER,
+    telemetry::{Observer, prometheus},
 };
-
-/// How long a worker may be without a sign of life before it counts as stuck.
-const STUCK_AFTER: Duration = Duration::from_secs(10);
-
-/// A worker's sign of life.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Pulse(Arc<AtomicU64>);
-
-impl Pulse {
-    /// How often a worker that turns gives one.
-    pub(crate) const EVERY: Duration = Duration::from_secs(1);
-
-    /// The worker turns at `now`.
-    pub(crate) fn beat(&self, now: Timestamp) {
-        // Zero is for those that never did.
-        self.0.store(now.as_nanos().max(1), Ordering::Relaxed);
-    }
-
-    /// For how long the worker has given no sign; `None` before its first.
-    fn silence(&self, now: Timestamp) -> Option<Duration> {
-        let last = self.0.load(Ordering::Relaxed);
-        (last != 0).then(|| Duration::from_nanos(now.as_nanos().saturating_sub(last)))
-    }
-
-    /// Whether the worker, which had begun, turns no more.
-    pub(crate) fn is_stuck(&self, now: Timestamp) -> bool {
-        self.silence(now).is_some_and(|silence| silence > STUCK_AFTER)
-    }
-}
 
 /// Why the relay must not be sent clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +94,9 @@ pub(crate) fn answer(observer: &Observer, ask: &Ask<'_>) -> Answer {
                 Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
             }
         }
-        (&Method::GET | &Method::HEAD, "/metrics") => telemetry::prometheus::answer(&observer.snapshot()),
+        (&Method::GET | &Method::HEAD, "/metrics") => {
+            typed(StatusCode::OK, prometheus::CONTENT_TYPE, prometheus::render(&observer.snapshot()))
+        }
         (_, "/healthz" | "/readyz" | "/metrics") => text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"),
         _ => text(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n"),
     }
@@ -148,20 +115,6 @@ fn liveness(observer: &Observer) -> Answer {
 mod tests {
     use super::*;
     use crate::addresses::FamilyState;
-
-    #[test]
-    fn a_worker_that_stops_turning_is_stuck() {
-        let pulse = Pulse::default();
-        let start = Timestamp::from_secs(100);
-        assert!(!pulse.is_stuck(start), "it has not begun");
-        pulse.beat(start);
-        assert!(!pulse.is_stuck(start + STUCK_AFTER));
-        assert!(pulse.is_stuck(start + STUCK_AFTER + Duration::from_nanos(1)));
-        pulse.beat(start + STUCK_AFTER * 2);
-        assert!(!pulse.is_stuck(start + STUCK_AFTER * 2));
-        // Threads may read their clocks in any order.
-        assert!(!pulse.is_stuck(start));
-    }
 
     #[test]
     fn a_relay_is_ready_while_it_serves_and_the_portal_knows_it() {

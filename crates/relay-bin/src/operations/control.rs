@@ -5,18 +5,18 @@ use std::{future::ready, sync::Arc};
 use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
-use crate::{
-    logging::FilterControl,
-    operations::{Answer, Ask, Reply, text},
-    record::{self, RecordControl},
+use super::{
+    http::{Answer, Ask, Reply, text},
+    recording,
 };
+use crate::{logging::FilterControl, record::RecordControl};
 
 /// Answers a request to the control listener.
 pub(crate) fn answer(filter: &FilterControl, record: &Arc<RecordControl>, ask: &Ask<'_>) -> Reply {
     match ask.path {
         // Any site that somebody on this machine looks at could send it.
         _ if ask.is_from_web_page => Box::pin(ready(text(StatusCode::FORBIDDEN, "not for web pages\n"))),
-        "/record" | "/record/start" | "/record/stop" => record::answer(record, ask),
+        "/record" | "/record/start" | "/record/stop" => recording::answer(record, ask),
         _ => Box::pin(ready(answer_at_once(filter, ask))),
     }
 }

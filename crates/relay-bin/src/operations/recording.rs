@@ -7,13 +7,8 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{
-    RecordConfig, RecordControl,
-    control::Refusal,
-    options::{DEFAULT_MAX_BYTES, Existing},
-    writer::OPEN_LIMIT,
-};
-use crate::operations::{Answer, Ask, Reply, text, typed};
+use super::http::{Answer, Ask, Reply, text, typed};
+use crate::record::{DEFAULT_MAX_BYTES, Existing, OPEN_LIMIT, RecordConfig, RecordControl, Refusal};
 
 /// Answers a request about recordings.
 pub(crate) fn answer(control: &Arc<RecordControl>, ask: &Ask<'_>) -> Reply {

@@ -3,9 +3,9 @@
 use clap::Args;
 use relay_server::DefaultFamily;
 
-use crate::problems::{Collector, Name};
+use super::problems::Collector;
+use crate::option_names::{INDICATIONS, Name};
 
-pub(crate) const INDICATIONS: Name = Name::new("--indications", "INDICATIONS");
 const DEFAULT_ADDRESS_FAMILY: Name = Name::new("--default-address-family", "DEFAULT_ADDRESS_FAMILY");
 
 /// How the relay serves its clients.

@@ -2,12 +2,14 @@
 
 use std::{
     io,
+    num::NonZeroUsize,
     os::fd::{AsFd, AsRawFd as _},
 };
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use relay_server::PortRange;
 
-use crate::{config::Config, socket::SOCKETS_PER_WORKER};
+use crate::socket::SOCKETS_PER_WORKER;
 
 /// Files that allocations leave alone: for connections that ask for health, metrics and control, to the collector and the portal, and
 /// for recordings.
@@ -75,7 +77,7 @@ impl Files {
 }
 
 /// Raises the limit on open files as far as it goes, and says so if that is not enough for every allocation port.
-pub(crate) fn raise_open_files(config: &Config) -> Files {
+pub(crate) fn raise_open_files(families: usize, workers: NonZeroUsize, ports: PortRange) -> Files {
     let limit = match raise() {
         Ok(limit) => limit,
         Err(error) => {
@@ -85,10 +87,10 @@ pub(crate) fn raise_open_files(config: &Config) -> Files {
         }
     };
     let files = Files { limit };
-    let families = u64::try_from(config.families().count()).unwrap_or(u64::MAX);
-    let workers = u64::try_from(config.workers.get()).unwrap_or(u64::MAX);
+    let families = u64::try_from(families).unwrap_or(u64::MAX);
+    let workers = u64::try_from(workers.get()).unwrap_or(u64::MAX);
     let sockets_per_worker = u64::try_from(SOCKETS_PER_WORKER).unwrap_or(u64::MAX);
-    let ports = u64::from(config.ports.len());
+    let ports = u64::from(ports.len());
     let others = workers * (families * sockets_per_worker + FILES_PER_WORKER) + OTHERS;
     let wanted = ports * families + others + RESERVE;
     if limit < wanted {

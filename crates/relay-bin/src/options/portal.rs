@@ -3,10 +3,8 @@
 use clap::Args;
 use portal_client::{ApiUrlError, Endpoint, EndpointError, Limits, TlsError, Token, TrustedRoots};
 
-use crate::{
-    duration,
-    problems::{Collector, Name},
-};
+use super::{duration, problems::Collector};
+use crate::{option_names::Name, portal::PortalConfig};
 
 const TOKEN: Name = Name::new("--firezone-token", "FIREZONE_TOKEN");
 const API_URL: Name = Name::new("--firezone-api-url", "FIREZONE_API_URL");
@@ -58,40 +56,29 @@ impl std::fmt::Debug for PortalOptions {
     }
 }
 
-/// How to register with a portal.
-#[derive(Clone, Debug)]
-pub(crate) struct PortalConfig {
-    pub(crate) endpoint: Endpoint,
-    pub(crate) token: Token,
-    pub(crate) name: Option<String>,
-    pub(crate) limits: Limits,
-}
-
-impl PortalConfig {
-    /// Reads `options`; `None` when there is no token or something is wrong.
-    pub(crate) fn read(options: &PortalOptions, problems: &mut Collector) -> Option<Self> {
-        let token = given(options.firezone_token.as_ref())?;
-        let token = Token::new(token)
-            .map_err(|error| problems.add(format!("{TOKEN}: {error}: give the relay token as the portal shows it")));
-        let endpoint = read_endpoint(options, problems);
-        let name = given(options.firezone_name.as_ref()).map(str::to_owned);
-        if let Some(name) = name.as_ref().filter(|name| name.len() > MAX_NAME) {
-            problems.add(format!("{NAME} has {} bytes: give a name of at most {MAX_NAME}", name.len()));
-        }
-        let defaults = Limits::default();
-        let mut time = |name, value: &Option<String>, wanted| {
-            let positive = |text: &str| duration::parse(text).filter(|time| !time.is_zero());
-            problems.read(name, value.as_deref(), wanted, positive)
-        };
-        let partition = time(MAX_PARTITION_TIME, &options.firezone_max_partition_time, "a time such as 30m, 24h or 7d");
-        let startup = time(STARTUP_TIMEOUT, &options.firezone_startup_timeout, "a time such as 15s or 5m");
-        let limits = Limits {
-            partition: partition.unwrap_or(defaults.partition),
-            startup: startup.unwrap_or(defaults.startup),
-            ..defaults
-        };
-        Some(Self { endpoint: endpoint?, token: token.ok()?, name, limits })
+/// Reads `options`; `None` when there is no token or something is wrong.
+pub(crate) fn read(options: &PortalOptions, problems: &mut Collector) -> Option<PortalConfig> {
+    let token = given(options.firezone_token.as_ref())?;
+    let token = Token::new(token)
+        .map_err(|error| problems.add(format!("{TOKEN}: {error}: give the relay token as the portal shows it")));
+    let endpoint = read_endpoint(options, problems);
+    let name = given(options.firezone_name.as_ref()).map(str::to_owned);
+    if let Some(name) = name.as_ref().filter(|name| name.len() > MAX_NAME) {
+        problems.add(format!("{NAME} has {} bytes: give a name of at most {MAX_NAME}", name.len()));
     }
+    let defaults = Limits::default();
+    let mut time = |name, value: &Option<String>, wanted| {
+        let positive = |text: &str| duration::parse(text).filter(|time| !time.is_zero());
+        problems.read(name, value.as_deref(), wanted, positive)
+    };
+    let partition = time(MAX_PARTITION_TIME, &options.firezone_max_partition_time, "a time such as 30m, 24h or 7d");
+    let startup = time(STARTUP_TIMEOUT, &options.firezone_startup_timeout, "a time such as 15s or 5m");
+    let limits = Limits {
+        partition: partition.unwrap_or(defaults.partition),
+        startup: startup.unwrap_or(defaults.startup),
+        ..defaults
+    };
+    Some(PortalConfig { endpoint: endpoint?, token: token.ok()?, name, limits })
 }
 
 fn given(value: Option<&String>) -> Option<&str> {
@@ -123,11 +110,11 @@ mod tests {
     use std::time::Duration;
 
     use super::{PortalConfig, PortalOptions};
-    use crate::problems::{Collector, Problems};
+    use crate::options::problems::{Collector, Problems};
 
     fn read(options: &PortalOptions) -> Result<Option<PortalConfig>, Problems> {
         let mut problems = Collector::default();
-        let config = PortalConfig::read(options, &mut problems);
+        let config = super::read(options, &mut problems);
         problems.finish(Some(())).map(|()| config)
     }
 

@@ -2,42 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::{cli::Options, problems::Collector};
 use crate::{
-    addresses::{BehindNat, Host},
-    cli::Options,
-    config::any,
-    problems::{Collector, Name},
+    addresses::{BehindNat, FamilyAddresses, Host, Origin, any},
+    option_names::{BEHIND_NAT, Name, PUBLIC_IP4_ADDR, PUBLIC_IP6_ADDR},
 };
 
-pub(crate) const BEHIND_NAT: Name = Name::new("--behind-nat", "BEHIND_NAT");
-const PUBLIC_IP4_ADDR: Name = Name::new("--public-ip4-addr", "PUBLIC_IP4_ADDR");
-const PUBLIC_IP6_ADDR: Name = Name::new("--public-ip6-addr", "PUBLIC_IP6_ADDR");
 const BIND_IP4_ADDR: Name = Name::new("--bind-ip4-addr", "BIND_IP4_ADDR");
 const BIND_IP6_ADDR: Name = Name::new("--bind-ip6-addr", "BIND_IP6_ADDR");
-
-/// The relay's addresses of one family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FamilyAddresses {
-    /// What clients are told.
-    pub(crate) public: IpAddr,
-    /// What the listening sockets are bound to: one address, or all of them.
-    pub(crate) listen: IpAddr,
-    /// What the sockets of allocations are bound to: `public` if this machine has it.
-    pub(crate) relay: IpAddr,
-    /// Where this machine reaches its own allocations: `public`, unless a NAT translates that.
-    pub(crate) local: IpAddr,
-}
-
-/// Where the addresses come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// Options.
-    Given,
-    /// This machine's routes.
-    Detected,
-    /// There are no routes: only this machine itself can be served.
-    Loopback,
-}
 
 /// IPv4, IPv6, and where they come from. Neither is set only after a problem was told.
 pub(crate) fn choose_addresses(
@@ -89,13 +61,6 @@ pub(crate) fn choose_addresses(
     (v4, v6, Origin::Loopback)
 }
 
-impl FamilyAddresses {
-    /// Everything at one local address.
-    const fn at(address: IpAddr) -> Self {
-        Self { public: address, listen: address, relay: address, local: address }
-    }
-}
-
 /// What the options say about one family.
 #[derive(Clone, Copy)]
 struct Given {
@@ -138,14 +103,6 @@ impl Given {
             }),
         };
         Some(FamilyAddresses { public, listen: bind.unwrap_or_else(|| any(public)), relay, local })
-    }
-}
-
-/// The option that says what clients of the family of `address` are told.
-pub(crate) const fn public_name(address: IpAddr) -> Name {
-    match address {
-        IpAddr::V4(_) => PUBLIC_IP4_ADDR,
-        IpAddr::V6(_) => PUBLIC_IP6_ADDR,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the relay is to do, made from the command line and checked before anything is bound.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     time::Duration,
@@ -10,24 +10,29 @@ use std::{
 use relay_server::{PortRange, RelayAddresses, UsernameLimit};
 use turn_auth::{AuthSecret, Authenticator, NonceIssuer};
 
-use crate::{
-    addresses::{AddressState, AddressTracker, Host},
+use super::{
+    addresses::{choose_addresses, read_behind_nat},
     cli::Options,
-    credentials::CredentialConfig,
-    duration,
-    family::{FamilyAddresses, Origin, choose_addresses, read_behind_nat},
-    offload::{OffloadConfig, Place},
-    operations::{CONTROL_ENDPOINT, HEALTH_CHECK_ADDR, Listen, OperationsConfig},
-    portal::PortalConfig,
-    problems::{Collector, Name, Problems},
-    record::RecordConfig,
+    credentials, duration,
+    entropy::Entropy,
+    offload::{self, Place},
+    operations::OperationsConfig,
+    portal,
+    problems::{Collector, Problems},
+    record,
     relaying::RelayingConfig,
     seed::{Purpose, Seed},
 };
+use crate::{
+    addresses::{AddressState, AddressTracker, FamilyAddresses, Host, Origin},
+    credentials::CredentialConfig,
+    offload::OffloadConfig,
+    operations::Listen,
+    option_names::{CONTROL_ENDPOINT, HEALTH_CHECK_ADDR, HIGHEST_PORT, LISTEN_PORT, LOWEST_PORT, Name},
+    portal::PortalConfig,
+    record::RecordConfig,
+};
 
-pub(crate) const LISTEN_PORT: Name = Name::new("--listen-port", "LISTEN_PORT");
-pub(crate) const LOWEST_PORT: Name = Name::new("--lowest-port", "LOWEST_PORT");
-pub(crate) const HIGHEST_PORT: Name = Name::new("--highest-port", "HIGHEST_PORT");
 pub(crate) const ADDRESS_TIMEOUT: Name = Name::new("--address-timeout", "ADDRESS_TIMEOUT");
 const REALM: Name = Name::new("--realm", "REALM");
 const ALLOCATIONS_PER_USERNAME: Name = Name::new("--allocations-per-username", "ALLOCATIONS_PER_USERNAME");
@@ -78,21 +83,6 @@ pub(crate) struct Config {
     pub(crate) operations: OperationsConfig,
 }
 
-/// Randomness that no seed repeats.
-pub(crate) trait Entropy {
-    fn fill(&self, bytes: &mut [u8]) -> Result<(), String>;
-}
-
-/// The operating system's generator.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OsEntropy;
-
-impl Entropy for OsEntropy {
-    fn fill(&self, bytes: &mut [u8]) -> Result<(), String> {
-        getrandom::fill(bytes).map_err(|error| format!("the operating system gives no random numbers: {error}"))
-    }
-}
-
 impl Config {
     /// Reads `options`.
     ///
@@ -105,11 +95,11 @@ impl Config {
         let (listen_port, ports) = read_ports(options, &mut problems);
         let seed = read_seed(options, entropy, &mut problems);
         let realm = read_realm(options, &mut problems);
-        let portal = PortalConfig::read(&options.portal, &mut problems);
+        let portal = portal::read(&options.portal, &mut problems);
         let draw = |problems: &mut Collector| draw_secret(seed.as_ref(), entropy, problems);
         let nonce_key = seed.as_ref().map(|(seed, _)| seed.derive_one(Purpose::Nonces));
         let credentials =
-            CredentialConfig::read(&options.credentials, &realm, portal.is_some(), draw, nonce_key, &mut problems);
+            credentials::read(&options.credentials, &realm, portal.is_some(), draw, nonce_key, &mut problems);
         let operations = OperationsConfig::read(&options.operations, entropy, &mut problems);
         for (name, listen) in [(HEALTH_CHECK_ADDR, &operations.health), (CONTROL_ENDPOINT, &operations.control)] {
             // One with a scope is the kernel's to check.
@@ -135,8 +125,8 @@ impl Config {
         let mut tracker = AddressTracker::new(v4, v6, origin, behind_nat);
         let addresses = tracker.look(host);
         let place = Place { v4, v6, own: &addresses.own, listen_port, ports };
-        let record = RecordConfig::read(&options.record, &mut problems);
-        let offload = OffloadConfig::read(&options.offload, &place, host, &mut problems);
+        let record = record::read(&options.record, &mut problems);
+        let offload = offload::read(&options.offload, &place, host, &mut problems);
         let config = match (seed, credentials) {
             (Some((seed, seed_is_given)), Some(credentials)) => Some(Self {
                 addresses,
@@ -291,14 +281,6 @@ fn read_workers(options: &Options, problems: &mut Collector) -> NonZeroUsize {
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         NonZeroUsize::new(MAX_WORKERS).map_or(cores, |most| cores.min(most))
     })
-}
-
-/// The unspecified address of the family of `address`.
-pub(crate) const fn any(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    }
 }
 
 #[cfg(test)]

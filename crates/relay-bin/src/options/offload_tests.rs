@@ -1,7 +1,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
-use crate::{addresses::Network, problems::Problems};
+use crate::{addresses::Network, options::problems::Problems};
 
 /// A machine with one private IPv4 address.
 struct FakeHost;
@@ -38,7 +38,7 @@ fn read_at(v4: FamilyAddresses, options: &OffloadOptions) -> Result<Option<Offlo
     let mut problems = Collector::default();
     let own = [PRIVATE, PUBLIC];
     let place = Place { v4: Some(v4), v6: None, own: &own, listen_port: 3479, ports: PortRange::DYNAMIC };
-    let config = OffloadConfig::read(options, &place, &FakeHost, &mut problems);
+    let config = super::read(options, &place, &FakeHost, &mut problems);
     problems.finish(Some(())).map(|()| config)
 }
 

@@ -1,53 +1,13 @@
-//! The stages of a relay's life, and when it may end.
+//! When a relay that drains may end.
 
 use std::time::Duration;
 
-use tokio::{
-    sync::watch,
-    time::{Instant, interval},
-};
+use tokio::time::{Instant, interval};
 
-use crate::stats::{self, Published};
+use crate::shard::stats::{self, Published};
 
 /// How often to look whether the last allocation has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// What the relay is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
-    /// It does not serve yet.
-    Starting,
-    /// It serves.
-    Serving,
-    /// It serves the allocations that it has and takes no new ones.
-    Draining,
-    /// It ends.
-    Stopping,
-}
-
-/// Tells everybody the phase, which only ever advances.
-#[derive(Clone, Debug)]
-pub(crate) struct Phases(watch::Sender<Phase>);
-
-impl Phases {
-    pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(Phase::Starting))
-    }
-
-    pub(crate) fn advance(&self, to: Phase) {
-        self.0.send_if_modified(|phase| {
-            let advances = *phase < to;
-            if advances {
-                *phase = to;
-            }
-            advances
-        });
-    }
-
-    pub(crate) fn watch(&self) -> watch::Receiver<Phase> {
-        self.0.subscribe()
-    }
-}
 
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

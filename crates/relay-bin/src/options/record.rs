@@ -4,16 +4,17 @@ use std::{env, path::PathBuf};
 
 use clap::Args;
 
-use crate::problems::{Collector, Name};
+use super::problems::Collector;
+use crate::{
+    option_names::Name,
+    record::{DEFAULT_MAX_BYTES, Existing, RecordConfig},
+};
 
 const TRACE: Name = Name::new("--record-trace", "RECORD_TRACE");
 const SECRET: Name = Name::new("--record-secret", "RECORD_SECRET");
 const PAYLOAD_BYTES: Name = Name::new("--record-payload-bytes", "RECORD_PAYLOAD_BYTES");
 const MAX_BYTES: Name = Name::new("--record-max-bytes", "RECORD_MAX_BYTES");
 const MAX_PACKETS: Name = Name::new("--record-max-packets", "RECORD_MAX_PACKETS");
-
-/// 1 GiB: what a disk can spare, and the playground opens.
-pub(super) const DEFAULT_MAX_BYTES: u64 = 1 << 30;
 
 /// What to record.
 #[derive(Args, Clone, Debug, Default)]
@@ -66,65 +67,41 @@ impl RecordOptions {
     }
 }
 
-/// How to record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RecordConfig {
-    pub(crate) file: PathBuf,
-    pub(crate) with_secret: bool,
-    pub(crate) payload_bytes: Option<u32>,
-    pub(crate) max_bytes: u64,
-    pub(crate) max_packets: Option<u64>,
-    /// What becomes of a file that exists already.
-    pub(crate) existing: Existing,
-}
-
-/// What to do with a file that exists already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Existing {
-    /// Who gave the option could as well have removed it.
-    Overwrite,
-    /// Who asks through the control endpoint may be anybody on this machine.
-    Keep,
-}
-
-impl RecordConfig {
-    /// Reads `options`; `None` when nothing is to be recorded or something is wrong.
-    pub(crate) fn read(options: &RecordOptions, problems: &mut Collector) -> Option<Self> {
-        let others = [
-            (SECRET, &options.record_secret),
-            (PAYLOAD_BYTES, &options.record_payload_bytes),
-            (MAX_BYTES, &options.record_max_bytes),
-            (MAX_PACKETS, &options.record_max_packets),
-        ];
-        let Some(file) = options.record_trace.as_deref().map(str::trim).filter(|file| !file.is_empty()) else {
-            for (name, _) in others.into_iter().filter(|(_, value)| value.is_some()) {
-                problems
-                    .add(format!("{name} is given without {TRACE}: say where to record, such as /tmp/relay.pcapng"));
-            }
-            return None;
-        };
-        let read = |name, value: &Option<String>, problems: &mut Collector| {
-            problems.read(name, value.as_deref(), "a number above zero, such as 1000000", |text| {
-                text.parse::<u64>().ok().filter(|number| *number > 0)
-            })
-        };
-        let payload_bytes = problems.read(
-            PAYLOAD_BYTES,
-            options.record_payload_bytes.as_deref(),
-            "a number of bytes, such as 64",
-            |text| text.parse().ok(),
-        );
-        let with_secret =
-            problems.read(SECRET, options.record_secret.as_deref(), "true or false", |text| text.parse().ok());
-        Some(Self {
-            file: file.into(),
-            with_secret: with_secret.unwrap_or(false),
-            payload_bytes,
-            max_bytes: read(MAX_BYTES, &options.record_max_bytes, problems).unwrap_or(DEFAULT_MAX_BYTES),
-            max_packets: read(MAX_PACKETS, &options.record_max_packets, problems),
-            existing: Existing::Overwrite,
+/// Reads `options`; `None` when nothing is to be recorded or something is wrong.
+pub(crate) fn read(options: &RecordOptions, problems: &mut Collector) -> Option<RecordConfig> {
+    let others = [
+        (SECRET, &options.record_secret),
+        (PAYLOAD_BYTES, &options.record_payload_bytes),
+        (MAX_BYTES, &options.record_max_bytes),
+        (MAX_PACKETS, &options.record_max_packets),
+    ];
+    let Some(file) = options.record_trace.as_deref().map(str::trim).filter(|file| !file.is_empty()) else {
+        for (name, _) in others.into_iter().filter(|(_, value)| value.is_some()) {
+            problems.add(format!("{name} is given without {TRACE}: say where to record, such as /tmp/relay.pcapng"));
+        }
+        return None;
+    };
+    let read = |name, value: &Option<String>, problems: &mut Collector| {
+        problems.read(name, value.as_deref(), "a number above zero, such as 1000000", |text| {
+            text.parse::<u64>().ok().filter(|number| *number > 0)
         })
-    }
+    };
+    let payload_bytes = problems.read(
+        PAYLOAD_BYTES,
+        options.record_payload_bytes.as_deref(),
+        "a number of bytes, such as 64",
+        |text| text.parse().ok(),
+    );
+    let with_secret =
+        problems.read(SECRET, options.record_secret.as_deref(), "true or false", |text| text.parse().ok());
+    Some(RecordConfig {
+        file: file.into(),
+        with_secret: with_secret.unwrap_or(false),
+        payload_bytes,
+        max_bytes: read(MAX_BYTES, &options.record_max_bytes, problems).unwrap_or(DEFAULT_MAX_BYTES),
+        max_packets: read(MAX_PACKETS, &options.record_max_packets, problems),
+        existing: Existing::Overwrite,
+    })
 }
 
 #[cfg(test)]
@@ -133,7 +110,7 @@ mod tests {
 
     fn read(options: &RecordOptions) -> Result<Option<RecordConfig>, String> {
         let mut problems = Collector::default();
-        let config = RecordConfig::read(options, &mut problems);
+        let config = super::read(options, &mut problems);
         problems.finish(Some(config)).map_err(|problems| problems.to_string())
     }
 

@@ -5,7 +5,7 @@ const SECRET: &str = "0123456789abcdef";
 fn read(options: &CredentialOptions, has_portal: bool) -> Result<CredentialConfig, Vec<String>> {
     let mut problems = Collector::default();
     let draw = |_: &mut Collector| Some(AuthSecret::from_random([7; 32]));
-    let config = CredentialConfig::read(options, "firezone", has_portal, draw, Some([9; 32]), &mut problems);
+    let config = super::read(options, "firezone", has_portal, draw, Some([9; 32]), &mut problems);
     problems.finish(config).map_err(|problems| problems.iter().map(str::to_owned).collect())
 }
 

@@ -6,9 +6,9 @@ use relay_server::UsernameLimit;
 use turn_auth::{AuthSecret, UnixTime};
 
 use crate::{
-    config::Config,
+    addresses::Origin,
     credentials::{DEFAULT_TTL, IceServer, PRINTED_USER, mint_for_about},
-    family::Origin,
+    options::Config,
     output::Stream,
 };
 

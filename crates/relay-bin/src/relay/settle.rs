@@ -5,12 +5,10 @@ use std::time::Duration;
 use anyhow::anyhow;
 use tokio::time::{Instant, sleep};
 
-use super::ThisHost;
+use super::signals::Signals;
 use crate::{
-    cli::Options,
-    config::{ADDRESS_TIMEOUT, Config, OsEntropy, address_timeout},
-    problems::Problems,
-    shutdown::Signals,
+    addresses::ThisHost,
+    options::{ADDRESS_TIMEOUT, Config, Options, OsEntropy, Problems, address_timeout},
 };
 
 /// How often to look whether they are there.

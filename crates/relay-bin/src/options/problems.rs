@@ -2,24 +2,7 @@
 
 use std::fmt;
 
-/// An option, for messages that name it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Name {
-    flag: &'static str,
-    variable: &'static str,
-}
-
-impl Name {
-    pub(crate) const fn new(flag: &'static str, variable: &'static str) -> Self {
-        Self { flag, variable }
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.flag, self.variable)
-    }
-}
+use crate::option_names::Name;
 
 /// At least one thing wrong with the options; displays as one line each.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,6 +1,11 @@
 //! Starts the shards, waits for the end, and says how it went.
 
+mod banner;
+mod drain;
+mod settle;
 mod shards;
+mod signals;
+mod threads;
 
 use std::{
     net::IpAddr,
@@ -12,29 +17,30 @@ use anyhow::{Context, anyhow};
 use relay_server::PortRange;
 use tokio::{runtime::Builder, sync::watch, time::timeout};
 
-use self::shards::Shards;
+use self::{
+    drain::Drained,
+    shards::Shards,
+    signals::{EndSignal, Signals},
+};
 use crate::{
-    addresses::{self, AddressState},
-    banner,
-    cli::Options,
+    addresses::{self, AddressState, FamilyAddresses},
     clock::Clock,
-    config::Config,
     credentials::Watch,
-    drain::{self, Drained, Phase, Phases},
-    health::Pulse,
-    limits::{self, Files},
+    files::{self, Files},
     listen::{self, Listening},
     logging::FilterControl,
     offload::{self, OffloadStatistics, Xdp},
-    operations::{self, CONTROL_ENDPOINT, HEALTH_CHECK_ADDR, Operations},
+    operations::{self, Operations},
+    option_names::{CONTROL_ENDPOINT, HEALTH_CHECK_ADDR},
+    options::{Config, Options, Problems},
     output::Output,
+    phase::{Phase, Phases},
     portal::Portal,
-    ports,
-    problems::Problems,
     record::RecordControl,
-    shard::Mail,
-    shutdown::{EndSignal, Signals},
-    stats::{self, Published},
+    shard::{
+        Mail, Pulse, ports,
+        stats::{self, Published},
+    },
     telemetry::Observer,
     version,
 };
@@ -58,7 +64,7 @@ pub(crate) fn run(
     let runtime = Builder::new_current_thread().enable_io().enable_time().build().context("cannot start a runtime")?;
     runtime.block_on(async {
         let mut signals = Signals::catch()?;
-        match addresses::settle(options, config, &mut signals).await? {
+        match settle::settle(options, config, &mut signals).await? {
             Some(config) => serve(&config, operations, filter, output, signals).await,
             None => Ok(()),
         }
@@ -72,7 +78,7 @@ async fn serve(
     output: &Output,
     mut signals: Signals,
 ) -> anyhow::Result<()> {
-    let files = limits::raise_open_files(config);
+    let files = files::raise_open_files(config.families().count(), config.workers, config.ports);
     log_start(config);
     config.credentials.log();
     let places = Places::bind(config, files)?;
@@ -80,12 +86,18 @@ async fn serve(
     let control = operations::bind(&config.operations.control, CONTROL_ENDPOINT)?;
     let xdp = config.offload.as_ref().map(Xdp::start).transpose()?;
     let mut portal = match &config.portal {
-        Some(portal) => Some(Portal::start(portal, config)?),
+        Some(portal) => Some(Portal::start(
+            portal,
+            config.relay_addresses(),
+            config.listen_port,
+            config.credentials.secret(),
+            config.portal_seed(),
+        )?),
         None => None,
     };
     let phases = Phases::new();
     let watched = Watched::new(config);
-    let addresses = addresses::follow(config)?;
+    let addresses = addresses::follow(config.addresses.clone(), config.tracker.clone())?;
     let observer = watched.observer(&phases, portal.as_ref(), xdp.as_ref(), output);
     let record = Arc::new(RecordControl::new(config.record_directory.clone(), watched.clock));
     operations.serve(operations::Setup { health, control, files, observer, filter, record: Arc::clone(&record) });
@@ -222,8 +234,9 @@ struct Places {
 impl Places {
     fn bind(config: &Config, files: Files) -> anyhow::Result<Self> {
         let parts = ports::partition(config.ports, config.workers);
-        let listeners = listen::bind(config)?;
-        listen::check_allocation_ports(config)?;
+        let families: Vec<FamilyAddresses> = config.families().collect();
+        let listeners = listen::bind(&families, config.listen_port, config.workers)?;
+        listen::check_allocation_ports(&families, config.ports)?;
         Ok(Self { parts, listeners, files })
     }
 }

@@ -6,15 +6,13 @@ use clap::Args;
 use relay_ebpf::{AttachMode, NextHop};
 use relay_server::PortRange;
 
-use super::addresses::LocalAddresses;
+use super::problems::Collector;
 use crate::{
-    addresses::Host,
-    family::FamilyAddresses,
-    problems::{Collector, Name},
+    addresses::{FamilyAddresses, Host},
+    offload::{LocalAddresses, OffloadConfig},
+    option_names::{EBPF_MAX_FLOWS, EBPF_OFFLOADING, Name},
 };
 
-pub(super) const OFFLOADING: Name = Name::new("--ebpf-offloading", "EBPF_OFFLOADING");
-pub(super) const MAX_FLOWS: Name = Name::new("--ebpf-max-flows", "EBPF_MAX_FLOWS");
 const ATTACH_MODE: Name = Name::new("--ebpf-attach-mode", "EBPF_ATTACH_MODE");
 const INT4_ADDR: Name = Name::new("--ebpf-int4-addr", "EBPF_INT4_ADDR");
 const INT6_ADDR: Name = Name::new("--ebpf-int6-addr", "EBPF_INT6_ADDR");
@@ -62,13 +60,6 @@ pub(crate) struct OffloadOptions {
     pub(crate) ebpf_statistics: Option<String>,
 }
 
-/// How to relay in the kernel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OffloadConfig {
-    pub(super) xdp: relay_ebpf::Config,
-    pub(super) addresses: LocalAddresses,
-}
-
 /// What the rest of the configuration says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
@@ -79,70 +70,64 @@ pub(crate) struct Place<'a> {
     pub(crate) ports: PortRange,
 }
 
-impl OffloadConfig {
-    /// Reads `options`; `None` when offloading is not asked for or something is wrong.
-    pub(crate) fn read(
-        options: &OffloadOptions,
-        place: &Place<'_>,
-        host: &impl Host,
-        problems: &mut Collector,
-    ) -> Option<Self> {
-        options.ebpf_offloading.as_deref().filter(|names| !names.trim().is_empty())?;
-        let interfaces = problems.read(
-            OFFLOADING,
-            options.ebpf_offloading.as_deref(),
-            "the interfaces that clients and peers are behind, such as eth0 or eth0,eth1 (`ip link` lists them)",
-            parse_interfaces,
-        );
-        let defaults = relay_ebpf::Config::default();
-        let mode =
-            problems.read(ATTACH_MODE, options.ebpf_attach_mode.as_deref(), "driver or generic", |mode| match mode {
-                "driver" => Some(AttachMode::Driver),
-                "generic" => Some(AttachMode::Generic),
-                _ => None,
-            });
-        let next_hop = problems.read(
-            NEXT_HOP,
-            options.ebpf_next_hop.as_deref(),
-            "routing-table or answer-sender",
-            |how| match how {
-                "routing-table" => Some(NextHop::RoutingTable),
-                "answer-sender" => Some(NextHop::AnswerSender),
-                _ => None,
-            },
-        );
-        let wanted = format!("a number from 2 on, such as {}", defaults.max_flows);
-        let max_flows = problems.read(MAX_FLOWS, options.ebpf_max_flows.as_deref(), &wanted, |text| {
-            text.parse().ok().filter(|number| *number >= 2)
+/// Reads `options`; `None` when offloading is not asked for or something is wrong.
+pub(crate) fn read(
+    options: &OffloadOptions,
+    place: &Place<'_>,
+    host: &impl Host,
+    problems: &mut Collector,
+) -> Option<OffloadConfig> {
+    options.ebpf_offloading.as_deref().filter(|names| !names.trim().is_empty())?;
+    let interfaces = problems.read(
+        EBPF_OFFLOADING,
+        options.ebpf_offloading.as_deref(),
+        "the interfaces that clients and peers are behind, such as eth0 or eth0,eth1 (`ip link` lists them)",
+        parse_interfaces,
+    );
+    let defaults = relay_ebpf::Config::default();
+    let mode =
+        problems.read(ATTACH_MODE, options.ebpf_attach_mode.as_deref(), "driver or generic", |mode| match mode {
+            "driver" => Some(AttachMode::Driver),
+            "generic" => Some(AttachMode::Generic),
+            _ => None,
         });
-        let statistics =
-            problems.read(STATISTICS, options.ebpf_statistics.as_deref(), "on or off", |switch| match switch {
-                "on" => Some(true),
-                "off" => Some(false),
-                _ => None,
-            });
-        let v4 = Given { name: INT4_ADDR, text: options.ebpf_int4_addr.as_deref(), example: "10.0.0.7" };
-        let v6 = Given { name: INT6_ADDR, text: options.ebpf_int6_addr.as_deref(), example: "2001:db8::7" };
-        let addresses = LocalAddresses {
-            v4: place.v4.and_then(|family| v4.local_address(family, host, problems)),
-            v6: place.v6.and_then(|family| v6.local_address(family, host, problems)),
-            listen_port: place.listen_port,
-            own: place.own.to_vec(),
-            is_v4_given: v4.is_given(),
-            is_v6_given: v6.is_given(),
-        };
-        let xdp = relay_ebpf::Config {
-            interfaces: interfaces?,
-            mode: mode.unwrap_or(defaults.mode),
-            listen_port: place.listen_port,
-            allocation_ports: place.ports.lowest()..=place.ports.highest(),
-            next_hop: next_hop.unwrap_or(defaults.next_hop),
-            max_flows: max_flows.unwrap_or(defaults.max_flows),
-            statistics: statistics.unwrap_or(defaults.statistics),
-            packets_per_event: defaults.packets_per_event,
-        };
-        Some(Self { xdp, addresses })
-    }
+    let next_hop =
+        problems.read(NEXT_HOP, options.ebpf_next_hop.as_deref(), "routing-table or answer-sender", |how| match how {
+            "routing-table" => Some(NextHop::RoutingTable),
+            "answer-sender" => Some(NextHop::AnswerSender),
+            _ => None,
+        });
+    let wanted = format!("a number from 2 on, such as {}", defaults.max_flows);
+    let max_flows = problems.read(EBPF_MAX_FLOWS, options.ebpf_max_flows.as_deref(), &wanted, |text| {
+        text.parse().ok().filter(|number| *number >= 2)
+    });
+    let statistics =
+        problems.read(STATISTICS, options.ebpf_statistics.as_deref(), "on or off", |switch| match switch {
+            "on" => Some(true),
+            "off" => Some(false),
+            _ => None,
+        });
+    let v4 = Given { name: INT4_ADDR, text: options.ebpf_int4_addr.as_deref(), example: "10.0.0.7" };
+    let v6 = Given { name: INT6_ADDR, text: options.ebpf_int6_addr.as_deref(), example: "2001:db8::7" };
+    let addresses = LocalAddresses {
+        v4: place.v4.and_then(|family| v4.local_address(family, host, problems)),
+        v6: place.v6.and_then(|family| v6.local_address(family, host, problems)),
+        listen_port: place.listen_port,
+        own: place.own.to_vec(),
+        is_v4_given: v4.is_given(),
+        is_v6_given: v6.is_given(),
+    };
+    let xdp = relay_ebpf::Config {
+        interfaces: interfaces?,
+        mode: mode.unwrap_or(defaults.mode),
+        listen_port: place.listen_port,
+        allocation_ports: place.ports.lowest()..=place.ports.highest(),
+        next_hop: next_hop.unwrap_or(defaults.next_hop),
+        max_flows: max_flows.unwrap_or(defaults.max_flows),
+        statistics: statistics.unwrap_or(defaults.statistics),
+        packets_per_event: defaults.packets_per_event,
+    };
+    Some(OffloadConfig { xdp, addresses })
 }
 
 /// The interfaces in a list with commas between, each once.
@@ -216,5 +201,5 @@ impl Given<'_> {
 }
 
 #[cfg(test)]
-#[path = "options_tests.rs"]
+#[path = "offload_tests.rs"]
 mod tests;

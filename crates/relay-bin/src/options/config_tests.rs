@@ -1,5 +1,7 @@
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use super::*;
-use crate::{addresses::Network, credentials::CredentialOptions};
+use crate::{addresses::Network, options::credentials::CredentialOptions};
 
 /// A machine with one public and one private IPv4 address, and one IPv6 address.
 struct FakeHost {
@@ -184,7 +186,7 @@ fn problems_name_option_variable_and_remedy() {
 
 #[test]
 fn what_the_machine_lacks_may_come_and_what_is_wrong_may_not() {
-    use crate::operations::OperationsOptions;
+    use crate::options::operations::OperationsOptions;
 
     let operations = OperationsOptions { health_check_addr: some("10.9.9.9:8080"), ..OperationsOptions::default() };
     let health = Options { operations, ..Options::default() };
@@ -253,7 +255,7 @@ fn replies_are_limited_unless_that_is_switched_off() {
 
 #[test]
 fn with_a_portal_a_username_holds_one_allocation_and_the_newest_wins() {
-    use crate::portal::PortalOptions;
+    use crate::options::portal::PortalOptions;
 
     let token = |token: &str| Options {
         portal: PortalOptions {

@@ -7,16 +7,13 @@ use std::{
 
 use clap::Args;
 
-use super::listen::Listen;
+use super::{duration, entropy::Entropy, problems::Collector, telemetry, telemetry::TelemetryOptions};
 use crate::{
-    config::Entropy,
-    duration,
-    problems::{Collector, Name},
+    operations::Listen,
+    option_names::{CONTROL_ENDPOINT, HEALTH_CHECK_ADDR, Name},
     telemetry::TelemetryConfig,
 };
 
-pub(crate) const HEALTH_CHECK_ADDR: Name = Name::new("--health-check-addr", "HEALTH_CHECK_ADDR");
-pub(crate) const CONTROL_ENDPOINT: Name = Name::new("--control-endpoint", "CONTROL_ENDPOINT");
 const DRAIN_TIMEOUT: Name = Name::new("--drain-timeout", "DRAIN_TIMEOUT");
 
 /// Any interface, so that an orchestrator can ask.
@@ -48,21 +45,8 @@ pub(crate) struct OperationsOptions {
     #[arg(long, env = "DRAIN_TIMEOUT", value_name = "TIME", help_heading = "Operations")]
     pub(crate) drain_timeout: Option<String>,
 
-    /// The OpenTelemetry collector to send metrics and traces to, over gRPC without TLS [default: none]
-    #[arg(long, env = "OTLP_GRPC_ENDPOINT", value_name = "HOST:PORT", help_heading = "Operations")]
-    pub(crate) otlp_grpc_endpoint: Option<String>,
-
-    /// The resource attribute service.name of metrics and traces [default: relay]
-    #[arg(long, env = "OTEL_SERVICE_NAME", value_name = "NAME", help_heading = "Operations")]
-    pub(crate) otel_service_name: Option<String>,
-
-    /// More resource attributes of metrics and traces, as key=value,key=value with percent-encoded values [default: none]
-    #[arg(long, env = "OTEL_RESOURCE_ATTRIBUTES", value_name = "ATTRIBUTES", help_heading = "Operations")]
-    pub(crate) otel_resource_attributes: Option<String>,
-
-    /// How often to send metrics, in milliseconds [default: 60000]
-    #[arg(long, env = "OTEL_METRIC_EXPORT_INTERVAL", value_name = "MILLISECONDS", help_heading = "Operations")]
-    pub(crate) otel_metric_export_interval: Option<String>,
+    #[command(flatten)]
+    pub(crate) telemetry: TelemetryOptions,
 }
 
 /// How the relay is watched and ended, checked.
@@ -96,7 +80,7 @@ impl OperationsConfig {
             health,
             control,
             drain_timeout: drain_timeout.unwrap_or(DEFAULT_DRAIN),
-            telemetry: TelemetryConfig::read(options, entropy, problems),
+            telemetry: telemetry::read(&options.telemetry, entropy, problems),
         }
     }
 }
@@ -104,7 +88,7 @@ impl OperationsConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::OsEntropy;
+    use crate::options::OsEntropy;
 
     fn read(options: &OperationsOptions) -> (OperationsConfig, Vec<String>) {
         let mut problems = Collector::default();
@@ -148,10 +132,12 @@ mod tests {
             health_check_addr: wrong(),
             control_endpoint: wrong(),
             drain_timeout: wrong(),
-            otlp_grpc_endpoint: wrong(),
-            otel_service_name: None,
-            otel_resource_attributes: wrong(),
-            otel_metric_export_interval: wrong(),
+            telemetry: TelemetryOptions {
+                otlp_grpc_endpoint: wrong(),
+                otel_service_name: None,
+                otel_resource_attributes: wrong(),
+                otel_metric_export_interval: wrong(),
+            },
         });
         for variable in [
             "HEALTH_CHECK_ADDR",

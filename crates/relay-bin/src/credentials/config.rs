@@ -1,0 +1,60 @@
+//! Whose credentials are accepted.
+
+use std::sync::Arc;
+
+use turn_auth::{AcceptedCredentials, AuthSecret, Scheme};
+
+use super::{scheme::minting_scheme, sources::Sources};
+
+/// Whose credentials are accepted, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct CredentialConfig {
+    pub(crate) sources: Sources,
+    /// What the sources held at start.
+    pub(crate) accepted: Arc<AcceptedCredentials>,
+    /// Whether the secret is known to nobody but this process.
+    pub(crate) is_drawn: bool,
+    pub(crate) strict_expiry: bool,
+    /// Whether a portal mints them all.
+    pub(crate) is_portal_s: bool,
+}
+
+impl CredentialConfig {
+    /// The secret that mints, if there is one.
+    pub(crate) fn secret(&self) -> Option<&AuthSecret> {
+        self.accepted.secrets.first()
+    }
+
+    /// The scheme that mints.
+    pub(crate) const fn minting_scheme(&self) -> Scheme {
+        minting_scheme(self.sources.schemes)
+    }
+
+    /// What `firezone-relay credentials` is told to mint for this relay, in a shell. Only a drawn secret is shown.
+    pub(crate) fn minting_arguments(&self) -> String {
+        let secret = match (self.secret(), &self.sources.secrets_file) {
+            (Some(drawn), _) if self.is_drawn => format!("--secret {}", drawn.expose()),
+            (_, Some(file)) if self.sources.secrets.is_empty() => format!("--secret-file \"{}\"", file.display()),
+            _ => "--secret \"$AUTH_SECRET\"".to_owned(),
+        };
+        match self.minting_scheme() {
+            Scheme::Firezone => secret,
+            Scheme::TurnRest => format!("{secret} --credential-scheme turn-rest"),
+        }
+    }
+
+    /// Says what an operator should know.
+    pub(crate) fn log(&self) {
+        let AcceptedCredentials { secrets, users, .. } = &*self.accepted;
+        let schemes: Vec<_> = self.sources.schemes.iter().collect();
+        tracing::info!(?schemes, secrets = secrets.len(), users = users.len(), "accepting credentials");
+        let short = secrets.iter().filter(|secret| secret.expose().len() < AuthSecret::MIN_LEN).count();
+        if short > 0 {
+            tracing::warn!(
+                short,
+                "a secret of fewer than {} characters can be guessed by whoever has one credential, who can then make others",
+                AuthSecret::MIN_LEN
+            );
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The options that messages of a running relay name, so that people know what to change.
+
+use std::{fmt, net::IpAddr};
+
+/// An option, for messages that name it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Name {
+    flag: &'static str,
+    variable: &'static str,
+}
+
+impl Name {
+    pub(crate) const fn new(flag: &'static str, variable: &'static str) -> Self {
+        Self { flag, variable }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.flag, self.variable)
+    }
+}
+
+pub(crate) const AUTH_SECRET: Name = Name::new("--auth-secret", "AUTH_SECRET");
+pub(crate) const AUTH_SECRET_FILE: Name = Name::new("--auth-secret-file", "AUTH_SECRET_FILE");
+pub(crate) const BEHIND_NAT: Name = Name::new("--behind-nat", "BEHIND_NAT");
+pub(crate) const CONTROL_ENDPOINT: Name = Name::new("--control-endpoint", "CONTROL_ENDPOINT");
+pub(crate) const EBPF_MAX_FLOWS: Name = Name::new("--ebpf-max-flows", "EBPF_MAX_FLOWS");
+pub(crate) const EBPF_OFFLOADING: Name = Name::new("--ebpf-offloading", "EBPF_OFFLOADING");
+pub(crate) const HEALTH_CHECK_ADDR: Name = Name::new("--health-check-addr", "HEALTH_CHECK_ADDR");
+pub(crate) const HIGHEST_PORT: Name = Name::new("--highest-port", "HIGHEST_PORT");
+pub(crate) const INDICATIONS: Name = Name::new("--indications", "INDICATIONS");
+pub(crate) const LISTEN_PORT: Name = Name::new("--listen-port", "LISTEN_PORT");
+pub(crate) const LOWEST_PORT: Name = Name::new("--lowest-port", "LOWEST_PORT");
+pub(crate) const PUBLIC_IP4_ADDR: Name = Name::new("--public-ip4-addr", "PUBLIC_IP4_ADDR");
+pub(crate) const PUBLIC_IP6_ADDR: Name = Name::new("--public-ip6-addr", "PUBLIC_IP6_ADDR");
+pub(crate) const USERS_FILE: Name = Name::new("--users-file", "USERS_FILE");
+
+/// The option that says what clients of the family of `address` are told.
+pub(crate) const fn public_name(address: IpAddr) -> Name {
+    match address {
+        IpAddr::V4(_) => PUBLIC_IP4_ADDR,
+        IpAddr::V6(_) => PUBLIC_IP6_ADDR,
+    }
+}

@@ -1,0 +1,16 @@
+//! Randomness of the operating system.
+
+/// Randomness that no seed repeats.
+pub(crate) trait Entropy {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), String>;
+}
+
+/// The operating system's generator.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OsEntropy;
+
+impl Entropy for OsEntropy {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), String> {
+        getrandom::fill(bytes).map_err(|error| format!("the operating system gives no random numbers: {error}"))
+    }
+}

@@ -1,0 +1,29 @@
+//! Every option and its environment variable, and what they come to: values that other rooms define and take. Nothing else knows
+//! the command line.
+
+mod addresses;
+mod cli;
+mod config;
+mod credentials;
+mod duration;
+mod entropy;
+mod logging;
+mod mint;
+mod offload;
+mod operations;
+mod portal;
+mod problems;
+mod record;
+mod relaying;
+mod seed;
+mod telemetry;
+
+pub(crate) use self::{
+    cli::{Cli, Command, Options},
+    config::{ADDRESS_TIMEOUT, Config, address_timeout},
+    entropy::OsEntropy,
+    logging::read as read_logging,
+    mint::mint,
+    operations::OperationsConfig,
+    problems::{Collector, Problems},
+};

@@ -1,0 +1,59 @@
+//! How others see that a worker turns.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use relay_server::Timestamp;
+
+/// How long a worker may be without a sign of life before it counts as stuck.
+pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(10);
+
+/// A worker's sign of life.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pulse(Arc<AtomicU64>);
+
+impl Pulse {
+    /// How often a worker that turns gives one.
+    pub(crate) const EVERY: Duration = Duration::from_secs(1);
+
+    /// The worker turns at `now`.
+    pub(crate) fn beat(&self, now: Timestamp) {
+        // Zero is for those that never did.
+        self.0.store(now.as_nanos().max(1), Ordering::Relaxed);
+    }
+
+    /// For how long the worker has given no sign; `None` before its first.
+    fn silence(&self, now: Timestamp) -> Option<Duration> {
+        let last = self.0.load(Ordering::Relaxed);
+        (last != 0).then(|| Duration::from_nanos(now.as_nanos().saturating_sub(last)))
+    }
+
+    /// Whether the worker, which had begun, turns no more.
+    pub(crate) fn is_stuck(&self, now: Timestamp) -> bool {
+        self.silence(now).is_some_and(|silence| silence > STUCK_AFTER)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_stops_turning_is_stuck() {
+        let pulse = Pulse::default();
+        let start = Timestamp::from_secs(100);
+        assert!(!pulse.is_stuck(start), "it has not begun");
+        pulse.beat(start);
+        assert!(!pulse.is_stuck(start + STUCK_AFTER));
+        assert!(pulse.is_stuck(start + STUCK_AFTER + Duration::from_nanos(1)));
+        pulse.beat(start + STUCK_AFTER * 2);
+        assert!(!pulse.is_stuck(start + STUCK_AFTER * 2));
+        // Threads may read their clocks in any order.
+        assert!(!pulse.is_stuck(start));
+    }
+}
