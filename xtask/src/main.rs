@@ -7,6 +7,7 @@
 mod abuse;
 mod bench;
 mod command;
+mod imports;
 mod load;
 mod playground;
 mod portal;
@@ -33,6 +34,7 @@ struct Cli {
 enum Command {
     Abuse(abuse::Args),
     Bench(bench::Args),
+    Imports(imports::Args),
     Load(load::Args),
     Playground(playground::Args),
     Portal(portal::Args),
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Abuse(args) => abuse::main(&args),
         Command::Bench(args) => bench::main(&args),
+        Command::Imports(args) => imports::main(&args),
         Command::Load(args) => load::main(&args),
         Command::Playground(args) => playground::main(&args),
         Command::Portal(args) => portal::main(&args),

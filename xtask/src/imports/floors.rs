@@ -1,0 +1,24 @@
+//! The order of rooms, from the top floor down. Those on one floor know nothing of one another.
+
+/// The floors of a crate, if it has an order.
+pub(super) fn of(name: &str) -> Option<&'static [&'static [&'static str]]> {
+    match name {
+        "relay-bin" => Some(RELAY_BIN),
+        _ => None,
+    }
+}
+
+/// Options become values that the rooms below define; figures are read by the rooms above those that publish them.
+const RELAY_BIN: &[&[&str]] = &[
+    // main.rs
+    &[""],
+    &["relay"],
+    &["options"],
+    &["operations", "version"],
+    &["logging"],
+    &["telemetry"],
+    &["portal", "shard"],
+    &["credentials", "files", "listen", "offload", "record"],
+    &["addresses", "socket"],
+    &["clock", "option_names", "output", "phase", "throttle"],
+];
