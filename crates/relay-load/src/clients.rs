@@ -17,6 +17,25 @@ use crate::{
 /// The channel that every client binds.
 pub(crate) const CHANNEL: u16 = 0x4000;
 
+/// What application data goes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Via {
+    /// ChannelData.
+    Channel,
+    /// Send and Data indications.
+    Indication,
+}
+
+impl Via {
+    /// What a client must be granted to send to `peer`.
+    const fn grant(self, peer: SocketAddr) -> Step {
+        match self {
+            Self::Channel => Step::Bind(peer),
+            Self::Indication => Step::Permit(peer),
+        }
+    }
+}
+
 /// Which TURN server, and what to tell it.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
@@ -31,15 +50,15 @@ pub(crate) struct Client {
     pub(crate) socket: Rc<UdpSocket>,
     /// Its relayed transport address.
     pub(crate) relayed: SocketAddr,
-    /// What its channel is bound to, if it is.
-    pub(crate) peer: Option<SocketAddr>,
+    /// What it may send by, if it may: the channel that it has bound, or the permission that it has.
+    pub(crate) grant: Option<Step>,
     pub(crate) turn: TurnClient,
 }
 
 /// How many clients close at a time.
 const CLOSING_WINDOW: usize = 32;
 
-/// Opens `count` allocations, at most `window` of them at a time, with a channel to the peer that `peer_of` names.
+/// Opens `count` allocations, at most `window` of them at a time, to send `via` to the peer that `peer_of` names.
 ///
 /// # Errors
 ///
@@ -48,9 +67,10 @@ pub(crate) fn open(
     server: &Server,
     count: usize,
     window: usize,
+    via: Via,
     peer_of: impl Fn(usize) -> SocketAddr,
 ) -> Result<Vec<Client>> {
-    let steps = |index| vec![Step::Allocate, Step::Bind(peer_of(index))];
+    let steps = |index| vec![Step::Allocate, via.grant(peer_of(index))];
     all(server, count, "set up", |clients| travel(server, count, window, steps, |client| clients.push(client)))
 }
 
@@ -91,8 +111,8 @@ pub(crate) fn refresh(server: &Server, clients: &mut Vec<Client>, window: usize)
     let count = clients.len();
     let mut waiting = std::mem::take(clients).into_iter();
     let next = || {
-        let Client { socket, turn, relayed, peer } = waiting.next()?;
-        let steps = std::iter::once(Step::Refresh).chain(peer.map(Step::Bind)).collect();
+        let Client { socket, turn, relayed, grant } = waiting.next()?;
+        let steps = std::iter::once(Step::Refresh).chain(grant).collect();
         Some(Ok((socket, turn, Some(relayed), steps)))
     };
     let outcome = run(server, window, Patience::UntilInterrupted, next, |client| clients.push(client));
@@ -161,12 +181,12 @@ pub(crate) fn close(server: &Server, clients: Vec<Client>, window: usize, again:
     run(server, window, Patience::UntilInterrupted, again_from(clients, steps), |_| {})
 }
 
-/// Opens `count` pairs of allocations, each with a channel to the other of its pair.
+/// Opens `count` pairs of allocations, each of which sends `via` to the other of its pair.
 ///
 /// # Errors
 ///
 /// Those of [`open`].
-pub(crate) fn open_pairs(server: &Server, count: usize, window: usize) -> Result<Vec<Client>> {
+pub(crate) fn open_pairs(server: &Server, count: usize, window: usize, via: Via) -> Result<Vec<Client>> {
     let count = count.max(1) * 2;
     let clients = all(server, count, "allocate", |clients| {
         travel(server, count, window, |_| vec![Step::Allocate], |client| clients.push(client))
@@ -174,10 +194,10 @@ pub(crate) fn open_pairs(server: &Server, count: usize, window: usize) -> Result
     let relayed: Vec<SocketAddr> = clients.iter().map(|client| client.relayed).collect();
     let mut others = relayed.chunks(2).flat_map(|pair| pair.iter().rev().copied());
     let mut waiting = clients.into_iter();
-    all(server, count, "bind a channel", |bound| {
+    all(server, count, "get leave to send", |bound| {
         let next = || {
             let (client, other) = (waiting.next()?, others.next()?);
-            Some(Ok((client.socket, client.turn, Some(client.relayed), vec![Step::Bind(other)])))
+            Some(Ok((client.socket, client.turn, Some(client.relayed), vec![via.grant(other)])))
         };
         let outcome = run(server, window, Patience::UntilInterrupted, next, |client| bound.push(client));
         // Whoever was not asked any more has an allocation all the same.

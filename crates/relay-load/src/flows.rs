@@ -8,9 +8,10 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    clients::{self, CHANNEL, Client, Server},
+    clients::{self, CHANNEL, Client, Server, Via},
     socket::{self, UdpSocket},
     traffic::{Route, Traffic},
+    wrap::Wrap,
 };
 
 /// How many clients set up, or refresh, at a time.
@@ -29,7 +30,7 @@ pub(crate) enum Direction {
     Pair,
 }
 
-/// Sets up `count` flows through `server`; peers are at `peer_ip`. `glue`: receivers take several datagrams as one (GRO).
+/// Sets up `count` flows `via` what they go in through `server`; peers are at `peer_ip`. `glue`: receivers take several datagrams as one (GRO).
 ///
 /// # Errors
 ///
@@ -38,21 +39,22 @@ pub(crate) fn through_relay(
     server: &Server,
     count: usize,
     direction: Direction,
+    via: Via,
     peer_ip: IpAddr,
     glue: bool,
 ) -> Result<Traffic> {
     if direction == Direction::Pair {
-        return pairs(server, count, glue);
+        return pairs(server, count, via, glue);
     }
     let peer =
         UdpSocket::new(socket::bind(SocketAddr::new(peer_ip, 0)).context("cannot open the peer's socket")?, glue)?;
     let peer_address = peer.socket().local_addr()?;
-    let clients = clients::open(server, count, WINDOW, |_| peer_address)?;
+    let clients = clients::open(server, count, WINDOW, via, |_| peer_address)?;
     with_clients(server, clients, Some(peer), direction, glue)
 }
 
-fn pairs(server: &Server, count: usize, glue: bool) -> Result<Traffic> {
-    let clients = clients::open_pairs(server, count, WINDOW)?;
+fn pairs(server: &Server, count: usize, via: Via, glue: bool) -> Result<Traffic> {
+    let clients = clients::open_pairs(server, count, WINDOW, via)?;
     // To each the other is the peer.
     with_clients(server, clients, None, Direction::Up, glue)
 }
@@ -85,10 +87,11 @@ fn connect(
     for client in clients {
         let number = sockets.len();
         if direction != Direction::Down {
-            routes.push(Route { from: number, to: server.address, channel: Some(CHANNEL) });
+            let wrap = client.grant.map_or(Wrap::Bare, Wrap::of);
+            routes.push(Route { from: number, to: server.address, wrap });
         }
         if direction != Direction::Up {
-            routes.push(Route { from: 0, to: client.relayed, channel: None });
+            routes.push(Route { from: 0, to: client.relayed, wrap: Wrap::Bare });
         }
         sockets.push((UdpSocket::new(Rc::clone(&client.socket), glue)?, true));
     }
@@ -112,7 +115,7 @@ pub(crate) fn through_floor(
     for inlet in inlets.iter().cycle().take(count) {
         let socket = socket::bind(SocketAddr::new(from, 0))?;
         socket.connect(inlet)?;
-        routes.push(Route { from: sockets.len(), to: *inlet, channel: Some(CHANNEL) });
+        routes.push(Route { from: sockets.len(), to: *inlet, wrap: Wrap::Channel(CHANNEL) });
         sockets.push((UdpSocket::new(socket, glue)?, true));
     }
     Traffic::new(sockets, routes)

@@ -20,6 +20,7 @@ use crate::{
 pub(crate) enum Step {
     Allocate,
     Bind(SocketAddr),
+    Permit(SocketAddr),
     Refresh,
     Delete,
 }
@@ -39,7 +40,7 @@ struct Journey {
     socket: Rc<UdpSocket>,
     turn: TurnClient,
     relayed: Option<SocketAddr>,
-    peer: Option<SocketAddr>,
+    grant: Option<Step>,
     steps: Vec<Step>,
     step: usize,
     request: RequestId,
@@ -129,7 +130,7 @@ pub(crate) fn run(
                     Ok(()) => {
                         outcome.done += 1;
                         let relayed = journey.relayed.unwrap_or(server.address);
-                        arrived(Client { socket: journey.socket, relayed, peer: journey.peer, turn: journey.turn });
+                        arrived(Client { socket: journey.socket, relayed, grant: journey.grant, turn: journey.turn });
                     }
                     Err(failure) => outcome.fail(failure),
                 }
@@ -168,6 +169,7 @@ fn request(step: Step) -> Request {
     match step {
         Step::Allocate => Request::Allocate(Allocate::default()),
         Step::Bind(peer) => Request::ChannelBind { channel: CHANNEL, peer },
+        Step::Permit(peer) => Request::CreatePermission { peers: vec![peer] },
         Step::Refresh => Request::Refresh { lifetime: None },
         Step::Delete => Request::Refresh { lifetime: Some(Duration::ZERO) },
     }
@@ -178,8 +180,18 @@ impl Journey {
         poller.add(&*socket, slot)?;
         let request = turn.request(clock::instant(), request(steps[0]));
         let holds = relayed.is_some();
-        let mut journey =
-            Self { socket, turn, relayed, peer: None, steps, step: 0, request, holds, backing_out: None, result: None };
+        let mut journey = Self {
+            socket,
+            turn,
+            relayed,
+            grant: None,
+            steps,
+            step: 0,
+            request,
+            holds,
+            backing_out: None,
+            result: None,
+        };
         journey.flush();
         Ok(journey)
     }
@@ -214,8 +226,8 @@ impl Journey {
                     if let Success::Allocated(allocated) = success {
                         self.relayed = allocated.relayed.first().copied();
                     }
-                    if let Step::Bind(peer) = self.steps[self.step] {
-                        self.peer = Some(peer);
+                    if let grant @ (Step::Bind(_) | Step::Permit(_)) = self.steps[self.step] {
+                        self.grant = Some(grant);
                     }
                     self.step += 1;
                     match (self.steps.get(self.step), self.backing_out.take()) {

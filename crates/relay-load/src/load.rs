@@ -10,7 +10,7 @@ use serde_json::json;
 use turn_client::Credentials;
 
 use crate::{
-    clients::{self, Server},
+    clients::{self, Server, Via},
     flows::{self, Direction},
     interrupt, process,
     traffic::{LEAST, Pace, Plan, Report, Traffic},
@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Which way the data goes.
     #[arg(long, value_enum, default_value = "up")]
     direction: Direction,
+    /// What the data goes in between clients and the server.
+    #[arg(long, value_enum, default_value = "channel")]
+    via: Via,
     /// Bytes of application data in each datagram.
     #[arg(long, default_value_t = 200)]
     size: usize,
@@ -78,7 +81,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let server = Server { address: server, credentials: Credentials::new(&args.user, &args.pass), from };
     interrupt::listen().context("cannot catch signals")?;
     eprintln!("setting up {} flows through {} ...", args.flows, server.address);
-    let mut traffic = flows::through_relay(&server, args.flows, args.direction, from, plan.segments > 1)?;
+    let mut traffic = flows::through_relay(&server, args.flows, args.direction, args.via, from, plan.segments > 1)?;
     let measured = measure(args, &plan, &server, &mut traffic);
     clients::end(&server, traffic.into_clients());
     let Measured { report, cpu, ended_early } = measured?;
@@ -143,7 +146,7 @@ fn plan(args: &Args) -> Result<Plan> {
     if args.size < LEAST || args.size > 65_000 {
         bail!("--size is {}: give {LEAST} to 65000 bytes", args.size);
     }
-    if args.segments == 0 || args.segments > 64 || args.segments * (args.size + 4) > 65_000 {
+    if args.segments == 0 || args.segments > 64 || args.segments * (args.size + 52) > 65_000 {
         bail!("--segments is {}: give 1 to 64, of 65,000 bytes together at most", args.segments);
     }
     if args.flows == 0 || !(args.seconds > 0.0 && args.seconds < 1e6) || args.rate == Some(0) {

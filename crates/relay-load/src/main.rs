@@ -5,6 +5,7 @@ mod abuse;
 mod clients;
 mod clock;
 mod e2e;
+mod flood;
 mod floor;
 mod flows;
 mod histogram;
@@ -17,6 +18,7 @@ mod poller;
 mod process;
 mod socket;
 mod traffic;
+mod wrap;
 
 use std::process::ExitCode;
 

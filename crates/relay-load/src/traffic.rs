@@ -13,14 +13,13 @@ use crate::{
     payload::{HEADER, Pattern, Stamp},
     poller::Poller,
     socket::{Buffers, UdpSocket},
+    wrap::{self, Wrap, Wrappers},
 };
 
 /// How long to wait for stragglers at the end, and before what is under way counts as lost.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// How many are sent before it is looked what came.
 const BURST: u64 = 64;
-/// ChannelData header.
-const CHANNEL_HEADER: usize = 4;
 
 /// How much to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +36,8 @@ pub(crate) struct Route {
     /// The socket that sends, as an index.
     pub(crate) from: usize,
     pub(crate) to: SocketAddr,
-    /// The channel to send through, if the sender is a client.
-    pub(crate) channel: Option<u16>,
+    /// What data is sent in, if the sender is a client.
+    pub(crate) wrap: Wrap,
 }
 
 /// What to do.
@@ -92,13 +91,14 @@ impl Report {
 /// Sockets and the lanes between them, ready to send.
 pub(crate) struct Traffic {
     sockets: Vec<UdpSocket>,
-    /// Whether a socket is a client's, so that what arrives is ChannelData.
+    /// Whether a socket is a client's, so that what arrives is wrapped.
     is_client: Vec<bool>,
     routes: Vec<Route>,
     lanes: Vec<Lane>,
     poller: Poller,
     buffers: Buffers,
     pattern: Pattern,
+    wrappers: Wrappers,
     outgoing: Vec<u8>,
     next_route: usize,
     ready: VecDeque<usize>,
@@ -125,6 +125,7 @@ impl Traffic {
             poller,
             buffers: Buffers::new(),
             pattern: Pattern::new(),
+            wrappers: Wrappers::default(),
             outgoing: Vec::new(),
             next_route: 0,
             ready: VecDeque::new(),
@@ -221,20 +222,16 @@ impl Traffic {
             let index = self.next_route;
             self.next_route = (index + 1) % self.routes.len();
             let (route, lane) = (&self.routes[index], &mut self.lanes[index]);
-            let header = if route.channel.is_some() { CHANNEL_HEADER } else { 0 };
-            let each = header + plan.size;
+            let wrapped = self.wrappers.of(index, route.wrap, plan.size);
+            let (payload, each) = (wrapped.payload(), wrapped.len());
             self.outgoing.resize(each * plan.segments, 0);
             let now = clock::nanos(clock::now());
             let first = lane.next;
             for datagram in self.outgoing.chunks_exact_mut(each) {
-                if let Some(channel) = route.channel {
-                    datagram[..2].copy_from_slice(&channel.to_be_bytes());
-                    let length = u16::try_from(plan.size).context("the payload is too long")?;
-                    datagram[2..4].copy_from_slice(&length.to_be_bytes());
-                }
+                wrapped.write(datagram);
                 let lane_number = u32::try_from(index).context("too many lanes")?;
                 let stamp = Stamp { lane: lane_number, sequence: lane.next, sent: now };
-                self.pattern.write(&stamp, &mut datagram[header..]);
+                self.pattern.write(&stamp, &mut datagram[payload.clone()]);
                 lane.next += 1;
             }
             let segment = (plan.segments > 1).then_some(each);
@@ -262,12 +259,8 @@ impl Traffic {
             let Some(socket) = sockets.get(number) else { continue };
             let is_client = is_client[number];
             socket.receive(buffers, |_, datagram| {
-                let payload = if is_client {
-                    turn_client::decode_channel_data(datagram).map(|(_, payload)| payload)
-                } else {
-                    Some(datagram)
-                };
-                let stamp = payload.and_then(|payload| pattern.read(payload, plan.size));
+                let payload = if is_client { wrap::unwrap(datagram) } else { Some(datagram.into()) };
+                let stamp = payload.and_then(|payload| pattern.read(&payload, plan.size));
                 let arrival = stamp.and_then(|stamp| {
                     let lane = lanes.get_mut(usize::try_from(stamp.lane).ok()?)?;
                     Some((lane.receive(stamp.sequence), stamp.sent))

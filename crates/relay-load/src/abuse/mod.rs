@@ -1,6 +1,7 @@
 //! `relay-load abuse`: what crowds and noisy neighbours do to a relay that limits its replies, and who was served when.
 
 mod crowd;
+mod indications;
 mod keepalive;
 mod neighbour;
 mod people;
@@ -32,6 +33,7 @@ enum Scenario {
     Keepalive(keepalive::Args),
     Neighbour(neighbour::Args),
     Crowd(crowd::Args),
+    Indications(indications::Args),
 }
 
 pub(crate) fn main(args: &Args) -> Result<()> {
@@ -43,5 +45,6 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         Scenario::Keepalive(args) => keepalive::main(args, &relay),
         Scenario::Neighbour(args) => neighbour::main(args, &relay),
         Scenario::Crowd(args) => crowd::main(args, &relay),
+        Scenario::Indications(args) => indications::main(args, &relay),
     }
 }

@@ -17,7 +17,7 @@ use crate::clock;
 pub(super) const STANDARD: (Duration, u32) = (Duration::from_millis(500), 7);
 
 /// Far enough for any scenario.
-const EXPIRY: UnixTime = UnixTime(4_000_000_000);
+pub(super) const EXPIRY: UnixTime = UnixTime(4_000_000_000);
 
 /// The stack of a thread that waits for one client's answers.
 const STACK: usize = 256 * 1024;

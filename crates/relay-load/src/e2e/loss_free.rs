@@ -10,6 +10,7 @@ use super::{
     table::{Results, median},
 };
 use crate::{
+    clients::Via,
     flows::{self, Direction},
     process, socket,
     traffic::{Pace, Plan, Report, Traffic},
@@ -173,7 +174,7 @@ fn measure_case(
     let traffic = flows::through_floor(&inlets, CLIENT_IP, count, peer, false)?;
     let mut targets = vec![Target::new(floor, traffic)];
     for running in starter.all()? {
-        let traffic = flows::through_relay(&running.server, count, direction, PEER_IP, false)?;
+        let traffic = flows::through_relay(&running.server, count, direction, Via::Channel, PEER_IP, false)?;
         targets.push(Target::new(running, traffic));
     }
     for _ in 0..args.rounds.clamp(1, SEARCHES) {

@@ -2,6 +2,7 @@
 
 mod allocations;
 mod flood;
+mod indications;
 mod loss_free;
 mod relaying;
 mod servers;
@@ -24,6 +25,9 @@ pub(crate) struct Args {
     /// coturn's binary [default: not compared]
     #[arg(long)]
     coturn: Option<PathBuf>,
+    /// Another build of the relay, whose ChannelData is compared with this one's beside indications [default: not compared]
+    #[arg(long)]
+    other: Option<PathBuf>,
     /// How many threads each server relays with.
     #[arg(long, default_value_t = 1)]
     workers: usize,
@@ -61,11 +65,13 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let starter = Starter {
         relay: args.relay.clone(),
         coturn: args.coturn.clone(),
+        other: args.other.clone(),
         workers: args.workers,
         logs: args.logs.clone(),
     };
     let mut results = Results::new(args);
     relaying::measure(args, &starter, &mut results)?;
+    indications::measure(args, &starter, &mut results)?;
     flood::measure(args, &starter, &mut results)?;
     loss_free::measure(args, &starter, &mut results)?;
     allocations::measure(args, &starter, &mut results)?;

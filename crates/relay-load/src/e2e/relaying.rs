@@ -10,24 +10,24 @@ use super::{
     table::{Relaying, Results, median},
 };
 use crate::{
-    clients,
+    clients::{self, Via},
     flows::{self, Direction},
     process, socket,
     traffic::{Pace, Plan, Report, Traffic},
 };
 
 /// Traffic of one kind.
-struct Case {
-    name: &'static str,
-    flows: usize,
-    direction: Direction,
-    size: usize,
-    pace: Pace,
-    segments: usize,
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    pub(super) flows: usize,
+    pub(super) direction: Direction,
+    pub(super) size: usize,
+    pub(super) pace: Pace,
+    pub(super) segments: usize,
 }
 
-const RATE: Pace = Pace::Rate(20_000);
-const FLAT_OUT: Pace = Pace::Window(512);
+pub(super) const RATE: Pace = Pace::Rate(20_000);
+pub(super) const FLAT_OUT: Pace = Pace::Window(512);
 
 const CASES: &[Case] = &[
     Case { name: "up 20k/s, 1 client", flows: 1, direction: Direction::Up, size: 200, pace: RATE, segments: 1 },
@@ -174,7 +174,7 @@ pub(super) fn measure(args: &Args, starter: &Starter, results: &mut Results) -> 
     Ok(())
 }
 
-fn plan(args: &Args, case: &Case) -> Plan {
+pub(super) fn plan(args: &Args, case: &Case) -> Plan {
     Plan {
         pace: case.pace,
         size: case.size,
@@ -192,7 +192,7 @@ fn measure_case(args: &Args, starter: &Starter, results: &mut Results, case: &Ca
         targets.push(forwarder(case, |peer| starter.event_loop(peer, case.flows, inbound))?);
     }
     for running in starter.all()? {
-        let traffic = flows::through_relay(&running.server, case.flows, case.direction, PEER_IP, glue)?;
+        let traffic = flows::through_relay(&running.server, case.flows, case.direction, Via::Channel, PEER_IP, glue)?;
         targets.push(Target { running, traffic, slices: Vec::new() });
     }
     let plan = plan(args, case);
@@ -238,7 +238,7 @@ fn beside_idle(args: &Args, starter: &Starter, results: &mut Results) -> Result<
         let (idle, _) = clients::open_some(&crowded.server, args.allocations, 32, |_| peer)?;
         let mut targets = Vec::new();
         for running in [alone, crowded] {
-            let traffic = flows::through_relay(&running.server, 1, Direction::Up, PEER_IP, false)?;
+            let traffic = flows::through_relay(&running.server, 1, Direction::Up, Via::Channel, PEER_IP, false)?;
             targets.push(Target { running, traffic, slices: Vec::new() });
         }
         warm_up(&mut targets, &plan)?;

@@ -25,7 +25,6 @@ use crate::{clients::Server, floor};
 pub(super) const SERVER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
 pub(super) const CLIENT_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));
 pub(super) const PEER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 2, 1));
-pub(super) const STRANGER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 3, 1));
 
 const SECRET: &str = "the-benchmarks-own-secret-for-this-machine-only";
 const LOWEST_PORT: &str = "40000";
@@ -122,6 +121,8 @@ pub(super) struct Starter {
     pub(super) relay: PathBuf,
     /// coturn's, if it is to be compared.
     pub(super) coturn: Option<PathBuf>,
+    /// Another build of ours, if its ChannelData is to be compared.
+    pub(super) other: Option<PathBuf>,
     pub(super) workers: usize,
     /// Where their logs go.
     pub(super) logs: PathBuf,
@@ -143,16 +144,31 @@ impl Starter {
 
     /// Our relay with so many workers.
     pub(super) fn relay_with(&self, workers: usize) -> Result<Running> {
+        self.build("firezone-relay", &self.relay, workers, &[])
+    }
+
+    /// Our relay that relays no indications.
+    pub(super) fn relay_without_indications(&self) -> Result<Running> {
+        self.build("indications off", &self.relay, self.workers, &["--indications", "off"])
+    }
+
+    /// The other build of our relay, if there is one.
+    pub(super) fn other_relay(&self) -> Option<Result<Running>> {
+        let other = self.other.as_ref()?;
+        Some(self.build("other build", other, self.workers, &[]))
+    }
+
+    fn build(&self, name: &str, program: &Path, workers: usize, options: &[&str]) -> Result<Running> {
         let port = free_port()?;
         let secret = AuthSecret::new(SECRET).context("the benchmark's secret")?;
         let minted = turn_auth::Credentials::mint(&secret, UnixTime(4_000_000_000), "load");
-        let mut command = Command::new(&self.relay);
+        let mut command = Command::new(program);
         command.env_clear().args(["--public-ip4-addr", "127.0.0.1", "--bind-ip4-addr", "127.0.0.1"]);
         command.args(["--auth-secret", SECRET, "--listen-port", &port.to_string()]);
         command.args(["--lowest-port", LOWEST_PORT, "--highest-port", HIGHEST_PORT]);
-        command.args(["--allocations-per-username", MOST, "--workers", &workers.to_string()]);
+        command.args(["--allocations-per-username", MOST, "--workers", &workers.to_string()]).args(options);
         let credentials = Credentials::new(minted.username, minted.password);
-        self.start("firezone-relay", command, port, credentials)
+        self.start(name, command, port, credentials)
     }
 
     fn coturn(&self, program: &Path) -> Result<Running> {

@@ -14,7 +14,8 @@ use super::{
     table::{Results, median},
 };
 use crate::{
-    clients, clock,
+    clients::{self, Via},
+    clock,
     flows::{self, Direction},
     process,
     traffic::{Pace, Plan, Traffic},
@@ -102,7 +103,7 @@ pub(super) fn measure(args: &Args, starter: &Starter, results: &mut Results) -> 
 impl Target {
     fn start(starter: &Starter, workers: usize) -> Result<Self> {
         let running = starter.relay_with(workers)?;
-        let traffic = flows::through_relay(&running.server, FLOWS, Direction::Up, PEER_IP, true)?;
+        let traffic = flows::through_relay(&running.server, FLOWS, Direction::Up, Via::Channel, PEER_IP, true)?;
         let label = format!("{workers} worker{}", if workers == 1 { "" } else { "s" });
         Ok(Self { running, label, traffic, datagrams: Vec::new(), cycles: Vec::new() })
     }

@@ -1,0 +1,127 @@
+//! What application data is wrapped in between a client and its server.
+
+use std::{borrow::Cow, net::SocketAddr, ops::Range};
+
+use crate::{clients::CHANNEL, journey::Step};
+
+/// What a sender wraps its data in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrap {
+    /// Nothing: a peer.
+    Bare,
+    /// ChannelData of this channel.
+    Channel(u16),
+    /// A Send indication to this peer.
+    Send(SocketAddr),
+}
+
+impl Wrap {
+    /// What a client that was granted this sends.
+    pub(crate) const fn of(grant: Step) -> Self {
+        match grant {
+            Step::Bind(_) => Self::Channel(CHANNEL),
+            Step::Permit(peer) => Self::Send(peer),
+            Step::Allocate | Step::Refresh | Step::Delete => Self::Bare,
+        }
+    }
+}
+
+/// A datagram without its payload, made once: the server under load is to be the slower one.
+#[derive(Clone, Debug)]
+pub(crate) struct Wrapper {
+    made_for: (Wrap, usize),
+    template: Vec<u8>,
+    payload: Range<usize>,
+}
+
+impl Wrapper {
+    fn new(wrap: Wrap, size: usize) -> Self {
+        let payload = vec![0; size];
+        let (template, start) = match wrap {
+            Wrap::Bare => (payload, 0),
+            Wrap::Channel(channel) => {
+                let mut datagram = Vec::new();
+                turn_client::encode_channel_data(channel, &payload, &mut datagram);
+                (datagram, 4)
+            }
+            // A server looks at no transaction ID of an indication, so it is always the same.
+            Wrap::Send(peer) => {
+                let start = if peer.is_ipv4() { 36 } else { 48 };
+                (turn_client::encode_send_indication(peer, &payload, 7, false), start)
+            }
+        };
+        Self { made_for: (wrap, size), template, payload: start..start + size }
+    }
+
+    /// Where the payload goes.
+    pub(crate) fn payload(&self) -> Range<usize> {
+        self.payload.clone()
+    }
+
+    /// How long the datagram is.
+    pub(crate) const fn len(&self) -> usize {
+        self.template.len()
+    }
+
+    /// Writes all but the payload.
+    pub(crate) fn write(&self, datagram: &mut [u8]) {
+        let Range { start, end } = self.payload;
+        datagram[..start].copy_from_slice(&self.template[..start]);
+        datagram[end..].copy_from_slice(&self.template[end..]);
+    }
+}
+
+/// The wrappers of all routes.
+#[derive(Debug, Default)]
+pub(crate) struct Wrappers(Vec<Option<Wrapper>>);
+
+impl Wrappers {
+    /// That of route number `index`, for `size` bytes in `wrap`.
+    pub(crate) fn of(&mut self, index: usize, wrap: Wrap, size: usize) -> &Wrapper {
+        if index >= self.0.len() {
+            self.0.resize(index + 1, None);
+        }
+        let current = self.0[index].take().filter(|wrapper| wrapper.made_for == (wrap, size));
+        self.0[index].insert(current.unwrap_or_else(|| Wrapper::new(wrap, size)))
+    }
+}
+
+/// The application data in what a server sent to a client.
+pub(crate) fn unwrap(datagram: &[u8]) -> Option<Cow<'_, [u8]>> {
+    match turn_client::decode_channel_data(datagram) {
+        Some((_, payload)) => Some(Cow::Borrowed(payload)),
+        None => turn_client::decode_data_indication(datagram).map(|(_, payload)| Cow::Owned(payload)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_payload_is_where_it_belongs() {
+        for (wrap, size, len) in [
+            (Wrap::Bare, 201, 201),
+            (Wrap::Channel(0x4001), 201, 205),
+            (Wrap::Send("198.51.100.9:7000".parse().unwrap()), 201, 36 + 204),
+            (Wrap::Send("[2001:db8::9]:7000".parse().unwrap()), 201, 48 + 204),
+        ] {
+            let mut wrappers = Wrappers::default();
+            let wrapper = wrappers.of(0, wrap, size).clone();
+            let mut datagram = vec![9; wrapper.len()];
+            wrapper.write(&mut datagram);
+            datagram[wrapper.payload()].fill(7);
+            assert_eq!((datagram.len(), wrapper.payload().len()), (len, size));
+            let expected = match wrap {
+                Wrap::Bare => vec![7; size],
+                Wrap::Channel(_) => unwrap(&datagram).unwrap().into_owned(),
+                Wrap::Send(_) => {
+                    // What a server sends to the other side differs in the method alone.
+                    datagram[1] = 0x17;
+                    unwrap(&datagram).unwrap().into_owned()
+                }
+            };
+            assert_eq!(expected, vec![7; size], "{wrap:?}");
+        }
+    }
+}
