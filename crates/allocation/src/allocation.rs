@@ -2,16 +2,17 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
     AllocationId, AllocationPort, Channel, ChannelNumber, ClientSocket, Families, Family, FiveTuple, Owner, PeerSocket,
-    Permission, PortNeed, ReservationToken, Timestamp, ToClient, channels::Channels, keyed_hash::KeyedHash,
-    permissions::Permissions, shortcut::Shortcut, timers::TimerKey,
+    Permission, PortNeed, Relayed, ReservationToken, Timestamp, ToClient, channels::Channels, keyed_hash::KeyedHash,
+    permissions::Permissions, shortcut::Shortcut, timers::TimerKey, traffic::Meter,
 };
 
 /// One client's relayed transport address, in one or both families, and the channels bound on it.
 ///
 /// [RFC 8656, section 3.2](https://www.rfc-editor.org/rfc/rfc8656#section-3.2)
 #[derive(Debug)]
-// In the order of use: of nearly all allocations, the data path reads the first cache line and nothing else.
-#[repr(C, align(64))]
+// In the order of use: of nearly all allocations, the data path reads the first cache line and counts in the second, which processors
+// fetch along with it where the two begin at a multiple of 128 bytes.
+#[repr(C, align(128))]
 pub struct Allocation {
     // Not a `FiveTuple`, whose padding the other fields need.
     pub(crate) client: ClientSocket,
@@ -25,13 +26,16 @@ pub struct Allocation {
     /// The slot of the allocation that the same user made before this one.
     pub(crate) previous_of_user: u16,
     // Here the second cache line begins.
-    pub(crate) channels: Channels,
+    pub(crate) meter: Meter,
     pub(crate) id: AllocationId,
-    pub(crate) deadlines: Deadlines,
     pub(crate) created_at: Timestamp,
     /// In nanoseconds, which takes half of what a `Duration` does.
     pub(crate) lifetime: u64,
     pub(crate) owner: Arc<Owner>,
+    // Here the third one begins.
+    pub(crate) channels: Channels,
+    pub(crate) deadlines: Deadlines,
+    // Here the fourth one begins.
     pub(crate) transaction_id: [u8; 12],
     pub(crate) reservation: Option<ReservationToken>,
     /// The slot of the allocation that the same user made after this one.
@@ -136,6 +140,24 @@ impl Allocation {
         self.created_at
     }
 
+    /// What it has relayed, as far as those who relayed it have said so.
+    #[must_use]
+    pub const fn relayed(&self) -> Relayed {
+        self.meter.read()
+    }
+
+    /// Counts a packet with `bytes` bytes of application data that goes from its client to a peer.
+    #[inline]
+    pub fn count_to_peer(&self, bytes: usize) {
+        self.meter.count_to_peer(bytes);
+    }
+
+    /// Counts a packet with `bytes` bytes of application data that goes from a peer to its client.
+    #[inline]
+    pub fn count_from_peer(&self, bytes: usize) {
+        self.meter.count_from_peer(bytes);
+    }
+
     /// The lifetime last granted.
     #[must_use]
     pub const fn lifetime(&self) -> Duration {
@@ -235,11 +257,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_three_cache_lines_of_which_the_data_path_reads_one() {
+    fn takes_four_cache_lines_of_which_the_data_path_reads_two() {
         let line = 64;
-        assert_eq!(size_of::<Option<Allocation>>(), 3 * line);
+        assert_eq!(size_of::<Option<Allocation>>(), 4 * line);
         assert!(offset_of!(Allocation, shortcut) + size_of::<Shortcut>() <= line);
-        assert!(offset_of!(Allocation, channels) >= line, "all before is read together");
-        assert!(offset_of!(Allocation, channels) + size_of::<Channels>() <= 2 * line);
+        assert_eq!(offset_of!(Allocation, meter), line, "all before is read together");
+        assert_eq!(offset_of!(Allocation, channels), 2 * line);
+        assert!(size_of::<Channels>() <= line);
     }
 }

@@ -191,11 +191,13 @@ impl Allocations {
     }
 
     /// The allocation that has `port`.
+    #[inline]
     #[must_use]
     pub fn by_port(&self, port: AllocationPort) -> Option<&Allocation> {
         self.slots.at(self.slot_of_port(port))
     }
 
+    #[inline]
     fn slot_of_port(&self, port: AllocationPort) -> u16 {
         self.ports.index_of(port).map_or(NO_SLOT, |index| self.by_port[index])
     }

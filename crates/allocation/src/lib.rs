@@ -94,6 +94,7 @@ mod socket;
 mod testing;
 mod timers;
 mod timestamp;
+mod traffic;
 mod users;
 
 pub use allocation::Allocation;
@@ -117,3 +118,4 @@ pub use reservation_token::ReservationToken;
 pub use reservations::{MAX_RESERVATIONS_PER_USER, RESERVATION_LIFETIME, ReservedPort};
 pub use socket::{AllocationPort, ClientSocket, FiveTuple, PeerSocket};
 pub use timestamp::Timestamp;
+pub use traffic::{Relayed, Traffic};

@@ -78,6 +78,7 @@ impl Slots {
         self.at_mut(id.slot()).filter(|allocation| allocation.id == id)
     }
 
+    #[inline]
     pub(crate) fn at(&self, slot: u16) -> Option<&Allocation> {
         let (chunk, at) = place(slot);
         self.chunks.get(chunk)?.as_ref()?[at].as_ref()

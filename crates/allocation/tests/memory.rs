@@ -56,7 +56,7 @@ fn crowd(allocations: &mut Allocations) {
 }
 
 #[test]
-fn an_allocation_with_one_channel_takes_less_than_half_a_kibibyte_and_gives_it_back() {
+fn an_allocation_with_one_channel_takes_less_than_576_bytes_and_gives_it_back() {
     let mut allocations = Allocations::new(PortRange::DYNAMIC, [1; 32]);
     let mut ids = Vec::with_capacity(usize::from(MANY));
     let mut made = measure(|| ids.extend((0..MANY).map(|client| allocate_only(&mut allocations, client))));
@@ -68,7 +68,7 @@ fn an_allocation_with_one_channel_takes_less_than_half_a_kibibyte_and_gives_it_b
     });
     let each = made.bytes_current / i64::from(MANY);
     println!("an allocation takes {idle} bytes, with a channel {each}");
-    assert!(each <= 512, "{each} bytes each");
+    assert!(each <= 576, "{each} bytes each");
 
     let removed = measure(|| ids.drain(..).for_each(|id| drop(allocations.remove(id))));
     let left = made.bytes_current + removed.bytes_current;

@@ -6,7 +6,7 @@ use foldhash::{SharedSeed, fast::FoldHasher};
 use hashbrown::HashTable;
 use rand::RngCore;
 
-use crate::{AllocationPort, ChannelNumber, Crossing, Family, FiveTuple, PeerSocket, Server};
+use crate::{AllocationPort, ChannelNumber, Crossing, Event, Family, FiveTuple, PeerSocket, Server, Traffic};
 
 /// The channels of other shards' allocations that are bound to ports of this shard.
 ///
@@ -14,7 +14,14 @@ use crate::{AllocationPort, ChannelNumber, Crossing, Family, FiveTuple, PeerSock
 pub(crate) struct Crossings {
     seed: u64,
     shared: SharedSeed,
-    table: HashTable<Crossing>,
+    table: HashTable<Known>,
+}
+
+/// A crossing, and what has gone that way.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    crossing: Crossing,
+    crossed: Traffic,
 }
 
 impl Crossings {
@@ -30,34 +37,53 @@ impl Crossings {
         to: AllocationPort,
     ) -> Option<(FiveTuple, ChannelNumber)> {
         let key = key(family, from, to);
-        let found = self.table.find(self.hash(key), |crossing| key_of(crossing) == key)?;
-        Some((found.five_tuple, found.channel))
+        let Known { crossing, .. } = self.table.find(self.hash(key), |known| key_of(&known.crossing) == key)?;
+        Some((crossing.five_tuple, crossing.channel))
+    }
+
+    /// The same for a packet with `bytes` bytes of application data that goes there, and is counted.
+    pub(crate) fn relay(
+        &mut self,
+        family: Family,
+        from: AllocationPort,
+        to: AllocationPort,
+        bytes: usize,
+    ) -> Option<(FiveTuple, ChannelNumber)> {
+        let key = key(family, from, to);
+        let hash = self.hash(key);
+        let Known { crossing, crossed } = self.table.find_mut(hash, |known| key_of(&known.crossing) == key)?;
+        crossed.count(bytes);
+        Some((crossing.five_tuple, crossing.channel))
+    }
+
+    /// All of them, with what has gone each way so far.
+    fn iter(&self) -> impl Iterator<Item = (Crossing, Traffic)> {
+        self.table.iter().map(|known| (known.crossing, known.crossed))
     }
 
     /// The newest word counts: a port that another allocation has by now says so through another shard, perhaps before the shard
-    /// that had it says that it is over.
-    fn insert(&mut self, crossing: Crossing) {
+    /// that had it says that it is over. Returns what the word was before, if there was one.
+    fn insert(&mut self, crossing: Crossing) -> Option<Known> {
+        let new = Known { crossing, crossed: Traffic::default() };
         let key = key_of(&crossing);
         let hash = self.hash(key);
-        if let Some(known) = self.table.find_mut(hash, |known| key_of(known) == key) {
-            *known = crossing;
-            return;
+        if let Some(known) = self.table.find_mut(hash, |known| key_of(&known.crossing) == key) {
+            return Some(std::mem::replace(known, new));
         }
         let Self { seed, shared, table } = self;
-        table.insert_unique(hash, crossing, |crossing| hash_of(*seed, shared, key_of(crossing)));
+        table.insert_unique(hash, new, |known| hash_of(*seed, shared, key_of(&known.crossing)));
+        None
     }
 
-    /// Whether it was known, and not something newer instead.
-    fn remove(&mut self, crossing: &Crossing) -> bool {
-        let Ok(known) = self.table.find_entry(self.hash(key_of(crossing)), |known| known == crossing) else {
-            return false;
-        };
-        known.remove();
+    /// Takes it out, if it was known, and not something newer instead.
+    fn remove(&mut self, crossing: &Crossing) -> Option<Known> {
+        let known = self.table.find_entry(self.hash(key_of(crossing)), |known| known.crossing == *crossing).ok()?;
+        let (removed, _) = known.remove();
         let Self { seed, shared, table } = self;
         if table.len() < table.capacity() / 4 {
-            table.shrink_to(table.len() * 2, |crossing| hash_of(*seed, shared, key_of(crossing)));
+            table.shrink_to(table.len() * 2, |known| hash_of(*seed, shared, key_of(&known.crossing)));
         }
-        true
+        Some(removed)
     }
 
     fn hash(&self, key: u64) -> u64 {
@@ -98,24 +124,40 @@ impl Server {
         if !self.config.ports.contains(port) && self.allocations.by_port(port).is_none() {
             return;
         }
-        self.crossings.insert(*crossing);
+        if let Some(replaced) = self.crossings.insert(*crossing) {
+            self.tell_of_crossed(replaced);
+        }
+        self.emit(Event::CrossingOpened { crossing: *crossing });
         let to = (crossing.five_tuple, crossing.channel);
         if let Some((near, far)) = self.near_end(crossing)
             && self.cross(port, far) == Some(Ok(to))
         {
-            self.install(self.crossing_flow(near, to));
+            self.install(self.crossing_flow((near, port), (to, crossing.to)));
         }
     }
 
     /// Another shard said [`ShardMessage::CrossingClosed`](crate::ShardMessage::CrossingClosed).
     pub(crate) fn crossing_closed(&mut self, crossing: &Crossing) {
-        if self.crossings.remove(crossing)
-            && let Some(((five_tuple, channel), far)) = self.near_end(crossing)
+        let Some(removed) = self.crossings.remove(crossing) else {
+            return;
+        };
+        if let Some(((five_tuple, channel), far)) = self.near_end(crossing)
             // A client of this shard may have the port by now, before the end of the last one that had it was told.
             && !matches!(self.cross_here(crossing.from, far), Some(Ok(_)))
         {
             self.uninstall(self.client_key(five_tuple, channel));
         }
+        self.tell_of_crossed(removed);
+    }
+
+    fn tell_of_crossed(&mut self, Known { crossing, crossed }: Known) {
+        self.emit(Event::CrossingClosed { crossing, crossed });
+    }
+
+    /// The channels of other shards' clients that data goes to straight from here, with what has gone to each so far. In no order
+    /// that means anything.
+    pub fn crossings(&self) -> impl Iterator<Item = (Crossing, Traffic)> {
+        self.crossings.iter()
     }
 
     /// `channel`, of the allocation with this 5-tuple and port, relays to `peer`, one of the relay's relayed transport addresses:
@@ -189,13 +231,17 @@ mod tests {
         let mut crossings = crossings();
         let old = crossing(1, 2);
         let new = Crossing { five_tuple: crossing(1, 3).five_tuple, ..old };
-        crossings.insert(old);
-        crossings.insert(new);
-        assert!(!crossings.remove(&old));
+        assert!(crossings.insert(old).is_none());
+        assert!(crossings.relay(old.family, old.from, old.to, 100).is_some());
+        assert!(crossings.relay(old.family, old.to, old.from, 100).is_none());
+        let replaced = crossings.insert(new).map(|known| (known.crossing, known.crossed));
+        assert_eq!(replaced, Some((old, Traffic { packets: 1, bytes: 100 })));
+        assert_eq!(crossings.iter().collect::<Vec<_>>(), [(new, Traffic::default())]);
+        assert!(crossings.remove(&old).is_none());
         assert_eq!(find(&crossings, &old), Some((new.five_tuple, new.channel)));
-        assert!(crossings.remove(&new));
+        assert!(crossings.remove(&new).is_some());
         assert_eq!(find(&crossings, &old), None);
-        assert!(!crossings.remove(&new));
+        assert!(crossings.remove(&new).is_none());
     }
 
     #[test]
@@ -207,7 +253,7 @@ mod tests {
         }
         assert_eq!(crossings.table.len(), 10_000);
         for to in 0..10_000 {
-            assert!(crossings.remove(&crossing(to % 7, to)));
+            assert!(crossings.remove(&crossing(to % 7, to)).is_some());
         }
         assert_eq!(crossings.table.capacity(), 0);
     }

@@ -5,8 +5,8 @@ use std::{
 };
 
 use crate::{
-    AllocationId, AllocationPort, ChannelNumber, DropReason, Families, Family, FiveTuple, PeerSocket, Rejection,
-    ReplyKind,
+    AllocationId, AllocationPort, ChannelNumber, Crossing, DropReason, Families, Family, FiveTuple, PeerSocket,
+    Rejection, Relayed, ReplyKind, Timestamp, Traffic,
 };
 
 /// What happened, for metrics, logs, tests and pictures. Nothing depends on anybody's looking at it.
@@ -60,6 +60,8 @@ pub enum Event {
         user_id: Arc<str>,
         /// The port it had.
         port: AllocationPort,
+        /// What it comes to. In a box, since all events take as much room as the largest.
+        account: Box<Account>,
         /// Why.
         reason: RemovalReason,
     },
@@ -114,6 +116,19 @@ pub enum Event {
         /// Its peer.
         peer: PeerSocket,
     },
+    /// Clients of this shard can send straight to a client of another one: that shard does not see what goes this way, so it is
+    /// counted here.
+    CrossingOpened {
+        /// Which way.
+        crossing: Crossing,
+    },
+    /// They cannot any more.
+    CrossingClosed {
+        /// Which way.
+        crossing: Crossing,
+        /// What went there since it was opened: from peers to the client of [`Crossing::five_tuple`].
+        crossed: Traffic,
+    },
     /// A request was answered.
     Responded {
         /// Who asked.
@@ -137,6 +152,16 @@ pub enum Event {
         /// Why.
         reason: DropReason,
     },
+}
+
+/// What an allocation comes to at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// What it relayed, all but two things: what a faster data path forwarded by itself ([`Flow`](crate::Flow)), and what clients of
+    /// other shards sent straight to its client ([`Event::CrossingClosed`] of those).
+    pub relayed: Relayed,
 }
 
 /// Why an allocation ended.

@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use crate::{ChannelNumber, Via};
+use crate::{AllocationPort, ChannelNumber, Via};
 
 /// What a data path ahead of the state machine recognises a relayed packet by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,4 +26,8 @@ pub struct Flow {
     pub to: SocketAddr,
     /// The channel number to put in front of the payload, if any.
     pub channel: Option<ChannelNumber>,
+    /// The allocation whose client sends it: what is relayed counts as the client's to a peer. `None` if a peer does.
+    pub from_client_of: Option<AllocationPort>,
+    /// The allocation whose client it goes to: what is relayed counts as a peer's to that client. `None` if it goes to a peer.
+    pub to_client_of: Option<AllocationPort>,
 }

@@ -18,12 +18,12 @@ impl Server {
         if self.config.relay_addresses.contains(peer.address().ip()) {
             // Two clients of this relay: each direction takes a channel of both, so the second bind installs both; or each shard
             // the one that begins there, once it knows of the other end.
-            let near = (five_tuple, channel);
+            let (near, peer_port) = ((five_tuple, channel), AllocationPort::new(peer.address().port()));
             if let Some(Ok(other)) = self.cross(port, peer.address()) {
-                self.install(self.crossing_flow(near, other));
+                self.install(self.crossing_flow((near, port), (other, peer_port)));
             }
             if let Some(other) = self.counterpart(port, peer) {
-                self.install(self.crossing_flow(other, near));
+                self.install(self.crossing_flow((other, peer_port), (near, port)));
             }
             if let Some(crossing) = self.crossing_to(five_tuple, port, channel, peer) {
                 self.tell_shards(ShardMessage::CrossingOpened(crossing));
@@ -47,7 +47,8 @@ impl Server {
                 if !self.config.relay_addresses.contains(peer.address().ip()) {
                     flows.extend(self.flows_to(five_tuple, port, number, peer));
                 } else if let Some(Ok(other)) = self.cross(port, peer.address()) {
-                    flows.push(self.crossing_flow((five_tuple, number), other));
+                    let peer_port = AllocationPort::new(peer.address().port());
+                    flows.push(self.crossing_flow(((five_tuple, number), port), (other, peer_port)));
                 }
             }
         }
@@ -68,6 +69,8 @@ impl Server {
             leaves: Via::Relay(port),
             to: peer.address(),
             channel: None,
+            from_client_of: Some(port),
+            to_client_of: None,
         };
         let down = Flow {
             key: peer_key(port, peer),
@@ -75,6 +78,8 @@ impl Server {
             leaves: Via::Listener(five_tuple.server),
             to: five_tuple.client.address(),
             channel: Some(channel),
+            from_client_of: None,
+            to_client_of: Some(port),
         };
         [up, down]
     }
@@ -105,13 +110,20 @@ impl Server {
         self.cross_here(port, peer.address()).and_then(Result::ok)
     }
 
-    pub(crate) fn crossing_flow(&self, from: (FiveTuple, ChannelNumber), to: (FiveTuple, ChannelNumber)) -> Flow {
+    /// From one client of the relay to another: each with its channel and the port of its allocation.
+    pub(crate) fn crossing_flow(
+        &self,
+        ((from, from_channel), from_port): ((FiveTuple, ChannelNumber), AllocationPort),
+        ((to, to_channel), to_port): ((FiveTuple, ChannelNumber), AllocationPort),
+    ) -> Flow {
         Flow {
-            key: self.client_key(from.0, from.1),
-            arrives: Via::Listener(from.0.server),
-            leaves: Via::Listener(to.0.server),
-            to: to.0.client.address(),
-            channel: Some(to.1),
+            key: self.client_key(from, from_channel),
+            arrives: Via::Listener(from.server),
+            leaves: Via::Listener(to.server),
+            to: to.client.address(),
+            channel: Some(to_channel),
+            from_client_of: Some(from_port),
+            to_client_of: Some(to_port),
         }
     }
 

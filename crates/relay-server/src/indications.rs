@@ -8,9 +8,7 @@ use allocation::{Allocation, PermissionError};
 use rand::RngCore;
 use stun_msg::{SendIndication, TransactionId};
 
-use crate::{
-    AllocationPort, DropReason, Encapsulation, Family, FiveTuple, Forward, PeerSocket, Server, Via, peer_policy,
-};
+use crate::{DropReason, Encapsulation, Family, FiveTuple, Forward, PeerSocket, Server, Via, peer_policy};
 
 /// Makes the transaction IDs of Data indications: no two alike, and none to be guessed without the seed.
 #[derive(Debug)]
@@ -46,16 +44,18 @@ impl Server {
         datagram: &[u8],
         refused: &mut Option<DropReason>,
     ) -> Option<Forward> {
-        let (port, to, payload) = match self.route_send(&from, datagram) {
+        let (allocation, to, payload) = match self.route_send(&from, datagram) {
             Ok(route) => route,
             Err(reason) => {
                 *refused = Some(reason);
                 return None;
             }
         };
+        let port = allocation.port();
         if self.config.relay_addresses.contains(to.ip()) {
             return self.route_to_ourselves(port, to, payload, refused);
         }
+        allocation.count_to_peer(payload.len());
         Some(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::Bare, payload })
     }
 
@@ -65,7 +65,7 @@ impl Server {
         &self,
         from: &FiveTuple,
         datagram: &[u8],
-    ) -> Result<(AllocationPort, SocketAddr, Range<usize>), DropReason> {
+    ) -> Result<(&Allocation, SocketAddr, Range<usize>), DropReason> {
         let SendIndication { peer: to, payload, dont_fragment } =
             SendIndication::parse(datagram).map_err(DropReason::of_send)?;
         if dont_fragment {
@@ -77,7 +77,7 @@ impl Server {
             PermissionError::NoPermission => self.unpermitted(from, to),
         })?;
         peer_policy::check_port(&self.config, to).map_err(|_| DropReason::PeerForbidden)?;
-        Ok((allocation.port(), to, payload))
+        Ok((allocation, to, payload))
     }
 
     /// Why the client of `from` may not send to `to`.
@@ -90,26 +90,28 @@ impl Server {
         }
     }
 
+    /// Whether a client may be told of this peer, at an address that it has a permission for.
+    #[inline(never)]
+    pub(crate) fn may_indicate(&self, peer: PeerSocket) -> bool {
+        peer_policy::check_port(&self.config, peer.address()).is_ok()
+    }
+
     /// The Data indication that tells the client of `five_tuple` what `peer` sent, which has a permission and no channel:
     /// [RFC 8656, section 11.3](https://www.rfc-editor.org/rfc/rfc8656#section-11.3).
     #[inline(never)]
-    pub(crate) fn relay_unbound(
+    pub(crate) fn data_indication(
         &mut self,
         five_tuple: FiveTuple,
         peer: PeerSocket,
         payload: Range<usize>,
-    ) -> Option<Forward> {
-        if peer_policy::check_port(&self.config, peer.address()).is_err() {
-            self.drop_from_peer(peer, DropReason::PeerForbidden);
-            return None;
-        }
+    ) -> Forward {
         let transaction = self.transaction_ids.next();
-        Some(Forward {
+        Forward {
             from: Via::Listener(five_tuple.server),
             to: five_tuple.client.address(),
             encapsulation: Encapsulation::Data { peer: peer.address(), transaction },
             payload,
-        })
+        }
     }
 }
 

@@ -86,12 +86,12 @@ mod wall_clock;
 pub use allocation::{
     Allocation, AllocationId, AllocationPort, Arrival, Channel, ChannelNumber, ClientSocket, Families, Family,
     FiveTuple, MAX_PERMISSIONS, PERMISSION_LIFETIME, PeerSocket, Permission, PortNeed, PortRange, PortRangeError,
-    ReservationToken, ReservedPort, Timestamp,
+    Relayed, ReservationToken, ReservedPort, Timestamp, Traffic,
 };
 pub use config::{Config, DefaultFamily, QuotaBy, RelayAddresses, UsernameLimit};
 pub use crossing::Crossing;
 pub use drop_reason::DropReason;
-pub use event::{Event, RemovalReason};
+pub use event::{Account, Event, RemovalReason};
 pub use flow::{Flow, FlowKey};
 pub use forward::{Encapsulation, Forward, Header, TooEarly, Via};
 pub use lifetime::{DEFAULT_LIFETIME, MAX_LIFETIME};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use allocation::{Allocation, Expired, RemovedFamily};
 
 use crate::{
-    AllocationId, AllocationPort, Channel, ChannelNumber, Event, Families, Family, FiveTuple, PeerSocket,
+    Account, AllocationId, AllocationPort, Channel, ChannelNumber, Event, Families, Family, FiveTuple, PeerSocket,
     RemovalReason, Server, Timestamp,
 };
 
@@ -82,7 +82,15 @@ impl Server {
         self.close_relays(id, port, allocation.families());
         let owner = allocation.owner();
         let (username, user_id) = (Arc::clone(owner.username()), Arc::clone(owner.user_id()));
-        self.emit(Event::AllocationRemoved { id, five_tuple, username, user_id: Arc::clone(&user_id), port, reason });
+        self.emit(Event::AllocationRemoved {
+            id,
+            five_tuple,
+            username,
+            user_id: Arc::clone(&user_id),
+            port,
+            account: Box::new(Account { created_at: allocation.created_at(), relayed: allocation.relayed() }),
+            reason,
+        });
         self.tell_of_end(user_id);
         self.return_ports();
     }

@@ -9,6 +9,7 @@ use crate::{
     shortcut::Shortcut,
     slots::NO_SLOT,
     timers::TimerKey,
+    traffic::Meter,
 };
 
 impl Allocations {
@@ -73,6 +74,7 @@ impl Allocations {
             ports_tried,
             families,
             shortcut: Shortcut::NONE,
+            meter: Meter::default(),
             channels: Channels::default(),
             owner,
             transaction_id: new.transaction_id,

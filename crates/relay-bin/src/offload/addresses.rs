@@ -115,6 +115,8 @@ pub(super) mod tests {
             leaves: Via::Relay(AllocationPort::new(50_000)),
             to: address(peer),
             channel: None,
+            from_client_of: Some(AllocationPort::new(50_000)),
+            to_client_of: None,
         }
     }
 
@@ -126,6 +128,8 @@ pub(super) mod tests {
             leaves: Via::Listener(listener.parse().unwrap()),
             to: address(client),
             channel: channel(0x4001),
+            from_client_of: None,
+            to_client_of: Some(AllocationPort::new(50_000)),
         }
     }
 
@@ -173,6 +177,8 @@ pub(super) mod tests {
             leaves: Via::Listener("2001:db8::7".parse().unwrap()),
             to: address("[2001:db8:1::1]:1000"),
             channel: channel(0x4002),
+            from_client_of: Some(AllocationPort::new(50_000)),
+            to_client_of: Some(AllocationPort::new(50_001)),
         };
         let complete = behind_nat().complete(&flow).unwrap();
         assert_eq!((complete.local, complete.source), (address("10.0.0.7:3478"), address("[2001:db8::7]:3478")));

@@ -86,10 +86,13 @@ impl Reference {
                 let listener = Via::Listener(allocation.five_tuple.server);
                 let client = allocation.five_tuple.client.address();
                 let number = ChannelNumber::new(channel.number);
-                flows.push(flow(self.client_key(allocation, channel), listener, to_peer));
+                let port = AllocationPort::new(allocation.port);
+                let to_client_of = inside.then(|| AllocationPort::new(channel.peer.port()));
+                let key = self.client_key(allocation, channel);
+                flows.push(flow(key, listener, to_peer, (Some(port), to_client_of)));
                 if !inside {
                     let key = FlowKey { remote: channel.peer, local_port: allocation.port, channel: None };
-                    flows.push(flow(key, Via::Relay(AllocationPort::new(allocation.port)), (listener, client, number)));
+                    flows.push(flow(key, Via::Relay(port), (listener, client, number), (None, Some(port))));
                 }
             }
         }
@@ -154,6 +157,11 @@ impl Allocation {
     }
 }
 
-fn flow(key: FlowKey, arrives: Via, (leaves, to, channel): (Via, SocketAddr, Option<ChannelNumber>)) -> Flow {
-    Flow { key, arrives, leaves, to, channel }
+fn flow(
+    key: FlowKey,
+    arrives: Via,
+    (leaves, to, channel): (Via, SocketAddr, Option<ChannelNumber>),
+    (from_client_of, to_client_of): (Option<AllocationPort>, Option<AllocationPort>),
+) -> Flow {
+    Flow { key, arrives, leaves, to, channel, from_client_of, to_client_of }
 }

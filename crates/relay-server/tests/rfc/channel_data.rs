@@ -166,6 +166,8 @@ fn a_faster_data_path_is_told_the_same() {
         leaves: Via::Relay(port),
         to: peer(),
         channel: None,
+        from_client_of: Some(port),
+        to_client_of: None,
     };
     let to_client = Flow {
         key: FlowKey { remote: peer(), local_port: port.get(), channel: None },
@@ -173,6 +175,8 @@ fn a_faster_data_path_is_told_the_same() {
         leaves: listener,
         to: client.socket,
         channel,
+        from_client_of: None,
+        to_client_of: Some(port),
     };
     let mut flows: Vec<_> = relay.flows.into_values().collect();
     flows.sort_by_key(|flow| flow.key.channel.is_none());

@@ -46,6 +46,14 @@ impl Two {
         two
     }
 
+    fn near(&self) -> Half<'_> {
+        (&self.one, CHANNEL, self.at_one)
+    }
+
+    fn far(&self) -> Half<'_> {
+        (&self.other, OTHER_CHANNEL, self.at_other)
+    }
+
     fn bind_one(&mut self) {
         self.shards.relays[0].granted(&mut self.one, &bind(CHANNEL, self.at_other));
     }
@@ -93,13 +101,18 @@ fn flows(relay: &Relay) -> Vec<Flow> {
     relay.flows.values().copied().collect()
 }
 
-fn flow(from: &Client, channel: u16, to: &Client, to_channel: u16) -> Flow {
+type Half<'a> = (&'a Client, u16, SocketAddr);
+
+/// From a client with this channel and this relayed transport address to another.
+fn flow((from, channel, from_at): Half<'_>, (to, to_channel, to_at): Half<'_>) -> Flow {
     Flow {
         key: FlowKey { remote: from.socket, local_port: LISTEN_PORT, channel: ChannelNumber::new(channel) },
         arrives: Via::Listener(from.server),
         leaves: Via::Listener(to.server),
         to: to.socket,
         channel: ChannelNumber::new(to_channel),
+        from_client_of: Some(AllocationPort::new(from_at.port())),
+        to_client_of: Some(AllocationPort::new(to_at.port())),
     }
 }
 
@@ -111,8 +124,8 @@ fn clients_of_two_shards_are_crossed_directly() {
     two.shards.post();
     assert_eq!(two.shards.under_way_to(1).count(), 0, "a relayed packet is no event");
     // Each shard has the flow that begins with its own client.
-    assert_eq!(flows(&two.shards.relays[0]), [flow(&two.one, CHANNEL, &two.other, OTHER_CHANNEL)]);
-    assert_eq!(flows(&two.shards.relays[1]), [flow(&two.other, OTHER_CHANNEL, &two.one, CHANNEL)]);
+    assert_eq!(flows(&two.shards.relays[0]), [flow(two.near(), two.far())]);
+    assert_eq!(flows(&two.shards.relays[1]), [flow(two.far(), two.near())]);
 }
 
 #[test]
@@ -139,7 +152,7 @@ fn whichever_binds_first() {
     assert_eq!(two.shards.relays[0].flows.len(), 0);
     two.bind_one();
     assert_eq!(two.send_from_one(), Some(straight_to(&two.other, OTHER_CHANNEL)));
-    assert_eq!(flows(&two.shards.relays[0]), [flow(&two.one, CHANNEL, &two.other, OTHER_CHANNEL)]);
+    assert_eq!(flows(&two.shards.relays[0]), [flow(two.near(), two.far())]);
 }
 
 #[test]
@@ -246,7 +259,7 @@ fn one_family_of_a_crossing_ends_alone() {
     let v6 = shards.relays[0].receive(&one, &channel_data(0x4001, b"hello"));
     assert_eq!(v4, Some(straight_to(&other, 0x4000)));
     assert_eq!(v6.map(|forward| forward.to), Some(at_other[1]));
-    assert_eq!(flows(&shards.relays[0]), [flow(&one, 0x4000, &other, 0x4000)]);
+    assert_eq!(flows(&shards.relays[0]), [flow((&one, 0x4000, at_one[0]), (&other, 0x4000, at_other[0]))]);
 }
 
 #[test]
@@ -295,12 +308,13 @@ fn late_words_do_no_harm_to_a_ports_next_allocation() {
     };
     relay.hear(&ShardMessage::CrossingOpened(crossing));
     relay.granted(&mut one, &bind(CHANNEL, at_next));
-    assert_eq!(flows(relay), [flow(&one, CHANNEL, &gone, OTHER_CHANNEL)]);
+    assert_eq!(flows(relay), [flow((&one, CHANNEL, at_one), (&gone, OTHER_CHANNEL, at_next))]);
 
     assert_eq!(relay.allocate(&mut next), at_next);
     assert_eq!(relay.receive(&one, &channel_data(CHANNEL, b"hello")), None, "the next has not bound a channel");
     relay.granted(&mut next, &bind(0x4FFF, at_one));
-    let both = [flow(&one, CHANNEL, &next, 0x4FFF), flow(&next, 0x4FFF, &one, CHANNEL)];
+    let ends = [(&one, CHANNEL, at_one), (&next, 0x4FFF, at_next)];
+    let both = [(0, 1), (1, 0)].map(|(from, to)| flow(ends[from], ends[to]));
     assert_eq!(flows(relay), both);
     relay.hear(&ShardMessage::CrossingOpened(crossing));
     assert_eq!(flows(relay), both);

@@ -1,6 +1,7 @@
 //! One test for each requirement of RFC 8656 (TURN) and RFC 8489 (STUN) that applies to this relay; `docs/conformance.md` lists them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod accounting;
 mod allocate;
 mod authentication;
 mod binding;

@@ -37,7 +37,7 @@ impl World {
 
     /// Where data in a channel goes. Returns what its flow is known by.
     fn check_channel(&mut self, entries: &[Entry], entry: &Entry, number: ChannelNumber, peer: SocketAddr) -> FlowKey {
-        let Entry { shard, five_tuple, .. } = *entry;
+        let Entry { shard, port, five_tuple, .. } = *entry;
         let client = self.clients.iter().find(|client| client.five_tuple() == five_tuple).unwrap();
         let datagram = channel_data(number.get(), DATA);
         let forward = self.shards.relays[shard].receive(client, &datagram);
@@ -45,9 +45,15 @@ impl World {
         let server = client.server;
         let flow = self.shards.relays[shard].flows.get(&key).copied();
         let straight_flow = |(leaves, to, wrapping): Route| match wrapping {
-            Wrapping::Channel(channel) => {
-                Some(Flow { key, arrives: Via::Listener(server), leaves, to, channel: ChannelNumber::new(channel) })
-            }
+            Wrapping::Channel(channel) => Some(Flow {
+                key,
+                arrives: Via::Listener(server),
+                leaves,
+                to,
+                channel: ChannelNumber::new(channel),
+                from_client_of: Some(port),
+                to_client_of: Some(AllocationPort::new(peer.port())),
+            }),
             _ => None,
         };
         let way = forward.as_ref().map(|forward| read(forward, &datagram));
