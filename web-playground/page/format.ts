@@ -3,6 +3,10 @@
 import type { Lanes } from './lanes';
 import { type Columns, Flag, Kind, NONE, Role, type Summary } from './model';
 
+const SEND = 6;
+const DATA = 7;
+const CREATE_PERMISSION = 8;
+
 const METHODS: Record<number, string> = {
   1: 'Binding',
   3: 'Allocate',
@@ -24,10 +28,17 @@ export function describe(row: number, columns: Columns, summary: Summary): strin
   const argument = columns.arguments[row]!;
   const name = method(columns.methods[row]!);
   switch (kind) {
-    case Kind.Request:
-      return `${name} request`;
-    case Kind.Indication:
-      return `${name} indication`;
+    case Kind.Request: {
+      const peer = address(columns.peers[row]!, summary);
+      // A permission is for an address, whatever the port.
+      const whom = columns.methods[row] === CREATE_PERMISSION ? host(peer) : peer;
+      return `${name} request${whom && ` for ${whom}`}`;
+    }
+    case Kind.Indication: {
+      const peer = address(columns.peers[row]!, summary);
+      const way = columns.methods[row] === SEND ? ' to' : columns.methods[row] === DATA ? ' from' : '';
+      return `${name} indication${peer && way && `${way} ${peer}`}`;
+    }
     case Kind.Success:
       return `${name} success`;
     case Kind.Error:
@@ -47,11 +58,21 @@ export function describe(row: number, columns: Columns, summary: Summary): strin
   }
 }
 
+/** An address without its port. */
+const host = (address: string) => address.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
+
+/** Whether a row is application data, in whatever it travels. */
+const isData = (row: number, columns: Columns) =>
+  columns.kinds[row] === Kind.ChannelData ||
+  columns.kinds[row] === Kind.Data ||
+  (columns.kinds[row] === Kind.Indication && (columns.methods[row] === SEND || columns.methods[row] === DATA));
+
 /** The class by which rows are coloured. */
 export function tone(row: number, columns: Columns): string {
   const flags = columns.flags[row]!;
   if (flags & Flag.Different) return 'different';
   if (flags & Flag.Dropped) return 'dropped';
+  if (isData(row, columns)) return 'data';
   switch (columns.kinds[row]) {
     case Kind.Error:
     case Kind.Malformed:
@@ -61,9 +82,6 @@ export function tone(row: number, columns: Columns): string {
       return 'request';
     case Kind.Success:
       return 'success';
-    case Kind.ChannelData:
-    case Kind.Data:
-      return 'data';
     case Kind.Internal:
       return 'internal';
     default:

@@ -5,12 +5,13 @@ import { helpOpen } from './store';
 
 const FILTERS: [string, string][] = [
   ['request, response, success, error, indication', 'STUN messages of a class'],
-  ['allocate, refresh, binding, channelbind, createpermission', 'STUN messages of a method'],
-  ['channeldata, data, stun, internal, malformed, other', 'packets of a kind'],
+  ['allocate, refresh, binding, channelbind, createpermission, send, dataindication', 'STUN messages of a method'],
+  ['data', 'application data, in channels, in indications and as peers see it'],
+  ['channeldata, stun, internal, malformed, other', 'packets of a kind'],
   ['rejected, dropped, different, state, truncated, comment', 'packets with a property'],
   ['401', 'error responses with a code, and their requests'],
   ['0x4001', 'ChannelData of a channel'],
-  ['192.0.2.1 or [2001:db8::1]:3478 or :3478', 'packets from or to an address or port'],
+  ['192.0.2.1 or [2001:db8::1]:3478 or :3478', 'packets from, to or about an address or port'],
   ['#7 or #7-20', 'packets by number'],
   ['-data', 'not'],
   ['401|438', 'one or the other'],

@@ -22,7 +22,7 @@ export function assignLanes(endpoints: Endpoint[]): Lanes {
   const of = new Uint16Array(endpoints.length);
   const list: Lane[] = [];
   const add = (kind: Lane['kind'], title: string, role: number) => {
-    const members = endpoints.map((_, index) => index).filter((index) => endpoints[index]!.role === role);
+    const members = endpoints.map((_, index) => index).filter((index) => endpoints[index]!.role === role && endpoints[index]!.packets > 0);
     const busiest = new Set([...members].sort((a, b) => endpoints[b]!.packets - endpoints[a]!.packets).slice(0, MOST));
     let shown = 0;
     for (const index of members) {
@@ -40,7 +40,7 @@ export function assignLanes(endpoints: Endpoint[]): Lanes {
   add('client', 'Client', Role.Client);
   const relay = list.length;
   const relays = endpoints.filter((endpoint) => endpoint.role === Role.Relay);
-  if (relays.length > 0 || endpoints.every((endpoint) => endpoint.role !== Role.Unknown)) {
+  if (relays.length > 0 || endpoints.every((endpoint) => endpoint.role !== Role.Unknown || endpoint.packets === 0)) {
     const subtitle = relays.length === 1 ? relays[0]!.address : relays.length > 1 ? `${relays.length} addresses` : '';
     list.push({ kind: 'relay', title: 'Relay', subtitle });
   }

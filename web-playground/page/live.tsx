@@ -57,6 +57,9 @@ export function LivePanel() {
         <button type="button" onClick={() => void act({ do: 'send', client: CLIENT, channel: number(), text: text.value })}>
           Client sends
         </button>
+        <button type="button" onClick={() => void act({ do: 'send_to', client: CLIENT, peer: peer.value, text: text.value })}>
+          Client sends without a channel
+        </button>
         <button type="button" onClick={() => void act({ do: 'peer_send', client: CLIENT, peer: peer.value, text: text.value })}>
           Peer sends
         </button>

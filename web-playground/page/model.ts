@@ -55,6 +55,7 @@ export interface Columns {
   times: Float64Array;
   sources: Uint32Array;
   destinations: Uint32Array;
+  peers: Uint32Array;
   related: Uint32Array;
   kinds: Uint8Array;
   methods: Uint8Array;
@@ -103,6 +104,11 @@ export interface Channel {
   packets: number;
 }
 
+export interface Permission {
+  expires_at: number;
+  packets: number;
+}
+
 export interface Allocation {
   name: string;
   id: string;
@@ -111,11 +117,14 @@ export interface Allocation {
   username: string;
   relayed: { address: string; lifetime: number; expires_at: number }[];
   channels: Record<string, Channel>;
+  permissions: Record<string, Permission>;
   bytes_up: number;
   bytes_down: number;
   change?: 'new' | 'changed';
   channel_changes: Record<string, 'new' | 'changed'>;
   removed_channels: number[];
+  permission_changes: Record<string, 'new' | 'changed'>;
+  removed_permissions: string[];
 }
 
 export interface Counters {
@@ -153,6 +162,7 @@ export type Action =
   | { do: 'permission'; client: number; peer: string }
   | { do: 'bind'; client: number; channel: number; peer: string }
   | { do: 'send'; client: number; channel: number; text: string }
+  | { do: 'send_to'; client: number; peer: string; text: string }
   | { do: 'peer_send'; client: number; peer: string; text: string }
   | { do: 'send_again'; client: number; at: number; mask: number }
   | { do: 'move'; client: number; socket: string }

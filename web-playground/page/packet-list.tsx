@@ -7,7 +7,7 @@ import { filterProblem, filterText, filtered, lanes, positionOf, rowAt, select, 
 const ROW = 26;
 /** Browsers do not lay out boxes that are much higher; longer lists scroll in larger steps. */
 const MOST_PIXELS = 8_000_000;
-const CHIPS = ['rejected|dropped', 'state', 'allocate', 'channelbind', '-data', 'different'];
+const CHIPS = ['rejected|dropped', 'state', 'allocate', 'channelbind|createpermission', 'indication', '-data', 'different'];
 
 export function PacketList() {
   const box = useRef<HTMLDivElement>(null);

@@ -2,6 +2,9 @@ import { bytes, hex, plural, span } from './format';
 import type { Allocation, Counters, State } from './model';
 import { state, trace } from './store';
 
+/** An allocation may have 4,096 of them. */
+const MOST_PERMISSIONS = 50;
+
 export function StatePanel() {
   const shown = state.value;
   return (
@@ -37,6 +40,7 @@ function Contents({ shown }: { shown: State }) {
 function AllocationCard({ allocation, now, gone }: { allocation: Allocation; now: number; gone: boolean }) {
   const change = gone ? 'gone' : allocation.change;
   const channels = Object.entries(allocation.channels);
+  const permissions = Object.entries(allocation.permissions);
   return (
     <article class={`allocation ${change ?? ''}`}>
       <h3>
@@ -96,6 +100,36 @@ function AllocationCard({ allocation, now, gone }: { allocation: Allocation; now
               </tr>
             ))}
           </tbody>
+        </table>
+      )}
+      {(permissions.length > 0 || allocation.removed_permissions.length > 0) && (
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Permission for</th>
+              <th scope="col">State</th>
+            </tr>
+          </thead>
+          <tbody>
+            {permissions.slice(0, MOST_PERMISSIONS).map(([address, permission]) => (
+              <tr key={address} class={gone ? '' : (allocation.permission_changes[address] ?? '')}>
+                <td>{address}</td>
+                <td>
+                  <Timer left={permission.expires_at - now} of={300} what="holds for" />
+                  {plural(permission.packets, 'packet')} in indications
+                </td>
+              </tr>
+            ))}
+            {allocation.removed_permissions.slice(0, MOST_PERMISSIONS).map((address) => (
+              <tr key={address} class="gone">
+                <td>{address}</td>
+                <td>ended</td>
+              </tr>
+            ))}
+          </tbody>
+          {permissions.length > MOST_PERMISSIONS && (
+            <caption class="hint">and {plural(permissions.length - MOST_PERMISSIONS, 'more permission')}</caption>
+          )}
         </table>
       )}
     </article>

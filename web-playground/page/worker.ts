@@ -32,6 +32,7 @@ function loaded(): Loaded {
     times: columns.times,
     sources: columns.sources,
     destinations: columns.destinations,
+    peers: columns.peers,
     related: columns.related,
     kinds: columns.kinds,
     methods: columns.methods,

@@ -16,7 +16,13 @@ const EXAMPLES: &[(&str, &[u8])] = &[
     ("two-clients", include_bytes!("../public/examples/two-clients.pcapng")),
     ("port-hopping-nat", include_bytes!("../public/examples/port-hopping-nat.pcapng")),
     ("dual-stack", include_bytes!("../public/examples/dual-stack.pcapng")),
+    ("send-indications", include_bytes!("../public/examples/send-indications.pcapng")),
+    ("indications-then-channel", include_bytes!("../public/examples/indications-then-channel.pcapng")),
     // What the relay itself recorded of real clients.
+    ("firefox", include_bytes!("../public/examples/firefox.pcapng")),
+    ("chromium", include_bytes!("../public/examples/chromium.pcapng")),
+    ("firefox-without-indications", include_bytes!("../public/examples/firefox-without-indications.pcapng")),
+    ("chromium-wrong-family", include_bytes!("../public/examples/chromium-wrong-family.pcapng")),
     ("turnutils_uclient", include_bytes!("../../crates/relay-replay/tests/recordings/turnutils_uclient.pcapng")),
     ("aioice", include_bytes!("../../crates/relay-replay/tests/recordings/aioice.pcapng")),
 ];
@@ -80,6 +86,9 @@ fn a_live_relay_answers_and_its_recording_replays() {
         r#"{"do":"bind","client":0,"channel":16385,"peer":"198.51.100.30:41000"}"#,
         r#"{"do":"send","client":0,"channel":16385,"text":"hello"}"#,
         r#"{"do":"peer_send","client":0,"peer":"198.51.100.30:41000","text":"hello"}"#,
+        r#"{"do":"permission","client":0,"peer":"198.51.100.31:41000"}"#,
+        r#"{"do":"send_to","client":0,"peer":"198.51.100.31:41000","text":"hello"}"#,
+        r#"{"do":"peer_send","client":0,"peer":"198.51.100.31:41001","text":"hello"}"#,
         r#"{"do":"send_again","client":0,"at":30,"mask":1}"#,
         r#"{"do":"advance","seconds":700}"#,
     ] {
@@ -92,6 +101,16 @@ fn a_live_relay_answers_and_its_recording_replays() {
     assert_eq!((&summary["mode"], &summary["differences"]), (&"replay".into(), &0.into()));
     let last = u32::try_from(trace.len() - 1).unwrap();
     assert_eq!(json(trace.state(last))["live"], 0);
+    let state = |filter: &str| {
+        let rows = trace.filter(filter).map_err(wasm_bindgen::JsValue::from).unwrap();
+        json(trace.state(*rows.last().unwrap()))
+    };
+    let permission = &state("dataindication")["allocations"][0]["permissions"]["198.51.100.31"];
+    assert_eq!(permission["packets"], 2, "one each way");
+    let granted = state("createpermission request");
+    assert_eq!(granted["allocations"][0]["permission_changes"]["198.51.100.31"], "new");
+    let ended = state("internal #1-18");
+    assert!(!ended["allocations"][0]["removed_permissions"].as_array().unwrap().is_empty(), "{ended}");
     for bad in ["", "{}", r#"{"do":"send","client":9,"channel":0,"text":""}"#, r#"{"do":"add_client","socket":"x"}"#] {
         assert!(live.act(bad).is_err(), "{bad}");
     }

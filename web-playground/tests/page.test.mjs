@@ -194,6 +194,48 @@ describe('what is shown of a packet', () => {
     await page.getByText('No allocations.').waitFor();
     await page.getByText('Application data').first().waitFor();
   });
+
+  test('permissions have their time left, and indications their peer', async () => {
+    await openExample('send-indications', 7);
+    const permission = page.locator('.allocation tr', { hasText: '198.51.100.30' });
+    await page.locator('.allocation tr.new', { hasText: 'holds for 5 min' }).waitFor();
+    await page.getByText('Permission of A1 for 198.51.100.30 granted').waitFor();
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('ArrowRight');
+    await settled(9);
+    assert.equal(await title(), 'Packet 9: Send indication to 198.51.100.30:41000');
+    assert.match(await permission.innerText(), /1 packet in indications/);
+    await page.getByLabel('Filter').fill('internal');
+    await page.locator('.row').first().click();
+    await page.locator('.allocation tr.gone', { hasText: '198.51.100.30' }).waitFor();
+    await shot(page, 'permission-ended');
+  });
+});
+
+describe('recordings of browsers', () => {
+  test('it is said why Firefox does not connect', async () => {
+    await openExample('firefox-without-indications');
+    await page.keyboard.press('n');
+    await page.getByText('Dropped: indications are switched off').waitFor();
+    await page.getByText(/start the relay with --indications on/).waitFor();
+    await shot(page, 'why-firefox-does-not-connect');
+  });
+
+  test('it is said why Chromium does not connect', async () => {
+    await openExample('chromium-wrong-family');
+    await page.keyboard.press('n');
+    await page.getByText('440: the relay has no address of this family').waitFor();
+    await page.getByText(/--default-address-family client/).first().waitFor();
+    await shot(page, 'why-chromium-does-not-connect');
+  });
+
+  test('what Firefox sends is shown as data for a peer', async () => {
+    await openExample('firefox');
+    await page.getByRole('button', { name: 'indication', exact: true }).click();
+    await page.locator('.row', { hasText: /Send indication to 192\.0\.2\.10:/ }).nth(3).click();
+    await page.getByText(/were relayed to the peer/).waitFor();
+    await shot(page, 'firefox');
+  });
 });
 
 describe('filter', () => {
@@ -281,6 +323,13 @@ describe('live mode', () => {
     await page.locator('.counters tr', { hasText: 'Relayed from clients' }).getByText('1 packet').waitFor();
     await click('Peer sends');
     await page.locator('.counters tr', { hasText: 'Relayed to clients' }).getByText('1 packet').waitFor();
+    await page.getByLabel('Peer', { exact: true }).fill('198.51.100.31:41000');
+    await click('Client sends without a channel');
+    await page.getByText('Dropped: no permission for the peer').waitFor();
+    await click('Permission');
+    await page.locator('.allocation td', { hasText: '198.51.100.31' }).waitFor();
+    await click('Client sends without a channel');
+    await page.locator('.counters tr', { hasText: 'Relayed from clients' }).getByText('2 packets').waitFor();
     await page.getByLabel('Byte', { exact: true }).fill('0');
     await click('Refresh');
     await page.getByText('Allocation A1 was refreshed').waitFor();

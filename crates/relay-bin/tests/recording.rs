@@ -7,6 +7,8 @@ mod accepted;
 mod control;
 mod interop;
 mod support;
+#[path = "recording/trace.rs"]
+mod trace;
 
 use std::{
     env, fs,
@@ -14,60 +16,14 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
 use interop::{can, credentials, run as run_program};
-use relay_replay::{Flags, Mode, NotReplayed, Session};
+use relay_replay::{Flags, Mode, NotReplayed};
 use support::{Relay, SECRET, clients_of_both_workers, free_port, run};
+use trace::{Trace, keep};
 use turn_client::{Allocate, Family};
-
-/// A file of a test's own, removed when dropped.
-struct Trace(PathBuf);
-
-impl Trace {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        Self(env::temp_dir().join(format!("relay-recording-{}-{count}.pcapng", std::process::id())))
-    }
-
-    fn option(&self) -> String {
-        format!("--record-trace={}", self.0.display())
-    }
-
-    fn open(&self) -> Session {
-        let mut session = Session::new();
-        session.push(&fs::read(&self.0).unwrap());
-        session.end();
-        assert_eq!((session.error(), session.warnings().len()), (None, 0));
-        session
-    }
-
-    /// Replays it, and returns it if there was no difference.
-    fn replay(&self) -> Session {
-        let session = self.open();
-        assert_eq!(session.mode(), Mode::Replay);
-        assert_eq!(session.dropped(), 0);
-        let differences = session.differences();
-        assert!(differences.is_empty(), "{} differences, the first: {:?}", differences.len(), differences[0]);
-        session
-    }
-}
-
-/// Keeps a copy of `trace` among the fixtures of relay-replay if that is asked for; `docs/traces.md` says how.
-fn keep(trace: &Trace, name: &str) {
-    if let Some(folder) = env::var_os("RELAY_KEEP_RECORDINGS") {
-        fs::copy(&trace.0, Path::new(&folder).join(name)).unwrap();
-    }
-}
-
-impl Drop for Trace {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
 
 fn start(trace: &Trace, options: &[&str]) -> Relay {
     let trace = trace.option();

@@ -111,6 +111,41 @@ pub const EXAMPLES: &[Example] = &[
     },
 ];
 
+/// A recording of a real client that the playground shows beside the examples.
+#[derive(Clone, Copy, Debug)]
+pub struct Recording {
+    /// Its file name without ending, and its name in links.
+    pub name: &'static str,
+    /// Its title.
+    pub title: &'static str,
+    /// What there is to see.
+    pub story: &'static str,
+}
+
+/// Every recording that is shown. They lie in `tests/recordings`; `docs/traces.md` says how they are made anew.
+pub const RECORDINGS: &[Recording] = &[
+    Recording {
+        name: "firefox",
+        title: "Firefox, recorded",
+        story: "Two peers in Firefox ESR exchange a few messages through a relay. Everything they say goes in Send indications, and arrives in Data indications.",
+    },
+    Recording {
+        name: "chromium",
+        title: "Chromium, recorded",
+        story: "Two peers in Chromium exchange a few messages through a relay: the connectivity checks in Send indications, the data in channels.",
+    },
+    Recording {
+        name: "firefox-without-indications",
+        title: "Why does Firefox not connect?",
+        story: "The relay runs with --indications off. Allocations and permissions are granted, and every connectivity check is dropped.",
+    },
+    Recording {
+        name: "chromium-wrong-family",
+        title: "Why does Chromium not connect?",
+        story: "The relay has an IPv6 address only, and gives IPv4 to clients that ask for no family. Chromium never asks.",
+    },
+];
+
 fn at(socket: &str) -> SocketAddr {
     // The stories' addresses are literals; one that did not parse would show in every test of the story.
     socket.parse().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))

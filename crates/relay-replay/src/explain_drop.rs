@@ -6,7 +6,7 @@ use relay_server::{DropReason, Family};
 use stun_msg::AttributeType;
 
 use crate::{
-    dissect,
+    Kind, dissect,
     explain::{About, Explanation, Tone},
     view::words,
 };
@@ -47,6 +47,7 @@ pub(crate) fn dropped(reason: DropReason, about: &About<'_>) -> Explanation {
         DropReason::UnknownPort => {
             because("nobody has this port", "No allocation has the port that it was sent to.".to_owned())
         }
+        DropReason::UnknownPeer if about.row.kind != Kind::Data => not_invited_by_client(about),
         DropReason::UnknownPeer => because(
             "the peer was not invited",
             format!(
@@ -112,6 +113,20 @@ pub(crate) fn dropped(reason: DropReason, about: &About<'_>) -> Explanation {
         ),
         other => because(&words(&other), "The relay gives no other reason.".to_owned()),
     }
+}
+
+/// What a client sent went straight to another client of this relay.
+fn not_invited_by_client(about: &About<'_>) -> Explanation {
+    let to = match about.peer {
+        Some(peer) => format!("It is for {peer}, the relayed transport address of another client of this relay"),
+        None => "The channel leads to another client of this relay".to_owned(),
+    };
+    let text = format!(
+        "{to}. That client has neither a channel to the sender's relayed transport address nor a permission for it: who has not been invited is not let in."
+    );
+    Explanation::new(Tone::Problem, "Dropped: the other client has not invited this one", text)
+        .advice("With ICE the first checks may end so, until both sides know each other's candidates. If it goes on, the other client has not heard of this one's candidate, or never asked for a permission.")
+        .link(PERMISSIONS)
 }
 
 fn family_mismatch(about: &About<'_>) -> Explanation {

@@ -54,7 +54,7 @@ pub use change::{Carrier, Change, Outcome};
 pub use difference::{Difference, DifferenceKind};
 pub use dissect::{Field, dissect_packet, dissect_payload};
 pub use endpoint::{Endpoint, Role};
-pub use examples::{EXAMPLES, Example};
+pub use examples::{EXAMPLES, Example, RECORDINGS, Recording};
 pub use explain::Explanation;
 pub use filter::{Filter, FilterError};
 pub use row::{Flags, Kind, Row};

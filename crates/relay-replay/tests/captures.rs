@@ -31,3 +31,24 @@ fn a_session_of_coturn_is_understood() {
         assert_ne!(session.rows()[usize::try_from(row).unwrap()].related, Row::NONE, "row {row} has no counterpart");
     }
 }
+
+/// Taken with `tcpdump -s 190` of `turnutils_uclient -s`: the end of each Data indication is missing.
+#[test]
+fn indications_of_coturn_s_client_are_understood_though_they_are_cut() {
+    let mut session = Session::new();
+    session.push(include_bytes!("captures/coturn-send-indications.pcap"));
+    session.end();
+    assert_eq!(session.mode(), Mode::Inspection(NotReplayed::NoHeader));
+    let select = |filter: &str| session.filter(&filter.parse().unwrap());
+    let view = session.view_at(u32::try_from(session.rows().len() - 1).unwrap());
+    assert_eq!((view.counters.packets_up, view.counters.packets_down), (6, 6));
+    assert_eq!((view.counters.bytes_up, view.counters.bytes_down), (600, 600));
+    assert_eq!((select("send").len(), select("dataindication").len(), select("dropped").len()), (6, 6, 0));
+    for row in select("send|dataindication") {
+        assert_ne!(session.rows()[usize::try_from(row).unwrap()].related, Row::NONE, "row {row} has no counterpart");
+    }
+    let before = session.view_before(select("send")[0]);
+    // The client makes an allocation that it does not use, besides these two.
+    let has_permission = before.allocations.values().filter(|allocation| !allocation.permissions.is_empty());
+    assert_eq!(has_permission.count(), 2);
+}

@@ -1,6 +1,8 @@
 //! The playground's examples replay without a difference, and show what their stories say.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[cfg(not(target_arch = "wasm32"))]
+use relay_replay::RECORDINGS;
 use relay_replay::{EXAMPLES, Flags, Kind, Mode, Row, Session, View};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -265,4 +267,12 @@ fn the_committed_examples_are_what_the_generator_writes() {
             path.display()
         );
     }
+    // These are links to the recordings that are replayed by another test.
+    for recording in RECORDINGS {
+        assert!(folder.join(format!("{}.pcapng", recording.name)).is_file(), "{} is missing", recording.name);
+    }
+    let index = std::fs::read_to_string(folder.join("index.json")).unwrap();
+    let names = EXAMPLES.iter().map(|example| example.name).chain(RECORDINGS.iter().map(|recording| recording.name));
+    let listed = index.lines().filter_map(|line| line.trim().strip_prefix("\"name\": \"")?.split('"').next());
+    assert!(listed.eq(names), "index.json is out of date");
 }

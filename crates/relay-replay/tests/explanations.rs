@@ -95,6 +95,18 @@ fn a_peer_without_a_permission_was_not_invited() {
 }
 
 #[test]
+fn another_client_that_has_not_invited_this_one_is_told_from_a_peer() {
+    let said = of(WITH_INDICATIONS, "dropped", |world, client| {
+        let other = world.add_client("192.0.2.20:50000".parse().unwrap());
+        world.request(other, Request::Allocate(Allocate::default()))?;
+        let relayed = world.relayed(other)?[0];
+        world.request(client, permit(&[&relayed.to_string()]))?;
+        world.send_to(client, relayed, b"check")
+    });
+    says(&said, "Dropped: the other client has not invited this one", &["another client of this relay", "permission"]);
+}
+
+#[test]
 fn a_send_indication_to_another_family_says_how_to_get_it() {
     let said =
         of(WITH_INDICATIONS, "dropped", |world, client| world.send_to(client, PEER_V6.parse().unwrap(), b"check"));

@@ -4,7 +4,7 @@
 //! `docs/traces.md` says.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use relay_replay::{Flags, Mode, Session};
+use relay_replay::{Flags, Mode, Session, View};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -19,6 +19,11 @@ fn replay(trace: &[u8]) -> (Session, u64) {
     let last = u32::try_from(session.rows().len() - 1).unwrap();
     let up = session.view_at(last).counters.packets_up;
     (session, up)
+}
+
+/// The relay's state after the last packet.
+fn end(session: &Session) -> View {
+    session.view_at(u32::try_from(session.rows().len() - 1).unwrap())
 }
 
 fn count(session: &Session, filter: &str) -> usize {
@@ -41,4 +46,59 @@ fn aioice() {
     assert!(up > 0);
     assert!(count(&session, "allocate error") > 0, "the challenge");
     assert!(count(&session, "allocate success") > 0);
+}
+
+/// It sends all data in Send indications, the first of them right behind CreatePermission.
+#[test]
+fn firefox() {
+    let (session, up) = replay(include_bytes!("recordings/firefox.pcapng"));
+    assert_eq!(count(&session, "channelbind|channeldata"), 0);
+    // The first check of one side comes before the other has asked for a permission; it is repeated.
+    let dropped = count(&session, "send dropped");
+    assert_eq!((count(&session, "send") - dropped) as u64, up);
+    assert!(dropped <= 2, "{dropped} Send indications were dropped");
+    assert!(count(&session, "dataindication") >= 8, "four messages each way");
+    assert_eq!(count(&session, "createpermission request rejected"), 0);
+    assert_eq!(count(&session, "dataindication truncated"), count(&session, "dataindication"), "cut");
+    // Both peers gave their allocations back.
+    assert!(end(&session).allocations.is_empty());
+}
+
+/// It sends its connectivity checks in Send indications and binds a channel for the rest.
+#[test]
+fn chromium() {
+    let (session, _) = replay(include_bytes!("recordings/chromium.pcapng"));
+    assert!(count(&session, "send") > 0 && count(&session, "dataindication") > 0);
+    assert_eq!(count(&session, "channelbind success"), 2);
+    assert!(count(&session, "channeldata") > 8, "four messages each way");
+    assert!(end(&session).allocations.is_empty());
+}
+
+#[test]
+fn firefox_fails_without_indications() {
+    let (session, up) = replay(include_bytes!("recordings/firefox-without-indications.pcapng"));
+    assert_eq!((up, count(&session, "createpermission success")), (0, 2));
+    assert!(count(&session, "send dropped") > 2);
+    assert_eq!(end(&session).counters.drops["send indication"], count(&session, "send") as u64);
+}
+
+#[test]
+fn chromium_fails_at_an_ipv6_relay_that_gives_ipv4() {
+    let (session, up) = replay(include_bytes!("recordings/chromium-wrong-family.pcapng"));
+    assert_eq!((up, count(&session, "allocate success")), (0, 0));
+    // Each socket asks twice: without credentials and with them. None asks again.
+    let refused = count(&session, "440 request");
+    assert!(refused >= 2, "both peers are refused");
+    assert_eq!(count(&session, "allocate request"), 2 * refused);
+}
+
+/// What browsers say to each other goes over DTLS, whose records begin like this.
+#[test]
+fn recordings_of_browsers_hold_no_data_of_theirs() {
+    for trace in [&include_bytes!("recordings/firefox.pcapng")[..], include_bytes!("recordings/chromium.pcapng")] {
+        let (session, _) = replay(trace);
+        assert_eq!(session.header().unwrap().payload_limit, Some(20));
+        // The name of every WebRTC certificate's subject, which the handshake would show.
+        assert!(!trace.windows(6).any(|bytes| bytes == b"WebRTC"));
+    }
 }

@@ -1,7 +1,7 @@
 //! Chromium and Firefox, which open the page of `webrtc/page/` by themselves: no driver stands between.
 
-mod chromium;
-mod firefox;
+pub(crate) mod chromium;
+pub(crate) mod firefox;
 
 use std::{
     net::TcpListener,
@@ -52,7 +52,7 @@ impl Drop for Browser {
 }
 
 /// The page's settings for a call whose sides use the relay at these hosts.
-fn call(place: &Place, hosts: [&str; 2]) -> Value {
+pub(crate) fn call(place: &Place, hosts: [&str; 2]) -> Value {
     let user = credentials();
     let [a, b] = hosts.map(|host| servers(place, &[host], &user.username, &user.password));
     json!({ "a": a, "b": b, "messages": 1000 })

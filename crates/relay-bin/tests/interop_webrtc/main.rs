@@ -11,5 +11,8 @@ mod namespace;
 mod page_server;
 mod place;
 mod programs;
+mod recordings;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../recording/trace.rs"]
+mod trace;

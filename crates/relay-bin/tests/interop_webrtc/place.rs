@@ -13,9 +13,17 @@ use crate::{
 
 /// The address of the interface in [`Place::with_interface`].
 const ADDRESS: &str = "192.0.2.10";
+/// The address of the interface in [`Place::with_ipv6_interface`].
+const ADDRESS_V6: &str = "2001:db8::10";
 
-/// The relay's options in every test: clients of one user have many allocations here.
-const OPTIONS: [&str; 4] = ["--workers", "2", "--allocations-per-username", "100"];
+/// The relay's options: clients of one user have many allocations here.
+const OPTIONS: [&str; 2] = ["--allocations-per-username", "100"];
+
+/// `options`, with two workers unless they say otherwise.
+fn with_workers<'a>(options: &[&'a str]) -> Vec<&'a str> {
+    let workers = if options.contains(&"--workers") { &[][..] } else { &["--workers", "2"] };
+    [&OPTIONS[..], workers, options].concat()
+}
 
 /// A relay, and the network that it is in.
 pub(crate) struct Place {
@@ -32,20 +40,15 @@ impl Place {
     pub(crate) fn on_loopback(options: &[&str]) -> Self {
         let health = http::free_tcp_address();
         let health_text = health.to_string();
-        let relay = Relay::start(&[&OPTIONS[..], &["--health-check-addr", &health_text], options].concat());
+        let options = with_workers(options);
+        let relay = Relay::start(&[&["--health-check-addr", &health_text], &options[..]].concat());
         Self { relay, host: "127.0.0.1", health, namespace: None }
     }
 
     /// A relay on an Ethernet interface in a network namespace, with a default route, for clients that do not use loopback.
     /// `None`, after saying why, where that cannot be made.
     pub(crate) fn with_interface(options: &[&str]) -> Option<Self> {
-        let namespace = match Namespace::new() {
-            Ok(namespace) => namespace,
-            Err(reason) => {
-                namespace::skip("netns", &reason);
-                return None;
-            }
-        };
+        let namespace = namespace()?;
         namespace.within(|| {
             // Nobody is at the other end: the clients are where the relay is.
             ip("link add eth0 type veth peer name eth1");
@@ -54,12 +57,42 @@ impl Place {
             ip("link set eth1 up");
             ip("route add default via 192.0.2.1");
         });
+        Some(Self::within_namespace(namespace, ADDRESS, &["--public-ip4-addr", ADDRESS], options))
+    }
+
+    /// A relay on the IPv4 loopback address of a network namespace, for recordings: they hold all addresses of the machine. `None`,
+    /// after saying why, where that cannot be made.
+    pub(crate) fn on_own_loopback(options: &[&str]) -> Option<Self> {
+        let addresses = ["--public-ip4-addr", "127.0.0.1"];
+        Some(Self::within_namespace(namespace()?, "127.0.0.1", &addresses, options))
+    }
+
+    /// A relay as in [`Self::with_interface`], over IPv6 and nothing else.
+    pub(crate) fn with_ipv6_interface(options: &[&str]) -> Option<Self> {
+        let namespace = namespace()?;
+        namespace.within(|| {
+            ip("link add eth0 type veth peer name eth1");
+            ip(&format!("addr add {ADDRESS_V6}/64 dev eth0 nodad"));
+            ip("link set eth0 up");
+            ip("link set eth1 up");
+            ip("route add default via 2001:db8::1");
+        });
+        Some(Self::within_namespace(namespace, "[2001:db8::10]", &["--public-ip6-addr", ADDRESS_V6], options))
+    }
+
+    fn within_namespace(namespace: Namespace, host: &'static str, addresses: &[&str], options: &[&str]) -> Self {
         let (port, health) = (free_port(), SocketAddr::from(([127, 0, 0, 1], 8080)));
         let (port_text, health_text) = (port.to_string(), health.to_string());
-        let mut command = command(["--public-ip4-addr", ADDRESS, "--auth-secret", SECRET, "--listen-port", &port_text]);
-        command.args(OPTIONS).args(["--health-check-addr", &health_text]).args(options);
+        let mut command = command(["--auth-secret", SECRET, "--listen-port", &port_text]);
+        command.args(addresses).args(["--health-check-addr", &health_text]).args(with_workers(options));
         let relay = namespace.within(move || Relay::spawn(&mut command, port));
-        Some(Self { relay, host: ADDRESS, health, namespace: Some(namespace) })
+        Self { relay, host, health, namespace: Some(namespace) }
+    }
+
+    /// Ends the relay, and then its network.
+    pub(crate) fn stop(self) {
+        let Self { relay, namespace: _network, .. } = self;
+        relay.stop();
     }
 
     /// Does something in the relay's network.
@@ -88,5 +121,16 @@ impl Place {
         let (_, metrics) = self.within(move || http::get(health, "/metrics"));
         let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
         value.unwrap_or(0)
+    }
+}
+
+/// A network of its own, or `None` after saying why there is none.
+fn namespace() -> Option<Namespace> {
+    match Namespace::new() {
+        Ok(namespace) => Some(namespace),
+        Err(reason) => {
+            namespace::skip("netns", &reason);
+            None
+        }
     }
 }

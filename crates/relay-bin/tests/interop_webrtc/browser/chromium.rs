@@ -28,14 +28,14 @@ const FLAGS: [&str; 12] = [
     "--use-fake-ui-for-media-stream",
 ];
 
-fn has_chromium() -> bool {
+pub(crate) fn has_chromium() -> bool {
     let mut command = Command::new("chromium");
     let present = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     can("chromium", present, "Chromium is not installed (`cargo xtask setup`)")
 }
 
 /// Makes this call in a new Chromium.
-fn make(place: &Place, settings: &Value) -> Value {
+pub(crate) fn make(place: &Place, settings: &Value) -> Value {
     let settings = settings.clone();
     make_with(place, move || settings.clone())
 }

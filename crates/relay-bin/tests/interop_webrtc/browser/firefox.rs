@@ -13,14 +13,14 @@ use crate::{interop::can, place::Place};
 /// What a profile must say so that Firefox asks nobody for anything, and nothing of its user.
 const PREFERENCES: &str = include_str!("../../webrtc/firefox-preferences.js");
 
-fn has_firefox() -> bool {
+pub(crate) fn has_firefox() -> bool {
     let mut command = Command::new("firefox-esr");
     let present = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     can("firefox", present, "Firefox ESR is not installed (`cargo xtask setup`)")
 }
 
 /// Makes this call in a new Firefox.
-fn make(place: &Place, settings: &Value) -> Value {
+pub(crate) fn make(place: &Place, settings: &Value) -> Value {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("user.js"), PREFERENCES).unwrap();
     let mut command = Command::new("firefox-esr");

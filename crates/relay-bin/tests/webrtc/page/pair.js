@@ -80,6 +80,11 @@ class Call {
         Promise.race(both.map((peer) => until(peer, 'connectionstatechange', () => peer.connectionState === 'failed'))).then(() => {
           throw new Error(`the connection failed; candidates ${JSON.stringify(this.candidates)}, errors ${JSON.stringify(this.errors)}`);
         }),
+        Promise.all(both.map((peer) => until(peer, 'icegatheringstatechange', () => peer.iceGatheringState === 'complete'))).then(() => {
+          // A browser without candidates stays as it is for ever.
+          if (Object.values(this.candidates).flat().length > 0) return new Promise(() => {});
+          throw new Error(`the relay gave no candidates; errors ${JSON.stringify(this.errors)}`);
+        }),
       ]),
       `connecting (${this.a.iceConnectionState}, ${this.b.iceConnectionState}) `,
     );
