@@ -18,8 +18,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 
 use crate::{
-    Allocation, AllocationId, AllocationPort, ChannelNumber, ChannelPeerError, Expired, FiveTuple, PeerChannelError,
-    PeerSocket, PermissionError, PortRange, Timestamp,
+    Allocation, AllocationId, AllocationPort, ChannelNumber, ChannelPeerError, DEFAULT_CHANNEL_LIMIT, Expired,
+    FiveTuple, LeftPort, PeerChannelError, PeerSocket, PermissionError, PortRange, Timestamp, ToClient,
     clients::Clients,
     keyed_hash::KeyedHash,
     port_pool::PortPool,
@@ -29,20 +29,9 @@ use crate::{
     users::Users,
 };
 
-pub use bind::{Bound, DEFAULT_CHANNEL_LIMIT};
-pub use lending::LeftPort;
+pub use bind::Bound;
 pub use permit::Permitted;
-pub use ports::{MAX_PORTS_TRIED, PORT_QUARANTINE};
 pub use read_ahead::Arrival;
-
-/// How a client hears of what a peer sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ToClient {
-    /// In ChannelData.
-    Channel(ChannelNumber),
-    /// In a Data indication.
-    Indication,
-}
 
 /// All allocations of a relay, or of one of its shards; the crate's documentation shows how to drive it.
 #[derive(Debug)]

@@ -78,6 +78,8 @@ mod expired;
 mod family;
 mod id;
 mod keyed_hash;
+mod left_port;
+mod limits;
 mod owner;
 mod permission;
 mod permissions;
@@ -94,13 +96,12 @@ mod socket;
 mod testing;
 mod timers;
 mod timestamp;
+mod to_client;
 mod traffic;
 mod users;
 
 pub use allocation::Allocation;
-pub use allocations::{
-    Allocations, Arrival, Bound, DEFAULT_CHANNEL_LIMIT, LeftPort, MAX_PORTS_TRIED, PORT_QUARANTINE, Permitted, ToClient,
-};
+pub use allocations::{Allocations, Arrival, Bound, Permitted};
 pub use channel::{CHANNEL_BINDING_LIFETIME, CHANNEL_REUSE_DELAY, Channel};
 pub use channel_number::ChannelNumber;
 pub use error::{
@@ -110,6 +111,8 @@ pub use error::{
 pub use expired::{Expired, RemovedFamily};
 pub use family::{Families, Family};
 pub use id::AllocationId;
+pub use left_port::LeftPort;
+pub use limits::{DEFAULT_CHANNEL_LIMIT, MAX_PORTS_TRIED, PORT_QUARANTINE};
 pub use owner::{Credential, Owner};
 pub use permission::{MAX_PERMISSIONS, PERMISSION_LIFETIME, Permission};
 pub use port_range::{PortRange, PortRangeError};
@@ -118,4 +121,5 @@ pub use reservation_token::ReservationToken;
 pub use reservations::{MAX_RESERVATIONS_PER_USER, RESERVATION_LIFETIME, ReservedPort};
 pub use socket::{AllocationPort, ClientSocket, FiveTuple, PeerSocket};
 pub use timestamp::Timestamp;
+pub use to_client::ToClient;
 pub use traffic::{Relayed, Traffic};

@@ -20,6 +20,7 @@ mod credentials;
 mod portal;
 mod registry;
 mod routes;
+mod shared;
 
 pub use portal::DevPortal;
 

@@ -1,33 +1,10 @@
-use std::{
-    convert::Infallible,
-    io,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, time::sleep};
 
-use crate::{registry::Registry, routes};
-
-/// What all connections share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) token: String,
-    pub(crate) registry: Registry,
-    connections: AtomicU64,
-}
-
-impl Shared {
-    pub(crate) fn next_connection(&self) -> u64 {
-        self.connections.fetch_add(1, Ordering::Relaxed)
-    }
-}
+use crate::{routes, shared::Shared};
 
 /// A portal that listens, and serves once it is [run](Self::run).
 #[derive(Debug)]
@@ -42,7 +19,7 @@ impl DevPortal {
     /// # Errors
     /// When the address cannot be listened at.
     pub async fn bind(listen: SocketAddr, token: impl Into<String>) -> io::Result<Self> {
-        let shared = Shared { token: token.into(), registry: Registry::default(), connections: AtomicU64::new(0) };
+        let shared = Shared::new(token.into());
         Ok(Self { listener: TcpListener::bind(listen).await?, shared: Arc::new(shared) })
     }
 

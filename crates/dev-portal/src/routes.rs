@@ -20,7 +20,7 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::{channel, clock::unix_time, credentials, portal::Shared, registry::Announcement};
+use crate::{channel, clock::unix_time, credentials, registry::Announcement, shared::Shared};
 
 const PAGE: &str = include_str!("page.html");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";

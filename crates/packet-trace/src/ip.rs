@@ -1,61 +1,15 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::{Datagram, LinkType, UdpPacket};
+use crate::{Checksum, Datagram, LinkType, UdpPacket, Unusable, frame::ip_offset};
 
 const UDP: u8 = 17;
 const UDP_HEADER: usize = 8;
 /// Hop limit of the headers that are made up for a recording: what Linux sends by default.
 const HOP_LIMIT: u8 = 64;
 
-/// Why a packet is not a UDP datagram that can be looked into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unusable {
-    /// The frame is of a kind that is not read.
-    #[error("a {0} frame, which is not read here")]
-    LinkType(LinkType),
-    /// Another network protocol.
-    #[error("not an IP packet (type {ether_type:#06x})")]
-    NotIp {
-        /// The EtherType or address family.
-        ether_type: u16,
-    },
-    /// Another transport protocol.
-    #[error("not UDP (IP protocol {protocol})")]
-    NotUdp {
-        /// The number in the IP header.
-        protocol: u8,
-    },
-    /// A part of a larger IP packet; parts are not put together.
-    #[error("a fragment of a larger IP packet, from its byte {offset} on")]
-    Fragment {
-        /// Where in the larger packet's payload it belongs, in bytes.
-        offset: u16,
-    },
-    /// The capture holds less of the packet than its headers.
-    #[error("cut off before the end of its headers")]
-    CutOff,
-    /// A header contradicts itself.
-    #[error("its {0} header is malformed")]
-    BadHeader(&'static str),
-}
-
-/// What the UDP checksum says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Checksum {
-    /// It is right.
-    Right,
-    /// It is wrong. In captures on the sending machine it often is: the network card would have filled it in.
-    Wrong,
-    /// There is none, as IPv4 permits.
-    Absent,
-    /// The packet is cut off, so that it cannot be checked.
-    Unknown,
-}
-
 /// Finds the UDP datagram in a frame.
 pub(crate) fn parse(link: LinkType, frame: &[u8]) -> Result<UdpPacket<'_>, Unusable> {
-    let ip_offset = link.ip_offset(frame)?;
+    let ip_offset = ip_offset(link, frame)?;
     let ip = frame.get(ip_offset..).unwrap_or_default();
     let header = match ip.first().map(|byte| byte >> 4) {
         None => return Err(Unusable::CutOff),

@@ -42,7 +42,9 @@
 
 mod accepted;
 mod block;
+mod datagram;
 mod error;
+mod frame;
 mod header;
 mod input;
 mod ip;
@@ -55,11 +57,11 @@ mod reader;
 mod writer;
 
 pub use accepted::AcceptedCredentials;
+pub use datagram::{Checksum, Datagram, UdpPacket, Unusable};
 pub use error::ReadError;
 pub use header::{Clock, FORMAT, RelayConfig, ShardHeader, TraceHeader};
 pub use input::{AddressStatus, Crossing, Input, InputRecord, IpFamily, PortNeed, RelayOpened};
-pub use ip::{Checksum, Unusable};
 pub use link::LinkType;
-pub use packet::{Datagram, Direction, Packet, UdpPacket};
+pub use packet::{Direction, Packet};
 pub use reader::{FileKind, Record, TraceReader};
 pub use writer::{Limits, Recorded, TraceWriter};

@@ -1,17 +1,4 @@
-use std::net::SocketAddr;
-
-use crate::{Checksum, LinkType, Unusable, ip};
-
-/// A datagram to be recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Datagram<'a> {
-    /// Where it came from.
-    pub source: SocketAddr,
-    /// Where it went.
-    pub destination: SocketAddr,
-    /// The UDP payload, whole.
-    pub payload: &'a [u8],
-}
+use crate::{LinkType, UdpPacket, Unusable, ip};
 
 /// Which way a packet went, seen from the machine that captured it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,21 +41,4 @@ impl<'a> Packet<'a> {
     pub fn udp(&self) -> Result<UdpPacket<'a>, Unusable> {
         ip::parse(self.link, self.frame)
     }
-}
-
-/// A UDP datagram found in a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UdpPacket<'a> {
-    /// Its source.
-    pub source: SocketAddr,
-    /// Its destination.
-    pub destination: SocketAddr,
-    /// Its payload, as much of it as was captured.
-    pub payload: &'a [u8],
-    /// How long the payload was on the wire, in bytes.
-    pub payload_len: usize,
-    /// Where the payload begins in the frame, in bytes.
-    pub payload_at: usize,
-    /// What its checksum says.
-    pub checksum: Checksum,
 }

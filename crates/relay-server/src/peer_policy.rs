@@ -1,6 +1,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::{Config, Rejection};
+use crate::Config;
 
 /// The one place that decides which peers may be relayed to.
 ///
@@ -41,8 +41,8 @@ pub enum PeerForbidden {
 /// # Errors
 ///
 /// Why not.
-pub(crate) fn check(config: &Config, peer: SocketAddr) -> Result<(), Rejection> {
-    check_address(peer.ip()).and_then(|()| check_port(config, peer)).map_err(Rejection::PeerForbidden)
+pub(crate) fn check(config: &Config, peer: SocketAddr) -> Result<(), PeerForbidden> {
+    check_address(peer.ip()).and_then(|()| check_port(config, peer))
 }
 
 /// Whether a permission may be given for `address`, whatever the port.
@@ -50,22 +50,15 @@ pub(crate) fn check(config: &Config, peer: SocketAddr) -> Result<(), Rejection> 
 /// # Errors
 ///
 /// Why not.
-pub(crate) fn check_permission(address: IpAddr) -> Result<(), Rejection> {
-    check_address(address).map_err(Rejection::PeerForbidden)
+pub(crate) const fn check_permission(address: IpAddr) -> Result<(), PeerForbidden> {
+    check_address(address)
 }
 
-/// Whether a client at `address` may allocate.
+/// Whether no client at `address` may allocate.
 ///
 /// [RFC 8656, section 21.4](https://www.rfc-editor.org/rfc/rfc8656#section-21.4)
-///
-/// # Errors
-///
-/// Why not.
-pub(crate) const fn check_client(address: IpAddr) -> Result<(), Rejection> {
-    match address {
-        IpAddr::V6(v6) if is_tunnel(v6) => Err(Rejection::ClientForbidden),
-        IpAddr::V4(_) | IpAddr::V6(_) => Ok(()),
-    }
+pub(crate) const fn is_forbidden_client(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if is_tunnel(v6))
 }
 
 const fn check_address(address: IpAddr) -> Result<(), PeerForbidden> {

@@ -108,6 +108,12 @@ pub enum Rejection {
     TooManyPermissions,
 }
 
+impl From<PeerForbidden> for Rejection {
+    fn from(why: PeerForbidden) -> Self {
+        Self::PeerForbidden(why)
+    }
+}
+
 impl Rejection {
     /// The ERROR-CODE on the wire.
     #[must_use]

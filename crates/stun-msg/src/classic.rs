@@ -1,6 +1,6 @@
 use std::net::{IpAddr, SocketAddr};
 
-use crate::{AttributeType, attribute::Attributes, message::HEADER_LEN};
+use crate::{AttributeType, attribute::Attributes, header::HEADER_LEN};
 
 /// A Binding request, as [RFC 3489](https://www.rfc-editor.org/rfc/rfc3489#section-11.1) has it.
 const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];

@@ -1,4 +1,4 @@
-use crate::{ChannelData, message};
+use crate::{ChannelData, ClassifyError, header};
 
 /// What a datagram from a client is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,34 +7,6 @@ pub enum Classified {
     Stun,
     /// Data on a channel.
     ChannelData(ChannelData),
-}
-
-/// Why a datagram is neither STUN nor ChannelData.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClassifyError {
-    /// It starts like no protocol that is spoken here, or it lacks STUN's magic cookie.
-    #[error("neither STUN nor ChannelData")]
-    Neither,
-    /// A STUN message whose length field is no multiple of four.
-    #[error("the length {0} in the STUN header is no multiple of four")]
-    UnalignedStun(u16),
-    /// A STUN message whose length field does not match the datagram. Both in bytes, header included.
-    #[error("the STUN header promises {expected} bytes, the datagram has {actual}")]
-    StunLength {
-        /// According to the header.
-        expected: usize,
-        /// The datagram's length.
-        actual: usize,
-    },
-    /// A ChannelData message whose length field promises more than the datagram holds. Both in bytes, header included.
-    #[error("the ChannelData header promises {expected} bytes, the datagram has {actual}")]
-    TruncatedChannelData {
-        /// According to the header.
-        expected: usize,
-        /// The datagram's length.
-        actual: usize,
-    },
 }
 
 /// Tells STUN from ChannelData by the first byte and checks the header's length field, without copying.
@@ -49,7 +21,7 @@ pub enum ClassifyError {
 pub fn classify(datagram: &[u8]) -> Result<Classified, ClassifyError> {
     match datagram {
         [0x40..=0x7F, rest @ ..] => channel_data(datagram[0], rest).map(Classified::ChannelData),
-        [0x00..=0x3F, ..] => message::check_header(datagram).map(|()| Classified::Stun),
+        [0x00..=0x3F, ..] => header::check(datagram).map(|()| Classified::Stun),
         _ => Err(ClassifyError::Neither),
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     AttributeType, ParseError, TransactionId,
     attribute::{Attributes, RawAttribute},
     fingerprint,
-    message::{HEADER_LEN, MAGIC_COOKIE},
+    header::{HEADER_LEN, MAGIC_COOKIE},
 };
 
 use self::usual::Usual;

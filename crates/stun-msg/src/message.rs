@@ -1,57 +1,10 @@
 use crate::{
-    AttributeType, ClassifyError, IntegrityError, IntegrityKey, Method, Request, RequestError, Transaction,
-    TransactionId,
+    AttributeType, Class, IntegrityError, IntegrityKey, Method, ParseError, Transaction, TransactionId,
     attribute::{Attributes, RawAttribute},
-    fingerprint, integrity,
+    fingerprint,
+    header::{self, HEADER_LEN},
+    integrity,
 };
-
-/// The length of the STUN header in bytes.
-pub(crate) const HEADER_LEN: usize = 20;
-/// The [magic cookie](https://www.rfc-editor.org/rfc/rfc8489#section-5).
-pub(crate) const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
-
-/// The [class](https://www.rfc-editor.org/rfc/rfc8489#section-5) of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Class {
-    /// Wants an answer.
-    Request,
-    /// Wants none.
-    Indication,
-    /// The answer to a request that was granted.
-    Success,
-    /// The answer to one that was not.
-    Error,
-}
-
-/// Why bytes are no STUN message. None of these is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum ParseError {
-    /// The header is wrong.
-    #[error(transparent)]
-    Header(#[from] ClassifyError),
-    /// An attribute promises more bytes than the message holds.
-    #[error("the attribute at byte {offset} overruns the message")]
-    AttributeOverrun {
-        /// Where it begins, in bytes from the beginning of the message.
-        offset: usize,
-    },
-    /// An attribute of fixed length has another one.
-    #[error("{attribute} is {actual} bytes long")]
-    AttributeLength {
-        /// Which.
-        attribute: AttributeType,
-        /// Its length in bytes.
-        actual: usize,
-    },
-    /// Attributes follow the FINGERPRINT, which
-    /// [must be the last](https://www.rfc-editor.org/rfc/rfc8489#section-14.7).
-    #[error("FINGERPRINT is not the last attribute")]
-    FingerprintNotLast,
-    /// The FINGERPRINT is wrong.
-    #[error("FINGERPRINT does not match")]
-    FingerprintMismatch,
-}
 
 /// A STUN message whose structure, and FINGERPRINT if it has one, are sound.
 ///
@@ -81,26 +34,6 @@ struct Protection<'a> {
     hmac: &'a [u8],
 }
 
-/// Checks what the header alone tells: it is STUN, and it is exactly as long as it says.
-#[inline]
-pub(crate) fn check_header(bytes: &[u8]) -> Result<(), ClassifyError> {
-    let Some((&[first, _, l0, l1, c0, c1, c2, c3], _)) = bytes.split_first_chunk() else {
-        return Err(ClassifyError::Neither);
-    };
-    if first >= 0x40 || [c0, c1, c2, c3] != MAGIC_COOKIE {
-        return Err(ClassifyError::Neither);
-    }
-    let length = u16::from_be_bytes([l0, l1]);
-    if !length.is_multiple_of(4) {
-        return Err(ClassifyError::UnalignedStun(length));
-    }
-    let expected = HEADER_LEN + usize::from(length);
-    if bytes.len() != expected {
-        return Err(ClassifyError::StunLength { expected, actual: bytes.len() });
-    }
-    Ok(())
-}
-
 impl<'a> Message<'a> {
     /// Parses exactly one STUN message.
     ///
@@ -108,7 +41,7 @@ impl<'a> Message<'a> {
     ///
     /// When the header is wrong, attributes overrun it, or a FINGERPRINT does not match or is not at the end.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        check_header(bytes)?;
+        header::check(bytes)?;
         let kind = u16::from_be_bytes([bytes[0], bytes[1]]);
         let mut id = [0; 12];
         id.copy_from_slice(&bytes[8..HEADER_LEN]);
@@ -264,15 +197,6 @@ impl<'a> Message<'a> {
             None => integrity::verify_sha1(key, &parts, hmac),
         };
         if matches { Ok(()) } else { Err(IntegrityError::Mismatch) }
-    }
-
-    /// The request that this message is, with its attributes typed.
-    ///
-    /// # Errors
-    ///
-    /// When it is not a request, its method is unknown, one of its attributes is malformed or required and unknown.
-    pub fn request(&self) -> Result<Request, RequestError> {
-        Request::of(self)
     }
 
     /// The attributes that count, in order: those before MESSAGE-INTEGRITY(-SHA256) and FINGERPRINT.

@@ -4,7 +4,7 @@ use crate::{
     AttributeType,
     attribute::Attributes,
     fingerprint,
-    message::{HEADER_LEN, MAGIC_COOKIE},
+    header::{HEADER_LEN, MAGIC_COOKIE},
 };
 
 /// The length of the type and the length of an attribute, in bytes.

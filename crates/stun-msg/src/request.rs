@@ -88,8 +88,19 @@ pub enum RequestError {
     },
 }
 
+impl Message<'_> {
+    /// The request that this message is, with its attributes typed.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a request, its method is unknown, one of its attributes is malformed or required and unknown.
+    pub fn request(&self) -> Result<Request, RequestError> {
+        Request::of(self)
+    }
+}
+
 impl Request {
-    pub(crate) fn of(message: &Message<'_>) -> Result<Self, RequestError> {
+    fn of(message: &Message<'_>) -> Result<Self, RequestError> {
         if message.class() != Class::Request {
             return Err(RequestError::NotARequest);
         }

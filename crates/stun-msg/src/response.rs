@@ -9,7 +9,7 @@ use stun_types::{
 };
 use turn_types::attribute::{Lifetime, ReservationToken, XorRelayedAddress};
 
-use crate::{AttributeType, ErrorCode, FamilyCode, IntegrityKey, Transaction, integrity, message::HEADER_LEN};
+use crate::{AttributeType, ErrorCode, FamilyCode, IntegrityKey, Transaction, header::HEADER_LEN, integrity};
 
 /// REALM and NONCE [may have this many bytes](https://www.rfc-editor.org/rfc/rfc8489#section-14.9); more are cut off.
 const MAX_TEXT_LEN: usize = 763;

@@ -1,7 +1,5 @@
 use std::fmt;
 
-use crate::{AuthSecret, Scheme, UnixTime};
-
 /// A username and its password. Its `Debug` does not show the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
@@ -9,15 +7,6 @@ pub struct Credentials {
     pub username: String,
     /// What follows from the username and a secret.
     pub password: String,
-}
-
-impl Credentials {
-    /// [`Scheme::Firezone`]'s credentials that are valid up to `expiry`. Different users get different salts; a relay that takes them
-    /// knows nothing but `secret`. A salt must not be empty, and the username must not have more than 508 bytes.
-    #[must_use]
-    pub fn mint(secret: &AuthSecret, expiry: UnixTime, salt: &str) -> Self {
-        Scheme::Firezone.mint(secret, expiry, salt)
-    }
 }
 
 impl fmt::Debug for Credentials {
@@ -33,7 +22,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
-    use crate::testing;
+    use crate::{UnixTime, testing};
 
     /// <https://www.rfc-editor.org/rfc/rfc8489#section-9.2.2>
     #[test]

@@ -33,6 +33,7 @@ mod authenticator;
 mod credentials;
 mod error;
 mod nonce;
+mod password;
 mod scheme;
 mod secret;
 #[cfg(test)]

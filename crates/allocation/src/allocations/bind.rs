@@ -3,10 +3,6 @@ use crate::{
     AllocationId, BindError, CHANNEL_BINDING_LIFETIME, Channel, ChannelNumber, PeerSocket, Timestamp, UnknownAllocation,
 };
 
-/// How many channels an allocation may have unless told otherwise: as many as there are numbers in
-/// [RFC 8656, section 12](https://www.rfc-editor.org/rfc/rfc8656#section-12), `0x4000..=0x4FFF`.
-pub const DEFAULT_CHANNEL_LIMIT: u16 = 0x1000;
-
 /// What binding a channel did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
@@ -70,7 +66,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        AllocationPort, CHANNEL_REUSE_DELAY, ChannelPeerError, Expired, PeerChannelError, PortRange, PortRequest,
+        AllocationPort, CHANNEL_REUSE_DELAY, ChannelPeerError, DEFAULT_CHANNEL_LIMIT, Expired, PeerChannelError,
+        PortRange, PortRequest,
         testing::{T0, five_tuple, number, peer, request},
     };
 

@@ -3,19 +3,11 @@
 //! A port belongs to one shard for good, and is in one place: free or in use there, in quarantine there, or lent. What another shard
 //! does with a lent port ends with one word, that it has left it.
 
-use super::{Allocations, PORT_QUARANTINE};
+use super::Allocations;
 use crate::{
-    AllocationPort, PortNeed, ReservationToken, ReservedPort, Timestamp, reservations::Reservation, timers::TimerKey,
+    AllocationPort, LeftPort, PORT_QUARANTINE, PortNeed, ReservationToken, ReservedPort, Timestamp,
+    reservations::Reservation, timers::TimerKey,
 };
-
-/// A port of another shard that has no use here any more: that shard is to hear of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeftPort {
-    /// The port.
-    pub port: AllocationPort,
-    /// Whether another program holds it.
-    pub is_held: bool,
-}
 
 impl Allocations {
     /// Lends a free port to another shard, with [`PortNeed::Pair`] the next one as well. It stays out of use here until

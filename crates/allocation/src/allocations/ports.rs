@@ -1,23 +1,16 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::Allocations;
 use crate::{
-    AllocationId, AllocationPort, Families, ReservationToken, RetryPortError, Timestamp, UnknownAllocation,
-    allocation::PortKind, slots::NO_SLOT,
+    AllocationId, AllocationPort, Families, MAX_PORTS_TRIED, ReservationToken, RetryPortError, Timestamp,
+    UnknownAllocation, allocation::PortKind, slots::NO_SLOT,
 };
-
-/// How long a port that another program held stays out of use: 1 minute, so that such ports cost one attempt each now
-/// and then rather than one per request.
-pub const PORT_QUARANTINE: Duration = Duration::from_secs(60);
-
-/// How many ports are tried for one allocation before it is given up.
-pub const MAX_PORTS_TRIED: u8 = 16;
 
 impl Allocations {
     /// Another program holds the port of allocation `id`, which no client has been told of yet: draws another port of
     /// the same kind.
     ///
-    /// The unusable port stays away for [`PORT_QUARANTINE`], here or on the shard that lent it. With
+    /// The unusable port stays away for [`PORT_QUARANTINE`](crate::PORT_QUARANTINE), here or on the shard that lent it. With
     /// [`EvenAndReserveNext`](crate::PortRequest::EvenAndReserveNext) the port after it
     /// is given up too and another one reserved, under another token.
     ///
@@ -94,13 +87,15 @@ impl Allocations {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
     use crate::{
-        AllocateError, Allocation, Credential, Family, MAX_RESERVATIONS_PER_USER, NewAllocation, PortRange,
-        PortRequest, RESERVATION_LIFETIME,
+        AllocateError, Allocation, Credential, Family, MAX_RESERVATIONS_PER_USER, NewAllocation, PORT_QUARANTINE,
+        PortRange, PortRequest, RESERVATION_LIFETIME,
         testing::{T0, request},
     };
 

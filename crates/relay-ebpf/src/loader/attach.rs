@@ -2,7 +2,7 @@
 
 use std::{ffi::CString, fs, io, path::Path};
 
-use aya::programs::{ProgramError, Xdp, XdpMode, xdp::XdpLinkId};
+use aya::programs::{Xdp, XdpMode, xdp::XdpLinkId};
 
 use super::{AttachMode, OffloadError};
 
@@ -59,16 +59,4 @@ pub(super) fn allow_route_lookups() -> Result<(), OffloadError> {
         }
     }
     Ok(())
-}
-
-/// The system's error number in an error of the attaching calls.
-pub(super) fn cause(error: &ProgramError) -> Option<i32> {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = source {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return io.raw_os_error();
-        }
-        source = error.source();
-    }
-    None
 }

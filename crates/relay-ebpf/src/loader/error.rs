@@ -8,7 +8,7 @@ use aya::{
     programs::ProgramError,
 };
 
-use super::{AttachMode, attach::cause};
+use super::AttachMode;
 
 /// Why offloading does not start. The message names the cause and the remedy; sources hold what the kernel said.
 #[derive(Debug, thiserror::Error)]
@@ -213,6 +213,18 @@ fn end(log: &str) -> &str {
     let log = log.trim_end();
     let start = log.rmatch_indices('\n').nth(11).map_or(0, |(index, _)| index + 1);
     &log[start..]
+}
+
+/// The system's error number in an error of the attaching calls.
+fn cause(error: &ProgramError) -> Option<i32> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return io.raw_os_error();
+        }
+        source = error.source();
+    }
+    None
 }
 
 #[cfg(test)]

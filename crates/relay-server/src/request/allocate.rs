@@ -20,7 +20,9 @@ impl Server {
         credential: Credential<'_>,
         request: &Allocate,
     ) -> Result<(), Rejection> {
-        peer_policy::check_client(asker.five_tuple.client.address().ip())?;
+        if peer_policy::is_forbidden_client(asker.five_tuple.client.address().ip()) {
+            return Err(Rejection::ClientForbidden);
+        }
         // 2
         if let Some(waiting) = self.check_borrowing(asker, credential.username) {
             return waiting;

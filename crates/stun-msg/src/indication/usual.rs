@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::{COOKIE, COOKIE_PORT, FAMILY_V4, FAMILY_V6, v6_mask};
-use crate::message::HEADER_LEN;
+use crate::header::HEADER_LEN;
 
 /// XOR-PEER-ADDRESS, type and length, of either family, as they lie in a message.
 const PEER_V4: [u8; 4] = [0x00, 0x12, 0, 8];

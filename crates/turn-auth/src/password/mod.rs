@@ -3,26 +3,7 @@
 mod firezone;
 mod turn_rest;
 
-use crate::{AuthSecret, Credentials, UnixTime, username::Username};
-
-/// A formula that makes a password from a secret and a username, so that a relay needs to store neither.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scheme {
-    /// Username `{expiry}:{salt}`, password base64(SHA-256(`{expiry}:{secret}:{salt}`)) without padding.
-    Firezone,
-    /// The "TURN REST API" that coturn made common. Username `{expiry}:{user id}`, `{expiry}` or `{user id}:{expiry}`, password
-    /// base64(HMAC-SHA1(secret, username)) with padding.
-    TurnRest,
-}
-
-/// The schemes that a relay accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Schemes {
-    /// One.
-    Only(Scheme),
-    /// Both: a password that either of them makes is right.
-    Both,
-}
+use crate::{AuthSecret, Credentials, Scheme, UnixTime, username::Username};
 
 impl Scheme {
     /// The credentials of `user` that are valid up to `expiry`.
@@ -50,19 +31,12 @@ impl Scheme {
     }
 }
 
-impl Schemes {
-    /// Those that are accepted.
-    pub fn iter(self) -> impl Iterator<Item = Scheme> {
-        [Scheme::Firezone, Scheme::TurnRest].into_iter().filter(move |scheme| self.contains(*scheme))
-    }
-
-    /// Whether `scheme` is accepted.
+impl Credentials {
+    /// [`Scheme::Firezone`]'s credentials that are valid up to `expiry`. Different users get different salts; a relay that takes them
+    /// knows nothing but `secret`. A salt must not be empty, and the username must not have more than 508 bytes.
     #[must_use]
-    pub fn contains(self, scheme: Scheme) -> bool {
-        match self {
-            Self::Only(only) => only == scheme,
-            Self::Both => true,
-        }
+    pub fn mint(secret: &AuthSecret, expiry: UnixTime, salt: &str) -> Self {
+        Scheme::Firezone.mint(secret, expiry, salt)
     }
 }
 

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
-use crate::testing;
+use crate::{Schemes, testing};
 
 fn minted(scheme: Scheme, secret: &str, expiry: u64, user: &str) -> (String, String) {
     let secret = AuthSecret::any_text(secret).unwrap();
