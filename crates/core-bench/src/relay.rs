@@ -252,6 +252,7 @@ impl Machine {
             strict_expiry: false,
             reply_limit: NonZeroU32::new(1_000_000),
             indications,
+            dont_fragment: true,
             default_family: DefaultFamily::V4,
         };
         let server = Server::new(config, secret, [2; 32], START, UNIX_TIME)?;

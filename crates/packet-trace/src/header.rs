@@ -101,6 +101,9 @@ pub struct RelayConfig {
     /// Whether data is relayed in Send and Data indications, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub indications: bool,
+    /// Whether DONT-FRAGMENT in Send indications was honoured, as earlier versions never did.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dont_fragment: bool,
     /// Whether a client that asks for no family gets its own; otherwise it gets IPv4.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub default_family_is_clients: bool,
@@ -139,6 +142,7 @@ impl TraceHeader {
                     expiry_at_allocate_only: false,
                     reply_limit: None,
                     indications: true,
+                    dont_fragment: true,
                     default_family_is_clients: false,
                     more: serde_json::Map::new(),
                 },

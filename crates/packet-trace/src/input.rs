@@ -23,6 +23,19 @@ pub enum Input {
         /// The allocation's id.
         id: u64,
     },
+    /// What was sent to a peer did not arrive, and an ICMP message said why.
+    Icmp {
+        /// The port of the relayed transport address that it was sent from.
+        port: u16,
+        /// Where it was sent to; the port is zero if it is not known.
+        peer: SocketAddr,
+        /// The type of the ICMP message.
+        icmp_type: u8,
+        /// Its code.
+        code: u8,
+        /// The MTU, if it says one.
+        error_data: u32,
+    },
     /// Other credentials are accepted from now on.
     CredentialsAccepted {
         /// Which; `None` where secrets are not recorded.

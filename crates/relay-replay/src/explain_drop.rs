@@ -93,6 +93,14 @@ pub(crate) fn dropped(reason: DropReason, about: &About<'_>) -> Explanation {
         )
         .advice("The client must leave the attribute out.")
         .link(INDICATIONS),
+        DropReason::UnknownIcmp => because(
+            "an ICMP message of no use",
+            "Clients are told that something cannot be reached, took too long or was too large, and of nothing else.".to_owned(),
+        ),
+        DropReason::IcmpLimit => because(
+            "many ICMP messages at once",
+            format!("The client was told of many in this second, which says all that there is to say about {peer}."),
+        ),
         DropReason::PeerFamilyMismatch => family_mismatch(about),
         DropReason::PeerForbidden => because(
             "the peer is forbidden",

@@ -390,6 +390,7 @@ fn config(config: &packet_trace::RelayConfig) -> Result<Config, String> {
         strict_expiry: !config.expiry_at_allocate_only,
         reply_limit: config.reply_limit.and_then(NonZeroU32::new),
         indications: config.indications,
+        dont_fragment: config.dont_fragment,
         default_family: if config.default_family_is_clients { DefaultFamily::Client } else { DefaultFamily::V4 },
     })
 }

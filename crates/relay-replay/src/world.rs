@@ -100,6 +100,7 @@ impl World {
             strict_expiry: true,
             reply_limit: None,
             indications: world.indications,
+            dont_fragment: false,
             default_family: DefaultFamily::V4,
         };
         // The world is a show: its secret need not be one.
@@ -129,6 +130,7 @@ impl World {
                     expiry_at_allocate_only: false,
                     reply_limit: None,
                     indications: config.indications,
+                    dont_fragment: config.dont_fragment,
                     default_family_is_clients: false,
                     more: serde_json::Map::new(),
                 },

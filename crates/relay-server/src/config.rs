@@ -36,6 +36,9 @@ pub struct Config {
     pub reply_limit: Option<NonZeroU32>,
     /// Whether data is relayed in Send and Data indications, too, and not through channels only.
     pub indications: bool,
+    /// Whether the caller can send to peers with the DF bit set ([`Encapsulation::Unfragmented`](crate::Encapsulation::Unfragmented)).
+    /// Otherwise, or without [`Self::indications`], DONT-FRAGMENT is an attribute that the relay does not know.
+    pub dont_fragment: bool,
     /// The family of an allocation whose client asks for none.
     pub default_family: DefaultFamily,
 }

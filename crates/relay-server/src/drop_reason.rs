@@ -15,9 +15,9 @@ pub enum DropReason {
     NoAllocation,
     /// ChannelData for a channel that the allocation has not bound, or whose binding expired.
     NoChannel,
-    /// A peer's datagram at a port that belongs to no allocation.
+    /// A peer's datagram, or an ICMP message about one to it, at a port that belongs to no allocation.
     UnknownPort,
-    /// A peer's datagram from an address that no channel of the allocation is bound to, and that it has no permission for.
+    /// A peer's datagram from, or an ICMP message about one to, an address that no channel of the allocation is bound to, and that it has no permission for.
     UnknownPeer,
     /// A STUN response or success, which no client sends to a server.
     UnexpectedResponse,
@@ -37,6 +37,10 @@ pub enum DropReason {
     PeerFamilyMismatch,
     /// A Send indication to, or a datagram from, a port that may not be relayed to: the relay's own listening port, or zero.
     PeerForbidden,
+    /// An ICMP message of a type that clients are not told of.
+    UnknownIcmp,
+    /// An ICMP message: its client was told of [`MAX_ICMP_PER_SECOND`](crate::MAX_ICMP_PER_SECOND) in this second.
+    IcmpLimit,
     /// A request of a kind that must not be answered yet: its predecessor with the same transaction is being worked on.
     RequestInProgress,
 }

@@ -4,6 +4,8 @@ use std::{
     time::Duration,
 };
 
+use stun_msg::Icmp;
+
 use crate::{
     AllocationId, AllocationPort, ChannelNumber, Crossing, DropReason, Families, Family, FiveTuple, PeerSocket,
     Rejection, Relayed, ReplyKind, Timestamp, Traffic,
@@ -128,6 +130,15 @@ pub enum Event {
         crossing: Crossing,
         /// What went there since it was opened: from peers to the client of [`Crossing::five_tuple`].
         crossed: Traffic,
+    },
+    /// A client was told of an ICMP error.
+    IcmpTold {
+        /// The port of its allocation.
+        port: AllocationPort,
+        /// Which peer something did not reach.
+        peer: PeerSocket,
+        /// Why not.
+        icmp: Icmp,
     },
     /// A request was answered.
     Responded {

@@ -39,6 +39,11 @@ pub struct TooEarly;
 pub enum Encapsulation {
     /// As it is: towards peers.
     Bare,
+    /// As it is, and in one piece: towards IPv4 peers, with the DF bit set. Only where
+    /// [`Config::dont_fragment`](crate::Config::dont_fragment) says that this is possible.
+    ///
+    /// [RFC 8656, section 14](https://www.rfc-editor.org/rfc/rfc8656#section-14)
+    Unfragmented,
     /// In ChannelData: towards a client that has bound this channel.
     Channel(ChannelNumber),
     /// In a Data indication: towards a client that has a permission for the peer, and no channel.
@@ -84,7 +89,7 @@ impl Forward {
         // No datagram is longer than a length field can say.
         let len = u16::try_from(self.payload.len()).unwrap_or(u16::MAX);
         match self.encapsulation {
-            Encapsulation::Bare => Header::None,
+            Encapsulation::Bare | Encapsulation::Unfragmented => Header::None,
             Encapsulation::Channel(channel) => Header::Channel(ChannelData::header(channel.get(), len)),
             Encapsulation::Data { peer, transaction } => Header::Data(DataHeader::new(transaction, peer, len)),
         }
@@ -96,7 +101,7 @@ impl Forward {
     pub const fn padding(&self) -> usize {
         match self.encapsulation {
             // Over UDP, ChannelData need not be padded: RFC 8656, section 12.5.
-            Encapsulation::Bare | Encapsulation::Channel(_) => 0,
+            Encapsulation::Bare | Encapsulation::Unfragmented | Encapsulation::Channel(_) => 0,
             Encapsulation::Data { .. } => DataHeader::padding(self.payload.end - self.payload.start),
         }
     }
@@ -115,7 +120,7 @@ impl Forward {
     pub const fn channel(&self) -> Option<ChannelNumber> {
         match self.encapsulation {
             Encapsulation::Channel(channel) => Some(channel),
-            Encapsulation::Bare | Encapsulation::Data { .. } => None,
+            Encapsulation::Bare | Encapsulation::Unfragmented | Encapsulation::Data { .. } => None,
         }
     }
 }

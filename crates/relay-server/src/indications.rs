@@ -23,7 +23,7 @@ impl TransactionIds {
         Self { prefix: rng.next_u32().to_be_bytes(), key: rng.next_u64(), made: 0 }
     }
 
-    fn next(&mut self) -> TransactionId {
+    pub(crate) fn next(&mut self) -> TransactionId {
         self.made = self.made.wrapping_add(1);
         // SplitMix64's finalizer: one-to-one, so what differs stays different.
         let mut bits = self.made.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.key);
@@ -44,7 +44,7 @@ impl Server {
         datagram: &[u8],
         refused: &mut Option<DropReason>,
     ) -> Option<Forward> {
-        let (allocation, to, payload) = match self.route_send(&from, datagram) {
+        let (allocation, to, payload, unfragmented) = match self.route_send(&from, datagram) {
             Ok(route) => route,
             Err(reason) => {
                 *refused = Some(reason);
@@ -56,28 +56,27 @@ impl Server {
             return self.route_to_ourselves(port, to, payload, refused);
         }
         allocation.count_to_peer(payload.len());
-        Some(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::Bare, payload })
+        let encapsulation = if unfragmented { Encapsulation::Unfragmented } else { Encapsulation::Bare };
+        Some(Forward { from: Via::Relay(port), to, encapsulation, payload })
     }
 
-    /// Which allocation the data of a Send indication leaves by, where it goes, and where it is in the datagram.
+    /// Which allocation the data of a Send indication leaves by, where it goes, where it is in the datagram, and whether it leaves with the
+    /// DF bit.
     #[inline]
     fn route_send(
         &self,
         from: &FiveTuple,
         datagram: &[u8],
-    ) -> Result<(&Allocation, SocketAddr, Range<usize>), DropReason> {
+    ) -> Result<(&Allocation, SocketAddr, Range<usize>, bool), DropReason> {
         let SendIndication { peer: to, payload, dont_fragment } =
             SendIndication::parse(datagram).map_err(DropReason::of_send)?;
-        if dont_fragment {
-            // As if it were unknown: section 11.2.
-            return Err(DropReason::UnknownAttribute);
-        }
+        let unfragmented = dont_fragment && self.is_unfragmented(from, to)?;
         let allocation = self.allocations.permitted_to_send(from, to.ip()).map_err(|error| match error {
             PermissionError::NoAllocation => DropReason::NoAllocation,
             PermissionError::NoPermission => self.unpermitted(from, to),
         })?;
         peer_policy::check_port(&self.config, to).map_err(|_| DropReason::PeerForbidden)?;
-        Ok((allocation, to, payload))
+        Ok((allocation, to, payload, unfragmented))
     }
 
     /// Why the client of `from` may not send to `to`.

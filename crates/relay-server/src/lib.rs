@@ -20,6 +20,7 @@
 //!     strict_expiry: false,
 //!     reply_limit: None,
 //!     indications: true,
+//!     dont_fragment: true,
 //!     default_family: DefaultFamily::V4,
 //! };
 //! let (now, unix_time) = (Timestamp::ZERO, UnixTime(1_800_000_000));
@@ -61,6 +62,7 @@ mod borrowing;
 mod config;
 mod crossing;
 mod crossings;
+mod dont_fragment;
 mod drop_reason;
 mod elsewhere;
 mod event;
@@ -68,6 +70,7 @@ mod family;
 mod flow;
 mod flows;
 mod forward;
+mod icmp;
 mod indications;
 mod lifetime;
 mod opening;
@@ -94,6 +97,7 @@ pub use drop_reason::DropReason;
 pub use event::{Account, Event, RemovalReason};
 pub use flow::{Flow, FlowKey};
 pub use forward::{Encapsulation, Forward, Header, TooEarly, Via};
+pub use icmp::MAX_ICMP_PER_SECOND;
 pub use lifetime::{DEFAULT_LIFETIME, MAX_LIFETIME};
 pub use output::{Output, RelayOpenError};
 pub use own_addresses::{AddressStatus, AddressStatuses, OwnAddresses};
@@ -102,5 +106,5 @@ pub use rejection::Rejection;
 pub use reply_limit::{REPLY_BURST_SECONDS, ReplyKind};
 pub use server::Server;
 pub use shard_message::{ShardId, ShardMessage};
-pub use stun_msg::{AttributeType, DataHeader, ErrorCode, IntegrityKey, Method, TransactionId};
+pub use stun_msg::{AttributeType, DataHeader, ErrorCode, Icmp, IntegrityKey, Method, TransactionId};
 pub use turn_auth::{AcceptedCredentials, AuthError, AuthSecret, RealmError, Scheme, Schemes, SecretError, UnixTime};

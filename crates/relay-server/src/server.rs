@@ -12,8 +12,8 @@ use turn_auth::{AcceptedCredentials, Authenticator, NonceIssuer, RealmError, Uni
 use crate::{
     AddressStatus, AddressStatuses, AllocationId, AllocationPort, Arrival, Config, DropReason, Event, Families, Family,
     FiveTuple, Forward, Output, OwnAddresses, PeerSocket, PortRange, RelayOpenError, RemovalReason, ShardId, Timestamp,
-    TooEarly, borrowing::Borrowings, crossings::Crossings, elsewhere::Elsewhere, indications::TransactionIds,
-    opening::Opening, reply_limit::ReplyLimit, wall_clock::WallClock,
+    TooEarly, borrowing::Borrowings, crossings::Crossings, elsewhere::Elsewhere, icmp::IcmpLimit,
+    indications::TransactionIds, opening::Opening, reply_limit::ReplyLimit, wall_clock::WallClock,
 };
 
 /// A STUN/TURN relay without its sockets.
@@ -34,6 +34,7 @@ pub struct Server {
     pub(crate) shard_count: u16,
     pub(crate) ports_of_all_shards: PortRange,
     pub(crate) transaction_ids: TransactionIds,
+    pub(crate) icmp_limit: IcmpLimit,
     pub(crate) borrowings: Borrowings,
     pub(crate) draining: bool,
     pub(crate) address_status: AddressStatuses,
@@ -78,6 +79,7 @@ impl Server {
             crossings: Crossings::new(&mut rng),
             replies: config.reply_limit.map(|per_second| ReplyLimit::new(per_second, &mut rng)),
             transaction_ids: TransactionIds::new(&mut rng),
+            icmp_limit: IcmpLimit::default(),
             shard: ShardId::new(0),
             shard_count: 1,
             ports_of_all_shards: config.ports,

@@ -2,16 +2,21 @@
 
 mod usual;
 
+mod icmp;
+
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::Range,
 };
+
+pub use icmp::Icmp;
 
 use crate::{
     AttributeType, ParseError, TransactionId,
     attribute::{Attributes, RawAttribute},
     fingerprint,
     header::{HEADER_LEN, MAGIC_COOKIE},
+    message::check_len,
 };
 
 use self::usual::Usual;
@@ -98,7 +103,7 @@ impl SendIndication {
         let mut payload = None;
         let mut dont_fragment = false;
         let mut unknown = None;
-        let (mut is_protected, mut has_fingerprint) = (false, false);
+        let (mut is_protected, mut has_sha256, mut has_fingerprint) = (false, false, false);
         for attribute in Attributes::new(datagram, HEADER_LEN) {
             let RawAttribute { kind, offset, value } =
                 attribute.map_err(|offset| ParseError::AttributeOverrun { offset })?;
@@ -110,6 +115,14 @@ impl SendIndication {
                     fingerprint::check(datagram, offset, value)?;
                     has_fingerprint = true;
                 }
+                AttributeType::MESSAGE_INTEGRITY if !is_protected => {
+                    check_len(kind, value, 20)?;
+                    is_protected = true;
+                }
+                AttributeType::MESSAGE_INTEGRITY_SHA256 if !has_sha256 => {
+                    check_len(kind, value, 32)?;
+                    (is_protected, has_sha256) = (true, true);
+                }
                 _ if is_protected => {}
                 AttributeType::XOR_PEER_ADDRESS if peer.is_none() => {
                     peer = Some(xor_address(value, header).ok_or(SendError::NoPeer)?);
@@ -119,7 +132,6 @@ impl SendIndication {
                     payload.get_or_insert(start..start + value.len());
                 }
                 AttributeType::DONT_FRAGMENT => dont_fragment = true,
-                AttributeType::MESSAGE_INTEGRITY | AttributeType::MESSAGE_INTEGRITY_SHA256 => is_protected = true,
                 kind if kind.is_unknown_and_required() => _ = unknown.get_or_insert(kind),
                 _ => {}
             }

@@ -62,7 +62,7 @@ pub use classify::{Classified, classify};
 pub use error::{ClassifyError, ParseError};
 pub use error_code::ErrorCode;
 pub use header::Class;
-pub use indication::{DataHeader, SendError, SendIndication};
+pub use indication::{DataHeader, Icmp, SendError, SendIndication};
 pub use integrity::{IntegrityError, IntegrityKey};
 pub use message::Message;
 pub use method::Method;

@@ -206,7 +206,7 @@ impl<'a> Message<'a> {
     }
 }
 
-fn check_len(attribute: AttributeType, value: &[u8], expected: usize) -> Result<(), ParseError> {
+pub(crate) fn check_len(attribute: AttributeType, value: &[u8], expected: usize) -> Result<(), ParseError> {
     match value.len() {
         actual if actual == expected => Ok(()),
         actual => Err(ParseError::AttributeLength { attribute, actual }),

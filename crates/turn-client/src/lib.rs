@@ -40,5 +40,8 @@ pub use answer::{Allocated, Answer, Failure, Success};
 pub use blocking::{BlockingClient, Error};
 pub use channel_data::{decode_channel_data, encode_channel_data};
 pub use client::{Credentials, Received, RequestId, TurnClient};
-pub use indication::{decode_data_indication, encode_send_indication};
+pub use indication::{
+    IcmpError, decode_data_indication, decode_icmp_indication, encode_send_indication,
+    encode_unfragmented_send_indication,
+};
 pub use request::{Allocate, Family, Request};

@@ -8,8 +8,8 @@ use std::{
 use packet_trace::{Direction, Input, RelayOpened};
 use relay_server::{
     AcceptedCredentials, AddressStatus, AllocationId, AllocationPort, Arrival, ClientSocket, Family, FiveTuple,
-    Forward, Output, OwnAddresses, PeerSocket, RelayOpenError, Server, ShardMessage, Timestamp, TooEarly, UnixTime,
-    Via,
+    Forward, Icmp, Output, OwnAddresses, PeerSocket, RelayOpenError, Server, ShardMessage, Timestamp, TooEarly,
+    UnixTime, Via,
 };
 
 use super::{
@@ -120,6 +120,12 @@ impl Machine {
             },
         });
         self.server.handle_relay_opened(now, id, family, result);
+    }
+
+    pub(crate) fn handle_icmp(&mut self, now: Timestamp, port: AllocationPort, peer: PeerSocket, icmp: Icmp) {
+        let Icmp { icmp_type, code, error_data } = icmp;
+        self.input(now, || Input::Icmp { port: port.get(), peer: peer.address(), icmp_type, code, error_data });
+        self.server.handle_icmp(now, port, peer, icmp);
     }
 
     pub(crate) fn handle_accepted_credentials(&mut self, now: Timestamp, accepted: Arc<AcceptedCredentials>) {

@@ -197,7 +197,7 @@ pub(super) fn header(ports: PortRange, shards: &[ShardStart]) -> TraceHeader {
 fn shard_header(shard: &ShardStart) -> ShardHeader {
     let ServerConfig { relay_addresses, own_addresses, listen_port, ports, realm, .. } = &shard.server;
     let ServerConfig { username_limit, quota_by, unlimited_user, strict_expiry, reply_limit, .. } = &shard.server;
-    let ServerConfig { indications, default_family, .. } = &shard.server;
+    let ServerConfig { indications, dont_fragment, default_family, .. } = &shard.server;
     let (lowest, highest) = bounds(*ports);
     ShardHeader {
         seed: shard.seed,
@@ -220,6 +220,7 @@ fn shard_header(shard: &ShardStart) -> ShardHeader {
             expiry_at_allocate_only: !strict_expiry,
             reply_limit: reply_limit.map(std::num::NonZeroU32::get),
             indications: *indications,
+            dont_fragment: *dont_fragment,
             default_family_is_clients: *default_family == DefaultFamily::Client,
             more: serde_json::Map::new(),
         },

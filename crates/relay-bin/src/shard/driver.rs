@@ -5,7 +5,7 @@ use std::{
 };
 
 use relay_server::{
-    AcceptedCredentials, AllocationId, AllocationPort, Arrival, ClientSocket, Event, Family, FiveTuple, Forward,
+    AcceptedCredentials, AllocationId, AllocationPort, Arrival, ClientSocket, Event, Family, FiveTuple, Forward, Icmp,
     Output, PeerSocket, Rejection, RelayOpenError, ShardId, ShardMessage, Timestamp, TooEarly,
 };
 use tracing::Span;
@@ -205,6 +205,12 @@ impl<N: Network, O: Offload> Driver<N, O> {
         self.settle(now);
     }
 
+    /// What left by `port` did not reach `peer`.
+    pub(super) fn handle_icmp(&mut self, now: Timestamp, port: AllocationPort, peer: PeerSocket, icmp: Icmp) {
+        self.server.handle_icmp(now, port, peer, icmp);
+        self.settle(now);
+    }
+
     /// A socket could not be read, for now.
     pub(super) const fn handle_receive_error(&mut self) {
         self.counters.receive_errors += 1;
@@ -335,6 +341,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
                 self.withheld.observe(now, to.ip(), self.server.server());
             }
             Event::Dropped { .. } => tracing::trace!(?event, "dropped"),
+            Event::IcmpTold { .. } => tracing::trace!(?event, "told a client of an ICMP error"),
             event => tracing::debug!(?event, "state changed"),
         }
     }

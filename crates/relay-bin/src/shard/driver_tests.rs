@@ -151,6 +151,7 @@ impl Fixture {
             strict_expiry: false,
             reply_limit: None,
             indications: false,
+            dont_fragment: true,
             default_family: DefaultFamily::V4,
         };
         let now = Timestamp::from_secs(1);

@@ -34,6 +34,8 @@ pub(super) struct EventLoop {
     pulse: Pulse,
     /// The sockets that may have something to read, in the order of their turns.
     ready: VecDeque<Source>,
+    /// The sockets about which the kernel tells of errors. Empty from one turn to the next.
+    in_error: Vec<Source>,
     is_told_to_stop: bool,
     /// When to do what only now and then must be done.
     wall_clock_at: Timestamp,
@@ -60,6 +62,7 @@ impl EventLoop {
             now,
             pulse,
             ready: VecDeque::new(),
+            in_error: Vec::new(),
             is_told_to_stop: false,
             wall_clock_at: now + WALL_CLOCK_EVERY,
             beat_at: now,
@@ -84,7 +87,10 @@ impl EventLoop {
     /// Waits until there is something to do, and does it.
     fn turn(&mut self) -> anyhow::Result<()> {
         let due = if self.ready.is_empty() { self.next_due() } else { self.now };
-        for source in self.poller.wait_until(due, self.now).context("cannot wait for packets")? {
+        for (source, has_error) in self.poller.wait_until(due, self.now).context("cannot wait for packets")? {
+            if has_error {
+                self.in_error.push(source);
+            }
             if self.driver.network_mut().get_ready(source) {
                 self.ready.push_back(source);
             }
@@ -92,6 +98,7 @@ impl EventLoop {
         self.now = self.clock.now();
         self.take_mail();
         self.give_turns();
+        self.take_errors();
         self.do_what_is_due();
         Ok(())
     }
@@ -160,6 +167,14 @@ impl EventLoop {
             }
         }
         true
+    }
+
+    /// Takes what the kernel says of datagrams that did not arrive.
+    fn take_errors(&mut self) {
+        for source in std::mem::take(&mut self.in_error) {
+            self.driver.handle_socket_errors(self.now, source);
+            self.publish_soon();
+        }
     }
 
     fn handle_received(&mut self) {

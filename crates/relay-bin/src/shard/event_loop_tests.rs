@@ -53,6 +53,7 @@ fn event_loop(secret: &AuthSecret) -> (EventLoop, SocketAddr) {
         strict_expiry: false,
         reply_limit: None,
         indications: true,
+        dont_fragment: true,
         default_family: DefaultFamily::V4,
     };
     let clock = Clock::start();
@@ -65,7 +66,7 @@ fn event_loop(secret: &AuthSecret) -> (EventLoop, SocketAddr) {
     let v4 = FamilyState { public: HOST, relay: HOST, source: Some(HOST), local: HOST, status: AddressStatus::Present };
     let addresses = AddressState { v4: Some(v4), ..AddressState::default() };
     let (watcher, files) = (poller.watcher().unwrap(), Files::unlimited());
-    let sockets = Sockets::new(listeners, ports, &addresses, HeldPorts::new(), watcher, files).unwrap();
+    let sockets = Sockets::new(listeners, ports, &addresses, HeldPorts::new(), watcher, files, false).unwrap();
     let offload: Box<dyn Offload + Send> = Box::new(offload::Null);
     let driver = Driver::new(Machine::new(server, None), sockets, offload, Published::default(), Vec::new());
     (EventLoop::new(driver, poller, mailbox, clock, Pulse::default()), listen_at)
@@ -197,7 +198,7 @@ fn a_socket_that_fails_ends_its_own_allocation_only() {
     let nobody = SocketAddr::new(HOST, 1);
     let refresh = Request::Refresh { lifetime: None };
     for error in 1..=ERRORS {
-        // Unlike others, a connected socket gets the ICMP errors that its datagrams cause.
+        // Where clients are not told of ICMP errors, a connected socket gets those that its datagrams cause.
         let failing = SockRef::from(event_loop.driver.network_mut().relay(port, Family::V4));
         failing.connect(&nobody.into()).unwrap();
         failing.send(b"data").unwrap();

@@ -7,6 +7,7 @@ mod address_map;
 mod driver;
 mod early;
 mod event_loop;
+mod icmp;
 mod live_channels;
 mod mailbox;
 mod memory;
@@ -87,10 +88,11 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     let Setup { server, all_ports, accepted, seed, clock, listeners, addresses, held_ports, files, .. } = setup;
     let Setup { offload, published, poller, mailbox, shard, others, started, recorder, ready, pulse, .. } = setup;
     let count = u16::try_from(others.len() + 1).context("there are too many workers")?;
+    let tells_icmp = server.indications;
     let server = Server::new(server, accepted, seed, started.0, started.1)?.as_shard(shard, count, all_ports);
     let server = Machine::new(server, recorder);
     let watcher = poller.watcher().context("cannot watch sockets")?;
-    let sockets = Sockets::new(listeners, all_ports, &addresses, held_ports, watcher, files)
+    let sockets = Sockets::new(listeners, all_ports, &addresses, held_ports, watcher, files, tells_icmp)
         .context("cannot use a listening socket")?;
     let driver = Driver::new(server, sockets, offload, published, others);
     let event_loop = EventLoop::new(driver, poller, mailbox, clock, pulse);

@@ -15,6 +15,8 @@ const STEP: u16 = 40_502;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Towards {
     Peer,
+    /// With the DF bit set.
+    PeerUnfragmented,
     Client,
 }
 
@@ -53,6 +55,15 @@ impl Outgoing {
     /// destinations come.
     const fn flow(&self, salt: u16) -> (Source, u16) {
         (self.socket, self.to.port().wrapping_mul(salt))
+    }
+
+    fn is_unfragmented(&self) -> bool {
+        self.towards == Towards::PeerUnfragmented
+    }
+
+    /// Whether one call may send both.
+    fn leaves_like(&self, next: &Self) -> bool {
+        self.socket == next.socket && self.is_unfragmented() == next.is_unfragmented()
     }
 
     fn message<'a>(&'a self, buffers: &'a ReceiveBuffers, headers: &'a [DataHeader]) -> socket::Message<'a> {
@@ -125,20 +136,25 @@ impl Outbound {
         counters: &mut Counters,
     ) {
         self.arrange();
-        for run in self.queue.chunk_by(|one, next| one.socket == next.socket) {
+        for run in self.queue.chunk_by(Outgoing::leaves_like) {
             let Some(socket) = run.first().and_then(|first| find(first.socket)) else {
                 run.iter().for_each(|_| counters.lose(Loss::NoSocket));
                 continue;
             };
             let headers = &self.headers;
             let messages = run.iter().map(|outgoing| outgoing.message(buffers, headers));
-            socket.send_all(&mut self.sender, messages, |index, result| match result {
+            let done = |index: usize, result: Result<(), &io::Error>| match result {
                 Ok(()) => match run[index].towards {
-                    Towards::Peer => counters.relayed_to_peer(run[index].payload),
+                    Towards::Peer | Towards::PeerUnfragmented => counters.relayed_to_peer(run[index].payload),
                     Towards::Client => counters.relayed_to_client(run[index].payload),
                 },
                 Err(error) => count_failure(error, counters),
-            });
+            };
+            if run.first().is_some_and(Outgoing::is_unfragmented) {
+                socket.send_unfragmented(&mut self.sender, messages, done);
+            } else {
+                socket.send_all(&mut self.sender, messages, done);
+            }
         }
         self.queue.clear();
         self.headers.clear();

@@ -88,11 +88,15 @@ impl Poller {
         self.poll.registry().try_clone().map(Watcher)
     }
 
-    /// Waits until something is ready, or `due`, or a little earlier than that; tells what is ready. It is `now`.
+    /// Waits until something is ready, or `due`, or a little earlier than that; tells what is ready, and whether with an error. It is `now`.
     ///
     /// The kernel keeps one alarm, since a timeout for each wait would cost it more than the wait itself. The alarm is not put off
     /// when what was due is not due any more.
-    pub(super) fn wait_until(&mut self, due: Timestamp, now: Timestamp) -> io::Result<impl Iterator<Item = Source>> {
+    pub(super) fn wait_until(
+        &mut self,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> io::Result<impl Iterator<Item = (Source, bool)>> {
         let left = due.saturating_duration_since(now);
         if !left.is_zero() && self.alarm_at.is_none_or(|at| at > due) {
             self.alarm.set(Expiration::OneShot(left.into()), TimerSetTimeFlags::empty())?;
@@ -105,7 +109,8 @@ impl Poller {
         if self.events.iter().any(|event| event.token() == ALARM) {
             self.alarm_at = None;
         }
-        Ok(self.events.iter().filter(|event| event.token() != ALARM).map(|event| Source::of(event.token())))
+        let sources = self.events.iter().filter(|event| event.token() != ALARM);
+        Ok(sources.map(|event| (Source::of(event.token()), event.is_error())))
     }
 }
 
@@ -137,7 +142,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     fn wait(poller: &mut Poller, timeout: Duration) -> Vec<Source> {
-        poller.wait_until(NOW + timeout, NOW).unwrap().collect()
+        poller.wait_until(NOW + timeout, NOW).unwrap().map(|(source, _)| source).collect()
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::{
     time::Duration,
 };
 
-use relay_server::{AllocationId, AllocationPort, Family, Forward, PortRange, RelayOpenError, Timestamp, Via};
+use relay_server::{
+    AllocationId, AllocationPort, Encapsulation, Family, Forward, PortRange, RelayOpenError, Timestamp, Via,
+};
 use socket2::Socket;
 
 use super::{
@@ -19,7 +21,7 @@ use crate::{
     files::Files,
     listen::Listening,
     shard::stats::{Counters, Loss},
-    socket::{self, Datagram, HEAD_ROOM, Inlet, ReceiveBuffers, Rest, Role, UdpSocket},
+    socket::{self, Datagram, HEAD_ROOM, Inlet, ReceiveBuffers, Rest, Role, SendError, UdpSocket},
     throttle::Throttle,
 };
 
@@ -63,7 +65,7 @@ pub(super) enum Receipt {
     Empty,
     /// Something may be left.
     MoreToCome,
-    /// There was an error. The kernel tells ICMP errors, which concern one remote only, to connected sockets alone.
+    /// There was an error. ICMP errors, which concern one remote only, are none.
     Error,
     /// There were too many errors in a row.
     Failing(io::Error),
@@ -82,6 +84,8 @@ pub(super) struct Sockets {
     outbound: Outbound,
     watcher: Watcher,
     files: Files,
+    /// Whether clients are told of ICMP errors.
+    tells_icmp: bool,
     cannot_open: Throttle,
     /// What the kernel has dropped and was not counted yet.
     overruns: u64,
@@ -125,6 +129,7 @@ impl Sockets {
         held: HeldPorts,
         watcher: Watcher,
         files: Files,
+        tells_icmp: bool,
     ) -> io::Result<Self> {
         let (mut v4, mut v6) = (None, None);
         let mut listeners = Vec::new();
@@ -148,6 +153,7 @@ impl Sockets {
             outbound: Outbound::default(),
             watcher,
             files,
+            tells_icmp,
             cannot_open: Throttle::new(WARN_EVERY),
             overruns: 0,
         };
@@ -188,7 +194,14 @@ impl Sockets {
             Source::Relay(port, family) => {
                 // It may have been closed since it was found ready.
                 let Some(relay) = self.relays.get_mut(port, family) else { return Receipt::Empty };
-                (relay.socket.receive(Inlet::Relay(port), buffers), &mut relay.errors)
+                let result = relay.socket.receive(Inlet::Relay(port), buffers);
+                if let Err(error) = &result
+                    && relay.socket.may_be_about_another(error)
+                {
+                    // About something that was sent, of which the socket tells elsewhere. What was received may lie behind it.
+                    return Receipt::MoreToCome;
+                }
+                (result, &mut relay.errors)
             }
         };
         match result {
@@ -207,6 +220,15 @@ impl Sockets {
                 *errors = 0;
                 Receipt::Failing(error)
             }
+        }
+    }
+
+    /// Takes what the kernel says of datagrams that left by the socket of an allocation and did not arrive.
+    pub(super) fn take_errors(&self, source: Source, each: impl FnMut(SendError)) {
+        if let Source::Relay(port, family) = source
+            && let Some(relay) = self.relays.get(port, family)
+        {
+            relay.socket.take_errors(each);
         }
     }
 
@@ -255,7 +277,10 @@ impl Sockets {
         let address = SocketAddr::new(relays.bind.ok_or(io::ErrorKind::AddrNotAvailable)?, port.get());
         let socket = socket::bind(address, Role::Relay)?;
         self.files.admit(&socket)?;
-        let socket = UdpSocket::new(socket, address, Role::Relay)?;
+        let mut socket = UdpSocket::new(socket, address, Role::Relay)?;
+        if self.tells_icmp {
+            socket = socket.keep_errors(address)?;
+        }
         self.watcher.watch(&socket, Source::Relay(port, family))?;
         relays.has_unbound |= address.ip().is_unspecified();
         self.addresses.held().insert(port, family);
@@ -339,6 +364,9 @@ impl Network for Sockets {
         let mut bytes = datagram.range.start + forward.payload.start..datagram.range.start + forward.payload.end;
         let (payload, traffic_class) = (bytes.len(), datagram.traffic_class);
         let (header, towards, padding) = match forward.header() {
+            relay_server::Header::None if forward.encapsulation == Encapsulation::Unfragmented => {
+                (Header::None, Towards::PeerUnfragmented, 0)
+            }
             relay_server::Header::None => (Header::None, Towards::Peer, 0),
             relay_server::Header::Channel(header) => {
                 // Where a header was, or nothing at all, there is room for the new one.

@@ -87,6 +87,8 @@ pub(crate) struct Counters {
     /// By STUN method and ERROR-CODE, `None` for successes.
     pub(crate) responses: BTreeMap<(u16, Option<ErrorCode>), u64>,
     pub(crate) losses: BTreeMap<Loss, u64>,
+    /// ICMP errors that clients were told of.
+    pub(crate) icmp_told: u64,
     /// Replies that [`Loss::ReplyLimit`] withheld.
     pub(crate) withheld_replies: BTreeMap<ReplyKind, u64>,
     /// Errors while receiving, which cost no more than the call.
@@ -126,6 +128,7 @@ impl Counters {
                 *self.responses.entry((*method, code)).or_default() += 1;
             }
             Event::Dropped { reason, .. } => self.lose(Loss::Dropped(*reason)),
+            Event::IcmpTold { .. } => self.icmp_told += 1,
             Event::ReplyWithheld { kind, .. } => {
                 self.lose(Loss::ReplyLimit);
                 *self.withheld_replies.entry(*kind).or_default() += 1;
@@ -145,6 +148,7 @@ impl Counters {
         merge_maps(&mut self.responses, other.responses);
         merge_maps(&mut self.losses, other.losses);
         merge_maps(&mut self.withheld_replies, other.withheld_replies);
+        self.icmp_told += other.icmp_told;
         self.receive_errors += other.receive_errors;
         self.receive_overruns += other.receive_overruns;
         self.draining += other.draining;

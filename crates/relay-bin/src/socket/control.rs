@@ -35,6 +35,16 @@ pub(super) struct Received {
     pub(super) overruns: Option<u32>,
 }
 
+/// `struct sock_extended_err`: what the kernel says of an error about a datagram that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ExtendedError {
+    pub(super) errno: i32,
+    pub(super) origin: u8,
+    pub(super) kind: u8,
+    pub(super) code: u8,
+    pub(super) info: u32,
+}
+
 impl Control {
     pub(super) const fn new() -> Self {
         Self { bytes: [0; SPACE], used: 0 }
@@ -83,6 +93,21 @@ impl Control {
             rest = next;
         }
         received
+    }
+
+    /// The error that the kernel wrote, with `length` bytes in all, if it is one.
+    pub(super) fn extended_error(&self, length: usize) -> Option<ExtendedError> {
+        let mut rest = &self.bytes[..length.min(SPACE)];
+        while let Some((level, kind, data, next)) = split(rest) {
+            if matches!((level, kind), (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR))
+            {
+                let [origin, kind, code, _] = array(data, 4)?;
+                let errno = i32::from_ne_bytes(array(data, 0)?);
+                return Some(ExtendedError { errno, origin, kind, code, info: u32::from_ne_bytes(array(data, 8)?) });
+            }
+            rest = next;
+        }
+        None
     }
 
     /// Sends with this DSCP and ECN; `v4` is the family of the destination.
@@ -162,6 +187,18 @@ mod tests {
         control.push_source("2001:db8::1".parse().unwrap());
         let received = control.read(control.used());
         assert_eq!((received.traffic_class, received.to), (0x02, Some("2001:db8::1".parse().unwrap())));
+    }
+
+    #[test]
+    fn an_error_is_read_beside_other_messages() {
+        let mut control = Control::new();
+        control.push_traffic_class(true, 1);
+        assert_eq!(control.extended_error(control.used()), None);
+        let data = [&libc::EMSGSIZE.to_ne_bytes()[..], &[2, 3, 4, 0], &1_280_u32.to_ne_bytes(), &[0; 20]].concat();
+        control.push(libc::IPPROTO_IP, libc::IP_RECVERR, &data);
+        let expected = ExtendedError { errno: libc::EMSGSIZE, origin: 2, kind: 3, code: 4, info: 1_280 };
+        assert_eq!(control.extended_error(control.used()), Some(expected));
+        assert_eq!(control.extended_error(control.used() - 30), None, "cut off");
     }
 
     #[test]

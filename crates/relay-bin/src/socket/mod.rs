@@ -2,6 +2,7 @@
 
 mod buffers;
 mod control;
+mod errors;
 mod name;
 mod options;
 mod receive;
@@ -16,12 +17,18 @@ use std::{
 };
 
 use nix::sys::socket::{setsockopt, sockopt};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use self::{buffers::Received, receive::BATCH};
 
+/// Whether datagrams can be sent with the DF bit: [`UdpSocket::send_unfragmented`].
+pub(crate) fn can_forbid_fragments() -> bool {
+    options::can_forbid_fragments()
+}
+
 pub(crate) use self::{
     buffers::{Cursor, Datagram, HEAD_ROOM, Inlet, ReceiveBuffers},
+    errors::SendError,
     selector::{SOCKETS_PER_WORKER, attach as attach_selector},
     send::{Message, Sender},
 };
@@ -120,6 +127,8 @@ pub(crate) struct UdpSocket {
     overruns: Cell<u32>,
     /// For how many more calls to send without segmentation.
     pause: Cell<u32>,
+    /// Whether the kernel keeps errors about what was sent: then calls may fail for another's sake.
+    keeps_errors: bool,
 }
 
 impl UdpSocket {
@@ -136,7 +145,34 @@ impl UdpSocket {
         if role != Role::Requests {
             options::glue(&io);
         }
-        Ok(Self { io, room: Cell::new(LEAST_ROOM), overruns: Cell::new(0), pause: Cell::new(0) })
+        Ok(Self { io, room: Cell::new(LEAST_ROOM), overruns: Cell::new(0), pause: Cell::new(0), keeps_errors: false })
+    }
+
+    /// The same, with errors about what is sent kept for [`Self::take_errors`]: `address` is what it is bound to.
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt`.
+    pub(crate) fn keep_errors(self, address: SocketAddr) -> io::Result<Self> {
+        errors::keep(&self.io, address)?;
+        Ok(Self { keeps_errors: true, ..self })
+    }
+
+    /// Takes the errors that the kernel keeps, without waiting.
+    pub(crate) fn take_errors(&self, each: impl FnMut(SendError)) {
+        if self.keeps_errors {
+            errors::take(self.io.as_fd(), each);
+        }
+    }
+
+    /// Which failures of a call may be about an earlier datagram, so that it is worth another.
+    fn retry(&self) -> fn(&io::Error) -> bool {
+        if self.keeps_errors { errors::may_be_about_another } else { |_| false }
+    }
+
+    /// Whether `error`, of a call at this socket, may be about a datagram that was sent earlier, perhaps to somebody else.
+    pub(crate) fn may_be_about_another(&self, error: &io::Error) -> bool {
+        self.keeps_errors && errors::may_be_about_another(error)
     }
 
     /// Adds what has arrived to `buffers`, as coming in by `inlet`, without waiting. Tells, too, how many datagrams the kernel has
@@ -174,7 +210,7 @@ impl UdpSocket {
     ) -> io::Result<()> {
         let message = Message { source, to, traffic_class: 0, header: &[], payload, padding: 0 };
         let mut sent = Ok(());
-        sender.send(self.io.as_fd(), &self.pause, std::iter::once(message), |_, result| {
+        sender.send(self.io.as_fd(), &self.pause, self.retry(), std::iter::once(message), |_, result| {
             sent =
                 result.map_err(|error| error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error));
         });
@@ -188,7 +224,25 @@ impl UdpSocket {
         datagrams: impl ExactSizeIterator<Item = Message<'a>> + Clone,
         done: impl FnMut(usize, Result<(), &io::Error>),
     ) {
-        sender.send(self.io.as_fd(), &self.pause, datagrams, done);
+        sender.send(self.io.as_fd(), &self.pause, self.retry(), datagrams, done);
+    }
+
+    /// The same over IPv4, with the DF bit set. It takes two more system calls, since no control message says so.
+    pub(crate) fn send_unfragmented<'a>(
+        &self,
+        sender: &mut Sender,
+        datagrams: impl ExactSizeIterator<Item = Message<'a>> + Clone,
+        mut done: impl FnMut(usize, Result<(), &io::Error>),
+    ) {
+        if let Err(error) = options::forbid_fragments(&self.io, true) {
+            return (0..datagrams.len()).for_each(|index| done(index, Err(&error)));
+        }
+        // The next call would fail for an error about an earlier datagram, which might as well be its own.
+        let _ = SockRef::from(&self.io).take_error();
+        sender.send(self.io.as_fd(), &self.pause, errors::may_be_about_another_unfragmented, datagrams, done);
+        if let Err(error) = options::forbid_fragments(&self.io, false) {
+            tracing::debug!(%error, "cannot let datagrams be fragmented again");
+        }
     }
 }
 
@@ -201,6 +255,8 @@ impl AsFd for UdpSocket {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
     use super::*;
 
@@ -226,7 +282,7 @@ mod tests {
     fn what_is_not_read_in_time_is_counted() {
         let (receiver, address) = receiver(Role::Relay);
         // The kernel raises it to its minimum.
-        socket2::SockRef::from(&receiver).set_recv_buffer_size(1).unwrap();
+        SockRef::from(&receiver).set_recv_buffer_size(1).unwrap();
         let sender = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let mut sum = (0, 0);
         for burst in [100, 1, 50, 1] {
@@ -239,6 +295,35 @@ mod tests {
         }
         assert_eq!(sum.0 + sum.1, 152);
         assert!(sum.1 > 0);
+    }
+
+    #[test]
+    fn an_error_about_one_datagram_neither_loses_another_nor_lasts() {
+        let (plain, address) = receiver(Role::Relay);
+        let sender = plain.keep_errors(address).unwrap();
+        let (open, at_open) = receiver(Role::Relay);
+        let closed = receiver(Role::Relay).1;
+        let message = |to| Message { source: None, to, traffic_class: 0, header: &[], payload: b"data", padding: 0 };
+        for number in 0..30 {
+            sender.send(&mut Sender::default(), None, closed, b"lost").unwrap();
+            let mut waits = [PollFd::new(sender.as_fd(), PollFlags::empty())];
+            assert_eq!(poll(&mut waits, PollTimeout::MAX).unwrap(), 1, "the error");
+            match number % 3 {
+                0 => sender.send(&mut Sender::default(), None, at_open, b"data").unwrap(),
+                1 => sender.send_unfragmented(&mut Sender::default(), [message(at_open)].into_iter(), |_, sent| {
+                    sent.unwrap();
+                }),
+                _ => {
+                    let error = sender.receive(Inlet::Listener(None), &mut ReceiveBuffers::new()).unwrap_err();
+                    assert!(sender.may_be_about_another(&error), "{error}");
+                    sender.send(&mut Sender::default(), None, at_open, b"data").unwrap();
+                }
+            }
+            let mut errors = Vec::new();
+            sender.take_errors(|error| errors.push(error.to));
+            assert_eq!(errors, [closed]);
+            assert_eq!(receive_all(&open), (1, 0));
+        }
     }
 
     #[test]

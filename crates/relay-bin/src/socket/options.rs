@@ -20,6 +20,22 @@ pub(super) fn allow_fragments(socket: &UdpSocket, address: SocketAddr) -> io::Re
     }
 }
 
+/// Has what `socket`, which is of IPv4, sends from now on leave in one piece, with the DF bit set; or again as [`allow_fragments`] says.
+/// The kernel then sends what fits the interface's MTU, whatever it has heard of the path's: that is for whoever asked to find out.
+pub(super) fn forbid_fragments(socket: &impl AsFd, forbid: bool) -> io::Result<()> {
+    let value = if forbid { libc::IP_PMTUDISC_PROBE } else { libc::IP_PMTUDISC_DONT };
+    set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, value)
+}
+
+/// Whether the kernel knows how to: since Linux 2.6.22.
+pub(super) fn can_forbid_fragments() -> bool {
+    match Socket::new(Domain::IPV4, Type::DGRAM, None) {
+        Ok(socket) => forbid_fragments(&socket, true).is_ok(),
+        // Without IPv4, nobody is sent anything over it.
+        Err(_) => true,
+    }
+}
+
 /// Has the kernel tell the traffic class of each datagram that `socket`, which is bound to `address`, receives, the address it was
 /// sent to if that is not known anyhow, and how many were dropped before it, if any.
 pub(super) fn tell_everything(socket: &UdpSocket, address: SocketAddr) -> io::Result<()> {

@@ -107,11 +107,12 @@ impl Default for Sender {
 
 impl Sender {
     /// Sends `datagrams` in this order without waiting, and tells `done` of each, by index. While `pause`, which
-    /// counts down with each call, is not 0, `socket` goes without segmentation.
+    /// counts down with each call, is not 0, `socket` goes without segmentation. A call that failed is tried once more if `retry` says so.
     pub(super) fn send<'a>(
         &mut self,
         socket: BorrowedFd<'_>,
         pause: &Cell<u32>,
+        retry: fn(&io::Error) -> bool,
         datagrams: impl ExactSizeIterator<Item = Message<'a>> + Clone,
         mut done: impl FnMut(usize, Result<(), &io::Error>),
     ) {
@@ -121,7 +122,7 @@ impl Sender {
         let mut start = 0;
         while start < groups.len() {
             let end = groups.len().min(start + MESSAGES);
-            match self.send_groups(socket, &groups[start..end], datagrams.clone()) {
+            match self.try_groups(socket, &groups[start..end], &datagrams, retry) {
                 Ok(sent) => {
                     for group in &groups[start..start + sent] {
                         (group.first..group.first + group.count).for_each(|index| done(index, Ok(())));
@@ -134,7 +135,12 @@ impl Sender {
                     break;
                 }
                 Err(error) => {
-                    self.send_one_by_one(socket, pause, groups[start], datagrams.clone(), error, &mut done);
+                    if self.may_go_one_by_one(pause, groups[start], &error) {
+                        self.send_one_by_one(socket, retry, groups[start], datagrams.clone(), &mut done);
+                    } else {
+                        let Group { first, count, .. } = groups[start];
+                        (first..first + count).for_each(|index| done(index, Err(&error)));
+                    }
                     start += 1;
                 }
             }
@@ -143,37 +149,41 @@ impl Sender {
         self.groups.clear();
     }
 
-    /// The message for `group` failed: does without segmentation, if that may have been the reason.
-    fn send_one_by_one<'a>(
-        &mut self,
-        socket: BorrowedFd<'_>,
-        pause: &Cell<u32>,
-        group: Group,
-        datagrams: impl ExactSizeIterator<Item = Message<'a>> + Clone,
-        error: io::Error,
-        done: &mut impl FnMut(usize, Result<(), &io::Error>),
-    ) {
+    /// Whether the datagrams of `group`, whose message failed with `error`, may each fare better without segmentation.
+    fn may_go_one_by_one(&mut self, pause: &Cell<u32>, group: Group, error: &io::Error) -> bool {
         match error.raw_os_error() {
-            _ if group.count == 1 => return done(group.first, Err(&error)),
+            _ if group.count == 1 => false,
             // One of them may be too long for the path, or the kernel wants no segments of this size.
-            Some(libc::EINVAL | libc::EMSGSIZE) => {}
+            Some(libc::EINVAL | libc::EMSGSIZE) => true,
             // What the kernel says where a device, a tunnel or the kernel itself cannot do it at all.
             Some(libc::EIO | libc::EOPNOTSUPP | libc::ENOPROTOOPT) => {
                 pause.set(PAUSE);
                 if !std::mem::replace(&mut self.is_told, true) {
                     tracing::info!(%error, "no segmentation offload for a while where it was refused; sending datagrams one by one");
                 }
+                true
             }
             // No route, or forbidden: each of them would fail as well.
-            _ => return (group.first..group.first + group.count).for_each(|index| done(index, Err(&error))),
+            _ => false,
         }
+    }
+
+    /// Sends the datagrams of `group` without segmentation.
+    fn send_one_by_one<'a>(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        retry: fn(&io::Error) -> bool,
+        group: Group,
+        datagrams: impl ExactSizeIterator<Item = Message<'a>> + Clone,
+        done: &mut impl FnMut(usize, Result<(), &io::Error>),
+    ) {
         // Other groups still need theirs.
         let slices = std::mem::take(&mut self.slices);
         for (offset, datagram) in datagrams.skip(group.first).take(group.count).enumerate() {
             self.slices.clear();
             self.push_slices(&datagram);
             let single = Group::of_one(0, datagram.length(), 0, self.slices.len());
-            let result = self.send_groups(socket, &[single], std::iter::once(datagram));
+            let result = self.try_groups(socket, &[single], &std::iter::once(datagram), retry);
             done(group.first + offset, result.as_ref().map(drop));
         }
         self.slices = slices;
@@ -223,6 +233,20 @@ impl Sender {
         push(datagram.payload);
         if datagram.padding > 0 {
             push(&ZEROS[..ZEROS.len().min(usize::from(datagram.padding))]);
+        }
+    }
+
+    /// [`Self::send_groups`], once more if it failed and `retry` says so.
+    fn try_groups<'a>(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        groups: &[Group],
+        datagrams: &(impl Iterator<Item = Message<'a>> + Clone),
+        retry: fn(&io::Error) -> bool,
+    ) -> io::Result<usize> {
+        match self.send_groups(socket, groups, datagrams.clone()) {
+            Err(error) if retry(&error) => self.send_groups(socket, groups, datagrams.clone()),
+            result => result,
         }
     }
 

@@ -29,10 +29,16 @@ fn send(sender: &mut Sender, datagrams: &[Message<'_>]) -> usize {
     sender.group(datagrams.iter().copied(), true);
     let groups = sender.groups.len();
     let mut told = Vec::new();
-    sender.send(socket.as_fd(), &Cell::new(0), datagrams.iter().copied(), |index, result| {
-        result.unwrap();
-        told.push(index);
-    });
+    sender.send(
+        socket.as_fd(),
+        &Cell::new(0),
+        |_| false,
+        datagrams.iter().copied(),
+        |index, result| {
+            result.unwrap();
+            told.push(index);
+        },
+    );
     assert_eq!(told, (0..datagrams.len()).collect::<Vec<_>>());
     groups
 }
@@ -91,7 +97,13 @@ fn longer_than_any_mtu_is_fragmented() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     options::allow_fragments(&socket, socket.local_addr().unwrap()).unwrap();
     let datagrams = [message(&to, None, &payload), message(&to, None, &payload)];
-    Sender::default().send(socket.as_fd(), &Cell::new(0), datagrams.iter().copied(), |_, result| result.unwrap());
+    Sender::default().send(
+        socket.as_fd(),
+        &Cell::new(0),
+        |_| false,
+        datagrams.iter().copied(),
+        |_, result| result.unwrap(),
+    );
     assert_eq!(receive(&to, 2), [&payload[..], &payload]);
 }
 
@@ -103,9 +115,15 @@ fn one_failure_concerns_one_datagram() {
     let datagrams = [message(&to, None, b"before"), nowhere, nowhere, message(&to, None, b"after")];
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut results = Vec::new();
-    Sender::default().send(socket.as_fd(), &Cell::new(0), datagrams.iter().copied(), |index, result| {
-        results.push((index, result.is_ok()));
-    });
+    Sender::default().send(
+        socket.as_fd(),
+        &Cell::new(0),
+        |_| false,
+        datagrams.iter().copied(),
+        |index, result| {
+            results.push((index, result.is_ok()));
+        },
+    );
     assert_eq!(results, [(0, true), (1, false), (2, false), (3, true)]);
     assert_eq!(receive(&to, 2), [&b"before"[..], b"after"]);
 }
@@ -127,10 +145,16 @@ fn what_the_kernel_does_not_segment_goes_one_by_one() {
     options::set(&socket, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).unwrap();
     let datagrams = [message(&to, None, b"aaa"), message(&to, None, b"bbb")];
     let mut told = Vec::new();
-    Sender::default().send(socket.as_fd(), &Cell::new(0), datagrams.iter().copied(), |index, result| {
-        result.unwrap();
-        told.push(index);
-    });
+    Sender::default().send(
+        socket.as_fd(),
+        &Cell::new(0),
+        |_| false,
+        datagrams.iter().copied(),
+        |index, result| {
+            result.unwrap();
+            told.push(index);
+        },
+    );
     assert_eq!(told, [0, 1]);
     assert_eq!(receive(&to, 2), [b"aaa", b"bbb"]);
 }
@@ -144,7 +168,8 @@ fn a_route_that_refuses_segmentation_pauses_it_and_loses_nothing() {
     sender.group(datagrams.iter().copied(), true);
     let (group, refused) = (sender.groups[0], io::Error::from_raw_os_error(libc::EIO));
     let mut told = Vec::new();
-    sender.send_one_by_one(socket.as_fd(), &pause, group, datagrams.iter().copied(), refused, &mut |index, result| {
+    assert!(sender.may_go_one_by_one(&pause, group, &refused));
+    sender.send_one_by_one(socket.as_fd(), |_| false, group, datagrams.iter().copied(), &mut |index, result| {
         result.unwrap();
         told.push(index);
     });
@@ -159,7 +184,7 @@ fn after_a_pause_segmentation_is_tried_again() {
     let datagrams = [message(&to, None, b"aaa"), message(&to, None, b"bbb")];
     let (mut sender, pause) = (Sender::default(), Cell::new(1));
     for slices in [1, 2] {
-        sender.send(socket.as_fd(), &pause, datagrams.iter().copied(), |_, result| result.unwrap());
+        sender.send(socket.as_fd(), &pause, |_| false, datagrams.iter().copied(), |_, result| result.unwrap());
         assert_eq!(sender.messages[0].msg_hdr.msg_iovlen, slices);
         assert_eq!(receive(&to, 2), [b"aaa", b"bbb"]);
     }
@@ -174,9 +199,15 @@ fn what_is_not_about_segmentation_is_tried_once() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let (mut sender, pause) = (Sender::default(), Cell::new(0));
     let mut errors = Vec::new();
-    sender.send(socket.as_fd(), &pause, [nowhere; 3].into_iter(), |index, result| {
-        errors.push((index, result.unwrap_err().raw_os_error()));
-    });
+    sender.send(
+        socket.as_fd(),
+        &pause,
+        |_| false,
+        [nowhere; 3].into_iter(),
+        |index, result| {
+            errors.push((index, result.unwrap_err().raw_os_error()));
+        },
+    );
     assert_eq!(errors, [0, 1, 2].map(|index| (index, Some(libc::EACCES))));
     // The last that was tried is all of them.
     assert_eq!((sender.messages[0].msg_hdr.msg_iovlen, pause.get()), (3, 0));

@@ -214,6 +214,14 @@ pub(super) const INSTRUMENTS: &[Instrument] = &[
         read: |now| number(now.counters.receive_errors),
     },
     Instrument {
+        name: "icmp_errors_told",
+        kind: Kind::Counter,
+        unit: "{error}",
+        description: "ICMP errors about relayed datagrams that clients were told of in Data indications",
+        attributes: &[],
+        read: |now| number(now.counters.icmp_told),
+    },
+    Instrument {
         name: "ebpf_packets",
         kind: Kind::Counter,
         unit: "{packet}",

@@ -1,7 +1,10 @@
 //! What the state machine was told besides packets.
 
 use packet_trace::{Input, InputRecord, RelayOpened};
-use relay_server::{AddressStatus, AddressStatuses, Output, OwnAddresses, RelayOpenError, Timestamp, UnixTime};
+use relay_server::{
+    AddressStatus, AddressStatuses, AllocationPort, Icmp, Output, OwnAddresses, PeerSocket, RelayOpenError, Timestamp,
+    UnixTime,
+};
 
 use super::Replay;
 use crate::{
@@ -36,6 +39,10 @@ impl Replay {
                 if let Some(id) = shard.allocation_id(*id) {
                     shard.server.handle_relay_failed(id);
                 }
+            }
+            Input::Icmp { port, peer, icmp_type, code, error_data } => {
+                let icmp = Icmp { icmp_type: *icmp_type, code: *code, error_data: *error_data };
+                shard.server.handle_icmp(now, AllocationPort::new(*port), PeerSocket::new(*peer), icmp);
             }
             Input::CredentialsAccepted { credentials } => {
                 if let Some(Ok(accepted)) = credentials.as_ref().map(super::credentials::read) {

@@ -49,7 +49,7 @@ impl Server {
             Some(protocol) => return Err(Rejection::UnsupportedTransport { protocol }),
         }
         // 4
-        if request.dont_fragment {
+        if request.dont_fragment && !self.config.knows_dont_fragment() {
             self.reject_unknown_attributes(asker, &[AttributeType::DONT_FRAGMENT]);
             return Ok(());
         }

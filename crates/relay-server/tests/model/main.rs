@@ -37,23 +37,38 @@ struct Setup {
     bob_is_unlimited: bool,
     strict_expiry: bool,
     indications: bool,
+    dont_fragment: bool,
 }
 
 fn setup() -> impl Strategy<Value = Setup> {
     let families = prop_oneof![4 => Just((true, true)), 1 => Just((true, false)), 1 => Just((false, true))];
     let ports = (50_000_u16..50_002, prop_oneof![0_u16..8, Just(30)]);
-    (ports, families, username_limit(), any::<(bool, bool, bool)>(), prop::bool::weighted(0.8)).prop_map(
-        |((lowest, ports), families, limit, (by_user_id, bob_is_unlimited, strict_expiry), indications)| Setup {
-            lowest,
-            ports,
-            families,
-            limit,
-            quota_by: if by_user_id { QuotaBy::UserId } else { QuotaBy::Username },
-            bob_is_unlimited,
-            strict_expiry,
-            indications,
-        },
+    (
+        ports,
+        families,
+        username_limit(),
+        any::<(bool, bool, bool)>(),
+        [prop::bool::weighted(0.8), prop::bool::weighted(0.8)],
     )
+        .prop_map(
+            |(
+                (lowest, ports),
+                families,
+                limit,
+                (by_user_id, bob_is_unlimited, strict_expiry),
+                [indications, dont_fragment],
+            )| Setup {
+                lowest,
+                ports,
+                families,
+                limit,
+                quota_by: if by_user_id { QuotaBy::UserId } else { QuotaBy::Username },
+                bob_is_unlimited,
+                strict_expiry,
+                indications,
+                dont_fragment,
+            },
+        )
 }
 
 fn pair(seed: [u8; 32], setup: Setup) -> Pair {
@@ -66,6 +81,7 @@ fn pair(seed: [u8; 32], setup: Setup) -> Pair {
         config.unlimited_user = setup.bob_is_unlimited.then(|| "bob".into());
         config.strict_expiry = setup.strict_expiry;
         config.indications = setup.indications;
+        config.dont_fragment = setup.dont_fragment;
     })
 }
 

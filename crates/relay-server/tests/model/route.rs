@@ -18,6 +18,8 @@ pub(crate) type Route = (Via, SocketAddr, Wrapping);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wrapping {
     Bare,
+    /// With the DF bit.
+    Unfragmented,
     Channel(u16),
     /// A Data indication from this peer.
     Data(SocketAddr),
@@ -27,6 +29,7 @@ pub(crate) enum Wrapping {
 pub(crate) fn route(forward: &Forward) -> Route {
     let wrapping = match forward.encapsulation {
         Encapsulation::Bare => Wrapping::Bare,
+        Encapsulation::Unfragmented => Wrapping::Unfragmented,
         Encapsulation::Channel(number) => Wrapping::Channel(number.get()),
         Encapsulation::Data { peer, .. } => Wrapping::Data(peer),
     };
@@ -43,9 +46,17 @@ impl Reference {
     }
 
     /// A Send indication: RFC 8656, section 11.2.
-    pub(crate) fn route_of_send(&self, five_tuple: FiveTuple, peer: SocketAddr) -> Result<Route, DropReason> {
+    pub(crate) fn route_of_send(
+        &self,
+        five_tuple: FiveTuple,
+        peer: SocketAddr,
+        dont_fragment: bool,
+    ) -> Result<Route, DropReason> {
         if !self.config.indications {
             return Err(DropReason::SendIndication);
+        }
+        if dont_fragment && !self.config.dont_fragment {
+            return Err(DropReason::UnknownAttribute);
         }
         let allocation = self.allocations.iter().find(|allocation| allocation.five_tuple == five_tuple);
         let allocation = allocation.ok_or(DropReason::NoAllocation)?;
@@ -58,7 +69,10 @@ impl Reference {
         if cast::forbidden()[cast::FORBIDDEN_ADDRESSES..].contains(&peer) {
             return Err(DropReason::PeerForbidden);
         }
-        self.to_peer(allocation, peer)
+        match self.to_peer(allocation, peer) {
+            Ok((leaves, to, Wrapping::Bare)) if dont_fragment => Ok((leaves, to, Wrapping::Unfragmented)),
+            route => route,
+        }
     }
 
     /// A datagram at a relayed transport address: RFC 8656, section 12.7.
@@ -81,7 +95,7 @@ impl Reference {
                     Ok((leaves, to, Wrapping::Bare)) => (leaves, to, None),
                     Ok((leaves, to, Wrapping::Channel(number))) => (leaves, to, ChannelNumber::new(number)),
                     // What arrives in a Data indication is not for the faster data path.
-                    Ok((_, _, Wrapping::Data(_))) | Err(_) => continue,
+                    Ok((_, _, Wrapping::Data(_) | Wrapping::Unfragmented)) | Err(_) => continue,
                 };
                 let listener = Via::Listener(allocation.five_tuple.server);
                 let client = allocation.five_tuple.client.address();

@@ -27,7 +27,10 @@ fn send_to(peer: SocketAddr, data: &[u8]) -> Request {
 
 /// A client with an allocation and a permission for [`peer`].
 fn permitted() -> (Relay, Client, AllocationPort) {
-    let mut relay = Relay::new();
+    permitted_by(Relay::new())
+}
+
+fn permitted_by(mut relay: Relay) -> (Relay, Client, AllocationPort) {
     let mut client = Client::new("198.51.100.7:50000");
     let port = AllocationPort::new(relay.allocate(&mut client).port());
     relay.granted(&mut client, &permit(&[peer()]));
@@ -177,9 +180,43 @@ fn lengths_that_lie_drop_a_send() {
 
 #[test]
 fn dont_fragment_that_cannot_be_honoured_is_an_unknown_attribute() {
-    let (mut relay, mut client, _) = permitted();
+    let (mut relay, mut client, _) = permitted_by(Relay::with(|config| config.dont_fragment = false));
     let request = send_to(peer(), b"data").with(kind::DONT_FRAGMENT, b"");
     assert_eq!(send(&mut relay, &mut client, &request), Err(DropReason::UnknownAttribute));
+}
+
+#[test]
+fn dont_fragment_sets_the_df_bit() {
+    let (mut relay, mut client, port) = permitted();
+    for (request, encapsulation) in [
+        (send_to(peer(), b"data"), Encapsulation::Bare),
+        (send_to(peer(), b"data").with(kind::DONT_FRAGMENT, b""), Encapsulation::Unfragmented),
+        (
+            Request::new(SEND).with(kind::DONT_FRAGMENT, b"").with_peer(peer()).with(kind::DATA, b"data"),
+            Encapsulation::Unfragmented,
+        ),
+    ] {
+        let datagram = client.unsigned(&request);
+        let forward = relay.receive(&client, &datagram).unwrap();
+        assert_eq!((forward.from, forward.to, forward.encapsulation), (Via::Relay(port), peer(), encapsulation));
+        assert_eq!(forward.to_vec(&datagram), b"data");
+    }
+}
+
+#[test]
+fn dont_fragment_is_ignored_where_one_side_is_in_ipv6() {
+    let (v4, v6) = (peer(), socket("[2001:db8::9]:9"));
+    for (from, to) in [("[2001:db8::7]:50000", v4), ("[2001:db8::7]:50000", v6), ("198.51.100.7:50000", v6)] {
+        for dont_fragment in [true, false] {
+            let mut relay = Relay::with(|config| config.dont_fragment = dont_fragment);
+            let mut client = Client::new(from);
+            relay.granted(&mut client, &allocate_dual_stack());
+            relay.granted(&mut client, &permit(&[to]));
+            let datagram = client.unsigned(&send_to(to, b"data").with(kind::DONT_FRAGMENT, b""));
+            let forward = relay.receive(&client, &datagram).unwrap();
+            assert_eq!((forward.to, forward.encapsulation), (to, Encapsulation::Bare));
+        }
+    }
 }
 
 #[test]

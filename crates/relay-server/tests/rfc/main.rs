@@ -10,6 +10,7 @@ mod channel_data;
 mod credentials;
 mod crossing;
 mod general;
+mod icmp;
 mod indication;
 mod permission;
 mod refresh;

@@ -41,6 +41,7 @@ pub(crate) fn config() -> Config {
         strict_expiry: false,
         reply_limit: None,
         indications: true,
+        dont_fragment: true,
         default_family: DefaultFamily::V4,
     }
 }

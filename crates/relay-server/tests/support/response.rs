@@ -26,6 +26,8 @@ impl Response {
         let success = match message_type & 0xFEF0 {
             _ if message_type & 0x0110 == 0x0100 => true,
             _ if message_type & 0x0110 == 0x0110 => false,
+            // A Data indication that tells of an ICMP error.
+            0x0010 if message_type == 0x0017 => true,
             _ => panic!("{message_type:#06x} is no response"),
         };
         let mut attributes = Vec::new();

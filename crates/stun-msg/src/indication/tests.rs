@@ -216,3 +216,15 @@ fn padding_reaches_a_multiple_of_four() {
         assert!(DataHeader::padding(len) < 4);
     }
 }
+
+#[test]
+fn a_protection_of_the_wrong_length_is_no_sound_message() {
+    for (kind, length) in [(AttributeType::MESSAGE_INTEGRITY, 20), (AttributeType::MESSAGE_INTEGRITY_SHA256, 32)] {
+        let protected = |length: usize| send(&[(PEER, &PEER_V4), (DATA_TYPE, b"a"), (kind.number(), &vec![0; length])]);
+        assert_eq!(payload(&protected(length)), Ok(&b"a"[..]));
+        let actual = length - 1;
+        let error = ParseError::AttributeLength { attribute: kind, actual };
+        assert_eq!(payload(&protected(actual)), Err(error.into()));
+        assert_eq!(Message::parse(&protected(actual)).err(), Some(error));
+    }
+}

@@ -39,8 +39,12 @@ impl Pair {
             _ if !self.reference.config.indications => Err(DropReason::SendIndication),
             (.., Some(Oddity::UnknownAttribute)) => Err(DropReason::UnknownAttribute),
             (None, ..) | (_, None, _) => Err(DropReason::IncompleteSend),
-            (.., Some(Oddity::DontFragment)) => Err(DropReason::UnknownAttribute),
-            (Some(peer), ..) => self.reference.route_of_send(self.clients[client].five_tuple(), peer),
+            (Some(peer), _, oddity) => {
+                let client = self.clients[client].five_tuple();
+                let is_v4 = peer.is_ipv4() && client.client.address().is_ipv4();
+                let dont_fragment = is_v4 && matches!(oddity, Some(Oddity::DontFragment));
+                self.reference.route_of_send(client, peer, dont_fragment)
+            }
         };
         let (forward, dropped) = self.receive(client, &datagram);
         self.expect(forward, &dropped, expected, payload);

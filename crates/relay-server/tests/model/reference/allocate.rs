@@ -56,7 +56,7 @@ impl Reference {
             Some(17) => {}
             Some(_) => return Refuse(442),
         }
-        if request.dont_fragment {
+        if request.dont_fragment && !(self.config.dont_fragment && self.config.indications) {
             return Refuse(420);
         }
         let families = if token.is_some() {

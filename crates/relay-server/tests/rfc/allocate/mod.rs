@@ -72,12 +72,20 @@ fn a_transport_other_than_udp_is_refused_with_442() {
 }
 
 #[test]
-fn dont_fragment_is_refused_with_420_as_an_unknown_attribute() {
+fn dont_fragment_that_can_be_honoured_is_granted() {
     let mut relay = Relay::new();
-    let mut client = client();
-    let response = relay.ask(&mut client, &allocate().with(kind::DONT_FRAGMENT, &[]));
-    assert_eq!((response.outcome(), response.unknown_attributes()), (Err(420), vec![kind::DONT_FRAGMENT]));
-    assert_eq!(relay.outcome(&mut client, &allocate()), Ok(()), "without it the client is served");
+    assert_eq!(relay.outcome(&mut client(), &allocate().with(kind::DONT_FRAGMENT, &[])), Ok(()));
+}
+
+#[test]
+fn dont_fragment_that_cannot_be_honoured_is_refused_with_420_as_an_unknown_attribute() {
+    for (dont_fragment, indications) in [(false, true), (true, false)] {
+        let mut relay = Relay::with(|config| (config.dont_fragment, config.indications) = (dont_fragment, indications));
+        let mut client = client();
+        let response = relay.ask(&mut client, &allocate().with(kind::DONT_FRAGMENT, &[]));
+        assert_eq!((response.outcome(), response.unknown_attributes()), (Err(420), vec![kind::DONT_FRAGMENT]));
+        assert_eq!(relay.outcome(&mut client, &allocate()), Ok(()), "without it the client is served");
+    }
 }
 
 #[test]

@@ -1,0 +1,31 @@
+//! DONT-FRAGMENT: [RFC 8656, section 14](https://www.rfc-editor.org/rfc/rfc8656#section-14).
+
+use std::net::SocketAddr;
+
+use crate::{Config, DropReason, FiveTuple, Server};
+
+impl Config {
+    /// Whether a client may ask for the DF bit: in Send indications only, so not where they are off.
+    pub(crate) const fn knows_dont_fragment(&self) -> bool {
+        self.dont_fragment && self.indications
+    }
+}
+
+impl Server {
+    /// Whether what the client of `from` sends to `to`, in a Send indication with DONT-FRAGMENT, leaves with the DF bit. Where one of the
+    /// two is in IPv6, the attribute must be ignored
+    /// ([sections 13.1 to 13.3](https://www.rfc-editor.org/rfc/rfc8656#section-13)).
+    ///
+    /// # Errors
+    ///
+    /// When the DF bit cannot be set: the attribute then counts as unknown
+    /// ([section 11.2](https://www.rfc-editor.org/rfc/rfc8656#section-11.2)).
+    #[cold]
+    pub(crate) fn is_unfragmented(&self, from: &FiveTuple, to: SocketAddr) -> Result<bool, DropReason> {
+        let is_v4 = from.client.address().is_ipv4() && to.is_ipv4();
+        if is_v4 && !self.config.knows_dont_fragment() {
+            return Err(DropReason::UnknownAttribute);
+        }
+        Ok(is_v4)
+    }
+}
