@@ -76,6 +76,12 @@ export function Section({ link }: { link: string }) {
   );
 }
 
+/** A paragraph in which options of the relay, and their variables, look like what one types. */
+function Prose({ text }: { text: string }) {
+  const parts = text.split(/(--[a-z][a-z0-9-]*|[A-Z][A-Z0-9]*_[A-Z0-9_]*(?:=\w+)?|[A-Z]+=\w+)/);
+  return <>{parts.map((part, index) => (index % 2 === 1 ? <code key={index}>{part}</code> : part))}</>;
+}
+
 function ExplanationBox({ explanation }: { explanation: Explanation }) {
   const { tone, title, text, advice, link } = explanation;
   return (
@@ -84,11 +90,11 @@ function ExplanationBox({ explanation }: { explanation: Explanation }) {
         <span class="tag">{TONES[tone]}</span> {title}
       </h3>
       <p>
-        {text} {link && <Section link={link} />}
+        <Prose text={text} /> {link && <Section link={link} />}
       </p>
       {advice && (
         <p>
-          <strong>What to do:</strong> {advice}
+          <strong>What to do:</strong> <Prose text={advice} />
         </p>
       )}
     </article>

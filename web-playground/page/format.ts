@@ -22,8 +22,8 @@ const METHODS: Record<number, string> = {
 const method = (number: number) => METHODS[number] ?? `method 0x${number.toString(16)}`;
 export const hex = (number: number) => `0x${number.toString(16).padStart(4, '0')}`;
 
-/** What a row is, in a few words. */
-export function describe(row: number, columns: Columns, summary: Summary): string {
+/** What a row is, in a few words; `brief` where there is room for fewer. */
+export function describe(row: number, columns: Columns, summary: Summary, brief = false): string {
   const kind = columns.kinds[row];
   const argument = columns.arguments[row]!;
   const name = method(columns.methods[row]!);
@@ -32,12 +32,12 @@ export function describe(row: number, columns: Columns, summary: Summary): strin
       const peer = address(columns.peers[row]!, summary);
       // A permission is for an address, whatever the port.
       const whom = columns.methods[row] === CREATE_PERMISSION ? host(peer) : peer;
-      return `${name} request${whom && ` for ${whom}`}`;
+      return brief && whom ? `${name} ${whom}` : `${name} request${whom && ` for ${whom}`}`;
     }
     case Kind.Indication: {
       const peer = address(columns.peers[row]!, summary);
       const way = columns.methods[row] === SEND ? ' to' : columns.methods[row] === DATA ? ' from' : '';
-      return `${name} indication${peer && way && `${way} ${peer}`}`;
+      return `${name}${brief && way ? '' : ' indication'}${peer && way && `${way} ${peer}`}`;
     }
     case Kind.Success:
       return `${name} success`;

@@ -34,6 +34,13 @@ export interface Endpoint {
   packets: number;
 }
 
+/** Refusals or drops of one kind. */
+export interface Trouble {
+  text: string;
+  count: number;
+  row: number;
+}
+
 export interface Summary {
   mode: 'empty' | 'replay' | 'inspection';
   modeReason: string | null;
@@ -47,6 +54,7 @@ export interface Summary {
   unusable: number;
   dropped: number;
   differences: number;
+  troubles: Trouble[];
   endpoints: Endpoint[];
   headlines: Record<string, string>;
 }

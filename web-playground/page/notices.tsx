@@ -1,5 +1,8 @@
 import { plural } from './format';
+import type { Trouble } from './model';
 import { differences, select, trace } from './store';
+
+const times = ({ text, count }: Trouble) => (count > 1 ? `${text} (${count.toLocaleString('en')} times)` : text);
 
 /** What a reader should know about the trace as a whole. */
 export function Notices() {
@@ -25,6 +28,29 @@ export function Notices() {
           </>
         )}
       </p>
+      {summary.payloadLimit !== null && (
+        <p class="mode">
+          Application data is not in this recording, but for the first {plural(summary.payloadLimit, 'byte')} of each packet.
+        </p>
+      )}
+      {summary.troubles.length > 0 && (
+        <details class="mode">
+          <summary>
+            <strong>Trouble</strong>: {summary.troubles.slice(0, 3).map(times).join(', ')}
+            {summary.troubles.length > 3 && ' and more'}
+          </summary>
+          <ul>
+            {summary.troubles.map((trouble) => (
+              <li key={trouble.row + trouble.text}>
+                {times(trouble)}, first in{' '}
+                <button type="button" class="plain link" onClick={() => select(trouble.row)}>
+                  packet {trouble.row + 1}
+                </button>
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
       {summary.error && (
         <p class="notice warning" role="alert">
           What could be read is shown; then {summary.error}.

@@ -88,7 +88,7 @@ function Line({ position, first, top }: { position: number; first: number; top: 
       <span class="number">{row + 1}</span>
       <span class="time">{seconds(columns.times[row]!)}</span>
       <span class="what">
-        {describe(row, columns, summary)}
+        {describe(row, columns, summary, true)}
         {marks(row, columns).map((mark) => (
           <span key={mark} class="mark">
             {mark}

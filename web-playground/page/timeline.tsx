@@ -296,7 +296,7 @@ function paint(canvas: HTMLCanvasElement, width: number, layout: Lanes, geometry
       const from = source === NONE ? layout.relay : layout.of[source]!;
       const destination = columns.destinations[row]!;
       const to = destination === NONE ? layout.relay : layout.of[destination]!;
-      context.fillText(describe(row, columns, summary), place, (y(from) + y(to)) / 2 + (from === to ? 14 : 0), room - 10);
+      context.fillText(describe(row, columns, summary, true), place, (y(from) + y(to)) / 2 + (from === to ? 14 : 0), room - 10);
     }
   }
   axis(context, label, plot, height, { ...geometry, first, last }, colour('dim'));

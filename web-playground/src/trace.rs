@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use relay_replay::{Change, Filter, Flags, Kind, Mode, NotReplayed, Row, Session};
+use relay_replay::{Change, Filter, Flags, Kind, Mode, NotReplayed, Row, Session, Trouble};
 use serde::Serialize;
 use wasm_bindgen::{JsError, prelude::wasm_bindgen};
 
@@ -8,6 +8,8 @@ use crate::{Columns, state::State};
 
 /// How many differences are listed; their number is always told.
 const LISTED: usize = 1_000;
+/// How many kinds of trouble are listed.
+const LISTED_TROUBLES: usize = 20;
 
 /// A capture that the page looks at.
 #[wasm_bindgen]
@@ -32,6 +34,7 @@ struct Summary<'a> {
     unusable: usize,
     dropped: u64,
     differences: usize,
+    troubles: Vec<Trouble>,
     endpoints: Vec<End>,
     /// A line for each row that changed the relay's state or is no packet.
     headlines: BTreeMap<u32, String>,
@@ -114,6 +117,7 @@ impl Trace {
             unusable: count(|row| row.kind == Kind::Unusable),
             dropped: session.dropped(),
             differences: session.differences().len(),
+            troubles: session.troubles().into_iter().take(LISTED_TROUBLES).collect(),
             endpoints: endpoints.collect(),
             headlines: self.headlines(),
         })?)

@@ -218,6 +218,9 @@ describe('recordings of browsers', () => {
     await page.keyboard.press('n');
     await page.getByText('Dropped: indications are switched off').waitFor();
     await page.getByText(/start the relay with --indications on/).waitFor();
+    await page.getByText('Trouble: dropped: send indication (14 times)').click();
+    await page.getByRole('button', { name: 'packet 9', exact: true }).waitFor();
+    await page.getByText('but for the first 20 bytes of each packet').waitFor();
     await shot(page, 'why-firefox-does-not-connect');
   });
 
@@ -232,7 +235,7 @@ describe('recordings of browsers', () => {
   test('what Firefox sends is shown as data for a peer', async () => {
     await openExample('firefox');
     await page.getByRole('button', { name: 'indication', exact: true }).click();
-    await page.locator('.row', { hasText: /Send indication to 192\.0\.2\.10:/ }).nth(3).click();
+    await page.locator('.row', { hasText: /Send to 192\.0\.2\.10:/ }).nth(3).click();
     await page.getByText(/were relayed to the peer/).waitFor();
     await shot(page, 'firefox');
   });

@@ -101,6 +101,8 @@ pub enum Change {
         bytes: u32,
         /// From a client, rather than to one.
         from_client: bool,
+        /// The allocation of another client of this relay that it goes straight to, and what it travels in on that side.
+        crossed_to: Option<(u32, Carrier)>,
     },
     /// The relay takes no new allocations from now on.
     Draining,

@@ -217,9 +217,9 @@ fn explain_change(change: &Change, about: &About<'_>) -> Option<Explanation> {
         ),
         Change::Responded { method, outcome } => outcome_of(*method, *outcome, about),
         Change::Dropped { reason } => Some(explain_drop::dropped(*reason, about)),
-        Change::Relayed { bytes, from_client, carrier, .. } => info(
+        Change::Relayed { bytes, from_client, carrier, crossed_to, .. } => info(
             format!("{bytes} bytes were relayed to the {}", if *from_client { "peer" } else { "client" }),
-            relayed(*carrier, *from_client, about),
+            relayed(*carrier, *from_client, *crossed_to, about),
         ),
         Change::Draining => info(
             "The relay drains".to_owned(),
@@ -241,14 +241,14 @@ fn removed(allocation: u32, reason: RemovalReason) -> Explanation {
         RemovalReason::Expired => Explanation::new(
             Tone::Problem,
             format!("Allocation {allocation} expired"),
-            "Its lifetime passed without a Refresh. All its channels are gone, and its port is closed.",
+            "Its lifetime passed without a Refresh. Its channels and permissions are gone, and its port is closed.",
         )
         .advice("A client must refresh its allocation in good time; one that has gone away shows exactly this.")
         .link("https://www.rfc-editor.org/rfc/rfc8656#section-8"),
         RemovalReason::Deleted => Explanation::new(
             Tone::Info,
             format!("Allocation {allocation} was deleted"),
-            "Its client asked for a lifetime of zero. All its channels are gone, and its port is closed.",
+            "Its client asked for a lifetime of zero. Its channels and permissions are gone, and its port is closed.",
         )
         .link("https://www.rfc-editor.org/rfc/rfc8656#section-8"),
         RemovalReason::Replaced => Explanation::new(
@@ -300,7 +300,7 @@ fn outcome_of(method: u16, outcome: Outcome, about: &About<'_>) -> Option<Explan
 }
 
 /// How data went on.
-fn relayed(carrier: Carrier, from_client: bool, about: &About<'_>) -> String {
+fn relayed(carrier: Carrier, from_client: bool, crossed_to: Option<(u32, Carrier)>, about: &About<'_>) -> String {
     // A row that is tied to one towards a client: what it sent crossed inside the relay.
     let crossed = about.other.is_some_and(|other| matches!(other.kind, Kind::ChannelData | Kind::Indication));
     let (start, end) = match carrier {
@@ -321,8 +321,22 @@ fn relayed(carrier: Carrier, from_client: bool, about: &About<'_>) -> String {
             format!("The relay put the data into a Data indication that names {peer}, and sent it to the client."),
         ),
     };
-    let crossing = ". The peer is another client of this relay, so the data goes straight to that client.";
-    if crossed && from_client { start + crossing } else { start + &end }
+    let crossing = match crossed_to {
+        Some((allocation, Carrier::Channel(channel))) => {
+            format!(
+                ". The peer is another client of this relay, that of {}: the data goes straight to it, in channel {channel:#06x}.",
+                name(allocation)
+            )
+        }
+        Some((allocation, Carrier::Indication(_))) => {
+            format!(
+                ". The peer is another client of this relay, that of {}: the data goes straight to it, in a Data indication.",
+                name(allocation)
+            )
+        }
+        None => ". The peer is another client of this relay: the data goes straight to it.".to_owned(),
+    };
+    if crossed && from_client { start + &crossing } else { start + &end }
 }
 
 /// Says of an allocation whether it is of another family than its client came over.

@@ -37,7 +37,9 @@ impl Change {
                 format!("{}: permission for {address} ended", name(*allocation))
             }
             Self::Responded { outcome: Outcome::Success, .. } | Self::Relayed { .. } => return None,
-            Self::Responded { outcome, .. } => format!("refused: {}", outcome.error_code().unwrap_or_default()),
+            Self::Responded { method, outcome } => {
+                format!("{} refused: {}", stun_msg::Method::new(*method), outcome.error_code().unwrap_or_default())
+            }
             Self::Dropped { reason } => format!("dropped: {}", words(reason)),
             Self::Draining => "draining".to_owned(),
         })

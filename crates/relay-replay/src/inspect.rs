@@ -257,7 +257,13 @@ impl Inspector {
         self.correlate(book, row, data, usize::from(length), from_client);
         if from_client {
             let carrier = Carrier::Channel(channel);
-            book.change(Change::Relayed { allocation, carrier, bytes: u32::from(length), from_client });
+            book.change(Change::Relayed {
+                allocation,
+                carrier,
+                bytes: u32::from(length),
+                from_client,
+                crossed_to: None,
+            });
         }
     }
 
@@ -272,7 +278,7 @@ impl Inspector {
         self.correlate(book, row, data, length, from_client);
         if from_client {
             let (carrier, bytes) = (Carrier::Indication(peer), u32::try_from(length).unwrap_or(u32::MAX));
-            book.change(Change::Relayed { allocation, carrier, bytes, from_client });
+            book.change(Change::Relayed { allocation, carrier, bytes, from_client, crossed_to: None });
         }
     }
 
@@ -314,7 +320,7 @@ impl Inspector {
                 None => return,
             };
             let bytes = u32::try_from(udp.payload_len).unwrap_or(u32::MAX);
-            book.change(Change::Relayed { allocation: Some(relayed), carrier, bytes, from_client });
+            book.change(Change::Relayed { allocation: Some(relayed), carrier, bytes, from_client, crossed_to: None });
         }
     }
 

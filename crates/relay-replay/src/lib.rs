@@ -47,6 +47,7 @@ mod row;
 mod session;
 mod shard_message;
 mod time;
+mod trouble;
 mod view;
 mod world;
 
@@ -60,6 +61,7 @@ pub use filter::{Filter, FilterError};
 pub use row::{Flags, Kind, Row};
 pub use session::{Mode, NotReplayed, Session};
 pub use shard_message::shard_message;
+pub use trouble::Trouble;
 pub use turn_client::{Allocate, Family, Request};
 pub use view::{AllocationView, ChannelView, Counters, PermissionView, View};
 pub use world::{ClientId, World, WorldConfig, WorldError};

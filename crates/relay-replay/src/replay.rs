@@ -186,15 +186,27 @@ impl Shard {
         datagram: &[u8],
     ) {
         let length = u16::try_from(forward.payload.len()).unwrap_or(u16::MAX);
-        let carrier = match (from_client, forward.encapsulation) {
-            (true, _) => match classify::peer(datagram).filter(|_| SendIndication::is_send(datagram)) {
-                Some(peer) => Carrier::Indication(peer),
-                None => Carrier::Channel(classify::payload(datagram, datagram.len()).2),
-            },
-            (false, Encapsulation::Data { peer, .. }) => Carrier::Indication(peer),
-            (false, _) => Carrier::Channel(forward.channel().map_or(0, |channel| channel.get())),
+        let towards_client = match forward.encapsulation {
+            Encapsulation::Bare => None,
+            Encapsulation::Channel(channel) => Some(Carrier::Channel(channel.get())),
+            Encapsulation::Data { peer, .. } => Some(Carrier::Indication(peer)),
         };
-        book.change(Change::Relayed { allocation, carrier, bytes: u32::from(length), from_client });
+        let from_this_client = match classify::peer(datagram).filter(|_| SendIndication::is_send(datagram)) {
+            Some(peer) => Carrier::Indication(peer),
+            None => Carrier::Channel(classify::payload(datagram, datagram.len()).2),
+        };
+        let carrier = if from_client { Some(from_this_client) } else { towards_client };
+        let crossed_to = match (forward.from, towards_client) {
+            (Via::Listener(server), Some(carrier)) if from_client => {
+                let five_tuple = FiveTuple { client: ClientSocket::new(forward.to), server };
+                self.by_client.get(&five_tuple).map(|allocation| (*allocation, carrier))
+            }
+            _ => None,
+        };
+        if let Some(carrier) = carrier {
+            let bytes = u32::from(length);
+            book.change(Change::Relayed { allocation, carrier, bytes, from_client, crossed_to });
+        }
         let bytes = forward.to_vec(datagram);
         self.expect(row, forward.from, forward.to, bytes);
     }

@@ -1,8 +1,8 @@
 use packet_trace::{ReadError, Record, TraceHeader, TraceReader};
 
 use crate::{
-    Change, Difference, Endpoint, Explanation, Field, Filter, Row, View, book::Book, explain, inspect::Inspector,
-    replay::Replay,
+    Change, Difference, Endpoint, Explanation, Field, Filter, Row, Trouble, View, book::Book, explain,
+    inspect::Inspector, replay::Replay, trouble,
 };
 
 /// A capture, read in pieces, with everything that is known about it so far.
@@ -186,6 +186,12 @@ impl Session {
     #[must_use]
     pub fn differences(&self) -> &[Difference] {
         &self.book.differences
+    }
+
+    /// What the relay refused and dropped: each kind with its first row.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<Trouble> {
+        trouble::all(&self.book)
     }
 
     /// The comment on a row.

@@ -204,14 +204,20 @@ impl View {
                 Some(code) => *self.counters.errors.entry(code).or_default() += 1,
             },
             Change::Dropped { reason } => *self.counters.drops.entry(words(reason)).or_default() += 1,
-            Change::Relayed { allocation, carrier, bytes, from_client } => {
-                self.relayed(*allocation, *carrier, u64::from(*bytes), *from_client);
+            Change::Relayed { allocation, carrier, bytes, from_client, crossed_to } => {
+                self.count(u64::from(*bytes), *from_client);
+                if let Some(allocation) = allocation {
+                    self.relayed(*allocation, *carrier, u64::from(*bytes), *from_client);
+                }
+                if let Some((allocation, carrier)) = crossed_to {
+                    self.relayed(*allocation, *carrier, u64::from(*bytes), false);
+                }
             }
             Change::Draining => self.draining = true,
         }
     }
 
-    fn relayed(&mut self, allocation: Option<u32>, carrier: Carrier, bytes: u64, from_client: bool) {
+    fn count(&mut self, bytes: u64, from_client: bool) {
         let counters = &mut self.counters;
         let (packets, total) = if from_client {
             (&mut counters.packets_up, &mut counters.bytes_up)
@@ -220,17 +226,19 @@ impl View {
         };
         *packets += 1;
         *total += bytes;
-        if let Some(allocation) = allocation.and_then(|number| self.allocations.get_mut(&number)) {
-            *(if from_client { &mut allocation.bytes_up } else { &mut allocation.bytes_down }) += bytes;
-            let packets = match carrier {
-                Carrier::Channel(channel) => allocation.channels.get_mut(&channel).map(|channel| &mut channel.packets),
-                Carrier::Indication(peer) => {
-                    allocation.permissions.get_mut(&peer.ip()).map(|permission| &mut permission.packets)
-                }
-            };
-            if let Some(packets) = packets {
-                *packets += 1;
+    }
+
+    fn relayed(&mut self, allocation: u32, carrier: Carrier, bytes: u64, from_client: bool) {
+        let Some(allocation) = self.allocations.get_mut(&allocation) else { return };
+        *(if from_client { &mut allocation.bytes_up } else { &mut allocation.bytes_down }) += bytes;
+        let packets = match carrier {
+            Carrier::Channel(channel) => allocation.channels.get_mut(&channel).map(|channel| &mut channel.packets),
+            Carrier::Indication(peer) => {
+                allocation.permissions.get_mut(&peer.ip()).map(|permission| &mut permission.packets)
             }
+        };
+        if let Some(packets) = packets {
+            *packets += 1;
         }
     }
 

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use packet_trace::{Datagram, Direction, Limits, TraceHeader, TraceWriter};
-use relay_replay::{Allocate, ClientId, Explanation, Family, Request, Row, Session, World, WorldConfig, WorldError};
+use relay_replay::{Allocate, ClientId, Explanation, Family, Mode, Request, Row, Session, World, WorldConfig, WorldError};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -84,6 +84,31 @@ fn a_send_indication_while_indications_are_off_names_the_option() {
 fn a_send_indication_without_a_permission_says_for_whom_it_is_missing() {
     let said = of(WITH_INDICATIONS, "dropped", |world, client| world.send_to(client, PEER.parse().unwrap(), b"check"));
     says(&said, "Dropped: no permission for the peer", &[PEER, "CreatePermission", "5 minutes"]);
+}
+
+/// A recording that was begun while the relay ran, say.
+#[test]
+fn the_same_is_said_where_the_recording_cannot_be_replayed() {
+    for (config, title) in [
+        (CHANNELS_ONLY, "Dropped: indications are switched off"),
+        (WITH_INDICATIONS, "Dropped: no permission for the peer"),
+    ] {
+        let mut world = World::with_config([7; 32], 1_800_000_000, config).unwrap();
+        let client = world.add_client(CLIENT.parse().unwrap());
+        world.request(client, Request::Allocate(Allocate::default())).unwrap();
+        world.request(client, permit(&["198.51.100.99:1"])).unwrap();
+        world.send_to(client, PEER.parse().unwrap(), b"check").unwrap();
+        let mut trace = world.finish();
+        // JSON does not mind a key that it does not know.
+        let needle = b",\"auth_secret\":";
+        let at = trace.windows(needle.len()).position(|window| window == needle).unwrap();
+        trace[at + 2] = b'x';
+        let session = open(&trace);
+        assert!(matches!(session.mode(), Mode::Inspection(_)), "{:?}", session.mode());
+        let dropped = session.filter(&"dropped".parse().unwrap());
+        assert_eq!(explain(&session, &trace, dropped[0])[0].title, title);
+        assert_eq!(session.troubles().len(), 1);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! A difference means that this version would have answered these clients otherwise. If that is meant, record them anew, as
 //! `docs/traces.md` says.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use relay_replay::{Flags, Mode, Session, View};
 #[cfg(target_arch = "wasm32")]
@@ -60,6 +60,20 @@ fn firefox() {
     assert!(count(&session, "dataindication") >= 8, "four messages each way");
     assert_eq!(count(&session, "createpermission request rejected"), 0);
     assert_eq!(count(&session, "dataindication truncated"), count(&session, "dataindication"), "cut");
+    // What one sends crosses to the other, whose permission counts it, too.
+    let last = *session.filter(&"send".parse().unwrap()).first().unwrap() + 20;
+    let [(up_a, down_a, packets_a), (up_b, down_b, packets_b)] = session
+        .view_at(last)
+        .allocations
+        .values()
+        .map(|found| {
+            (found.bytes_up, found.bytes_down, found.permissions.values().map(|found| found.packets).sum::<u64>())
+        })
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("there are not two allocations")
+    };
+    assert_eq!((up_a, up_b, packets_a), (down_b, down_a, packets_b));
     // Both peers gave their allocations back.
     assert!(end(&session).allocations.is_empty());
 }
@@ -80,6 +94,9 @@ fn firefox_fails_without_indications() {
     assert_eq!((up, count(&session, "createpermission success")), (0, 2));
     assert!(count(&session, "send dropped") > 2);
     assert_eq!(end(&session).counters.drops["send indication"], count(&session, "send") as u64);
+    let [trouble] = &session.troubles()[..] else { panic!("{:?}", session.troubles()) };
+    assert_eq!((trouble.text.as_str(), trouble.count), ("dropped: send indication", count(&session, "send") as u64));
+    assert_eq!(trouble.row, session.filter(&"send".parse().unwrap())[0]);
 }
 
 #[test]
@@ -90,6 +107,7 @@ fn chromium_fails_at_an_ipv6_relay_that_gives_ipv4() {
     let refused = count(&session, "440 request");
     assert!(refused >= 2, "both peers are refused");
     assert_eq!(count(&session, "allocate request"), 2 * refused);
+    assert_eq!(session.troubles()[0].text, "Allocate refused: 440");
 }
 
 /// What browsers say to each other goes over DTLS, whose records begin like this.

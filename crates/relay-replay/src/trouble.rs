@@ -1,0 +1,44 @@
+use serde::Serialize;
+
+use crate::{Change, Outcome, book::Book};
+
+/// Refusals or drops of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Trouble {
+    /// What happened, such as `dropped: send indication`.
+    pub text: String,
+    /// How often.
+    pub count: u64,
+    /// The first row that shows it.
+    pub row: u32,
+}
+
+/// What went wrong, in the order of the first time. Challenges and stale nonces are the ordinary course.
+pub(crate) fn all(book: &Book) -> Vec<Trouble> {
+    let mut troubles: Vec<Trouble> = Vec::new();
+    let mut kinds: Vec<&Change> = Vec::new();
+    for row in (0..).take(book.rows.len()) {
+        for change in book.changes_of(row).iter().filter(|change| is_trouble(change)) {
+            let text = || change.headline().unwrap_or_default();
+            // Comparing changes is cheaper than writing each of a million.
+            match kinds.iter().position(|known| *known == change) {
+                Some(known) => troubles[known].count += 1,
+                None => {
+                    kinds.push(change);
+                    troubles.push(Trouble { text: text(), count: 1, row });
+                }
+            }
+        }
+    }
+    troubles
+}
+
+fn is_trouble(change: &Change) -> bool {
+    match change {
+        Change::Dropped { .. } => true,
+        Change::Responded { outcome, .. } => {
+            *outcome != Outcome::Challenged && outcome.error_code().is_some_and(|code| code != 438)
+        }
+        _ => false,
+    }
+}
