@@ -187,7 +187,7 @@ impl Shard {
     ) {
         let length = u16::try_from(forward.payload.len()).unwrap_or(u16::MAX);
         let towards_client = match forward.encapsulation {
-            Encapsulation::Bare => None,
+            Encapsulation::Bare | Encapsulation::Unfragmented => None,
             Encapsulation::Channel(channel) => Some(Carrier::Channel(channel.get())),
             Encapsulation::Data { peer, .. } => Some(Carrier::Indication(peer)),
         };

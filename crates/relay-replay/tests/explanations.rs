@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use packet_trace::{Datagram, Direction, Limits, TraceHeader, TraceWriter};
-use relay_replay::{Allocate, ClientId, Explanation, Family, Mode, Request, Row, Session, World, WorldConfig, WorldError};
+use relay_replay::{
+    Allocate, ClientId, Explanation, Family, Mode, Request, Row, Session, World, WorldConfig, WorldError,
+};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
