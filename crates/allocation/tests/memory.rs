@@ -2,11 +2,15 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use allocation::{
-    AllocationId, Allocations, ChannelNumber, Credential, Families, FiveTuple, NewAllocation, PeerSocket, PortRange,
-    PortRequest, Timestamp,
+    AllocationId, Allocations, ChannelNumber, Credential, Families, FiveTuple, MAX_PERMISSIONS, NewAllocation,
+    PERMISSION_LIFETIME, PeerSocket, PortRange, PortRequest, Timestamp,
 };
 use allocation_counter::measure;
 
@@ -127,6 +131,29 @@ fn a_channel_takes_less_than_150_bytes() {
 
     let removed = measure(|| drop(allocations.remove(id)));
     assert!(-removed.bytes_current >= bound.bytes_current + refreshed.bytes_current);
+}
+
+#[test]
+fn a_permission_takes_less_than_150_bytes_and_gives_it_back() {
+    let mut allocations = Allocations::new(PortRange::DYNAMIC, [1; 32]);
+    let id = allocate(&mut allocations, 0);
+    let address = |index: u16| IpAddr::from([198, 18, index.to_be_bytes()[0], index.to_be_bytes()[1]]);
+    let all: BTreeSet<_> = (0..MAX_PERMISSIONS).map(address).collect();
+    let permitted = measure(|| _ = allocations.permit(T0, id, &all).unwrap());
+    let each = permitted.bytes_current / i64::from(MAX_PERMISSIONS);
+    println!("each of {MAX_PERMISSIONS} permissions of one allocation takes {each} bytes");
+    assert!(each <= 150, "{each} bytes each");
+    let few = all.iter().take(1).copied().collect();
+    let refused = measure(|| assert!(allocations.permit(T0, id, &[address(MAX_PERMISSIONS)].into()).is_err()));
+    let refreshed = measure(|| (0..1_000).for_each(|_| _ = allocations.permit(T0, id, &few).unwrap()));
+    assert_eq!((refused.bytes_current, refreshed.bytes_current), (0, 0));
+
+    let ended = measure(|| {
+        allocations.handle_timeout(T0 + PERMISSION_LIFETIME);
+        while allocations.poll_expired().is_some() {}
+    });
+    let left = permitted.bytes_current + ended.bytes_current;
+    assert!(left <= 1024, "{left} bytes are left of {}", permitted.bytes_current);
 }
 
 #[test]

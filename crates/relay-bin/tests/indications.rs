@@ -173,6 +173,31 @@ fn a_peer_without_a_channel_is_heard_in_data_indications() {
 }
 
 #[test]
+fn what_is_too_long_for_a_data_indication_is_dropped_and_counted() {
+    /// What of a UDP datagram over IPv4 is data, at most.
+    const LONGEST: usize = 65_535 - 20 - 8;
+    /// What a Data indication adds for an IPv4 peer, and what its data is padded to.
+    const HEADER: usize = 36;
+    const LONGEST_TOLD: usize = (LONGEST - HEADER) / 4 * 4;
+    let relay = Relay::start(&["--workers", "1"]);
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at_peer = peer.local_addr().unwrap();
+    let mut client = Client::start(relay.v4(), "long");
+    client.request(Request::CreatePermission { peers: vec![at_peer] });
+    assert!(client.answer().is_ok());
+    client.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (data, mut buffer) = (vec![7; LONGEST], vec![0; LONGEST]);
+    for length in [LONGEST, LONGEST_TOLD + 1, LONGEST_TOLD] {
+        peer.send_to(&data[..length], client.relayed).unwrap();
+    }
+    let received = client.socket.recv(&mut buffer).unwrap();
+    let told = decode_data_indication(&buffer[..received]);
+    assert_eq!(told.map(|(from, data)| (from, data.len())), Some((at_peer, LONGEST_TOLD)), "the first that fits");
+    let log = relay.stop().log;
+    assert!(log.contains("dropped: 2 SendFailed\n"), "{log}");
+}
+
+#[test]
 fn where_they_are_off_the_log_says_so_once_for_each_allocation() {
     let relay = Relay::start(&["--indications", "off"]);
     let clients: Vec<_> = ["one", "other"].map(|salt| Client::start(relay.v4(), salt)).into();

@@ -1,0 +1,99 @@
+//! Clients that relay in the kernel and by indications at a time, between network namespaces.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+mod xdp_net;
+
+use std::net::{SocketAddr, UdpSocket};
+
+use support::{PATIENCE, credentials};
+use turn_client::{
+    Allocate, BlockingClient, IcmpError, Request, decode_data_indication, decode_icmp_indication,
+    encode_send_indication,
+};
+use xdp_net::{
+    CLIENT, LISTEN_PORT, Mode, Net, PEER, RELAY, V4, address,
+    summary::{Summary, Traffic},
+};
+
+const CHANNEL: u16 = 0x4000;
+const ROUNDS: u64 = 200;
+const DATA: &[u8] = b"some data";
+
+/// A client with an allocation, and its socket, by which indications come and go.
+fn client(net: &Net) -> (BlockingClient, UdpSocket) {
+    let socket = net.client.within(|| UdpSocket::bind(address(CLIENT[V4], 0)).unwrap());
+    socket.connect(address(RELAY[V4], LISTEN_PORT)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut client = BlockingClient::with_socket(socket.try_clone().unwrap(), credentials("indications"));
+    client.allocate(Allocate::default()).unwrap();
+    (client, socket)
+}
+
+fn peer(net: &Net) -> (UdpSocket, SocketAddr) {
+    let peer = net.peer.within(|| UdpSocket::bind(address(PEER[V4], 0)).unwrap());
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    let at = peer.local_addr().unwrap();
+    (peer, at)
+}
+
+fn answer(peer: &UdpSocket) {
+    let mut buffer = [0; 100];
+    let (length, relayed) = peer.recv_from(&mut buffer).expect("data from the client");
+    assert_eq!(&buffer[..length], DATA);
+    peer.send_to(DATA, relayed).unwrap();
+}
+
+#[test]
+fn a_peer_with_a_permission_only_is_passed_up_beside_one_with_a_channel() {
+    let Some(net) = Net::new(Mode::Driver) else { return };
+    let relay = net.start_relay(Mode::Driver, &["--workers", "1"]);
+    let (mut client, socket) = client(&net);
+    // At the same address, which a channel permits as well.
+    let ((bound, at_bound), (permitted, at_permitted)) = (peer(&net), peer(&net));
+    client.bind(CHANNEL, at_bound).unwrap();
+    client.request(Request::CreatePermission { peers: vec![at_permitted] }).unwrap();
+    let mut buffer = [0; 2_048];
+    for _ in 0..ROUNDS {
+        client.send(CHANNEL, DATA).unwrap();
+        answer(&bound);
+        assert_eq!(client.receive(PATIENCE).unwrap(), Some((CHANNEL, DATA.to_vec())));
+        socket.send(&encode_send_indication(at_permitted, DATA, 7, true)).unwrap();
+        answer(&permitted);
+        let length = socket.recv(&mut buffer).expect("a Data indication");
+        assert_eq!(decode_data_indication(&buffer[..length]), Some((at_permitted, DATA.to_vec())));
+    }
+    let log = relay.stop().log;
+    let summary = Summary::of(&log);
+    let (in_kernel, in_user_space) = (summary.in_kernel(), summary.in_user_space());
+    let sent = Traffic { packets: 4 * ROUNDS, bytes: 4 * ROUNDS * u64::try_from(DATA.len()).unwrap() };
+    assert_eq!(in_kernel + in_user_space, sent, "{summary:?}");
+    // What goes by indications is user space's, and nothing else.
+    let by_indications = 2 * ROUNDS;
+    let tolerated = by_indications..=by_indications + Summary::tolerance(sent.packets);
+    assert!(tolerated.contains(&in_user_space.packets), "{summary:?}");
+    assert!(summary.passed("no_route") >= ROUNDS, "the peer's: {summary:?}");
+}
+
+#[test]
+fn an_icmp_error_about_what_the_kernel_relayed_is_told() {
+    let Some(net) = Net::new(Mode::Driver) else { return };
+    let relay = net.start_relay(Mode::Driver, &["--workers", "1"]);
+    let (mut client, socket) = client(&net);
+    let (open, at_peer) = peer(&net);
+    client.bind(CHANNEL, at_peer).unwrap();
+    for _ in 0..ROUNDS {
+        client.send(CHANNEL, DATA).unwrap();
+        answer(&open);
+        assert_eq!(client.receive(PATIENCE).unwrap(), Some((CHANNEL, DATA.to_vec())));
+    }
+    drop(open);
+    client.send(CHANNEL, DATA).unwrap();
+    let mut buffer = [0; 2_048];
+    let length = socket.recv(&mut buffer).expect("a Data indication");
+    let expected = IcmpError { peer: at_peer, icmp_type: 3, code: 3, error_data: 0 };
+    assert_eq!(decode_icmp_indication(&buffer[..length]), Some(expected));
+    let log = relay.stop().log;
+    let summary = Summary::of(&log);
+    assert!(summary.in_user_space().packets <= Summary::tolerance(2 * ROUNDS), "{summary:?}");
+}
