@@ -58,32 +58,28 @@
 //! Spreading clients over several servers and sockets are the caller's.
 #![forbid(unsafe_code)]
 
-mod borrowing;
+mod borrowings;
 mod config;
 mod crossing;
 mod crossings;
-mod dont_fragment;
 mod drop_reason;
 mod elsewhere;
 mod event;
 mod family;
 mod flow;
-mod flows;
 mod forward;
-mod icmp;
-mod indications;
+mod icmp_limit;
 mod lifetime;
 mod opening;
 mod output;
 mod own_addresses;
 mod peer_policy;
 mod rejection;
-mod relay_path;
-mod removal;
 mod reply_limit;
-mod request;
+mod requester;
 mod server;
 mod shard_message;
+mod transaction_ids;
 mod wall_clock;
 
 pub use allocation::{
@@ -97,7 +93,7 @@ pub use drop_reason::DropReason;
 pub use event::{Account, Event, RemovalReason};
 pub use flow::{Flow, FlowKey};
 pub use forward::{Encapsulation, Forward, Header, TooEarly, Via};
-pub use icmp::MAX_ICMP_PER_SECOND;
+pub use icmp_limit::MAX_ICMP_PER_SECOND;
 pub use lifetime::{DEFAULT_LIFETIME, MAX_LIFETIME};
 pub use output::{Output, RelayOpenError};
 pub use own_addresses::{AddressStatus, AddressStatuses, OwnAddresses};

@@ -1,21 +1,14 @@
-//! Allocations whose relay sockets are being opened: the client hears of success only when they are.
+//! An allocation whose sockets are being opened.
 
-use std::sync::Arc;
-
-use allocation::{Allocation, RetryPortError};
-
-use crate::{
-    AllocationId, Event, Families, Family, Output, Rejection, RelayOpenError, Server, ShardMessage, Timestamp,
-    UsernameLimit, borrowing::Borrow, request::Asker,
-};
+use crate::{Families, Family, requester::Asker};
 
 /// An Allocate request on its way to an answer.
 #[derive(Debug)]
 pub(crate) struct Opening {
-    asker: Asker,
+    pub(crate) asker: Asker,
     /// Whether both families were asked for, so that one is better than none.
-    dual_stack: bool,
-    opened: Option<Families>,
+    pub(crate) dual_stack: bool,
+    pub(crate) opened: Option<Families>,
 }
 
 impl Opening {
@@ -23,124 +16,7 @@ impl Opening {
         Self { asker, dual_stack, opened: None }
     }
 
-    fn has_opened(&self, family: Family) -> bool {
+    pub(crate) fn has_opened(&self, family: Family) -> bool {
         self.opened.is_some_and(|opened| opened.contains(family))
-    }
-}
-
-impl Server {
-    /// Asks for the next relay socket that `id` lacks, or tells its client of success when it lacks none.
-    ///
-    /// One socket at a time, so that every answer belongs to the one question that is open.
-    pub(crate) fn continue_opening(&mut self, id: AllocationId) {
-        let (Some(opening), Some(allocation)) = (self.openings.get(&id), self.allocations.get(id)) else {
-            return;
-        };
-        let port = allocation.port();
-        match allocation.families().iter().find(|family| !opening.has_opened(*family)) {
-            Some(family) => self.outputs.push_back(Output::OpenRelay { id, port, family }),
-            None => self.finish_opening(id),
-        }
-    }
-
-    pub(crate) fn relay_opened(
-        &mut self,
-        now: Timestamp,
-        id: AllocationId,
-        family: Family,
-        result: Result<(), RelayOpenError>,
-    ) {
-        let Some(opening) = self.openings.get_mut(&id) else {
-            return;
-        };
-        let families = self.allocations.get(id).map(Allocation::families);
-        match result {
-            Ok(()) => {
-                opening.opened = Some(opening.opened.map_or(Families::Only(family), |opened| opened.with(family)));
-            }
-            Err(RelayOpenError::PortInUse) => {
-                self.close_opened(id);
-                let retried = self.allocations.retry_port(now, id);
-                self.return_ports();
-                if let Err(RetryPortError::NoFreePort(allocation)) = retried {
-                    return self.borrow_instead(now, &allocation);
-                }
-            }
-            // One family is better than none: ADDRESS-ERROR-CODE tells of the other.
-            Err(_) if families == Some(Families::Both) => _ = self.allocations.remove_family(id, family),
-            Err(_) => return self.abandon_opening(id, Rejection::RelayNotOpened),
-        }
-        self.continue_opening(id);
-    }
-
-    /// `allocation`, which is gone, had a port that another program holds, and there is no other one here.
-    fn borrow_instead(&mut self, now: Timestamp, allocation: &Allocation) {
-        let Some(Opening { asker, dual_stack, .. }) = self.openings.remove(&allocation.id()) else {
-            return;
-        };
-        let Some(need) = allocation.port_need() else {
-            return self.reject(&asker, Rejection::NoFreePort);
-        };
-        let request = Borrow {
-            asker,
-            dual_stack,
-            owner: Arc::clone(allocation.owner()),
-            lifetime: allocation.lifetime(),
-            families: allocation.families(),
-            need,
-            // The last one was not there to be tried.
-            tried: allocation.ports_tried() - 1,
-        };
-        self.borrow(now, request);
-    }
-
-    fn finish_opening(&mut self, id: AllocationId) {
-        let Some(opening) = self.openings.remove(&id) else {
-            return;
-        };
-        let Some(allocation) = self.allocations.get(id) else {
-            return;
-        };
-        let owner = allocation.owner();
-        let (user_id, created_at) = (Arc::clone(owner.user_id()), allocation.created_at());
-        let created = Event::AllocationCreated {
-            id,
-            five_tuple: allocation.five_tuple(),
-            username: Arc::clone(owner.username()),
-            user_id: Arc::clone(&user_id),
-            port: allocation.port(),
-            families: allocation.families(),
-            lifetime: allocation.lifetime(),
-        };
-        // Other shards must know before the client does, who may go on to any of them.
-        let reserved = allocation.reservation().and_then(|token| self.allocations.reserved_port(token));
-        if self.config.username_limit == UsernameLimit::ReplaceOldest {
-            self.remove_of_user(&user_id, |other| other.id() != id);
-        }
-        self.emit(created);
-        self.tell_of_allocation(user_id, created_at);
-        if let Some(reserved) = reserved {
-            self.tell_shards(ShardMessage::PortReserved(reserved));
-        }
-        self.answer_allocate(&opening.asker, id, opening.dual_stack);
-    }
-
-    fn abandon_opening(&mut self, id: AllocationId, rejection: Rejection) {
-        self.close_opened(id);
-        if let Some(opening) = self.openings.remove(&id) {
-            self.reject(&opening.asker, rejection);
-        }
-        self.allocations.remove(id);
-        self.return_ports();
-    }
-
-    fn close_opened(&mut self, id: AllocationId) {
-        let (Some(opening), Some(allocation)) = (self.openings.get_mut(&id), self.allocations.get(id)) else {
-            return;
-        };
-        let port = allocation.port();
-        if let Some(opened) = opening.opened.take() {
-            self.close_relays(id, port, opened);
-        }
     }
 }

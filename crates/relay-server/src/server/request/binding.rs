@@ -1,6 +1,6 @@
 use stun_msg::{ClassicBinding, Method, Response};
 
-use crate::{Event, FiveTuple, Output, Server, Timestamp, request::Asker};
+use crate::{Event, FiveTuple, Output, Server, Timestamp, requester::Asker};
 
 impl Server {
     /// [RFC 8489, section 6.3.1.1](https://www.rfc-editor.org/rfc/rfc8489#section-6.3.1.1): tells the client its address.

@@ -1,34 +1,10 @@
-use stun_msg::{AddressError, AllocateSuccess, AttributeType, ErrorCode, IntegrityKey, Message, Response, Transaction};
+use stun_msg::{AddressError, AllocateSuccess, AttributeType, ErrorCode, Message, Response};
 use turn_auth::AuthError;
 
-use crate::{AddressStatus, AllocationId, Event, Family, FiveTuple, Output, Rejection, Server, Timestamp, family};
-
-/// An answer to a stranger is at most this many times as long as the request, so that a forged source address gains little.
-const MAX_AMPLIFICATION: usize = 2;
-
-/// Who a response goes to, and what it takes over from the request.
-#[derive(Clone, Debug)]
-pub(crate) struct Asker {
-    pub(crate) five_tuple: FiveTuple,
-    pub(crate) transaction: Transaction,
-    /// Set once the request is authenticated: the response is signed with the client's own credentials.
-    pub(crate) key: Option<IntegrityKey>,
-    request_len: usize,
-}
-
-impl Asker {
-    pub(crate) const fn new(five_tuple: FiveTuple, message: &Message<'_>) -> Self {
-        Self { five_tuple, transaction: message.transaction(), key: None, request_len: message.as_bytes().len() }
-    }
-
-    /// How long an error may be before its reason phrase is left out.
-    const fn max_len(&self) -> usize {
-        match self.key {
-            Some(_) => usize::MAX,
-            None => self.request_len.saturating_mul(MAX_AMPLIFICATION),
-        }
-    }
-}
+use crate::{
+    AddressStatus, AllocationId, Event, Family, FiveTuple, Output, Rejection, Server, Timestamp, family,
+    requester::Asker,
+};
 
 impl Server {
     pub(crate) fn succeed(&mut self, asker: &Asker, response: Response<'_>) {

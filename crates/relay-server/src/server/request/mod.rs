@@ -1,22 +1,20 @@
 //! STUN requests: who may ask, what they ask, and one handler per method.
 
 mod allocate;
-mod asker;
 mod authenticate;
 mod binding;
 mod channel_bind;
 mod create_permission;
 mod refresh;
 mod reply_limit;
-
-pub(crate) use asker::Asker;
+mod respond;
 
 use std::net::IpAddr;
 
 use allocation::{Allocation, Credential};
 use stun_msg::{Class, Message, Method, Request, RequestError};
 
-use crate::{AllocationId, DropReason, Event, Family, FiveTuple, Rejection, Server, Timestamp};
+use crate::{AllocationId, DropReason, Event, Family, FiveTuple, Rejection, Server, Timestamp, requester::Asker};
 
 impl Server {
     /// Handles a datagram that looks like STUN.

@@ -4,7 +4,7 @@ use allocation::{BindError, Bound};
 use stun_msg::{ChannelBind, Response};
 
 use crate::{
-    AllocationId, ChannelNumber, Event, PeerSocket, Rejection, Server, Timestamp, peer_policy, request::Asker,
+    AllocationId, ChannelNumber, Event, PeerSocket, Rejection, Server, Timestamp, peer_policy, requester::Asker,
 };
 
 impl Server {

@@ -5,7 +5,7 @@ use stun_msg::{Allocate, AttributeType};
 
 use crate::{
     AddressStatus, DefaultFamily, DropReason, Families, Family, Rejection, Server, ShardMessage, Timestamp,
-    UsernameLimit, borrowing::Borrow, family, lifetime, opening::Opening, peer_policy, request::Asker,
+    UsernameLimit, borrowings::Borrow, family, lifetime, opening::Opening, peer_policy, requester::Asker,
 };
 
 /// The IANA protocol number of UDP, the only transport this relay speaks to peers.

@@ -1,3 +1,17 @@
+//! The state machine: a struct here, and what it does in a file for each concern.
+
+mod borrowing;
+mod crossings;
+mod dont_fragment;
+mod flows;
+mod icmp;
+mod indications;
+mod opening;
+mod relay_path;
+mod removal;
+mod request;
+mod shard_messages;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -12,8 +26,8 @@ use turn_auth::{AcceptedCredentials, Authenticator, NonceIssuer, RealmError, Uni
 use crate::{
     AddressStatus, AddressStatuses, AllocationId, AllocationPort, Arrival, Config, DropReason, Event, Families, Family,
     FiveTuple, Forward, Output, OwnAddresses, PeerSocket, PortRange, RelayOpenError, RemovalReason, ShardId, Timestamp,
-    TooEarly, borrowing::Borrowings, crossings::Crossings, elsewhere::Elsewhere, icmp::IcmpLimit,
-    indications::TransactionIds, opening::Opening, reply_limit::ReplyLimit, wall_clock::WallClock,
+    TooEarly, borrowings::Borrowings, crossings::Crossings, elsewhere::Elsewhere, icmp_limit::IcmpLimit,
+    opening::Opening, reply_limit::ReplyLimit, transaction_ids::TransactionIds, wall_clock::WallClock,
 };
 
 /// A STUN/TURN relay without its sockets.

@@ -1,37 +1,8 @@
 //! ICMP errors about what was relayed: [RFC 8656, section 11.5](https://www.rfc-editor.org/rfc/rfc8656#section-11.5).
 
-use std::{collections::BTreeMap, time::Duration};
-
 use stun_msg::Icmp;
 
 use crate::{AllocationPort, DropReason, Event, FiveTuple, Output, PeerSocket, Server, Timestamp};
-
-/// How many ICMP errors the client of an allocation is told of in one second. It causes them itself, or somebody who forges them does:
-/// in either case, a few say all that there is to say.
-pub const MAX_ICMP_PER_SECOND: u8 = 10;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-/// How many ICMP errors each allocation was told of in the current second. Holds nothing of allocations that had none.
-#[derive(Debug, Default)]
-pub(crate) struct IcmpLimit {
-    since: Timestamp,
-    told: BTreeMap<AllocationPort, u8>,
-}
-
-impl IcmpLimit {
-    /// Whether the client of the allocation with `port` may be told of one more.
-    fn admit(&mut self, now: Timestamp, port: AllocationPort) -> bool {
-        if now.saturating_duration_since(self.since) >= SECOND {
-            self.since = now;
-            self.told.clear();
-        }
-        let told = self.told.entry(port).or_default();
-        let is_admitted = *told < MAX_ICMP_PER_SECOND;
-        *told += u8::from(is_admitted);
-        is_admitted
-    }
-}
 
 impl Server {
     /// What was sent from a relayed transport address with `port` to `peer` came to `icmp`. The port of `peer` is zero if it is not known.

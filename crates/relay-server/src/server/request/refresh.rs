@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use stun_msg::{Refresh, Response};
 
-use crate::{AllocationId, Event, Rejection, RemovalReason, Server, Timestamp, family, lifetime, request::Asker};
+use crate::{AllocationId, Event, Rejection, RemovalReason, Server, Timestamp, family, lifetime, requester::Asker};
 
 impl Server {
     /// [RFC 8656, section 8.2](https://www.rfc-editor.org/rfc/rfc8656#section-8.2).

@@ -5,13 +5,15 @@
 //! back at once. A lent port belongs to the shard that lent it and goes back when its allocation ends, so that pairs of ports stay
 //! together, and no shard keeps what it does not use.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::time::Duration;
 
-use allocation::{AllocateError, Allocation, MAX_PORTS_TRIED, NewAllocation, Owner};
+use allocation::{AllocateError, Allocation, MAX_PORTS_TRIED, NewAllocation};
 
 use crate::{
-    AllocationPort, DropReason, Families, FiveTuple, Output, PortNeed, Rejection, Server, ShardId, ShardMessage,
-    Timestamp, opening::Opening, request::Asker,
+    AllocationPort, DropReason, Output, PortNeed, Rejection, Server, ShardId, ShardMessage, Timestamp,
+    borrowings::{Borrow, Borrowing},
+    opening::Opening,
+    requester::Asker,
 };
 
 /// How long a shard waits for another's answer before it asks the next one: 250 ms. Answers take less than one, unless the other
@@ -20,65 +22,6 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(250);
 
 /// How long a request waits in all: 1 s, so that its client, which hears nothing meanwhile, does not give the relay up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(1);
-
-/// A request for an allocation, and where it looks for a port.
-#[derive(Debug)]
-pub(crate) struct Borrowing {
-    request: Borrow,
-    /// The shard whose answer is awaited.
-    asked: ShardId,
-    /// How many are left to ask after that.
-    others_left: u16,
-    /// When to go on without that answer.
-    due: Timestamp,
-    /// When to go on without any.
-    give_up_at: Timestamp,
-}
-
-/// What is needed to make the allocation once there is a port.
-#[derive(Debug)]
-pub(crate) struct Borrow {
-    pub(crate) asker: Asker,
-    pub(crate) dual_stack: bool,
-    pub(crate) owner: Arc<Owner>,
-    pub(crate) lifetime: Duration,
-    pub(crate) families: Families,
-    pub(crate) need: PortNeed,
-    /// How many ports that other programs held were tried already.
-    pub(crate) tried: u8,
-}
-
-/// The requests that wait.
-#[derive(Debug, Default)]
-pub(crate) struct Borrowings {
-    by_number: BTreeMap<u64, Borrowing>,
-    by_client: BTreeMap<FiveTuple, u64>,
-    next: u64,
-    /// The shard that has lent last, and may have more.
-    lender: Option<ShardId>,
-}
-
-impl Borrowings {
-    /// The request of a client that waits.
-    pub(crate) fn of_client(&self, five_tuple: &FiveTuple) -> Option<&Borrow> {
-        let number = self.by_client.get(five_tuple)?;
-        self.by_number.get(number).map(|borrowing| &borrowing.request)
-    }
-
-    fn insert(&mut self, borrowing: Borrowing) -> u64 {
-        let number = self.next;
-        self.next += 1;
-        self.by_client.insert(borrowing.request.asker.five_tuple, number);
-        self.by_number.insert(number, borrowing);
-        number
-    }
-
-    fn remove(&mut self, number: u64) -> Option<Borrowing> {
-        let borrowing = self.by_number.remove(&number)?;
-        self.by_client.remove(&borrowing.request.asker.five_tuple);
-        Some(borrowing)
-    }
-}
 
 impl Server {
     /// Makes the allocation that `request` wants with a port of another shard; refuses it where there is none to ask.

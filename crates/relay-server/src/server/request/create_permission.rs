@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use allocation::{PermitError, Permitted};
 use stun_msg::{CreatePermission, Response};
 
-use crate::{AllocationId, Event, Rejection, Server, Timestamp, peer_policy, request::Asker};
+use crate::{AllocationId, Event, Rejection, Server, Timestamp, peer_policy, requester::Asker};
 
 impl Server {
     /// [RFC 8656, section 10.2](https://www.rfc-editor.org/rfc/rfc8656#section-10.2).

@@ -1,0 +1,50 @@
+//! Says and hears what the shards of one relay tell each other.
+
+use std::sync::Arc;
+
+use crate::{Output, Server, ShardMessage, Timestamp, UsernameLimit};
+
+impl Server {
+    /// Another shard of the relay said `message` ([`Output::TellShards`]).
+    pub fn handle_shard_message(&mut self, now: Timestamp, message: &ShardMessage) {
+        self.expire_if_due(now);
+        match message {
+            ShardMessage::UsernameMoved { user_id, created_at } => {
+                self.remove_of_user(user_id, |allocation| allocation.created_at() < *created_at);
+            }
+            ShardMessage::Allocated { user_id } => self.elsewhere.add(user_id),
+            ShardMessage::Ended { user_id } => self.elsewhere.subtract(user_id),
+            ShardMessage::PortReserved(reserved) => self.allocations.adopt_reservation(now, reserved),
+            ShardMessage::ReservationTaken { token } => self.allocations.forget_reservation(*token),
+            ShardMessage::PortReturned { port } => self.allocations.return_port(*port),
+            ShardMessage::PortHeld { port } => self.allocations.return_held_port(now, *port),
+            ShardMessage::PortWanted { by, number, need } => self.port_wanted(now, *by, *number, *need),
+            ShardMessage::PortLent { from, number, port, need } => self.port_lent(now, *from, *number, *port, *need),
+            ShardMessage::NoPort { from, number } => self.no_port(now, *from, *number),
+            ShardMessage::CrossingOpened(crossing) => self.crossing_opened(crossing),
+            ShardMessage::CrossingClosed(crossing) => self.crossing_closed(crossing),
+        }
+    }
+
+    pub(crate) fn tell_shards(&mut self, message: ShardMessage) {
+        if self.has_other_shards() {
+            self.outputs.push_back(Output::TellShards(message));
+        }
+    }
+
+    /// Says that the user has an allocation since `created_at`.
+    pub(crate) fn tell_of_allocation(&mut self, user_id: Arc<str>, created_at: Timestamp) {
+        self.tell_shards(match self.config.username_limit {
+            UsernameLimit::ReplaceOldest => ShardMessage::UsernameMoved { user_id, created_at },
+            UsernameLimit::RefuseBeyond(_) => ShardMessage::Allocated { user_id },
+        });
+    }
+
+    /// Says that an allocation of the user has ended, where that counts.
+    pub(crate) fn tell_of_end(&mut self, user_id: Arc<str>) {
+        match self.config.username_limit {
+            UsernameLimit::ReplaceOldest => {}
+            UsernameLimit::RefuseBeyond(_) => self.tell_shards(ShardMessage::Ended { user_id }),
+        }
+    }
+}
