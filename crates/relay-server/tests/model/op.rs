@@ -90,6 +90,13 @@ pub(crate) enum Op {
         peer: PeerOp,
         len: usize,
     },
+    /// The kernel reports ICMP messages of this type and code about what was sent to a peer.
+    Icmp {
+        to: usize,
+        peer: PeerOp,
+        message: (u8, u8),
+        times: usize,
+    },
     Wait {
         duration: Duration,
         how: Wait,
@@ -208,6 +215,8 @@ pub(crate) fn any() -> impl Strategy<Value = Op> {
         4 => (client.clone(), number(), 0_usize..64, 0_usize..4)
             .prop_map(|(client, number, len, padding)| Op::ChannelData { client, number, len, padding }),
         4 => (client.clone(), peer(), 0_usize..64).prop_map(|(to, peer, len)| Op::PeerDatagram { to, peer, len }),
+        4 => (client.clone(), peer(), (0_u8..13, 0_u8..6), prop_oneof![4 => 1_usize..3, 1 => 9_usize..13])
+            .prop_map(|(to, peer, message, times)| Op::Icmp { to, peer, message, times }),
         10 => (duration(), wait()).prop_map(|(duration, how)| Op::Wait { duration, how }),
         6 => (0_usize..4, opened()).prop_map(|(index, result)| Op::Opened { index, result }),
         1 => client.prop_map(|client| Op::RelayFailed { client }),

@@ -148,6 +148,11 @@ impl Pair {
                 self.send_indication(client, peer.map(|peer| self.peer(peer)), len, oddity);
             }
             Op::PeerDatagram { to, peer, len } => self.peer_datagram(self.port_of(to), self.peer(peer), len),
+            Op::Icmp { to, peer, message, times } => {
+                for _ in 0..times {
+                    self.icmp(self.port_of(to), self.peer(peer), message);
+                }
+            }
             Op::Opened { index, result } => {
                 if self.relay.pending.is_empty() {
                     self.relay.jump_to(self.relay.now);

@@ -1,9 +1,9 @@
 //! Who may relay what where.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use relay_server::{
-    AllocationPort, ChannelNumber, DropReason, Encapsulation, Family, FiveTuple, Flow, FlowKey, Forward, Via,
+    AllocationPort, ChannelNumber, DropReason, Encapsulation, Family, FiveTuple, Flow, FlowKey, Forward, Timestamp, Via,
 };
 
 use crate::{
@@ -79,6 +79,42 @@ impl Reference {
     pub(crate) fn route_of_peer(&self, port: u16, peer: SocketAddr) -> Result<Route, DropReason> {
         let allocation = self.allocations.iter().find(|allocation| allocation.port == port);
         self.to_client(allocation.ok_or(DropReason::UnknownPort)?, peer)
+    }
+
+    /// An ICMP message about what was sent to `peer`: RFC 8656, section 11.5. Who is told, and whether of the MTU; nothing where
+    /// indications are off.
+    pub(crate) fn icmp(
+        &mut self,
+        now: Timestamp,
+        port: u16,
+        peer: SocketAddr,
+        (icmp_type, code): (u8, u8),
+    ) -> Option<Result<(FiveTuple, bool), DropReason>> {
+        if !self.config.indications {
+            return None;
+        }
+        let told_types: &[u8] = if peer.is_ipv4() { &[3, 11] } else { &[1, 2, 3] };
+        if !told_types.contains(&icmp_type) {
+            return Some(Err(DropReason::UnknownIcmp));
+        }
+        let Some(allocation) = self.allocations.iter().find(|allocation| allocation.port == port) else {
+            return Some(Err(DropReason::UnknownPort));
+        };
+        if !allocation.permits(peer) && !allocation.bound().any(|channel| channel.peer == peer) {
+            return Some(Err(DropReason::UnknownPeer));
+        }
+        let five_tuple = allocation.five_tuple;
+        // Seconds are counted from the first message after the last one was over.
+        if now.saturating_duration_since(self.icmp_since) >= Duration::from_secs(1) {
+            self.icmp_since = now;
+            self.icmp_told.clear();
+        }
+        if self.icmp_told.iter().filter(|told| **told == port).count() == 10 {
+            return Some(Err(DropReason::IcmpLimit));
+        }
+        self.icmp_told.push(port);
+        let has_mtu = if peer.is_ipv4() { (icmp_type, code) == (3, 4) } else { icmp_type == 2 };
+        Some(Ok((five_tuple, has_mtu)))
     }
 
     /// Every flow that a faster data path may forward, both of the same key included.

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, ops::Range};
 
-use relay_server::{AllocationPort, DropReason, Encapsulation, Event, Forward, PeerSocket, TooEarly};
+use relay_server::{AllocationPort, DropReason, Encapsulation, Event, Forward, Icmp, PeerSocket, TooEarly};
 
 use super::Pair;
 use crate::{
@@ -57,6 +57,32 @@ impl Pair {
             self.relay.server.handle_peer_datagram(self.relay.now, port, PeerSocket::new(peer), &vec![7; len]);
         let dropped = self.drops();
         self.expect(forward, &dropped, expected, 0..len);
+    }
+
+    pub(super) fn icmp(&mut self, port: u16, peer: SocketAddr, (icmp_type, code): (u8, u8)) {
+        const MTU: u32 = 1_280;
+        let now = self.relay.now;
+        let icmp = Icmp { icmp_type, code, error_data: MTU };
+        self.relay.server.handle_icmp(now, AllocationPort::new(port), PeerSocket::new(peer), icmp);
+        let dropped = self.drops();
+        let sent = self.relay.take_sent().map(|sent| {
+            assert_eq!(sent.response.bytes[..2], [0x00, 0x17], "a Data indication");
+            let [peer] = sent.response.addresses(kind::XOR_PEER_ADDRESS)[..] else { panic!("one peer") };
+            (sent.from, sent.to, peer, sent.response.attribute(kind::ICMP).unwrap().to_vec())
+        });
+        let told = match (sent, &dropped[..]) {
+            (Some(sent), []) => Some(Ok(sent)),
+            (None, [reason]) => Some(Err(*reason)),
+            (None, []) => None,
+            other => panic!("either told or dropped: {other:?}"),
+        };
+        let expected = self.reference.icmp(now, port, peer, (icmp_type, code)).map(|told| {
+            told.map(|(client, has_mtu)| {
+                let [m0, m1, m2, m3] = if has_mtu { MTU } else { 0 }.to_be_bytes();
+                (client.server, client.client.address(), peer, vec![0, 0, icmp_type, code, m0, m1, m2, m3])
+            })
+        });
+        assert_eq!(told, expected);
     }
 
     /// What the relay makes of a client's datagram, where data may have overtaken a request, and where it cannot.

@@ -20,6 +20,9 @@ pub(crate) struct Reference {
     pub(crate) reservations: Vec<Reservation>,
     /// Ports that other programs held, and until when they are left alone.
     pub(crate) held_ports: Vec<(u16, Timestamp)>,
+    /// When the second began in which the clients of these ports were told of ICMP messages, each as often as it stands here.
+    pub(crate) icmp_since: Timestamp,
+    pub(crate) icmp_told: Vec<u16>,
 }
 
 #[derive(Clone, Debug)]
@@ -86,7 +89,14 @@ impl Channel {
 
 impl Reference {
     pub(crate) const fn new(config: Config) -> Self {
-        Self { config, allocations: Vec::new(), reservations: Vec::new(), held_ports: Vec::new() }
+        Self {
+            config,
+            allocations: Vec::new(),
+            reservations: Vec::new(),
+            held_ports: Vec::new(),
+            icmp_since: Timestamp::ZERO,
+            icmp_told: Vec::new(),
+        }
     }
 
     /// Whom a username is counted for.
