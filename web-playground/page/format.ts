@@ -90,13 +90,14 @@ export function tone(row: number, columns: Columns): string {
 }
 
 /** The marks beside a row: what is special about it, for those who cannot see colours too. */
-export function marks(row: number, columns: Columns): string[] {
+export function marks(row: number, columns: Columns, summary: Summary): string[] {
   const flags = columns.flags[row]!;
   const list: string[] = [];
   if (flags & Flag.Different) list.push('replay differs');
   if (flags & Flag.Dropped) list.push('dropped');
   if (flags & Flag.Rejected && columns.kinds[row] === Kind.Request) list.push('refused');
-  if (flags & Flag.Truncated) list.push('cut');
+  // Where all data is cut, a line above the list says so.
+  if (flags & Flag.Truncated && summary.payloadLimit === null) list.push('cut');
   if (flags & Flag.Gap) list.push('packets lost before');
   return list;
 }

@@ -89,7 +89,7 @@ function Line({ position, first, top }: { position: number; first: number; top: 
       <span class="time">{seconds(columns.times[row]!)}</span>
       <span class="what">
         {describe(row, columns, summary, true)}
-        {marks(row, columns).map((mark) => (
+        {marks(row, columns, summary).map((mark) => (
           <span key={mark} class="mark">
             {mark}
           </span>

@@ -18,6 +18,7 @@ const EXAMPLES: &[(&str, &[u8])] = &[
     ("dual-stack", include_bytes!("../public/examples/dual-stack.pcapng")),
     ("send-indications", include_bytes!("../public/examples/send-indications.pcapng")),
     ("indications-then-channel", include_bytes!("../public/examples/indications-then-channel.pcapng")),
+    ("unreachable-peer", include_bytes!("../public/examples/unreachable-peer.pcapng")),
     // What the relay itself recorded of real clients.
     ("firefox", include_bytes!("../public/examples/firefox.pcapng")),
     ("chromium", include_bytes!("../public/examples/chromium.pcapng")),

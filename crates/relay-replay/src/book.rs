@@ -93,7 +93,9 @@ impl Book {
         let Some(row) = self.rows.last_mut() else { return };
         self.view.apply(row.unix_nanos, &change);
         match &change {
-            Change::Responded { outcome: Outcome::Success | Outcome::Challenged, .. } | Change::Relayed { .. } => {}
+            Change::Responded { outcome: Outcome::Success | Outcome::Challenged, .. }
+            | Change::Relayed { .. }
+            | Change::IcmpTold { .. } => {}
             Change::Responded { .. } => row.flags.insert(Flags::REJECTED),
             Change::Dropped { .. } => row.flags.insert(Flags::DROPPED),
             _ => row.flags.insert(Flags::STATE),

@@ -3,7 +3,7 @@ use std::{
     sync::Arc,
 };
 
-use relay_server::{DropReason, Family, Rejection, RemovalReason};
+use relay_server::{DropReason, Family, Icmp, Rejection, RemovalReason};
 
 /// Something that a row did to the relay's state.
 ///
@@ -103,6 +103,15 @@ pub enum Change {
         from_client: bool,
         /// The allocation of another client of this relay that it goes straight to, and what it travels in on that side.
         crossed_to: Option<(u32, Carrier)>,
+    },
+    /// What a client sent did not reach a peer, an ICMP message says, and the client is told so.
+    IcmpTold {
+        /// Of which allocation, if that is known.
+        allocation: Option<u32>,
+        /// The peer; its port is zero if it is not known.
+        peer: SocketAddr,
+        /// Why not.
+        icmp: Icmp,
     },
     /// The relay takes no new allocations from now on.
     Draining,

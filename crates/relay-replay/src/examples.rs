@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use turn_client::{Allocate, Family, Request};
 
-use crate::{ClientId, World, WorldConfig, WorldError};
+use crate::{ClientId, Icmp, World, WorldConfig, WorldError};
 
 /// A trace that comes with the playground.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +66,13 @@ pub const EXAMPLES: &[Example] = &[
         story: "As Chromium does, a client checks its connection with Send indications and then binds a channel, which relays on when the permission has ended.",
         relay: WITH_INDICATIONS,
         run: indications_then_channel,
+    },
+    Example {
+        name: "unreachable-peer",
+        title: "A peer that is not there",
+        story: "Nobody listens at the peer's port. An ICMP error comes back to the relay, which tells the client in a Data indication without data.",
+        relay: WITH_INDICATIONS,
+        run: unreachable_peer,
     },
     Example {
         name: "wrong-password",
@@ -257,6 +264,22 @@ fn indications_then_channel(world: &mut World) -> Result<(), WorldError> {
     world.request(client, bind(peer))?;
     world.send_to(client, peer, b"ping 3")?;
     world.send_from_peer(peer, client, b"pong 3")
+}
+
+fn unreachable_peer(world: &mut World) -> Result<(), WorldError> {
+    let peer = at("198.51.100.30:41000");
+    let client = world.add_client(at("192.0.2.10:50123"));
+    world.request(client, allocate())?;
+    world.request(client, Request::CreatePermission { peers: vec![peer] })?;
+    world.send_to(client, peer, b"anybody there?")?;
+    world.icmp(client, peer, Icmp { icmp_type: 3, code: 3, error_data: 0 })?;
+    world.comment("A larger packet to another port of the peer, and a link that is too narrow for it.");
+    let other = at("198.51.100.30:41001");
+    world.send_to(client, other, &[0x2e; 1400])?;
+    world.icmp(client, other, Icmp { icmp_type: 3, code: 4, error_data: 1280 })?;
+    world.send_to(client, other, b"shorter")?;
+    world.send_from_peer(other, client, b"that arrived")?;
+    world.request(client, delete())
 }
 
 fn wrong_password(world: &mut World) -> Result<(), WorldError> {

@@ -221,6 +221,10 @@ fn explain_change(change: &Change, about: &About<'_>) -> Option<Explanation> {
             format!("{bytes} bytes were relayed to the {}", if *from_client { "peer" } else { "client" }),
             relayed(*carrier, *from_client, *crossed_to, about),
         ),
+        Change::IcmpTold { peer, icmp, .. } => {
+            let peer_words = explain_drop::words_for(Some(*peer));
+            Some(explain_icmp::explain(dissect::Icmp::of(*icmp), &peer_words, peer.is_ipv6()))
+        }
         Change::Draining => info(
             "The relay drains".to_owned(),
             "It was told to stop: new allocations are refused, so that clients go elsewhere, and existing ones live on.".to_owned(),

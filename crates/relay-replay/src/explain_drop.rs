@@ -47,7 +47,7 @@ pub(crate) fn dropped(reason: DropReason, about: &About<'_>) -> Explanation {
         DropReason::UnknownPort => {
             because("nobody has this port", "No allocation has the port that it was sent to.".to_owned())
         }
-        DropReason::UnknownPeer if about.row.kind != Kind::Data => not_invited_by_client(about),
+        DropReason::UnknownPeer if matches!(about.row.kind, Kind::ChannelData | Kind::Indication) => not_invited_by_client(about),
         DropReason::UnknownPeer => because(
             "the peer was not invited",
             format!(

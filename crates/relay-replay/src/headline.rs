@@ -3,6 +3,7 @@
 use crate::{
     Change, Outcome,
     explain::{address_of, name},
+    explain_drop::words_for,
     view::words,
 };
 
@@ -41,6 +42,10 @@ impl Change {
                 format!("{} refused: {}", stun_msg::Method::new(*method), outcome.error_code().unwrap_or_default())
             }
             Self::Dropped { reason } => format!("dropped: {}", words(reason)),
+            Self::IcmpTold { allocation, peer, .. } => {
+                let of = allocation.map_or_else(String::new, |allocation| format!("{}: ", name(allocation)));
+                format!("{of}ICMP error about {}", words_for(Some(*peer)))
+            }
             Self::Draining => "draining".to_owned(),
         })
     }

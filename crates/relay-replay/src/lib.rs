@@ -58,6 +58,7 @@ pub use endpoint::{Endpoint, Role};
 pub use examples::{EXAMPLES, Example, RECORDINGS, Recording};
 pub use explain::Explanation;
 pub use filter::{Filter, FilterError};
+pub use relay_server::Icmp;
 pub use row::{Flags, Kind, Row};
 pub use session::{Mode, NotReplayed, Session};
 pub use shard_message::shard_message;

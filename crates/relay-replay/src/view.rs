@@ -213,6 +213,7 @@ impl View {
                     self.relayed(*allocation, *carrier, u64::from(*bytes), false);
                 }
             }
+            Change::IcmpTold { .. } => {}
             Change::Draining => self.draining = true,
         }
     }

@@ -2,21 +2,22 @@
 
 mod client;
 mod config;
+mod error;
 mod relaying;
 
 use std::net::{IpAddr, SocketAddr};
 
 use packet_trace::{Clock, Direction, FORMAT, Input, Limits, RelayConfig, ShardHeader, TraceHeader, TraceWriter};
 use relay_server::{
-    AllocationPort, AuthSecret, Config, DefaultFamily, Family, PeerSocket, PortRange, QuotaBy, RealmError,
-    RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
+    AllocationPort, AuthSecret, Config, DefaultFamily, Family, Icmp, PeerSocket, PortRange, QuotaBy, RelayAddresses,
+    Server, Timestamp, UnixTime, UsernameLimit,
 };
-use stun_types::{message::StunWriteError, prelude::*};
+use stun_types::prelude::*;
 use turn_auth::Credentials;
 use turn_client::{Request, encode_channel_data, encode_send_indication};
 
 use self::client::Client;
-pub use self::config::WorldConfig;
+pub use self::{config::WorldConfig, error::WorldError};
 
 const RELAY_V4: &str = "203.0.113.1";
 const RELAY_V6: &str = "2001:db8::1";
@@ -33,27 +34,6 @@ const CREDENTIALS_TTL: u64 = 3_600;
 /// Names a client of a [`World`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(usize);
-
-/// Why a world cannot do something.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WorldError {
-    /// The request cannot be written.
-    #[error("the request does not fit a STUN message: {0}")]
-    Unwritable(#[from] StunWriteError),
-    /// The relay cannot be made.
-    #[error(transparent)]
-    Realm(#[from] RealmError),
-    /// There is no such client.
-    #[error("there is no client {0}")]
-    NoClient(usize),
-    /// The client has no allocation that it knows of.
-    #[error("the client has no relayed transport address yet: allocate first")]
-    NotAllocated,
-    /// There is nothing to send again.
-    #[error("the client has not sent anything yet")]
-    NothingSent,
-}
 
 /// A relay, its clients and its peers, in simulated time. Everything that the relay receives and sends is recorded, with the
 /// secret, so that a [`Session`](crate::Session) can replay it.
@@ -308,6 +288,23 @@ impl World {
         if let Some(forward) = forward {
             self.forward(&forward, payload);
         }
+        Ok(())
+    }
+
+    /// An ICMP message says that what the client sent to `peer` did not arrive.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such client, or it has no relayed transport address of the peer's family.
+    pub fn icmp(&mut self, client: ClientId, peer: SocketAddr, icmp: Icmp) -> Result<(), WorldError> {
+        let relayed = self.client(client)?.relayed.iter().find(|relayed| relayed.is_ipv4() == peer.is_ipv4());
+        let port = relayed.ok_or(WorldError::NotAllocated)?.port();
+        self.travel();
+        let Icmp { icmp_type, code, error_data } = icmp;
+        self.record_input(Input::Icmp { port, peer, icmp_type, code, error_data });
+        let now = self.timestamp();
+        self.server.handle_icmp(now, AllocationPort::new(port), PeerSocket::new(peer), icmp);
+        self.respond();
         Ok(())
     }
 

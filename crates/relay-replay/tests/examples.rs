@@ -191,6 +191,17 @@ fn indications_are_application_data_and_are_found_by_their_peer() {
 }
 
 #[test]
+fn icmp_errors_are_told_and_explained_on_both_sides_of_the_relay() {
+    let story = story("unreachable-peer");
+    let inside = story.select("internal");
+    assert_eq!(story.titles(inside[0]), ["An ICMP error came back from the peer's side"]);
+    let told = story.session.rows()[usize::try_from(inside[0]).unwrap()].related;
+    assert_eq!(story.titles(told), ["An ICMP error came back from the peer's side"]);
+    assert_eq!(inside.len(), 2);
+    assert_eq!(story.select("dataindication").len(), 3, "two that tell of errors, and one with data");
+}
+
+#[test]
 fn a_channel_relays_on_when_its_permission_has_ended() {
     let story = story("indications-then-channel");
     let ended = story.select("internal")[0];

@@ -282,6 +282,7 @@ fn an_icmp_error_is_put_into_words() {
         (*b"\0\0\x06\x03\0\0\0\0", "nobody listens at the peer's port"),
         (*b"\0\0\x06\x04\0\0\x05\x00", "too big"),
         (*b"\0\0\x06\x0d\0\0\0\0", "firewall"),
+        (*b"\0\0\x03\x03\0\0\0\0", "nobody listens at the peer's port"),
     ] {
         let trace = capture(&[(LISTENER, CLIENT, &[&start[..], &value].concat())]);
         let session = open(&trace);

@@ -211,9 +211,9 @@ fn decode(known: &Known, message: &[u8], value: &[u8], at: usize, range: std::op
             text(names.join(", "))
         }
         Shape::Data => data(known.name, value, value.len(), at, range),
-        Shape::Icmp => match Icmp::read(value) {
+        Shape::Icmp => match Icmp::read(value, is_about_ipv6(message)) {
             Some(icmp) => {
-                let is_v6 = classify::peer(message).is_some_and(|peer| peer.is_ipv6());
+                let is_v6 = is_about_ipv6(message);
                 text(icmp.to_string()).note(format!("what the client sent did not arrive: {}", icmp.meaning(is_v6)))
             }
             None => bad("8"),
@@ -226,6 +226,11 @@ fn decode(known: &Known, message: &[u8], value: &[u8], at: usize, range: std::op
             }
         }
     }
+}
+
+/// Whether the peer of a message has an IPv6 address.
+fn is_about_ipv6(message: &[u8]) -> bool {
+    classify::peer(message).is_some_and(|peer| peer.is_ipv6())
 }
 
 /// Application data in an attribute, of which `value` was captured.

@@ -39,11 +39,24 @@ const UNKNOWN: Meaning =
     Meaning { text: "the way to the peer is disturbed", advice: "Look up the type and the code of the error." };
 
 impl Icmp {
-    /// Reads the value of the attribute: 2 reserved bytes, 7 bits of type, 9 bits of code, 4 bytes of data.
-    pub(crate) fn read(value: &[u8]) -> Option<Self> {
+    /// Reads the value of the attribute: 2 reserved bytes, type and code, 4 bytes of data.
+    ///
+    /// The figure in the RFC draws 7 bits of type and 9 of code; this relay, turn-types and Wireshark take a byte for each, as ICMP does. The
+    /// figure is followed where nothing else makes sense.
+    pub(crate) fn read(value: &[u8], is_v6: bool) -> Option<Self> {
         let &[_, _, a, b, ref data @ ..] = value.first_chunk::<8>()?;
-        let word = u16::from_be_bytes([a, b]);
-        Some(Self { kind: a >> 1, code: word & 0x01ff, data: u32::from_be_bytes(*data) })
+        let is_error = |kind: u8| if is_v6 { matches!(kind, 1..=3) } else { matches!(kind, 3 | 11) };
+        let (kind, code) = if !is_error(a) && is_error(a >> 1) {
+            (a >> 1, u16::from_be_bytes([a, b]) & 0x01ff)
+        } else {
+            (a, u16::from(b))
+        };
+        Some(Self { kind, code, data: u32::from_be_bytes(*data) })
+    }
+
+    /// What the relay was told.
+    pub(crate) fn of(icmp: relay_server::Icmp) -> Self {
+        Self { kind: icmp.icmp_type, code: icmp.code.into(), data: icmp.error_data }
     }
 
     fn look_up(self, is_v6: bool) -> &'static Meaning {
@@ -84,16 +97,22 @@ mod tests {
 
     #[test]
     fn the_families_number_their_errors_differently() {
-        // Type 3, code 3; type 1, code 4; type 3, code 4 with an MTU of 1,280.
-        let port = Icmp::read(&[0, 0, 0x06, 0x03, 0, 0, 0, 0]).unwrap();
-        let port_v6 = Icmp::read(&[0, 0, 0x02, 0x04, 0, 0, 0, 0]).unwrap();
-        let big = Icmp::read(&[0, 0, 0x06, 0x04, 0, 0, 0x05, 0x00]).unwrap();
+        let port = Icmp::read(&[0, 0, 3, 3, 0, 0, 0, 0], false).unwrap();
+        let port_v6 = Icmp::read(&[0, 0, 1, 4, 0, 0, 0, 0], true).unwrap();
+        let big = Icmp::read(&[0, 0, 3, 4, 0, 0, 0x05, 0x00], false).unwrap();
         assert_eq!(port.meaning(false), port_v6.meaning(true));
         assert_eq!(port.meaning(false), "nobody listens at the peer's port");
         assert_eq!(port.meaning(true), "it went round until its time was over");
         assert_eq!((big.to_string(), big.meaning(false)), ("ICMP type 3, code 4, MTU 1280".to_owned(), TOO_BIG.text));
-        // The code has a ninth bit.
-        assert_eq!(Icmp::read(&[0, 0, 0x07, 0xff, 0, 0, 0, 0]).unwrap().to_string(), "ICMP type 3, code 511");
-        assert_eq!(Icmp::read(&[0; 7]), None);
+        assert_eq!(Icmp::read(&[0; 7], false), None);
+    }
+
+    #[test]
+    fn the_figure_of_the_rfc_is_followed_where_bytes_make_no_sense() {
+        let port = Icmp::read(&[0, 0, 3, 3, 0, 0, 0, 0], false);
+        assert_eq!(Icmp::read(&[0, 0, 3 << 1, 3, 0, 0, 0, 0], false), port);
+        let port_v6 = Icmp::read(&[0, 0, 1, 4, 0, 0, 0, 0], true);
+        assert_eq!(Icmp::read(&[0, 0, 3 << 1, 0, 0, 0, 0, 0], true).unwrap().to_string(), "ICMP type 3, code 0");
+        assert_ne!(port, port_v6);
     }
 }
