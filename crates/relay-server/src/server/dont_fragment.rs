@@ -1,8 +1,8 @@
 //! DONT-FRAGMENT: [RFC 8656, section 14](https://www.rfc-editor.org/rfc/rfc8656#section-14).
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, ops::Range};
 
-use crate::{Config, DropReason, FiveTuple, Server};
+use crate::{AllocationPort, Config, DropReason, Encapsulation, FiveTuple, Forward, Server};
 
 impl Config {
     /// Whether a client may ask for the DF bit: in Send indications only, so not where they are off.
@@ -27,5 +27,21 @@ impl Server {
             return Err(DropReason::UnknownAttribute);
         }
         Ok(is_v4)
+    }
+
+    /// [`Self::route_to_ourselves`], with the DF bit if it goes out of the socket.
+    #[cold]
+    pub(crate) fn route_unfragmented_to_ourselves(
+        &mut self,
+        port: AllocationPort,
+        to: SocketAddr,
+        payload: Range<usize>,
+        refused: &mut Option<DropReason>,
+    ) -> Option<Forward> {
+        let mut forward = self.route_to_ourselves(port, to, payload, refused)?;
+        if forward.encapsulation == Encapsulation::Bare {
+            forward.encapsulation = Encapsulation::Unfragmented;
+        }
+        Some(forward)
     }
 }

@@ -27,6 +27,9 @@ impl Server {
         };
         let port = allocation.port();
         if self.config.relay_addresses.contains(to.ip()) {
+            if unfragmented {
+                return self.route_unfragmented_to_ourselves(port, to, payload, refused);
+            }
             return self.route_to_ourselves(port, to, payload, refused);
         }
         allocation.count_to_peer(payload.len());

@@ -201,6 +201,11 @@ fn dont_fragment_sets_the_df_bit() {
         assert_eq!((forward.from, forward.to, forward.encapsulation), (Via::Relay(port), peer(), encapsulation));
         assert_eq!(forward.to_vec(&datagram), b"data");
     }
+    // An address of the relay's own that nobody here has: perhaps a client of another shard has it.
+    let elsewhere = SocketAddr::new(RELAY_V4.into(), port.get() ^ 1);
+    relay.granted(&mut client, &permit(&[elsewhere]));
+    let datagram = client.unsigned(&send_to(elsewhere, b"data").with(kind::DONT_FRAGMENT, b""));
+    assert_eq!(relay.receive(&client, &datagram).unwrap().encapsulation, Encapsulation::Unfragmented);
 }
 
 #[test]
