@@ -5,7 +5,7 @@ use relay_server::DataHeader;
 use super::poller::Source;
 use crate::{
     shard::stats::{Counters, Loss},
-    socket::{self, HEAD_ROOM, ReceiveBuffers, UdpSocket},
+    socket::{self, ReceiveBuffers, UdpSocket},
 };
 
 /// What the order of flows changes by from one batch to the next. Even, so that what is odd stays so.
@@ -45,7 +45,7 @@ pub(super) struct Outgoing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Header {
     None,
-    Channel([u8; HEAD_ROOM]),
+    Channel([u8; 4]),
     /// The one with this index: so long that it would be in the way where datagrams are sorted.
     Data(usize),
 }

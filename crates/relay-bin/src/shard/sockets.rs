@@ -21,7 +21,7 @@ use crate::{
     files::Files,
     listen::Listening,
     shard::stats::{Counters, Loss},
-    socket::{self, Datagram, HEAD_ROOM, Inlet, ReceiveBuffers, Rest, Role, SendError, UdpSocket},
+    socket::{self, Datagram, Inlet, ReceiveBuffers, Rest, Role, SendError, UdpSocket},
     throttle::Throttle,
 };
 
@@ -363,23 +363,25 @@ impl Network for Sockets {
         let Some((socket, source, to)) = found else { return counters.lose(Loss::NoSocket) };
         let mut bytes = datagram.range.start + forward.payload.start..datagram.range.start + forward.payload.end;
         let (payload, traffic_class) = (bytes.len(), datagram.traffic_class);
-        let (header, towards, padding) = match forward.header() {
+        let (own_header, mut padding) = (forward.header(), forward.padding());
+        let towards = match own_header {
             relay_server::Header::None if forward.encapsulation == Encapsulation::Unfragmented => {
-                (Header::None, Towards::PeerUnfragmented, 0)
+                Towards::PeerUnfragmented
             }
-            relay_server::Header::None => (Header::None, Towards::Peer, 0),
-            relay_server::Header::Channel(header) => {
-                // Where a header was, or nothing at all, there is room for the new one.
-                let is_free = forward.payload.start >= HEAD_ROOM || !datagram.follows;
-                if is_free && buffers.put_header(bytes.start, header) {
-                    bytes.start -= HEAD_ROOM;
-                    (Header::None, Towards::Client, 0)
-                } else {
-                    (Header::Channel(header), Towards::Client, 0)
-                }
-            }
-            relay_server::Header::Data(header) => {
-                (self.outbound.keep_header(header), Towards::Client, forward.padding())
+            relay_server::Header::None => Towards::Peer,
+            relay_server::Header::Channel(_) | relay_server::Header::Data(_) => Towards::Client,
+        };
+        // One piece is less for the kernel to fetch than two or three.
+        let header = if towards == Towards::Client
+            && let Some(wrapped) = buffers.wrap(datagram, bytes.clone(), own_header.as_bytes(), padding)
+        {
+            (bytes, padding) = (wrapped, 0);
+            Header::None
+        } else {
+            match own_header {
+                relay_server::Header::None => Header::None,
+                relay_server::Header::Channel(header) => Header::Channel(header),
+                relay_server::Header::Data(header) => self.outbound.keep_header(header),
             }
         };
         let padding = u8::try_from(padding).unwrap_or_default();

@@ -5,15 +5,18 @@ use std::{
     os::fd::BorrowedFd,
 };
 
-use relay_server::AllocationPort;
+use relay_server::{AllocationPort, DataHeader};
 
 use super::{
     Rest,
     receive::{BATCH, Meta, Receiver},
 };
 
-/// The length of a ChannelData header.
-pub(crate) const HEAD_ROOM: usize = 4;
+/// The longest header that data is sent on with: what comes before it in a Data indication.
+const HEAD_ROOM: usize = DataHeader::MAX_LEN;
+
+/// Data indications are padded to a multiple of four.
+const TAIL_ROOM: usize = 3;
 
 /// With GRO the kernel glues datagrams of a flow together, up to this size.
 const SLOT: usize = 65_536;
@@ -21,6 +24,7 @@ const SLOT: usize = 65_536;
 /// From one slot to the next. A power of two would have the beginnings of all slots, which is all that most datagrams need,
 /// compete for the same few lines of the processor's caches.
 const STRIDE: usize = SLOT + 5 * 64;
+const _: () = assert!(HEAD_ROOM + SLOT + TAIL_ROOM <= STRIDE);
 
 /// Where datagrams come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +59,8 @@ pub(crate) struct Datagram {
     pub(crate) range: Range<usize>,
     /// Whether the bytes before it are another datagram's, so that no header can be written there.
     pub(crate) follows: bool,
+    /// Whether those behind it are.
+    pub(crate) precedes: bool,
 }
 
 /// How far [`ReceiveBuffers::next`] has come.
@@ -148,6 +154,7 @@ impl ReceiveBuffers {
                 traffic_class: meta.received.traffic_class,
                 range: start + at..start + end,
                 follows: at > 0,
+                precedes: end < length,
             });
         }
     }
@@ -172,10 +179,26 @@ impl ReceiveBuffers {
         self.filled += 1;
     }
 
-    /// Writes `header` right before `start`, where there must be nothing that is still needed; `false` if there is no room.
-    pub(crate) fn put_header(&mut self, start: usize, header: [u8; HEAD_ROOM]) -> bool {
-        let place = start.checked_sub(HEAD_ROOM).and_then(|first| self.bytes.get_mut(first..start));
-        place.map(|place| place.copy_from_slice(&header)).is_some()
+    /// Writes `header` right before `data`, which is a part of `datagram`, and `padding` zeros, up to 3, right behind it. Returns what
+    /// lies in one piece then, or `None`, after writing nothing, if there are bytes of other datagrams in the way.
+    pub(crate) fn wrap(
+        &mut self,
+        datagram: &Datagram,
+        data: Range<usize>,
+        header: &[u8],
+        padding: usize,
+    ) -> Option<Range<usize>> {
+        let Datagram { range, follows, precedes, .. } = datagram;
+        // Where the datagram had a header of its own, or nothing was at all, there is room.
+        let before = data.start.checked_sub(range.start)? + if *follows { 0 } else { HEAD_ROOM };
+        let behind = range.end.checked_sub(data.end)? + if *precedes { 0 } else { TAIL_ROOM };
+        if before < header.len() || behind < padding {
+            return None;
+        }
+        let wrapped = data.start - header.len()..data.end + padding;
+        self.bytes.get_mut(wrapped.start..data.start)?.copy_from_slice(header);
+        self.bytes.get_mut(data.end..wrapped.end)?.fill(0);
+        Some(wrapped)
     }
 }
 
@@ -252,13 +275,31 @@ mod tests {
         for _ in 0..BATCH {
             buffers.put(INLET, "192.0.2.1:1".parse().unwrap(), None, b"data", None);
         }
+        let longest = [7; HEAD_ROOM];
+        let mut wrapped = Vec::new();
         for datagram in buffers.datagrams() {
-            assert!(buffers.put_header(datagram.range.start, *b"head"));
+            wrapped.push(buffers.wrap(&datagram, datagram.range.clone(), &longest, TAIL_ROOM).unwrap());
+            assert_eq!(buffers.wrap(&datagram, datagram.range.clone(), &[7; HEAD_ROOM + 1], 0), None);
         }
-        for datagram in buffers.datagrams() {
-            assert_eq!(&buffers[datagram.range.start - HEAD_ROOM..datagram.range.end], b"headdata");
+        for wrapped in wrapped {
+            assert_eq!(buffers[wrapped], [&longest[..], b"data\0\0\0"].concat());
         }
-        assert!(!buffers.put_header(HEAD_ROOM - 1, *b"head"));
+    }
+
+    #[test]
+    fn nothing_is_written_over_other_datagrams() {
+        let mut buffers = ReceiveBuffers::new();
+        buffers.put(INLET, "192.0.2.1:1".parse().unwrap(), None, b"12341234", Some(4));
+        let [first, second] = buffers.datagrams().try_into().unwrap();
+        assert_eq!(buffers.wrap(&first, first.range.clone(), b"head", 1), None);
+        assert_eq!(buffers.wrap(&second, second.range.clone(), b"head", 0), None);
+        // What is the datagram's own, and is no data, may be written over.
+        let within = |datagram: &Datagram| datagram.range.start + 1..datagram.range.end - 2;
+        let wrapped = buffers.wrap(&first, within(&first), b"head", 2).unwrap();
+        assert_eq!(&buffers[wrapped], b"head2\0\0");
+        let wrapped = buffers.wrap(&second, within(&second), b"1", 3).unwrap();
+        assert_eq!(&buffers[wrapped], b"12\0\0\0");
+        assert_eq!(buffers.wrap(&second, 0..second.range.end, b"", 0), None);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) fn can_forbid_fragments() -> bool {
 }
 
 pub(crate) use self::{
-    buffers::{Cursor, Datagram, HEAD_ROOM, Inlet, ReceiveBuffers},
+    buffers::{Cursor, Datagram, Inlet, ReceiveBuffers},
     errors::SendError,
     selector::{SOCKETS_PER_WORKER, attach as attach_selector},
     send::{Message, Sender},
