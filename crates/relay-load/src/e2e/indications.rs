@@ -1,21 +1,23 @@
 //! Send and Data indications beside ChannelData.
 
+use std::{net::SocketAddr, time::Duration};
+
 use anyhow::Result;
 
 use super::{
     Args,
     relaying::{Case, FLAT_OUT, RATE, percentile, plan},
-    servers::{PEER_IP, Running, Starter},
+    servers::{CLIENT_IP, PEER_IP, Running, Starter},
     table::{Relaying, Results, median},
 };
 use crate::{
     clients::Via,
     flows::{self, Direction},
-    process,
-    traffic::{Plan, Report, Traffic},
+    process, socket,
+    traffic::{Pace, Plan, Report, Traffic},
 };
 
-const fn case(name: &'static str, direction: Direction, pace: crate::traffic::Pace, flows: usize) -> Case {
+const fn case(name: &'static str, direction: Direction, pace: Pace, flows: usize) -> Case {
     Case { name, flows, direction, size: 200, pace, segments: 1 }
 }
 
@@ -37,6 +39,10 @@ struct Target {
 }
 
 impl Target {
+    fn new(name: String, process: usize, traffic: Traffic) -> Self {
+        Self { name, process, traffic, sum: Report::default(), cpu_us: Vec::new() }
+    }
+
     fn slice(&mut self, processes: &[Running], plan: &Plan) -> Result<()> {
         let pid = processes[self.process].pid();
         let before = process::cpu(pid)?;
@@ -80,7 +86,16 @@ fn measure_case(args: &Args, starter: &Starter, results: &mut Results, case: &Ca
     processes.push(starter.relay_without_indications()?);
     processes.extend(starter.other_relay().transpose()?);
     let mut targets = Vec::new();
-    for (number, running) in processes.iter().enumerate() {
+    if case.direction != Direction::Pair {
+        // What the kernel alone takes of any relay.
+        let inbound = case.direction == Direction::Down;
+        let peer = socket::bind(SocketAddr::new(PEER_IP, 0))?;
+        let (running, inlets) = starter.event_loop(peer.local_addr()?, case.flows, inbound)?;
+        let traffic = flows::through_floor(&inlets, CLIENT_IP, case.flows, peer, false)?;
+        targets.push(Target::new(running.name.clone(), processes.len(), traffic));
+        processes.push(running);
+    }
+    for (number, running) in processes.iter().enumerate().filter(|(_, running)| running.name != EVENT_LOOP) {
         let via: &[Via] = match running.name.as_str() {
             OURS | COTURN => &[Via::Channel, Via::Indication],
             _ => &[Via::Channel],
@@ -91,11 +106,11 @@ fn measure_case(args: &Args, starter: &Starter, results: &mut Results, case: &Ca
                 Via::Channel => running.name.clone(),
                 Via::Indication => format!("{}{INDICATIONS}", running.name),
             };
-            targets.push(Target { name, process: number, traffic, sum: Report::default(), cpu_us: Vec::new() });
+            targets.push(Target::new(name, number, traffic));
         }
     }
     let plan = plan(args, case);
-    let short = Plan { duration: std::time::Duration::from_millis(200), ..plan.clone() };
+    let short = Plan { duration: Duration::from_millis(200), ..plan.clone() };
     for target in &mut targets {
         target.traffic.run(&short, |_| {})?;
     }
@@ -115,11 +130,16 @@ fn measure_case(args: &Args, starter: &Starter, results: &mut Results, case: &Ca
     for (what, one, other) in [
         ("CPU of indications against ChannelData", &indications, &channels),
         ("CPU against coturn's indications", &indications, &format!("{COTURN}{INDICATIONS}")),
+        (
+            "CPU of the bare event loop against coturn's indications",
+            &EVENT_LOOP.to_owned(),
+            &format!("{COTURN}{INDICATIONS}"),
+        ),
         ("CPU of ChannelData, indications on against off", &channels, &"indications off".to_owned()),
         ("CPU of ChannelData against the other build", &channels, &"other build".to_owned()),
     ] {
         if let (Some(one), Some(other)) = (find(one), find(other)) {
-            results.figure(&format!("{}: {what}", case.name), OURS, one.against(other), "x");
+            results.figure(&format!("{}: {what}", case.name), &one.name, one.against(other), "x");
         }
     }
     Ok(())
@@ -127,4 +147,5 @@ fn measure_case(args: &Args, starter: &Starter, results: &mut Results, case: &Ca
 
 const OURS: &str = "firezone-relay";
 const COTURN: &str = "coturn";
+const EVENT_LOOP: &str = "event loop";
 const INDICATIONS: &str = ", ind.";
