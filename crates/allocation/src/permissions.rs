@@ -36,13 +36,25 @@ impl Permissions {
     /// Whether there is one for `address`. Most allocations have a handful, among which to look is worth no call.
     #[inline]
     pub(crate) fn contains(&self, hash: &KeyedHash, address: IpAddr) -> bool {
-        match &self.index {
-            None => self.list.iter().any(|permission| permission.address == address),
-            Some(_) => self.position(hash, address).is_some(),
+        if self.index.is_some() {
+            return self.contains_among_many(hash, address);
+        }
+        match address {
+            IpAddr::V4(v4) => {
+                self.list.iter().any(|permission| matches!(permission.address, IpAddr::V4(ip) if ip == v4))
+            }
+            IpAddr::V6(v6) => {
+                self.list.iter().any(|permission| matches!(permission.address, IpAddr::V6(ip) if ip == v6))
+            }
         }
     }
 
-    #[inline(never)]
+    /// In a function of its own, so that the few are not moved where it wants them.
+    #[cold]
+    fn contains_among_many(&self, hash: &KeyedHash, address: IpAddr) -> bool {
+        self.position(hash, address).is_some()
+    }
+
     pub(crate) fn position(&self, hash: &KeyedHash, address: IpAddr) -> Option<u16> {
         match &self.index {
             None => self.list.iter().position(|permission| permission.address == address).map(position),

@@ -59,6 +59,7 @@ fn channel_expires(relay: &mut Relay) {
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "channel data to the peer", run: to_peer },
     Scenario { name: "data to the client", run: to_client },
+    Scenario { name: "data to the client, with its header", run: to_client_with_header },
     Scenario { name: "send indication to the peer", run: send_to_peer },
     Scenario { name: "send indication with fingerprint to the peer", run: send_with_fingerprint_to_peer },
     Scenario { name: "data indication to the client", run: indication_to_client },
@@ -81,6 +82,12 @@ fn to_peer(relay: &mut Relay) {
 fn to_client(relay: &mut Relay) {
     let index = relay.next();
     assert!(relay.receive_from_peer(index, black_box(&[7; 200])));
+}
+
+/// As that of a Data indication does, whose header is most of it.
+fn to_client_with_header(relay: &mut Relay) {
+    let index = relay.next();
+    assert!(relay.receive_with_header(index, black_box(&[7; 200])));
 }
 
 fn send_to_peer(relay: &mut Relay) {

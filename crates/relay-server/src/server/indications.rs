@@ -67,7 +67,7 @@ impl Server {
     }
 
     /// Whether a client may be told of this peer, at an address that it has a permission for.
-    #[inline(never)]
+    #[inline]
     pub(crate) fn may_indicate(&self, peer: PeerSocket) -> bool {
         peer_policy::check_port(&self.config, peer.address()).is_ok()
     }

@@ -16,7 +16,7 @@ const FINGERPRINT: [u8; 4] = [0x80, 0x28, 0, 4];
 
 /// A Send indication that is made as nearly all are: XOR-PEER-ADDRESS, then DATA, then FINGERPRINT or nothing.
 ///
-/// Chromium, Firefox, libnice, libjuice and pion write them so. There is nothing to search then: each attribute is where it must be. This says
+/// Chromium and Firefox write them so. There is nothing to search then: each attribute is where it must be. This says
 /// nothing about a message of another shape, be it sound or not.
 pub(super) struct Usual {
     pub(super) peer: SocketAddr,
