@@ -25,8 +25,8 @@ const SECRET: &str = "the-abuse-tools-own-secret-for-this-machine-only";
 /// How often to ask whether the relay is up, 100 ms apart.
 const ATTEMPTS: u32 = 100;
 
-/// Start a relay on loopback, have crowds or noisy neighbours ask it, and tell who was served when: `keepalive`, `neighbour` or
-/// `crowd`, with the options that `cargo xtask abuse crowd --help` lists.
+/// Start a relay on loopback, have crowds, noisy neighbours or floods ask it, and tell who was served: `keepalive`, `neighbour`,
+/// `indications` or `crowd`, with the options that `cargo xtask abuse crowd --help` lists.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Another build of the relay to try [default: build this one]
