@@ -66,12 +66,15 @@ impl Machine {
         from: FiveTuple,
         datagram: &[u8],
     ) -> Result<Option<Forward>, TooEarly> {
-        let forward = self.server.handle_client_datagram_in_order(now, from, datagram)?;
-        self.record_from_client(now, from, datagram);
-        if let Some(forward) = &forward {
-            self.record_forward(forward, datagram);
+        let result = self.server.handle_client_datagram_in_order(now, from, datagram);
+        if let Ok(forward) = &result {
+            self.record_from_client(now, from, datagram);
+            if let Some(forward) = forward {
+                self.record_forward(forward, datagram);
+            }
         }
-        Ok(forward)
+        // What was returned goes on as it is: to move it takes as long as a look-up.
+        result
     }
 
     /// Records what has just been handled.

@@ -146,41 +146,44 @@ impl<N: Network, O: Offload> Driver<N, O> {
         }));
         let mut cursor = Cursor::default();
         while let Some(datagram) = buffers.next(&mut cursor) {
-            let forward = match datagram.inlet {
-                Inlet::Listener(bound) => self.handle_client_datagram(now, bound, &datagram, buffers),
+            // Each forwards from where its result lies: to move it takes as long as a look-up.
+            match datagram.inlet {
+                Inlet::Listener(bound) => match self.handle_client_datagram(now, bound, &datagram, buffers) {
+                    Ok(Some(forward)) => self.network.queue(&datagram, &forward, buffers, &mut self.counters),
+                    Ok(None) | Err(TooEarly) => self.do_outputs(now, Some(buffers)),
+                },
                 Inlet::Relay(port) => {
                     let peer = PeerSocket::new(self.network.peer_address(datagram.from));
-                    self.server.handle_peer_datagram(now, port, peer, &buffers[datagram.range.clone()])
+                    match self.server.handle_peer_datagram(now, port, peer, &buffers[datagram.range.clone()]) {
+                        Some(forward) => self.network.queue(&datagram, &forward, buffers, &mut self.counters),
+                        None => self.do_outputs(now, Some(buffers)),
+                    }
                 }
-            };
-            match forward {
-                Some(forward) => self.network.queue(&datagram, &forward, buffers, &mut self.counters),
-                None => self.do_outputs(now, Some(buffers)),
             }
         }
         self.network.flush(buffers, &mut self.counters);
         self.settle(now);
     }
 
-    /// Takes what was received at a listening socket that is bound to `bound`, if not to all addresses.
+    /// Takes what was received at a listening socket that is bound to `bound`, if not to all addresses. What came too early is kept.
     fn handle_client_datagram(
         &mut self,
         now: Timestamp,
         bound: Option<IpAddr>,
         datagram: &Datagram,
         buffers: &ReceiveBuffers,
-    ) -> Option<Forward> {
+    ) -> Result<Option<Forward>, TooEarly> {
         let Some(from) = five_tuple(bound, datagram) else {
             self.counters.lose(Loss::NoDestination);
-            return None;
+            return Ok(None);
         };
         let bytes = &buffers[datagram.range.clone()];
         let since = self.early.next_tried();
-        match self.server.handle_client_datagram_in_order(now, from, bytes) {
-            Ok(forward) => forward,
-            Err(TooEarly) if self.early.keep(datagram, buffers, since) => None,
-            Err(TooEarly) => self.server.handle_client_datagram(now, from, bytes),
+        let result = self.server.handle_client_datagram_in_order(now, from, bytes);
+        if result.is_err() && !self.early.keep(datagram, buffers, since) {
+            return Ok(self.server.handle_client_datagram(now, from, bytes));
         }
+        result
     }
 
     /// Takes what another shard says.
