@@ -215,7 +215,7 @@ pub(crate) fn any() -> impl Strategy<Value = Op> {
         4 => (client.clone(), number(), 0_usize..64, 0_usize..4)
             .prop_map(|(client, number, len, padding)| Op::ChannelData { client, number, len, padding }),
         4 => (client.clone(), peer(), 0_usize..64).prop_map(|(to, peer, len)| Op::PeerDatagram { to, peer, len }),
-        4 => (client.clone(), peer(), (0_u8..13, 0_u8..6), prop_oneof![4 => 1_usize..3, 1 => 9_usize..13])
+        5 => (client.clone(), peer(), icmp(), prop_oneof![2 => 1_usize..3, 1 => 9_usize..13])
             .prop_map(|(to, peer, message, times)| Op::Icmp { to, peer, message, times }),
         10 => (duration(), wait()).prop_map(|(duration, how)| Op::Wait { duration, how }),
         6 => (0_usize..4, opened()).prop_map(|(index, result)| Op::Opened { index, result }),
@@ -295,6 +295,14 @@ fn oddity() -> impl Strategy<Value = Oddity> {
         Just(Oddity::UnknownAttribute),
         Just(Oddity::Fingerprint),
         Just(Oddity::WrongFingerprint),
+    ]
+}
+
+/// Type and code: mostly those that mean something in one family or the other.
+fn icmp() -> impl Strategy<Value = (u8, u8)> {
+    prop_oneof![
+        3 => proptest::sample::select(vec![(3, 0), (3, 3), (3, 4), (11, 0), (1, 4), (2, 0)]),
+        1 => (0_u8..13, 0_u8..6),
     ]
 }
 
