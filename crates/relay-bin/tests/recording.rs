@@ -82,6 +82,25 @@ fn what_workers_tell_each_other_of_their_clients_is_replayed() {
 }
 
 #[test]
+fn icmp_errors_are_replayed() {
+    let trace = Trace::new();
+    let relay = start(&trace, &["--record-secret", "--workers", "1"]);
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut client = relay.client(relay.v4(), "recorded");
+    client.allocate(Allocate::default()).unwrap();
+    client.bind(0x4001, closed).unwrap();
+    for _ in 0..20 {
+        client.send(0x4001, b"data").unwrap();
+        client.mapped_address().unwrap();
+    }
+    converse(&relay, 3);
+    relay.stop();
+    let bytes = fs::read(&trace.0).unwrap();
+    assert!(bytes.windows(9).any(|window| window == b"icmp_type"), "what the kernel said");
+    trace.replay();
+}
+
+#[test]
 fn without_the_option_neither_secret_nor_seed_is_in_the_file() {
     let trace = Trace::new();
     let relay = start(&trace, &[]);
