@@ -23,7 +23,7 @@ use interop::{can, credentials, run as run_program};
 use relay_replay::{Flags, Mode, NotReplayed};
 use support::{Relay, SECRET, clients_of_both_workers, free_port, run};
 use trace::{Trace, keep};
-use turn_client::{Allocate, Family};
+use turn_client::{Allocate, BlockingClient, Family, Request, decode_data_indication, encode_send_indication};
 
 fn start(trace: &Trace, options: &[&str]) -> Relay {
     let trace = trace.option();
@@ -124,6 +124,39 @@ fn payloads_are_cut_on_request_and_the_replay_still_agrees() {
     let session = trace.replay();
     let cut = session.rows().iter().filter(|row| row.flags.contains(Flags::TRUNCATED));
     assert_eq!(cut.count(), 20, "each message goes in and out, there and back");
+}
+
+/// With a FINGERPRINT behind the data, as Firefox has it, and without.
+#[test]
+fn the_data_of_indications_is_not_in_a_recording_with_a_limit_and_the_replay_still_agrees() {
+    const WORDS: &[u8] = b"what one user says to the other";
+    let trace = Trace::new();
+    let relay = start(&trace, &["--record-secret", "--record-payload-bytes", "4"]);
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    peer.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    let peer_address = peer.local_addr().unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(relay.v4()).unwrap();
+    let by_hand = socket.try_clone().unwrap();
+    let mut client = BlockingClient::with_socket(socket, support::credentials("recorded"));
+    client.allocate(Allocate::default()).unwrap();
+    client.request(Request::CreatePermission { peers: vec![peer_address] }).unwrap();
+    by_hand.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    let mut buffer = [0; 2000];
+    for (transaction, with_fingerprint) in [(1, true), (2, false)] {
+        by_hand.send(&encode_send_indication(peer_address, WORDS, transaction, with_fingerprint)).unwrap();
+        let (length, from) = peer.recv_from(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], WORDS);
+        peer.send_to(WORDS, from).unwrap();
+        let length = by_hand.recv(&mut buffer).unwrap();
+        assert_eq!(decode_data_indication(&buffer[..length]), Some((peer_address, WORDS.to_vec())));
+    }
+    relay.stop();
+    let session = trace.replay();
+    let count = |filter: &str| session.filter(&filter.parse().unwrap()).len();
+    assert_eq!((count("send"), count("dataindication"), count("dropped")), (2, 2, 0));
+    let file = fs::read(&trace.0).unwrap();
+    assert!(!file.windows(8).any(|bytes| WORDS.windows(8).any(|words| words == bytes)));
 }
 
 #[test]
