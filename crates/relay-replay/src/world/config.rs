@@ -1,4 +1,4 @@
-/// What kind of relay a [`World`] has.
+/// What kind of relay a [`World`](crate::World) has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorldConfig {
     /// Whether it relays Send and Data indications, as a relay without a portal does, or channels only.
