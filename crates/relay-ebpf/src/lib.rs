@@ -1,6 +1,6 @@
 //! The XDP fast path of a TURN relay: channel traffic is forwarded before the kernel makes a socket's datagram of it.
 //!
-//! - [`rewrite`] is the whole data path: it takes a frame's headers apart, looks its route up once, and writes new headers.
+//! - [`rewrite`](fn@rewrite) is the whole data path: it takes a frame's headers apart, looks its route up once, and writes new headers.
 //!   It is `no_std`, knows no kernel, and runs over a [`Frame`] and a [`Host`]: in the kernel, over a driver's buffer and
 //!   BPF maps; in tests and in the browser, over a slice and whatever models the host.
 //! - [`Flow`] is what a caller says of one direction of a channel, [`FlowKey`] and [`Route`] are what the map holds of it.

@@ -25,8 +25,8 @@ impl ShardId {
 /// A message from one shard of a relay to all others, or to one of them: what must hold for the whole relay though each shard has
 /// allocations of its own.
 ///
-/// A shard says so with [`Output::TellShards`] or [`Output::TellShard`], before its client can know; the others hear of it by
-/// [`Server::handle_shard_message`]. Every message must arrive, once. Those of one shard arrive in order; those of several may come
+/// A shard says so with [`Output::TellShards`](crate::Output::TellShards) or [`Output::TellShard`](crate::Output::TellShard), before its client can know; the others hear of it by
+/// [`Server::handle_shard_message`](crate::Server::handle_shard_message). Every message must arrive, once. Those of one shard arrive in order; those of several may come
 /// in any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShardMessage {

@@ -74,7 +74,7 @@ impl SendIndication {
         datagram.starts_with(&SEND)
     }
 
-    /// Parses exactly one Send indication that [`classify`](crate::classify) took for STUN, in one pass over its attributes. FINGERPRINT
+    /// Parses exactly one Send indication that [`classify`](fn@crate::classify) took for STUN, in one pass over its attributes. FINGERPRINT
     /// is checked if there is one. Allocates nothing.
     ///
     /// Of attributes that occur repeatedly the first one counts, and those behind MESSAGE-INTEGRITY do not.

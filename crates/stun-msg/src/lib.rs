@@ -1,7 +1,7 @@
 //! The wire format of a TURN relay, without I/O: classify a datagram, parse requests, build responses, ChannelData, Send and Data
 //! indications.
 //!
-//! [`classify`] tells STUN from ChannelData in a nanosecond or two. A STUN message goes to [`Message::parse`], which checks its structure
+//! [`classify`](fn@classify) tells STUN from ChannelData in a nanosecond or two. A STUN message goes to [`Message::parse`], which checks its structure
 //! and FINGERPRINT; who sent it is for the caller to find out ([`Message::verify_integrity`]), and then [`Message::request`] types its
 //! attributes. [`Response`] answers, to [`Message::transaction`].
 //!

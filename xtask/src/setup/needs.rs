@@ -16,6 +16,8 @@ pub(crate) enum Use {
     Clippy,
     /// Checking the licences and sources of dependencies.
     Deny,
+    /// Checking that every dependency is used.
+    Machete,
     /// The tests, with the outside programs that they talk to.
     Test,
     /// The tests of the no-IO crates under WebAssembly.
@@ -116,6 +118,19 @@ pub(crate) const NEEDS: &[Need] = &[
         ways: &[Way::Cargo {
             package: "cargo-deny",
             version: || Ok("0.20.2".to_owned()),
+            arguments: &[],
+            debian: &[],
+            environment: &[],
+        }],
+    },
+    Need {
+        name: "cargo-machete",
+        why: "finds dependencies that nothing uses",
+        uses: &[Use::Machete],
+        present: || command::find("cargo-machete").is_some(),
+        ways: &[Way::Cargo {
+            package: "cargo-machete",
+            version: || Ok("0.9.2".to_owned()),
             arguments: &[],
             debian: &[],
             environment: &[],
@@ -358,6 +373,7 @@ mod tests {
             "Firefox ESR",
             "Node.js",
             "cargo-deny",
+            "cargo-machete",
             "clippy",
             "tshark and tcpdump",
             "bpf-linker",

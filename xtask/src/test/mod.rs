@@ -3,6 +3,7 @@
 mod capabilities;
 mod conformance;
 mod deploy;
+mod features;
 mod steps;
 
 use std::time::{Duration, Instant};

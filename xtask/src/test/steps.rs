@@ -4,11 +4,11 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{capabilities, conformance, deploy};
+use super::{capabilities, conformance, deploy, features};
 use crate::{
     bench::instructions,
     command::{self, cargo, run},
-    playground,
+    imports, playground,
     setup::{self, Use},
     wasm, webrtc_demo, workspace,
 };
@@ -49,12 +49,19 @@ pub(crate) const STEPS: &[Step] = &[
         uses: &[Use::Deploy],
         run: deploy::check,
     },
+    Step { name: "machete", what: "every dependency is used", uses: &[Use::Machete], run: machete },
     Step { name: "deny", what: "licences, sources and advisories of the dependencies", uses: &[Use::Deny], run: deny },
     Step {
         name: "clippy",
         what: "lints, in all targets of the workspace",
         uses: &[Use::Clippy],
         run: || run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
+    },
+    Step {
+        name: "features",
+        what: "each crate with features builds with every combination of them",
+        uses: &[Use::Clippy],
+        run: features::check,
     },
     Step {
         name: "test",
@@ -64,9 +71,16 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "doc",
-        what: "documentation builds without a warning",
+        what: "documentation builds without a warning, private items included",
         uses: &[Use::Clippy],
-        run: || run(cargo().env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--workspace", "--no-deps"])),
+        run: || {
+            run(cargo().env("RUSTDOCFLAGS", "-D warnings").args([
+                "doc",
+                "--workspace",
+                "--no-deps",
+                "--document-private-items",
+            ]))
+        },
     },
     Step {
         name: "instructions",
@@ -94,6 +108,11 @@ fn scripts() -> Result<()> {
     let listed = Command::new("git").current_dir(workspace::root()).args(["ls-files", "*.sh", ".ci/run"]).output()?;
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     run(Command::new("shellcheck").current_dir(workspace::root()).arg("--").args(listed.lines()))
+}
+
+fn machete() -> Result<()> {
+    let root = workspace::root();
+    run(cargo().arg("machete").args(["crates", "fuzz", "web-playground", "xtask"].map(|folder| root.join(folder))))
 }
 
 fn deny() -> Result<()> {
