@@ -3,6 +3,7 @@
 //! Everything that decides is in `relay-server`; here is what touches the world: options, sockets, threads, signals, logs.
 #![deny(unsafe_code)]
 
+mod accounting;
 mod addresses;
 mod clock;
 mod credentials;

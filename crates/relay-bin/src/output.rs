@@ -143,6 +143,11 @@ impl Stream {
         self.state.losses()
     }
 
+    /// Whether half of what may wait does.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.state.texts.load(Ordering::Relaxed) > TEXTS / 2 || self.state.bytes.load(Ordering::Relaxed) > BYTES / 2
+    }
+
     /// Waits until all is written, or nobody reads it.
     fn finish(&self) {
         let (mut stalled, mut last) = (0, self.state.done.load(Ordering::Relaxed));

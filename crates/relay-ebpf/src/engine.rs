@@ -1,6 +1,6 @@
 //! Where flows go: the interface between a relay and a fast path.
 
-use crate::{Flow, FlowError, FlowKey};
+use crate::{Counters, Flow, FlowError, FlowKey};
 
 /// A data path that forwards flows ahead of user space.
 pub trait Engine {
@@ -10,11 +10,15 @@ pub trait Engine {
     /// If it cannot: the flow then stays in user space, and nothing is lost.
     fn install(&self, flow: &Flow) -> Result<(), InstallError>;
 
-    /// From now on, packets that match `key` go to user space. Removing what was never installed is no error.
+    /// From now on, packets that match `key` go to user space. Returns what was forwarded of that flow since it was installed, and
+    /// `None` if it was not.
     ///
     /// # Errors
     /// If the engine does not let go of the flow.
-    fn remove(&self, key: &FlowKey) -> Result<(), RemoveError>;
+    fn remove(&self, key: &FlowKey) -> Result<Option<Counters>, RemoveError>;
+
+    /// What was forwarded of a flow since it was installed; `None` if there is none of that key.
+    fn forwarded(&self, key: &FlowKey) -> Option<Counters>;
 }
 
 /// Why a flow was not installed.
@@ -49,7 +53,11 @@ impl Engine for NullEngine {
         Ok(())
     }
 
-    fn remove(&self, _: &FlowKey) -> Result<(), RemoveError> {
-        Ok(())
+    fn remove(&self, _: &FlowKey) -> Result<Option<Counters>, RemoveError> {
+        Ok(None)
+    }
+
+    fn forwarded(&self, _: &FlowKey) -> Option<Counters> {
+        None
     }
 }

@@ -96,7 +96,7 @@ pub use loader::{
 };
 pub use reason::Reason;
 pub use rewrite::{Forwarded, rewrite};
-pub use route::{FlowKey, Route};
+pub use route::{Entry, FlowKey, Route};
 pub use settings::Settings;
 #[cfg(feature = "loader")]
 pub use statistics::Accumulator;

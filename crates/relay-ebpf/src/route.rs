@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use crate::{
     address::{Address, Be16},
     checksum::{self, fold},
+    statistics::Counters,
     wire::UDP,
 };
 
@@ -66,6 +67,20 @@ pub struct Route {
 }
 
 const _: () = assert!(size_of::<Route>() == 88 && align_of::<Route>() == 8, "shared with the kernel program");
+
+/// A flow's route, and what was forwarded by it: the value of the map `FLOWS`.
+///
+/// The counters are the program's to write, and lie behind what it reads last of the route. They start at zero when a flow is installed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct Entry {
+    /// Where its packets go.
+    pub route: Route,
+    /// How many did.
+    pub forwarded: Counters,
+}
+
+const _: () = assert!(size_of::<Entry>() == 104 && align_of::<Entry>() == 8, "shared with the kernel program");
 
 impl Route {
     /// The number of 64-bit words that a route is.

@@ -81,3 +81,37 @@ fn without_statistics_nothing_is_counted() {
     relay(&kernel, 100);
     assert!(kernel.offload.counters().unwrap().iter().all(|counters| *counters == Counters::default()));
 }
+
+#[test]
+fn every_flow_has_figures_of_its_own_which_its_removal_tells() {
+    let Some(kernel) = Kernel::load(&cases::config()) else { return };
+    let up = cases::flow(Some(0x4001), None, true, true);
+    let down = cases::flow(None, Some(0x7ffe), false, true);
+    assert_eq!(kernel.offload.remove(&up.key()).unwrap(), None, "it was not there");
+    relay(&kernel, 100);
+    // Of every five packets, three with 0, 1 and 1,200 bytes go up, and two with 200 and 77 go down.
+    let (sent_up, sent_down) = (Counters { packets: 60, bytes: 20 * 1_201 }, Counters { packets: 40, bytes: 20 * 277 });
+    assert_eq!(kernel.offload.forwarded(&up.key()), Some(sent_up));
+    assert_eq!(kernel.offload.remove(&up.key()).unwrap(), Some(sent_up));
+    assert_eq!(kernel.offload.forwarded(&up.key()), None);
+    assert_eq!(kernel.offload.remove(&down.key()).unwrap(), Some(sent_down));
+    kernel.offload.install(&up).unwrap();
+    assert_eq!(kernel.offload.remove(&up.key()).unwrap(), Some(Counters::default()), "it begins at zero");
+}
+
+#[test]
+fn two_processors_that_have_one_flow_lose_none_of_its_packets() {
+    const CALLS: u64 = 2_000;
+    let Some(kernel) = Kernel::load(&cases::config()) else { return };
+    let up = cases::flow(Some(0x4001), None, true, true);
+    kernel.offload.install(&up).unwrap();
+    let frame = cases::arriving(&up, &[5; 10]).build();
+    let calls = || (0..CALLS).for_each(|_| assert_eq!(kernel.offload.run(&frame, 1).unwrap().action, XDP_TX));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(calls);
+        }
+    });
+    let packets = 4 * CALLS;
+    assert_eq!(kernel.offload.remove(&up.key()).unwrap(), Some(Counters { packets, bytes: 10 * packets }));
+}

@@ -18,6 +18,7 @@ const RELAY_BIN: &[&[&str]] = &[
     &["logging"],
     &["telemetry"],
     &["portal", "shard"],
+    &["accounting"],
     &["credentials", "files", "listen", "offload", "record"],
     &["addresses", "socket"],
     &["clock", "option_names", "output", "phase", "throttle"],

@@ -6,7 +6,7 @@ mod events;
 mod worker;
 mod xdp;
 
-use relay_server::{Flow, FlowKey};
+use relay_server::{Flow, FlowKey, Traffic};
 
 use crate::addresses::AddressState;
 
@@ -15,23 +15,23 @@ pub(crate) use self::{addresses::LocalAddresses, config::OffloadConfig, xdp::Xdp
 /// A data path that forwards flows before they reach this process. It owes nothing: a flow that it does not take, or loses,
 /// is relayed through the sockets.
 pub(crate) trait Offload {
-    /// Forward `flow` from now on.
-    fn install(&mut self, flow: &Flow);
+    /// Forward `flow`, of a key that has none, from now on. Whether it does.
+    fn install(&mut self, flow: &Flow) -> bool;
 
-    /// Do not forward it any more.
-    fn remove(&mut self, key: &FlowKey);
+    /// Do not forward it any more. Returns what was forwarded of it; `None` if it was not there.
+    fn remove(&mut self, key: &FlowKey) -> Option<Traffic>;
 
     /// The relay's addresses are these from now on. Whether flows that are there have to be installed anew for that.
     fn set_addresses(&mut self, addresses: &AddressState) -> bool;
 }
 
 impl<O: Offload + ?Sized> Offload for Box<O> {
-    fn install(&mut self, flow: &Flow) {
-        (**self).install(flow);
+    fn install(&mut self, flow: &Flow) -> bool {
+        (**self).install(flow)
     }
 
-    fn remove(&mut self, key: &FlowKey) {
-        (**self).remove(key);
+    fn remove(&mut self, key: &FlowKey) -> Option<Traffic> {
+        (**self).remove(key)
     }
 
     fn set_addresses(&mut self, addresses: &AddressState) -> bool {
@@ -57,6 +57,9 @@ pub(crate) struct OffloadCounters {
     pub(crate) refused_flows: u64,
 }
 
+/// Tells what was forwarded of a flow so far, if it is there.
+pub(crate) type FlowMeter = Box<dyn Fn(&FlowKey) -> Option<Traffic> + Send>;
+
 /// Tells what a data path has done. Read now and then, by the thread that answers for metrics.
 pub(crate) trait OffloadStatistics: Send {
     /// The counters now.
@@ -68,9 +71,13 @@ pub(crate) trait OffloadStatistics: Send {
 pub(crate) struct Null;
 
 impl Offload for Null {
-    fn install(&mut self, _: &Flow) {}
+    fn install(&mut self, _: &Flow) -> bool {
+        false
+    }
 
-    fn remove(&mut self, _: &FlowKey) {}
+    fn remove(&mut self, _: &FlowKey) -> Option<Traffic> {
+        None
+    }
 
     fn set_addresses(&mut self, _: &AddressState) -> bool {
         false

@@ -9,7 +9,7 @@ use std::{
 };
 
 use relay_ebpf::{Engine, InstallError};
-use relay_server::{Flow, FlowKey, Timestamp};
+use relay_server::{Flow, FlowKey, Timestamp, Traffic};
 
 use super::{
     Offload,
@@ -30,29 +30,39 @@ pub(super) struct Worker<E> {
 }
 
 impl<E: Engine> Offload for Worker<E> {
-    fn install(&mut self, flow: &Flow) {
-        let Some(complete) = self.addresses.complete(flow) else { return };
+    fn install(&mut self, flow: &Flow) -> bool {
+        let Some(complete) = self.addresses.complete(flow) else { return false };
         match self.engine.install(&complete) {
-            Ok(()) => {}
+            Ok(()) => return true,
             // Its message holds addresses, and a peer that nobody can relay to is no fault of this relay.
             Err(InstallError::Flow(error)) => tracing::debug!(%error, "a flow stays in user space"),
             Err(error) => self.refusals.count(self.clock.now(), error),
         }
+        false
     }
 
-    fn remove(&mut self, key: &FlowKey) {
-        if let Err(error) = self.engine.remove(&complete_key(key)) {
-            // The channel has ended, so whatever the kernel goes on forwarding is forwarded without permission.
-            let error = anyhow::Error::from(error);
-            tracing::error!(
-                "{error:#}: it may forward packets of a channel that has ended until the relay is restarted"
-            );
+    fn remove(&mut self, key: &FlowKey) -> Option<Traffic> {
+        match self.engine.remove(&complete_key(key)) {
+            Ok(forwarded) => forwarded.map(traffic),
+            Err(error) => {
+                // The channel has ended, so whatever the kernel goes on forwarding is forwarded without permission.
+                let error = anyhow::Error::from(error);
+                tracing::error!(
+                    "{error:#}: it may forward packets of a channel that has ended until the relay is restarted"
+                );
+                None
+            }
         }
     }
 
     fn set_addresses(&mut self, addresses: &AddressState) -> bool {
         self.addresses.update(addresses)
     }
+}
+
+/// What the kernel has counted of a flow.
+pub(super) const fn traffic(counters: relay_ebpf::Counters) -> Traffic {
+    Traffic { packets: counters.packets, bytes: counters.bytes }
 }
 
 /// Flows that the kernel did not take, of all workers.
@@ -87,12 +97,14 @@ impl Refusals {
 
 #[cfg(test)]
 mod tests {
-    use relay_ebpf::RemoveError;
+    use relay_ebpf::{Counters, RemoveError};
 
     use super::{
         super::addresses::tests::{behind_nat, up},
         *,
     };
+
+    const FORWARDED: Counters = Counters { packets: 3, bytes: 500 };
 
     /// A data path with room for some flows.
     #[derive(Debug)]
@@ -112,9 +124,15 @@ mod tests {
             Ok(())
         }
 
-        fn remove(&self, key: &relay_ebpf::FlowKey) -> Result<(), RemoveError> {
-            self.flows.lock().unwrap().retain(|flow| flow != key);
-            Ok(())
+        fn remove(&self, key: &relay_ebpf::FlowKey) -> Result<Option<Counters>, RemoveError> {
+            let mut flows = self.flows.lock().unwrap();
+            let before = flows.len();
+            flows.retain(|flow| flow != key);
+            Ok((flows.len() < before).then_some(FORWARDED))
+        }
+
+        fn forwarded(&self, key: &relay_ebpf::FlowKey) -> Option<Counters> {
+            self.flows.lock().unwrap().contains(key).then_some(FORWARDED)
         }
     }
 
@@ -131,9 +149,10 @@ mod tests {
     fn flows_come_and_go() {
         let mut worker = worker(2);
         let flow = up("192.0.2.1:1000", "10.0.0.7", "198.51.100.2:2000");
-        worker.install(&flow);
+        assert!(worker.install(&flow));
         assert_eq!(*worker.engine.flows.lock().unwrap(), [complete_key(&flow.key)]);
-        worker.remove(&flow.key);
+        assert_eq!(worker.remove(&flow.key), Some(Traffic { packets: 3, bytes: 500 }));
+        assert_eq!(worker.remove(&flow.key), None);
         assert!(worker.engine.flows.lock().unwrap().is_empty());
         assert_eq!(worker.refusals.total(), 0);
     }

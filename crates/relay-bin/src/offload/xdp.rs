@@ -9,10 +9,10 @@ use anyhow::Context;
 use relay_ebpf::{Counters, Engine, Flow, FlowKey, InstallError, Reason, RemoveError};
 
 use super::{
-    Offload, OffloadConfig, OffloadCounters, OffloadStatistics,
-    addresses::LocalAddresses,
+    FlowMeter, Offload, OffloadConfig, OffloadCounters, OffloadStatistics,
+    addresses::{LocalAddresses, complete_key},
     events::{Events, Relayed},
-    worker::{Refusals, Worker},
+    worker::{Refusals, Worker, traffic},
 };
 use crate::{clock::Clock, option_names::EBPF_OFFLOADING};
 
@@ -70,6 +70,12 @@ impl Xdp {
             refusals: Arc::clone(&self.refusals),
             clock: self.clock,
         }
+    }
+
+    /// What tells accounting how much was forwarded of living flows.
+    pub(crate) fn flow_meter(&self) -> FlowMeter {
+        let program = Arc::clone(&self.program);
+        Box::new(move |key| program.forwarded(&complete_key(key)).map(traffic))
     }
 
     /// What tells metrics how it goes.
@@ -130,8 +136,12 @@ impl Engine for Program {
         self.read().install(flow)
     }
 
-    fn remove(&self, key: &FlowKey) -> Result<(), RemoveError> {
+    fn remove(&self, key: &FlowKey) -> Result<Option<Counters>, RemoveError> {
         self.read().remove(key)
+    }
+
+    fn forwarded(&self, key: &FlowKey) -> Option<Counters> {
+        self.read().forwarded(key)
     }
 }
 

@@ -1,4 +1,5 @@
-//! What may be changed while the relay runs: the log filter, and whether packets are recorded.
+//! What may be changed while the relay runs: the log filter, and whether packets are recorded. And what may be asked that is nobody
+//! else's business: which users relay most.
 
 use std::{future::ready, sync::Arc};
 
@@ -6,18 +7,47 @@ use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::{
-    http::{Answer, Ask, Reply, text},
+    http::{Answer, Ask, Reply, text, typed},
     recording,
 };
-use crate::{logging::FilterControl, record::RecordControl};
+use crate::{accounting::UserTotals, logging::FilterControl, record::RecordControl};
+
+/// How many users are told of unless asked otherwise.
+const TOP_USERS: usize = 10;
 
 /// Answers a request to the control listener.
-pub(crate) fn answer(filter: &FilterControl, record: &Arc<RecordControl>, ask: &Ask<'_>) -> Reply {
+pub(crate) fn answer(filter: &FilterControl, record: &Arc<RecordControl>, users: &UserTotals, ask: &Ask<'_>) -> Reply {
     match ask.path {
         // Any site that somebody on this machine looks at could send it.
         _ if ask.is_from_web_page => Box::pin(ready(text(StatusCode::FORBIDDEN, "not for web pages\n"))),
         "/record" | "/record/start" | "/record/stop" => recording::answer(record, ask),
+        "/users" => top_users(users.clone(), ask),
         _ => Box::pin(ready(answer_at_once(filter, ask))),
+    }
+}
+
+/// The users with the most bytes.
+fn top_users(users: UserTotals, ask: &Ask<'_>) -> Reply {
+    if ask.method != Method::GET {
+        return Box::pin(ready(text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n")));
+    }
+    let Some(count) = top(ask.query.unwrap_or_default()) else {
+        return Box::pin(ready(text(StatusCode::BAD_REQUEST, "say how many: GET /users?top=10\n")));
+    };
+    Box::pin(async move {
+        match users.top(count).await {
+            Some(json) => typed(StatusCode::OK, "application/json", json),
+            None => text(StatusCode::SERVICE_UNAVAILABLE, "the relay ends\n"),
+        }
+    })
+}
+
+/// How many are asked for; `None` if that is no number.
+fn top(query: &str) -> Option<usize> {
+    match query.split('&').filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == "top") {
+        Some((_, count)) => count.parse().ok(),
+        None if query.is_empty() => Some(TOP_USERS),
+        None => None,
     }
 }
 
@@ -39,7 +69,7 @@ fn answer_at_once(filter: &FilterControl, ask: &Ask<'_>) -> Answer {
         (_, "/log_filter") => text(StatusCode::METHOD_NOT_ALLOWED, "only POST\n"),
         _ => text(
             StatusCode::NOT_FOUND,
-            "there is POST /log_filter?directives=, POST /record/start?file=, POST /record/stop and GET /record\n",
+            "there is POST /log_filter?directives=, POST /record/start?file=, POST /record/stop, GET /record and GET /users?top=\n",
         ),
     }
 }
@@ -53,7 +83,21 @@ fn directives(query: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::directives;
+    use super::{TOP_USERS, directives, top};
+
+    #[test]
+    fn the_number_of_users_is_a_number() {
+        for (query, expected) in [
+            ("", Some(TOP_USERS)),
+            ("top=3", Some(3)),
+            ("a=b&top=0", Some(0)),
+            ("top=-1", None),
+            ("top=", None),
+            ("n=3", None),
+        ] {
+            assert_eq!(top(query), expected, "{query}");
+        }
+    }
 
     #[test]
     fn directives_are_decoded() {

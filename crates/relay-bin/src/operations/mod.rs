@@ -19,6 +19,7 @@ use anyhow::Context as _;
 use tokio::{runtime::Builder, sync::oneshot};
 
 use crate::{
+    accounting::UserTotals,
     files::Files,
     logging::FilterControl,
     record::RecordControl,
@@ -38,6 +39,7 @@ pub(crate) struct Setup {
     pub(crate) observer: Observer,
     pub(crate) filter: FilterControl,
     pub(crate) record: Arc<RecordControl>,
+    pub(crate) users: UserTotals,
 }
 
 /// The operations thread.
@@ -118,12 +120,12 @@ impl Operations {
 }
 
 async fn operate(setup: Setup, telemetry: Option<Telemetry>, stopped: oneshot::Receiver<()>) {
-    let Setup { health, control, files, observer, filter, record } = setup;
+    let Setup { health, control, files, observer, filter, record, users } = setup;
     let observer = Arc::new(observer);
     let observed = Arc::clone(&observer);
     let answer = move |ask: &Ask<'_>| ready(health::answer(&observed, ask));
     tokio::spawn(http::serve(health, files.health_connections(), answer));
-    let answer = move |ask: &Ask<'_>| control::answer(&filter, &record, ask);
+    let answer = move |ask: &Ask<'_>| control::answer(&filter, &record, &users, ask);
     tokio::spawn(http::serve(control, files.control_connections(), answer));
     tokio::spawn(throughput::log(Arc::clone(&observer)));
     match telemetry {

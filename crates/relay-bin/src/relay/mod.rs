@@ -23,6 +23,7 @@ use self::{
     signals::{EndSignal, Signals},
 };
 use crate::{
+    accounting::Accounting,
     addresses::{self, AddressState, FamilyAddresses},
     clock::Clock,
     credentials::Watch,
@@ -41,7 +42,7 @@ use crate::{
         Mail, Pulse, ports,
         stats::{self, Published},
     },
-    telemetry::Observer,
+    telemetry::{Observer, Tracer},
     version,
 };
 
@@ -100,7 +101,23 @@ async fn serve(
     let addresses = addresses::follow(config.addresses.clone(), config.tracker.clone())?;
     let observer = watched.observer(&phases, portal.as_ref(), xdp.as_ref(), output);
     let record = Arc::new(RecordControl::new(config.record_directory.clone(), watched.clock));
-    operations.serve(operations::Setup { health, control, files, observer, filter, record: Arc::clone(&record) });
+    let tracer = operations.tracer().map(Tracer::subscriber);
+    let accounting = Accounting::start(
+        watched.clock,
+        config.relay_addresses(),
+        Arc::clone(&output.stderr),
+        tracer,
+        xdp.as_ref().map(Xdp::flow_meter),
+    )?;
+    operations.serve(operations::Setup {
+        health,
+        control,
+        files,
+        observer,
+        filter,
+        record: Arc::clone(&record),
+        users: accounting.user_totals(),
+    });
     if let Some(portal) = &mut portal {
         tokio::select! {
             registered = portal.wait_until_registered() => registered?,
@@ -111,7 +128,7 @@ async fn serve(
         }
     }
     let mut shards = tokio::select! {
-        shards = Shards::start(config, places, addresses, xdp.as_ref(), &watched, record) => shards?,
+        shards = Shards::start(config, places, addresses, xdp.as_ref(), &watched, record, &accounting) => shards?,
         signal = signals.next() => {
             tracing::info!(%signal, "stopped before it served");
             return Ok(());
@@ -122,6 +139,11 @@ async fn serve(
         mail.iter().for_each(|shard| shard.send(Mail::Accept(Arc::clone(&accepted))));
     })?;
     signals.reload_with(watch);
+    let mail = shards.mail.clone();
+    accounting.ask_shards_with(move || {
+        mail.iter().for_each(|shard| shard.send(Mail::TellAccounts));
+        mail.len()
+    });
     phases.advance(Phase::Serving);
     tracing::info!("the relay is up");
     if portal.is_none() {
@@ -158,6 +180,8 @@ async fn serve(
         stopped = async { tokio::join!(shards.stop(), good_bye(&mut portal)).0 } => stopped?,
         signal = signals.next() => tracing::warn!(%signal, "not waiting for the workers"),
     }
+    // Tells of the allocations that the end has cut off.
+    drop(accounting);
     let in_kernel = xdp.map(|xdp| format!("{xdp}; ")).unwrap_or_default();
     tracing::info!("relay stopped: {in_kernel}{}", stats::fold(&watched.published));
     Ok(())

@@ -14,6 +14,7 @@ use tokio::{
 
 use super::{GRACE, Places, Watched, threads::Threads};
 use crate::{
+    accounting::Accounting,
     addresses::{AddressState, AddressWatch},
     clock::Clock,
     credentials::PRINTED_USER,
@@ -41,6 +42,7 @@ impl Shards {
         xdp: Option<&Xdp>,
         watched: &Watched,
         record: Arc<RecordControl>,
+        accounting: &Accounting,
     ) -> anyhow::Result<Self> {
         let Places { parts, listeners, files } = places;
         let started = (watched.clock.now(), Clock::unix_time());
@@ -106,6 +108,7 @@ impl Shards {
                 recorder: recorders.next(),
                 ready: tell_ready,
                 pulse,
+                clerk: accounting.clerk(shard(index)?),
             };
             shards.threads.spawn(move || shard::run(setup))?;
             shards.ready.push(ready);

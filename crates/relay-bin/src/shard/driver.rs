@@ -5,8 +5,8 @@ use std::{
 };
 
 use relay_server::{
-    AcceptedCredentials, AllocationId, AllocationPort, Arrival, ClientSocket, Event, Family, FiveTuple, Forward, Icmp,
-    Output, PeerSocket, Rejection, RelayOpenError, ShardId, ShardMessage, Timestamp, TooEarly,
+    AcceptedCredentials, AllocationId, AllocationPort, Arrival, ClientSocket, Event, Family, FiveTuple, Flow, FlowKey,
+    Forward, Icmp, Output, PeerSocket, Rejection, RelayOpenError, ShardId, ShardMessage, Timestamp, TooEarly,
 };
 use tracing::Span;
 use turn_auth::UnixTime;
@@ -14,11 +14,13 @@ use turn_auth::UnixTime;
 use super::{
     early::Early,
     live_channels::LiveChannels,
+    live_permissions::LivePermissions,
     mailbox::{Mail, Sender},
     refused_indications::RefusedIndications,
     withheld_replies::WithheldReplies,
 };
 use crate::{
+    accounting::Clerk,
     addresses::AddressState,
     offload::Offload,
     record::{Machine, Recorder},
@@ -73,12 +75,14 @@ pub(super) struct Driver<N, O> {
     trimmer: Trimmer,
     counters: Counters,
     channels: LiveChannels,
+    permissions: LivePermissions,
     refused: RefusedIndications,
     early: Early,
     published: Published,
     others: Vec<(ShardId, Sender)>,
     no_port: Throttle,
     withheld: WithheldReplies,
+    clerk: Clerk,
 }
 
 impl<N: Network, O: Offload> Driver<N, O> {
@@ -88,6 +92,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
         offload: O,
         published: Published,
         others: Vec<(ShardId, Sender)>,
+        clerk: Clerk,
     ) -> Self {
         Self {
             server,
@@ -96,12 +101,14 @@ impl<N: Network, O: Offload> Driver<N, O> {
             trimmer: Trimmer::default(),
             counters: Counters::default(),
             channels: LiveChannels::default(),
+            permissions: LivePermissions::default(),
             refused: RefusedIndications::default(),
             early: Early::default(),
             published,
             others,
             no_port: Throttle::new(WARN_EVERY),
             withheld: WithheldReplies::default(),
+            clerk,
         }
     }
 
@@ -226,8 +233,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
         if self.offload.set_addresses(addresses) {
             // They name addresses that packets do not carry any more.
             for flow in self.server.server().flows() {
-                self.offload.remove(&flow.key);
-                self.offload.install(&flow);
+                self.install_flow(&flow);
             }
         }
         self.settle(now);
@@ -258,6 +264,27 @@ impl<N: Network, O: Offload> Driver<N, O> {
     /// Whether so many allocations have ended that their memory should be given back to the system.
     pub(super) fn should_trim_memory(&mut self) -> bool {
         self.trimmer.is_due(self.server.server().allocation_count())
+    }
+
+    /// Tells accounting what has been relayed so far.
+    pub(super) fn tell_accounts(&self) {
+        let server = self.server.server();
+        let allocations = server.allocations().map(|allocation| (allocation.id(), allocation.relayed()));
+        self.clerk.so_far(allocations, server.crossings());
+    }
+
+    /// The shard stops, and with it all allocations: accounting hears of each.
+    pub(super) fn close_accounts(&mut self, now: Timestamp) {
+        for flow in self.server.server().flows() {
+            self.remove_flow(&flow.key);
+        }
+        let server = self.server.server();
+        for (crossing, crossed) in server.crossings() {
+            self.clerk.crossing_stopped(crossing, crossed);
+        }
+        for allocation in server.allocations() {
+            self.clerk.stopped(now, allocation.id(), allocation.relayed());
+        }
     }
 
     /// Lets others see what was counted.
@@ -297,8 +324,8 @@ impl<N: Network, O: Offload> Driver<N, O> {
                     }
                     self.network.close_relay(port, family);
                 }
-                Output::InstallFlow(flow) => self.offload.install(&flow),
-                Output::RemoveFlow(key) => self.offload.remove(&key),
+                Output::InstallFlow(flow) => self.install_flow(&flow),
+                Output::RemoveFlow(key) => self.remove_flow(&key),
                 Output::TellShards(message) => self.tell_others(None, &message),
                 Output::TellShard { to, message } => self.tell_others(Some(to), &message),
                 Output::Event(event) => {
@@ -322,7 +349,9 @@ impl<N: Network, O: Offload> Driver<N, O> {
     fn handle_event(&mut self, now: Timestamp, event: &Event) {
         self.counters.record(event);
         self.channels.record(event, &mut self.counters);
+        self.permissions.record(event, &mut self.counters);
         self.refused.record(event);
+        self.clerk.record(now, event);
         if matches!(event, Event::ChannelBound { .. } | Event::PermissionInstalled { .. }) {
             self.early.note_grant();
         }
@@ -346,6 +375,20 @@ impl<N: Network, O: Offload> Driver<N, O> {
             Event::Dropped { .. } => tracing::trace!(?event, "dropped"),
             Event::IcmpTold { .. } => tracing::trace!(?event, "told a client of an ICMP error"),
             event => tracing::debug!(?event, "state changed"),
+        }
+    }
+
+    /// Has the kernel forward `flow`, in place of one of the same key.
+    fn install_flow(&mut self, flow: &Flow) {
+        self.remove_flow(&flow.key);
+        if self.offload.install(flow) {
+            self.clerk.flow_installed(flow);
+        }
+    }
+
+    fn remove_flow(&mut self, key: &FlowKey) {
+        if let Some(forwarded) = self.offload.remove(key) {
+            self.clerk.flow_removed(*key, forwarded);
         }
     }
 

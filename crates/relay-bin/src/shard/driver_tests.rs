@@ -104,13 +104,16 @@ struct FakeOffload {
 }
 
 impl Offload for FakeOffload {
-    fn install(&mut self, flow: &Flow) {
+    fn install(&mut self, flow: &Flow) -> bool {
         self.installed.push(flow.key);
         self.installations += 1;
+        true
     }
 
-    fn remove(&mut self, key: &FlowKey) {
+    fn remove(&mut self, key: &FlowKey) -> Option<relay_server::Traffic> {
+        let before = self.installed.len();
         self.installed.retain(|installed| installed != key);
+        (self.installed.len() < before).then(Default::default)
     }
 
     fn set_addresses(&mut self, addresses: &AddressState) -> bool {
@@ -167,6 +170,7 @@ impl Fixture {
                 FakeOffload::default(),
                 published.clone(),
                 vec![(ShardId::new(1), sender)],
+                Clerk::unheard(),
             ),
             client: TurnClient::new(turn_client::Credentials::new(minted.username, minted.password), 1),
             others,

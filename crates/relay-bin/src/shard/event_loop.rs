@@ -80,6 +80,7 @@ impl EventLoop {
         while !self.is_told_to_stop {
             self.turn()?;
         }
+        self.driver.close_accounts(self.now);
         self.driver.publish();
         Ok(())
     }
@@ -207,6 +208,7 @@ impl EventLoop {
                 Mail::RecordWith(recorder) => self.driver.record_with(self.now, recorder),
                 Mail::Addresses(addresses) => self.driver.handle_addresses(self.now, &addresses),
                 Mail::Accept(accepted) => self.driver.accept_credentials(self.now, accepted),
+                Mail::TellAccounts => self.driver.tell_accounts(),
                 Mail::Drain => self.driver.handle_drain(self.now),
                 Mail::Stop => self.is_told_to_stop = true,
             }

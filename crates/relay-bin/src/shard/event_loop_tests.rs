@@ -12,6 +12,7 @@ use turn_auth::{Credentials, UnixTime};
 use turn_client::{Allocate, Failure, Request, Success, TurnClient, decode_channel_data, encode_channel_data};
 
 use super::*;
+use crate::accounting::Clerk;
 use crate::{
     addresses::{AddressState, FamilyState},
     files::Files,
@@ -68,7 +69,8 @@ fn event_loop(secret: &AuthSecret) -> (EventLoop, SocketAddr) {
     let (watcher, files) = (poller.watcher().unwrap(), Files::unlimited());
     let sockets = Sockets::new(listeners, ports, &addresses, HeldPorts::new(), watcher, files, false).unwrap();
     let offload: Box<dyn Offload + Send> = Box::new(offload::Null);
-    let driver = Driver::new(Machine::new(server, None), sockets, offload, Published::default(), Vec::new());
+    let server = Machine::new(server, None);
+    let driver = Driver::new(server, sockets, offload, Published::default(), Vec::new(), Clerk::unheard());
     (EventLoop::new(driver, poller, mailbox, clock, Pulse::default()), listen_at)
 }
 

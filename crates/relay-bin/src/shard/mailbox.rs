@@ -26,6 +26,8 @@ pub(crate) enum Mail {
     Addresses(Arc<AddressState>),
     /// From now on accept these credentials.
     Accept(Arc<AcceptedCredentials>),
+    /// Tell accounting what has been relayed so far.
+    TellAccounts,
     /// Take no new allocations.
     Drain,
     /// End.
@@ -67,7 +69,7 @@ impl Mail {
             Self::FromShard(message) => !message.is_urgent(),
             // It changes nothing but the answers to requests.
             Self::Accept(_) => true,
-            Self::RecordWith(_) | Self::Addresses(_) | Self::Drain | Self::Stop => false,
+            Self::RecordWith(_) | Self::Addresses(_) | Self::TellAccounts | Self::Drain | Self::Stop => false,
         }
     }
 }

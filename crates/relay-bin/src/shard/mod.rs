@@ -9,6 +9,7 @@ mod early;
 mod event_loop;
 mod icmp;
 mod live_channels;
+mod live_permissions;
 mod mailbox;
 mod memory;
 mod outbound;
@@ -30,6 +31,7 @@ use turn_auth::{AcceptedCredentials, UnixTime};
 
 use self::{driver::Driver, event_loop::EventLoop, sockets::Sockets, stats::Published};
 use crate::{
+    accounting::Clerk,
     addresses::AddressState,
     clock::Clock,
     files::Files,
@@ -77,6 +79,8 @@ pub(crate) struct Setup {
     pub(crate) ready: oneshot::Sender<()>,
     /// Shows that the shard turns.
     pub(crate) pulse: Pulse,
+    /// Tells accounting of its allocations.
+    pub(crate) clerk: Clerk,
 }
 
 /// Runs a shard on the calling thread until it is told to stop.
@@ -86,7 +90,8 @@ pub(crate) struct Setup {
 /// When it cannot start, or the kernel does not let it wait.
 pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     let Setup { server, all_ports, accepted, seed, clock, listeners, addresses, held_ports, files, .. } = setup;
-    let Setup { offload, published, poller, mailbox, shard, others, started, recorder, ready, pulse, .. } = setup;
+    let Setup { offload, published, poller, mailbox, shard, others, started, recorder, ready, pulse, clerk, .. } =
+        setup;
     let count = u16::try_from(others.len() + 1).context("there are too many workers")?;
     let tells_icmp = server.indications;
     let server = Server::new(server, accepted, seed, started.0, started.1)?.as_shard(shard, count, all_ports);
@@ -94,7 +99,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     let watcher = poller.watcher().context("cannot watch sockets")?;
     let sockets = Sockets::new(listeners, all_ports, &addresses, held_ports, watcher, files, tells_icmp)
         .context("cannot use a listening socket")?;
-    let driver = Driver::new(server, sockets, offload, published, others);
+    let driver = Driver::new(server, sockets, offload, published, others, clerk);
     let event_loop = EventLoop::new(driver, poller, mailbox, clock, pulse);
     // Nobody waits for it any more if another shard failed meanwhile.
     let _ = ready.send(());

@@ -84,6 +84,10 @@ pub(crate) struct Counters {
     pub(crate) channels_opened: u64,
     /// Channels that relay no more: they lapsed, or their allocation ended.
     pub(crate) channels_closed: u64,
+    /// Permissions that began; renewals do not count.
+    pub(crate) permissions_installed: u64,
+    /// Permissions that expired, or whose allocation ended.
+    pub(crate) permissions_ended: u64,
     /// By STUN method and ERROR-CODE, `None` for successes.
     pub(crate) responses: BTreeMap<(u16, Option<ErrorCode>), u64>,
     pub(crate) losses: BTreeMap<Loss, u64>,
@@ -145,6 +149,8 @@ impl Counters {
         merge_maps(&mut self.allocations_removed, other.allocations_removed);
         self.channels_opened += other.channels_opened;
         self.channels_closed += other.channels_closed;
+        self.permissions_installed += other.permissions_installed;
+        self.permissions_ended += other.permissions_ended;
         merge_maps(&mut self.responses, other.responses);
         merge_maps(&mut self.losses, other.losses);
         merge_maps(&mut self.withheld_replies, other.withheld_replies);
@@ -160,6 +166,11 @@ impl Counters {
     /// Allocations that live.
     pub(crate) fn allocations(&self) -> u64 {
         self.allocations_created.saturating_sub(self.allocations_removed.values().sum())
+    }
+
+    /// Permissions that there are.
+    pub(crate) const fn permissions(&self) -> u64 {
+        self.permissions_installed.saturating_sub(self.permissions_ended)
     }
 
     /// Channels that relay.

@@ -124,6 +124,14 @@ pub(super) const INSTRUMENTS: &[Instrument] = &[
         read: |now| number(now.counters.channels()),
     },
     Instrument {
+        name: "active_permissions",
+        kind: Kind::UpDownCounter,
+        unit: "{permission}",
+        description: "Permissions for the addresses of peers",
+        attributes: &[],
+        read: |now| number(now.counters.permissions()),
+    },
+    Instrument {
         name: "allocations_created",
         kind: Kind::Counter,
         unit: "{allocation}",

@@ -4,12 +4,16 @@ use aya_ebpf::{
     helpers::{bpf_check_mtu, bpf_fib_lookup, bpf_get_prandom_u32},
     programs::XdpContext,
 };
-use relay_ebpf::{FlowKey, Host, Leaving, Link, MacAddresses, Reason, Route, Settings};
+use relay_ebpf::{Counters, FlowKey, Host, Leaving, Link, MacAddresses, Reason, Route, Settings};
 
 use crate::maps;
 
 /// The kernel, as seen from a packet.
-pub struct KernelHost<'a>(pub &'a XdpContext);
+pub struct KernelHost<'a> {
+    pub context: &'a XdpContext,
+    /// Where the packet's flow is counted; null until its route is found.
+    pub flow: *mut Counters,
+}
 
 /// `struct bpf_fib_lookup`, with plain fields where the kernel's has unions.
 #[derive(Clone, Copy)]
@@ -52,7 +56,8 @@ impl Host for KernelHost<'_> {
 
     #[inline(always)]
     fn route(&mut self, key: &FlowKey, route: &mut Route) -> bool {
-        maps::copy_route(key, route)
+        self.flow = maps::copy_route(key, route);
+        !self.flow.is_null()
     }
 
     #[inline(always)]
@@ -88,7 +93,7 @@ impl Host for KernelHost<'_> {
         };
         // SAFETY: `fib` is a whole `struct bpf_fib_lookup`, all of it initialised.
         let answer =
-            unsafe { bpf_fib_lookup(self.0.ctx.cast(), (&raw mut fib).cast(), size_of::<FibLookup>() as i32, 0) };
+            unsafe { bpf_fib_lookup(self.context.ctx.cast(), (&raw mut fib).cast(), size_of::<FibLookup>() as i32, 0) };
         if answer != FIB_SUCCESS {
             return match answer {
                 FIB_NO_NEIGHBOUR => Reason::NoNeighbour,
@@ -98,7 +103,7 @@ impl Host for KernelHost<'_> {
             };
         }
         link.addresses = MacAddresses::from_words(fib.addresses).swapped();
-        let arrived_on = self.0.ingress_ifindex() as u32;
+        let arrived_on = self.context.ingress_ifindex() as u32;
         if fib.interface == arrived_on {
             link.tagged = 0;
             return Reason::Forwarded;
@@ -110,7 +115,7 @@ impl Host for KernelHost<'_> {
     fn fits(&mut self, length: u32) -> bool {
         let mut length = length;
         // SAFETY: `length` outlives the call. Interface 0 is the one that the frame arrived on.
-        unsafe { bpf_check_mtu(self.0.ctx.cast(), 0, &raw mut length, 0, 0) == 0 }
+        unsafe { bpf_check_mtu(self.context.ctx.cast(), 0, &raw mut length, 0, 0) == 0 }
     }
 
     #[inline(always)]

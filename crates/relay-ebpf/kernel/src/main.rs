@@ -17,7 +17,8 @@ use crate::{frame::PacketFrame, host::KernelHost};
 #[xdp]
 pub fn relay(context: XdpContext) -> u32 {
     let mut forwarded = Forwarded::default();
-    let reason = rewrite(&mut PacketFrame(&context), &mut KernelHost(&context), &mut forwarded) as u32;
+    let mut host = KernelHost { context: &context, flow: core::ptr::null_mut() };
+    let reason = rewrite(&mut PacketFrame(&context), &mut host, &mut forwarded) as u32;
     if reason != Reason::Forwarded as u32 {
         if reason == Reason::NotOurs as u32 {
             return xdp_action::XDP_PASS;
@@ -25,7 +26,7 @@ pub fn relay(context: XdpContext) -> u32 {
         maps::count_reason(reason);
         return if reason == Reason::Aborted as u32 { xdp_action::XDP_ABORTED } else { xdp_action::XDP_PASS };
     }
-    maps::count_forwarded(&context, forwarded.payload);
+    maps::count_forwarded(&context, forwarded.payload, host.flow);
     if forwarded.redirected == 0 {
         return xdp_action::XDP_TX;
     }

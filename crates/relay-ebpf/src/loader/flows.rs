@@ -3,6 +3,7 @@
 use std::{
     hash::{BuildHasher, RandomState},
     io,
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -12,12 +13,14 @@ use std::{
 use aya::maps::{HashMap, Map, MapData, MapError};
 
 use super::OffloadError;
-use crate::{Flow, FlowKey, InstallError, RemoveError, Route};
+use crate::{Counters, Entry, Flow, FlowKey, InstallError, RemoveError};
 
 /// The map `FLOWS`, which user space alone writes.
 #[derive(Debug)]
 pub(super) struct Flows {
-    map: Mutex<HashMap<MapData, FlowKey, Route>>,
+    map: Mutex<HashMap<MapData, FlowKey, Entry>>,
+    /// The same map.
+    file: OwnedFd,
     length: AtomicUsize,
     max_flows: u32,
     /// Draws flow labels; seeded by the system, so that nobody can tell them beforehand.
@@ -26,7 +29,12 @@ pub(super) struct Flows {
 
 impl Flows {
     pub(super) fn new(map: Map, max_flows: u32) -> Result<Self, OffloadError> {
+        let Map::HashMap(data) = &map else {
+            return Err(OffloadError::Damaged("FLOWS"));
+        };
+        let file = data.fd().as_fd().try_clone_to_owned().map_err(|error| OffloadError::from_map(error.into()))?;
         Ok(Self {
+            file,
             map: Mutex::new(HashMap::try_from(map).map_err(OffloadError::from_map)?),
             length: AtomicUsize::new(0),
             max_flows,
@@ -41,7 +49,7 @@ impl Flows {
     pub(super) fn install(&self, flow: &Flow) -> Result<(), InstallError> {
         // <https://www.rfc-editor.org/rfc/rfc6437#section-3>: the same for all packets of a flow, and hard to guess.
         let label = (self.labels.hash_one((flow.source, flow.destination)) >> 44) as u32;
-        let route = flow.route(label)?;
+        let route = Entry { route: flow.route(label)?, forwarded: Counters::default() };
         let key = flow.key();
         let mut map = self.lock();
         // A map that is full refuses new keys; the kernel says which these are.
@@ -57,15 +65,57 @@ impl Flows {
         }
     }
 
-    pub(super) fn remove(&self, key: &FlowKey) -> Result<(), RemoveError> {
-        match self.lock().remove(key) {
-            Ok(()) => {
-                self.length.fetch_sub(1, Ordering::Relaxed);
-                Ok(())
+    /// Returns what was forwarded of the flow, if there was one: all of it, since it is read and removed at once.
+    pub(super) fn remove(&self, key: &FlowKey) -> Result<Option<Counters>, RemoveError> {
+        let mut map = self.lock();
+        let removed = match self.take_out(key) {
+            // Before Linux 5.14: packets between the two calls are not counted.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | ENOTSUPP)) => {
+                let forwarded = map.get(key, 0).map(|entry| entry.forwarded).unwrap_or_default();
+                match map.remove(key) {
+                    Ok(()) => Ok(forwarded),
+                    Err(MapError::KeyNotFound) => return Ok(None),
+                    Err(error) => Err(io_error(error)),
+                }
             }
-            Err(error) if errno(&error) == Some(libc::ENOENT) || matches!(error, MapError::KeyNotFound) => Ok(()),
-            Err(error) => Err(RemoveError(io_error(error))),
+            removed => removed.map(|entry| entry.forwarded),
+        };
+        match removed {
+            Ok(forwarded) => {
+                self.length.fetch_sub(1, Ordering::Relaxed);
+                Ok(Some(forwarded))
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+            Err(error) => Err(RemoveError(error)),
         }
+    }
+
+    /// What was forwarded of a flow so far, if there is one.
+    pub(super) fn forwarded(&self, key: &FlowKey) -> Option<Counters> {
+        self.lock().get(key, 0).ok().map(|entry| entry.forwarded)
+    }
+
+    /// Reads and removes an entry at once (`BPF_MAP_LOOKUP_AND_DELETE_ELEM`), which aya has no call for.
+    fn take_out(&self, key: &FlowKey) -> io::Result<Entry> {
+        let mut entry = Entry::default();
+        let attributes = EntryAttributes {
+            map: self.file.as_raw_fd().cast_unsigned(),
+            padding: 0,
+            key: (&raw const *key).expose_provenance() as u64,
+            value: (&raw mut entry).expose_provenance() as u64,
+            flags: 0,
+        };
+        // SAFETY: `attributes` is as long as it is said to be, and its pointers are to a key and a value of this map's sizes, which
+        // outlive the call. The kernel writes the value, of which any bytes are one.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+                &raw const attributes,
+                size_of::<EntryAttributes>(),
+            )
+        };
+        if result == 0 { Ok(entry) } else { Err(io::Error::last_os_error()) }
     }
 
     fn refused(&self, error: MapError) -> InstallError {
@@ -75,11 +125,27 @@ impl Flows {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<MapData, FlowKey, Route>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<MapData, FlowKey, Entry>> {
         // Nothing in user space is half done if a holder panics: each operation is one system call.
         self.map.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// The part of `union bpf_attr` that is for entries of maps.
+#[repr(C)]
+struct EntryAttributes {
+    map: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// The kernel's own `ENOTSUPP`, which is no error of POSIX.
+const ENOTSUPP: i32 = 524;
+
+/// A command of `bpf(2)`.
+const BPF_MAP_LOOKUP_AND_DELETE_ELEM: libc::c_int = 21;
 
 /// Flags of `bpf_map_update_elem`.
 const BPF_NOEXIST: u64 = 1;

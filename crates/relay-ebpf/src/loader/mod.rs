@@ -23,13 +23,13 @@ pub use self::{
     program::program,
     statistics::{Reading, StatisticsError, StatisticsReader},
 };
-use crate::{Counters, Device, Engine, Flow, FlowKey, InstallError, Reason, RemoveError, Route, Settings};
+use crate::{Counters, Device, Engine, Entry, Flow, FlowKey, InstallError, Reason, RemoveError, Settings};
 
 // SAFETY: repr(C) with explicit padding (their sizes are asserted where they are defined), made of integers alone: any
 // bytes are a value.
 unsafe impl Pod for FlowKey {}
 // SAFETY: as above.
-unsafe impl Pod for Route {}
+unsafe impl Pod for Entry {}
 // SAFETY: as above.
 unsafe impl Pod for Device {}
 // SAFETY: as above.
@@ -187,8 +187,12 @@ impl Engine for Offload {
         self.flows.install(flow)
     }
 
-    fn remove(&self, key: &FlowKey) -> Result<(), RemoveError> {
+    fn remove(&self, key: &FlowKey) -> Result<Option<Counters>, RemoveError> {
         self.flows.remove(key)
+    }
+
+    fn forwarded(&self, key: &FlowKey) -> Option<Counters> {
+        self.flows.forwarded(key)
     }
 }
 

@@ -1,0 +1,304 @@
+//! Accounting: what every allocation and every user has relayed, told at an allocation's end in the log and as a span, and on request
+//! by user.
+//!
+//! Shards count by themselves and tell a thread of its own when an allocation begins and ends. What others count of it comes
+//! separately: the kernel's flows, and what another shard sends straight to its client. So an allocation is told of once all of these
+//! have ended, which they do at once.
+
+mod ledger;
+mod note;
+mod record;
+mod users;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use opentelemetry_sdk::trace::SdkTracer;
+use relay_server::{RelayAddresses, Relayed, ShardId, Timestamp, Traffic};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+pub(crate) use self::note::Clerk;
+use self::{
+    ledger::Ledger,
+    note::Note,
+    record::Record,
+    users::{Totals, Users},
+};
+use crate::{clock::Clock, offload::FlowMeter, output::Stream};
+
+/// How many user ids have totals, besides those with allocations.
+const ROOM: usize = 10_000;
+
+/// How long to wait for what shards have counted so far.
+const SHARDS_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long the last records may wait, all in all, for those who read the log.
+const FINISH_LIMIT: Duration = Duration::from_secs(4);
+
+/// How often to look whether the log has room.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// The accounting thread. Dropping this tells of all allocations that there are, and ends it.
+pub(crate) struct Accounting {
+    notes: mpsc::Sender<Note>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Accounting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Accounting")
+    }
+}
+
+/// Asks for what users have relayed.
+#[derive(Clone, Debug)]
+pub(crate) struct UserTotals(mpsc::Sender<Note>);
+
+impl UserTotals {
+    /// The `count` users with the most bytes, and what they have relayed, as JSON; `None` if the relay ends.
+    pub(crate) async fn top(&self, count: usize) -> Option<String> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Note::TopUsers { count, answer }).ok()?;
+        answered.await.ok()
+    }
+}
+
+impl Accounting {
+    /// Starts the thread. Records go to the log, of which `log` is the stream, and to `tracer`; `kernel` tells of flows that are there.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread left.
+    pub(crate) fn start(
+        clock: Clock,
+        addresses: RelayAddresses,
+        log: Arc<Stream>,
+        tracer: Option<SdkTracer>,
+        kernel: Option<FlowMeter>,
+    ) -> anyhow::Result<Self> {
+        let (notes, received) = mpsc::channel();
+        let accountant = Accountant {
+            clock,
+            addresses,
+            log,
+            tracer,
+            kernel,
+            ledger: Ledger::default(),
+            users: Users::new(ROOM),
+            ask_shards: Box::new(|| 0),
+            asked: Vec::new(),
+            missing: 0,
+            answer_at: None,
+        };
+        let thread = thread::Builder::new()
+            .name("accounting".to_owned())
+            .spawn(move || accountant.run(&received))
+            .context("cannot start the thread for accounting")?;
+        Ok(Self { notes, thread: Some(thread) })
+    }
+
+    /// What `shard` tells by.
+    pub(crate) fn clerk(&self, shard: ShardId) -> Clerk {
+        Clerk::new(shard, self.notes.clone())
+    }
+
+    /// What the control endpoint asks.
+    pub(crate) fn user_totals(&self) -> UserTotals {
+        UserTotals(self.notes.clone())
+    }
+
+    /// From now on `ask` has all shards tell what they have counted so far, and says how many shards those are.
+    pub(crate) fn ask_shards_with(&self, ask: impl Fn() -> usize + Send + 'static) {
+        let _ = self.notes.send(Note::AskShards(Box::new(ask)));
+    }
+}
+
+impl Drop for Accounting {
+    fn drop(&mut self) {
+        let _ = self.notes.send(Note::Finish);
+        if let Some(thread) = self.thread.take() {
+            // A panic has told of itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Accountant {
+    clock: Clock,
+    addresses: RelayAddresses,
+    log: Arc<Stream>,
+    tracer: Option<SdkTracer>,
+    /// Tells what the kernel has forwarded so far.
+    kernel: Option<FlowMeter>,
+    ledger: Ledger,
+    users: Users,
+    ask_shards: Box<dyn Fn() -> usize + Send>,
+    /// Who wants to know of how many users.
+    asked: Vec<(usize, oneshot::Sender<String>)>,
+    /// How many shards have not told yet what they were asked.
+    missing: usize,
+    answer_at: Option<Timestamp>,
+}
+
+impl Accountant {
+    fn run(mut self, notes: &mpsc::Receiver<Note>) {
+        loop {
+            let now = self.clock.now();
+            let due = [self.ledger.poll_timeout(), self.answer_at].into_iter().flatten().min();
+            let note = match due {
+                None => notes.recv().ok(),
+                Some(due) => {
+                    let wait = Duration::from_nanos(due.as_nanos().saturating_sub(now.as_nanos()));
+                    match notes.recv_timeout(wait) {
+                        Ok(note) => Some(note),
+                        Err(mpsc::RecvTimeoutError::Timeout) => {
+                            self.do_what_is_due();
+                            continue;
+                        }
+                        Err(mpsc::RecvTimeoutError::Disconnected) => None,
+                    }
+                }
+            };
+            match note {
+                None | Some(Note::Finish) => break,
+                Some(note) => self.take(note),
+            }
+            self.tell_all();
+        }
+        self.finish();
+    }
+
+    fn take(&mut self, note: Note) {
+        let now = self.clock.now();
+        match note {
+            Note::Created(shard, created) => self.ledger.created(shard, created),
+            Note::Ended { key, at, relayed, reason } => self.ledger.ended(now, key, at, relayed, reason),
+            Note::CrossingOpened(shard, crossing) => self.ledger.crossing_opened(shard, &crossing),
+            Note::CrossingClosed(shard, crossing, crossed) => {
+                self.ledger.crossing_closed(now, shard, &crossing, crossed);
+            }
+            Note::FlowInstalled(flow) => {
+                self.ledger.flow_installed(flow.key, flow.from_client_of, flow.to_client_of);
+            }
+            Note::FlowRemoved(key, forwarded) => self.ledger.flow_removed(now, &key, forwarded),
+            Note::SoFar { shard, allocations, crossings } => {
+                self.ledger.so_far(shard, allocations, crossings);
+                self.missing = self.missing.saturating_sub(1);
+                if self.missing == 0 {
+                    self.answer();
+                }
+            }
+            Note::AskShards(ask) => self.ask_shards = ask,
+            Note::TopUsers { count, answer } => {
+                self.asked.push((count, answer));
+                if self.answer_at.is_none() {
+                    self.missing = (self.ask_shards)();
+                    self.answer_at = Some(now + SHARDS_LIMIT);
+                }
+                if self.missing == 0 {
+                    self.answer();
+                }
+            }
+            Note::Finish => {}
+        }
+    }
+
+    fn do_what_is_due(&mut self) {
+        let now = self.clock.now();
+        self.ledger.handle_timeout(now);
+        self.tell_all();
+        if self.answer_at.is_some_and(|due| due <= now) {
+            // A shard that is stuck tells nothing; the rest is known.
+            self.answer();
+        }
+    }
+
+    fn tell_all(&mut self) {
+        while let Some(record) = self.ledger.poll_record() {
+            self.tell(&record);
+        }
+    }
+
+    fn tell(&mut self, record: &Record) {
+        let Record { in_user_space, in_kernel, .. } = *record;
+        self.users.add(&record.user_id, Totals { allocations: 1, in_user_space, in_kernel });
+        record.log(&self.addresses);
+        if let Some(tracer) = &self.tracer {
+            record.trace(tracer, &self.addresses, self.clock.now());
+        }
+    }
+
+    /// Tells of all allocations that there are. The log takes only so many lines at once; those who read it get some time.
+    fn finish(mut self) {
+        let now = self.clock.now();
+        self.ledger.finish(now);
+        while let Some(record) = self.ledger.poll_record() {
+            while self.log.is_half_full() && self.clock.now() < now + FINISH_LIMIT {
+                thread::sleep(LOOK_EVERY);
+            }
+            self.tell(&record);
+        }
+    }
+
+    fn answer(&mut self) {
+        self.answer_at = None;
+        self.missing = 0;
+        if let Some(kernel) = &self.kernel {
+            for key in self.ledger.flows() {
+                if let Some(forwarded) = kernel(&key) {
+                    self.ledger.flow_counted(&key, forwarded);
+                }
+            }
+        }
+        for (count, answer) in std::mem::take(&mut self.asked) {
+            // Nobody may be there any more to hear it.
+            let _ = answer.send(self.top(count));
+        }
+    }
+
+    fn top(&self, count: usize) -> String {
+        let mut users: BTreeMap<&str, (Totals, Totals)> = BTreeMap::new();
+        for (user, totals) in self.users.iter() {
+            users.entry(user).or_default().0 += *totals;
+        }
+        for (user, totals) in self.ledger.living() {
+            users.entry(user).or_default().1 += totals;
+        }
+        let (forgotten_times, forgotten) = self.users.forgotten();
+        let known = users.len();
+        let mut users: Vec<_> = users.into_iter().collect();
+        users.sort_by_key(|(_, (ended, living))| std::cmp::Reverse(ended.bytes().saturating_add(living.bytes())));
+        let users: Vec<Value> = users.into_iter().take(count).map(|(user, totals)| user_json(user, totals)).collect();
+        let mut rest = totals_json(forgotten);
+        rest["times"] = forgotten_times.into();
+        json!({ "users": users, "known_users": known, "forgotten": rest }).to_string() + "\n"
+    }
+}
+
+fn user_json(user: &str, (ended, living): (Totals, Totals)) -> Value {
+    let mut all = ended;
+    all += living;
+    let mut value = totals_json(all);
+    value["user_id"] = user.into();
+    value["living_allocations"] = living.allocations.into();
+    value
+}
+
+fn totals_json(totals: Totals) -> Value {
+    let traffic = |traffic: Traffic| json!({ "packets": traffic.packets, "bytes": traffic.bytes });
+    let relayed =
+        |relayed: Relayed| json!({ "to_peers": traffic(relayed.to_peers), "from_peers": traffic(relayed.from_peers) });
+    json!({
+        "bytes": totals.bytes(),
+        "allocations": totals.allocations,
+        "user_space": relayed(totals.in_user_space),
+        "kernel": relayed(totals.in_kernel),
+    })
+}

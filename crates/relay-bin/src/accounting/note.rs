@@ -1,0 +1,163 @@
+use std::{fmt, sync::Arc, sync::mpsc};
+
+use relay_server::{
+    AllocationId, AllocationPort, Crossing, Event, Families, FiveTuple, Flow, FlowKey, Relayed, RemovalReason, ShardId,
+    Timestamp, Traffic,
+};
+use tokio::sync::oneshot;
+
+/// Why an allocation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndReason {
+    /// The state machine ended it.
+    Removed(RemovalReason),
+    /// The relay stopped.
+    Shutdown,
+}
+
+impl EndReason {
+    /// The same words as in the metric `allocations_removed`.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Removed(RemovalReason::Expired) => "expired",
+            Self::Removed(RemovalReason::Deleted) => "deleted",
+            Self::Removed(RemovalReason::Replaced) => "replaced",
+            Self::Removed(RemovalReason::RelayFailed) => "relay_failed",
+            Self::Removed(_) => "other",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// An allocation that its client has been told of.
+#[derive(Debug)]
+pub(super) struct Created {
+    pub(super) id: u64,
+    pub(super) user_id: Arc<str>,
+    pub(super) five_tuple: FiveTuple,
+    pub(super) port: AllocationPort,
+    pub(super) families: Families,
+    pub(super) at: Timestamp,
+}
+
+/// Which allocation: ids are a shard's own.
+pub(super) type Key = (ShardId, u64);
+
+/// What the accounting thread is told.
+pub(super) enum Note {
+    Created(ShardId, Created),
+    Ended {
+        key: Key,
+        at: Timestamp,
+        relayed: Relayed,
+        reason: EndReason,
+    },
+    /// What this shard relays straight to the client of another one is counted by it.
+    CrossingOpened(ShardId, Crossing),
+    CrossingClosed(ShardId, Crossing, Traffic),
+    /// The kernel forwards a flow, and counts it.
+    FlowInstalled(Flow),
+    /// It does not any more; what it has forwarded of it.
+    FlowRemoved(FlowKey, Traffic),
+    /// What a shard has counted so far, as [`Note::AskShards`] asked for.
+    SoFar {
+        shard: ShardId,
+        allocations: Vec<(u64, Relayed)>,
+        crossings: Vec<(Crossing, Traffic)>,
+    },
+    /// How to ask all shards for [`Note::SoFar`]: returns how many were asked.
+    AskShards(Box<dyn Fn() -> usize + Send>),
+    /// Somebody wants to know the users with the most bytes.
+    TopUsers {
+        count: usize,
+        answer: oneshot::Sender<String>,
+    },
+    /// The relay ends, and so does accounting.
+    Finish,
+}
+
+/// Tells the accounting thread what happens on one shard. Never waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Clerk {
+    shard: ShardId,
+    notes: mpsc::Sender<Note>,
+}
+
+impl fmt::Debug for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Note")
+    }
+}
+
+impl Clerk {
+    pub(super) const fn new(shard: ShardId, notes: mpsc::Sender<Note>) -> Self {
+        Self { shard, notes }
+    }
+
+    /// Nobody hears what it tells.
+    #[cfg(test)]
+    pub(crate) fn unheard() -> Self {
+        Self::new(ShardId::new(0), mpsc::channel().0)
+    }
+
+    /// Tells of `event`, if that is of an allocation's beginning or end.
+    pub(crate) fn record(&self, now: Timestamp, event: &Event) {
+        match event {
+            Event::AllocationCreated { id, five_tuple, user_id, port, families, .. } => {
+                let created = Created {
+                    id: id.as_u64(),
+                    user_id: Arc::clone(user_id),
+                    five_tuple: *five_tuple,
+                    port: *port,
+                    families: *families,
+                    at: now,
+                };
+                self.tell(Note::Created(self.shard, created));
+            }
+            Event::AllocationRemoved { id, account, reason, .. } => {
+                let reason = EndReason::Removed(*reason);
+                self.tell(Note::Ended { key: (self.shard, id.as_u64()), at: now, relayed: account.relayed, reason });
+            }
+            Event::CrossingOpened { crossing } => self.tell(Note::CrossingOpened(self.shard, *crossing)),
+            Event::CrossingClosed { crossing, crossed } => {
+                self.tell(Note::CrossingClosed(self.shard, *crossing, *crossed));
+            }
+            _ => {}
+        }
+    }
+
+    /// The kernel forwards `flow` from now on.
+    pub(crate) fn flow_installed(&self, flow: &Flow) {
+        self.tell(Note::FlowInstalled(*flow));
+    }
+
+    /// The kernel does not forward the flow any more, and has forwarded this much.
+    pub(crate) fn flow_removed(&self, key: FlowKey, forwarded: Traffic) {
+        self.tell(Note::FlowRemoved(key, forwarded));
+    }
+
+    /// What the shard's allocations have relayed so far, and what went straight to clients of other shards.
+    pub(crate) fn so_far(
+        &self,
+        allocations: impl Iterator<Item = (AllocationId, Relayed)>,
+        crossings: impl Iterator<Item = (Crossing, Traffic)>,
+    ) {
+        let allocations = allocations.map(|(id, relayed)| (id.as_u64(), relayed)).collect();
+        self.tell(Note::SoFar { shard: self.shard, allocations, crossings: crossings.collect() });
+    }
+
+    /// The shard stops, and this allocation ends with it.
+    pub(crate) fn stopped(&self, now: Timestamp, id: AllocationId, relayed: Relayed) {
+        self.tell(Note::Ended { key: (self.shard, id.as_u64()), at: now, relayed, reason: EndReason::Shutdown });
+    }
+
+    /// The shard stops, and so does this way to another shard's client.
+    pub(crate) fn crossing_stopped(&self, crossing: Crossing, crossed: Traffic) {
+        self.tell(Note::CrossingClosed(self.shard, crossing, crossed));
+    }
+
+    fn tell(&self, note: Note) {
+        // An error means that accounting has ended, and with it the relay.
+        let _ = self.notes.send(note);
+    }
+}

@@ -1,0 +1,55 @@
+//! How many permissions there are, made from events, so that they can be counted when their allocation ends.
+
+use std::collections::BTreeMap;
+
+use relay_server::{AllocationId, Event, Family};
+
+use super::stats::Counters;
+
+/// How many permissions each allocation of a shard has, by the family of the peers. Those without have no entry.
+#[derive(Debug, Default)]
+pub(super) struct LivePermissions(BTreeMap<AllocationId, PerFamily>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct PerFamily {
+    v4: u64,
+    v6: u64,
+}
+
+impl PerFamily {
+    const fn of(&mut self, family: Family) -> &mut u64 {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
+    }
+}
+
+impl LivePermissions {
+    /// Counts the permissions that `event` installs or ends.
+    pub(super) fn record(&mut self, event: &Event, counters: &mut Counters) {
+        match event {
+            Event::PermissionInstalled { id, address, renewal: false } => {
+                *self.0.entry(*id).or_default().of(Family::of(*address)) += 1;
+                counters.permissions_installed += 1;
+            }
+            Event::PermissionExpired { id, address } => {
+                if let Some(permissions) = self.0.get_mut(id) {
+                    let count = permissions.of(Family::of(*address));
+                    counters.permissions_ended += u64::from(*count > 0);
+                    *count = count.saturating_sub(1);
+                }
+            }
+            Event::FamilyRemoved { id, family, .. } => {
+                if let Some(permissions) = self.0.get_mut(id) {
+                    counters.permissions_ended += std::mem::take(permissions.of(*family));
+                }
+            }
+            Event::AllocationRemoved { id, .. } => {
+                counters.permissions_ended +=
+                    self.0.remove(id).map_or(0, |permissions| permissions.v4 + permissions.v6);
+            }
+            _ => {}
+        }
+    }
+}
