@@ -179,6 +179,19 @@ fn clients_of_two_workers_are_crossed_in_the_kernel() {
     }
     let End { log, .. } = relay.stop();
     let summary = Summary::of(&log);
+    // Each client's allocation has what it sent and what it was sent.
+    let sum = |name: &str| -> u64 {
+        let values =
+            log.split_whitespace().filter_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse::<u64>().ok());
+        values.sum()
+    };
+    let in_kernel = summary.in_kernel();
+    assert!(in_kernel.packets > 0, "{log}");
+    for way in ["kernel_to_peers", "kernel_from_peers"] {
+        let counted = (sum(&format!("{way}_packets")), sum(&format!("{way}_bytes")));
+        assert_eq!(counted, (in_kernel.packets, in_kernel.bytes), "{way}: {log}");
+    }
+    assert!(!log.contains("complete=false"), "{log}");
     assert_eq!(summary.in_kernel() + summary.in_user_space(), sent, "{summary:?}");
     assert!(summary.in_user_space().packets <= Summary::tolerance(sent.packets), "{summary:?}");
 }

@@ -36,7 +36,7 @@ pub(crate) struct OperationsOptions {
     pub(crate) health_check_addr: Option<String>,
 
     /// Where to take `POST /log_filter?directives=...` over HTTP, which changes what is logged, and `POST /record/start?file=...`
-    /// and `POST /record/stop`, or `off`. Whoever can connect there can use it [default: 127.0.0.1:9999, if it is free]
+    /// and `POST /record/stop`; `GET /users?top=10` tells which users relay most; or `off`. Whoever can connect there can use it [default: 127.0.0.1:9999, if it is free]
     #[arg(long, env = "CONTROL_ENDPOINT", value_name = "ADDRESS:PORT", help_heading = "Operations")]
     pub(crate) control_endpoint: Option<String>,
 
