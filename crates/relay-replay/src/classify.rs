@@ -1,7 +1,5 @@
 //! What a packet is, at a glance.
 
-use std::net::SocketAddr;
-
 use packet_trace::{Direction, Packet};
 
 use crate::{Flags, Kind, Row, dissect, endpoint::Endpoints};
@@ -50,17 +48,11 @@ pub(crate) fn packet(packet: &Packet<'_>, endpoints: &mut Endpoints) -> Row {
         if is_data { (Kind::Data, 0, 0) } else { payload(udp.payload, udp.payload_len) };
     // These two kinds alone have an XOR-PEER-ADDRESS.
     if matches!(row.kind, Kind::Request | Kind::Indication)
-        && let Some(peer) = peer(udp.payload)
+        && let Some(peer) = dissect::peer(udp.payload)
     {
         row.peer = endpoints.mention(peer);
     }
     row
-}
-
-/// The peer that a STUN message is about: its first XOR-PEER-ADDRESS.
-pub(crate) fn peer(message: &[u8]) -> Option<SocketAddr> {
-    let value = dissect::find(message, dissect::XOR_PEER_ADDRESS)?;
-    dissect::read_address(value, message.get(4..20)).ok()
 }
 
 /// The kind of a payload, its method and its argument.

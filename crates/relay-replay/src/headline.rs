@@ -2,8 +2,7 @@
 
 use crate::{
     Change, Outcome,
-    explain::{address_of, name},
-    explain_drop::words_for,
+    explain::{address_of, name, words_for},
     view::words,
 };
 

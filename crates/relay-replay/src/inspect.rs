@@ -12,7 +12,7 @@ use packet_trace::{Packet, TraceHeader, UdpPacket};
 use relay_server::{DropReason, RemovalReason};
 
 use self::lapse::Timed;
-use crate::{Carrier, Change, Kind, Outcome, Role, book::Book, change::NewAllocation, classify, dissect};
+use crate::{Carrier, Change, Kind, Outcome, Role, book::Book, change::NewAllocation, dissect};
 
 const BINDING: u8 = 1;
 const ALLOCATE: u8 = 3;
@@ -270,7 +270,7 @@ impl Inspector {
     fn indication(&mut self, book: &mut Book, row: u32, udp: &UdpPacket<'_>, from_client: bool) {
         let (client, server) = if from_client { (udp.source, udp.destination) } else { (udp.destination, udp.source) };
         let allocation = self.by_pair.get(&(client, server)).copied();
-        let Some(peer) = classify::peer(udp.payload) else { return };
+        let Some(peer) = dissect::peer(udp.payload) else { return };
         let Some((data, length)) = dissect::find_cut(udp.payload, dissect::DATA) else { return };
         if from_client && let Some(reason) = self.why_dropped(book, allocation, client, peer) {
             return book.change(Change::Dropped { reason });

@@ -189,7 +189,7 @@ impl Shard {
             Encapsulation::Channel(channel) => Some(Carrier::Channel(channel.get())),
             Encapsulation::Data { peer, .. } => Some(Carrier::Indication(peer)),
         };
-        let from_this_client = match classify::peer(datagram).filter(|_| SendIndication::is_send(datagram)) {
+        let from_this_client = match dissect::peer(datagram).filter(|_| SendIndication::is_send(datagram)) {
             Some(peer) => Carrier::Indication(peer),
             None => Carrier::Channel(classify::payload(datagram, datagram.len()).2),
         };

@@ -1,7 +1,7 @@
 use std::{borrow::Cow, net::SocketAddr, str};
 
-use super::{Field, Icmp, address, stun};
-use crate::{classify, time};
+use super::{Field, Icmp, address, find, find::HEADER_LEN, stun};
+use crate::time;
 
 /// How an attribute's value is written.
 #[derive(Clone, Copy)]
@@ -230,12 +230,12 @@ fn decode(known: &Known, message: &[u8], value: &[u8], at: usize, range: std::op
 
 /// Whether the peer of a message has an IPv6 address.
 fn is_about_ipv6(message: &[u8]) -> bool {
-    classify::peer(message).is_some_and(|peer| peer.is_ipv6())
+    find::peer(message).is_some_and(|peer| peer.is_ipv6())
 }
 
 /// Application data in an attribute, of which `value` was captured.
 fn data(name: &'static str, value: &[u8], len: usize, at: usize, range: std::ops::Range<usize>) -> Field {
-    let mut data = super::application_data(value, len);
+    let mut data = application_data(value, len);
     data.shift(at);
     Field::new(name, format!("{len} bytes"), range).children(vec![data])
 }
@@ -284,7 +284,7 @@ fn hex(value: &[u8]) -> String {
 
 /// The beginning of the value of the first attribute of type `number` in a message that may be cut, and how long the value is.
 pub(crate) fn find_cut(message: &[u8], number: u16) -> Option<(&[u8], usize)> {
-    let mut at = stun::HEADER_LEN;
+    let mut at = HEADER_LEN;
     loop {
         let (&[t0, t1, l0, l1], after) = message.get(at..)?.split_first_chunk()?;
         let length = usize::from(u16::from_be_bytes([l0, l1]));
@@ -295,13 +295,25 @@ pub(crate) fn find_cut(message: &[u8], number: u16) -> Option<(&[u8], usize)> {
     }
 }
 
-/// Walks the attributes of a message that may be damaged: type number and value, as far as they make sense.
-pub(crate) fn iterate(message: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    let mut at = stun::HEADER_LEN;
-    std::iter::from_fn(move || {
-        let (&[t0, t1, l0, l1], after) = message.get(at..)?.split_first_chunk()?;
-        let length = usize::from(u16::from_be_bytes([l0, l1]));
-        at += 4 + length.next_multiple_of(4);
-        Some((u16::from_be_bytes([t0, t1]), after.get(..length)?))
-    })
+/// Application data is opaque to a relay; what it probably is helps a reader all the same.
+pub(crate) fn application_data(data: &[u8], len: usize) -> Field {
+    let what = match data {
+        [] if len == 0 => "empty",
+        [1..=4, 0, 0, 0, ..] => "looks like WireGuard",
+        [0x14..=0x17, 0xfe, 0xfd | 0xff, ..] => "looks like DTLS",
+        [0x80..=0xbf, kind, ..] if (192..=223).contains(kind) => "looks like RTCP",
+        [0x80..=0xbf, ..] if data.len() >= 12 => "looks like RTP",
+        _ if !data.is_empty() && data.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') => "text",
+        _ => "opaque",
+    };
+    let mut value = format!("{len} bytes, {what}");
+    if what == "text" {
+        value = format!("{value}: {}", String::from_utf8_lossy(&data[..data.len().min(80)]));
+    }
+    // Peers check their connection with STUN too (ICE).
+    let nested = stun::dissect(data, len).into_iter().collect();
+    let field = Field::new("Application data", value, 0..data.len())
+        .link("https://www.rfc-editor.org/rfc/rfc8656#section-12.5")
+        .children(nested);
+    if data.len() < len { field.note(format!("{} of {len} bytes were captured", data.len())) } else { field }
 }

@@ -1,4 +1,4 @@
-use super::{Field, application_data};
+use super::{Field, attribute::application_data};
 
 const RFC: &str = "https://www.rfc-editor.org/rfc/rfc8656#section-12.4";
 const HEADER_LEN: usize = 4;

@@ -1,8 +1,7 @@
 use stun_msg::{Message, Method, ParseError};
 
-use super::{Field, attribute};
+use super::{Field, attribute, find::HEADER_LEN};
 
-pub(crate) const HEADER_LEN: usize = 20;
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const RFC: &str = "https://www.rfc-editor.org/rfc/rfc8489#section-5";
 

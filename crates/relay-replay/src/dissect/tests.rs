@@ -1,6 +1,8 @@
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+use std::ops::Range;
+
 use super::*;
 
 /// A Binding request with these attributes, whose lengths and padding are put in place.

@@ -1,13 +1,11 @@
 //! Why a datagram was dropped, in plain words.
 
-use std::net::SocketAddr;
-
 use relay_server::{DropReason, Family};
 use stun_msg::AttributeType;
 
 use crate::{
     Kind, dissect,
-    explain::{About, Explanation, Tone},
+    explain::explanation::{About, Explanation, Tone},
     view::words,
 };
 
@@ -172,14 +170,4 @@ fn unsupported(message: &[u8]) -> String {
         .map(|number| dissect::attribute_name(number))
         .collect();
     if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) }
-}
-
-/// A peer in a sentence.
-pub(crate) fn words_for(peer: Option<SocketAddr>) -> String {
-    match peer {
-        // A permission is for an address, and clients may leave the port out.
-        Some(peer) if peer.port() == 0 => peer.ip().to_string(),
-        Some(peer) => peer.to_string(),
-        None => "a peer".to_owned(),
-    }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     dissect,
-    explain::{Explanation, Tone},
+    explain::explanation::{Explanation, Tone},
     time,
 };
 

@@ -4,7 +4,7 @@ use stun_msg::Method;
 
 use crate::{
     Kind, dissect,
-    explain::{About, Explanation, Tone},
+    explain::explanation::{About, Explanation, Tone},
 };
 
 /// Explains the [ICMP](https://www.rfc-editor.org/rfc/rfc8656#section-18.13) attribute of a Data indication.

@@ -1,69 +1,25 @@
 //! What the relay made of a packet, in plain words.
 
+mod code;
+mod drop;
+mod explanation;
+mod icmp;
+mod rejection;
+
 use std::net::SocketAddr;
 
 use packet_trace::{LinkType, Packet};
 use relay_server::{Family, RemovalReason};
-use serde::Serialize;
 use stun_msg::Method;
 
 use crate::{
-    Carrier, Change, Difference, Field, Flags, Kind, Outcome, Row, book::Book, change::NewAllocation, dissect,
-    explain_code, explain_drop, explain_icmp, explain_rejection, time, view::words,
+    Carrier, Change, Difference, Field, Flags, Kind, Outcome, Row, book::Book, change::NewAllocation, dissect, time,
+    view::words,
 };
 
-/// A paragraph about a row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Explanation {
-    /// How it should strike the reader.
-    pub tone: Tone,
-    /// What happened, in a few words.
-    pub title: String,
-    /// Why, and what it means.
-    pub text: String,
-    /// What to do about it, if anything.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub advice: Option<String>,
-    /// The section that asks for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub link: Option<&'static str>,
-}
-
-/// How an explanation should strike the reader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Tone {
-    /// The ordinary course.
-    Info,
-    /// Something was achieved.
-    Good,
-    /// Something does not work.
-    Problem,
-    /// The replay and the recording disagree.
-    Difference,
-}
-
-impl Explanation {
-    pub(crate) fn new(tone: Tone, title: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { tone, title: title.into(), text: text.into(), advice: None, link: None }
-    }
-
-    pub(crate) fn advice(mut self, advice: impl Into<String>) -> Self {
-        self.advice = Some(advice.into());
-        self
-    }
-
-    /// Adds a sentence to the text.
-    fn and(mut self, sentence: &str) -> Self {
-        self.text = format!("{} {sentence}", self.text);
-        self
-    }
-
-    pub(crate) const fn link(mut self, link: &'static str) -> Self {
-        self.link = Some(link);
-        self
-    }
-}
+pub use self::explanation::Explanation;
+pub(crate) use self::explanation::words_for;
+use self::explanation::{About, Tone};
 
 /// Takes apart the packet of `row`.
 pub(crate) fn dissect(row: &Row, frame: &[u8]) -> Vec<Field> {
@@ -85,26 +41,6 @@ fn packet<'a>(row: &Row, frame: &'a [u8]) -> Packet<'a> {
         file_offset: row.file_offset,
         original_len: row.original,
         comment: None,
-    }
-}
-
-/// What an explanation can speak of.
-pub(crate) struct About<'a> {
-    pub(crate) row: &'a Row,
-    /// The row that belongs to it.
-    pub(crate) other: Option<&'a Row>,
-    /// The request, or the indication.
-    pub(crate) message: &'a [u8],
-    /// The peer that it is about.
-    pub(crate) peer: Option<SocketAddr>,
-    /// Whether the relay is known to have no permissions.
-    pub(crate) channels_only: bool,
-}
-
-impl About<'_> {
-    /// The peer in a sentence.
-    pub(crate) fn peer_words(&self) -> String {
-        explain_drop::words_for(self.peer)
     }
 }
 
@@ -134,7 +70,7 @@ pub(crate) fn row(book: &Book, index: u32, frame: &[u8], related: &[u8]) -> Vec<
         paragraphs.extend(explain_change(change, &about).filter(|_| !is_said));
     }
     paragraphs.extend(unanswered(&about, has_outcome || !others.unwrap_or_default().is_empty()));
-    paragraphs.extend(explain_icmp::told(&about));
+    paragraphs.extend(icmp::told(&about));
     for Difference { text, .. } in book.differences.iter().filter(|difference| difference.row == index) {
         paragraphs.push(Explanation::new(Tone::Difference, "The replay differs from the recording", text.clone()));
     }
@@ -216,14 +152,14 @@ fn explain_change(change: &Change, about: &About<'_>) -> Option<Explanation> {
             .link("https://www.rfc-editor.org/rfc/rfc8656#section-9"),
         ),
         Change::Responded { method, outcome } => outcome_of(*method, *outcome, about),
-        Change::Dropped { reason } => Some(explain_drop::dropped(*reason, about)),
+        Change::Dropped { reason } => Some(drop::dropped(*reason, about)),
         Change::Relayed { bytes, from_client, carrier, crossed_to, .. } => info(
             format!("{bytes} bytes were relayed to the {}", if *from_client { "peer" } else { "client" }),
             relayed(*carrier, *from_client, *crossed_to, about),
         ),
         Change::IcmpTold { peer, icmp, .. } => {
-            let peer_words = explain_drop::words_for(Some(*peer));
-            Some(explain_icmp::explain(dissect::Icmp::of(*icmp), &peer_words, peer.is_ipv6()))
+            let peer_words = words_for(Some(*peer));
+            Some(icmp::explain(dissect::Icmp::of(*icmp), &peer_words, peer.is_ipv6()))
         }
         Change::Draining => info(
             "The relay drains".to_owned(),
@@ -288,11 +224,9 @@ fn outcome_of(method: u16, outcome: Outcome, about: &About<'_>) -> Option<Explan
             "The client's allocation was made before the capture began.",
         )),
         Outcome::Success => None,
-        Outcome::Challenged => Some(explain_code::challenge()),
-        Outcome::Rejected(rejection) => Some(explain_rejection::rejected(rejection, about)),
-        Outcome::Refused(code) => {
-            Some(explain_code::explain(code, about.row.unix_nanos / 1_000_000_000, about.message))
-        }
+        Outcome::Challenged => Some(code::challenge()),
+        Outcome::Rejected(rejection) => Some(rejection::rejected(rejection, about)),
+        Outcome::Refused(code) => Some(code::explain(code, about.row.unix_nanos / 1_000_000_000, about.message)),
     }?;
     let is_final = matches!(outcome.error_code(), Some(400 | 403 | 443 | 508));
     let names_a_peer = method == Method::CREATE_PERMISSION || method == Method::CHANNEL_BIND;

@@ -5,22 +5,22 @@ use stun_msg::{AttributeType, Method};
 
 use crate::{
     dissect,
-    explain::{About, Explanation, Tone},
-    explain_code, explain_drop,
+    explain::explanation::{About, Explanation, Tone},
+    explain::{code, drop},
 };
 
 pub(crate) fn rejected(rejection: Rejection, about: &About<'_>) -> Explanation {
     let code = rejection.error_code().number();
     let problem = |title: &str, text: String| Explanation::new(Tone::Problem, format!("{code}: {title}"), text);
     match rejection {
-        Rejection::NotAuthenticated(AuthError::Expired { seconds_ago }) => explain_code::expired(seconds_ago),
+        Rejection::NotAuthenticated(AuthError::Expired { seconds_ago }) => code::expired(seconds_ago),
         Rejection::NotAuthenticated(AuthError::WrongPassword) => problem(
             "the password is wrong",
             "MESSAGE-INTEGRITY was not made with a password that one of this relay's secrets yields for this username, in a scheme that it accepts, or that this user has.".to_owned(),
         )
         .advice("Compare the secret of whoever issues the credentials with the relay's. After a relay's restart with a new secret, all old credentials are void. A message that was changed on its way shows the same.")
         .link("https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4"),
-        Rejection::NotAuthenticated(AuthError::StaleNonce) => explain_code::stale_nonce(),
+        Rejection::NotAuthenticated(AuthError::StaleNonce) => code::stale_nonce(),
         Rejection::NotAuthenticated(AuthError::WrongRealm) => problem(
             "the realm is not this relay's",
             "The client signed for another realm than the one in the relay's challenge.".to_owned(),
@@ -58,7 +58,7 @@ pub(crate) fn rejected(rejection: Rejection, about: &About<'_>) -> Explanation {
                 all_or_none(about)
             ),
         )
-        .advice(explain_drop::WRONG_FAMILY)
+        .advice(drop::WRONG_FAMILY)
         .link("https://www.rfc-editor.org/rfc/rfc8656#section-7.1"),
         Rejection::FamilyNotSupported => family_not_supported(about),
         Rejection::TooManyPermissions => problem(
@@ -72,7 +72,7 @@ pub(crate) fn rejected(rejection: Rejection, about: &About<'_>) -> Explanation {
         )
         .advice("Channels that are not renewed are free again after 15 minutes. A client that needs so many peers at once should spread them over several allocations."),
         other => {
-            let mut explanation = explain_code::explain(code, about.row.unix_nanos / 1_000_000_000, about.message);
+            let mut explanation = code::explain(code, about.row.unix_nanos / 1_000_000_000, about.message);
             explanation.text = format!("The relay says: {other}. {}", explanation.text);
             explanation
         }
