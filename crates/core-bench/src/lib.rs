@@ -5,7 +5,6 @@
 //! compares them with what is committed.
 #![forbid(unsafe_code)]
 
-mod client;
 mod relay;
 mod scenario;
 

@@ -2,8 +2,10 @@ use std::{hint::black_box, time::Duration};
 
 use crate::{
     Relay,
-    client::{self, Client},
-    relay::Ended,
+    relay::{
+        Ended,
+        client::{self, Client},
+    },
 };
 
 /// Something that a relay does, again and again.

@@ -1,21 +1,19 @@
 //! Many TURN clients, each with a socket of its own.
 
 use std::{
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{SocketAddr, UdpSocket},
     rc::Rc,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use turn_client::{Credentials, TurnClient};
+use turn_client::TurnClient;
 
 use crate::{
+    client::{Client, Server, Step},
     clock,
-    journey::{Outcome, Patience, Start, Step, run},
+    journey::{Outcome, Patience, Start, run},
     socket,
 };
-
-/// The channel that every client binds.
-pub(crate) const CHANNEL: u16 = 0x4000;
 
 /// What application data goes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -34,25 +32,6 @@ impl Via {
             Self::Indication => Step::Permit(peer),
         }
     }
-}
-
-/// Which TURN server, and what to tell it.
-#[derive(Clone, Debug)]
-pub(crate) struct Server {
-    pub(crate) address: SocketAddr,
-    pub(crate) credentials: Credentials,
-    /// Where clients send from.
-    pub(crate) from: IpAddr,
-}
-
-/// A client with an open allocation.
-pub(crate) struct Client {
-    pub(crate) socket: Rc<UdpSocket>,
-    /// Its relayed transport address.
-    pub(crate) relayed: SocketAddr,
-    /// What it may send by, if it may: the channel that it has bound, or the permission that it has.
-    pub(crate) grant: Option<Step>,
-    pub(crate) turn: TurnClient,
 }
 
 /// How many clients close at a time.

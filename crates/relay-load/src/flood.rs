@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use turn_client::{Allocate, Credentials, Request, TurnClient, encode_channel_data, encode_send_indication};
 
-use crate::{clients::Server, clock, socket};
+use crate::{client::Server, clock, socket};
 
 /// Where they send from: none of the addresses that servers, clients and peers have.
 pub(crate) const STRANGER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 3, 1));

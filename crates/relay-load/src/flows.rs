@@ -8,7 +8,8 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    clients::{self, CHANNEL, Client, Server, Via},
+    client::{CHANNEL, Client, Server},
+    clients::{self, Via},
     socket::{self, UdpSocket},
     traffic::{Route, Traffic},
     wrap::Wrap,

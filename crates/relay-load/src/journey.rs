@@ -10,20 +10,10 @@ use anyhow::Result;
 use turn_client::{Allocate, Failure, Request, RequestId, Success, TurnClient};
 
 use crate::{
-    clients::{CHANNEL, Client, Server},
+    client::{CHANNEL, Client, Server, Step},
     clock, interrupt,
     poller::Poller,
 };
-
-/// What a client does on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    Allocate,
-    Bind(SocketAddr),
-    Permit(SocketAddr),
-    Refresh,
-    Delete,
-}
 
 /// What a number of clients did.
 #[derive(Clone, Debug, Default)]

@@ -10,7 +10,8 @@ use serde_json::json;
 use turn_client::Credentials;
 
 use crate::{
-    clients::{self, Server, Via},
+    client::Server,
+    clients::{self, Via},
     flows::{self, Direction},
     interrupt, process,
     traffic::{LEAST, Pace, Plan, Report, Traffic},

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod abuse;
+mod client;
 mod clients;
 mod clock;
 mod e2e;

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
 use anyhow::{Context as _, Result};
 
 use crate::{
-    clients::Client,
+    client::Client,
     clock,
     histogram::Histogram,
     interrupt,

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, net::SocketAddr, ops::Range};
 
-use crate::{clients::CHANNEL, journey::Step};
+use crate::client::{CHANNEL, Step};
 
 /// What a sender wraps its data in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -49,6 +49,12 @@ pub(crate) const STEPS: &[Step] = &[
         uses: &[Use::Deploy],
         run: deploy::check,
     },
+    Step {
+        name: "imports",
+        what: "no files import one another in a circle, and rooms import downwards only",
+        uses: &[],
+        run: imports::check,
+    },
     Step { name: "machete", what: "every dependency is used", uses: &[Use::Machete], run: machete },
     Step { name: "deny", what: "licences, sources and advisories of the dependencies", uses: &[Use::Deny], run: deny },
     Step {

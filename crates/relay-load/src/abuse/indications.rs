@@ -9,7 +9,8 @@ use turn_client::Credentials;
 
 use super::people::{EXPIRY, Relay};
 use crate::{
-    clients::{self, Server, Via},
+    client::Server,
+    clients::{self, Via},
     flood::{Flood, Kind},
     flows::{self, Direction},
     traffic::{Pace, Plan, Report},

@@ -19,7 +19,7 @@ use signal_hook::{
 use turn_auth::{AuthSecret, UnixTime};
 use turn_client::{BlockingClient, Credentials};
 
-use crate::{clients::Server, floor};
+use crate::{client::Server, floor};
 
 /// Servers have this address, clients and peers others, so that no port of one is in the way of another.
 pub(super) const SERVER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use relay_server::AllocationPort;
 use turn_client::{Allocate, Credentials, Request, Success, TurnClient, encode_channel_data, encode_send_indication};
 
-use crate::relay::{PEER, PEER_PORT, Relay};
+use super::{PEER, PEER_PORT, Relay};
 
 const CHANNEL: u16 = 0x4000;
 const PAYLOAD: [u8; 200] = [7; 200];

@@ -1,3 +1,5 @@
+pub(crate) mod client;
+
 use std::{
     hint::black_box,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -11,7 +13,7 @@ use relay_server::{
     PortRange, QuotaBy, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
 };
 
-use crate::client::{self, Client, Newcomer};
+use self::client::{Client, Newcomer};
 
 /// The address of the first state machine; the others have those after it.
 const RELAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
