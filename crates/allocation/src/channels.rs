@@ -192,6 +192,10 @@ impl Many {
     }
 
     fn insert(&mut self, hash: &KeyedHash, channel: Channel) {
+        if self.list.is_empty() {
+            // Most allocations have one, and a list begins with room for four.
+            self.list.reserve_exact(1);
+        }
         self.list.push(channel);
         match &mut self.index {
             Some(index) => index.insert(hash, &self.list, position(self.list.len() - 1)),

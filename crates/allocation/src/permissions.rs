@@ -73,6 +73,10 @@ impl Permissions {
     /// Adds a permission for a new address, and returns its position.
     pub(crate) fn insert(&mut self, hash: &KeyedHash, permission: Permission) -> u16 {
         let at = position(self.list.len());
+        if self.list.is_empty() {
+            // Most allocations have one or two, and a list begins with room for four.
+            self.list.reserve_exact(1);
+        }
         self.list.push(permission);
         let list = &self.list;
         let hash_at = |at: &u16| hash.address(list[usize::from(*at)].address);

@@ -1,6 +1,6 @@
 //! What an allocation has relayed.
 
-use std::{cell::Cell, iter::Sum, ops::AddAssign};
+use std::{cell::Cell, ops::AddAssign};
 
 /// Packets, and the bytes of application data in them: no headers count, ChannelData's and indications' included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -49,15 +49,6 @@ impl AddAssign for Relayed {
     fn add_assign(&mut self, other: Self) {
         self.to_peers += other.to_peers;
         self.from_peers += other.from_peers;
-    }
-}
-
-impl Sum for Relayed {
-    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
-        all.fold(Self::default(), |mut sum, relayed| {
-            sum += relayed;
-            sum
-        })
     }
 }
 
@@ -119,6 +110,8 @@ mod tests {
         let relayed =
             Relayed { to_peers: Traffic { packets: 2, bytes: 1200 }, from_peers: Traffic { packets: 1, bytes: 7 } };
         assert_eq!(meter.read(), relayed);
-        assert_eq!([relayed, relayed].into_iter().sum::<Relayed>().bytes(), 2 * 1207);
+        let mut twice = relayed;
+        twice += relayed;
+        assert_eq!(twice.bytes(), 2 * 1207);
     }
 }

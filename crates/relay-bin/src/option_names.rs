@@ -21,7 +21,6 @@ impl fmt::Display for Name {
     }
 }
 
-pub(crate) const AUTH_SECRET: Name = Name::new("--auth-secret", "AUTH_SECRET");
 pub(crate) const AUTH_SECRET_FILE: Name = Name::new("--auth-secret-file", "AUTH_SECRET_FILE");
 pub(crate) const BEHIND_NAT: Name = Name::new("--behind-nat", "BEHIND_NAT");
 pub(crate) const CONTROL_ENDPOINT: Name = Name::new("--control-endpoint", "CONTROL_ENDPOINT");

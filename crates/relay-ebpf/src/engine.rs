@@ -43,21 +43,3 @@ pub enum InstallError {
 #[derive(Debug, thiserror::Error)]
 #[error("the kernel did not remove the flow")]
 pub struct RemoveError(#[source] pub(crate) std::io::Error);
-
-/// No fast path: all packets are user space's.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NullEngine;
-
-impl Engine for NullEngine {
-    fn install(&self, _: &Flow) -> Result<(), InstallError> {
-        Ok(())
-    }
-
-    fn remove(&self, _: &FlowKey) -> Result<Option<Counters>, RemoveError> {
-        Ok(None)
-    }
-
-    fn forwarded(&self, _: &FlowKey) -> Option<Counters> {
-        None
-    }
-}

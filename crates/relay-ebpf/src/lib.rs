@@ -5,7 +5,7 @@
 //!   BPF maps; in tests and in the browser, over a slice and whatever models the host.
 //! - [`Flow`] is what a caller says of one direction of a channel, [`FlowKey`] and [`Route`] are what the map holds of it.
 //! - With the feature `loader` (the default), on Linux, `Offload` puts the program into the kernel, attaches it to
-//!   interfaces, installs and removes flows, and reads counters. `NullEngine` is for hosts without.
+//!   interfaces, installs and removes flows, and reads counters.
 //!
 //! # Example
 //!
@@ -85,7 +85,7 @@ mod wire;
 
 pub use address::{Address, Be16};
 #[cfg(feature = "loader")]
-pub use engine::{Engine, InstallError, NullEngine, RemoveError};
+pub use engine::{Engine, InstallError, RemoveError};
 pub use flow::{Flow, FlowError};
 pub use frame::{Frame, SliceFrame};
 pub use host::{Device, Host, Leaving, Link};

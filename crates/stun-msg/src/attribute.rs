@@ -109,6 +109,9 @@ impl FamilyCode {
     pub const V6: Self = Self(0x02);
 }
 
+/// The length of an attribute's type and length, in bytes.
+pub(crate) const ATTRIBUTE_HEADER_LEN: usize = 4;
+
 /// An attribute as it lies in a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RawAttribute<'a> {

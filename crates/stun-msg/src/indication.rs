@@ -1,33 +1,28 @@
 //! Send and Data indications: application data without a channel.
 
-mod usual;
-
 mod icmp;
+mod usual;
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::Range,
 };
 
-pub use icmp::Icmp;
-
+use self::usual::Usual;
 use crate::{
     AttributeType, ParseError, TransactionId,
-    attribute::{Attributes, RawAttribute},
+    attribute::{ATTRIBUTE_HEADER_LEN, Attributes, RawAttribute},
     fingerprint,
     header::{HEADER_LEN, MAGIC_COOKIE},
     message::check_len,
 };
 
-use self::usual::Usual;
+pub use self::icmp::Icmp;
 
 /// The message type of a Send indication: method 0x006, class indication.
 const SEND: [u8; 2] = [0x00, 0x16];
 /// The message type of a Data indication: method 0x007, class indication.
 const DATA: [u8; 2] = [0x00, 0x17];
-
-/// The length of the type and the length of an attribute, in bytes.
-const ATTRIBUTE_HEADER_LEN: usize = 4;
 
 /// What an IPv4 address is XOR-ed with.
 const COOKIE: u32 = u32::from_be_bytes(MAGIC_COOKIE);

@@ -2,13 +2,11 @@
 
 use crate::{
     AttributeType,
-    attribute::Attributes,
+    attribute::{ATTRIBUTE_HEADER_LEN, Attributes},
     fingerprint,
     header::{HEADER_LEN, MAGIC_COOKIE},
 };
 
-/// The length of the type and the length of an attribute, in bytes.
-const ATTRIBUTE_HEADER_LEN: usize = 4;
 /// The two bits of the class in a message type, and their values in an indication: RFC 8489, section 5.
 const CLASS: u16 = 0x0110;
 const INDICATION: u16 = 0x0010;

@@ -9,14 +9,15 @@ use stun_types::{
 };
 use turn_types::attribute::{Lifetime, ReservationToken, XorRelayedAddress};
 
-use crate::{AttributeType, ErrorCode, FamilyCode, IntegrityKey, Transaction, header::HEADER_LEN, integrity};
+use crate::{
+    AttributeType, ErrorCode, FamilyCode, IntegrityKey, Transaction, attribute::ATTRIBUTE_HEADER_LEN,
+    header::HEADER_LEN, integrity,
+};
 
 /// REALM and NONCE [may have this many bytes](https://www.rfc-editor.org/rfc/rfc8489#section-14.9); more are cut off.
 const MAX_TEXT_LEN: usize = 763;
 /// How many characters a reason phrase may have.
 const MAX_REASON_CHARS: usize = 127;
-/// How long the attribute headers are, in bytes.
-const ATTRIBUTE_HEADER_LEN: usize = 4;
 
 /// An answer to a request: make it with one of the constructors, then turn it into bytes with [`Self::finish`].
 #[derive(Clone, Debug)]

@@ -120,16 +120,15 @@ mod tests {
 
     use super::*;
 
-    fn graph(name: &str, files: &[(&str, &str)]) -> Graph {
-        let folder = std::env::temp_dir().join(format!("xtask-imports-{}-{name}", std::process::id()));
+    fn graph(files: &[(&str, &str)]) -> Graph {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
         for (path, text) in files {
             let path = folder.join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let source = Source::read(&folder.join("lib.rs")).unwrap();
-        fs::remove_dir_all(folder).unwrap();
-        Graph::of(&source)
+        Graph::of(&Source::read(&folder.join("lib.rs")).unwrap())
     }
 
     fn names(graph: &Graph) -> Vec<String> {
@@ -139,15 +138,12 @@ mod tests {
 
     #[test]
     fn an_arrow_leads_to_the_file_that_defines_the_name() {
-        let graph = graph(
-            "defines",
-            &[
-                ("lib.rs", "mod a; mod b; pub use a::Thing;"),
-                ("a/mod.rs", "mod inner; pub use self::inner::Thing;"),
-                ("a/inner.rs", "pub struct Thing;"),
-                ("b.rs", "use crate::Thing; fn f(_: Thing) {} #[cfg(test)] mod tests { use crate::a; }"),
-            ],
-        );
+        let graph = graph(&[
+            ("lib.rs", "mod a; mod b; pub use a::Thing;"),
+            ("a/mod.rs", "mod inner; pub use self::inner::Thing;"),
+            ("a/inner.rs", "pub struct Thing;"),
+            ("b.rs", "use crate::Thing; fn f(_: Thing) {} #[cfg(test)] mod tests { use crate::a; }"),
+        ]);
         assert_eq!(names(&graph), ["b->inner"]);
         assert!(graph.circles().is_empty());
         assert_eq!(graph.rooms(), BTreeSet::from([("b", "a")]));
@@ -155,15 +151,12 @@ mod tests {
 
     #[test]
     fn a_circle_is_found_through_paths_in_code() {
-        let graph = graph(
-            "circle",
-            &[
-                ("lib.rs", "mod a; mod b; mod c;"),
-                ("a.rs", "pub fn f() { crate::b::f() }"),
-                ("b.rs", "use crate::c; pub fn f() { c::f() }"),
-                ("c.rs", "pub fn f() { println!(\"{}\", super::a::f()); }"),
-            ],
-        );
+        let graph = graph(&[
+            ("lib.rs", "mod a; mod b; mod c;"),
+            ("a.rs", "pub fn f() { crate::b::f() }"),
+            ("b.rs", "use crate::c; pub fn f() { c::f() }"),
+            ("c.rs", "pub fn f() { println!(\"{}\", super::a::f()); }"),
+        ]);
         assert_eq!(names(&graph), ["a->b", "b->c", "c->a"]);
         assert_eq!(graph.circles().len(), 1);
         assert_eq!(graph.circles()[0].len(), 3);

@@ -1,8 +1,10 @@
 //! Puts together what shards and the kernel count of each allocation.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use relay_server::{
     AllocationPort, Crossing, Families, Family, FiveTuple, FlowKey, Relayed, ShardId, Timestamp, Traffic,
@@ -17,28 +19,31 @@ use super::{
 /// How long to wait for what others count of an allocation that has ended. A shard tells of it before it handles its next packet.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// An allocation, by the order of their making.
-type Number = u64;
-
 /// A way that somebody other than an allocation's own shard counts: between clients of two shards, or in the kernel.
 #[derive(Clone, Copy, Debug)]
 struct Way {
     /// The allocation whose client sends, if it is not the sender's shard that counts for it.
-    from: Option<Number>,
+    from: Option<Key>,
     /// The allocation whose client it goes to.
-    to: Option<Number>,
+    to: Option<Key>,
     /// What was added to both so far.
     counted: Traffic,
 }
 
+/// What is known of an allocation. There are as many as there are allocations, and of most nothing is known but whose they are.
 #[derive(Debug)]
 struct Account {
-    key: Key,
     user_id: Arc<str>,
     five_tuple: FiveTuple,
     port: AllocationPort,
     families: Families,
     created_at: Timestamp,
+    counted: Option<Box<Counted>>,
+}
+
+/// What was told of it since its beginning.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
     /// By its own shard.
     relayed: Relayed,
     /// By other shards.
@@ -49,26 +54,41 @@ struct Account {
     end: Option<(Timestamp, EndReason)>,
 }
 
-impl Account {
+impl Counted {
     fn in_user_space(&self) -> Relayed {
         let mut relayed = self.relayed;
         relayed.from_peers += self.crossed;
         relayed
     }
 
+    /// Whether it has ended, and nobody else has anything to tell.
+    const fn is_complete(&self) -> bool {
+        self.end.is_some() && self.open_ways == 0
+    }
+}
+
+impl Account {
+    fn counted(&self) -> Counted {
+        self.counted.as_deref().copied().unwrap_or_default()
+    }
+
+    fn counted_mut(&mut self) -> &mut Counted {
+        self.counted.get_or_insert_default()
+    }
+
     fn record(self, now: Timestamp) -> Record {
-        let in_user_space = self.in_user_space();
-        let (ended_at, reason) = self.end.unwrap_or((now, EndReason::Shutdown));
+        let counted = self.counted();
+        let (ended_at, reason) = counted.end.unwrap_or((now, EndReason::Shutdown));
         Record {
             user_id: self.user_id,
             port: self.port,
             families: self.families,
             created_at: self.created_at,
             ended_at,
-            in_user_space,
-            in_kernel: self.in_kernel,
+            in_user_space: counted.in_user_space(),
+            in_kernel: counted.in_kernel,
             reason,
-            is_complete: self.end.is_some() && self.open_ways == 0,
+            is_complete: counted.is_complete(),
         }
     }
 }
@@ -79,54 +99,36 @@ type CrossingKey = (ShardId, u8, AllocationPort, AllocationPort);
 /// All allocations that are not told of yet.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    accounts: BTreeMap<Number, Account>,
-    by_key: BTreeMap<Key, Number>,
-    by_port: BTreeMap<AllocationPort, Number>,
+    // In boxes: in a map that grows at its end, nearly half of the places are empty.
+    accounts: BTreeMap<Key, Box<Account>>,
+    by_port: BTreeMap<AllocationPort, Key>,
     flows: BTreeMap<FlowKey, Way>,
     crossings: BTreeMap<CrossingKey, Way>,
     /// Those that have ended while somebody else has yet to tell, and until when to wait for that.
-    waiting: VecDeque<(Timestamp, Number)>,
-    made: Number,
+    waiting: VecDeque<(Timestamp, Key)>,
     done: VecDeque<Record>,
 }
 
 impl Ledger {
     pub(super) fn created(&mut self, shard: ShardId, created: Created) {
         let Created { id, user_id, five_tuple, port, families, at } = created;
-        let (key, number) = ((shard, id), self.made);
-        self.made += 1;
-        self.by_key.insert(key, number);
-        self.by_port.insert(port, number);
-        let account = Account {
-            key,
-            user_id,
-            five_tuple,
-            port,
-            families,
-            created_at: at,
-            relayed: Relayed::default(),
-            crossed: Traffic::default(),
-            in_kernel: Relayed::default(),
-            open_ways: 0,
-            end: None,
-        };
-        self.accounts.insert(number, account);
+        let account = Account { user_id, five_tuple, port, families, created_at: at, counted: None };
+        self.by_port.insert(port, (shard, id));
+        self.accounts.insert((shard, id), Box::new(account));
     }
 
     pub(super) fn ended(&mut self, now: Timestamp, key: Key, at: Timestamp, relayed: Relayed, reason: EndReason) {
         // Nobody has heard of one that was still being opened.
-        let Some(number) = self.by_key.remove(&key) else { return };
-        let Some(account) = self.accounts.get_mut(&number) else { return };
-        account.relayed = relayed;
-        account.end = Some((at, reason));
-        // Another allocation may have the port by now.
-        if self.by_port.get(&account.port) == Some(&number) {
-            self.by_port.remove(&account.port);
+        let Some(account) = self.accounts.get_mut(&key) else { return };
+        let counted = account.counted_mut();
+        counted.relayed = relayed;
+        counted.end = Some((at, reason));
+        if counted.open_ways > 0 {
+            self.waiting.push_back((now + PATIENCE, key));
         }
-        if account.open_ways > 0 {
-            self.waiting.push_back((now + PATIENCE, number));
-        }
-        self.settle(now, number);
+        let port = account.port;
+        self.leave(port, key);
+        self.settle(now, key);
     }
 
     pub(super) fn crossing_opened(&mut self, shard: ShardId, crossing: &Crossing) {
@@ -140,7 +142,7 @@ impl Ledger {
         self.crossing_counted(shard, crossing, crossed);
         let Some(Way { to, .. }) = self.crossings.remove(&crossing_key(shard, crossing)) else { return };
         self.count_ways(to, -1);
-        to.into_iter().for_each(|number| self.settle(now, number));
+        to.into_iter().for_each(|key| self.settle(now, key));
     }
 
     fn crossing_counted(&mut self, shard: ShardId, crossing: &Crossing, crossed: Traffic) {
@@ -148,7 +150,7 @@ impl Ledger {
         let more = difference(crossed, way.counted);
         way.counted = crossed;
         if let Some(account) = way.to.and_then(|to| self.accounts.get_mut(&to)) {
-            account.crossed += more;
+            account.counted_mut().crossed += more;
         }
     }
 
@@ -164,9 +166,9 @@ impl Ledger {
     pub(super) fn flow_removed(&mut self, now: Timestamp, key: &FlowKey, forwarded: Traffic) {
         self.flow_counted(key, forwarded);
         let Some(Way { from, to, .. }) = self.flows.remove(key) else { return };
-        for number in [from, to].into_iter().flatten() {
-            self.count_ways(Some(number), -1);
-            self.settle(now, number);
+        for end in [from, to].into_iter().flatten() {
+            self.count_ways(Some(end), -1);
+            self.settle(now, end);
         }
     }
 
@@ -176,10 +178,10 @@ impl Ledger {
         let more = difference(forwarded, way.counted);
         way.counted = forwarded;
         if let Some(account) = way.from.and_then(|from| self.accounts.get_mut(&from)) {
-            account.in_kernel.to_peers += more;
+            account.counted_mut().in_kernel.to_peers += more;
         }
         if let Some(account) = way.to.and_then(|to| self.accounts.get_mut(&to)) {
-            account.in_kernel.from_peers += more;
+            account.counted_mut().in_kernel.from_peers += more;
         }
     }
 
@@ -196,9 +198,10 @@ impl Ledger {
         crossings: Vec<(Crossing, Traffic)>,
     ) {
         for (id, relayed) in allocations {
-            let number = self.by_key.get(&(shard, id));
-            if let Some(account) = number.and_then(|number| self.accounts.get_mut(number)) {
-                account.relayed = relayed;
+            // Of one that has ended all is known.
+            let living = self.accounts.get_mut(&(shard, id)).filter(|account| account.counted().end.is_none());
+            if let Some(account) = living {
+                account.counted_mut().relayed = relayed;
             }
         }
         for (crossing, crossed) in crossings {
@@ -209,7 +212,8 @@ impl Ledger {
     /// The allocations that are not told of yet: whose, and what they come to so far.
     pub(super) fn living(&self) -> impl Iterator<Item = (&Arc<str>, Totals)> {
         self.accounts.values().map(|account| {
-            let (in_user_space, in_kernel) = (account.in_user_space(), account.in_kernel);
+            let counted = account.counted();
+            let (in_user_space, in_kernel) = (counted.in_user_space(), counted.in_kernel);
             (&account.user_id, Totals { allocations: 1, in_user_space, in_kernel })
         })
     }
@@ -221,16 +225,17 @@ impl Ledger {
 
     /// Waits no longer for what is due.
     pub(super) fn handle_timeout(&mut self, now: Timestamp) {
-        while let Some((_, number)) = self.waiting.pop_front_if(|(due, _)| *due <= now) {
-            self.tell(now, number);
+        while let Some((_, key)) = self.waiting.pop_front_if(|(due, _)| *due <= now) {
+            self.tell(now, key);
         }
     }
 
     /// Everything ends now.
     pub(super) fn finish(&mut self, now: Timestamp) {
-        for number in self.accounts.keys().copied().collect::<Vec<_>>() {
-            self.tell(now, number);
+        for key in self.accounts.keys().copied().collect::<Vec<_>>() {
+            self.tell(now, key);
         }
+        self.waiting.clear();
     }
 
     /// The next allocation of which all is known.
@@ -238,28 +243,33 @@ impl Ledger {
         self.done.pop_front()
     }
 
-    fn count_ways(&mut self, number: Option<Number>, change: isize) {
-        if let Some(account) = number.and_then(|number| self.accounts.get_mut(&number)) {
-            account.open_ways = account.open_ways.saturating_add_signed(change);
+    fn count_ways(&mut self, key: Option<Key>, change: isize) {
+        if let Some(account) = key.and_then(|key| self.accounts.get_mut(&key)) {
+            let counted = account.counted_mut();
+            counted.open_ways = counted.open_ways.saturating_add_signed(change);
         }
     }
 
-    /// Tells of an allocation if it has ended, and nobody else has anything to tell.
-    fn settle(&mut self, now: Timestamp, number: Number) {
-        let account = self.accounts.get(&number);
-        if account.is_some_and(|account| account.end.is_some() && account.open_ways == 0) {
-            self.waiting.retain(|(_, waiting)| *waiting != number);
-            self.tell(now, number);
+    /// Tells of an allocation of which all is known.
+    fn settle(&mut self, now: Timestamp, key: Key) {
+        if self.accounts.get(&key).is_some_and(|account| account.counted().is_complete()) {
+            self.tell(now, key);
+            // Others that were told of meanwhile need not be waited for, either.
+            while self.waiting.pop_front_if(|(_, waiting)| !self.accounts.contains_key(waiting)).is_some() {}
         }
     }
 
-    fn tell(&mut self, now: Timestamp, number: Number) {
-        let Some(account) = self.accounts.remove(&number) else { return };
-        self.by_key.remove(&account.key);
-        if self.by_port.get(&account.port) == Some(&number) {
-            self.by_port.remove(&account.port);
-        }
+    fn tell(&mut self, now: Timestamp, key: Key) {
+        let Some(account) = self.accounts.remove(&key) else { return };
+        self.leave(account.port, key);
         self.done.push_back(account.record(now));
+    }
+
+    /// The allocation has its port no more. Another one may have it by now.
+    fn leave(&mut self, port: AllocationPort, key: Key) {
+        if self.by_port.get(&port) == Some(&key) {
+            self.by_port.remove(&port);
+        }
     }
 }
 

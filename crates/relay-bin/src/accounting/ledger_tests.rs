@@ -66,7 +66,7 @@ fn next(ledger: &mut Ledger) -> Option<(String, [u64; 4], bool)> {
 }
 
 fn is_empty(ledger: &Ledger) -> bool {
-    ledger.accounts.is_empty() && ledger.by_key.is_empty() && ledger.by_port.is_empty() && ledger.waiting.is_empty()
+    ledger.accounts.is_empty() && ledger.by_port.is_empty() && ledger.waiting.is_empty()
 }
 
 #[test]

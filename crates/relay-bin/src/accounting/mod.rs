@@ -47,7 +47,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// The accounting thread. Dropping this tells of all allocations that there are, and ends it.
 pub(crate) struct Accounting {
-    notes: mpsc::Sender<Note>,
+    notes: mpsc::Sender<Vec<Note>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -59,13 +59,13 @@ impl fmt::Debug for Accounting {
 
 /// Asks for what users have relayed.
 #[derive(Clone, Debug)]
-pub(crate) struct UserTotals(mpsc::Sender<Note>);
+pub(crate) struct UserTotals(mpsc::Sender<Vec<Note>>);
 
 impl UserTotals {
     /// The `count` users with the most bytes, and what they have relayed, as JSON; `None` if the relay ends.
     pub(crate) async fn top(&self, count: usize) -> Option<String> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Note::TopUsers { count, answer }).ok()?;
+        self.0.send(vec![Note::TopUsers { count, answer }]).ok()?;
         answered.await.ok()
     }
 }
@@ -116,13 +116,13 @@ impl Accounting {
 
     /// From now on `ask` has all shards tell what they have counted so far, and says how many shards those are.
     pub(crate) fn ask_shards_with(&self, ask: impl Fn() -> usize + Send + 'static) {
-        let _ = self.notes.send(Note::AskShards(Box::new(ask)));
+        let _ = self.notes.send(vec![Note::AskShards(Box::new(ask))]);
     }
 }
 
 impl Drop for Accounting {
     fn drop(&mut self) {
-        let _ = self.notes.send(Note::Finish);
+        let _ = self.notes.send(vec![Note::Finish]);
         if let Some(thread) = self.thread.take() {
             // A panic has told of itself.
             let _ = thread.join();
@@ -148,16 +148,16 @@ struct Accountant {
 }
 
 impl Accountant {
-    fn run(mut self, notes: &mpsc::Receiver<Note>) {
-        loop {
+    fn run(mut self, collected: &mpsc::Receiver<Vec<Note>>) {
+        'running: loop {
             let now = self.clock.now();
             let due = [self.ledger.poll_timeout(), self.answer_at].into_iter().flatten().min();
-            let note = match due {
-                None => notes.recv().ok(),
+            let notes = match due {
+                None => collected.recv().ok(),
                 Some(due) => {
                     let wait = Duration::from_nanos(due.as_nanos().saturating_sub(now.as_nanos()));
-                    match notes.recv_timeout(wait) {
-                        Ok(note) => Some(note),
+                    match collected.recv_timeout(wait) {
+                        Ok(notes) => Some(notes),
                         Err(mpsc::RecvTimeoutError::Timeout) => {
                             self.do_what_is_due();
                             continue;
@@ -166,11 +166,14 @@ impl Accountant {
                     }
                 }
             };
-            match note {
-                None | Some(Note::Finish) => break,
-                Some(note) => self.take(note),
+            let Some(notes) = notes else { break };
+            for note in notes {
+                if matches!(note, Note::Finish) {
+                    break 'running;
+                }
+                self.take(note);
+                self.tell_all();
             }
-            self.tell_all();
         }
         self.finish();
     }

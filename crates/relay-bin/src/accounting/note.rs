@@ -77,10 +77,20 @@ pub(super) enum Note {
 }
 
 /// Tells the accounting thread what happens on one shard. Never waits.
-#[derive(Clone, Debug)]
+///
+/// To wake a thread takes as long as half an allocation does: notes are collected until [`Self::flush`].
+#[derive(Debug)]
 pub(crate) struct Clerk {
     shard: ShardId,
-    notes: mpsc::Sender<Note>,
+    collected: Vec<Note>,
+    notes: mpsc::Sender<Vec<Note>>,
+}
+
+impl Drop for Clerk {
+    /// Also where the shard fails.
+    fn drop(&mut self) {
+        self.flush();
+    }
 }
 
 impl fmt::Debug for Note {
@@ -90,8 +100,8 @@ impl fmt::Debug for Note {
 }
 
 impl Clerk {
-    pub(super) const fn new(shard: ShardId, notes: mpsc::Sender<Note>) -> Self {
-        Self { shard, notes }
+    pub(super) const fn new(shard: ShardId, notes: mpsc::Sender<Vec<Note>>) -> Self {
+        Self { shard, collected: Vec::new(), notes }
     }
 
     /// Nobody hears what it tells.
@@ -101,7 +111,7 @@ impl Clerk {
     }
 
     /// Tells of `event`, if that is of an allocation's beginning or end.
-    pub(crate) fn record(&self, now: Timestamp, event: &Event) {
+    pub(crate) fn record(&mut self, now: Timestamp, event: &Event) {
         match event {
             Event::AllocationCreated { id, five_tuple, user_id, port, families, .. } => {
                 let created = Created {
@@ -118,7 +128,11 @@ impl Clerk {
                 let reason = EndReason::Removed(*reason);
                 self.tell(Note::Ended { key: (self.shard, id.as_u64()), at: now, relayed: account.relayed, reason });
             }
-            Event::CrossingOpened { crossing } => self.tell(Note::CrossingOpened(self.shard, *crossing)),
+            Event::CrossingOpened { crossing } => {
+                self.tell(Note::CrossingOpened(self.shard, *crossing));
+                // It is about another shard's allocation, whose end must not be told of before.
+                self.flush();
+            }
             Event::CrossingClosed { crossing, crossed } => {
                 self.tell(Note::CrossingClosed(self.shard, *crossing, *crossed));
             }
@@ -127,18 +141,18 @@ impl Clerk {
     }
 
     /// The kernel forwards `flow` from now on.
-    pub(crate) fn flow_installed(&self, flow: &Flow) {
+    pub(crate) fn flow_installed(&mut self, flow: &Flow) {
         self.tell(Note::FlowInstalled(*flow));
     }
 
     /// The kernel does not forward the flow any more, and has forwarded this much.
-    pub(crate) fn flow_removed(&self, key: FlowKey, forwarded: Traffic) {
+    pub(crate) fn flow_removed(&mut self, key: FlowKey, forwarded: Traffic) {
         self.tell(Note::FlowRemoved(key, forwarded));
     }
 
     /// What the shard's allocations have relayed so far, and what went straight to clients of other shards.
     pub(crate) fn so_far(
-        &self,
+        &mut self,
         allocations: impl Iterator<Item = (AllocationId, Relayed)>,
         crossings: impl Iterator<Item = (Crossing, Traffic)>,
     ) {
@@ -147,17 +161,25 @@ impl Clerk {
     }
 
     /// The shard stops, and this allocation ends with it.
-    pub(crate) fn stopped(&self, now: Timestamp, id: AllocationId, relayed: Relayed) {
+    pub(crate) fn stopped(&mut self, now: Timestamp, id: AllocationId, relayed: Relayed) {
         self.tell(Note::Ended { key: (self.shard, id.as_u64()), at: now, relayed, reason: EndReason::Shutdown });
     }
 
     /// The shard stops, and so does this way to another shard's client.
-    pub(crate) fn crossing_stopped(&self, crossing: Crossing, crossed: Traffic) {
+    pub(crate) fn crossing_stopped(&mut self, crossing: Crossing, crossed: Traffic) {
         self.tell(Note::CrossingClosed(self.shard, crossing, crossed));
     }
 
-    fn tell(&self, note: Note) {
-        // An error means that accounting has ended, and with it the relay.
-        let _ = self.notes.send(note);
+    fn tell(&mut self, note: Note) {
+        self.collected.push(note);
+    }
+
+    /// Hands over what was collected. What other shards tell of this one's allocations must come later: so it is called before they hear
+    /// of any that concerns them.
+    pub(crate) fn flush(&mut self) {
+        if !self.collected.is_empty() {
+            // An error means that accounting has ended, and with it the relay.
+            let _ = self.notes.send(std::mem::take(&mut self.collected));
+        }
     }
 }

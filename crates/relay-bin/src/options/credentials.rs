@@ -8,10 +8,11 @@ use turn_auth::{AuthSecret, Scheme, Schemes};
 use super::problems::Collector;
 use crate::{
     credentials::{CredentialConfig, Sources, Users, advice, parse_secret, parse_user},
-    option_names::{AUTH_SECRET, AUTH_SECRET_FILE, Name, USERS_FILE},
+    option_names::{AUTH_SECRET_FILE, Name, USERS_FILE},
 };
 
 pub(super) const CREDENTIAL_SCHEME: Name = Name::new("--credential-scheme", "CREDENTIAL_SCHEME");
+const AUTH_SECRET: Name = Name::new("--auth-secret", "AUTH_SECRET");
 const USERS: Name = Name::new("--user", "USERS");
 const STRICT_EXPIRY: Name = Name::new("--strict-expiry", "STRICT_EXPIRY");
 

@@ -16,7 +16,9 @@ use super::{
     live_channels::LiveChannels,
     live_permissions::LivePermissions,
     mailbox::{Mail, Sender},
+    memory::Trimmer,
     refused_indications::RefusedIndications,
+    stats::{Counters, Loss, Published},
     withheld_replies::WithheldReplies,
 };
 use crate::{
@@ -24,8 +26,6 @@ use crate::{
     addresses::AddressState,
     offload::Offload,
     record::{Machine, Recorder},
-    shard::memory::Trimmer,
-    shard::stats::{Counters, Loss, Published},
     socket::{Cursor, Datagram, Inlet, ReceiveBuffers},
     throttle::Throttle,
 };
@@ -267,10 +267,11 @@ impl<N: Network, O: Offload> Driver<N, O> {
     }
 
     /// Tells accounting what has been relayed so far.
-    pub(super) fn tell_accounts(&self) {
+    pub(super) fn tell_accounts(&mut self) {
         let server = self.server.server();
         let allocations = server.allocations().map(|allocation| (allocation.id(), allocation.relayed()));
         self.clerk.so_far(allocations, server.crossings());
+        self.clerk.flush();
     }
 
     /// The shard stops, and with it all allocations: accounting hears of each.
@@ -289,6 +290,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
 
     /// Lets others see what was counted.
     pub(super) fn publish(&mut self) {
+        self.clerk.flush();
         self.network.count_overruns(&mut self.counters);
         self.published.publish(&mut self.counters);
     }
@@ -393,7 +395,10 @@ impl<N: Network, O: Offload> Driver<N, O> {
     }
 
     /// Tells all other shards, or one of them.
-    fn tell_others(&self, only: Option<ShardId>, message: &ShardMessage) {
+    fn tell_others(&mut self, only: Option<ShardId>, message: &ShardMessage) {
+        if message.is_urgent() {
+            self.clerk.flush();
+        }
         for (_, other) in self.others.iter().filter(|(shard, _)| only.is_none_or(|only| only == *shard)) {
             other.send(Mail::FromShard(message.clone()));
         }

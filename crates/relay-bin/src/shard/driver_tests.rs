@@ -2,7 +2,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use relay_server::{
     AddressStatus, AuthSecret, ChannelNumber, Config, Crossing, DefaultFamily, Encapsulation, Flow, FlowKey, PortRange,
-    QuotaBy, RelayAddresses, Server, UsernameLimit, Via,
+    QuotaBy, RelayAddresses, Server, Traffic, UsernameLimit, Via,
 };
 use turn_auth::Credentials;
 use turn_client::{Allocate, Received, Request, Success, TurnClient, encode_channel_data};
@@ -11,7 +11,6 @@ use super::*;
 use crate::{
     addresses::FamilyState,
     clock::Clock,
-    shard::stats::Traffic,
     shard::{mailbox::Mailbox, poller::Poller},
 };
 
@@ -110,7 +109,7 @@ impl Offload for FakeOffload {
         true
     }
 
-    fn remove(&mut self, key: &FlowKey) -> Option<relay_server::Traffic> {
+    fn remove(&mut self, key: &FlowKey) -> Option<Traffic> {
         let before = self.installed.len();
         self.installed.retain(|installed| installed != key);
         (self.installed.len() < before).then(Default::default)

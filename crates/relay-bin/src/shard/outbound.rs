@@ -2,11 +2,11 @@ use std::{io, net::IpAddr, net::SocketAddr, ops::Range};
 
 use relay_server::DataHeader;
 
-use super::poller::Source;
-use crate::{
-    shard::stats::{Counters, Loss},
-    socket::{self, ReceiveBuffers, UdpSocket},
+use super::{
+    poller::Source,
+    stats::{Counters, Loss},
 };
+use crate::socket::{self, ReceiveBuffers, UdpSocket};
 
 /// What the order of flows changes by from one batch to the next. Even, so that what is odd stays so.
 const STEP: u16 = 40_502;

@@ -15,12 +15,12 @@ use super::{
     outbound::{Header, Outbound, Outgoing, Towards, count_failure},
     poller::{Source, Watcher},
     relay_table::RelayTable,
+    stats::{Counters, Loss},
 };
 use crate::{
     addresses::{AddressState, FamilyState},
     files::Files,
     listen::Listening,
-    shard::stats::{Counters, Loss},
     socket::{self, Datagram, Inlet, ReceiveBuffers, Rest, Role, SendError, UdpSocket},
     throttle::Throttle,
 };

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use relay_server::{DropReason, ErrorCode, Event, RemovalReason, ReplyKind};
+use relay_server::{DropReason, ErrorCode, Event, RemovalReason, ReplyKind, Traffic};
 
 /// How many classes of sizes there are: up to 64 bytes, 128, 256 and so on.
 pub(crate) const SIZE_CLASSES: usize = 11;
@@ -26,25 +26,6 @@ const fn size_class(bytes: usize) -> usize {
     let class = bits.saturating_sub(SMALLEST_BITS);
     // No datagram is longer than the largest class.
     if class < SIZE_CLASSES { class } else { SIZE_CLASSES - 1 }
-}
-
-/// Packets, and bytes of application data in them: ChannelData headers do not count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Traffic {
-    pub(crate) packets: u64,
-    pub(crate) bytes: u64,
-}
-
-impl Traffic {
-    fn add(&mut self, bytes: usize) {
-        self.packets += 1;
-        self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.packets += other.packets;
-        self.bytes += other.bytes;
-    }
 }
 
 /// Why a datagram came to nothing.
@@ -108,13 +89,13 @@ pub(crate) struct Counters {
 impl Counters {
     /// Counts a packet with that many bytes of application data, relayed to a peer.
     pub(crate) fn relayed_to_peer(&mut self, bytes: usize) {
-        self.to_peers.add(bytes);
+        self.to_peers.count(bytes);
         self.sizes[size_class(bytes)] += 1;
     }
 
     /// Counts a packet with that many bytes of application data, relayed to a client.
     pub(crate) fn relayed_to_client(&mut self, bytes: usize) {
-        self.to_clients.add(bytes);
+        self.to_clients.count(bytes);
         self.sizes[size_class(bytes)] += 1;
     }
 
@@ -143,8 +124,8 @@ impl Counters {
 
     /// Adds `other` to these.
     pub(crate) fn merge(&mut self, other: Self) {
-        self.to_peers.merge(other.to_peers);
-        self.to_clients.merge(other.to_clients);
+        self.to_peers += other.to_peers;
+        self.to_clients += other.to_clients;
         self.allocations_created += other.allocations_created;
         merge_maps(&mut self.allocations_removed, other.allocations_removed);
         self.channels_opened += other.channels_opened;

@@ -1,10 +1,7 @@
 //! What an error code means, from the code and the request alone.
 
-use crate::{
-    dissect,
-    explain::explanation::{Explanation, Tone},
-    time,
-};
+use super::explanation::{Explanation, Tone};
+use crate::{dissect, time};
 
 /// Explains the refusal with `code` of `request` (possibly empty) at this Unix time in seconds.
 pub(crate) fn explain(code: u16, unix_seconds: u64, request: &[u8]) -> Explanation {

@@ -3,11 +3,8 @@
 use relay_server::{DropReason, Family};
 use stun_msg::AttributeType;
 
-use crate::{
-    Kind, dissect,
-    explain::explanation::{About, Explanation, Tone},
-    view::words,
-};
+use super::explanation::{About, Explanation, Tone};
+use crate::{Kind, dissect, view::words};
 
 const INDICATIONS: &str = "https://www.rfc-editor.org/rfc/rfc8656#section-11.2";
 const PERMISSIONS: &str = "https://www.rfc-editor.org/rfc/rfc8656#section-9";

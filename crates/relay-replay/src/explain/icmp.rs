@@ -2,10 +2,8 @@
 
 use stun_msg::Method;
 
-use crate::{
-    Kind, dissect,
-    explain::explanation::{About, Explanation, Tone},
-};
+use super::explanation::{About, Explanation, Tone};
+use crate::{Kind, dissect};
 
 /// Explains the [ICMP](https://www.rfc-editor.org/rfc/rfc8656#section-18.13) attribute of a Data indication.
 pub(crate) fn told(about: &About<'_>) -> Option<Explanation> {

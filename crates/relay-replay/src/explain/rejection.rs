@@ -3,11 +3,11 @@
 use relay_server::{AuthError, MAX_PERMISSIONS, Rejection};
 use stun_msg::{AttributeType, Method};
 
-use crate::{
-    dissect,
-    explain::explanation::{About, Explanation, Tone},
-    explain::{code, drop},
+use super::{
+    code, drop,
+    explanation::{About, Explanation, Tone},
 };
+use crate::dissect;
 
 pub(crate) fn rejected(rejection: Rejection, about: &About<'_>) -> Explanation {
     let code = rejection.error_code().number();
