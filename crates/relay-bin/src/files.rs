@@ -18,7 +18,7 @@ const RESERVE: u64 = 256;
 /// Which part of a small limit is kept back at most.
 const RESERVED_PART: u64 = 4;
 
-/// What a worker waits with: an event queue, its bell and its alarm.
+/// What a worker waits with: an event queue, its waker and its timer.
 const FILES_PER_WORKER: u64 = 3;
 
 /// Standard streams, runtimes, listeners, maps of the kernel.

@@ -11,7 +11,7 @@ use turn_client::TurnClient;
 use crate::{
     client::{Client, Server, Step},
     clock,
-    journey::{Outcome, Patience, Start, run},
+    sequence::{Outcome, SilenceLimit, Start, run},
     socket,
 };
 
@@ -94,7 +94,7 @@ pub(crate) fn refresh(server: &Server, clients: &mut Vec<Client>, window: usize)
         let steps = std::iter::once(Step::Refresh).chain(grant).collect();
         Some(Ok((socket, turn, Some(relayed), steps)))
     };
-    let outcome = run(server, window, Patience::UntilInterrupted, next, |client| clients.push(client));
+    let outcome = run(server, window, SilenceLimit::UntilInterrupted, next, |client| clients.push(client));
     clients.extend(waiting);
     outcome.and_then(|outcome| complete(&outcome, count, "refresh", server))
 }
@@ -108,7 +108,8 @@ pub(crate) fn end(server: &Server, clients: Vec<Client>) {
     }
     eprintln!("closing {count} allocations at {} ...", server.address);
     let steps = || vec![Step::Delete];
-    let (done, why) = match run(server, CLOSING_WINDOW, Patience::UntilSilence, again_from(clients, steps), |_| {}) {
+    let (done, why) = match run(server, CLOSING_WINDOW, SilenceLimit::UntilSilence, again_from(clients, steps), |_| {})
+    {
         Ok(outcome) => (outcome.done, outcome.failures.join("; ")),
         Err(error) => (0, format!("{error:#}")),
     };
@@ -157,7 +158,7 @@ pub(crate) fn cycle(server: &Server, count: usize, window: usize) -> Result<Outc
 /// 5-tuple if `again` says so.
 pub(crate) fn close(server: &Server, clients: Vec<Client>, window: usize, again: bool) -> Result<Outcome> {
     let steps = || if again { vec![Step::Delete, Step::Allocate, Step::Delete] } else { vec![Step::Delete] };
-    run(server, window, Patience::UntilInterrupted, again_from(clients, steps), |_| {})
+    run(server, window, SilenceLimit::UntilInterrupted, again_from(clients, steps), |_| {})
 }
 
 /// Opens `count` pairs of allocations, each of which sends `via` to the other of its pair.
@@ -178,7 +179,7 @@ pub(crate) fn open_pairs(server: &Server, count: usize, window: usize, via: Via)
             let (client, other) = (waiting.next()?, others.next()?);
             Some(Ok((client.socket, client.turn, Some(client.relayed), vec![via.grant(other)])))
         };
-        let outcome = run(server, window, Patience::UntilInterrupted, next, |client| bound.push(client));
+        let outcome = run(server, window, SilenceLimit::UntilInterrupted, next, |client| bound.push(client));
         // Whoever was not asked any more has an allocation all the same.
         bound.extend(waiting);
         outcome
@@ -196,7 +197,7 @@ fn travel(
     run(
         server,
         window,
-        Patience::UntilInterrupted,
+        SilenceLimit::UntilInterrupted,
         || {
             if started == count {
                 return None;

@@ -3,7 +3,7 @@ use std::{
     str::FromStr,
 };
 
-use crate::{Flags, Kind, Row, book::Book};
+use crate::{Flags, Kind, Row, timeline::Timeline};
 
 /// A filter of the packet list: words with spaces between, all of which must hold.
 ///
@@ -119,13 +119,13 @@ fn number(word: &str) -> Option<Test> {
 
 impl Filter {
     /// The rows that it lets through.
-    pub(crate) fn select(&self, book: &Book) -> Vec<u32> {
+    pub(crate) fn select(&self, timeline: &Timeline) -> Vec<u32> {
         // Addresses are compared once each, not once a row.
         let words: Vec<_> = self
             .words
             .iter()
             .map(|word| {
-                let endpoints: Vec<Vec<bool>> = word.alternatives.iter().map(|test| matching(test, book)).collect();
+                let endpoints: Vec<Vec<bool>> = word.alternatives.iter().map(|test| matching(test, timeline)).collect();
                 (word, endpoints)
             })
             .collect();
@@ -136,11 +136,12 @@ impl Filter {
                     .alternatives
                     .iter()
                     .zip(endpoints)
-                    .any(|(test, endpoints)| test.holds(index(position), row, book, endpoints));
+                    .any(|(test, endpoints)| test.holds(index(position), row, timeline, endpoints));
                 any != word.negated
             })
         };
-        book.rows
+        timeline
+            .rows
             .iter()
             .enumerate()
             .filter(|(position, row)| passes(*position, row))
@@ -149,7 +150,7 @@ impl Filter {
     }
 }
 
-fn matching(test: &Test, book: &Book) -> Vec<bool> {
+fn matching(test: &Test, timeline: &Timeline) -> Vec<bool> {
     let holds = |address: SocketAddr| match test {
         Test::Ip(ip) => address.ip() == *ip,
         Test::Socket(socket) => address == *socket,
@@ -157,14 +158,14 @@ fn matching(test: &Test, book: &Book) -> Vec<bool> {
         _ => false,
     };
     if matches!(test, Test::Ip(_) | Test::Socket(_) | Test::Port(_)) {
-        book.endpoints.list().iter().map(|endpoint| holds(endpoint.address)).collect()
+        timeline.endpoints.list().iter().map(|endpoint| holds(endpoint.address)).collect()
     } else {
         Vec::new()
     }
 }
 
 impl Test {
-    fn holds(&self, index: u32, row: &Row, book: &Book, endpoints: &[bool]) -> bool {
+    fn holds(&self, index: u32, row: &Row, timeline: &Timeline, endpoints: &[bool]) -> bool {
         let is_stun =
             matches!(row.kind, Kind::Request | Kind::Indication | Kind::Success | Kind::Error | Kind::Malformed);
         match self {
@@ -178,7 +179,7 @@ impl Test {
             Self::Flag(flag) => row.flags.contains(*flag),
             Self::Code(code) => {
                 let answered = |row: &Row| row.kind == Kind::Error && row.argument == *code;
-                answered(row) || row.kind == Kind::Request && book.row(row.related).is_some_and(answered)
+                answered(row) || row.kind == Kind::Request && timeline.row(row.related).is_some_and(answered)
             }
             Self::Channel(channel) => row.kind == Kind::ChannelData && row.argument == *channel,
             Self::Ip(_) | Self::Socket(_) | Self::Port(_) => [row.source, row.destination, row.peer]

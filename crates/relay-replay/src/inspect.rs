@@ -12,7 +12,7 @@ use packet_trace::{Packet, TraceHeader, UdpPacket};
 use relay_server::{DropReason, RemovalReason};
 
 use self::lapse::Timed;
-use crate::{Carrier, Change, Kind, Outcome, Role, book::Book, change::NewAllocation, dissect};
+use crate::{Carrier, Change, Kind, Outcome, Role, change::NewAllocation, dissect, timeline::Timeline};
 
 const BINDING: u8 = 1;
 const ALLOCATE: u8 = 3;
@@ -74,57 +74,58 @@ impl Inspector {
         Self { listeners: listeners.collect(), ..Self::default() }
     }
 
-    pub(crate) fn packet(&mut self, book: &mut Book, row: u32, packet: &Packet<'_>) {
-        self.expire(book, row);
+    pub(crate) fn packet(&mut self, timeline: &mut Timeline, row: u32, packet: &Packet<'_>) {
+        self.expire(timeline, row);
         let Ok(udp) = packet.udp() else { return };
         // Expiry may have put rows before this one.
-        let row = u32::try_from(book.rows.len().saturating_sub(1)).unwrap_or(row);
-        let Some(found) = book.row(row) else { return };
+        let row = u32::try_from(timeline.rows.len().saturating_sub(1)).unwrap_or(row);
+        let Some(found) = timeline.row(row) else { return };
         let (kind, method, source, destination) = (found.kind, found.method, found.source, found.destination);
         match kind {
             Kind::Request => {
-                if method != BINDING || self.is_relay(book, destination, udp.destination) {
-                    book.set_role(destination, Role::Relay);
-                    book.set_role(source, Role::Client);
+                if method != BINDING || self.is_relay(timeline, destination, udp.destination) {
+                    timeline.set_role(destination, Role::Relay);
+                    timeline.set_role(source, Role::Client);
                 }
-                self.request(book, row, method, &udp);
+                self.request(timeline, row, method, &udp);
             }
-            Kind::Success | Kind::Error => self.response(book, row, kind, method, &udp),
+            Kind::Success | Kind::Error => self.response(timeline, row, kind, method, &udp),
             Kind::ChannelData => {
-                if self.is_relay(book, source, udp.source) && !self.is_relay(book, destination, udp.destination) {
-                    book.set_role(source, Role::Relay);
-                    book.set_role(destination, Role::Client);
-                    self.channel_data(book, row, &udp, false);
+                if self.is_relay(timeline, source, udp.source) && !self.is_relay(timeline, destination, udp.destination)
+                {
+                    timeline.set_role(source, Role::Relay);
+                    timeline.set_role(destination, Role::Client);
+                    self.channel_data(timeline, row, &udp, false);
                 } else {
-                    book.set_role(destination, Role::Relay);
-                    book.set_role(source, Role::Client);
-                    self.channel_data(book, row, &udp, true);
+                    timeline.set_role(destination, Role::Relay);
+                    timeline.set_role(source, Role::Client);
+                    self.channel_data(timeline, row, &udp, true);
                 }
             }
             Kind::Indication if method == SEND => {
-                book.set_role(destination, Role::Relay);
-                book.set_role(source, Role::Client);
-                self.indication(book, row, &udp, true);
+                timeline.set_role(destination, Role::Relay);
+                timeline.set_role(source, Role::Client);
+                self.indication(timeline, row, &udp, true);
             }
             Kind::Indication if method == DATA => {
-                book.set_role(source, Role::Relay);
-                book.set_role(destination, Role::Client);
-                self.indication(book, row, &udp, false);
+                timeline.set_role(source, Role::Relay);
+                timeline.set_role(destination, Role::Client);
+                self.indication(timeline, row, &udp, false);
             }
-            Kind::Data => self.data(book, row, &udp),
+            Kind::Data => self.data(timeline, row, &udp),
             Kind::Unusable | Kind::Other | Kind::Indication | Kind::Malformed | Kind::Internal => {}
         }
     }
 
-    fn is_relay(&self, book: &Book, endpoint: u32, address: SocketAddr) -> bool {
-        match book.endpoints.role(endpoint) {
+    fn is_relay(&self, timeline: &Timeline, endpoint: u32, address: SocketAddr) -> bool {
+        match timeline.endpoints.role(endpoint) {
             Role::Relay => true,
             Role::Unknown => self.listeners.contains(&address) || address.port() == TURN_PORT,
             Role::Client | Role::Relayed | Role::Peer => false,
         }
     }
 
-    fn request(&mut self, book: &mut Book, row: u32, method: u8, udp: &UdpPacket<'_>) {
+    fn request(&mut self, timeline: &mut Timeline, row: u32, method: u8, udp: &UdpPacket<'_>) {
         let message = udp.payload;
         let Some(transaction) = transaction(message) else { return };
         let username = dissect::find(message, dissect::USERNAME).unwrap_or_default();
@@ -140,7 +141,7 @@ impl Inspector {
         match self.requests.entry((udp.source, transaction)) {
             // A retransmission: the answer goes to the first.
             Entry::Occupied(first) => {
-                if let Some(found) = book.row_mut(row) {
+                if let Some(found) = timeline.row_mut(row) {
                     found.related = first.get().row;
                 }
             }
@@ -153,11 +154,11 @@ impl Inspector {
         }
     }
 
-    fn response(&mut self, book: &mut Book, row: u32, kind: Kind, method: u8, udp: &UdpPacket<'_>) {
+    fn response(&mut self, timeline: &mut Timeline, row: u32, kind: Kind, method: u8, udp: &UdpPacket<'_>) {
         let message = udp.payload;
         let Some(transaction) = transaction(message) else { return };
         let Some(request) = self.requests.get(&(udp.destination, transaction)) else { return };
-        book.relate(request.row, row);
+        timeline.relate(request.row, row);
         if request.method != method {
             return;
         }
@@ -165,99 +166,99 @@ impl Inspector {
             self.asked.remove(&(udp.destination, peer.ip()));
         }
         if kind == Kind::Error {
-            let code = book.row(row).map_or(0, |row| row.argument);
+            let code = timeline.row(row).map_or(0, |row| row.argument);
             let outcome = if code == 401 && !request.is_signed { Outcome::Challenged } else { Outcome::Refused(code) };
-            if let Some(asked) = book.row_mut(request.row)
+            if let Some(asked) = timeline.row_mut(request.row)
                 && outcome != Outcome::Challenged
             {
                 asked.flags.insert(crate::Flags::REJECTED);
             }
-            return book.change(Change::Responded { method: u16::from(method), outcome });
+            return timeline.change(Change::Responded { method: u16::from(method), outcome });
         }
-        book.change(Change::Responded { method: u16::from(method), outcome: Outcome::Success });
+        timeline.change(Change::Responded { method: u16::from(method), outcome: Outcome::Success });
         let pair = (udp.destination, udp.source);
         match method {
-            ALLOCATE => self.created(book, udp, request.username.clone()),
+            ALLOCATE => self.created(timeline, udp, request.username.clone()),
             REFRESH => {
                 let lifetime = lifetime(message);
                 let Some(&allocation) = self.by_pair.get(&pair) else { return };
                 if lifetime == 0 {
-                    self.removed(book, allocation, RemovalReason::Deleted);
+                    self.removed(timeline, allocation, RemovalReason::Deleted);
                 } else {
-                    book.change(Change::Refreshed { allocation, lifetime, family: None });
-                    self.arm(book, allocation, Timed::Allocation);
+                    timeline.change(Change::Refreshed { allocation, lifetime, family: None });
+                    self.arm(timeline, allocation, Timed::Allocation);
                 }
             }
             CREATE_PERMISSION => {
                 let (Some(&allocation), peers) = (self.by_pair.get(&pair), request.peers.clone()) else { return };
-                self.permit(book, allocation, &peers);
+                self.permit(timeline, allocation, &peers);
             }
             CHANNEL_BIND => {
                 let (Some(&allocation), Some(&peer)) = (self.by_pair.get(&pair), request.peers.first()) else { return };
                 let channel = request.channel;
                 // A channel comes with a permission: https://www.rfc-editor.org/rfc/rfc8656#section-9
-                self.permit(book, allocation, &[peer]);
-                let known = book.view.allocations.get(&allocation);
+                self.permit(timeline, allocation, &[peer]);
+                let known = timeline.view.allocations.get(&allocation);
                 let renewal = known.is_some_and(|allocation| allocation.channels.contains_key(&channel));
-                book.change(Change::ChannelBound { allocation, channel, peer, renewal });
-                self.arm(book, allocation, Timed::Channel(channel));
+                timeline.change(Change::ChannelBound { allocation, channel, peer, renewal });
+                self.arm(timeline, allocation, Timed::Channel(channel));
             }
             _ => {}
         }
     }
 
-    fn permit(&mut self, book: &mut Book, allocation: u32, peers: &[SocketAddr]) {
-        let addresses: BTreeSet<_> = peers.iter().map(SocketAddr::ip).filter(|_| !book.channels_only).collect();
+    fn permit(&mut self, timeline: &mut Timeline, allocation: u32, peers: &[SocketAddr]) {
+        let addresses: BTreeSet<_> = peers.iter().map(SocketAddr::ip).filter(|_| !timeline.channels_only).collect();
         for address in addresses {
-            let known = book.view.allocations.get(&allocation);
+            let known = timeline.view.allocations.get(&allocation);
             let renewal = known.is_some_and(|allocation| allocation.permissions.contains_key(&address));
-            book.change(Change::PermissionInstalled { allocation, address, renewal });
-            self.arm(book, allocation, Timed::Permission(address));
+            timeline.change(Change::PermissionInstalled { allocation, address, renewal });
+            self.arm(timeline, allocation, Timed::Permission(address));
         }
     }
 
-    fn created(&mut self, book: &mut Book, udp: &UdpPacket<'_>, username: String) {
+    fn created(&mut self, timeline: &mut Timeline, udp: &UdpPacket<'_>, username: String) {
         let relayed: Vec<_> = addresses(udp.payload, dissect::XOR_RELAYED_ADDRESS).collect();
         let (client, server) = (udp.destination, udp.source);
         if let Some(&old) = self.by_pair.get(&(client, server)) {
-            let same = book.view.allocations.get(&old).is_some_and(|allocation| {
+            let same = timeline.view.allocations.get(&old).is_some_and(|allocation| {
                 allocation.relayed.iter().map(|relayed| relayed.address).eq(relayed.iter().copied())
             });
             if same {
                 return;
             }
-            self.removed(book, old, RemovalReason::Replaced);
+            self.removed(timeline, old, RemovalReason::Replaced);
         }
-        let number = book.next_allocation();
+        let number = timeline.next_allocation();
         for address in &relayed {
-            let endpoint = book.endpoints.note(*address);
-            book.set_role(endpoint, Role::Relayed);
+            let endpoint = timeline.endpoints.note(*address);
+            timeline.set_role(endpoint, Role::Relayed);
             self.by_relayed.insert(*address, number);
         }
         self.by_pair.insert((client, server), number);
         let lifetime = lifetime(udp.payload);
         let new = NewAllocation { number, shard: 0, id: 0, client, server, username, relayed, lifetime };
-        book.change(Change::Created(new.into()));
-        self.arm(book, number, Timed::Allocation);
+        timeline.change(Change::Created(new.into()));
+        self.arm(timeline, number, Timed::Allocation);
     }
 
-    fn removed(&mut self, book: &mut Book, allocation: u32, reason: RemovalReason) {
+    fn removed(&mut self, timeline: &mut Timeline, allocation: u32, reason: RemovalReason) {
         self.by_pair.retain(|_, number| *number != allocation);
         self.by_relayed.retain(|_, number| *number != allocation);
-        book.change(Change::Removed { allocation, reason });
+        timeline.change(Change::Removed { allocation, reason });
     }
 
-    fn channel_data(&mut self, book: &mut Book, row: u32, udp: &UdpPacket<'_>, from_client: bool) {
+    fn channel_data(&mut self, timeline: &mut Timeline, row: u32, udp: &UdpPacket<'_>, from_client: bool) {
         let pair = if from_client { (udp.source, udp.destination) } else { (udp.destination, udp.source) };
-        let channel = book.row(row).map_or(0, |row| row.argument);
+        let channel = timeline.row(row).map_or(0, |row| row.argument);
         let allocation = self.by_pair.get(&pair).copied();
         let data = udp.payload.get(4..).unwrap_or_default();
         let length = udp.payload.get(2..4).map_or(0, |two| u16::from_be_bytes([two[0], two[1]]));
         let data = &data[..data.len().min(usize::from(length))];
-        self.correlate(book, row, data, usize::from(length), from_client);
+        self.correlate(timeline, row, data, usize::from(length), from_client);
         if from_client {
             let carrier = Carrier::Channel(channel);
-            book.change(Change::Relayed {
+            timeline.change(Change::Relayed {
                 allocation,
                 carrier,
                 bytes: u32::from(length),
@@ -267,39 +268,39 @@ impl Inspector {
         }
     }
 
-    fn indication(&mut self, book: &mut Book, row: u32, udp: &UdpPacket<'_>, from_client: bool) {
+    fn indication(&mut self, timeline: &mut Timeline, row: u32, udp: &UdpPacket<'_>, from_client: bool) {
         let (client, server) = if from_client { (udp.source, udp.destination) } else { (udp.destination, udp.source) };
         let allocation = self.by_pair.get(&(client, server)).copied();
         let Some(peer) = dissect::peer(udp.payload) else { return };
         let Some((data, length)) = dissect::find_cut(udp.payload, dissect::DATA) else { return };
-        if from_client && let Some(reason) = self.why_dropped(book, allocation, client, peer) {
-            return book.change(Change::Dropped { reason });
+        if from_client && let Some(reason) = self.why_dropped(timeline, allocation, client, peer) {
+            return timeline.change(Change::Dropped { reason });
         }
-        self.correlate(book, row, data, length, from_client);
+        self.correlate(timeline, row, data, length, from_client);
         if from_client {
             let (carrier, bytes) = (Carrier::Indication(peer), u32::try_from(length).unwrap_or(u32::MAX));
-            book.change(Change::Relayed { allocation, carrier, bytes, from_client, crossed_to: None });
+            timeline.change(Change::Relayed { allocation, carrier, bytes, from_client, crossed_to: None });
         }
     }
 
     /// Why every server has to drop what `client` sends to `peer`, as far as the capture shows.
     fn why_dropped(
         &self,
-        book: &Book,
+        timeline: &Timeline,
         allocation: Option<u32>,
         client: SocketAddr,
         peer: SocketAddr,
     ) -> Option<DropReason> {
-        if book.channels_only {
+        if timeline.channels_only {
             return Some(DropReason::SendIndication);
         }
-        let allocation = book.view.allocations.get(&allocation?)?;
+        let allocation = timeline.view.allocations.get(&allocation?)?;
         // Clients do not wait for the answer.
         let is_asked = self.asked.contains(&(client, peer.ip()));
         (!is_asked && !allocation.permissions.contains_key(&peer.ip())).then_some(DropReason::NoPermission)
     }
 
-    fn data(&mut self, book: &mut Book, row: u32, udp: &UdpPacket<'_>) {
+    fn data(&mut self, timeline: &mut Timeline, row: u32, udp: &UdpPacket<'_>) {
         let (relayed, peer, from_client) = match self.by_relayed.get(&udp.source) {
             Some(number) => (*number, udp.destination, true),
             None => match self.by_relayed.get(&udp.destination) {
@@ -307,12 +308,12 @@ impl Inspector {
                 None => return,
             },
         };
-        let Some(found) = book.row(row) else { return };
+        let Some(found) = timeline.row(row) else { return };
         let remote = if from_client { found.destination } else { found.source };
-        book.set_role(remote, Role::Peer);
-        self.correlate(book, row, udp.payload, udp.payload_len, from_client);
+        timeline.set_role(remote, Role::Peer);
+        self.correlate(timeline, row, udp.payload, udp.payload_len, from_client);
         if !from_client {
-            let Some(allocation) = book.view.allocations.get(&relayed) else { return };
+            let Some(allocation) = timeline.view.allocations.get(&relayed) else { return };
             let bound = allocation.channels.iter().find(|(_, channel)| channel.bound && channel.peer == peer);
             let carrier = match bound {
                 Some((&channel, _)) => Carrier::Channel(channel),
@@ -320,17 +321,23 @@ impl Inspector {
                 None => return,
             };
             let bytes = u32::try_from(udp.payload_len).unwrap_or(u32::MAX);
-            book.change(Change::Relayed { allocation: Some(relayed), carrier, bytes, from_client, crossed_to: None });
+            timeline.change(Change::Relayed {
+                allocation: Some(relayed),
+                carrier,
+                bytes,
+                from_client,
+                crossed_to: None,
+            });
         }
     }
 
     /// Ties the two halves of a relayed packet together by what they carry.
-    fn correlate(&mut self, book: &mut Book, row: u32, data: &[u8], len: usize, from_client: bool) {
+    fn correlate(&mut self, timeline: &mut Timeline, row: u32, data: &[u8], len: usize, from_client: bool) {
         // Captures may cut packets, and the halves at different places of the data.
         let hash = fnv(&data[..data.len().min(COMPARED)]);
         let same = |recent: &Recent| recent.from_client == from_client && recent.len == len && recent.hash == hash;
         if let Some(other) = self.recent.iter().position(same).and_then(|position| self.recent.remove(position)) {
-            book.relate(other.row, row);
+            timeline.relate(other.row, row);
             return;
         }
         if self.recent.len() == RECENT {

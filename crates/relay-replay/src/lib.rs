@@ -27,7 +27,6 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod book;
 mod change;
 mod classify;
 mod difference;
@@ -43,6 +42,7 @@ mod row;
 mod session;
 mod shard_message;
 mod time;
+mod timeline;
 mod trouble;
 mod view;
 mod world;

@@ -18,7 +18,7 @@ use relay_server::{
 };
 use stun_msg::SendIndication;
 
-use crate::{Carrier, Change, DifferenceKind, Kind, Role, Row, book::Book, classify, dissect};
+use crate::{Carrier, Change, DifferenceKind, Kind, Role, Row, classify, dissect, timeline::Timeline};
 
 /// After how many later matches a packet that was not recorded is given up: recording may swap neighbours, no more.
 const PATIENCE: u64 = 256;
@@ -102,28 +102,28 @@ impl Replay {
         self.shards.get(shard).map(|shard| &shard.server)
     }
 
-    pub(crate) fn packet(&mut self, book: &mut Book, row: u32, packet: &Packet<'_>) {
+    pub(crate) fn packet(&mut self, timeline: &mut Timeline, row: u32, packet: &Packet<'_>) {
         let now = Timestamp::from_nanos(self.clock.to_monotonic(packet.unix_nanos));
         let Some(shard) = self.shard(packet.interface) else { return };
         let Ok(udp) = packet.udp() else { return };
         if packet.direction == Some(Direction::Outbound) {
-            shard.mark(book, row, udp.source.port());
-            shard.outbound(book, row, udp.source, udp.destination, udp.payload, udp.payload_len);
+            shard.mark(timeline, row, udp.source.port());
+            shard.outbound(timeline, row, udp.source, udp.destination, udp.payload, udp.payload_len);
         } else {
-            shard.mark(book, row, udp.destination.port());
+            shard.mark(timeline, row, udp.destination.port());
             // What was cut off was application data, which the relay does not look into.
             let mut datagram = udp.payload.to_vec();
             datagram.resize(udp.payload_len, 0);
-            shard.inbound(book, row, now, udp.source, udp.destination, &datagram);
+            shard.inbound(timeline, row, now, udp.source, udp.destination, &datagram);
         }
     }
 
     /// Reports what was sent and never recorded. With packets missing from the file there is nothing to report.
-    pub(crate) fn end(&mut self, book: &mut Book, has_gaps: bool) {
+    pub(crate) fn end(&mut self, timeline: &mut Timeline, has_gaps: bool) {
         for shard in &mut self.shards {
             for expected in std::mem::take(&mut shard.expected) {
                 if !has_gaps {
-                    expected.report(book);
+                    expected.report(timeline);
                 }
             }
         }
@@ -132,24 +132,24 @@ impl Replay {
 
 impl Shard {
     /// Says what the two ends of a packet are, now that it is known which port of the relay it uses.
-    fn mark(&self, book: &mut Book, row: u32, local_port: u16) {
-        let Some(found) = book.row_mut(row) else { return };
+    fn mark(&self, timeline: &mut Timeline, row: u32, local_port: u16) {
+        let Some(found) = timeline.row_mut(row) else { return };
         let outbound = found.flags.contains(crate::Flags::OUTBOUND);
         let (local, remote) =
             if outbound { (found.source, found.destination) } else { (found.destination, found.source) };
         if local_port == self.listen_port {
-            book.set_role(local, Role::Relay);
-            book.set_role(remote, Role::Client);
+            timeline.set_role(local, Role::Relay);
+            timeline.set_role(remote, Role::Client);
         } else {
             (found.kind, found.method, found.argument, found.peer) = (Kind::Data, 0, 0, Row::NONE);
-            book.set_role(local, Role::Relayed);
-            book.set_role(remote, Role::Peer);
+            timeline.set_role(local, Role::Relayed);
+            timeline.set_role(remote, Role::Peer);
         }
     }
 
     fn inbound(
         &mut self,
-        book: &mut Book,
+        timeline: &mut Timeline,
         row: u32,
         now: Timestamp,
         from: SocketAddr,
@@ -168,15 +168,15 @@ impl Shard {
             forward.map(|forward| (forward, number, false))
         };
         let outputs = self.outputs();
-        self.take(book, Some(row), outputs);
+        self.take(timeline, Some(row), outputs);
         if let Some((forward, allocation, from_client)) = forward {
-            self.forward(book, row, forward, allocation, from_client, datagram);
+            self.forward(timeline, row, forward, allocation, from_client, datagram);
         }
     }
 
     fn forward(
         &mut self,
-        book: &mut Book,
+        timeline: &mut Timeline,
         row: u32,
         forward: Forward,
         allocation: Option<u32>,
@@ -203,7 +203,7 @@ impl Shard {
         };
         if let Some(carrier) = carrier {
             let bytes = u32::from(length);
-            book.change(Change::Relayed { allocation, carrier, bytes, from_client, crossed_to });
+            timeline.change(Change::Relayed { allocation, carrier, bytes, from_client, crossed_to });
         }
         let bytes = forward.to_vec(datagram);
         self.expect(row, forward.from, forward.to, bytes);
@@ -219,8 +219,8 @@ impl Shard {
     }
 
     /// Takes note of outputs; `cause` is the row that they are due to.
-    fn take(&mut self, book: &mut Book, cause: Option<u32>, outputs: Vec<Output>) {
-        let last = u32::try_from(book.rows.len().saturating_sub(1)).unwrap_or(u32::MAX);
+    fn take(&mut self, timeline: &mut Timeline, cause: Option<u32>, outputs: Vec<Output>) {
+        let last = u32::try_from(timeline.rows.len().saturating_sub(1)).unwrap_or(u32::MAX);
         for output in outputs {
             match output {
                 Output::Transmit { from, to, bytes } => {
@@ -230,8 +230,8 @@ impl Shard {
                     self.opening.entry(id.as_u64()).or_insert_with(|| (id, cause.unwrap_or(last)));
                 }
                 Output::Event(event) => {
-                    if let Some(change) = self.change(book, event) {
-                        book.change(change);
+                    if let Some(change) = self.change(timeline, event) {
+                        timeline.change(change);
                     }
                 }
                 _ => {}
@@ -247,7 +247,15 @@ impl Shard {
     }
 
     /// Finds the replayed counterpart of a recorded packet.
-    fn outbound(&mut self, book: &mut Book, row: u32, from: SocketAddr, to: SocketAddr, captured: &[u8], len: usize) {
+    fn outbound(
+        &mut self,
+        timeline: &mut Timeline,
+        row: u32,
+        from: SocketAddr,
+        to: SocketAddr,
+        captured: &[u8],
+        len: usize,
+    ) {
         let same_way = |expected: &Expected| {
             expected.to == to
                 && match expected.from {
@@ -258,23 +266,23 @@ impl Shard {
         let same_bytes = |expected: &Expected| expected.bytes.len() == len && expected.bytes.starts_with(captured);
         let exact = self.expected.iter().position(|expected| same_way(expected) && same_bytes(expected));
         if let Some(found) = exact.and_then(|position| self.expected.remove(position)) {
-            book.relate(found.cause, row);
+            timeline.relate(found.cause, row);
             while self.expected.front().is_some_and(|first| first.sequence + PATIENCE < found.sequence) {
                 if let Some(lost) = self.expected.pop_front() {
-                    lost.report(book);
+                    lost.report(timeline);
                 }
             }
             return;
         }
         let similar = self.expected.iter().position(same_way);
         if let Some(found) = similar.and_then(|position| self.expected.remove(position)) {
-            book.relate(found.cause, row);
-            book.difference(row, DifferenceKind::Bytes, describe(captured, len, &found.bytes));
+            timeline.relate(found.cause, row);
+            timeline.difference(row, DifferenceKind::Bytes, describe(captured, len, &found.bytes));
         } else {
             let what = dissect::dissect_payload(captured, len);
             let text =
                 format!("the recorded relay sent {} {} to {to}; the replayed one does not", what.name, what.value);
-            book.difference(row, DifferenceKind::NotReplayed, text);
+            timeline.difference(row, DifferenceKind::NotReplayed, text);
         }
     }
 
@@ -285,11 +293,11 @@ impl Shard {
 }
 
 impl Expected {
-    fn report(self, book: &mut Book) {
+    fn report(self, timeline: &mut Timeline) {
         let what = dissect::dissect_payload(&self.bytes, self.bytes.len());
         let text =
             format!("the replayed relay sends {} {} to {}; the recorded one did not", what.name, what.value, self.to);
-        book.difference(self.cause, DifferenceKind::NotRecorded, text);
+        timeline.difference(self.cause, DifferenceKind::NotRecorded, text);
     }
 }
 

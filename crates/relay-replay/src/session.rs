@@ -1,15 +1,15 @@
 use packet_trace::{ReadError, Record, TraceHeader, TraceReader};
 
 use crate::{
-    Change, Difference, Endpoint, Explanation, Field, Filter, Row, Trouble, View, book::Book, explain,
-    inspect::Inspector, replay::Replay, trouble,
+    Change, Difference, Endpoint, Explanation, Field, Filter, Row, Trouble, View, explain, inspect::Inspector,
+    replay::Replay, timeline::Timeline, trouble,
 };
 
 /// A capture, read in pieces, with everything that is known about it so far.
 #[derive(Debug, Default)]
 pub struct Session {
     reader: TraceReader,
-    book: Book,
+    timeline: Timeline,
     brain: Brain,
     header: Option<TraceHeader>,
     warnings: Vec<String>,
@@ -87,7 +87,7 @@ impl Session {
             self.read();
         }
         if let Brain::Replay(replay) = &mut self.brain {
-            replay.end(&mut self.book, self.dropped > 0);
+            replay.end(&mut self.timeline, self.dropped > 0);
         }
     }
 
@@ -98,7 +98,7 @@ impl Session {
                 Ok(Some(Record::Header(header))) => {
                     if matches!(self.brain, Brain::Undecided) {
                         self.brain = decide(&header);
-                        self.book.channels_only = header.shards.iter().all(|shard| !shard.config.indications);
+                        self.timeline.channels_only = header.shards.iter().all(|shard| !shard.config.indications);
                         self.header = Some(*header);
                     } else {
                         self.warnings.push("The file holds a second recording; its replay data is ignored.".to_owned());
@@ -106,16 +106,16 @@ impl Session {
                 }
                 Ok(Some(Record::Packet(packet))) => {
                     self.dropped += packet.dropped;
-                    let row = self.book.packet(&packet);
+                    let row = self.timeline.packet(&packet);
                     match self.brain.or_inspect() {
-                        Brain::Replay(replay) => replay.packet(&mut self.book, row, &packet),
-                        Brain::Inspect(inspector, _) => inspector.packet(&mut self.book, row, &packet),
+                        Brain::Replay(replay) => replay.packet(&mut self.timeline, row, &packet),
+                        Brain::Inspect(inspector, _) => inspector.packet(&mut self.timeline, row, &packet),
                         Brain::Undecided => {}
                     }
                 }
                 Ok(Some(Record::Input(input))) => {
                     if let Brain::Replay(replay) = &mut self.brain {
-                        replay.input(&mut self.book, &input);
+                        replay.input(&mut self.timeline, &input);
                     }
                 }
                 Ok(Some(Record::Statistics { dropped, .. })) => {
@@ -173,68 +173,68 @@ impl Session {
     /// Every row so far.
     #[must_use]
     pub fn rows(&self) -> &[Row] {
-        &self.book.rows
+        &self.timeline.rows
     }
 
     /// Every transport address so far.
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
-        self.book.endpoints.list()
+        self.timeline.endpoints.list()
     }
 
     /// Where the replay departs from the recording; complete only after [`Self::end`].
     #[must_use]
     pub fn differences(&self) -> &[Difference] {
-        &self.book.differences
+        &self.timeline.differences
     }
 
     /// What the relay refused and dropped: each kind with its first row.
     #[must_use]
     pub fn troubles(&self) -> Vec<Trouble> {
-        trouble::all(&self.book)
+        trouble::all(&self.timeline)
     }
 
     /// The comment on a row.
     #[must_use]
     pub fn comment(&self, row: u32) -> Option<&str> {
-        self.book.comments.get(&row).map(String::as_str)
+        self.timeline.comments.get(&row).map(String::as_str)
     }
 
     /// What a row changed.
     #[must_use]
     pub fn changes(&self, row: u32) -> &[Change] {
-        self.book.changes_of(row)
+        self.timeline.changes_of(row)
     }
 
     /// The relay's state after a row.
     #[must_use]
     pub fn view_at(&self, row: u32) -> View {
-        self.book.view_at(row, false)
+        self.timeline.view_at(row, false)
     }
 
     /// The relay's state before a row.
     #[must_use]
     pub fn view_before(&self, row: u32) -> View {
-        self.book.view_at(row, true)
+        self.timeline.view_at(row, true)
     }
 
     /// Takes the packet of a row apart; `frame` is what the file holds at the row's offset.
     #[must_use]
     pub fn dissect(&self, row: u32, frame: &[u8]) -> Vec<Field> {
-        self.book.row(row).map(|row| explain::dissect(row, frame)).unwrap_or_default()
+        self.timeline.row(row).map(|row| explain::dissect(row, frame)).unwrap_or_default()
     }
 
     /// Says in plain words what the relay made of a row. `frame` is the row's; `related` is that of the row that it answers
     /// or is answered by, if there is one.
     #[must_use]
     pub fn explain(&self, row: u32, frame: &[u8], related: &[u8]) -> Vec<Explanation> {
-        explain::row(&self.book, row, frame, related)
+        explain::row(&self.timeline, row, frame, related)
     }
 
     /// The rows that a filter lets through, in order.
     #[must_use]
     pub fn filter(&self, filter: &Filter) -> Vec<u32> {
-        filter.select(&self.book)
+        filter.select(&self.timeline)
     }
 
     #[cfg(test)]

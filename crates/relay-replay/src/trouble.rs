@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-use crate::{Change, Outcome, book::Book};
+use crate::{Change, Outcome, timeline::Timeline};
 
 /// Refusals or drops of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -14,11 +14,11 @@ pub struct Trouble {
 }
 
 /// What went wrong, in the order of the first time. Challenges and stale nonces are the ordinary course.
-pub(crate) fn all(book: &Book) -> Vec<Trouble> {
+pub(crate) fn all(timeline: &Timeline) -> Vec<Trouble> {
     let mut troubles: Vec<Trouble> = Vec::new();
     let mut kinds: Vec<&Change> = Vec::new();
-    for row in (0..).take(book.rows.len()) {
-        for change in book.changes_of(row).iter().filter(|change| is_trouble(change)) {
+    for row in (0..).take(timeline.rows.len()) {
+        for change in timeline.changes_of(row).iter().filter(|change| is_trouble(change)) {
             let text = || change.headline().unwrap_or_default();
             // Comparing changes is cheaper than writing each of a million.
             match kinds.iter().position(|known| *known == change) {

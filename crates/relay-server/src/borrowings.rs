@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use allocation::Owner;
 
-use crate::{Families, FiveTuple, PortNeed, ShardId, Timestamp, requester::Asker};
+use crate::{Families, FiveTuple, PortNeed, ShardId, Timestamp, requester::Requester};
 
 /// A request for an allocation, and where it looks for a port.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Borrowing {
 /// What is needed to make the allocation once there is a port.
 #[derive(Debug)]
 pub(crate) struct Borrow {
-    pub(crate) asker: Asker,
+    pub(crate) requester: Requester,
     pub(crate) dual_stack: bool,
     pub(crate) owner: Arc<Owner>,
     pub(crate) lifetime: Duration,
@@ -53,14 +53,14 @@ impl Borrowings {
     pub(crate) fn insert(&mut self, borrowing: Borrowing) -> u64 {
         let number = self.next;
         self.next += 1;
-        self.by_client.insert(borrowing.request.asker.five_tuple, number);
+        self.by_client.insert(borrowing.request.requester.five_tuple, number);
         self.by_number.insert(number, borrowing);
         number
     }
 
     pub(crate) fn remove(&mut self, number: u64) -> Option<Borrowing> {
         let borrowing = self.by_number.remove(&number)?;
-        self.by_client.remove(&borrowing.request.asker.five_tuple);
+        self.by_client.remove(&borrowing.request.requester.five_tuple);
         Some(borrowing)
     }
 }

@@ -9,7 +9,7 @@ const MAX_AMPLIFICATION: usize = 2;
 
 /// Who a response goes to, and what it takes over from the request.
 #[derive(Clone, Debug)]
-pub(crate) struct Asker {
+pub(crate) struct Requester {
     pub(crate) five_tuple: FiveTuple,
     pub(crate) transaction: Transaction,
     /// Set once the request is authenticated: the response is signed with the client's own credentials.
@@ -17,7 +17,7 @@ pub(crate) struct Asker {
     pub(crate) request_len: usize,
 }
 
-impl Asker {
+impl Requester {
     pub(crate) const fn new(five_tuple: FiveTuple, message: &Message<'_>) -> Self {
         Self { five_tuple, transaction: message.transaction(), key: None, request_len: message.as_bytes().len() }
     }

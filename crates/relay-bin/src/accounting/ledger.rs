@@ -11,7 +11,7 @@ use relay_server::{
 };
 
 use super::{
-    note::{Created, EndReason, Key},
+    event::{Created, EndReason, Key},
     record::Record,
     users::Totals,
 };

@@ -5,8 +5,8 @@
 //! separately: the kernel's flows, and what another shard sends straight to its client. So an allocation is told of once all of these
 //! have ended, which they do at once.
 
+mod event;
 mod ledger;
-mod note;
 mod record;
 mod users;
 
@@ -24,10 +24,10 @@ use relay_server::{RelayAddresses, Relayed, ShardId, Timestamp, Traffic};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-pub(crate) use self::note::Clerk;
+pub(crate) use self::event::AccountingSender;
 use self::{
+    event::AccountingEvent,
     ledger::Ledger,
-    note::Note,
     record::Record,
     users::{Totals, Users},
 };
@@ -47,7 +47,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// The accounting thread. Dropping this tells of all allocations that there are, and ends it.
 pub(crate) struct Accounting {
-    notes: mpsc::Sender<Vec<Note>>,
+    notes: mpsc::Sender<Vec<AccountingEvent>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -59,13 +59,13 @@ impl fmt::Debug for Accounting {
 
 /// Asks for what users have relayed.
 #[derive(Clone, Debug)]
-pub(crate) struct UserTotals(mpsc::Sender<Vec<Note>>);
+pub(crate) struct UserTotals(mpsc::Sender<Vec<AccountingEvent>>);
 
 impl UserTotals {
     /// The `count` users with the most bytes, and what they have relayed, as JSON; `None` if the relay ends.
     pub(crate) async fn top(&self, count: usize) -> Option<String> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(vec![Note::TopUsers { count, answer }]).ok()?;
+        self.0.send(vec![AccountingEvent::TopUsers { count, answer }]).ok()?;
         answered.await.ok()
     }
 }
@@ -105,8 +105,8 @@ impl Accounting {
     }
 
     /// What `shard` tells by.
-    pub(crate) fn clerk(&self, shard: ShardId) -> Clerk {
-        Clerk::new(shard, self.notes.clone())
+    pub(crate) fn sender(&self, shard: ShardId) -> AccountingSender {
+        AccountingSender::new(shard, self.notes.clone())
     }
 
     /// What the control endpoint asks.
@@ -116,13 +116,13 @@ impl Accounting {
 
     /// From now on `ask` has all shards tell what they have counted so far, and says how many shards those are.
     pub(crate) fn ask_shards_with(&self, ask: impl Fn() -> usize + Send + 'static) {
-        let _ = self.notes.send(vec![Note::AskShards(Box::new(ask))]);
+        let _ = self.notes.send(vec![AccountingEvent::AskShards(Box::new(ask))]);
     }
 }
 
 impl Drop for Accounting {
     fn drop(&mut self) {
-        let _ = self.notes.send(vec![Note::Finish]);
+        let _ = self.notes.send(vec![AccountingEvent::Finish]);
         if let Some(thread) = self.thread.take() {
             // A panic has told of itself.
             let _ = thread.join();
@@ -148,7 +148,7 @@ struct Accountant {
 }
 
 impl Accountant {
-    fn run(mut self, collected: &mpsc::Receiver<Vec<Note>>) {
+    fn run(mut self, collected: &mpsc::Receiver<Vec<AccountingEvent>>) {
         'running: loop {
             let now = self.clock.now();
             let due = [self.ledger.poll_timeout(), self.answer_at].into_iter().flatten().min();
@@ -167,39 +167,39 @@ impl Accountant {
                 }
             };
             let Some(notes) = notes else { break };
-            for note in notes {
-                if matches!(note, Note::Finish) {
+            for event in notes {
+                if matches!(event, AccountingEvent::Finish) {
                     break 'running;
                 }
-                self.take(note);
+                self.take(event);
                 self.tell_all();
             }
         }
         self.finish();
     }
 
-    fn take(&mut self, note: Note) {
+    fn take(&mut self, event: AccountingEvent) {
         let now = self.clock.now();
-        match note {
-            Note::Created(shard, created) => self.ledger.created(shard, created),
-            Note::Ended { key, at, relayed, reason } => self.ledger.ended(now, key, at, relayed, reason),
-            Note::CrossingOpened(shard, crossing) => self.ledger.crossing_opened(shard, &crossing),
-            Note::CrossingClosed(shard, crossing, crossed) => {
+        match event {
+            AccountingEvent::Created(shard, created) => self.ledger.created(shard, created),
+            AccountingEvent::Ended { key, at, relayed, reason } => self.ledger.ended(now, key, at, relayed, reason),
+            AccountingEvent::CrossingOpened(shard, crossing) => self.ledger.crossing_opened(shard, &crossing),
+            AccountingEvent::CrossingClosed(shard, crossing, crossed) => {
                 self.ledger.crossing_closed(now, shard, &crossing, crossed);
             }
-            Note::FlowInstalled(flow) => {
+            AccountingEvent::FlowInstalled(flow) => {
                 self.ledger.flow_installed(flow.key, flow.from_client_of, flow.to_client_of);
             }
-            Note::FlowRemoved(key, forwarded) => self.ledger.flow_removed(now, &key, forwarded),
-            Note::SoFar { shard, allocations, crossings } => {
+            AccountingEvent::FlowRemoved(key, forwarded) => self.ledger.flow_removed(now, &key, forwarded),
+            AccountingEvent::SoFar { shard, allocations, crossings } => {
                 self.ledger.so_far(shard, allocations, crossings);
                 self.missing = self.missing.saturating_sub(1);
                 if self.missing == 0 {
                     self.answer();
                 }
             }
-            Note::AskShards(ask) => self.ask_shards = ask,
-            Note::TopUsers { count, answer } => {
+            AccountingEvent::AskShards(ask) => self.ask_shards = ask,
+            AccountingEvent::TopUsers { count, answer } => {
                 self.asked.push((count, answer));
                 if self.answer_at.is_none() {
                     self.missing = (self.ask_shards)();
@@ -209,7 +209,7 @@ impl Accountant {
                     self.answer();
                 }
             }
-            Note::Finish => {}
+            AccountingEvent::Finish => {}
         }
     }
 

@@ -12,7 +12,7 @@ use opentelemetry::{
 use opentelemetry_sdk::trace::SdkTracer;
 use relay_server::{AllocationPort, Families, RelayAddresses, Relayed, Timestamp};
 
-use super::note::EndReason;
+use super::event::EndReason;
 use crate::clock::Clock;
 
 /// What log filters know the lines by, whatever file they are written in.

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use relay_server::AddressStatus;
 use tokio::sync::watch;
 
-use super::{AddressState, AddressTracker, AddressWatch, FamilyState, ThisHost, bell::Bell};
+use super::{AddressState, AddressTracker, AddressWatch, FamilyState, ThisHost, monitor::AddressMonitor};
 use crate::option_names::{self, BEHIND_NAT};
 
 /// How often to look when the kernel does not tell of changes.
@@ -34,8 +34,8 @@ pub(crate) fn follow(now: AddressState, tracker: AddressTracker) -> anyhow::Resu
 }
 
 fn run(mut tracker: AddressTracker, state: &watch::Sender<Arc<AddressState>>) {
-    let mut bell = match Bell::open(LOOK_ANYHOW) {
-        Ok(bell) => Some(bell),
+    let mut monitor = match AddressMonitor::open(LOOK_ANYHOW) {
+        Ok(monitor) => Some(monitor),
         Err(error) => {
             tracing::info!(%error, "the kernel does not tell of new addresses (no netlink?): looking every {LOOK_EVERY:?}");
             None
@@ -50,21 +50,21 @@ fn run(mut tracker: AddressTracker, state: &watch::Sender<Arc<AddressState>>) {
     }
     while !state.is_closed() {
         update(tracker.look(&ThisHost::look()), state);
-        let Some(rings) = &bell else {
+        let Some(subscribed) = &monitor else {
             thread::sleep(LOOK_EVERY);
             continue;
         };
-        if let Err(error) = wait(rings) {
+        if let Err(error) = wait(subscribed) {
             tracing::info!(%error, "the kernel tells of new addresses no more: looking every {LOOK_EVERY:?}");
-            bell = None;
+            monitor = None;
         }
     }
 }
 
-fn wait(bell: &Bell) -> io::Result<()> {
-    if bell.wait()? {
+fn wait(monitor: &AddressMonitor) -> io::Result<()> {
+    if monitor.wait()? {
         thread::sleep(SETTLE);
-        bell.clear()?;
+        monitor.clear()?;
     }
     Ok(())
 }

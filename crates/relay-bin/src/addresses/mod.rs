@@ -1,8 +1,8 @@
 //! What addresses this machine has, now and later.
 
-mod bell;
 mod family;
 mod follow;
+mod monitor;
 mod network;
 mod proc;
 mod state;

@@ -68,9 +68,9 @@ pub(crate) trait OffloadStatistics: Send {
 
 /// No such data path.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Null;
+pub(crate) struct NoOffload;
 
-impl Offload for Null {
+impl Offload for NoOffload {
     fn install(&mut self, _: &Flow) -> bool {
         false
     }
@@ -84,7 +84,7 @@ impl Offload for Null {
     }
 }
 
-impl OffloadStatistics for Null {
+impl OffloadStatistics for NoOffload {
     fn read(&mut self) -> OffloadCounters {
         OffloadCounters::default()
     }

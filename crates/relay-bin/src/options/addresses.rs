@@ -17,11 +17,11 @@ pub(crate) fn choose_addresses(
     host: &impl Host,
     problems: &mut Collector,
 ) -> (Option<FamilyAddresses>, Option<FamilyAddresses>, Origin) {
-    let given_v4 = Given {
+    let given_v4 = FamilyOptions {
         public: read_v4(problems, PUBLIC_IP4_ADDR, options.public_ip4_addr.as_deref(), "203.0.113.7"),
         bind: read_v4(problems, BIND_IP4_ADDR, options.bind_ip4_addr.as_deref(), "0.0.0.0"),
     };
-    let given_v6 = Given {
+    let given_v6 = FamilyOptions {
         public: read_v6(problems, PUBLIC_IP6_ADDR, options.public_ip6_addr.as_deref(), "2001:db8::7"),
         bind: read_v6(problems, BIND_IP6_ADDR, options.bind_ip6_addr.as_deref(), "::"),
     };
@@ -63,12 +63,12 @@ pub(crate) fn choose_addresses(
 
 /// What the options say about one family.
 #[derive(Clone, Copy)]
-struct Given {
+struct FamilyOptions {
     public: Option<IpAddr>,
     bind: Option<IpAddr>,
 }
 
-impl Given {
+impl FamilyOptions {
     fn check(self, public_name: Name, bind_name: Name, host: &impl Host, problems: &mut Collector) {
         if let Some(public) = self.public
             && !is_usable(public)

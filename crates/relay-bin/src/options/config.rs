@@ -15,7 +15,7 @@ use super::{
     cli::Options,
     credentials, duration,
     entropy::Entropy,
-    offload::{self, Place},
+    offload::{self, RelayEndpoints},
     operations::OperationsConfig,
     portal,
     problems::{Collector, Problems},
@@ -124,7 +124,7 @@ impl Config {
         read_address_timeout(options, &mut problems);
         let mut tracker = AddressTracker::new(v4, v6, origin, behind_nat);
         let addresses = tracker.look(host);
-        let place = Place { v4, v6, own: &addresses.own, listen_port, ports };
+        let place = RelayEndpoints { v4, v6, own: &addresses.own, listen_port, ports };
         let record = record::read(&options.record, &mut problems);
         let offload = offload::read(&options.offload, &place, host, &mut problems);
         let config = match (seed, credentials) {

@@ -62,7 +62,7 @@ pub(crate) struct OffloadOptions {
 
 /// What the rest of the configuration says.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
+pub(crate) struct RelayEndpoints<'a> {
     pub(crate) v4: Option<FamilyAddresses>,
     pub(crate) v6: Option<FamilyAddresses>,
     pub(crate) own: &'a [IpAddr],
@@ -73,7 +73,7 @@ pub(crate) struct Place<'a> {
 /// Reads `options`; `None` when offloading is not asked for or something is wrong.
 pub(crate) fn read(
     options: &OffloadOptions,
-    place: &Place<'_>,
+    place: &RelayEndpoints<'_>,
     host: &impl Host,
     problems: &mut Collector,
 ) -> Option<OffloadConfig> {
@@ -107,8 +107,8 @@ pub(crate) fn read(
             "off" => Some(false),
             _ => None,
         });
-    let v4 = Given { name: INT4_ADDR, text: options.ebpf_int4_addr.as_deref(), example: "10.0.0.7" };
-    let v6 = Given { name: INT6_ADDR, text: options.ebpf_int6_addr.as_deref(), example: "2001:db8::7" };
+    let v4 = AddressOption { name: INT4_ADDR, text: options.ebpf_int4_addr.as_deref(), example: "10.0.0.7" };
+    let v6 = AddressOption { name: INT6_ADDR, text: options.ebpf_int6_addr.as_deref(), example: "2001:db8::7" };
     let addresses = LocalAddresses {
         v4: place.v4.and_then(|family| v4.local_address(family, host, problems)),
         v6: place.v6.and_then(|family| v6.local_address(family, host, problems)),
@@ -148,13 +148,13 @@ fn parse_interfaces(list: &str) -> Option<Vec<String>> {
 
 /// An address as an option gives it.
 #[derive(Clone, Copy)]
-struct Given<'a> {
+struct AddressOption<'a> {
     name: Name,
     text: Option<&'a str>,
     example: &'static str,
 }
 
-impl Given<'_> {
+impl AddressOption<'_> {
     fn is_given(self) -> bool {
         self.text.is_some_and(|text| !text.trim().is_empty())
     }

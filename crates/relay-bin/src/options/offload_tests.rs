@@ -37,7 +37,7 @@ fn natted() -> FamilyAddresses {
 fn read_at(v4: FamilyAddresses, options: &OffloadOptions) -> Result<Option<OffloadConfig>, Problems> {
     let mut problems = Collector::default();
     let own = [PRIVATE, PUBLIC];
-    let place = Place { v4: Some(v4), v6: None, own: &own, listen_port: 3479, ports: PortRange::DYNAMIC };
+    let place = RelayEndpoints { v4: Some(v4), v6: None, own: &own, listen_port: 3479, ports: PortRange::DYNAMIC };
     let config = super::read(options, &place, &FakeHost, &mut problems);
     problems.finish(Some(())).map(|()| config)
 }

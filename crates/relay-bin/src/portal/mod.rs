@@ -1,7 +1,7 @@
 //! The relay's registration with a portal, on a thread of its own, so that neither starves the other.
 
 mod config;
-mod standing;
+mod registration_status;
 
 use std::thread;
 
@@ -14,7 +14,7 @@ use tokio::{
 };
 use turn_auth::AuthSecret;
 
-use self::standing::Standing;
+use self::registration_status::RegistrationStatus;
 
 pub(crate) use self::config::PortalConfig;
 
@@ -62,13 +62,13 @@ impl Portal {
             relay_version: env!("CARGO_PKG_VERSION"),
             seed,
         });
-        let (mut standing, state) = Standing::new();
+        let (mut registration_status, state) = RegistrationStatus::new();
         let (leave, left) = oneshot::channel();
         let (tell_end, ended) = oneshot::channel();
         let run = move || -> anyhow::Result<()> {
             let runtime =
                 Builder::new_current_thread().enable_io().enable_time().build().context("cannot start a runtime")?;
-            let result = runtime.block_on(client.run(|event| standing.handle(event), async {
+            let result = runtime.block_on(client.run(|event| registration_status.handle(event), async {
                 // An error means that the relay has ended in another way.
                 let _ = left.await;
             }));

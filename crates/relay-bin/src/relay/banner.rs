@@ -20,7 +20,7 @@ pub(crate) fn print(config: &Config, now: UnixTime, stdout: &Stream) {
 
 fn text(config: &Config, now: UnixTime) -> String {
     let publics: Vec<IpAddr> = config.families().map(|family| family.public).collect();
-    let places: Vec<String> =
+    let bound: Vec<String> =
         publics.iter().map(|public| SocketAddr::new(*public, config.listen_port).to_string()).collect();
     let note = match config.origin {
         Origin::Given => "",
@@ -38,7 +38,7 @@ fn text(config: &Config, now: UnixTime) -> String {
             config.credentials.accepted.users.len()
         ),
     };
-    format!("Relay at {} (udp).\n{note}\n{credentials}", places.join(" and "))
+    format!("Relay at {} (udp).\n{note}\n{credentials}", bound.join(" and "))
 }
 
 /// An entry to paste, and how to mint more.

@@ -82,7 +82,7 @@ async fn serve(
     let files = files::raise_open_files(config.families().count(), config.workers, config.ports);
     log_start(config);
     config.credentials.log();
-    let places = Places::bind(config, files)?;
+    let bound = BoundSockets::bind(config, files)?;
     let health = operations::bind(&config.operations.health, HEALTH_CHECK_ADDR)?;
     let control = operations::bind(&config.operations.control, CONTROL_ENDPOINT)?;
     let xdp = config.offload.as_ref().map(Xdp::start).transpose()?;
@@ -97,7 +97,7 @@ async fn serve(
         None => None,
     };
     let phases = Phases::new();
-    let watched = Watched::new(config);
+    let watched = ShardFigures::new(config);
     let addresses = addresses::follow(config.addresses.clone(), config.tracker.clone())?;
     let observer = watched.observer(&phases, portal.as_ref(), xdp.as_ref(), output);
     let record = Arc::new(RecordControl::new(config.record_directory.clone(), watched.clock));
@@ -128,7 +128,7 @@ async fn serve(
         }
     }
     let mut shards = tokio::select! {
-        shards = Shards::start(config, places, addresses, xdp.as_ref(), &watched, record, &accounting) => shards?,
+        shards = Shards::start(config, bound, addresses, xdp.as_ref(), &watched, record, &accounting) => shards?,
         signal = signals.next() => {
             tracing::info!(%signal, "stopped before it served");
             return Ok(());
@@ -247,7 +247,7 @@ fn log_start(config: &Config) {
 }
 
 /// What the shards serve at: held before the portal hears of this relay, so that it hears only of one that can serve.
-struct Places {
+struct BoundSockets {
     /// The allocation ports of each shard.
     parts: Vec<PortRange>,
     /// The listening sockets of each shard.
@@ -255,7 +255,7 @@ struct Places {
     files: Files,
 }
 
-impl Places {
+impl BoundSockets {
     fn bind(config: &Config, files: Files) -> anyhow::Result<Self> {
         let parts = ports::partition(config.ports, config.workers);
         let families: Vec<FamilyAddresses> = config.families().collect();
@@ -266,7 +266,7 @@ impl Places {
 }
 
 /// What the shards show of themselves, and the clock that they share.
-struct Watched {
+struct ShardFigures {
     clock: Clock,
     published: Vec<Published>,
     pulses: Vec<Pulse>,
@@ -274,7 +274,7 @@ struct Watched {
     addresses: watch::Sender<Arc<AddressState>>,
 }
 
-impl Watched {
+impl ShardFigures {
     fn new(config: &Config) -> Self {
         let workers = config.workers.get();
         Self {
@@ -288,7 +288,7 @@ impl Watched {
     fn observer(&self, phases: &Phases, portal: Option<&Portal>, xdp: Option<&Xdp>, output: &Output) -> Observer {
         let offload: Box<dyn OffloadStatistics> = match xdp {
             Some(xdp) => Box::new(xdp.statistics()),
-            None => Box::new(offload::Null),
+            None => Box::new(offload::NoOffload),
         };
         Observer {
             clock: self.clock,

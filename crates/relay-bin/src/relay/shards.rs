@@ -12,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{GRACE, Places, Watched, threads::Threads};
+use super::{BoundSockets, GRACE, ShardFigures, threads::Threads};
 use crate::{
     accounting::Accounting,
     addresses::{AddressState, AddressWatch},
@@ -37,14 +37,14 @@ pub(super) struct Shards {
 impl Shards {
     pub(super) async fn start(
         config: &Config,
-        places: Places,
+        bound: BoundSockets,
         mut addresses: AddressWatch,
         xdp: Option<&Xdp>,
-        watched: &Watched,
+        watched: &ShardFigures,
         record: Arc<RecordControl>,
         accounting: &Accounting,
     ) -> anyhow::Result<Self> {
-        let Places { parts, listeners, files } = places;
+        let BoundSockets { parts, listeners, files } = bound;
         let started = (watched.clock.now(), Clock::unix_time());
         let state = Arc::clone(&addresses.borrow_and_update());
         let held_ports = HeldPorts::new();
@@ -97,7 +97,7 @@ impl Shards {
                 files,
                 offload: match xdp {
                     Some(xdp) => Box::new(xdp.worker()),
-                    None => Box::new(offload::Null),
+                    None => Box::new(offload::NoOffload),
                 },
                 published,
                 poller,
@@ -108,7 +108,7 @@ impl Shards {
                 recorder: recorders.next(),
                 ready: tell_ready,
                 pulse,
-                clerk: accounting.clerk(shard(index)?),
+                accounting: accounting.sender(shard(index)?),
             };
             shards.threads.spawn(move || shard::run(setup))?;
             shards.ready.push(ready);

@@ -22,11 +22,11 @@ use super::{
     withheld_replies::WithheldReplies,
 };
 use crate::{
-    accounting::Clerk,
+    accounting::AccountingSender,
     addresses::AddressState,
     offload::Offload,
-    record::{Machine, Recorder},
-    socket::{Cursor, Datagram, Inlet, ReceiveBuffers},
+    record::{RecordedServer, Recorder},
+    socket::{Cursor, Datagram, Ingress, ReceiveBuffers},
     throttle::Throttle,
 };
 
@@ -69,7 +69,7 @@ pub(super) trait Network {
 
 /// Carries datagrams and time into the state machine, and what it wants out.
 pub(super) struct Driver<N, O> {
-    server: Machine,
+    server: RecordedServer,
     network: N,
     offload: O,
     trimmer: Trimmer,
@@ -82,17 +82,17 @@ pub(super) struct Driver<N, O> {
     others: Vec<(ShardId, Sender)>,
     no_port: Throttle,
     withheld: WithheldReplies,
-    clerk: Clerk,
+    accounting: AccountingSender,
 }
 
 impl<N: Network, O: Offload> Driver<N, O> {
     pub(super) fn new(
-        server: Machine,
+        server: RecordedServer,
         network: N,
         offload: O,
         published: Published,
         others: Vec<(ShardId, Sender)>,
-        clerk: Clerk,
+        accounting: AccountingSender,
     ) -> Self {
         Self {
             server,
@@ -108,7 +108,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
             others,
             no_port: Throttle::new(WARN_EVERY),
             withheld: WithheldReplies::default(),
-            clerk,
+            accounting,
         }
     }
 
@@ -147,19 +147,19 @@ impl<N: Network, O: Offload> Driver<N, O> {
     }
 
     fn handle_batch(&mut self, now: Timestamp, buffers: &mut ReceiveBuffers) {
-        self.server.read_ahead(buffers.firsts().filter_map(|datagram| match datagram.inlet {
-            Inlet::Listener(bound) => five_tuple(bound, &datagram).map(Arrival::FromClient),
-            Inlet::Relay(port) => Some(Arrival::FromPeer(port)),
+        self.server.read_ahead(buffers.firsts().filter_map(|datagram| match datagram.ingress {
+            Ingress::Listener(bound) => five_tuple(bound, &datagram).map(Arrival::FromClient),
+            Ingress::Relay(port) => Some(Arrival::FromPeer(port)),
         }));
         let mut cursor = Cursor::default();
         while let Some(datagram) = buffers.next(&mut cursor) {
             // Each forwards from where its result lies: to move it takes as long as a look-up.
-            match datagram.inlet {
-                Inlet::Listener(bound) => match self.handle_client_datagram(now, bound, &datagram, buffers) {
+            match datagram.ingress {
+                Ingress::Listener(bound) => match self.handle_client_datagram(now, bound, &datagram, buffers) {
                     Ok(Some(forward)) => self.network.queue(&datagram, &forward, buffers, &mut self.counters),
                     Ok(None) | Err(TooEarly) => self.do_outputs(now, Some(buffers)),
                 },
-                Inlet::Relay(port) => {
+                Ingress::Relay(port) => {
                     let peer = PeerSocket::new(self.network.peer_address(datagram.from));
                     match self.server.handle_peer_datagram(now, port, peer, &buffers[datagram.range.clone()]) {
                         Some(forward) => self.network.queue(&datagram, &forward, buffers, &mut self.counters),
@@ -270,8 +270,8 @@ impl<N: Network, O: Offload> Driver<N, O> {
     pub(super) fn tell_accounts(&mut self) {
         let server = self.server.server();
         let allocations = server.allocations().map(|allocation| (allocation.id(), allocation.relayed()));
-        self.clerk.so_far(allocations, server.crossings());
-        self.clerk.flush();
+        self.accounting.so_far(allocations, server.crossings());
+        self.accounting.flush();
     }
 
     /// The shard stops, and with it all allocations: accounting hears of each.
@@ -281,16 +281,16 @@ impl<N: Network, O: Offload> Driver<N, O> {
         }
         let server = self.server.server();
         for (crossing, crossed) in server.crossings() {
-            self.clerk.crossing_stopped(crossing, crossed);
+            self.accounting.crossing_stopped(crossing, crossed);
         }
         for allocation in server.allocations() {
-            self.clerk.stopped(now, allocation.id(), allocation.relayed());
+            self.accounting.stopped(now, allocation.id(), allocation.relayed());
         }
     }
 
     /// Lets others see what was counted.
     pub(super) fn publish(&mut self) {
-        self.clerk.flush();
+        self.accounting.flush();
         self.network.count_overruns(&mut self.counters);
         self.published.publish(&mut self.counters);
     }
@@ -353,7 +353,7 @@ impl<N: Network, O: Offload> Driver<N, O> {
         self.channels.record(event, &mut self.counters);
         self.permissions.record(event, &mut self.counters);
         self.refused.record(event);
-        self.clerk.record(now, event);
+        self.accounting.record(now, event);
         if matches!(event, Event::ChannelBound { .. } | Event::PermissionInstalled { .. }) {
             self.early.note_grant();
         }
@@ -384,20 +384,20 @@ impl<N: Network, O: Offload> Driver<N, O> {
     fn install_flow(&mut self, flow: &Flow) {
         self.remove_flow(&flow.key);
         if self.offload.install(flow) {
-            self.clerk.flow_installed(flow);
+            self.accounting.flow_installed(flow);
         }
     }
 
     fn remove_flow(&mut self, key: &FlowKey) {
         if let Some(forwarded) = self.offload.remove(key) {
-            self.clerk.flow_removed(*key, forwarded);
+            self.accounting.flow_removed(*key, forwarded);
         }
     }
 
     /// Tells all other shards, or one of them.
     fn tell_others(&mut self, only: Option<ShardId>, message: &ShardMessage) {
         if message.is_urgent() {
-            self.clerk.flush();
+            self.accounting.flush();
         }
         for (_, other) in self.others.iter().filter(|(shard, _)| only.is_none_or(|only| only == *shard)) {
             other.send(Mail::FromShard(message.clone()));

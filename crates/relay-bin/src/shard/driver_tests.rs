@@ -164,12 +164,12 @@ impl Fixture {
         let published = Published::default();
         Self {
             driver: Driver::new(
-                Machine::new(server, None),
+                RecordedServer::new(server, None),
                 FakeNetwork::default(),
                 FakeOffload::default(),
                 published.clone(),
                 vec![(ShardId::new(1), sender)],
-                Clerk::unheard(),
+                AccountingSender::unheard(),
             ),
             client: TurnClient::new(turn_client::Credentials::new(minted.username, minted.password), 1),
             others,
@@ -180,7 +180,7 @@ impl Fixture {
 
     fn receive(&mut self, datagrams: &[&[u8]]) {
         let datagrams: Vec<_> = datagrams.iter().map(|bytes| (address(CLIENT), relay_ip(), *bytes)).collect();
-        self.driver.handle_datagrams(self.now, &mut ReceiveBuffers::holding(Inlet::Listener(None), &datagrams));
+        self.driver.handle_datagrams(self.now, &mut ReceiveBuffers::holding(Ingress::Listener(None), &datagrams));
     }
 
     /// What was counted until now.
@@ -286,7 +286,7 @@ fn a_batch_is_relayed_in_order_in_both_directions() {
     assert_eq!(fixture.asked(), [send(b"one"), send(b"two")]);
 
     let datagrams: Vec<_> = [&b"three"[..], b""].map(|bytes| (address(PEER), relay_ip(), bytes)).into();
-    fixture.driver.handle_datagrams(fixture.now, &mut ReceiveBuffers::holding(Inlet::Relay(port), &datagrams));
+    fixture.driver.handle_datagrams(fixture.now, &mut ReceiveBuffers::holding(Ingress::Relay(port), &datagrams));
     let send = |payload: &[u8]| Asked::Send(Via::Listener(relay_ip()), address(CLIENT), true, payload.to_vec());
     assert_eq!(fixture.asked(), [send(b"three"), send(b"")]);
 

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use relay_server::Family;
 
-use crate::socket::{Datagram, Inlet, ReceiveBuffers};
+use crate::socket::{Datagram, Ingress, ReceiveBuffers};
 
 /// How many datagrams are kept at most, and how many of one client. Only clients with an allocation have any.
 const MOST: usize = 256;
@@ -146,7 +146,7 @@ pub(super) struct Since(Progress);
 
 /// The family whose requests the client of `datagram` sends.
 const fn family(datagram: &Datagram) -> Family {
-    debug_assert!(matches!(datagram.inlet, Inlet::Listener(_)));
+    debug_assert!(matches!(datagram.ingress, Ingress::Listener(_)));
     if datagram.from.is_ipv4() { Family::V4 } else { Family::V6 }
 }
 
@@ -157,7 +157,7 @@ mod tests {
     fn buffers(count: usize) -> ReceiveBuffers {
         let from = "192.0.2.1:1".parse().unwrap();
         let to = "192.0.2.9".parse().unwrap();
-        ReceiveBuffers::holding(Inlet::Listener(None), &vec![(from, to, &b"data"[..]); count])
+        ReceiveBuffers::holding(Ingress::Listener(None), &vec![(from, to, &b"data"[..]); count])
     }
 
     fn datagrams(buffers: &ReceiveBuffers) -> Vec<Datagram> {
@@ -204,7 +204,7 @@ mod tests {
         let mut early = Early::default();
         for client in 0..10_u16 {
             let (from, to) = (([192, 0, 2, 1], 1 + client).into(), "192.0.2.9".parse().unwrap());
-            let received = ReceiveBuffers::holding(Inlet::Listener(None), &[(from, to, &b"data"[..]); 10]);
+            let received = ReceiveBuffers::holding(Ingress::Listener(None), &[(from, to, &b"data"[..]); 10]);
             assert!(datagrams(&received).iter().all(|datagram| early.keep(datagram, &received, None)));
         }
         early.note_grant();

@@ -12,12 +12,12 @@ use turn_auth::{Credentials, UnixTime};
 use turn_client::{Allocate, Failure, Request, Success, TurnClient, decode_channel_data, encode_channel_data};
 
 use super::*;
-use crate::accounting::Clerk;
+use crate::accounting::AccountingSender;
 use crate::{
     addresses::{AddressState, FamilyState},
     files::Files,
     listen, offload,
-    record::Machine,
+    record::RecordedServer,
     shard::HeldPorts,
     shard::stats::Published,
 };
@@ -68,9 +68,9 @@ fn event_loop(secret: &AuthSecret) -> (EventLoop, SocketAddr) {
     let addresses = AddressState { v4: Some(v4), ..AddressState::default() };
     let (watcher, files) = (poller.watcher().unwrap(), Files::unlimited());
     let sockets = Sockets::new(listeners, ports, &addresses, HeldPorts::new(), watcher, files, false).unwrap();
-    let offload: Box<dyn Offload + Send> = Box::new(offload::Null);
-    let server = Machine::new(server, None);
-    let driver = Driver::new(server, sockets, offload, Published::default(), Vec::new(), Clerk::unheard());
+    let offload: Box<dyn Offload + Send> = Box::new(offload::NoOffload);
+    let server = RecordedServer::new(server, None);
+    let driver = Driver::new(server, sockets, offload, Published::default(), Vec::new(), AccountingSender::unheard());
     (EventLoop::new(driver, poller, mailbox, clock, Pulse::default()), listen_at)
 }
 

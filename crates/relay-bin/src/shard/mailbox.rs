@@ -11,7 +11,7 @@ use std::{
 
 use relay_server::{AcceptedCredentials, ShardMessage};
 
-use super::poller::{Bell, Poller};
+use super::poller::{MailboxWaker, Poller};
 use crate::{addresses::AddressState, record::Recorder};
 
 /// What a shard is told.
@@ -38,28 +38,28 @@ pub(crate) enum Mail {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     receiver: mpsc::Receiver<Mail>,
-    door: Arc<Door>,
+    flag: Arc<MailFlag>,
 }
 
 /// The others' end.
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {
     sender: mpsc::Sender<Mail>,
-    door: Arc<Door>,
+    flag: Arc<MailFlag>,
 }
 
 /// Where a shard sees whether there is anything for it, without looking through it, and where it is woken.
 #[derive(Debug)]
-struct Door {
-    bell: Bell,
-    /// What has been left since the shard has looked: [`NOTHING`], [`MAIL`], or [`MAIL`] and a ring of the bell. Ringing takes a
-    /// system call, and so does hearing it.
+struct MailFlag {
+    waker: MailboxWaker,
+    /// What has been left since the shard has looked: [`NOTHING`], [`MAIL`], or [`MAIL`] and a wake-up. Waking takes a
+    /// system call, and so does being woken.
     state: AtomicU8,
 }
 
 const NOTHING: u8 = 0;
 const MAIL: u8 = 1;
-const RUNG: u8 = 2;
+const WOKEN: u8 = 2;
 
 impl Mail {
     /// Whether it can wait until the shard turns anyhow, which it does once a second at least, to show that it is alive: a shard
@@ -82,15 +82,15 @@ impl Mailbox {
     /// When the system has no file left.
     pub(crate) fn new(poller: &Poller) -> io::Result<(Sender, Self)> {
         let (sender, receiver) = mpsc::channel();
-        let door = Arc::new(Door { bell: poller.bell()?, state: AtomicU8::new(NOTHING) });
-        Ok((Sender { sender, door: Arc::clone(&door) }, Self { receiver, door }))
+        let flag = Arc::new(MailFlag { waker: poller.waker()?, state: AtomicU8::new(NOTHING) });
+        Ok((Sender { sender, flag: Arc::clone(&flag) }, Self { receiver, flag }))
     }
 
     /// Whether anything has come since the last call. If so, all of it is to be taken.
     pub(super) fn has_mail(&self) -> bool {
         // Most of the time there is nothing, and then the other threads may keep their copies of the state. Swapped, since whatever
-        // was left before that is seen then, and whatever is left later rings again.
-        self.door.state.load(Ordering::Acquire) != NOTHING && self.door.state.swap(NOTHING, Ordering::AcqRel) != NOTHING
+        // was left before that is seen then, and whatever is left later wakes it again.
+        self.flag.state.load(Ordering::Acquire) != NOTHING && self.flag.state.swap(NOTHING, Ordering::AcqRel) != NOTHING
     }
 
     /// The next of what has come, if any.
@@ -106,9 +106,9 @@ impl Sender {
         let can_wait = mail.can_wait();
         // An error means that the shard has ended, and with it the relay.
         let _ = self.sender.send(mail);
-        let state = if can_wait { MAIL } else { MAIL | RUNG };
-        if self.door.state.fetch_or(state, Ordering::AcqRel) & RUNG == 0 && !can_wait {
-            self.door.bell.ring();
+        let state = if can_wait { MAIL } else { MAIL | WOKEN };
+        if self.flag.state.fetch_or(state, Ordering::AcqRel) & WOKEN == 0 && !can_wait {
+            self.flag.waker.wake();
         }
     }
 }
@@ -173,7 +173,7 @@ mod tests {
             let mut taken = 0;
             while taken < 2 * MAILS {
                 let woken = poller.wait_until(NOW + Duration::from_secs(60), NOW).unwrap().count();
-                assert_eq!(woken, 1, "there is mail, and nobody rings");
+                assert_eq!(woken, 1, "there is mail, and nobody wakes the shard");
                 taken += take_all(&mailbox).len();
             }
         });

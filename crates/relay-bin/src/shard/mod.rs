@@ -31,13 +31,13 @@ use turn_auth::{AcceptedCredentials, UnixTime};
 
 use self::{driver::Driver, event_loop::EventLoop, sockets::Sockets, stats::Published};
 use crate::{
-    accounting::Clerk,
+    accounting::AccountingSender,
     addresses::AddressState,
     clock::Clock,
     files::Files,
     listen::Listening,
     offload::Offload,
-    record::{Machine, Recorder},
+    record::{RecordedServer, Recorder},
 };
 
 pub(crate) use self::{
@@ -80,7 +80,7 @@ pub(crate) struct Setup {
     /// Shows that the shard turns.
     pub(crate) pulse: Pulse,
     /// Tells accounting of its allocations.
-    pub(crate) clerk: Clerk,
+    pub(crate) accounting: AccountingSender,
 }
 
 /// Runs a shard on the calling thread until it is told to stop.
@@ -90,16 +90,17 @@ pub(crate) struct Setup {
 /// When it cannot start, or the kernel does not let it wait.
 pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     let Setup { server, all_ports, accepted, seed, clock, listeners, addresses, held_ports, files, .. } = setup;
-    let Setup { offload, published, poller, mailbox, shard, others, started, recorder, ready, pulse, clerk, .. } =
-        setup;
+    let Setup {
+        offload, published, poller, mailbox, shard, others, started, recorder, ready, pulse, accounting, ..
+    } = setup;
     let count = u16::try_from(others.len() + 1).context("there are too many workers")?;
     let tells_icmp = server.indications;
     let server = Server::new(server, accepted, seed, started.0, started.1)?.as_shard(shard, count, all_ports);
-    let server = Machine::new(server, recorder);
+    let server = RecordedServer::new(server, recorder);
     let watcher = poller.watcher().context("cannot watch sockets")?;
     let sockets = Sockets::new(listeners, all_ports, &addresses, held_ports, watcher, files, tells_icmp)
         .context("cannot use a listening socket")?;
-    let driver = Driver::new(server, sockets, offload, published, others, clerk);
+    let driver = Driver::new(server, sockets, offload, published, others, accounting);
     let event_loop = EventLoop::new(driver, poller, mailbox, clock, pulse);
     // Nobody waits for it any more if another shard failed meanwhile.
     let _ = ready.send(());

@@ -66,7 +66,7 @@ pub(crate) struct Poller {
 
 /// Wakes the thread that waits at a poller.
 #[derive(Debug)]
-pub(super) struct Bell(Waker);
+pub(super) struct MailboxWaker(Waker);
 
 impl Poller {
     /// # Errors
@@ -79,8 +79,8 @@ impl Poller {
         Ok(Self { poll, events: Events::with_capacity(EVENTS), alarm, alarm_at: None })
     }
 
-    pub(super) fn bell(&self) -> io::Result<Bell> {
-        Waker::new(self.poll.registry(), Source::Mailbox.token()).map(Bell)
+    pub(super) fn waker(&self) -> io::Result<MailboxWaker> {
+        Waker::new(self.poll.registry(), Source::Mailbox.token()).map(MailboxWaker)
     }
 
     /// What adds sockets.
@@ -125,8 +125,8 @@ impl Watcher {
     }
 }
 
-impl Bell {
-    pub(super) fn ring(&self) {
+impl MailboxWaker {
+    pub(super) fn wake(&self) {
         // It fails only when the counter behind it would overflow, and then the thread is woken already.
         let _ = self.0.wake();
     }
@@ -169,9 +169,9 @@ mod tests {
             assert_eq!(wait(&mut poller, LONG), [source]);
             assert_eq!(wait(&mut poller, Duration::ZERO), []);
         }
-        let bell = poller.bell().unwrap();
+        let waker = poller.waker().unwrap();
         std::thread::scope(|scope| {
-            scope.spawn(|| bell.ring());
+            scope.spawn(|| waker.wake());
             assert_eq!(wait(&mut poller, LONG), [Source::Mailbox]);
         });
         drop(socket);

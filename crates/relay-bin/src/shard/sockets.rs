@@ -21,7 +21,7 @@ use crate::{
     addresses::{AddressState, FamilyState},
     files::Files,
     listen::Listening,
-    socket::{self, Datagram, Inlet, ReceiveBuffers, Rest, Role, SendError, UdpSocket},
+    socket::{self, Datagram, Ingress, ReceiveBuffers, Remaining, Role, SendError, UdpSocket},
     throttle::Throttle,
 };
 
@@ -189,12 +189,12 @@ impl Sockets {
             Source::Mailbox => return Receipt::Empty,
             Source::Listener(index) => {
                 let Some(listener) = self.listeners.get_mut(usize::from(index)) else { return Receipt::Empty };
-                (listener.socket.receive(Inlet::Listener(listener.address), buffers), &mut listener.errors)
+                (listener.socket.receive(Ingress::Listener(listener.address), buffers), &mut listener.errors)
             }
             Source::Relay(port, family) => {
                 // It may have been closed since it was found ready.
                 let Some(relay) = self.relays.get_mut(port, family) else { return Receipt::Empty };
-                let result = relay.socket.receive(Inlet::Relay(port), buffers);
+                let result = relay.socket.receive(Ingress::Relay(port), buffers);
                 if let Err(error) = &result
                     && relay.socket.may_be_about_another(error)
                 {
@@ -208,7 +208,7 @@ impl Sockets {
             Ok((rest, overruns)) => {
                 *errors = 0;
                 self.overruns += u64::from(overruns);
-                if rest == Rest::Empty { Receipt::Empty } else { Receipt::MoreToCome }
+                if rest == Remaining::Empty { Receipt::Empty } else { Receipt::MoreToCome }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Receipt::Empty,
             Err(error) => {

@@ -8,7 +8,7 @@ use std::{
 use relay_server::{AllocationPort, DataHeader};
 
 use super::{
-    Rest,
+    Remaining,
     receive::{BATCH, Meta, Receiver},
 };
 
@@ -28,7 +28,7 @@ const _: () = assert!(HEAD_ROOM + SLOT + TAIL_ROOM <= STRIDE);
 
 /// Where datagrams come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Inlet {
+pub(crate) enum Ingress {
     /// A listening socket, and the address that it is bound to, `None` for all of them.
     Listener(Option<IpAddr>),
     /// The relayed transport address with this port.
@@ -40,7 +40,7 @@ pub(crate) enum Inlet {
 pub(crate) struct ReceiveBuffers {
     bytes: Box<[u8]>,
     receiver: Box<Receiver>,
-    slots: [Option<(Inlet, Meta)>; BATCH],
+    slots: [Option<(Ingress, Meta)>; BATCH],
     filled: usize,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct ReceiveBuffers {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Datagram {
     /// Where it came in.
-    pub(crate) inlet: Inlet,
+    pub(crate) ingress: Ingress,
     /// Where it came from.
     pub(crate) from: SocketAddr,
     /// The address that it was sent to, if the socket has several.
@@ -76,7 +76,7 @@ pub(crate) struct Cursor {
 pub(super) struct Received {
     /// How many slots it took.
     pub(super) count: usize,
-    pub(super) rest: Rest,
+    pub(super) rest: Remaining,
     /// How many datagrams the kernel had dropped at this socket until the last of them came, if it told; wraps.
     pub(super) overruns: Option<u32>,
 }
@@ -117,7 +117,7 @@ impl ReceiveBuffers {
     }
 
     /// Adds what `socket` has received, `room` datagrams at most.
-    pub(super) fn fill(&mut self, socket: BorrowedFd<'_>, inlet: Inlet, room: usize) -> io::Result<Received> {
+    pub(super) fn fill(&mut self, socket: BorrowedFd<'_>, ingress: Ingress, room: usize) -> io::Result<Received> {
         let room = room.min(BATCH - self.filled);
         let free = self.bytes[self.filled * STRIDE..].chunks_exact_mut(STRIDE).take(room);
         let free = free.map(|slot| &mut slot[HEAD_ROOM..HEAD_ROOM + SLOT]);
@@ -125,17 +125,17 @@ impl ReceiveBuffers {
         let mut overruns = None;
         let count = self.receiver.receive(socket, free, |index, meta| {
             overruns = meta.and_then(|meta| meta.received.overruns).or(overruns);
-            slots[index] = meta.map(|meta| (inlet, meta));
+            slots[index] = meta.map(|meta| (ingress, meta));
         })?;
         self.filled += count;
-        Ok(Received { count, rest: if count < room { Rest::Empty } else { Rest::Unknown }, overruns })
+        Ok(Received { count, rest: if count < room { Remaining::Empty } else { Remaining::Unknown }, overruns })
     }
 
     /// The next datagram, in the order in which they arrived at each socket.
     pub(crate) fn next(&self, cursor: &mut Cursor) -> Option<Datagram> {
         loop {
             let slot = self.slots[..self.filled].get(cursor.slot)?;
-            let Some((inlet, meta)) = slot else {
+            let Some((ingress, meta)) = slot else {
                 cursor.slot += 1;
                 continue;
             };
@@ -148,7 +148,7 @@ impl ReceiveBuffers {
                 *cursor = Cursor { slot: cursor.slot + 1, at: 0 };
             }
             return Some(Datagram {
-                inlet: *inlet,
+                ingress: *ingress,
                 from: meta.from,
                 to: meta.received.to,
                 traffic_class: meta.received.traffic_class,
@@ -173,9 +173,9 @@ impl ReceiveBuffers {
         let start = self.filled * STRIDE + HEAD_ROOM;
         let length = bytes.len().min(SLOT);
         self.bytes[start..start + length].copy_from_slice(&bytes[..length]);
-        let Datagram { inlet, from, to, traffic_class, .. } = *datagram;
+        let Datagram { ingress, from, to, traffic_class, .. } = *datagram;
         let received = super::control::Received { to, traffic_class, ..Default::default() };
-        self.slots[self.filled] = Some((inlet, Meta { from, length, received }));
+        self.slots[self.filled] = Some((ingress, Meta { from, length, received }));
         self.filled += 1;
     }
 
@@ -204,20 +204,20 @@ impl ReceiveBuffers {
 
 #[cfg(test)]
 impl ReceiveBuffers {
-    /// Buffers that have received these datagrams by `inlet`, each from an address and sent to an address.
-    pub(crate) fn holding(inlet: Inlet, datagrams: &[(SocketAddr, IpAddr, &[u8])]) -> Self {
+    /// Buffers that have received these datagrams at `ingress`, each from an address and sent to an address.
+    pub(crate) fn holding(ingress: Ingress, datagrams: &[(SocketAddr, IpAddr, &[u8])]) -> Self {
         let mut buffers = Self::new();
         for (from, to, bytes) in datagrams {
-            buffers.put(inlet, *from, Some(*to), bytes, None);
+            buffers.put(ingress, *from, Some(*to), bytes, None);
         }
         buffers
     }
 
-    fn put(&mut self, inlet: Inlet, from: SocketAddr, to: Option<IpAddr>, bytes: &[u8], segment: Option<usize>) {
+    fn put(&mut self, ingress: Ingress, from: SocketAddr, to: Option<IpAddr>, bytes: &[u8], segment: Option<usize>) {
         let start = self.filled * STRIDE + HEAD_ROOM;
         self.bytes[start..start + bytes.len()].copy_from_slice(bytes);
         let received = super::control::Received { to, segment, ..Default::default() };
-        self.slots[self.filled] = Some((inlet, Meta { from, length: bytes.len(), received }));
+        self.slots[self.filled] = Some((ingress, Meta { from, length: bytes.len(), received }));
         self.filled += 1;
     }
 
@@ -241,15 +241,15 @@ mod tests {
 
     use super::*;
 
-    const INLET: Inlet = Inlet::Listener(None);
+    const INGRESS: Ingress = Ingress::Listener(None);
 
     #[test]
     fn glued_datagrams_come_apart() {
         let mut buffers = ReceiveBuffers::new();
-        buffers.put(INLET, "192.0.2.1:1".parse().unwrap(), None, b"aaabbbc", Some(3));
-        buffers.put(INLET, "192.0.2.2:2".parse().unwrap(), None, b"dd", None);
-        buffers.put(INLET, "192.0.2.3:3".parse().unwrap(), None, b"", None);
-        buffers.put(INLET, "192.0.2.1:1".parse().unwrap(), None, b"eeefff", Some(3));
+        buffers.put(INGRESS, "192.0.2.1:1".parse().unwrap(), None, b"aaabbbc", Some(3));
+        buffers.put(INGRESS, "192.0.2.2:2".parse().unwrap(), None, b"dd", None);
+        buffers.put(INGRESS, "192.0.2.3:3".parse().unwrap(), None, b"", None);
+        buffers.put(INGRESS, "192.0.2.1:1".parse().unwrap(), None, b"eeefff", Some(3));
         let got: Vec<_> = buffers
             .datagrams()
             .into_iter()
@@ -273,7 +273,7 @@ mod tests {
     fn a_header_fits_before_every_datagram_that_follows_none() {
         let mut buffers = ReceiveBuffers::new();
         for _ in 0..BATCH {
-            buffers.put(INLET, "192.0.2.1:1".parse().unwrap(), None, b"data", None);
+            buffers.put(INGRESS, "192.0.2.1:1".parse().unwrap(), None, b"data", None);
         }
         let longest = [7; HEAD_ROOM];
         let mut wrapped = Vec::new();
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn nothing_is_written_over_other_datagrams() {
         let mut buffers = ReceiveBuffers::new();
-        buffers.put(INLET, "192.0.2.1:1".parse().unwrap(), None, b"12341234", Some(4));
+        buffers.put(INGRESS, "192.0.2.1:1".parse().unwrap(), None, b"12341234", Some(4));
         let [first, second] = buffers.datagrams().try_into().unwrap();
         assert_eq!(buffers.wrap(&first, first.range.clone(), b"head", 1), None);
         assert_eq!(buffers.wrap(&second, second.range.clone(), b"head", 0), None);
@@ -311,24 +311,24 @@ mod tests {
         }
         client.send_to(b"other", sockets[1].local_addr().unwrap()).unwrap();
         let mut buffers = ReceiveBuffers::new();
-        let relay = Inlet::Relay(AllocationPort::new(50_000));
-        let fill = |buffers: &mut ReceiveBuffers, index: usize, inlet, room| {
-            buffers.fill(sockets[index].as_fd(), inlet, room).map(|received| (received.count, received.rest))
+        let relay = Ingress::Relay(AllocationPort::new(50_000));
+        let fill = |buffers: &mut ReceiveBuffers, index: usize, ingress, room| {
+            buffers.fill(sockets[index].as_fd(), ingress, room).map(|received| (received.count, received.rest))
         };
-        assert_eq!(fill(&mut buffers, 1, relay, 2).unwrap(), (1, Rest::Empty));
-        assert_eq!(fill(&mut buffers, 0, INLET, 3).unwrap(), (3, Rest::Unknown));
-        assert_eq!(fill(&mut buffers, 0, INLET, BATCH).unwrap(), (BATCH - 4, Rest::Unknown));
+        assert_eq!(fill(&mut buffers, 1, relay, 2).unwrap(), (1, Remaining::Empty));
+        assert_eq!(fill(&mut buffers, 0, INGRESS, 3).unwrap(), (3, Remaining::Unknown));
+        assert_eq!(fill(&mut buffers, 0, INGRESS, BATCH).unwrap(), (BATCH - 4, Remaining::Unknown));
         assert!(buffers.is_full());
         let datagrams = buffers.datagrams();
-        assert_eq!((datagrams[0].inlet, datagrams[0].range.len()), (relay, 5));
+        assert_eq!((datagrams[0].ingress, datagrams[0].range.len()), (relay, 5));
         for (number, datagram) in datagrams[1..].iter().enumerate() {
-            let expected = (INLET, client.local_addr().unwrap(), number);
-            assert_eq!((datagram.inlet, datagram.from, datagram.range.len()), expected);
+            let expected = (INGRESS, client.local_addr().unwrap(), number);
+            assert_eq!((datagram.ingress, datagram.from, datagram.range.len()), expected);
         }
         buffers.clear();
-        assert_eq!(fill(&mut buffers, 0, INLET, BATCH).unwrap(), (1, Rest::Empty));
+        assert_eq!(fill(&mut buffers, 0, INGRESS, BATCH).unwrap(), (1, Remaining::Empty));
         // An error adds nothing.
-        assert_eq!(fill(&mut buffers, 0, INLET, BATCH).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(fill(&mut buffers, 0, INGRESS, BATCH).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         assert_eq!(buffers.datagrams().len(), 1);
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn can_forbid_fragments() -> bool {
 }
 
 pub(crate) use self::{
-    buffers::{Cursor, Datagram, Inlet, ReceiveBuffers},
+    buffers::{Cursor, Datagram, Ingress, ReceiveBuffers},
     errors::SendError,
     selector::{SOCKETS_PER_WORKER, attach as attach_selector},
     send::{Message, Sender},
@@ -110,7 +110,7 @@ const MOST_ROOM: u8 = BATCH as u8;
 
 /// What a receive call left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rest {
+pub(crate) enum Remaining {
     /// Nothing.
     Empty,
     /// Perhaps more.
@@ -175,17 +175,17 @@ impl UdpSocket {
         self.keeps_errors && errors::may_be_about_another(error)
     }
 
-    /// Adds what has arrived to `buffers`, as coming in by `inlet`, without waiting. Tells, too, how many datagrams the kernel has
+    /// Adds what has arrived to `buffers`, as coming in at `ingress`, without waiting. Tells, too, how many datagrams the kernel has
     /// dropped at this socket since it last told, because they were not read in time.
     ///
     /// # Errors
     ///
     /// [`io::ErrorKind::WouldBlock`] when there is nothing; those of `recvmmsg`.
-    pub(crate) fn receive(&self, inlet: Inlet, buffers: &mut ReceiveBuffers) -> io::Result<(Rest, u32)> {
+    pub(crate) fn receive(&self, ingress: Ingress, buffers: &mut ReceiveBuffers) -> io::Result<(Remaining, u32)> {
         let room = usize::from(self.room.get());
-        let received = buffers.fill(self.io.as_fd(), inlet, room);
+        let received = buffers.fill(self.io.as_fd(), ingress, room);
         let next = match &received {
-            Ok(Received { rest: Rest::Unknown, .. }) => self.room.get().saturating_mul(4),
+            Ok(Received { rest: Remaining::Unknown, .. }) => self.room.get().saturating_mul(4),
             Ok(Received { count, .. }) => u8::try_from(count + 1).unwrap_or(u8::MAX),
             Err(_) => LEAST_ROOM,
         };
@@ -270,7 +270,7 @@ mod tests {
     fn receive_all(socket: &UdpSocket) -> (usize, u32) {
         let mut buffers = ReceiveBuffers::new();
         let (mut count, mut dropped) = (0, 0);
-        while let Ok((_, overruns)) = socket.receive(Inlet::Listener(None), &mut buffers) {
+        while let Ok((_, overruns)) = socket.receive(Ingress::Listener(None), &mut buffers) {
             count += buffers.firsts().count();
             dropped += overruns;
             buffers.clear();
@@ -314,7 +314,7 @@ mod tests {
                     sent.unwrap();
                 }),
                 _ => {
-                    let error = sender.receive(Inlet::Listener(None), &mut ReceiveBuffers::new()).unwrap_err();
+                    let error = sender.receive(Ingress::Listener(None), &mut ReceiveBuffers::new()).unwrap_err();
                     assert!(sender.may_be_about_another(&error), "{error}");
                     sender.send(&mut Sender::default(), None, at_open, b"data").unwrap();
                 }

@@ -42,15 +42,15 @@ pub(crate) const PROMPT: Duration = Duration::from_millis(500);
 
 /// Whether the collector took what it was sent last, and promptly.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reach(Arc<AtomicU8>);
+pub(super) struct ExporterHealth(Arc<AtomicU8>);
 
-impl Reach {
+impl ExporterHealth {
     const WORKS: u8 = 1;
     const SLOW: u8 = 2;
     const FAILS: u8 = 3;
 
     /// Whether it makes no sense to wait for it: it has not answered yet, or not lately.
-    pub(super) fn is_hopeless(&self) -> bool {
+    pub(super) fn is_not_worth_waiting_for(&self) -> bool {
         self.0.load(Ordering::Relaxed) != Self::WORKS
     }
 
@@ -76,7 +76,7 @@ pub(crate) struct Telemetry {
     config: TelemetryConfig,
     client: MetricsServiceClient<Channel>,
     tracer: Tracer,
-    reach: Reach,
+    exporter_health: ExporterHealth,
 }
 
 impl Telemetry {
@@ -87,12 +87,12 @@ impl Telemetry {
     /// When OpenTelemetry refuses its configuration.
     pub(crate) fn new(config: &TelemetryConfig) -> anyhow::Result<Self> {
         let channel = config.endpoint.connect_lazy();
-        let reach = Reach::default();
+        let exporter_health = ExporterHealth::default();
         Ok(Self {
             config: config.clone(),
             client: MetricsServiceClient::new(channel.clone()),
-            tracer: Tracer::new(config, channel, reach.clone())?,
-            reach,
+            tracer: Tracer::new(config, channel, exporter_health.clone())?,
+            exporter_health,
         })
     }
 
@@ -116,17 +116,17 @@ impl Telemetry {
                 () = export => {}
             }
         }
-        if !self.reach.is_hopeless() {
+        if !self.exporter_health.is_not_worth_waiting_for() {
             self.export(observer, PROMPT).await;
         }
     }
 
     async fn export(&mut self, observer: &Observer, limit: Duration) {
         let request = request(&self.config, &observer.snapshot());
-        let reach = self.reach.clone();
+        let exporter_health = self.exporter_health.clone();
         let overdue = async move {
             sleep(PROMPT).await;
-            reach.note_slow();
+            exporter_health.note_slow();
             std::future::pending().await
         };
         let answer = async {
@@ -140,7 +140,7 @@ impl Telemetry {
             Ok(Err(status)) => Err(status.message().to_owned()),
             Err(_) => Err("no answer in time".to_owned()),
         };
-        let is_news = self.reach.note(result.is_ok());
+        let is_news = self.exporter_health.note(result.is_ok());
         let collector = self.config.endpoint.uri().authority().map(ToString::to_string);
         match result {
             Ok(()) if is_news => tracing::info!(collector, "the OpenTelemetry collector takes metrics"),
@@ -265,24 +265,27 @@ mod tests {
 
     #[test]
     fn the_same_result_again_is_no_news() {
-        let reach = Reach::default();
-        assert!(reach.is_hopeless(), "nobody waits for one that has never answered");
-        assert!(reach.note(false) && reach.is_hopeless());
-        assert!(!reach.note(false));
-        assert!(reach.note(true) && !reach.is_hopeless());
-        assert!(!reach.note(true));
+        let exporter_health = ExporterHealth::default();
+        assert!(exporter_health.is_not_worth_waiting_for(), "nobody waits for one that has never answered");
+        assert!(exporter_health.note(false) && exporter_health.is_not_worth_waiting_for());
+        assert!(!exporter_health.note(false));
+        assert!(exporter_health.note(true) && !exporter_health.is_not_worth_waiting_for());
+        assert!(!exporter_health.note(true));
     }
 
     #[test]
     fn nobody_waits_for_a_collector_whose_answer_is_overdue() {
-        let reach = Reach::default();
-        reach.note(true);
-        reach.note_slow();
-        assert!(reach.is_hopeless());
-        assert!(!reach.note(true) && !reach.is_hopeless(), "it came in the end, which is no news");
-        reach.note_slow();
-        assert!(reach.note(false) && reach.is_hopeless());
-        reach.note_slow();
-        assert!(!reach.note(false), "it failed before");
+        let exporter_health = ExporterHealth::default();
+        exporter_health.note(true);
+        exporter_health.note_slow();
+        assert!(exporter_health.is_not_worth_waiting_for());
+        assert!(
+            !exporter_health.note(true) && !exporter_health.is_not_worth_waiting_for(),
+            "it came in the end, which is no news"
+        );
+        exporter_health.note_slow();
+        assert!(exporter_health.note(false) && exporter_health.is_not_worth_waiting_for());
+        exporter_health.note_slow();
+        assert!(!exporter_health.note(false), "it failed before");
     }
 }

@@ -11,21 +11,25 @@ use tonic::transport::Channel;
 
 use super::{
     config::{EXPORT_LIMIT, TelemetryConfig},
-    otlp::{Reach, SCOPE},
+    otlp::{ExporterHealth, SCOPE},
 };
 
 /// Takes spans to the collector, on a thread of its own; when that does not keep up, spans are lost and nobody waits.
 #[derive(Clone, Debug)]
 pub(crate) struct Tracer {
     provider: SdkTracerProvider,
-    reach: Reach,
+    exporter_health: ExporterHealth,
 }
 
 impl Tracer {
     /// # Errors
     ///
     /// When OpenTelemetry refuses its configuration.
-    pub(super) fn new(config: &TelemetryConfig, channel: Channel, reach: Reach) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        config: &TelemetryConfig,
+        channel: Channel,
+        exporter_health: ExporterHealth,
+    ) -> anyhow::Result<Self> {
         let exporter = SpanExporter::builder()
             .with_tonic()
             .with_channel(channel)
@@ -35,7 +39,7 @@ impl Tracer {
         let attributes = config.resource.iter().map(|(name, value)| KeyValue::new(name.clone(), value.clone()));
         let resource = Resource::builder_empty().with_attributes(attributes).build();
         let provider = SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build();
-        Ok(Self { provider, reach })
+        Ok(Self { provider, exporter_health })
     }
 
     /// What a subscriber hands spans to.
@@ -46,7 +50,7 @@ impl Tracer {
 
     /// Sends what is left, unless that is known to be in vain, and takes no more.
     pub(crate) fn flush(&self, limit: Duration) {
-        if self.reach.is_hopeless() {
+        if self.exporter_health.is_not_worth_waiting_for() {
             return;
         }
         if let Err(error) = self.provider.shutdown_with_timeout(limit) {

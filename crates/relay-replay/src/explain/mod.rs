@@ -13,8 +13,8 @@ use relay_server::{Family, RemovalReason};
 use stun_msg::Method;
 
 use crate::{
-    Carrier, Change, Difference, Field, Flags, Kind, Outcome, Row, book::Book, change::NewAllocation, dissect, time,
-    view::words,
+    Carrier, Change, Difference, Field, Flags, Kind, Outcome, Row, change::NewAllocation, dissect, time,
+    timeline::Timeline, view::words,
 };
 
 pub use self::explanation::Explanation;
@@ -45,9 +45,9 @@ fn packet<'a>(row: &Row, frame: &'a [u8]) -> Packet<'a> {
 }
 
 /// The paragraphs about row number `index`.
-pub(crate) fn row(book: &Book, index: u32, frame: &[u8], related: &[u8]) -> Vec<Explanation> {
-    let Some(row) = book.row(index) else { return Vec::new() };
-    let other = book.row(row.related);
+pub(crate) fn row(timeline: &Timeline, index: u32, frame: &[u8], related: &[u8]) -> Vec<Explanation> {
+    let Some(row) = timeline.row(index) else { return Vec::new() };
+    let other = timeline.row(row.related);
     // Replayed, what became of a request is noted on the request; inspected, on the response.
     let is_response = matches!(row.kind, Kind::Success | Kind::Error);
     let (subject, message) = match (row.kind, other) {
@@ -56,11 +56,11 @@ pub(crate) fn row(book: &Book, index: u32, frame: &[u8], related: &[u8]) -> Vec<
         _ => (row, &[][..]),
     };
     let peer = if row.kind == Kind::Data && !row.flags.contains(Flags::OUTBOUND) { row.source } else { subject.peer };
-    let peer = book.endpoints.get(peer).map(|endpoint| endpoint.address);
-    let about = About { row, other, message, peer, channels_only: book.channels_only };
+    let peer = timeline.endpoints.get(peer).map(|endpoint| endpoint.address);
+    let about = About { row, other, message, peer, channels_only: timeline.channels_only };
     let mut paragraphs = Vec::new();
-    let own = book.changes_of(index);
-    let others = other.filter(|_| row.kind == Kind::Request || is_response).map(|_| book.changes_of(row.related));
+    let own = timeline.changes_of(index);
+    let others = other.filter(|_| row.kind == Kind::Request || is_response).map(|_| timeline.changes_of(row.related));
     let has_outcome = own.iter().any(|change| matches!(change, Change::Responded { .. }));
     let borrowed = if has_outcome { &[][..] } else { others.unwrap_or_default() };
     let all: Vec<_> = own.iter().chain(borrowed).collect();
@@ -71,7 +71,7 @@ pub(crate) fn row(book: &Book, index: u32, frame: &[u8], related: &[u8]) -> Vec<
     }
     paragraphs.extend(unanswered(&about, has_outcome || !others.unwrap_or_default().is_empty()));
     paragraphs.extend(icmp::told(&about));
-    for Difference { text, .. } in book.differences.iter().filter(|difference| difference.row == index) {
+    for Difference { text, .. } in timeline.differences.iter().filter(|difference| difference.row == index) {
         paragraphs.push(Explanation::new(Tone::Difference, "The replay differs from the recording", text.clone()));
     }
     paragraphs

@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use relay_server::{AllocationId, AuthError, Event, Rejection};
 
 use super::Shard;
-use crate::{Change, Outcome, book::Book, change::NewAllocation};
+use crate::{Change, Outcome, change::NewAllocation, timeline::Timeline};
 
 impl Shard {
-    pub(super) fn change(&mut self, book: &mut Book, event: Event) -> Option<Change> {
+    pub(super) fn change(&mut self, timeline: &mut Timeline, event: Event) -> Option<Change> {
         let number = |shard: &Self, id: AllocationId| shard.numbers.get(&id.as_u64()).copied();
         Some(match event {
             Event::AllocationCreated { id, five_tuple, username, port, families, lifetime, .. } => {
-                let number = book.next_allocation();
+                let number = timeline.next_allocation();
                 self.opening.remove(&id.as_u64());
                 self.numbers.insert(id.as_u64(), number);
                 self.by_port.insert(port.get(), number);

@@ -9,23 +9,23 @@ use relay_server::{
 use super::Replay;
 use crate::{
     Change, DifferenceKind,
-    book::Book,
     shard_message::{family_of, shard_message},
+    timeline::Timeline,
 };
 
 impl Replay {
-    pub(crate) fn input(&mut self, book: &mut Book, record: &InputRecord) {
+    pub(crate) fn input(&mut self, timeline: &mut Timeline, record: &InputRecord) {
         let now = Timestamp::from_nanos(self.clock.to_monotonic(record.unix_nanos));
         let Some(shard) = self.shard(record.shard) else { return };
         let mut cause = None;
         match &record.input {
             Input::RelayOpened { id, family, result } => {
                 let Some(&(id_found, request)) = shard.opening.get(id) else {
-                    let row = book.internal(record.shard, record.unix_nanos);
+                    let row = timeline.internal(record.shard, record.unix_nanos);
                     let text = format!(
                         "a relay socket was opened for allocation {id}, for which the replayed relay asked for none"
                     );
-                    return book.difference(row, DifferenceKind::Input, text);
+                    return timeline.difference(row, DifferenceKind::Input, text);
                 };
                 cause = Some(request);
                 let result = match result {
@@ -56,8 +56,8 @@ impl Replay {
             }),
             Input::Drain => {
                 shard.server.handle_drain();
-                book.internal(record.shard, record.unix_nanos);
-                book.change(Change::Draining);
+                timeline.internal(record.shard, record.unix_nanos);
+                timeline.change(Change::Draining);
             }
             Input::WallClock { unix_seconds } => shard.server.handle_wall_clock(now, UnixTime(*unix_seconds)),
             Input::Timeout => shard.server.handle_timeout(now),
@@ -69,13 +69,13 @@ impl Replay {
         }
         let outputs = shard.outputs();
         let has_events = outputs.iter().any(|output| matches!(output, Output::Event(_)));
-        if has_events && !cause.is_some_and(|row| book.is_last(row)) {
-            let row = book.internal(record.shard, record.unix_nanos);
-            if let (Some(cause), Some(row)) = (cause, book.row_mut(row)) {
+        if has_events && !cause.is_some_and(|row| timeline.is_last(row)) {
+            let row = timeline.internal(record.shard, record.unix_nanos);
+            if let (Some(cause), Some(row)) = (cause, timeline.row_mut(row)) {
                 row.related = cause;
             }
         }
-        shard.take(book, cause, outputs);
+        shard.take(timeline, cause, outputs);
     }
 }
 

@@ -12,8 +12,8 @@ use allocation::{AllocateError, Allocation, MAX_PORTS_TRIED, NewAllocation};
 use crate::{
     AllocationPort, DropReason, Output, PortNeed, Rejection, Server, ShardId, ShardMessage, Timestamp,
     borrowings::{Borrow, Borrowing},
-    opening::Opening,
-    requester::Asker,
+    pending_allocation::PendingAllocation,
+    requester::Requester,
 };
 
 /// How long a shard waits for another's answer before it asks the next one: 250 ms. Answers take less than one, unless the other
@@ -27,7 +27,7 @@ impl Server {
     /// Makes the allocation that `request` wants with a port of another shard; refuses it where there is none to ask.
     pub(crate) fn borrow(&mut self, now: Timestamp, request: Borrow) {
         if !self.has_other_shards() || request.tried >= MAX_PORTS_TRIED {
-            return self.reject(&request.asker, Rejection::NoFreePort);
+            return self.reject(&request.requester, Rejection::NoFreePort);
         }
         let asked = self.borrowings.lender.unwrap_or_else(|| self.shard_after(self.shard));
         let others_left = self.shard_count.saturating_sub(2);
@@ -38,13 +38,14 @@ impl Server {
     }
 
     /// A retransmission of a request that waits is not answered, another request of that client is refused; `None` if none waits.
-    pub(crate) fn check_borrowing(&mut self, asker: &Asker, username: &str) -> Option<Result<(), Rejection>> {
-        let waiting = self.borrowings.of_client(&asker.five_tuple)?;
-        let is_same = waiting.asker.transaction.id == asker.transaction.id && **waiting.owner.username() == *username;
+    pub(crate) fn check_borrowing(&mut self, requester: &Requester, username: &str) -> Option<Result<(), Rejection>> {
+        let waiting = self.borrowings.of_client(&requester.five_tuple)?;
+        let is_same =
+            waiting.requester.transaction.id == requester.transaction.id && **waiting.owner.username() == *username;
         if !is_same {
             return Some(Err(Rejection::AllocationExists));
         }
-        self.drop_from_client(asker.five_tuple, DropReason::RequestInProgress);
+        self.drop_from_client(requester.five_tuple, DropReason::RequestInProgress);
         Some(Ok(()))
     }
 
@@ -76,12 +77,12 @@ impl Server {
         // Others of the same user may have been granted meanwhile.
         if let Err(rejection) = self.check_quota(request.owner.user_id()) {
             self.give_back(port, need);
-            return self.reject(&request.asker, rejection);
+            return self.reject(&request.requester, rejection);
         }
         let with = allocation::PortRequest::Lent { port, need, tried: request.tried };
         if let Err(rejection) = self.allocate_borrowed(now, &request, with) {
             self.give_back(port, need);
-            self.reject(&request.asker, rejection);
+            self.reject(&request.requester, rejection);
         }
     }
 
@@ -129,7 +130,7 @@ impl Server {
             .check_quota(request.owner.user_id())
             .and_then(|()| self.allocate_borrowed(now, &request, request.need.request()));
         if let Err(rejection) = allocated {
-            self.reject(&request.asker, rejection);
+            self.reject(&request.requester, rejection);
         }
     }
 
@@ -140,15 +141,15 @@ impl Server {
         port: allocation::PortRequest,
     ) -> Result<(), Rejection> {
         let new = NewAllocation {
-            five_tuple: request.asker.five_tuple,
+            five_tuple: request.requester.five_tuple,
             credential: request.owner.credential(),
-            transaction_id: request.asker.transaction.id.0,
+            transaction_id: request.requester.transaction.id.0,
             lifetime: request.lifetime,
             families: request.families,
             port,
         };
         let id = self.allocations.allocate(now, new).map(Allocation::id).map_err(Rejection::of_allocate)?;
-        self.openings.insert(id, Opening::new(request.asker.clone(), request.dual_stack));
+        self.pending.insert(id, PendingAllocation::new(request.requester.clone(), request.dual_stack));
         self.continue_opening(id);
         Ok(())
     }

@@ -26,8 +26,9 @@ use turn_auth::{AcceptedCredentials, Authenticator, NonceIssuer, RealmError, Uni
 use crate::{
     AddressStatus, AddressStatuses, AllocationId, AllocationPort, Arrival, Config, DropReason, Event, Families, Family,
     FiveTuple, Forward, Output, OwnAddresses, PeerSocket, PortRange, RelayOpenError, RemovalReason, ShardId, Timestamp,
-    TooEarly, borrowings::Borrowings, crossings::Crossings, elsewhere::Elsewhere, icmp_limit::IcmpLimit,
-    opening::Opening, reply_limit::ReplyLimit, transaction_ids::TransactionIds, wall_clock::WallClock,
+    TooEarly, borrowings::Borrowings, crossings::Crossings, icmp_limit::IcmpLimit,
+    pending_allocation::PendingAllocation, remote_quota::RemoteQuota, reply_limit::ReplyLimit,
+    transaction_ids::TransactionIds, wall_clock::WallClock,
 };
 
 /// A STUN/TURN relay without its sockets.
@@ -39,8 +40,8 @@ pub struct Server {
     pub(crate) config: Config,
     pub(crate) authenticator: Authenticator,
     pub(crate) allocations: Allocations,
-    pub(crate) openings: BTreeMap<AllocationId, Opening>,
-    pub(crate) elsewhere: Elsewhere,
+    pub(crate) pending: BTreeMap<AllocationId, PendingAllocation>,
+    pub(crate) remote_quota: RemoteQuota,
     pub(crate) crossings: Crossings,
     /// `None` if replies are not limited.
     pub(crate) replies: Option<ReplyLimit>,
@@ -100,8 +101,8 @@ impl Server {
             borrowings: Borrowings::default(),
             address_status: AddressStatuses::default(),
             config,
-            openings: BTreeMap::new(),
-            elsewhere: Elsewhere::default(),
+            pending: BTreeMap::new(),
+            remote_quota: RemoteQuota::default(),
             draining: false,
             outputs: VecDeque::new(),
             wall_clock: WallClock::new(now, unix_time),

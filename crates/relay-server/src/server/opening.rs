@@ -6,7 +6,7 @@ use allocation::{Allocation, RetryPortError};
 
 use crate::{
     AllocationId, Event, Families, Family, Output, Rejection, RelayOpenError, Server, ShardMessage, Timestamp,
-    UsernameLimit, borrowings::Borrow, opening::Opening,
+    UsernameLimit, borrowings::Borrow, pending_allocation::PendingAllocation,
 };
 
 impl Server {
@@ -14,11 +14,11 @@ impl Server {
     ///
     /// One socket at a time, so that every answer belongs to the one question that is open.
     pub(crate) fn continue_opening(&mut self, id: AllocationId) {
-        let (Some(opening), Some(allocation)) = (self.openings.get(&id), self.allocations.get(id)) else {
+        let (Some(pending), Some(allocation)) = (self.pending.get(&id), self.allocations.get(id)) else {
             return;
         };
         let port = allocation.port();
-        match allocation.families().iter().find(|family| !opening.has_opened(*family)) {
+        match allocation.families().iter().find(|family| !pending.has_opened(*family)) {
             Some(family) => self.outputs.push_back(Output::OpenRelay { id, port, family }),
             None => self.finish_opening(id),
         }
@@ -31,13 +31,13 @@ impl Server {
         family: Family,
         result: Result<(), RelayOpenError>,
     ) {
-        let Some(opening) = self.openings.get_mut(&id) else {
+        let Some(pending) = self.pending.get_mut(&id) else {
             return;
         };
         let families = self.allocations.get(id).map(Allocation::families);
         match result {
             Ok(()) => {
-                opening.opened = Some(opening.opened.map_or(Families::Only(family), |opened| opened.with(family)));
+                pending.opened = Some(pending.opened.map_or(Families::Only(family), |opened| opened.with(family)));
             }
             Err(RelayOpenError::PortInUse) => {
                 self.close_opened(id);
@@ -56,14 +56,14 @@ impl Server {
 
     /// `allocation`, which is gone, had a port that another program holds, and there is no other one here.
     fn borrow_instead(&mut self, now: Timestamp, allocation: &Allocation) {
-        let Some(Opening { asker, dual_stack, .. }) = self.openings.remove(&allocation.id()) else {
+        let Some(PendingAllocation { requester, dual_stack, .. }) = self.pending.remove(&allocation.id()) else {
             return;
         };
         let Some(need) = allocation.port_need() else {
-            return self.reject(&asker, Rejection::NoFreePort);
+            return self.reject(&requester, Rejection::NoFreePort);
         };
         let request = Borrow {
-            asker,
+            requester,
             dual_stack,
             owner: Arc::clone(allocation.owner()),
             lifetime: allocation.lifetime(),
@@ -76,7 +76,7 @@ impl Server {
     }
 
     fn finish_opening(&mut self, id: AllocationId) {
-        let Some(opening) = self.openings.remove(&id) else {
+        let Some(pending) = self.pending.remove(&id) else {
             return;
         };
         let Some(allocation) = self.allocations.get(id) else {
@@ -103,24 +103,24 @@ impl Server {
         if let Some(reserved) = reserved {
             self.tell_shards(ShardMessage::PortReserved(reserved));
         }
-        self.answer_allocate(&opening.asker, id, opening.dual_stack);
+        self.answer_allocate(&pending.requester, id, pending.dual_stack);
     }
 
     fn abandon_opening(&mut self, id: AllocationId, rejection: Rejection) {
         self.close_opened(id);
-        if let Some(opening) = self.openings.remove(&id) {
-            self.reject(&opening.asker, rejection);
+        if let Some(pending) = self.pending.remove(&id) {
+            self.reject(&pending.requester, rejection);
         }
         self.allocations.remove(id);
         self.return_ports();
     }
 
     fn close_opened(&mut self, id: AllocationId) {
-        let (Some(opening), Some(allocation)) = (self.openings.get_mut(&id), self.allocations.get(id)) else {
+        let (Some(pending), Some(allocation)) = (self.pending.get_mut(&id), self.allocations.get(id)) else {
             return;
         };
         let port = allocation.port();
-        if let Some(opened) = opening.opened.take() {
+        if let Some(opened) = pending.opened.take() {
             self.close_relays(id, port, opened);
         }
     }

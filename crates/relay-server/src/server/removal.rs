@@ -19,7 +19,7 @@ impl Server {
             self.allocations.handle_timeout(due);
             while let Some(expired) = self.allocations.poll_expired() {
                 match expired {
-                    Expired::Allocation(allocation) => self.bury(&allocation, RemovalReason::Expired),
+                    Expired::Allocation(allocation) => self.finish_removal(&allocation, RemovalReason::Expired),
                     Expired::Family { id, family, channels } => {
                         self.bury_family(id, family, &channels, RemovalReason::Expired);
                     }
@@ -48,14 +48,14 @@ impl Server {
 
     pub(crate) fn remove_allocation(&mut self, id: AllocationId, reason: RemovalReason) {
         if let Some(allocation) = self.allocations.remove(id) {
-            self.bury(&allocation, reason);
+            self.finish_removal(&allocation, reason);
         }
     }
 
     /// Ends one family of an allocation; the allocation itself, if it was the only one.
     pub(crate) fn remove_family(&mut self, id: AllocationId, family: Family, reason: RemovalReason) {
         match self.allocations.remove_family(id, family) {
-            Some(RemovedFamily::Allocation(allocation)) => self.bury(&allocation, reason),
+            Some(RemovedFamily::Allocation(allocation)) => self.finish_removal(&allocation, reason),
             Some(RemovedFamily::Family(channels)) => self.bury_family(id, family, &channels, reason),
             None => {}
         }
@@ -71,9 +71,9 @@ impl Server {
     }
 
     /// Undoes what an allocation, already taken from the table, meant to the outside.
-    pub(crate) fn bury(&mut self, allocation: &Allocation, reason: RemovalReason) {
+    pub(crate) fn finish_removal(&mut self, allocation: &Allocation, reason: RemovalReason) {
         let (id, five_tuple, port) = (allocation.id(), allocation.five_tuple(), allocation.port());
-        if self.openings.remove(&id).is_some() {
+        if self.pending.remove(&id).is_some() {
             // Nobody has heard of it yet. One of its sockets is still being opened.
             self.close_relays(id, port, allocation.families());
             return self.return_ports();

@@ -12,8 +12,8 @@ impl Server {
             ShardMessage::UsernameMoved { user_id, created_at } => {
                 self.remove_of_user(user_id, |allocation| allocation.created_at() < *created_at);
             }
-            ShardMessage::Allocated { user_id } => self.elsewhere.add(user_id),
-            ShardMessage::Ended { user_id } => self.elsewhere.subtract(user_id),
+            ShardMessage::Allocated { user_id } => self.remote_quota.add(user_id),
+            ShardMessage::Ended { user_id } => self.remote_quota.subtract(user_id),
             ShardMessage::PortReserved(reserved) => self.allocations.adopt_reservation(now, reserved),
             ShardMessage::ReservationTaken { token } => self.allocations.forget_reservation(*token),
             ShardMessage::PortReturned { port } => self.allocations.return_port(*port),

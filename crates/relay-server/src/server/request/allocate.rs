@@ -5,7 +5,8 @@ use stun_msg::{Allocate, AttributeType};
 
 use crate::{
     AddressStatus, DefaultFamily, DropReason, Families, Family, Rejection, Server, ShardMessage, Timestamp,
-    UsernameLimit, borrowings::Borrow, family, lifetime, opening::Opening, peer_policy, requester::Asker,
+    UsernameLimit, borrowings::Borrow, family, lifetime, peer_policy, pending_allocation::PendingAllocation,
+    requester::Requester,
 };
 
 /// The IANA protocol number of UDP, the only transport this relay speaks to peers.
@@ -16,29 +17,29 @@ impl Server {
     pub(crate) fn handle_allocate(
         &mut self,
         now: Timestamp,
-        asker: &Asker,
+        requester: &Requester,
         credential: Credential<'_>,
         request: &Allocate,
     ) -> Result<(), Rejection> {
-        if peer_policy::is_forbidden_client(asker.five_tuple.client.address().ip()) {
+        if peer_policy::is_forbidden_client(requester.five_tuple.client.address().ip()) {
             return Err(Rejection::ClientForbidden);
         }
         // 2
-        if let Some(waiting) = self.check_borrowing(asker, credential.username) {
+        if let Some(waiting) = self.check_borrowing(requester, credential.username) {
             return waiting;
         }
-        if let Some(existing) = self.allocations.by_five_tuple(&asker.five_tuple) {
-            if existing.transaction_id() != asker.transaction.id.0
+        if let Some(existing) = self.allocations.by_five_tuple(&requester.five_tuple) {
+            if existing.transaction_id() != requester.transaction.id.0
                 || **existing.owner().username() != *credential.username
             {
                 return Err(Rejection::AllocationExists);
             }
             // The retransmission of the request that made this allocation.
             let id = existing.id();
-            if self.openings.contains_key(&id) {
-                self.drop_from_client(asker.five_tuple, DropReason::RequestInProgress);
+            if self.pending.contains_key(&id) {
+                self.drop_from_client(requester.five_tuple, DropReason::RequestInProgress);
             } else {
-                self.answer_allocate(asker, id, request.additional_family.is_some());
+                self.answer_allocate(requester, id, request.additional_family.is_some());
             }
             return Ok(());
         }
@@ -50,19 +51,19 @@ impl Server {
         }
         // 4
         if request.dont_fragment && !self.config.knows_dont_fragment() {
-            self.reject_unknown_attributes(asker, &[AttributeType::DONT_FRAGMENT]);
+            self.reject_unknown_attributes(requester, &[AttributeType::DONT_FRAGMENT]);
             return Ok(());
         }
         // 5
-        let elsewhere =
+        let remote_quota =
             request.even_port.is_some() || request.requested_family.is_some() || request.additional_family.is_some();
-        if request.reservation_token.is_some() && elsewhere {
+        if request.reservation_token.is_some() && remote_quota {
             return Err(Rejection::ReservationConflict);
         }
         // 6, 7 and 9; a reserved port brings its families, and these are not looked at
         let families = match request.reservation_token {
             Some(_) => Families::Both,
-            None => self.families(asker, request)?,
+            None => self.families(requester, request)?,
         };
         // 8
         let port = match (request.reservation_token, request.even_port) {
@@ -80,9 +81,9 @@ impl Server {
 
         let (dual_stack, lifetime) = (request.additional_family.is_some(), lifetime::of_allocate(request.lifetime));
         let new = NewAllocation {
-            five_tuple: asker.five_tuple,
+            five_tuple: requester.five_tuple,
             credential,
-            transaction_id: asker.transaction.id.0,
+            transaction_id: requester.transaction.id.0,
             lifetime,
             families,
             port,
@@ -93,7 +94,7 @@ impl Server {
                 self.borrow(
                     now,
                     Borrow {
-                        asker: asker.clone(),
+                        requester: requester.clone(),
                         dual_stack,
                         owner: Arc::new(Owner::of(&credential)),
                         lifetime,
@@ -109,7 +110,7 @@ impl Server {
         if let Some(token) = request.reservation_token.map(ReservationToken::new) {
             self.tell_shards(ShardMessage::ReservationTaken { token });
         }
-        self.openings.insert(id, Opening::new(asker.clone(), dual_stack));
+        self.pending.insert(id, PendingAllocation::new(requester.clone(), dual_stack));
         self.continue_opening(id);
         Ok(())
     }
@@ -128,11 +129,11 @@ impl Server {
 
     /// How many allocations user `id` has, on all shards.
     fn count_of_user(&self, id: &str) -> usize {
-        self.allocations.count_of_user(id) + self.elsewhere.count(id) as usize
+        self.allocations.count_of_user(id) + self.remote_quota.count(id) as usize
     }
 
     /// Which families to allocate. A request for both is granted one if the relay cannot offer the other.
-    fn families(&self, asker: &Asker, request: &Allocate) -> Result<Families, Rejection> {
+    fn families(&self, requester: &Requester, request: &Allocate) -> Result<Families, Rejection> {
         let offer = |family| match self.address_status(family) {
             Some(AddressStatus::Present) => Ok(()),
             Some(AddressStatus::Missing) => Err(Rejection::AddressMissing),
@@ -147,7 +148,7 @@ impl Server {
             (Some(code), None) => only(family::from_code(code)),
             (None, None) => only(Some(match self.config.default_family {
                 DefaultFamily::V4 => Family::V4,
-                DefaultFamily::Client => Family::of(asker.five_tuple.client.address().ip()),
+                DefaultFamily::Client => Family::of(requester.five_tuple.client.address().ip()),
             })),
             (None, Some(code)) => match family::from_code(code) {
                 Some(Family::V4) => Err(Rejection::AdditionalIpv4),

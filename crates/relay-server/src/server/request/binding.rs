@@ -1,11 +1,14 @@
 use stun_msg::{ClassicBinding, Method, Response};
 
-use crate::{Event, FiveTuple, Output, Server, Timestamp, requester::Asker};
+use crate::{Event, FiveTuple, Output, Server, Timestamp, requester::Requester};
 
 impl Server {
     /// [RFC 8489, section 6.3.1.1](https://www.rfc-editor.org/rfc/rfc8489#section-6.3.1.1): tells the client its address.
-    pub(crate) fn handle_binding(&mut self, asker: &Asker) {
-        self.succeed(asker, Response::binding_success(asker.transaction, asker.five_tuple.client.address()));
+    pub(crate) fn handle_binding(&mut self, requester: &Requester) {
+        self.succeed(
+            requester,
+            Response::binding_success(requester.transaction, requester.five_tuple.client.address()),
+        );
     }
 
     /// [RFC 5389, section 12.2](https://www.rfc-editor.org/rfc/rfc5389#section-12.2): a client of RFC 3489 is answered in its own words.

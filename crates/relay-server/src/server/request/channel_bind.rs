@@ -4,7 +4,7 @@ use allocation::{BindError, Bound};
 use stun_msg::{ChannelBind, Response};
 
 use crate::{
-    AllocationId, ChannelNumber, Event, PeerSocket, Rejection, Server, Timestamp, peer_policy, requester::Asker,
+    AllocationId, ChannelNumber, Event, PeerSocket, Rejection, Server, Timestamp, peer_policy, requester::Requester,
 };
 
 impl Server {
@@ -12,7 +12,7 @@ impl Server {
     pub(crate) fn handle_channel_bind(
         &mut self,
         now: Timestamp,
-        asker: &Asker,
+        requester: &Requester,
         id: AllocationId,
         request: &ChannelBind,
     ) -> Result<(), Rejection> {
@@ -37,7 +37,7 @@ impl Server {
         if bound != Bound::Refreshed {
             self.install_flows(id, channel, peer);
         }
-        self.succeed(asker, Response::channel_bind_success(asker.transaction));
+        self.succeed(requester, Response::channel_bind_success(requester.transaction));
         let renewal = match bound {
             Bound::New => false,
             Bound::Refreshed | Bound::Rebound => true,

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use allocation::{PermitError, Permitted};
 use stun_msg::{CreatePermission, Response};
 
-use crate::{AllocationId, Event, Rejection, Server, Timestamp, peer_policy, requester::Asker};
+use crate::{AllocationId, Event, Rejection, Server, Timestamp, peer_policy, requester::Requester};
 
 impl Server {
     /// [RFC 8656, section 10.2](https://www.rfc-editor.org/rfc/rfc8656#section-10.2).
@@ -13,7 +13,7 @@ impl Server {
     pub(crate) fn handle_create_permission(
         &mut self,
         now: Timestamp,
-        asker: &Asker,
+        requester: &Requester,
         id: AllocationId,
         request: &CreatePermission,
     ) -> Result<(), Rejection> {
@@ -26,7 +26,7 @@ impl Server {
         }
         let addresses = request.peers.iter().map(|peer| peer.ip()).collect();
         self.permit(now, id, &addresses)?;
-        self.succeed(asker, Response::create_permission_success(asker.transaction));
+        self.succeed(requester, Response::create_permission_success(requester.transaction));
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use allocation::{Allocation, Credential};
 use stun_msg::{Class, Message, Method, Request, RequestError};
 
-use crate::{AllocationId, DropReason, Event, Family, FiveTuple, Rejection, Server, Timestamp, requester::Asker};
+use crate::{AllocationId, DropReason, Event, Family, FiveTuple, Rejection, Server, Timestamp, requester::Requester};
 
 impl Server {
     /// Handles a datagram that looks like STUN.
@@ -46,41 +46,41 @@ impl Server {
         if !self.may_reply_unsigned(now, from, message) {
             return;
         }
-        let mut asker = Asker::new(from, message);
+        let mut requester = Requester::new(from, message);
         let credential = match message.method() {
             Method::BINDING => Credential::unsigned(""),
             _ => match self.authenticate(now, &from, message) {
                 Ok(authenticated) => {
                     let credential = self.credential(&authenticated);
                     self.note_authenticated(now, from, message);
-                    asker.key = Some(authenticated.key);
+                    requester.key = Some(authenticated.key);
                     credential
                 }
-                Err(error) => return self.challenge(now, &asker, message, error),
+                Err(error) => return self.challenge(now, &requester, message, error),
             },
         };
         let username = credential.username;
         let handled = match message.request() {
             Ok(Request::Binding) => {
-                self.handle_binding(&asker);
+                self.handle_binding(&requester);
                 Ok(())
             }
-            Ok(Request::Allocate(allocate)) => self.handle_allocate(now, &asker, credential, &allocate),
-            Ok(Request::Refresh(refresh)) => {
-                self.authorized_allocation(from, username).and_then(|id| self.handle_refresh(now, &asker, id, &refresh))
-            }
+            Ok(Request::Allocate(allocate)) => self.handle_allocate(now, &requester, credential, &allocate),
+            Ok(Request::Refresh(refresh)) => self
+                .authorized_allocation(from, username)
+                .and_then(|id| self.handle_refresh(now, &requester, id, &refresh)),
             Ok(Request::ChannelBind(channel_bind)) => self
                 .authorized_allocation(from, username)
-                .and_then(|id| self.handle_channel_bind(now, &asker, id, &channel_bind)),
+                .and_then(|id| self.handle_channel_bind(now, &requester, id, &channel_bind)),
             Ok(Request::CreatePermission(create_permission)) => self
                 .authorized_allocation(from, username)
-                .and_then(|id| self.handle_create_permission(now, &asker, id, &create_permission)),
+                .and_then(|id| self.handle_create_permission(now, &requester, id, &create_permission)),
             Ok(_) => {
                 self.drop_from_client(from, DropReason::UnknownMethod);
                 Ok(())
             }
             Err(RequestError::UnknownAttributes(unknown)) => {
-                self.reject_unknown_attributes(&asker, &unknown);
+                self.reject_unknown_attributes(&requester, &unknown);
                 Ok(())
             }
             Err(RequestError::Malformed { attribute }) => Err(Rejection::MalformedAttribute { attribute }),
@@ -90,7 +90,7 @@ impl Server {
             }
         };
         if let Err(rejection) = handled {
-            self.reject(&asker, rejection);
+            self.reject(&requester, rejection);
         }
     }
 
@@ -117,7 +117,7 @@ impl Server {
         let allocation = self
             .allocations
             .by_five_tuple(&from)
-            .filter(|allocation| !self.openings.contains_key(&allocation.id()))
+            .filter(|allocation| !self.pending.contains_key(&allocation.id()))
             .ok_or(Rejection::NoAllocation)?;
         if **allocation.owner().username() != *username {
             return Err(Rejection::WrongCredentials);

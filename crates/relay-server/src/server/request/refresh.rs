@@ -2,14 +2,14 @@ use std::time::Duration;
 
 use stun_msg::{Refresh, Response};
 
-use crate::{AllocationId, Event, Rejection, RemovalReason, Server, Timestamp, family, lifetime, requester::Asker};
+use crate::{AllocationId, Event, Rejection, RemovalReason, Server, Timestamp, family, lifetime, requester::Requester};
 
 impl Server {
     /// [RFC 8656, section 8.2](https://www.rfc-editor.org/rfc/rfc8656#section-8.2).
     pub(crate) fn handle_refresh(
         &mut self,
         now: Timestamp,
-        asker: &Asker,
+        requester: &Requester,
         id: AllocationId,
         request: &Refresh,
     ) -> Result<(), Rejection> {
@@ -32,7 +32,7 @@ impl Server {
             None => self.remove_allocation(id, RemovalReason::Deleted),
         }
         // Last: once the client hears of an end, nothing is relayed any more, by a faster data path either.
-        self.succeed(asker, Response::refresh_success(asker.transaction, lifetime));
+        self.succeed(requester, Response::refresh_success(requester.transaction, lifetime));
         Ok(())
     }
 }

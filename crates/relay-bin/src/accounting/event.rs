@@ -44,7 +44,7 @@ pub(super) struct Created {
 pub(super) type Key = (ShardId, u64);
 
 /// What the accounting thread is told.
-pub(super) enum Note {
+pub(super) enum AccountingEvent {
     Created(ShardId, Created),
     Ended {
         key: Key,
@@ -59,13 +59,13 @@ pub(super) enum Note {
     FlowInstalled(Flow),
     /// It does not any more; what it has forwarded of it.
     FlowRemoved(FlowKey, Traffic),
-    /// What a shard has counted so far, as [`Note::AskShards`] asked for.
+    /// What a shard has counted so far, as [`AccountingEvent::AskShards`] asked for.
     SoFar {
         shard: ShardId,
         allocations: Vec<(u64, Relayed)>,
         crossings: Vec<(Crossing, Traffic)>,
     },
-    /// How to ask all shards for [`Note::SoFar`]: returns how many were asked.
+    /// How to ask all shards for [`AccountingEvent::SoFar`]: returns how many were asked.
     AskShards(Box<dyn Fn() -> usize + Send>),
     /// Somebody wants to know the users with the most bytes.
     TopUsers {
@@ -80,27 +80,27 @@ pub(super) enum Note {
 ///
 /// To wake a thread takes as long as half an allocation does: notes are collected until [`Self::flush`].
 #[derive(Debug)]
-pub(crate) struct Clerk {
+pub(crate) struct AccountingSender {
     shard: ShardId,
-    collected: Vec<Note>,
-    notes: mpsc::Sender<Vec<Note>>,
+    collected: Vec<AccountingEvent>,
+    notes: mpsc::Sender<Vec<AccountingEvent>>,
 }
 
-impl Drop for Clerk {
+impl Drop for AccountingSender {
     /// Also where the shard fails.
     fn drop(&mut self) {
         self.flush();
     }
 }
 
-impl fmt::Debug for Note {
+impl fmt::Debug for AccountingEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Note")
+        f.write_str("AccountingEvent")
     }
 }
 
-impl Clerk {
-    pub(super) const fn new(shard: ShardId, notes: mpsc::Sender<Vec<Note>>) -> Self {
+impl AccountingSender {
+    pub(super) const fn new(shard: ShardId, notes: mpsc::Sender<Vec<AccountingEvent>>) -> Self {
         Self { shard, collected: Vec::new(), notes }
     }
 
@@ -122,19 +122,24 @@ impl Clerk {
                     families: *families,
                     at: now,
                 };
-                self.tell(Note::Created(self.shard, created));
+                self.tell(AccountingEvent::Created(self.shard, created));
             }
             Event::AllocationRemoved { id, account, reason, .. } => {
                 let reason = EndReason::Removed(*reason);
-                self.tell(Note::Ended { key: (self.shard, id.as_u64()), at: now, relayed: account.relayed, reason });
+                self.tell(AccountingEvent::Ended {
+                    key: (self.shard, id.as_u64()),
+                    at: now,
+                    relayed: account.relayed,
+                    reason,
+                });
             }
             Event::CrossingOpened { crossing } => {
-                self.tell(Note::CrossingOpened(self.shard, *crossing));
+                self.tell(AccountingEvent::CrossingOpened(self.shard, *crossing));
                 // It is about another shard's allocation, whose end must not be told of before.
                 self.flush();
             }
             Event::CrossingClosed { crossing, crossed } => {
-                self.tell(Note::CrossingClosed(self.shard, *crossing, *crossed));
+                self.tell(AccountingEvent::CrossingClosed(self.shard, *crossing, *crossed));
             }
             _ => {}
         }
@@ -142,12 +147,12 @@ impl Clerk {
 
     /// The kernel forwards `flow` from now on.
     pub(crate) fn flow_installed(&mut self, flow: &Flow) {
-        self.tell(Note::FlowInstalled(*flow));
+        self.tell(AccountingEvent::FlowInstalled(*flow));
     }
 
     /// The kernel does not forward the flow any more, and has forwarded this much.
     pub(crate) fn flow_removed(&mut self, key: FlowKey, forwarded: Traffic) {
-        self.tell(Note::FlowRemoved(key, forwarded));
+        self.tell(AccountingEvent::FlowRemoved(key, forwarded));
     }
 
     /// What the shard's allocations have relayed so far, and what went straight to clients of other shards.
@@ -157,21 +162,26 @@ impl Clerk {
         crossings: impl Iterator<Item = (Crossing, Traffic)>,
     ) {
         let allocations = allocations.map(|(id, relayed)| (id.as_u64(), relayed)).collect();
-        self.tell(Note::SoFar { shard: self.shard, allocations, crossings: crossings.collect() });
+        self.tell(AccountingEvent::SoFar { shard: self.shard, allocations, crossings: crossings.collect() });
     }
 
     /// The shard stops, and this allocation ends with it.
     pub(crate) fn stopped(&mut self, now: Timestamp, id: AllocationId, relayed: Relayed) {
-        self.tell(Note::Ended { key: (self.shard, id.as_u64()), at: now, relayed, reason: EndReason::Shutdown });
+        self.tell(AccountingEvent::Ended {
+            key: (self.shard, id.as_u64()),
+            at: now,
+            relayed,
+            reason: EndReason::Shutdown,
+        });
     }
 
     /// The shard stops, and so does this way to another shard's client.
     pub(crate) fn crossing_stopped(&mut self, crossing: Crossing, crossed: Traffic) {
-        self.tell(Note::CrossingClosed(self.shard, crossing, crossed));
+        self.tell(AccountingEvent::CrossingClosed(self.shard, crossing, crossed));
     }
 
-    fn tell(&mut self, note: Note) {
-        self.collected.push(note);
+    fn tell(&mut self, event: AccountingEvent) {
+        self.collected.push(event);
     }
 
     /// Hands over what was collected. What other shards tell of this one's allocations must come later: so it is called before they hear

@@ -11,7 +11,7 @@ const SNAPSHOT_ROWS_PER_ENTRY: usize = 8;
 
 /// Everything that is known of a capture so far: what replay and inspection write, and the page reads.
 #[derive(Debug, Default)]
-pub(crate) struct Book {
+pub(crate) struct Timeline {
     pub(crate) rows: Vec<Row>,
     pub(crate) changes: Vec<Change>,
     pub(crate) endpoints: Endpoints,
@@ -25,7 +25,7 @@ pub(crate) struct Book {
     snapshots: Vec<(usize, View)>,
 }
 
-impl Book {
+impl Timeline {
     /// Adds a row for `packet`.
     pub(crate) fn packet(&mut self, packet: &Packet<'_>) -> u32 {
         let row = classify::packet(packet, &mut self.endpoints);

@@ -26,7 +26,7 @@ pub(crate) struct Outcome {
     pub(crate) elapsed: Duration,
 }
 
-struct Journey {
+struct Sequence {
     socket: Rc<UdpSocket>,
     turn: TurnClient,
     relayed: Option<SocketAddr>,
@@ -43,7 +43,7 @@ struct Journey {
 
 /// How long the server may say nothing to anybody, until all give up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
+pub(crate) enum SilenceLimit {
     /// [`LONG_SILENCE`], but only [`SILENCE`] when the program is to end.
     UntilInterrupted,
     /// [`SILENCE`]: there is nothing to win any more.
@@ -71,12 +71,12 @@ pub(crate) type Start = (Rc<UdpSocket>, TurnClient, Option<SocketAddr>, Vec<Step
 pub(crate) fn run(
     server: &Server,
     window: usize,
-    patience: Patience,
+    silence_limit: SilenceLimit,
     mut next: impl FnMut() -> Option<Result<Start>>,
     mut arrived: impl FnMut(Client),
 ) -> Result<Outcome> {
     let mut poller = Poller::new()?;
-    let mut slots: Vec<Option<Journey>> = (0..window.max(1)).map(|_| None).collect();
+    let mut slots: Vec<Option<Sequence>> = (0..window.max(1)).map(|_| None).collect();
     let mut idle: Vec<usize> = (0..slots.len()).collect();
     let mut outcome = Outcome::default();
     let start = clock::now();
@@ -86,13 +86,13 @@ pub(crate) fn run(
     let mut heard = start;
     let mut told = start;
     loop {
-        let interrupted = patience == Patience::UntilInterrupted && interrupt::requested();
+        let interrupted = silence_limit == SilenceLimit::UntilInterrupted && interrupt::requested();
         exhausted |= interrupted;
         while let (false, Some(slot)) = (exhausted, idle.last().copied()) {
-            match next().map(|started| started.and_then(|started| Journey::start(started, &poller, slot))) {
-                Some(Ok(journey)) => {
+            match next().map(|started| started.and_then(|started| Sequence::start(started, &poller, slot))) {
+                Some(Ok(sequence)) => {
                     idle.pop();
-                    slots[slot] = Some(journey);
+                    slots[slot] = Some(sequence);
                 }
                 // The others still have to come to an end.
                 ended => (exhausted, broken) = (true, ended.and_then(Result::err)),
@@ -108,28 +108,34 @@ pub(crate) fn run(
             ready = (0..slots.len()).collect();
         }
         for slot in ready {
-            let Some(journey) = &mut slots[slot] else { continue };
-            if journey.advance(now) {
+            let Some(sequence) = &mut slots[slot] else { continue };
+            if sequence.advance(now) {
                 heard = now;
             }
-            if let Some(result) = journey.result.take()
-                && let Some(journey) = slots[slot].take()
+            if let Some(result) = sequence.result.take()
+                && let Some(sequence) = slots[slot].take()
             {
                 idle.push(slot);
                 match result {
                     Ok(()) => {
                         outcome.done += 1;
-                        let relayed = journey.relayed.unwrap_or(server.address);
-                        arrived(Client { socket: journey.socket, relayed, grant: journey.grant, turn: journey.turn });
+                        let relayed = sequence.relayed.unwrap_or(server.address);
+                        arrived(Client {
+                            socket: sequence.socket,
+                            relayed,
+                            grant: sequence.grant,
+                            turn: sequence.turn,
+                        });
                     }
                     Err(failure) => outcome.fail(failure),
                 }
             }
         }
         let silence = now - heard;
-        let patience = if interrupted || patience == Patience::UntilSilence { SILENCE } else { LONG_SILENCE };
-        if silence > patience {
-            outcome.fail(format!("no answer for {} s", patience.as_secs()));
+        let silence_limit =
+            if interrupted || silence_limit == SilenceLimit::UntilSilence { SILENCE } else { LONG_SILENCE };
+        if silence > silence_limit {
+            outcome.fail(format!("no answer for {} s", silence_limit.as_secs()));
             break;
         }
         if now - told > TELL_EVERY {
@@ -165,12 +171,12 @@ fn request(step: Step) -> Request {
     }
 }
 
-impl Journey {
+impl Sequence {
     fn start((socket, mut turn, relayed, steps): Start, poller: &Poller, slot: usize) -> Result<Self> {
         poller.add(&*socket, slot)?;
         let request = turn.request(clock::instant(), request(steps[0]));
         let holds = relayed.is_some();
-        let mut journey = Self {
+        let mut sequence = Self {
             socket,
             turn,
             relayed,
@@ -182,8 +188,8 @@ impl Journey {
             backing_out: None,
             result: None,
         };
-        journey.flush();
-        Ok(journey)
+        sequence.flush();
+        Ok(sequence)
     }
 
     fn flush(&mut self) {

@@ -21,12 +21,12 @@ const GROUPS: i32 = libc::RTMGRP_LINK
     | libc::RTMGRP_IPV4_ROUTE
     | libc::RTMGRP_IPV6_ROUTE;
 
-/// A netlink socket (`rtnetlink(7)`). What its messages say does not matter: whoever hears the bell asks for the whole picture,
+/// A netlink socket (`rtnetlink(7)`). What its messages say does not matter: each one makes the relay read the whole state anew,
 /// so no message that is lost leaves a wrong one.
 #[derive(Debug)]
-pub(super) struct Bell(OwnedFd);
+pub(super) struct AddressMonitor(OwnedFd);
 
-impl Bell {
+impl AddressMonitor {
     /// Listens from now on; [`Self::wait`] waits no longer than `limit`, in whole seconds.
     ///
     /// # Errors

@@ -20,14 +20,14 @@ use super::{
 
 /// A [`Server`] that may be recorded. Its methods are the server's.
 #[derive(Debug)]
-pub(crate) struct Machine {
+pub(crate) struct RecordedServer {
     server: Server,
     recorder: Option<Recorder>,
     /// The time of the last input, to which outputs belong.
     now: Timestamp,
 }
 
-impl Machine {
+impl RecordedServer {
     pub(crate) const fn new(server: Server, recorder: Option<Recorder>) -> Self {
         Self { server, recorder, now: Timestamp::ZERO }
     }

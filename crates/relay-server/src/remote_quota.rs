@@ -2,12 +2,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// How many allocations users have on other shards of the relay: a limit holds for all of them together.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Elsewhere {
+pub(crate) struct RemoteQuota {
     /// None is zero.
     counts: BTreeMap<Arc<str>, u32>,
 }
 
-impl Elsewhere {
+impl RemoteQuota {
     pub(crate) fn count(&self, user_id: &str) -> u32 {
         self.counts.get(user_id).copied().unwrap_or(0)
     }
@@ -34,15 +34,15 @@ mod tests {
 
     #[test]
     fn counts_and_forgets() {
-        let mut elsewhere = Elsewhere::default();
+        let mut remote_quota = RemoteQuota::default();
         let alice: Arc<str> = "alice".into();
-        elsewhere.add(&alice);
-        elsewhere.add(&alice);
-        assert_eq!((elsewhere.count("alice"), elsewhere.count("bob")), (2, 0));
-        elsewhere.subtract("alice");
-        assert_eq!(elsewhere.count("alice"), 1);
-        elsewhere.subtract("alice");
-        elsewhere.subtract("alice");
-        assert_eq!((elsewhere.count("alice"), elsewhere.counts.len()), (0, 0));
+        remote_quota.add(&alice);
+        remote_quota.add(&alice);
+        assert_eq!((remote_quota.count("alice"), remote_quota.count("bob")), (2, 0));
+        remote_quota.subtract("alice");
+        assert_eq!(remote_quota.count("alice"), 1);
+        remote_quota.subtract("alice");
+        remote_quota.subtract("alice");
+        assert_eq!((remote_quota.count("alice"), remote_quota.counts.len()), (0, 0));
     }
 }

@@ -9,7 +9,7 @@ use tracing::Span;
 use super::PortalState;
 
 /// Follows the events of one client.
-pub(crate) struct Standing {
+pub(crate) struct RegistrationStatus {
     state: watch::Sender<PortalState>,
     /// From the loss of the registration until it is back.
     span: Span,
@@ -18,7 +18,7 @@ pub(crate) struct Standing {
     warned: Option<Failure>,
 }
 
-impl Standing {
+impl RegistrationStatus {
     pub(crate) fn new() -> (Self, watch::Receiver<PortalState>) {
         let (state, receiver) = watch::channel(PortalState::Registering);
         (Self { state, span: span(), failures: 0, warned: None }, receiver)
@@ -80,7 +80,7 @@ mod tests {
 
     use portal_client::{Event, Failure};
 
-    use super::{PortalState, Standing};
+    use super::{PortalState, RegistrationStatus};
 
     fn lost() -> Event {
         let failure = Failure::HeartbeatsUnanswered { count: 4 };
@@ -89,9 +89,9 @@ mod tests {
 
     #[test]
     fn the_state_follows_the_connection() {
-        let (mut standing, state) = Standing::new();
+        let (mut registration_status, state) = RegistrationStatus::new();
         let mut after = |event| {
-            standing.handle(event);
+            registration_status.handle(event);
             *state.borrow()
         };
         assert_eq!(after(Event::Connected), PortalState::Registering);
@@ -106,18 +106,18 @@ mod tests {
 
     #[test]
     fn a_failure_that_repeats_is_a_warning_once() {
-        let (mut standing, _state) = Standing::new();
-        standing.handle(lost());
-        let warned = standing.warned.clone();
+        let (mut registration_status, _state) = RegistrationStatus::new();
+        registration_status.handle(lost());
+        let warned = registration_status.warned.clone();
         assert!(warned.is_some());
-        standing.handle(lost());
-        assert_eq!((standing.failures, standing.warned.clone()), (2, warned));
+        registration_status.handle(lost());
+        assert_eq!((registration_status.failures, registration_status.warned.clone()), (2, warned));
         for status in [503, 404] {
             let failure = Failure::Refused { status, retry_after: None };
-            standing.handle(Event::Disconnected { failure: failure.clone(), retry_in: Duration::ZERO });
-            assert_eq!(standing.warned, Some(failure), "another kind of failure");
+            registration_status.handle(Event::Disconnected { failure: failure.clone(), retry_in: Duration::ZERO });
+            assert_eq!(registration_status.warned, Some(failure), "another kind of failure");
         }
-        standing.handle(Event::Ready);
-        assert_eq!((standing.failures, standing.warned.clone()), (0, None));
+        registration_status.handle(Event::Ready);
+        assert_eq!((registration_status.failures, registration_status.warned.clone()), (0, None));
     }
 }
