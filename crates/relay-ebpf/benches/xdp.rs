@@ -19,7 +19,7 @@ use std::{
 
 use namespace::ip;
 use packet::{Packet, channel_data};
-use relay_ebpf::{AttachMode, Config, Engine, Flow, NextHop, Offload, OffloadError};
+use relay_ebpf::{AttachMode, Config, Flow, NextHop, OffloadError, XdpProgram};
 
 /// Bytes of application data.
 const PAYLOAD: usize = 200;
@@ -82,7 +82,7 @@ fn measure_families(next_hop: NextHop, statistics: bool) -> Result<(), OffloadEr
         statistics,
         ..Config::default()
     };
-    let mut offload = Offload::load(&config)?;
+    let mut offload = XdpProgram::load(&config)?;
     offload.attach(&config)?;
     for number in 0..OTHER_FLOWS {
         offload.install(&other_flow(number)).unwrap();
@@ -127,7 +127,7 @@ struct Step {
 }
 
 /// Installs a chain of flows that ends where it begins, runs packets through it, and removes it.
-fn measure(offload: &Offload, chain: &[Step], nested: u32) -> Result<f64, OffloadError> {
+fn measure(offload: &XdpProgram, chain: &[Step], nested: u32) -> Result<f64, OffloadError> {
     let flows: Vec<Flow> = (0..chain.len()).map(|at| flow(chain, at, nested > 0)).collect();
     for flow in &flows {
         offload.install(flow).unwrap();
@@ -142,7 +142,7 @@ fn measure(offload: &Offload, chain: &[Step], nested: u32) -> Result<f64, Offloa
 }
 
 /// The mean time per packet of this many calls, which begin with each frame in turn.
-fn calls(offload: &Offload, frames: &[Vec<u8>], repeat: u32, calls: u32) -> Result<f64, OffloadError> {
+fn calls(offload: &XdpProgram, frames: &[Vec<u8>], repeat: u32, calls: u32) -> Result<f64, OffloadError> {
     let mut sum = 0.0;
     for frame in frames.iter().cycle().take(calls as usize) {
         let run = offload.run(frame, repeat)?;

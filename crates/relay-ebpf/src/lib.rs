@@ -4,7 +4,7 @@
 //!   It is `no_std`, knows no kernel, and runs over a [`Frame`] and a [`Host`]: in the kernel, over a driver's buffer and
 //!   BPF maps; in tests and in the browser, over a slice and whatever models the host.
 //! - [`Flow`] is what a caller says of one direction of a channel, [`FlowKey`] and [`Route`] are what the map holds of it.
-//! - With the feature `loader` (the default), on Linux, `Offload` puts the program into the kernel, attaches it to
+//! - With the feature `loader` (the default), on Linux, `XdpProgram` puts the program into the kernel, attaches it to
 //!   interfaces, installs and removes flows, and reads counters.
 //!
 //! # Example
@@ -68,9 +68,9 @@
 
 mod address;
 mod checksum;
-#[cfg(feature = "loader")]
-mod engine;
 mod flow;
+#[cfg(feature = "loader")]
+mod flow_error;
 mod frame;
 mod host;
 #[cfg(all(feature = "loader", target_os = "linux"))]
@@ -84,14 +84,14 @@ mod statistics;
 mod wire;
 
 pub use address::{Address, Be16};
-#[cfg(feature = "loader")]
-pub use engine::{Engine, InstallError, RemoveError};
 pub use flow::{Flow, FlowError};
+#[cfg(feature = "loader")]
+pub use flow_error::{InstallError, RemoveError};
 pub use frame::{Frame, SliceFrame};
 pub use host::{Device, Host, Leaving, Link};
 #[cfg(all(feature = "loader", target_os = "linux"))]
 pub use loader::{
-    AttachHint, AttachMode, Config, NextHop, Offload, OffloadError, Reading, Run, StatisticsError, StatisticsReader,
+    AttachHint, AttachMode, Config, NextHop, OffloadError, Reading, Run, StatisticsError, StatisticsReader, XdpProgram,
     program,
 };
 pub use reason::Reason;

@@ -5,7 +5,7 @@ mod support;
 
 use std::process::Command;
 
-use relay_ebpf::{AttachHint, AttachMode, Config, Engine, InstallError, Offload, OffloadError};
+use relay_ebpf::{AttachHint, AttachMode, Config, InstallError, OffloadError, XdpProgram};
 use support::{
     cases,
     kernel::Kernel,
@@ -96,7 +96,7 @@ fn refusals_name_cause_and_remedy() {
     assert!(matches!(error, OffloadError::Attach { hint: AttachHint::Driver { .. }, .. }), "{error:?}");
     assert!(error.to_string().contains("generic mode"), "{error}");
 
-    let mut other = Offload::load(&cases::config()).unwrap();
+    let mut other = XdpProgram::load(&cases::config()).unwrap();
     other.attach(&config(&["a0"], AttachMode::Driver)).unwrap();
     for mode in [AttachMode::Driver, AttachMode::Generic] {
         let error = offload.attach(&config(&["a0"], mode)).unwrap_err();
@@ -122,7 +122,7 @@ fn lacking_privileges_are_named() {
     };
     let error = namespace.within(|| {
         give_up_capabilities();
-        Offload::load(&cases::config()).map(drop).unwrap_err()
+        XdpProgram::load(&cases::config()).map(drop).unwrap_err()
     });
     match error {
         OffloadError::NoProgram(reason) => skip("xdp", reason),

@@ -8,7 +8,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use relay_ebpf::{Config, Engine, Flow, Reason, Settings};
+use relay_ebpf::{Config, Flow, Reason, Settings};
 use support::{
     Random, Runner,
     cases::{self, MTU},

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use relay_ebpf::{AttachMode, Config, Engine, Flow, NextHop, Offload, OffloadError, Reason};
+use relay_ebpf::{AttachMode, Config, Flow, NextHop, OffloadError, Reason, XdpProgram};
 use support::{
     Random,
     namespace::{Namespace, ip, skip},
@@ -25,9 +25,9 @@ struct Net {
     client: Namespace,
     relay: Namespace,
     peer: Namespace,
-    offload: Arc<Offload>,
+    offload: Arc<XdpProgram>,
     /// Programs that pass everything: in driver mode, frames reach an end of a pair only if it has a program too.
-    _passing: Vec<Offload>,
+    _passing: Vec<XdpProgram>,
 }
 
 /// Client and peer on links of their own to the relay; the program on both of the relay's ends.
@@ -66,7 +66,7 @@ fn net(mode: AttachMode, vlan: bool) -> Result<Net, String> {
         ..Config::default()
     };
     let load = |namespace: &Namespace, config: Config| {
-        namespace.within(move || match Offload::load(&config) {
+        namespace.within(move || match XdpProgram::load(&config) {
             Ok(mut offload) => {
                 offload.attach(&config).unwrap();
                 Ok(offload)

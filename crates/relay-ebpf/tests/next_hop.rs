@@ -5,7 +5,7 @@ mod support;
 
 use std::net::SocketAddr;
 
-use relay_ebpf::{AttachMode, Config, Engine, Flow, NextHop, Reason};
+use relay_ebpf::{AttachMode, Config, Flow, NextHop, Reason};
 use support::{
     Runner,
     cases::{arriving, flow, leaving},

@@ -3,7 +3,7 @@
 
 mod support;
 
-use relay_ebpf::{Accumulator, Config, Counters, Engine};
+use relay_ebpf::{Accumulator, Config, Counters};
 use support::{cases, kernel::Kernel, kernel::XDP_TX};
 
 /// Relays `packets` packets of changing sizes; what they carried.

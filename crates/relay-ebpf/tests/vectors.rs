@@ -4,7 +4,7 @@
 
 mod support;
 
-use relay_ebpf::{Be16, Device, Engine, Link, Reason, Settings};
+use relay_ebpf::{Be16, Device, Link, Reason, Settings};
 use support::{
     Outcome, Runner,
     cases::{self, Case, Expected},

@@ -2,11 +2,11 @@
 
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, PoisonError},
 };
 
 use anyhow::Context;
-use relay_ebpf::{Counters, Engine, Flow, FlowKey, InstallError, Reason, RemoveError};
+use relay_ebpf::{Counters, Reason, XdpProgram};
 
 use super::{
     FlowMeter, Offload, OffloadConfig, OffloadCounters, OffloadStatistics,
@@ -19,7 +19,7 @@ use crate::{clock::Clock, option_names::EBPF_OFFLOADING};
 /// The program in the kernel, attached until [`Self::detach`], until this is dropped or until the process ends, however it does.
 #[derive(Debug)]
 pub(crate) struct Xdp {
-    program: Arc<Program>,
+    program: Arc<XdpProgram>,
     addresses: LocalAddresses,
     refusals: Arc<Refusals>,
     relayed: Relayed,
@@ -37,7 +37,7 @@ impl Xdp {
     pub(crate) fn start(config: &OffloadConfig) -> anyhow::Result<Self> {
         let OffloadConfig { xdp: config, addresses } = config;
         let cannot = || format!("cannot offload to XDP, as {EBPF_OFFLOADING} asks for");
-        let mut program = relay_ebpf::Offload::load(config).with_context(cannot)?;
+        let mut program = XdpProgram::load(config).with_context(cannot)?;
         let relayed = Relayed::default();
         let readers = program.take_readers();
         let events = if readers.is_empty() { None } else { Some(Events::start(readers, &relayed)?) };
@@ -53,7 +53,7 @@ impl Xdp {
             "offloading to XDP"
         );
         Ok(Self {
-            program: Arc::new(Program(RwLock::new(program))),
+            program: Arc::new(program),
             addresses: addresses.clone(),
             refusals: Arc::new(Refusals::new()),
             relayed,
@@ -65,7 +65,7 @@ impl Xdp {
     /// What a worker gives its flows to.
     pub(crate) fn worker(&self) -> impl Offload + Send + 'static {
         Worker {
-            engine: Arc::clone(&self.program),
+            program: Arc::clone(&self.program),
             addresses: self.addresses.clone(),
             refusals: Arc::clone(&self.refusals),
             clock: self.clock,
@@ -89,8 +89,7 @@ impl Xdp {
 
     /// Takes the program off all interfaces: every packet is user space's from now on, and the figures are final.
     pub(crate) fn detach(&self) {
-        let detached = self.program.0.write().unwrap_or_else(PoisonError::into_inner).detach();
-        if let Err(error) = detached {
+        if let Err(error) = self.program.detach() {
             let error = anyhow::Error::from(error);
             tracing::warn!("cannot detach the XDP program, which ends with this process: {error:#}");
         }
@@ -121,34 +120,10 @@ impl fmt::Display for Xdp {
     }
 }
 
-/// The loaded program, shared by all workers. They only read the lock, which is written once, at the end.
-#[derive(Debug)]
-struct Program(RwLock<relay_ebpf::Offload>);
-
-impl Program {
-    fn read(&self) -> RwLockReadGuard<'_, relay_ebpf::Offload> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Engine for Program {
-    fn install(&self, flow: &Flow) -> Result<(), InstallError> {
-        self.read().install(flow)
-    }
-
-    fn remove(&self, key: &FlowKey) -> Result<Option<Counters>, RemoveError> {
-        self.read().remove(key)
-    }
-
-    fn forwarded(&self, key: &FlowKey) -> Option<Counters> {
-        self.read().forwarded(key)
-    }
-}
-
 /// The figures of the program.
 #[derive(Clone, Debug)]
 pub(crate) struct Statistics {
-    program: Arc<Program>,
+    program: Arc<XdpProgram>,
     relayed: Relayed,
     refusals: Arc<Refusals>,
 }
@@ -156,7 +131,7 @@ pub(crate) struct Statistics {
 impl Statistics {
     /// What was relayed: by the events that came, and by a look at what they have not told yet.
     fn relayed(&self) -> Counters {
-        let now = self.program.read().counters();
+        let now = self.program.counters();
         let mut relayed = self.relayed.lock().unwrap_or_else(PoisonError::into_inner);
         match now {
             Ok(now) => {
@@ -170,7 +145,7 @@ impl Statistics {
 
 impl OffloadStatistics for Statistics {
     fn read(&mut self) -> OffloadCounters {
-        let reasons = self.program.read().reasons().unwrap_or_else(|error| {
+        let reasons = self.program.reasons().unwrap_or_else(|error| {
             tracing::debug!("{:#}", anyhow::Error::from(error));
             Vec::new()
         });
@@ -178,7 +153,7 @@ impl OffloadStatistics for Statistics {
         OffloadCounters {
             relayed_bytes: self.relayed().bytes,
             packets: counted.map(|(reason, count)| (verdict(reason), reason.name(), count)).collect(),
-            flows: u64::try_from(self.program.read().flows()).unwrap_or(u64::MAX),
+            flows: u64::try_from(self.program.flows()).unwrap_or(u64::MAX),
             refused_flows: self.refusals.total(),
         }
     }

@@ -22,7 +22,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use relay_ebpf::{AttachMode, Config, Offload, OffloadError};
+use relay_ebpf::{AttachMode, Config, OffloadError, XdpProgram};
 use turn_client::BlockingClient;
 
 use crate::support::{Relay, SECRET, command, credentials};
@@ -66,7 +66,7 @@ pub(crate) struct Net {
     pub(crate) relay: Namespace,
     pub(crate) peer: Namespace,
     /// In driver mode: what a relay sends reaches the other end of its link only if that has a program, too.
-    _passing: Option<Offload>,
+    _passing: Option<XdpProgram>,
 }
 
 impl Net {
@@ -110,7 +110,7 @@ impl Net {
         }
         // Whether this machine can is found out here, even if the relay alone needs it.
         let config = Config { interfaces: vec!["relay".to_owned()], mode: AttachMode::Driver, ..Config::default() };
-        let passing = router.within(move || match Offload::load(&config) {
+        let passing = router.within(move || match XdpProgram::load(&config) {
             Ok(mut passing) => {
                 if mode == Mode::Driver {
                     passing.attach(&config).unwrap();

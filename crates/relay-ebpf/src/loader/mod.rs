@@ -8,12 +8,12 @@ mod flows;
 mod program;
 mod statistics;
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
     maps::{HashMap, Map, MapData, PerCpuArray},
-    programs::{TestRun, TestRunOptions, Xdp, xdp::XdpLinkId},
+    programs::{TestRun, TestRunOptions, Xdp, links::Link as _, xdp::XdpLink},
 };
 
 use self::flows::Flows;
@@ -23,7 +23,7 @@ pub use self::{
     program::program,
     statistics::{Reading, StatisticsError, StatisticsReader},
 };
-use crate::{Counters, Device, Engine, Entry, Flow, FlowKey, InstallError, Reason, RemoveError, Settings};
+use crate::{Counters, Device, Entry, Flow, FlowKey, InstallError, Reason, RemoveError, Settings};
 
 // SAFETY: repr(C) with explicit padding (their sizes are asserted where they are defined), made of integers alone: any
 // bytes are a value.
@@ -44,10 +44,10 @@ const PROGRAM: &str = "relay";
 /// detaches it too, since nothing is pinned.
 ///
 /// All methods that a running relay needs take `&self` and may be called by many threads.
-pub struct Offload {
-    // Dropped first: it detaches the program. The maps stay as long as anything refers to them.
+pub struct XdpProgram {
+    // Dropped first: that detaches the program. The maps stay as long as anything refers to them.
+    links: Mutex<Vec<XdpLink>>,
     ebpf: Ebpf,
-    links: Vec<XdpLinkId>,
     flows: Flows,
     devices: HashMap<MapData, u32, Device>,
     counters: PerCpuArray<MapData, Counters>,
@@ -55,7 +55,7 @@ pub struct Offload {
     readers: Mutex<Vec<StatisticsReader>>,
 }
 
-impl Offload {
+impl XdpProgram {
     /// Loads the program, not attached to anything yet.
     ///
     /// # Errors
@@ -75,10 +75,10 @@ impl Offload {
         let reasons = PerCpuArray::try_from(take_map(&mut ebpf, "REASONS")?).map_err(OffloadError::from_map)?;
         let events = take_map(&mut ebpf, "STATS")?;
         let readers = if config.statistics { statistics::open(events)? } else { Vec::new() };
-        let mut offload =
-            Self { ebpf, links: Vec::new(), flows, devices, counters, reasons, readers: Mutex::new(readers) };
-        offload.xdp_mut()?.load().map_err(OffloadError::from_program)?;
-        Ok(offload)
+        let (links, readers) = (Mutex::default(), Mutex::new(readers));
+        let mut program = Self { links, ebpf, flows, devices, counters, reasons, readers };
+        program.xdp_mut()?.load().map_err(OffloadError::from_program)?;
+        Ok(program)
     }
 
     /// Attaches the program to all interfaces of `config`, or to none if one refuses.
@@ -93,7 +93,10 @@ impl Offload {
         devices::fill(&mut self.devices, &interfaces)?;
         for interface in &interfaces {
             match attach::attach(self.xdp_mut()?, interface, config.mode) {
-                Ok(link) => self.links.push(link),
+                Ok(link) => {
+                    let link = self.xdp_mut()?.take_link(link).map_err(OffloadError::from_program)?;
+                    self.links().push(link);
+                }
                 Err(error) => {
                     self.detach()?;
                     return Err(error);
@@ -107,11 +110,32 @@ impl Offload {
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn detach(&mut self) -> Result<(), OffloadError> {
-        for link in std::mem::take(&mut self.links) {
-            self.xdp_mut()?.detach(link).map_err(OffloadError::from_program)?;
-        }
-        Ok(())
+    pub fn detach(&self) -> Result<(), OffloadError> {
+        let links = std::mem::take(&mut *self.links());
+        links.into_iter().try_for_each(|link| link.detach().map_err(OffloadError::from_program))
+    }
+
+    /// From now on, packets of `flow` may be forwarded without user space. A flow of the same key is replaced.
+    ///
+    /// # Errors
+    /// If they cannot: the flow then stays in user space, and nothing is lost.
+    pub fn install(&self, flow: &Flow) -> Result<(), InstallError> {
+        self.flows.install(flow)
+    }
+
+    /// From now on, packets that match `key` go to user space. Returns what was forwarded of that flow since it was installed, and
+    /// `None` if it was not.
+    ///
+    /// # Errors
+    /// If the kernel does not let go of the flow.
+    pub fn remove(&self, key: &FlowKey) -> Result<Option<Counters>, RemoveError> {
+        self.flows.remove(key)
+    }
+
+    /// What was forwarded of a flow since it was installed; `None` if there is none of that key.
+    #[must_use]
+    pub fn forwarded(&self, key: &FlowKey) -> Option<Counters> {
+        self.flows.forwarded(key)
     }
 
     /// The readers of `STATS`, one per CPU that is online; empty if statistics are off, or when called again.
@@ -165,6 +189,10 @@ impl Offload {
         Ok(Run { action: result.return_value, frame: out, per_packet: result.duration })
     }
 
+    fn links(&self) -> MutexGuard<'_, Vec<XdpLink>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn xdp(&self) -> Result<&Xdp, OffloadError> {
         let program = self.ebpf.program(PROGRAM).ok_or(OffloadError::Damaged(PROGRAM))?;
         program.try_into().map_err(OffloadError::from_program)
@@ -176,23 +204,9 @@ impl Offload {
     }
 }
 
-impl std::fmt::Debug for Offload {
+impl std::fmt::Debug for XdpProgram {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Offload").field("links", &self.links).field("flows", &self.flows()).finish_non_exhaustive()
-    }
-}
-
-impl Engine for Offload {
-    fn install(&self, flow: &Flow) -> Result<(), InstallError> {
-        self.flows.install(flow)
-    }
-
-    fn remove(&self, key: &FlowKey) -> Result<Option<Counters>, RemoveError> {
-        self.flows.remove(key)
-    }
-
-    fn forwarded(&self, key: &FlowKey) -> Option<Counters> {
-        self.flows.forwarded(key)
+        f.debug_struct("XdpProgram").field("links", &self.links).field("flows", &self.flows()).finish_non_exhaustive()
     }
 }
 
@@ -219,7 +233,7 @@ mod tests {
     fn threads_can_share_it() {
         fn shared<T: Send + Sync>() {}
         fn moved<T: Send>() {}
-        shared::<Offload>();
+        shared::<XdpProgram>();
         moved::<StatisticsReader>();
     }
 }

@@ -1,6 +1,6 @@
 //! The kernel's build of the rewrite, by BPF_PROG_TEST_RUN.
 
-use relay_ebpf::{Config, Offload, OffloadError, Reason, Run};
+use relay_ebpf::{Config, OffloadError, Reason, Run, XdpProgram};
 
 use super::{Outcome, Runner, namespace};
 
@@ -10,7 +10,7 @@ pub const XDP_REDIRECT: u32 = 4;
 
 /// The program in the kernel, in a network namespace of the test's own.
 pub struct Kernel {
-    pub offload: Offload,
+    pub offload: XdpProgram,
     reasons: Vec<u64>,
 }
 
@@ -21,7 +21,7 @@ impl Kernel {
             namespace::skip("xdp", &reason);
             return None;
         }
-        match Offload::load(config) {
+        match XdpProgram::load(config) {
             Ok(offload) => Some(Self::new(offload)),
             Err(error @ (OffloadError::NoProgram(_) | OffloadError::NotPermitted(..) | OffloadError::Kernel(_))) => {
                 namespace::skip("xdp", &error.to_string());
@@ -31,7 +31,7 @@ impl Kernel {
         }
     }
 
-    pub fn new(offload: Offload) -> Self {
+    pub fn new(offload: XdpProgram) -> Self {
         Self { offload, reasons: vec![0; Reason::COUNT] }
     }
 
