@@ -9,8 +9,6 @@ use std::{
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use relay_server::PortRange;
 
-use crate::socket::SOCKETS_PER_WORKER;
-
 /// Files that allocations leave alone: for connections that ask for health, metrics and control, to the collector and the portal, and
 /// for recordings.
 const RESERVE: u64 = 256;
@@ -76,8 +74,14 @@ impl Files {
     }
 }
 
-/// Raises the limit on open files as far as it goes, and says so if that is not enough for every allocation port.
-pub(crate) fn raise_open_files(families: usize, workers: NonZeroUsize, ports: PortRange) -> Files {
+/// Raises the limit on open files as far as it goes, and says so if that is not enough for every allocation port. Each worker has
+/// `sockets_per_worker` listening sockets of each family.
+pub(crate) fn raise_open_files(
+    families: usize,
+    workers: NonZeroUsize,
+    sockets_per_worker: usize,
+    ports: PortRange,
+) -> Files {
     let limit = match raise() {
         Ok(limit) => limit,
         Err(error) => {
@@ -89,7 +93,7 @@ pub(crate) fn raise_open_files(families: usize, workers: NonZeroUsize, ports: Po
     let files = Files { limit };
     let families = u64::try_from(families).unwrap_or(u64::MAX);
     let workers = u64::try_from(workers.get()).unwrap_or(u64::MAX);
-    let sockets_per_worker = u64::try_from(SOCKETS_PER_WORKER).unwrap_or(u64::MAX);
+    let sockets_per_worker = u64::try_from(sockets_per_worker).unwrap_or(u64::MAX);
     let ports = u64::from(ports.len());
     let others = workers * (families * sockets_per_worker + FILES_PER_WORKER) + OTHERS;
     let wanted = ports * families + others + RESERVE;

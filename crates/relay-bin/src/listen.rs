@@ -8,19 +8,52 @@ use std::{
 
 use anyhow::bail;
 use relay_server::PortRange;
-use socket2::Socket;
+use udp_batch::{Config, Pattern, Selector, UdpSocket};
 
 use crate::{
     addresses::FamilyAddresses,
     option_names::{HIGHEST_PORT, LISTEN_PORT, LOWEST_PORT},
-    socket::{self, Role},
 };
+
+/// How many sockets a worker has at each address: one for requests and one for application data, so that strangers who flood the
+/// relay with requests do not fill the receive buffer of clients that are served.
+///
+/// So what one client sends may be read in another order than it was sent: [`crate::shard`] sees to that.
+pub(crate) const SOCKETS_PER_WORKER: usize = 2;
+
+/// What application data begins with: a channel number
+/// ([RFC 8656, section 12.4](https://www.rfc-editor.org/rfc/rfc8656#section-12.4)), or the type of a Send indication
+/// ([RFC 8656, section 17](https://www.rfc-editor.org/rfc/rfc8656#section-17)).
+const DATA: &[Pattern] = &[Pattern::first_byte(0b1100_0000, 0b0100_0000), Pattern::first_two_bytes(0xFFFF, 0x0016)];
+
+/// How many bytes may wait in each direction at a listening socket.
+const BUFFER_SIZE: usize = 8 * 1024 * 1024;
 
 /// A socket bound to the listening port, and what it is for.
 #[derive(Debug)]
 pub(crate) struct Listening {
-    pub(crate) socket: Socket,
+    pub(crate) socket: UdpSocket,
     pub(crate) role: Role,
+}
+
+/// What a listening socket receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Requests, and what is nothing at all.
+    Requests,
+    /// Application data.
+    Data,
+    /// Both.
+    Everything,
+}
+
+impl Role {
+    fn bind(self, address: SocketAddr) -> io::Result<UdpSocket> {
+        // Requests come one by one, and cost so much each that thousands in one turn would hold up everything else.
+        let gro = self != Self::Requests;
+        let config = Config { reuse_port: true, buffer_size: Some(BUFFER_SIZE), gro, ..Config::default() };
+        UdpSocket::bind(address, &config)
+    }
 }
 
 /// The listening sockets of each worker.
@@ -39,14 +72,16 @@ pub(crate) fn bind(
     // some of the clients. So first try without sharing. Whoever binds between this and what follows is not noticed: the
     // kernel has no way to do both in one step.
     for address in &addresses {
-        socket::bind(*address, Role::Probe).map_err(|error| cannot_listen(*address, &error))?;
+        bind_alone(*address).map_err(|error| cannot_listen(*address, &error))?;
     }
     let mut workers: Vec<Vec<Listening>> = (0..workers.get()).map(|_| Vec::new()).collect();
     for address in addresses {
         bind_at(address, &mut workers).map_err(|error| cannot_listen(address, &error))?;
     }
-    let clipped = |listening: &Listening| socket::clipped(&listening.socket, listening.role);
-    if let Some((actual, wanted)) = workers.iter().flatten().find_map(clipped) {
+    let clipped =
+        |listening: &Listening| listening.socket.receive_buffer_size().ok().filter(|size| *size < BUFFER_SIZE);
+    if let Some(actual) = workers.iter().flatten().find_map(clipped) {
+        let wanted = BUFFER_SIZE;
         tracing::warn!(
             actual,
             wanted,
@@ -63,26 +98,28 @@ pub(crate) fn bind(
 ///
 /// When the address is taken or cannot be used.
 pub(crate) fn bind_at(address: SocketAddr, workers: &mut [Vec<Listening>]) -> io::Result<()> {
-    const APART: [Role; socket::SOCKETS_PER_WORKER] = [Role::Requests, Role::Data];
-    let first = socket::bind(address, APART[0])?;
-    let roles = match socket::attach_selector(&first, address.ip(), workers.len()) {
-        Ok(()) => &APART[..],
+    // The first of each worker gets what matches no pattern.
+    const APART: [Role; SOCKETS_PER_WORKER] = [Role::Requests, Role::Data];
+    let first = APART[0].bind(address)?;
+    let (roles, mut first) = match first.attach_selector(&Selector { groups: workers.len(), apart: DATA }) {
+        Ok(()) => (&APART[..], Some(first)),
         Err(error) => {
             tracing::warn!(
                 %error,
                 "the kernel does not let this process say which socket gets what: a flood of requests will cost clients \
                  packets (if a seccomp profile forbids setsockopt SO_ATTACH_REUSEPORT_CBPF, allow it)"
             );
-            &[Role::Everything]
+            // It would take its part of what arrives, and is bound as one for requests.
+            drop(first);
+            (&[Role::Everything][..], None)
         }
     };
-    let mut first = Some(first);
     for worker in workers {
         // The kernel numbers them in the order in which they are bound.
         for role in roles {
             let socket = match first.take() {
                 Some(first) => first,
-                None => socket::bind(address, *role)?,
+                None => role.bind(address)?,
             };
             worker.push(Listening { socket, role: *role });
         }
@@ -93,9 +130,14 @@ pub(crate) fn bind_at(address: SocketAddr, workers: &mut [Vec<Listening>]) -> io
 /// The families to serve: those that the kernel has, and all if it has none, so that the error is told. Of one that it lacks, as
 /// with `ipv6.disable=1`, a warning is told when the machine's addresses are looked at.
 fn families(served: &[FamilyAddresses]) -> impl Iterator<Item = &FamilyAddresses> {
-    let is_there = |family: &FamilyAddresses| socket::is_supported(family.listen);
+    let is_there = |family: &FamilyAddresses| udp_batch::is_supported(family.listen);
     let none_is = !served.iter().any(is_there);
     served.iter().filter(move |family| none_is || is_there(family))
+}
+
+/// Finds out whether `address` can be used and nobody else has it.
+fn bind_alone(address: SocketAddr) -> io::Result<()> {
+    UdpSocket::bind(address, &Config::default()).map(drop)
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> anyhow::Error {
@@ -129,8 +171,8 @@ pub(crate) fn check_allocation_ports(served: &[FamilyAddresses], ports: PortRang
 fn check_ports(address: IpAddr, ports: PortRange) -> anyhow::Result<()> {
     for port in ports.iter() {
         let address = SocketAddr::new(address, port.get());
-        match socket::bind(address, Role::Probe) {
-            Ok(_) => return Ok(()),
+        match bind_alone(address) {
+            Ok(()) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             Err(error) => bail!(
                 "cannot relay from udp {address}: {error}: check the --bind-… and --public-… addresses of that family, and \
@@ -148,16 +190,16 @@ fn check_ports(address: IpAddr, ports: PortRange) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, UdpSocket};
+    use std::net::Ipv4Addr;
 
     use super::*;
 
     /// A socket at a port whose successor is free as well, and that port.
-    fn held() -> (UdpSocket, u16) {
+    fn held() -> (std::net::UdpSocket, u16) {
         loop {
-            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
             let port = socket.local_addr().unwrap().port();
-            if port < u16::MAX && UdpSocket::bind((Ipv4Addr::LOCALHOST, port + 1)).is_ok() {
+            if port < u16::MAX && std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, port + 1)).is_ok() {
                 return (socket, port);
             }
         }
@@ -170,5 +212,44 @@ mod tests {
         check_ports(localhost, PortRange::new(port, port + 1).unwrap()).unwrap();
         let error = check_ports(localhost, PortRange::new(port, port).unwrap()).unwrap_err().to_string();
         assert!(error.contains(&port.to_string()) && error.contains("LOWEST_PORT"), "{error}");
+    }
+    #[test]
+    fn requests_and_data_arrive_at_sockets_of_their_own() {
+        const WORKERS: usize = 3;
+        let address = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut workers = [(); WORKERS].map(|()| Vec::new());
+        bind_at(address, &mut workers).unwrap();
+        let mut reached = [0; WORKERS];
+        for _ in 0..60 {
+            let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            let target = |datagram: &[u8]| {
+                client.send_to(datagram, address).unwrap();
+                arrival(&workers)
+            };
+            let (worker, role) = target(&[0x00, 0x03]);
+            assert_eq!(role, Role::Requests);
+            for data in [[0x40, 0x00], [0x4F, 0xFF], [0x7F, 0xFF], [0x00, 0x16]] {
+                assert_eq!(target(&data), (worker, Role::Data), "{data:#x?}");
+            }
+            for other in [[0x01, 0x16], [0x00, 0x17], [0x00, 0x11], [0x3F, 0xFF], [0x80, 0x00]] {
+                assert_eq!(target(&other), (worker, Role::Requests), "{other:#x?}");
+            }
+            assert_eq!(target(&[]).1, Role::Requests);
+            reached[worker] += 1;
+        }
+        assert!(reached.iter().all(|clients| *clients > 0), "{reached:?}");
+    }
+
+    /// The worker and the role of the socket where a datagram has arrived.
+    fn arrival(workers: &[Vec<Listening>]) -> (usize, Role) {
+        let mut buffers = udp_batch::ReceiveBuffers::new();
+        // Loopback delivers while the sender sends.
+        for (number, worker) in workers.iter().enumerate() {
+            if let Some(listening) = worker.iter().find(|listening| listening.socket.receive((), &mut buffers).is_ok())
+            {
+                return (number, listening.role);
+            }
+        }
+        panic!("it did not arrive");
     }
 }

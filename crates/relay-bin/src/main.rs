@@ -20,7 +20,6 @@ mod portal;
 mod record;
 mod relay;
 mod shard;
-mod socket;
 mod telemetry;
 mod throttle;
 mod version;

@@ -20,6 +20,6 @@ const RELAY_BIN: &[&[&str]] = &[
     &["portal", "shard"],
     &["accounting"],
     &["credentials", "files", "listen", "offload", "record"],
-    &["addresses", "socket"],
+    &["addresses"],
     &["clock", "option_names", "output", "phase", "throttle"],
 ];

@@ -79,7 +79,8 @@ async fn serve(
     output: &Output,
     mut signals: Signals,
 ) -> anyhow::Result<()> {
-    let files = files::raise_open_files(config.families().count(), config.workers, config.ports);
+    let files =
+        files::raise_open_files(config.families().count(), config.workers, listen::SOCKETS_PER_WORKER, config.ports);
     log_start(config);
     config.credentials.log();
     let bound = BoundSockets::bind(config, files)?;

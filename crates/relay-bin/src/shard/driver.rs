@@ -10,9 +10,11 @@ use relay_server::{
 };
 use tracing::Span;
 use turn_auth::UnixTime;
+use udp_batch::Cursor;
 
 use super::{
     early::Early,
+    ingress::{Datagram, Ingress, ReceiveBuffers},
     live_channels::LiveChannels,
     live_permissions::LivePermissions,
     mailbox::{Mail, Sender},
@@ -26,7 +28,6 @@ use crate::{
     addresses::AddressState,
     offload::Offload,
     record::{RecordedServer, Recorder},
-    socket::{Cursor, Datagram, Ingress, ReceiveBuffers},
     throttle::Throttle,
 };
 
@@ -147,14 +148,14 @@ impl<N: Network, O: Offload> Driver<N, O> {
     }
 
     fn handle_batch(&mut self, now: Timestamp, buffers: &mut ReceiveBuffers) {
-        self.server.read_ahead(buffers.firsts().filter_map(|datagram| match datagram.ingress {
+        self.server.read_ahead(buffers.firsts().filter_map(|datagram| match datagram.tag {
             Ingress::Listener(bound) => five_tuple(bound, &datagram).map(Arrival::FromClient),
             Ingress::Relay(port) => Some(Arrival::FromPeer(port)),
         }));
         let mut cursor = Cursor::default();
-        while let Some(datagram) = buffers.next(&mut cursor) {
+        while let Some(datagram) = buffers.next_datagram(&mut cursor) {
             // Each forwards from where its result lies: to move it takes as long as a look-up.
-            match datagram.ingress {
+            match datagram.tag {
                 Ingress::Listener(bound) => match self.handle_client_datagram(now, bound, &datagram, buffers) {
                     Ok(Some(forward)) => self.network.queue(&datagram, &forward, buffers, &mut self.counters),
                     Ok(None) | Err(TooEarly) => self.do_outputs(now, Some(buffers)),

@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     addresses::FamilyState,
     clock::Clock,
-    shard::{mailbox::Mailbox, poller::Poller},
+    shard::{ingress::tests::holding, mailbox::Mailbox, poller::Poller},
 };
 
 const SECRET: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab";
@@ -180,7 +180,7 @@ impl Fixture {
 
     fn receive(&mut self, datagrams: &[&[u8]]) {
         let datagrams: Vec<_> = datagrams.iter().map(|bytes| (address(CLIENT), relay_ip(), *bytes)).collect();
-        self.driver.handle_datagrams(self.now, &mut ReceiveBuffers::holding(Ingress::Listener(None), &datagrams));
+        self.driver.handle_datagrams(self.now, &mut holding(Ingress::Listener(None), &datagrams));
     }
 
     /// What was counted until now.
@@ -286,7 +286,7 @@ fn a_batch_is_relayed_in_order_in_both_directions() {
     assert_eq!(fixture.asked(), [send(b"one"), send(b"two")]);
 
     let datagrams: Vec<_> = [&b"three"[..], b""].map(|bytes| (address(PEER), relay_ip(), bytes)).into();
-    fixture.driver.handle_datagrams(fixture.now, &mut ReceiveBuffers::holding(Ingress::Relay(port), &datagrams));
+    fixture.driver.handle_datagrams(fixture.now, &mut holding(Ingress::Relay(port), &datagrams));
     let send = |payload: &[u8]| Asked::Send(Via::Listener(relay_ip()), address(CLIENT), true, payload.to_vec());
     assert_eq!(fixture.asked(), [send(b"three"), send(b"")]);
 

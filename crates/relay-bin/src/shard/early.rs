@@ -1,6 +1,6 @@
 //! Data that overtook the request it was sent after.
 //!
-//! Requests and data wait in queues of their own ([`crate::socket`]), and clients in use send data right behind the request that
+//! Requests and data wait in queues of their own ([`crate::listen`]), and clients in use send data right behind the request that
 //! permits it, without waiting for the answer. Data that its client may not send so far is kept until everything has been read that
 //! was in the queue of requests when the data was handled; only then is it dropped.
 
@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use relay_server::Family;
 
-use crate::socket::{Datagram, Ingress, ReceiveBuffers};
+use super::ingress::{Datagram, Ingress, ReceiveBuffers};
 
 /// How many datagrams are kept at most, and how many of one client. Only clients with an allocation have any.
 const MOST: usize = 256;
@@ -146,23 +146,24 @@ pub(super) struct Since(Progress);
 
 /// The family whose requests the client of `datagram` sends.
 const fn family(datagram: &Datagram) -> Family {
-    debug_assert!(matches!(datagram.ingress, Ingress::Listener(_)));
+    debug_assert!(matches!(datagram.tag, Ingress::Listener(_)));
     if datagram.from.is_ipv4() { Family::V4 } else { Family::V6 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shard::ingress::tests::holding;
 
     fn buffers(count: usize) -> ReceiveBuffers {
         let from = "192.0.2.1:1".parse().unwrap();
         let to = "192.0.2.9".parse().unwrap();
-        ReceiveBuffers::holding(Ingress::Listener(None), &vec![(from, to, &b"data"[..]); count])
+        holding(Ingress::Listener(None), &vec![(from, to, &b"data"[..]); count])
     }
 
     fn datagrams(buffers: &ReceiveBuffers) -> Vec<Datagram> {
-        let mut cursor = crate::socket::Cursor::default();
-        std::iter::from_fn(|| buffers.next(&mut cursor)).collect()
+        let mut cursor = udp_batch::Cursor::default();
+        std::iter::from_fn(|| buffers.next_datagram(&mut cursor)).collect()
     }
 
     #[test]
@@ -204,7 +205,7 @@ mod tests {
         let mut early = Early::default();
         for client in 0..10_u16 {
             let (from, to) = (([192, 0, 2, 1], 1 + client).into(), "192.0.2.9".parse().unwrap());
-            let received = ReceiveBuffers::holding(Ingress::Listener(None), &[(from, to, &b"data"[..]); 10]);
+            let received = holding(Ingress::Listener(None), &[(from, to, &b"data"[..]); 10]);
             assert!(datagrams(&received).iter().all(|datagram| early.keep(datagram, &received, None)));
         }
         early.note_grant();

@@ -5,13 +5,14 @@ use relay_server::Timestamp;
 
 use super::{
     driver::Driver,
+    ingress::ReceiveBuffers,
     mailbox::{Mail, Mailbox},
     memory,
     poller::{Poller, Source},
     pulse::Pulse,
     sockets::{Receipt, Sockets},
 };
-use crate::{clock::Clock, offload::Offload, socket::ReceiveBuffers};
+use crate::{clock::Clock, offload::Offload};
 
 /// How often to look at the wall clock, which people and NTP may set.
 const WALL_CLOCK_EVERY: Duration = Duration::from_secs(10);

@@ -1,12 +1,13 @@
 use std::{io, net::IpAddr, net::SocketAddr, ops::Range};
 
 use relay_server::DataHeader;
+use udp_batch::{Message, UdpSocket};
 
 use super::{
+    ingress::ReceiveBuffers,
     poller::Source,
     stats::{Counters, Loss},
 };
-use crate::socket::{self, ReceiveBuffers, UdpSocket};
 
 /// What the order of flows changes by from one batch to the next. Even, so that what is odd stays so.
 const STEP: u16 = 40_502;
@@ -66,8 +67,8 @@ impl Outgoing {
         self.socket == next.socket && self.is_unfragmented() == next.is_unfragmented()
     }
 
-    fn message<'a>(&'a self, buffers: &'a ReceiveBuffers, headers: &'a [DataHeader]) -> socket::Message<'a> {
-        socket::Message {
+    fn message<'a>(&'a self, buffers: &'a ReceiveBuffers, headers: &'a [DataHeader]) -> Message<'a> {
+        Message {
             source: self.source,
             to: self.to,
             traffic_class: self.traffic_class,
@@ -91,12 +92,12 @@ pub(super) struct Outbound {
     headers: Vec<DataHeader>,
     /// Decides who comes first, this time. Odd.
     salt: u16,
-    sender: socket::Sender,
+    sender: udp_batch::Sender,
 }
 
 impl Default for Outbound {
     fn default() -> Self {
-        Self { queue: Vec::new(), headers: Vec::new(), salt: 1, sender: socket::Sender::default() }
+        Self { queue: Vec::new(), headers: Vec::new(), salt: 1, sender: udp_batch::Sender::default() }
     }
 }
 
@@ -127,6 +128,13 @@ impl Outbound {
         socket.send(&mut self.sender, source, to, bytes)
     }
 
+    /// Says in the log that segmentation was refused: the first time only.
+    fn log_refusal(&mut self) {
+        if let Some(error) = self.sender.take_segmentation_refusal() {
+            tracing::info!(%error, "no segmentation offload for a while where it was refused; sending datagrams one by one");
+        }
+    }
+
     /// Sends what is queued by the sockets that `find` knows, and counts it; what goes from one socket to one destination stays in
     /// order. What the kernel does not take at once is lost: waiting for one receiver would hold up all others.
     pub(super) fn flush<'a>(
@@ -151,13 +159,16 @@ impl Outbound {
                 Err(error) => count_failure(error, counters),
             };
             if run.first().is_some_and(Outgoing::is_unfragmented) {
-                socket.send_unfragmented(&mut self.sender, messages, done);
+                if let Err(error) = socket.send_unfragmented(&mut self.sender, messages, done) {
+                    tracing::debug!(%error, "cannot let datagrams be fragmented again");
+                }
             } else {
                 socket.send_all(&mut self.sender, messages, done);
             }
         }
         self.queue.clear();
         self.headers.clear();
+        self.log_refusal();
     }
 
     /// Puts together what leaves by one socket, and of that what goes to one destination, which the kernel takes as if it were one.

@@ -2,8 +2,7 @@ use std::mem;
 
 use relay_server::{AllocationId, AllocationPort, Family, PortRange};
 use slab::Slab;
-
-use crate::socket::UdpSocket;
+use udp_batch::UdpSocket;
 
 /// The sockets of allocations, by port.
 ///

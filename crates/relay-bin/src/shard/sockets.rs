@@ -7,11 +7,12 @@ use std::{
 use relay_server::{
     AllocationId, AllocationPort, Encapsulation, Family, Forward, PortRange, RelayOpenError, Timestamp, Via,
 };
-use socket2::Socket;
+use udp_batch::{Config, Received, Remaining, SendError, UdpSocket};
 
 use super::{
     address_map::{AddressMap, HeldPorts},
     driver::Network,
+    ingress::{Datagram, Ingress, ReceiveBuffers},
     outbound::{Header, Outbound, Outgoing, Towards, count_failure},
     poller::{Source, Watcher},
     relay_table::RelayTable,
@@ -20,8 +21,7 @@ use super::{
 use crate::{
     addresses::{AddressState, FamilyState},
     files::Files,
-    listen::Listening,
-    socket::{self, Datagram, Ingress, ReceiveBuffers, Remaining, Role, SendError, UdpSocket},
+    listen::{Listening, Role},
     throttle::Throttle,
 };
 
@@ -33,6 +33,9 @@ const RECEIVES_PER_TURN: usize = 4;
 
 /// The same for the socket that strangers reach: its datagrams cost more each, and what has an allocation comes first.
 const REQUEST_RECEIVES_PER_TURN: usize = 1;
+
+/// How many bytes may wait in each direction at the socket of an allocation.
+const BUFFER_SIZE: usize = 1024 * 1024;
 
 /// How many errors in a row make a socket a failing one.
 const MAX_ERRORS: u8 = 16;
@@ -51,10 +54,9 @@ struct Listener {
 }
 
 impl Listener {
-    fn new(socket: Socket, bound: SocketAddr, role: Role) -> io::Result<Self> {
-        let address = Some(bound.ip()).filter(|address| !address.is_unspecified());
-        let family = Family::of(bound.ip());
-        Ok(Self { role, socket: UdpSocket::new(socket, bound, role)?, address, errors: 0, family, is_ready: false })
+    fn new(Listening { socket, role }: Listening, bound: IpAddr) -> Self {
+        let address = Some(bound).filter(|address| !address.is_unspecified());
+        Self { role, socket, address, errors: 0, family: Family::of(bound), is_ready: false }
     }
 }
 
@@ -133,12 +135,12 @@ impl Sockets {
     ) -> io::Result<Self> {
         let (mut v4, mut v6) = (None, None);
         let mut listeners = Vec::new();
-        for (index, Listening { socket, role }) in (0..).zip(listening) {
+        for (index, listening) in (0..).zip(listening) {
             // Any of them can send; one for each family does.
-            let bound = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+            let bound = listening.socket.local_addr()?;
             let sends = if bound.is_ipv4() { &mut v4 } else { &mut v6 };
             *sends = Some(index);
-            let listener = Listener::new(socket, bound, role)?;
+            let listener = Listener::new(listening, bound.ip());
             watcher.watch(&listener.socket, Source::Listener(index))?;
             listeners.push(listener);
         }
@@ -205,10 +207,10 @@ impl Sockets {
             }
         };
         match result {
-            Ok((rest, overruns)) => {
+            Ok(Received { remaining, dropped }) => {
                 *errors = 0;
-                self.overruns += u64::from(overruns);
-                if rest == Remaining::Empty { Receipt::Empty } else { Receipt::MoreToCome }
+                self.overruns += u64::from(dropped);
+                if remaining == Remaining::Empty { Receipt::Empty } else { Receipt::MoreToCome }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Receipt::Empty,
             Err(error) => {
@@ -275,12 +277,10 @@ impl Sockets {
             Family::V6 => &mut self.v6_relays,
         };
         let address = SocketAddr::new(relays.bind.ok_or(io::ErrorKind::AddrNotAvailable)?, port.get());
-        let socket = socket::bind(address, Role::Relay)?;
+        let config =
+            Config { buffer_size: Some(BUFFER_SIZE), gro: true, error_queue: self.tells_icmp, ..Config::default() };
+        let socket = UdpSocket::bind(address, &config)?;
         self.files.admit(&socket)?;
-        let mut socket = UdpSocket::new(socket, address, Role::Relay)?;
-        if self.tells_icmp {
-            socket = socket.keep_errors(address)?;
-        }
         self.watcher.watch(&socket, Source::Relay(port, family))?;
         relays.has_unbound |= address.ip().is_unspecified();
         self.addresses.held().insert(port, family);

@@ -1,4 +1,4 @@
-//! Transport addresses as the kernel reads and writes them: `struct sockaddr_in` and `struct sockaddr_in6`.
+//! Socket addresses as the kernel reads and writes them: `struct sockaddr_in` and `struct sockaddr_in6`.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
@@ -12,31 +12,35 @@ const fn family(family: libc::c_int) -> u16 {
     family as u16
 }
 
-/// The name of a socket.
+/// A socket address of either family.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(8))]
-pub(super) struct Name {
+pub(crate) struct RawAddress {
     bytes: [u8; V6_LENGTH],
     length: usize,
 }
 
-impl Name {
-    /// Room for one.
-    pub(super) const fn new() -> Self {
+impl RawAddress {
+    /// Room for an address that the kernel writes.
+    pub(crate) const fn new() -> Self {
         Self { bytes: [0; V6_LENGTH], length: V6_LENGTH }
     }
 
-    pub(super) const fn as_mut_ptr(&mut self) -> *mut libc::c_void {
+    /// A pointer to [`Self::length`] bytes.
+    #[inline]
+    pub(crate) const fn as_mut_ptr(&mut self) -> *mut libc::c_void {
         self.bytes.as_mut_ptr().cast()
     }
 
-    /// How long it is, or how much room there is for one.
+    /// The length of the address, or of the room for one.
+    #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "28 at most")]
-    pub(super) const fn length(&self) -> libc::socklen_t {
+    pub(crate) const fn length(&self) -> libc::socklen_t {
         self.length as libc::socklen_t
     }
 
-    pub(super) fn write(&mut self, address: SocketAddr) {
+    #[inline]
+    pub(crate) fn write(&mut self, address: SocketAddr) {
         self.bytes[2..4].copy_from_slice(&address.port().to_be_bytes());
         match address {
             SocketAddr::V4(address) => {
@@ -55,14 +59,16 @@ impl Name {
         }
     }
 
-    pub(super) fn read(&self) -> Option<SocketAddr> {
+    /// The address that the kernel has written, if it has.
+    #[inline]
+    pub(crate) fn read(&self) -> Option<SocketAddr> {
         let [f0, f1, p0, p1, rest @ ..] = &self.bytes;
         let port = u16::from_be_bytes([*p0, *p1]);
         match u16::from_ne_bytes([*f0, *f1]) {
             AF_INET => Some((Ipv4Addr::from(*rest.first_chunk::<4>()?), port).into()),
             AF_INET6 => {
                 let ip = Ipv6Addr::from(*rest.get(4..)?.first_chunk::<16>()?);
-                // Without it nothing can be sent to a link-local address. The flow label is the sender's business.
+                // Nothing can be sent to a link-local address without its scope. The flow label is the sender's business.
                 let scope = u32::from_ne_bytes(*rest.get(20..)?.first_chunk()?);
                 Some(SocketAddrV6::new(ip, port, 0, scope).into())
             }
@@ -77,12 +83,12 @@ mod tests {
 
     #[test]
     fn round_trip() {
-        let mut name = Name::new();
+        let mut raw = RawAddress::new();
         for text in ["[2001:db8::1]:3478", "192.0.2.1:65535", "[fe80::1%3]:1"] {
             let address: SocketAddr = text.parse().unwrap();
-            name.write(address);
-            assert_eq!(name.read(), Some(address));
+            raw.write(address);
+            assert_eq!(raw.read(), Some(address));
         }
-        assert_eq!(Name::new().read(), None);
+        assert_eq!(RawAddress::new().read(), None);
     }
 }

@@ -1,11 +1,11 @@
-//! What the kernel tells about a datagram besides its content, and what it can be told
+//! Control messages: what the kernel says about a datagram besides its content, and what a sender can ask for
 //! (`cmsg(3)`, `ip(7)`, `ipv6(7)`, `udp(7)`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Room for all control messages that one datagram may have.
 const SPACE: usize = 160;
-/// `struct cmsghdr`: its length, its level and its type.
+/// The length of `struct cmsghdr`: length, level, type.
 const HEADER: usize = align(size_of::<libc::cmsghdr>());
 const LEVEL_AT: usize = size_of::<usize>();
 
@@ -17,86 +17,90 @@ const fn align(length: usize) -> usize {
 /// The control messages of one datagram, as the kernel reads and writes them.
 #[derive(Clone, Debug)]
 #[repr(C, align(8))]
-pub(super) struct Control {
+pub(crate) struct Control {
     bytes: [u8; SPACE],
     used: usize,
 }
 
-/// What came with a datagram.
+/// What the kernel says about a received datagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Received {
-    /// The address that it was sent to, if the kernel was asked.
-    pub(super) to: Option<IpAddr>,
+pub(crate) struct Metadata {
+    /// The destination address, if the socket asks for it.
+    pub(crate) to: Option<IpAddr>,
     /// DSCP and ECN.
-    pub(super) traffic_class: u8,
-    /// The size of each of several datagrams that were glued together.
-    pub(super) segment: Option<usize>,
-    /// How many datagrams the kernel had dropped at this socket when this one came, if any; wraps.
-    pub(super) overruns: Option<u32>,
+    pub(crate) traffic_class: u8,
+    /// The size of each datagram, if several were merged; the last one may be shorter.
+    pub(crate) segment: Option<usize>,
+    /// How many datagrams the kernel had dropped at this socket when this one arrived, if any; wraps.
+    pub(crate) drops: Option<u32>,
 }
 
-/// `struct sock_extended_err`: what the kernel says of an error about a datagram that was sent.
+/// `struct sock_extended_err`: an error about a datagram that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ExtendedError {
-    pub(super) errno: i32,
-    pub(super) origin: u8,
-    pub(super) kind: u8,
-    pub(super) code: u8,
-    pub(super) info: u32,
+pub(crate) struct ExtendedError {
+    pub(crate) errno: i32,
+    pub(crate) origin: u8,
+    pub(crate) kind: u8,
+    pub(crate) code: u8,
+    pub(crate) info: u32,
 }
 
 impl Control {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { bytes: [0; SPACE], used: 0 }
     }
 
-    pub(super) const fn as_mut_ptr(&mut self) -> *mut libc::c_void {
+    /// A pointer to [`Self::SPACE`] bytes.
+    #[inline]
+    pub(crate) const fn as_mut_ptr(&mut self) -> *mut libc::c_void {
         self.bytes.as_mut_ptr().cast()
     }
 
-    /// How much the kernel may write, or is to read.
-    pub(super) const fn space(&self) -> usize {
-        SPACE
-    }
+    /// How many bytes the kernel may write.
+    pub(crate) const SPACE: usize = SPACE;
 
-    pub(super) const fn used(&self) -> usize {
+    /// How many bytes the kernel is to read.
+    #[inline]
+    pub(crate) const fn used(&self) -> usize {
         self.used
     }
 
-    pub(super) const fn clear(&mut self) {
+    #[inline]
+    pub(crate) const fn clear(&mut self) {
         self.used = 0;
     }
 
-    /// What the kernel wrote, which was `length` bytes.
-    pub(super) fn read(&self, length: usize) -> Received {
-        let mut received = Received::default();
+    /// Reads the first `length` bytes, which the kernel wrote.
+    #[inline]
+    pub(crate) fn read(&self, length: usize) -> Metadata {
+        let mut metadata = Metadata::default();
         let mut rest = &self.bytes[..length.min(SPACE)];
         while let Some((level, kind, data, next)) = split(rest) {
             match (level, kind) {
-                (libc::IPPROTO_IP, libc::IP_TOS) => received.traffic_class = data.first().copied().unwrap_or_default(),
+                (libc::IPPROTO_IP, libc::IP_TOS) => metadata.traffic_class = data.first().copied().unwrap_or_default(),
                 (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
-                    received.traffic_class = int(data).and_then(|class| class.try_into().ok()).unwrap_or_default();
+                    metadata.traffic_class = int(data).and_then(|class| class.try_into().ok()).unwrap_or_default();
                 }
                 (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                     // struct in_pktinfo: interface, local address, destination address.
-                    received.to = array::<4>(data, 8).map(|octets| Ipv4Addr::from(octets).into());
+                    metadata.to = array::<4>(data, 8).map(|octets| Ipv4Addr::from(octets).into());
                 }
                 (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                    received.to = array::<16>(data, 0).map(|octets| Ipv6Addr::from(octets).into());
+                    metadata.to = array::<16>(data, 0).map(|octets| Ipv6Addr::from(octets).into());
                 }
-                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => received.overruns = array(data, 0).map(u32::from_ne_bytes),
+                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => metadata.drops = array(data, 0).map(u32::from_ne_bytes),
                 (libc::SOL_UDP, libc::UDP_GRO) => {
-                    received.segment = int(data).and_then(|size| size.try_into().ok()).filter(|size| *size > 0);
+                    metadata.segment = int(data).and_then(|size| size.try_into().ok()).filter(|size| *size > 0);
                 }
                 _ => {}
             }
             rest = next;
         }
-        received
+        metadata
     }
 
-    /// The error that the kernel wrote, with `length` bytes in all, if it is one.
-    pub(super) fn extended_error(&self, length: usize) -> Option<ExtendedError> {
+    /// Reads the error in the first `length` bytes, which the kernel wrote.
+    pub(crate) fn extended_error(&self, length: usize) -> Option<ExtendedError> {
         let mut rest = &self.bytes[..length.min(SPACE)];
         while let Some((level, kind, data, next)) = split(rest) {
             if matches!((level, kind), (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR))
@@ -110,14 +114,17 @@ impl Control {
         None
     }
 
-    /// Sends with this DSCP and ECN; `v4` is the family of the destination.
-    pub(super) fn push_traffic_class(&mut self, v4: bool, class: u8) {
-        let (level, kind) = if v4 { (libc::IPPROTO_IP, libc::IP_TOS) } else { (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) };
+    /// Sends with this DSCP and ECN; `is_ipv4` is the family of the destination.
+    #[inline]
+    pub(crate) fn push_traffic_class(&mut self, is_ipv4: bool, class: u8) {
+        let (level, kind) =
+            if is_ipv4 { (libc::IPPROTO_IP, libc::IP_TOS) } else { (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) };
         self.push(level, kind, &libc::c_int::from(class).to_ne_bytes());
     }
 
     /// Sends from this address.
-    pub(super) fn push_source(&mut self, source: IpAddr) {
+    #[inline]
+    pub(crate) fn push_source(&mut self, source: IpAddr) {
         match source {
             IpAddr::V4(source) => {
                 let mut data = [0; size_of::<libc::in_pktinfo>()];
@@ -132,11 +139,13 @@ impl Control {
         }
     }
 
-    /// Cuts the content into datagrams of `size` bytes each, the last one excepted.
-    pub(super) fn push_segment(&mut self, size: u16) {
+    /// Cuts the content into datagrams of `size` bytes; the last one may be shorter.
+    #[inline]
+    pub(crate) fn push_segment(&mut self, size: u16) {
         self.push(libc::SOL_UDP, libc::UDP_SEGMENT, &size.to_ne_bytes());
     }
 
+    #[inline]
     fn push(&mut self, level: libc::c_int, kind: libc::c_int, data: &[u8]) {
         let length = HEADER + data.len();
         let end = self.used + align(length);
@@ -150,7 +159,8 @@ impl Control {
     }
 }
 
-/// The first control message of `bytes`: its level, its type and its data, and what comes after it.
+/// Splits the first control message off `bytes`: its level, type and data, and the bytes after it.
+#[inline]
 fn split(bytes: &[u8]) -> Option<(libc::c_int, libc::c_int, &[u8], &[u8])> {
     let length = usize::from_ne_bytes(array(bytes, 0)?);
     let level = libc::c_int::from_ne_bytes(array(bytes, LEVEL_AT)?);
@@ -160,10 +170,12 @@ fn split(bytes: &[u8]) -> Option<(libc::c_int, libc::c_int, &[u8], &[u8])> {
     Some((level, kind, data, next))
 }
 
+#[inline]
 fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
 
+#[inline]
 fn int(data: &[u8]) -> Option<libc::c_int> {
     array(data, 0).map(libc::c_int::from_ne_bytes)
 }
@@ -178,15 +190,15 @@ mod tests {
         control.push_traffic_class(true, 0xB9);
         control.push_segment(1200);
         assert_eq!(control.used() % size_of::<usize>(), 0);
-        let received = control.read(control.used());
-        // UDP_SEGMENT is none of what is received.
-        assert_eq!(received, Received { traffic_class: 0xB9, ..Received::default() });
+        let metadata = control.read(control.used());
+        // UDP_SEGMENT is only sent, never received.
+        assert_eq!(metadata, Metadata { traffic_class: 0xB9, ..Metadata::default() });
 
         control.clear();
         control.push_traffic_class(false, 0x02);
         control.push_source("2001:db8::1".parse().unwrap());
-        let received = control.read(control.used());
-        assert_eq!((received.traffic_class, received.to), (0x02, Some("2001:db8::1".parse().unwrap())));
+        let metadata = control.read(control.used());
+        assert_eq!((metadata.traffic_class, metadata.to), (0x02, Some("2001:db8::1".parse().unwrap())));
     }
 
     #[test]
@@ -212,11 +224,11 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_ends_it() {
+    fn nonsense_is_ignored() {
         let mut control = Control::new();
-        assert_eq!(control.read(SPACE), Received::default());
+        assert_eq!(control.read(SPACE), Metadata::default());
         control.bytes.fill(0xFF);
-        assert_eq!(control.read(SPACE), Received::default());
-        assert_eq!(control.read(usize::MAX), Received::default());
+        assert_eq!(control.read(SPACE), Metadata::default());
+        assert_eq!(control.read(usize::MAX), Metadata::default());
     }
 }

@@ -8,30 +8,33 @@ use std::{
     ptr,
 };
 
-use super::{
-    control::{Control, Received},
-    name::Name,
+use crate::{
+    control::{Control, Metadata},
+    raw_address::RawAddress,
 };
 
-/// How many datagrams, or glued ones, are received at most with one system call.
-pub(super) const BATCH: usize = 32;
+/// How many datagrams, or runs of merged ones, are received at most with one system call.
+pub const BATCH: usize = 32;
 
-/// A datagram that was received, or several glued ones.
+/// A datagram that was received, or several merged ones.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Meta {
-    pub(super) from: SocketAddr,
-    pub(super) length: usize,
-    pub(super) received: Received,
+pub(crate) struct Arrived {
+    pub(crate) from: SocketAddr,
+    pub(crate) length: usize,
+    pub(crate) metadata: Metadata,
 }
 
-/// What the kernel writes beside the contents.
-pub(super) struct Receiver {
-    names: [Name; BATCH],
+/// The memory that the kernel writes to besides the contents.
+pub(crate) struct Receiver {
+    addresses: [RawAddress; BATCH],
     controls: [Control; BATCH],
-    /// Only of use during a call; kept for their memory.
+    /// Used during a call only; kept for their memory.
     slices: Vec<libc::iovec>,
     messages: Vec<libc::mmsghdr>,
 }
+
+// SAFETY: the pointers in `slices` and `messages` are used during `receive` only, which has the receiver to itself and writes them anew.
+unsafe impl Send for Receiver {}
 
 impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,47 +43,48 @@ impl fmt::Debug for Receiver {
 }
 
 impl Receiver {
-    pub(super) fn new() -> Box<Self> {
+    pub(crate) fn new() -> Box<Self> {
         Box::new(Self {
-            names: [Name::new(); BATCH],
+            addresses: [RawAddress::new(); BATCH],
             controls: std::array::from_fn(|_| Control::new()),
             slices: Vec::with_capacity(BATCH),
             messages: Vec::with_capacity(BATCH),
         })
     }
 
-    /// Receives into `slots` without waiting, [`BATCH`] of them at most, and tells `each` of what came, by index.
+    /// Receives into `slots` without waiting, at most [`BATCH`] datagrams. Passes each to `each`, by index; `None` for one without a
+    /// sender's address.
     ///
     /// # Errors
     ///
     /// [`io::ErrorKind::WouldBlock`] when there is nothing; those of `recvmmsg`.
-    pub(super) fn receive<'a>(
+    pub(crate) fn receive<'a>(
         &mut self,
         socket: BorrowedFd<'_>,
         slots: impl Iterator<Item = &'a mut [u8]>,
-        mut each: impl FnMut(usize, Option<Meta>),
+        mut each: impl FnMut(usize, Option<Arrived>),
     ) -> io::Result<usize> {
         self.slices.clear();
         self.slices.extend(
             slots.take(BATCH).map(|slot| libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: slot.len() }),
         );
         self.messages.clear();
-        let parts = self.names.iter_mut().zip(&mut self.controls).zip(&mut self.slices);
-        self.messages.extend(parts.map(|((name, control), slice)| {
-            *name = Name::new();
+        let parts = self.addresses.iter_mut().zip(&mut self.controls).zip(&mut self.slices);
+        self.messages.extend(parts.map(|((address, control), slice)| {
+            *address = RawAddress::new();
             let mut message = EMPTY;
             let header = &mut message.msg_hdr;
-            header.msg_name = name.as_mut_ptr();
-            header.msg_namelen = name.length();
+            header.msg_name = address.as_mut_ptr();
+            header.msg_namelen = address.length();
             header.msg_iov = slice;
             header.msg_iovlen = 1;
-            header.msg_controllen = control.space();
+            header.msg_controllen = Control::SPACE;
             header.msg_control = control.as_mut_ptr();
             message
         }));
         let length = libc::c_uint::try_from(self.messages.len()).map_err(io::Error::other)?;
         let received = loop {
-            // SAFETY: each of the `length` messages points to a name, a control buffer and a slice of its own, with the lengths
+            // SAFETY: each of the `length` messages points to an address, a control buffer and a slice of its own, with the lengths
             // that these have, and the slice to a slot, which is borrowed for `'a`; all outlive the call, and nothing else uses
             // them meanwhile. The socket is open while it is borrowed.
             let result = unsafe {
@@ -101,19 +105,19 @@ impl Receiver {
             }
         };
         for (index, message) in self.messages[..received].iter().enumerate() {
-            let meta = self.names[index].read().map(|from| Meta {
+            let arrived = self.addresses[index].read().map(|from| Arrived {
                 from,
                 length: usize::try_from(message.msg_len).unwrap_or_default(),
-                received: self.controls[index].read(message.msg_hdr.msg_controllen),
+                metadata: self.controls[index].read(message.msg_hdr.msg_controllen),
             });
-            each(index, meta);
+            each(index, arrived);
         }
         Ok(received)
     }
 }
 
 const EMPTY: libc::mmsghdr = libc::mmsghdr {
-    // SAFETY: all zeros is a message header without a name, a content or a control message.
+    // SAFETY: all zeros is a message header without an address, a content or a control message.
     msg_hdr: unsafe { std::mem::zeroed() },
     msg_len: 0,
 };

@@ -1,0 +1,267 @@
+use std::{
+    cell::Cell,
+    io,
+    net::{IpAddr, SocketAddr},
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::{
+    error_queue::{self, SendError},
+    options,
+    receive::{BATCH, Filled, ReceiveBuffers, Remaining},
+    selector::Selector,
+    send::{Message, Sender},
+};
+
+/// How a socket is set up. By default all is off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Lets other sockets of the same user bind the same address, if they allow it, too (`SO_REUSEPORT`). The kernel then chooses a socket
+    /// for each datagram: see [`Selector`].
+    pub reuse_port: bool,
+    /// How many bytes may wait in each direction; `None` leaves the system's default. The kernel counts its own bookkeeping, too, and only
+    /// what waits uses memory. Without CAP_NET_ADMIN the system limits it, silently: see [`UdpSocket::receive_buffer_size`].
+    pub buffer_size: Option<usize>,
+    /// Lets the kernel merge equally long datagrams of one flow as they arrive (`UDP_GRO`), which makes receiving them cheaper.
+    /// [`ReceiveBuffers::next_datagram`] takes them apart again. One call may then return up to 64 times as many datagrams.
+    pub gro: bool,
+    /// Keeps errors about sent datagrams for [`UdpSocket::take_errors`] (`IP_RECVERR`).
+    pub error_queue: bool,
+}
+
+/// Whether the kernel supports the family of `address`.
+#[must_use]
+pub fn is_supported(address: IpAddr) -> bool {
+    match Socket::new(Domain::for_address((address, 0).into()), Type::DGRAM, Some(Protocol::UDP)) {
+        Ok(_) => true,
+        Err(error) => error.raw_os_error() != Some(libc::EAFNOSUPPORT),
+    }
+}
+
+/// Whether [`UdpSocket::send_unfragmented`] works here.
+#[must_use]
+pub fn can_send_unfragmented() -> bool {
+    options::can_forbid_fragments()
+}
+
+/// The least room of a receive call: for one datagram, and one slot that stays empty if there is no other.
+const LEAST_ROOM: u8 = 2;
+#[expect(clippy::cast_possible_truncation, reason = "it fits")]
+const MOST_ROOM: u8 = BATCH as u8;
+
+/// What a receive call left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Whether there may be more.
+    pub remaining: Remaining,
+    /// How many datagrams the kernel has dropped at this socket since it last said so, because they were not received in time.
+    pub dropped: u32,
+}
+
+/// A bound UDP socket that never waits.
+///
+/// Datagrams that it sends may be fragmented (`IP_PMTUDISC_DONT`), and no path MTU is kept; the exception is [`Self::send_unfragmented`].
+#[derive(Debug)]
+pub struct UdpSocket {
+    io: std::net::UdpSocket,
+    /// How many slots to offer the next receive call: a slot that stays empty costs time, too.
+    room: Cell<u8>,
+    /// How many datagrams the kernel had dropped when it last said so; wraps.
+    drops: Cell<u32>,
+    /// For how many more calls to send without segmentation.
+    pause: Cell<u32>,
+    /// Whether there is an error queue: calls may then fail because of earlier datagrams.
+    keeps_errors: bool,
+}
+
+impl UdpSocket {
+    /// Binds a socket to `address`; port 0 lets the system choose.
+    ///
+    /// An IPv6 socket receives no IPv4 datagrams: there is one socket for each family.
+    ///
+    /// # Errors
+    ///
+    /// Those of `socket`, `setsockopt` and `bind`.
+    pub fn bind(address: SocketAddr, config: &Config) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        if config.reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        // Before it is bound, so that no datagram is received without its metadata.
+        configure(&socket, address, config)?;
+        socket.bind(&address.into())?;
+        Ok(Self::new(socket.into(), config))
+    }
+
+    /// Takes over a socket that is bound already, such as one that another process passed on. [`Config::reuse_port`] does not matter.
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt`, `fcntl` and `getsockname`.
+    pub fn from_std(socket: std::net::UdpSocket, config: &Config) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        let socket = Socket::from(socket);
+        configure(&socket, address, config)?;
+        Ok(Self::new(socket.into(), config))
+    }
+
+    const fn new(io: std::net::UdpSocket, config: &Config) -> Self {
+        let (room, drops, pause) = (Cell::new(LEAST_ROOM), Cell::new(0), Cell::new(0));
+        Self { io, room, drops, pause, keeps_errors: config.error_queue }
+    }
+
+    /// The address that it is bound to.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockname`.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.local_addr()
+    }
+
+    /// The size of the receive buffer in bytes, to be compared with [`Config::buffer_size`].
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt`.
+    pub fn receive_buffer_size(&self) -> io::Result<usize> {
+        options::receive_buffer_size(self)
+    }
+
+    /// Has `selector` decide which of the sockets at this address gets a datagram: those that are bound already, and those to come.
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt`, as where a seccomp profile forbids it; [`io::ErrorKind::InvalidInput`] for more than about 80 patterns.
+    pub fn attach_selector(&self, selector: &Selector<'_>) -> io::Result<()> {
+        selector.attach(self, self.local_addr()?.ip())
+    }
+
+    /// Adds what has arrived to `buffers`, without waiting. Each datagram is tagged with `tag`.
+    ///
+    /// One call makes one system call, which returns at most 32 datagrams, or runs of merged ones. If the buffers are full, nothing is
+    /// received.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] when there is nothing; those of `recvmmsg`. See also [`Self::may_be_about_another`].
+    pub fn receive<T: Copy>(&self, tag: T, buffers: &mut ReceiveBuffers<T>) -> io::Result<Received> {
+        let room = usize::from(self.room.get());
+        let filled = buffers.fill(self.io.as_fd(), tag, room);
+        let next = match &filled {
+            Ok(Filled { remaining: Remaining::Unknown, .. }) => self.room.get().saturating_mul(4),
+            Ok(Filled { count, .. }) => u8::try_from(count + 1).unwrap_or(u8::MAX),
+            Err(_) => LEAST_ROOM,
+        };
+        self.room.set(next.clamp(LEAST_ROOM, MOST_ROOM));
+        let Filled { remaining, drops, .. } = filled?;
+        let before = self.drops.get();
+        self.drops.set(drops.unwrap_or(before));
+        Ok(Received { remaining, dropped: self.drops.get().wrapping_sub(before) })
+    }
+
+    /// Sends a datagram without waiting, from `source` if set.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] when the send buffer is full; those of `sendmsg`.
+    pub fn send(&self, sender: &mut Sender, source: Option<IpAddr>, to: SocketAddr, payload: &[u8]) -> io::Result<()> {
+        let message = Message { source, ..Message::new(to, payload) };
+        let mut sent = Ok(());
+        sender.send(self.io.as_fd(), &self.pause, self.retry(), std::iter::once(message), |_, result| {
+            sent =
+                result.map_err(|error| error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error));
+        });
+        sent
+    }
+
+    /// Sends datagrams in this order without waiting, and tells `done` the result of each, by index.
+    ///
+    /// Sort them by destination, so that the kernel can cut many from one message. When the send buffer is full, all that follow fail
+    /// with [`io::ErrorKind::WouldBlock`].
+    pub fn send_all<'a>(
+        &self,
+        sender: &mut Sender,
+        datagrams: impl ExactSizeIterator<Item = Message<'a>> + Clone,
+        done: impl FnMut(usize, Result<(), &io::Error>),
+    ) {
+        sender.send(self.io.as_fd(), &self.pause, self.retry(), datagrams, done);
+    }
+
+    /// The same over IPv4, with the DF bit set. It takes two more system calls, since no control message sets the bit.
+    ///
+    /// # Errors
+    ///
+    /// If the socket cannot go back to letting datagrams be fragmented; `done` has been told the results all the same.
+    pub fn send_unfragmented<'a>(
+        &self,
+        sender: &mut Sender,
+        datagrams: impl ExactSizeIterator<Item = Message<'a>> + Clone,
+        mut done: impl FnMut(usize, Result<(), &io::Error>),
+    ) -> io::Result<()> {
+        if let Err(error) = options::forbid_fragments(&self.io, true) {
+            (0..datagrams.len()).for_each(|index| done(index, Err(&error)));
+            return Ok(());
+        }
+        // An error about an earlier datagram would fail the next call, and could not be told from its own.
+        let _ = SockRef::from(&self.io).take_error();
+        sender.send(self.io.as_fd(), &self.pause, error_queue::may_be_about_another_unfragmented, datagrams, done);
+        options::forbid_fragments(&self.io, false)
+    }
+
+    /// Takes the errors about sent datagrams that the kernel has kept, without waiting; none without [`Config::error_queue`].
+    ///
+    /// `epoll` reports them as `EPOLLERR`, whatever events were asked for.
+    pub fn take_errors(&self, each: impl FnMut(SendError)) {
+        if self.keeps_errors {
+            error_queue::take(self.io.as_fd(), each);
+        }
+    }
+
+    /// Whether `error`, with which [`Self::receive`] has failed, may be about a datagram that was sent earlier.
+    ///
+    /// With an error queue, the kernel also fails one call at the socket for each error. Sending copes with that by itself. After a receive
+    /// call, try again: what was received may wait behind the error.
+    #[must_use]
+    pub fn may_be_about_another(&self, error: &io::Error) -> bool {
+        self.keeps_errors && error_queue::may_be_about_another(error)
+    }
+
+    /// Which failures of a send call are worth another call.
+    #[inline]
+    fn retry(&self) -> fn(&io::Error) -> bool {
+        if self.keeps_errors { error_queue::may_be_about_another } else { |_| false }
+    }
+}
+
+impl AsFd for UdpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+}
+
+/// Sets the options that do not matter to `bind`. `address` is what the socket is or will be bound to.
+fn configure(socket: &Socket, address: SocketAddr, config: &Config) -> io::Result<()> {
+    if let Some(size) = config.buffer_size {
+        options::set_buffer_sizes(socket, size)?;
+    }
+    options::allow_fragments(socket, address)?;
+    options::request_metadata(socket, address)?;
+    if config.gro {
+        options::merge_received(socket);
+    }
+    if config.error_queue {
+        options::keep_errors(socket, address)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "socket_tests.rs"]
+mod tests;
