@@ -2,7 +2,6 @@ use crate::{Allocation, AllocationId};
 
 /// Why there is no new allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum AllocateError {
     /// The 5-tuple has an allocation already: a retransmission if the transaction id is the same, else 437 (Allocation
     /// Mismatch).
@@ -24,7 +23,6 @@ pub enum AllocateError {
 
 /// Why an allocation did not get another port.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum RetryPortError {
     /// No other port will do, or too many were tried: the allocation is gone, and this is what it was. 508
     /// (Insufficient Capacity).
@@ -42,7 +40,6 @@ pub struct UnknownAllocation(pub AllocationId);
 
 /// Why a channel is not bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum BindError {
     /// The number is bound to another peer, or was until a moment ago: 400 (Bad Request).
     #[error("the channel number belongs to another peer")]
@@ -63,7 +60,6 @@ pub enum BindError {
 
 /// Why a permission is not installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum PermitError {
     /// The allocation would have more permissions than it may: 508 (Insufficient Capacity).
     #[error("the allocation would have more than {limit} permissions")]

@@ -82,7 +82,6 @@ impl fmt::Display for PortRange {
 
 /// Two ports that do not make a [`PortRange`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum PortRangeError {
     /// The first port comes after the last.
     #[error("the lowest port {lowest} is above the highest port {highest}")]

@@ -3,7 +3,6 @@ use stun_msg::{ClassifyError, SendError};
 
 /// Why a datagram was dropped without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
 pub enum DropReason {
     /// Neither STUN nor ChannelData.
     NotStunNorChannelData,
@@ -50,7 +49,7 @@ impl DropReason {
         match error {
             ClassifyError::TruncatedChannelData { .. } => Self::TruncatedChannelData,
             ClassifyError::UnalignedStun(_) | ClassifyError::StunLength { .. } => Self::MalformedStun,
-            _ => Self::NotStunNorChannelData,
+            ClassifyError::Neither => Self::NotStunNorChannelData,
         }
     }
 
@@ -65,7 +64,7 @@ impl DropReason {
         match error {
             SendError::UnknownAttribute(_) => Self::UnknownAttribute,
             SendError::NoPeer | SendError::NoData => Self::IncompleteSend,
-            _ => Self::MalformedStun,
+            SendError::Malformed(_) => Self::MalformedStun,
         }
     }
 }

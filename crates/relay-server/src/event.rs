@@ -13,7 +13,6 @@ use crate::{
 
 /// What happened, for metrics, logs, tests and pictures. Nothing depends on anybody's looking at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Event {
     /// An allocation is open and its client has been told.
     AllocationCreated {
@@ -177,7 +176,6 @@ pub struct Account {
 
 /// Why an allocation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
 pub enum RemovalReason {
     /// Its lifetime passed.
     Expired,

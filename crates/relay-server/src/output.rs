@@ -4,7 +4,6 @@ use crate::{AllocationId, AllocationPort, ClientSocket, Event, Family, Flow, Flo
 
 /// What the server wants done, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Output {
     /// Send `bytes` from the listening port at address `from`.
     Transmit {
@@ -55,7 +54,6 @@ pub enum Output {
 
 /// Why a relay socket could not be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
 pub enum RelayOpenError {
     /// Another program holds the port; the server tries another one.
     #[error("the port is taken by another program")]

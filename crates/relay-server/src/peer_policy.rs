@@ -8,7 +8,6 @@ use crate::Config;
 /// [section 10.2](https://www.rfc-editor.org/rfc/rfc8656#section-10.2) leave the restrictions to the server and have them
 /// answered with 403 (Forbidden).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
 pub enum PeerForbidden {
     /// `0.0.0.0` or `::`.
     #[error("the address is unspecified")]

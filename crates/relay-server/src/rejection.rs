@@ -5,7 +5,6 @@ use crate::PeerForbidden;
 
 /// Why a request was refused; [`Self::error_code`] says what its client hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
 pub enum Rejection {
     /// The request is not authenticated, or not by somebody who may.
     #[error(transparent)]

@@ -2,7 +2,6 @@ use crate::AttributeType;
 
 /// Why a datagram is neither STUN nor ChannelData.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
 pub enum ClassifyError {
     /// It starts like no protocol that is spoken here, or it lacks STUN's magic cookie.
     #[error("neither STUN nor ChannelData")]
@@ -30,7 +29,6 @@ pub enum ClassifyError {
 
 /// Why bytes are no STUN message. None of these is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
 pub enum ParseError {
     /// The header is wrong.
     #[error(transparent)]

@@ -45,7 +45,6 @@ pub struct SendIndication {
 
 /// Why a Send indication is of no use. None of these is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
 pub enum SendError {
     /// It is not a sound STUN message.
     #[error(transparent)]

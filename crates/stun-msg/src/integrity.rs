@@ -68,7 +68,6 @@ impl fmt::Debug for IntegrityKey {
 
 /// Why [`Message::verify_integrity`](crate::Message::verify_integrity) failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
 pub enum IntegrityError {
     /// The message carries neither MESSAGE-INTEGRITY nor MESSAGE-INTEGRITY-SHA256.
     #[error("the message has no MESSAGE-INTEGRITY")]

@@ -9,7 +9,6 @@ use crate::{AttributeType, Class, FamilyCode, Message, Method, TransactionId, at
 
 /// A request with its attributes typed. What is mandatory and missing is `None` or empty here: the server answers 400.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Request {
     /// [Binding](https://www.rfc-editor.org/rfc/rfc8489#section-3).
     Binding,
@@ -69,7 +68,6 @@ pub struct ChannelBind {
 
 /// Why a message is no request that a server can look at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
 pub enum RequestError {
     /// It is an indication or a response: not answered.
     #[error("not a request")]

@@ -44,7 +44,6 @@ pub struct Holder<'k> {
 
 /// Why a text is no realm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
 pub enum RealmError {
     /// Empty.
     #[error("the realm is empty")]

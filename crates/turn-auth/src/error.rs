@@ -4,7 +4,6 @@ use crate::UsernameError;
 
 /// Why a request is not authenticated. [`Self::error_code`] is what its client hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
 pub enum AuthError {
     /// It has no MESSAGE-INTEGRITY: the first request of every client.
     #[error("the request is not authenticated")]

@@ -6,7 +6,6 @@ pub struct AuthSecret(String);
 
 /// Why a text is no secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
 pub enum SecretError {
     /// Empty.
     #[error("the secret is empty")]

@@ -19,7 +19,6 @@ pub(crate) struct Username<'a> {
 /// Why a USERNAME is none of ours: it is of no form that an accepted [`Scheme`] has. An expiry is in decimal Unix seconds without
 /// sign or leading zeros that fit 64 bits, and a user id is not empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
 pub enum UsernameError {
     /// More than 763 bytes.
     #[error("the username is {actual} bytes long, 763 are allowed")]

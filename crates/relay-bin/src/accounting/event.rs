@@ -23,7 +23,6 @@ impl EndReason {
             Self::Removed(RemovalReason::Deleted) => "deleted",
             Self::Removed(RemovalReason::Replaced) => "replaced",
             Self::Removed(RemovalReason::RelayFailed) => "relay_failed",
-            Self::Removed(_) => "other",
             Self::Shutdown => "shutdown",
         }
     }

@@ -344,7 +344,6 @@ impl<N: Network, O: Offload> Driver<N, O> {
                         };
                     }
                 }
-                output => tracing::error!(?output, "an output that this version does not know"),
             }
         }
     }

@@ -4,7 +4,7 @@ use relay_server::{DropReason, Family};
 use stun_msg::AttributeType;
 
 use super::explanation::{About, Explanation, Tone};
-use crate::{Kind, dissect, view::words};
+use crate::{Kind, dissect};
 
 const INDICATIONS: &str = "https://www.rfc-editor.org/rfc/rfc8656#section-11.2";
 const PERMISSIONS: &str = "https://www.rfc-editor.org/rfc/rfc8656#section-9";
@@ -114,7 +114,6 @@ pub(crate) fn dropped(reason: DropReason, about: &About<'_>) -> Explanation {
             "already being answered",
             "The relay is still working on the first copy of this request; one answer is enough.".to_owned(),
         ),
-        other => because(&words(&other), "The relay gives no other reason.".to_owned()),
     }
 }
 

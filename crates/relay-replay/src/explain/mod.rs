@@ -201,7 +201,6 @@ fn removed(allocation: u32, reason: RemovalReason) -> Explanation {
             format!("Allocation {allocation} failed"),
             "The relay's socket for it failed.",
         ),
-        other => Explanation::new(Tone::Info, format!("Allocation {allocation} ended"), words(&other)),
     }
 }
 

@@ -197,7 +197,7 @@ impl Rejection {
             AllocateError::AlreadyAllocated(_) => Self::AllocationExists,
             AllocateError::UnknownReservation => Self::UnknownReservation,
             AllocateError::TooManyReservations { .. } => Self::QuotaReached,
-            _ => Self::NoFreePort,
+            AllocateError::NoFreePort => Self::NoFreePort,
         }
     }
 }

@@ -30,7 +30,7 @@ impl Server {
             BindError::ChannelInUse => Rejection::ChannelInUse,
             BindError::PeerHasAnotherChannel => Rejection::PeerInUse,
             BindError::UnknownAllocation(_) => Rejection::NoAllocation,
-            _ => Rejection::TooManyChannels,
+            BindError::TooManyChannels { .. } => Rejection::TooManyChannels,
         })?;
         self.permit(now, id, &addresses)?;
         // Before the client hears of it: what it sends then must not overtake what the state machine still relays itself.

@@ -60,6 +60,6 @@ impl Server {
 const fn rejection(error: PermitError) -> Rejection {
     match error {
         PermitError::UnknownAllocation(_) => Rejection::NoAllocation,
-        _ => Rejection::TooManyPermissions,
+        PermitError::TooManyPermissions { .. } => Rejection::TooManyPermissions,
     }
 }

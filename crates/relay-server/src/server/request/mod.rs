@@ -75,16 +75,12 @@ impl Server {
             Ok(Request::CreatePermission(create_permission)) => self
                 .authorized_allocation(from, username)
                 .and_then(|id| self.handle_create_permission(now, &requester, id, &create_permission)),
-            Ok(_) => {
-                self.drop_from_client(from, DropReason::UnknownMethod);
-                Ok(())
-            }
             Err(RequestError::UnknownAttributes(unknown)) => {
                 self.reject_unknown_attributes(&requester, &unknown);
                 Ok(())
             }
             Err(RequestError::Malformed { attribute }) => Err(Rejection::MalformedAttribute { attribute }),
-            Err(_) => {
+            Err(RequestError::NotARequest | RequestError::UnknownMethod(_)) => {
                 self.drop_from_client(from, DropReason::UnknownMethod);
                 Ok(())
             }
