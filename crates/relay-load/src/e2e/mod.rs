@@ -1,5 +1,6 @@
 //! `relay-load e2e`: our relay, coturn and a bare forwarder under the same load, in turns.
 
+mod active;
 mod allocations;
 mod args;
 mod flood;
@@ -31,6 +32,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     };
     let mut results = Results::new(args);
     relaying::measure(args, &starter, &mut results)?;
+    active::measure(args, &starter, &mut results)?;
     indications::measure(args, &starter, &mut results)?;
     flood::measure(args, &starter, &mut results)?;
     loss_free::measure(args, &starter, &mut results)?;
