@@ -7,7 +7,6 @@ mod lifecycle;
 mod model;
 mod permit;
 mod ports;
-mod read_ahead;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -31,7 +30,6 @@ use crate::{
 
 pub use bind::Bound;
 pub use permit::Permitted;
-pub use read_ahead::Arrival;
 
 /// All allocations of a relay, or of one of its shards; the crate's documentation shows how to drive it.
 #[derive(Debug)]

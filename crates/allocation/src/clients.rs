@@ -1,9 +1,4 @@
-use crate::{
-    Allocation, FiveTuple,
-    keyed_hash::KeyedHash,
-    slot_table::SlotTable,
-    slots::{NO_SLOT, Slots},
-};
+use crate::{Allocation, FiveTuple, keyed_hash::KeyedHash, slot_table::SlotTable, slots::Slots};
 
 /// The allocation of each 5-tuple.
 #[derive(Debug, Default)]
@@ -21,17 +16,6 @@ impl Clients {
         self.table.find(hash.five_tuple(five_tuple), |slot| {
             slots.at(slot).filter(|allocation| allocation.five_tuple() == *five_tuple)
         })
-    }
-
-    /// The slot in the place of the table where the search for a 5-tuple with this hash begins: another's, perhaps, but in the same
-    /// cache line most likely.
-    pub(crate) fn first_slot(&self, hashed: u64) -> u16 {
-        self.table.first(hashed)
-    }
-
-    /// The slot of an allocation whose 5-tuple most likely has this hash.
-    pub(crate) fn likely_slot(&self, hashed: u64) -> u16 {
-        self.table.find(hashed, Some).unwrap_or(NO_SLOT)
     }
 
     /// Adds the allocation that will be in `slot`, and is not there yet; its 5-tuple has none yet.

@@ -13,16 +13,26 @@ use crate::{ChannelNumber, FiveTuple, PeerSocket};
 /// same seed.
 ///
 /// foldhash, since it is as fast as can be on the short keys of the data path and takes its seeds as arguments. It does
-/// not withstand somebody who reads hashes or the order of a table; neither ever leaves this crate, and only
+/// not withstand somebody who reads hashes or the order of a table; neither ever leaves the process, and only
 /// authenticated clients put keys into tables.
-pub(crate) struct KeyedHash {
+pub struct KeyedHash {
     seed: u64,
     shared: SharedSeed,
 }
 
 impl KeyedHash {
-    pub(crate) fn new(rng: &mut impl RngCore) -> Self {
+    /// With keys drawn from `rng`.
+    pub fn new(rng: &mut impl RngCore) -> Self {
         Self { seed: rng.next_u64(), shared: SharedSeed::from_u64(rng.next_u64()) }
+    }
+
+    /// The hash of a number.
+    #[inline]
+    #[must_use]
+    pub fn number(&self, number: u64) -> u64 {
+        let mut hasher = self.hasher();
+        hasher.write_u64(number);
+        hasher.finish()
     }
 
     pub(crate) fn five_tuple(&self, five_tuple: &FiveTuple) -> u64 {

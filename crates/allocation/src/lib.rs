@@ -101,7 +101,7 @@ mod traffic;
 mod users;
 
 pub use allocation::Allocation;
-pub use allocations::{Allocations, Arrival, Bound, Permitted};
+pub use allocations::{Allocations, Bound, Permitted};
 pub use channel::{CHANNEL_BINDING_LIFETIME, CHANNEL_REUSE_DELAY, Channel};
 pub use channel_number::ChannelNumber;
 pub use error::{
@@ -111,6 +111,7 @@ pub use error::{
 pub use expired::{Expired, RemovedFamily};
 pub use family::{Families, Family};
 pub use id::AllocationId;
+pub use keyed_hash::KeyedHash;
 pub use left_port::LeftPort;
 pub use limits::{DEFAULT_CHANNEL_LIMIT, MAX_PORTS_TRIED, PORT_QUARANTINE};
 pub use owner::{Credential, Owner};

@@ -72,11 +72,6 @@ impl SlotTable {
         }
     }
 
-    /// The slot, be it of another hash, in the place that the search begins at.
-    pub(crate) fn first(&self, hashed: u64) -> u16 {
-        self.places.get(self.home(hashed)).map_or(NO_SLOT, |entry| entry.slot)
-    }
-
     /// Whether there is no room for one more.
     pub(crate) const fn is_full(&self) -> bool {
         (self.len + 1) * FULLEST.of > self.places.len() * FULLEST.taken

@@ -112,7 +112,6 @@ const BATCH: usize = 32;
 
 fn batch_to_peers(relay: &mut Relay) {
     let batch = relay.next_batch::<BATCH>();
-    relay.read_ahead(&batch, Relay::arrival_from_client);
     for index in batch {
         assert!(relay.sends_data(index));
     }
@@ -120,7 +119,6 @@ fn batch_to_peers(relay: &mut Relay) {
 
 fn batch_to_clients(relay: &mut Relay) {
     let batch = relay.next_batch::<BATCH>();
-    relay.read_ahead(&batch, Relay::arrival_from_peer);
     for index in batch {
         assert!(relay.receive_from_peer(index, black_box(&[7; 200])));
     }

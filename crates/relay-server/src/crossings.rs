@@ -1,8 +1,8 @@
 //! Two clients of the relay that relay to each other and live on different shards: what each shard knows of the other's channels.
 
-use std::{fmt, hash::Hasher};
+use std::fmt;
 
-use foldhash::{SharedSeed, fast::FoldHasher};
+use allocation::KeyedHash;
 use hashbrown::HashTable;
 use rand::RngCore;
 
@@ -12,8 +12,7 @@ use crate::{AllocationPort, ChannelNumber, Crossing, Family, FiveTuple, Traffic}
 ///
 /// Keys are drawn from the server's generator, as those of `allocation`'s tables are: whoever binds channels chooses their ports.
 pub(crate) struct Crossings {
-    seed: u64,
-    shared: SharedSeed,
+    hash: KeyedHash,
     table: HashTable<Known>,
 }
 
@@ -26,7 +25,7 @@ pub(crate) struct Known {
 
 impl Crossings {
     pub(crate) fn new(rng: &mut impl RngCore) -> Self {
-        Self { seed: rng.next_u64(), shared: SharedSeed::from_u64(rng.next_u64()), table: HashTable::new() }
+        Self { hash: KeyedHash::new(rng), table: HashTable::new() }
     }
 
     /// The client and the channel that data from port `from` to port `to` arrives in.
@@ -37,7 +36,7 @@ impl Crossings {
         to: AllocationPort,
     ) -> Option<(FiveTuple, ChannelNumber)> {
         let key = key(family, from, to);
-        let Known { crossing, .. } = self.table.find(self.hash(key), |known| key_of(&known.crossing) == key)?;
+        let Known { crossing, .. } = self.table.find(self.hash.number(key), |known| key_of(&known.crossing) == key)?;
         Some((crossing.five_tuple, crossing.channel))
     }
 
@@ -50,7 +49,7 @@ impl Crossings {
         bytes: usize,
     ) -> Option<(FiveTuple, ChannelNumber)> {
         let key = key(family, from, to);
-        let hash = self.hash(key);
+        let hash = self.hash.number(key);
         let Known { crossing, crossed } = self.table.find_mut(hash, |known| key_of(&known.crossing) == key)?;
         crossed.count(bytes);
         Some((crossing.five_tuple, crossing.channel))
@@ -66,28 +65,25 @@ impl Crossings {
     pub(crate) fn insert(&mut self, crossing: Crossing) -> Option<Known> {
         let new = Known { crossing, crossed: Traffic::default() };
         let key = key_of(&crossing);
-        let hash = self.hash(key);
+        let hash = self.hash.number(key);
         if let Some(known) = self.table.find_mut(hash, |known| key_of(&known.crossing) == key) {
             return Some(std::mem::replace(known, new));
         }
-        let Self { seed, shared, table } = self;
-        table.insert_unique(hash, new, |known| hash_of(*seed, shared, key_of(&known.crossing)));
+        let Self { hash: keyed, table } = self;
+        table.insert_unique(hash, new, |known| keyed.number(key_of(&known.crossing)));
         None
     }
 
     /// Takes it out, if it was known, and not something newer instead.
     pub(crate) fn remove(&mut self, crossing: &Crossing) -> Option<Known> {
-        let known = self.table.find_entry(self.hash(key_of(crossing)), |known| known.crossing == *crossing).ok()?;
+        let known =
+            self.table.find_entry(self.hash.number(key_of(crossing)), |known| known.crossing == *crossing).ok()?;
         let (removed, _) = known.remove();
-        let Self { seed, shared, table } = self;
+        let Self { hash: keyed, table } = self;
         if table.len() < table.capacity() / 4 {
-            table.shrink_to(table.len() * 2, |known| hash_of(*seed, shared, key_of(&known.crossing)));
+            table.shrink_to(table.len() * 2, |known| keyed.number(key_of(&known.crossing)));
         }
         Some(removed)
-    }
-
-    fn hash(&self, key: u64) -> u64 {
-        hash_of(self.seed, &self.shared, key)
     }
 }
 
@@ -95,12 +91,6 @@ impl fmt::Debug for Crossings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Crossings").field("len", &self.table.len()).finish_non_exhaustive()
     }
-}
-
-fn hash_of(seed: u64, shared: &SharedSeed, key: u64) -> u64 {
-    let mut hasher = FoldHasher::with_seed(seed, shared);
-    hasher.write_u64(key);
-    hasher.finish()
 }
 
 fn key_of(crossing: &Crossing) -> u64 {

@@ -39,11 +39,13 @@
 //!
 //! # How to drive it
 //!
-//! - Inputs are the `handle_*` methods. Time comes with each of them and never goes backwards; wall-clock time, which credentials
-//!   expire by, is an input of its own ([`Server::handle_wall_clock`]).
+//! - Inputs are the `handle_*` methods. Those that depend on time take it, and it never goes backwards. Wall-clock time, by which
+//!   credentials expire, is an input of its own ([`Server::handle_wall_clock`]).
 //! - [`Server::handle_client_datagram`] and [`Server::handle_peer_datagram`] return what to relay, as a range of the datagram.
 //! - After every input take [`Server::poll_output`] until it is `None`. The order is part of the contract: "open the relay socket"
-//!   comes before its client's success response, and that comes only after [`Server::handle_relay_opened`].
+//!   comes before its client's success response, and that comes only after [`Server::handle_relay_opened`]. After an input that
+//!   returned a [`Forward`], this may wait until the datagrams that were received with it are handled: only time-outs put something
+//!   into the queue then.
 //! - A relay may have several servers, its shards. What one of them says with [`Output::TellShards`] each of the others must hear by
 //!   [`Server::handle_shard_message`], and with [`Output::TellShard`] one of them: limits, ports and data between their clients depend
 //!   on it.
@@ -83,9 +85,9 @@ mod transaction_ids;
 mod wall_clock;
 
 pub use allocation::{
-    Allocation, AllocationId, AllocationPort, Arrival, Channel, ChannelNumber, ClientSocket, Families, Family,
-    FiveTuple, MAX_PERMISSIONS, PERMISSION_LIFETIME, PeerSocket, Permission, PortNeed, PortRange, PortRangeError,
-    Relayed, ReservationToken, ReservedPort, Timestamp, Traffic,
+    Allocation, AllocationId, AllocationPort, Channel, ChannelNumber, ClientSocket, Families, Family, FiveTuple,
+    MAX_PERMISSIONS, PERMISSION_LIFETIME, PeerSocket, Permission, PortNeed, PortRange, PortRangeError, Relayed,
+    ReservationToken, ReservedPort, Timestamp, Traffic,
 };
 pub use config::{Config, DefaultFamily, QuotaBy, RelayAddresses, UsernameLimit};
 pub use crossing::Crossing;

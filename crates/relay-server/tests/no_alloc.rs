@@ -12,7 +12,7 @@ use std::{
     net::SocketAddr,
 };
 
-use relay_server::{Allocation, AllocationPort, Arrival, Forward, PeerSocket, UsernameLimit, Via};
+use relay_server::{AllocationPort, Forward, PeerSocket, UsernameLimit, Via};
 
 use support::{Client, Relay, Request, Shards, allocate_dual_stack, bind, channel_data, kind, method, permit};
 
@@ -170,22 +170,6 @@ fn relaying_indications_allocates_nothing() {
     });
     // Two bare, one in a channel of its receiver's, and two in Data indications.
     assert_eq!((relayed, counted), (2 + (4 + 1) + (36 + 1) + (48 + 1), 0));
-}
-
-#[test]
-fn reading_ahead_allocates_nothing() {
-    // As many as it takes for that to be worth anything.
-    const CLIENTS: u16 = 8_192;
-    let mut relay = Relay::with(|config| config.username_limit = UsernameLimit::RefuseBeyond(u32::MAX));
-    for number in 0..CLIENTS {
-        relay.allocate(&mut Client::new(&format!("198.51.100.7:{}", 10_000 + number)));
-    }
-    let server = &relay.server;
-    let arrivals =
-        |allocation: &Allocation| [Arrival::FromClient(allocation.five_tuple()), Arrival::FromPeer(allocation.port())];
-    let mut read = 0;
-    let counted = allocations(|| read = server.read_ahead(server.allocations().flat_map(arrivals)));
-    assert_eq!((read, counted), (2 * usize::from(CLIENTS), 0));
 }
 
 #[test]

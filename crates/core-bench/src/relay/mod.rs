@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::Result;
 use relay_server::{
-    AllocationPort, Arrival, AuthSecret, ClientSocket, Config, DefaultFamily, Event, FiveTuple, Output, PeerSocket,
-    PortRange, QuotaBy, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
+    AllocationPort, AuthSecret, ClientSocket, Config, DefaultFamily, Event, FiveTuple, Output, PeerSocket, PortRange,
+    QuotaBy, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
 };
 
 use self::client::{Client, Newcomer};
@@ -148,23 +148,6 @@ impl Relay {
                 }
             }
         })
-    }
-
-    /// The datagrams of the clients or of their peers, all of the same state machine, have arrived together.
-    pub(crate) fn read_ahead(&self, batch: &[usize], arrival: impl Fn(&Self, usize) -> Arrival) {
-        let Some(&first) = batch.first() else { return };
-        let server = &self.machines[self.machine_of(first)].server;
-        server.read_ahead(batch.iter().map(|&index| arrival(self, index)));
-    }
-
-    /// What a datagram of client number `index` is looked up by.
-    pub(crate) fn arrival_from_client(&self, index: usize) -> Arrival {
-        Arrival::FromClient(self.machines[self.machine_of(index)].five_tuple(client::address(index)))
-    }
-
-    /// What a datagram of the peer of client number `index` is looked up by.
-    pub(crate) fn arrival_from_peer(&self, index: usize) -> Arrival {
-        Arrival::FromPeer(self.ports[index])
     }
 
     /// Lets the client that has no allocation send what `choose` says.

@@ -7,9 +7,8 @@ use std::{
 
 use packet_trace::{Direction, Input, RelayOpened};
 use relay_server::{
-    AcceptedCredentials, AddressStatus, AllocationId, AllocationPort, Arrival, ClientSocket, Family, FiveTuple,
-    Forward, Icmp, Output, OwnAddresses, PeerSocket, RelayOpenError, Server, ShardMessage, Timestamp, TooEarly,
-    UnixTime, Via,
+    AcceptedCredentials, AddressStatus, AllocationId, AllocationPort, ClientSocket, Family, FiveTuple, Forward, Icmp,
+    Output, OwnAddresses, PeerSocket, RelayOpenError, Server, ShardMessage, Timestamp, TooEarly, UnixTime, Via,
 };
 
 use super::{
@@ -40,10 +39,6 @@ impl RecordedServer {
 
     pub(crate) const fn server(&self) -> &Server {
         &self.server
-    }
-
-    pub(crate) fn read_ahead(&self, arrivals: impl Iterator<Item = Arrival>) {
-        self.server.read_ahead(arrivals);
     }
 
     pub(crate) fn handle_client_datagram(

@@ -5,8 +5,8 @@ use std::{
 };
 
 use relay_server::{
-    AcceptedCredentials, AllocationId, AllocationPort, Arrival, ClientSocket, Event, Family, FiveTuple, Flow, FlowKey,
-    Forward, Icmp, Output, PeerSocket, Rejection, RelayOpenError, ShardId, ShardMessage, Timestamp, TooEarly,
+    AcceptedCredentials, AllocationId, AllocationPort, ClientSocket, Event, Family, FiveTuple, Flow, FlowKey, Forward,
+    Icmp, Output, PeerSocket, Rejection, RelayOpenError, ShardId, ShardMessage, Timestamp, TooEarly,
 };
 use tracing::Span;
 use turn_auth::UnixTime;
@@ -148,10 +148,6 @@ impl<N: Network, O: Offload> Driver<N, O> {
     }
 
     fn handle_batch(&mut self, now: Timestamp, buffers: &mut ReceiveBuffers) {
-        self.server.read_ahead(buffers.firsts().filter_map(|datagram| match datagram.tag {
-            Ingress::Listener(bound) => five_tuple(bound, &datagram).map(Arrival::FromClient),
-            Ingress::Relay(port) => Some(Arrival::FromPeer(port)),
-        }));
         let mut cursor = Cursor::default();
         while let Some(datagram) = buffers.next_datagram(&mut cursor) {
             // Each forwards from where its result lies: to move it takes as long as a look-up.

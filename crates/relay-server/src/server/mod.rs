@@ -24,7 +24,7 @@ use stun_msg::{ClassicBinding, Classified, ClassifyError, SendIndication, classi
 use turn_auth::{AcceptedCredentials, Authenticator, NonceIssuer, RealmError, UnixTime};
 
 use crate::{
-    AddressStatus, AddressStatuses, AllocationId, AllocationPort, Arrival, Config, DropReason, Event, Families, Family,
+    AddressStatus, AddressStatuses, AllocationId, AllocationPort, Config, DropReason, Event, Families, Family,
     FiveTuple, Forward, Output, OwnAddresses, PeerSocket, PortRange, RelayOpenError, RemovalReason, ShardId, Timestamp,
     TooEarly, borrowings::Borrowings, crossings::Crossings, icmp_limit::IcmpLimit,
     pending_allocation::PendingAllocation, remote_quota::RemoteQuota, reply_limit::ReplyLimit,
@@ -138,12 +138,6 @@ impl Server {
     /// The wall clock says `unix_time` at `now`; between two calls it is taken to advance with `now`.
     pub fn handle_wall_clock(&mut self, now: Timestamp, unix_time: UnixTime) {
         self.wall_clock = WallClock::new(now, unix_time);
-    }
-
-    /// These datagrams have arrived, and will be handled next: makes that faster where there are thousands of allocations, and tells
-    /// how many it has read ([`Allocations::read_ahead`]).
-    pub fn read_ahead(&self, arrivals: impl IntoIterator<Item = Arrival>) -> usize {
-        self.allocations.read_ahead(arrivals)
     }
 
     /// A datagram arrived at the listening port. Returns what to relay, if it is ChannelData of a bound channel, or a Send

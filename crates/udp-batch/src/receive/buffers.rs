@@ -174,12 +174,6 @@ impl<T: Copy> ReceiveBuffers<T> {
         }
     }
 
-    /// The first datagram of each slot. Those that the kernel has merged share a slot, and have the same source and destination.
-    pub fn firsts(&self) -> impl Iterator<Item = Datagram<T>> {
-        let slots = (0..self.filled).filter(|&slot| self.slots[slot].is_some());
-        slots.filter_map(|slot| self.next_datagram(&mut Cursor { slot, at: 0 }))
-    }
-
     /// Adds a datagram that was received before and whose `bytes` were kept elsewhere. `range`, `follows` and `precedes` of `datagram`
     /// do not matter. Does nothing if no slot is free.
     pub fn restore(&mut self, datagram: &Datagram<T>, bytes: &[u8]) {
