@@ -1,25 +1,29 @@
 //! Reads the kernel's statistics as they come.
 
 use std::{
+    io,
+    os::fd::{AsFd as _, AsRawFd as _},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
 };
 
 use anyhow::Context;
+use mio::{Events as Ready, Interest, Poll, Token, Waker, unix::SourceFd};
 use relay_ebpf::{Accumulator, StatisticsReader};
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    runtime::Builder,
-    sync::oneshot,
-};
 
 /// What the kernel has relayed, by CPU.
 pub(super) type Relayed = Arc<Mutex<Accumulator>>;
 
+/// How many ready CPUs the kernel reports at a time.
+const CAPACITY: usize = 64;
+
+/// The thread is to end. CPUs have the numbers below.
+const STOP: Token = Token(usize::MAX - 1);
+
 /// A thread that reads each CPU's events until this is dropped. Workers have better things to do.
 #[derive(Debug)]
 pub(super) struct Events {
-    stop: Option<oneshot::Sender<()>>,
+    stop: Waker,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -28,31 +32,33 @@ impl Events {
     ///
     /// # Errors
     ///
-    /// When the system has no thread left, or does not let us wait for events.
+    /// When the system has no thread or no file left.
     pub(super) fn start(readers: Vec<StatisticsReader>, relayed: &Relayed) -> anyhow::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_io().build().context("cannot start a runtime")?;
-        for reader in readers {
-            let _entered = runtime.enter();
-            let cpu = reader.cpu();
-            let reader =
-                wait_for(reader).with_context(|| format!("cannot wait for the XDP program's events of CPU {cpu}"))?;
-            runtime.spawn(read(reader, Arc::clone(relayed)));
+        let poll = Poll::new().context("cannot make an event queue")?;
+        let stop = Waker::new(poll.registry(), STOP).context("cannot make an event queue")?;
+        for (number, reader) in readers.iter().enumerate() {
+            let file = reader.as_fd().as_raw_fd();
+            poll.registry()
+                .register(&mut SourceFd(&file), Token(number), Interest::READABLE)
+                .with_context(|| format!("cannot wait for the XDP program's events of CPU {}", reader.cpu()))?;
         }
-        let (stop, stopped) = oneshot::channel::<()>();
+        let relayed = Arc::clone(relayed);
         let thread = thread::Builder::new()
             .name("xdp-events".to_owned())
             .spawn(move || {
-                // An error means that whoever could stop this is gone.
-                let _ = runtime.block_on(stopped);
+                if let Err(error) = read_all(poll, readers, &relayed) {
+                    tracing::warn!(%error, "cannot wait for the XDP program's events");
+                }
             })
             .context("cannot start the thread that reads the XDP program's events")?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        Ok(Self { stop, thread: Some(thread) })
     }
 }
 
 impl Drop for Events {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        // It fails only when the thread is woken already.
+        let _ = self.stop.wake();
         if let Some(thread) = self.thread.take() {
             // A panic has told of itself, and the final figures do not depend on events.
             let _ = thread.join();
@@ -60,25 +66,31 @@ impl Drop for Events {
     }
 }
 
-/// Has the current runtime tell when there are events.
-#[expect(unsafe_code, reason = "waiting for a file descriptor that is no socket")]
-fn wait_for(reader: StatisticsReader) -> std::io::Result<AsyncFd<StatisticsReader>> {
-    // SAFETY: the reader owns its file descriptor, never exchanges it, and closes it only when it is dropped, which the
-    // returned value does after it has stopped waiting.
-    Ok(unsafe { AsyncFd::register_with_interest(reader, Interest::READABLE) }?)
+/// Reads what there is, each time that there is something, until told to stop.
+fn read_all(mut poll: Poll, mut readers: Vec<StatisticsReader>, relayed: &Relayed) -> io::Result<()> {
+    let mut ready = Ready::with_capacity(CAPACITY);
+    loop {
+        match poll.poll(&mut ready, None) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            result => result?,
+        }
+        for event in &ready {
+            if event.token() == STOP {
+                return Ok(());
+            }
+            if let Some(reader) = readers.get_mut(event.token().0) {
+                read(reader, relayed);
+            }
+        }
+    }
 }
 
-async fn read(mut reader: AsyncFd<StatisticsReader>, relayed: Relayed) {
-    let cpu = reader.get_ref().cpu();
-    // An error means that the runtime ends.
-    while let Ok(mut ready) = reader.readable_mut().await {
-        let reading = ready.get_inner_mut().read();
-        if reading.lost > 0 {
-            tracing::trace!(cpu, lost = reading.lost, "events were lost; the next one makes up for them");
-        }
-        if let Some(latest) = reading.latest {
-            relayed.lock().unwrap_or_else(PoisonError::into_inner).record(cpu, latest);
-        }
-        ready.clear_ready();
+fn read(reader: &mut StatisticsReader, relayed: &Relayed) {
+    let (cpu, reading) = (reader.cpu(), reader.read());
+    if reading.lost > 0 {
+        tracing::trace!(cpu, lost = reading.lost, "events were lost; the next one makes up for them");
+    }
+    if let Some(latest) = reading.latest {
+        relayed.lock().unwrap_or_else(PoisonError::into_inner).record(cpu, latest);
     }
 }
