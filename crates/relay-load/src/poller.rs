@@ -1,10 +1,14 @@
 //! Waiting for many sockets.
 
-use std::{io, os::fd::OwnedFd, time::Duration};
+use std::{io, os::fd::AsFd, time::Duration};
 
-use rustix::{
-    event::{Timespec, epoll},
-    fd::AsFd,
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, ppoll},
+    sys::{
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+        prctl::set_timerslack,
+    },
 };
 
 /// How many ready sockets are looked at in one go.
@@ -12,40 +16,86 @@ const EVENTS: usize = 256;
 
 /// The kernel's event queue; each socket in it has a number.
 pub(crate) struct Poller {
-    epoll: OwnedFd,
-    events: Vec<epoll::Event>,
+    epoll: Epoll,
+    events: Box<[EpollEvent; EVENTS]>,
 }
 
 impl Poller {
     pub(crate) fn new() -> io::Result<Self> {
         // Otherwise the kernel lets every wait be 50 us too long.
-        rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1))?;
-        Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, events: Vec::with_capacity(EVENTS) })
+        set_timerslack(1)?;
+        Ok(Self {
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            events: Box::new([EpollEvent::empty(); EVENTS]),
+        })
     }
 
     /// Watches `socket` under this number for as long as it is open; it is told of for as long as something is left to read.
     pub(crate) fn add(&self, socket: impl AsFd, number: usize) -> io::Result<()> {
-        self.add_for(socket, number, epoll::EventFlags::IN)
+        self.add_for(socket, number, EpollFlags::EPOLLIN)
     }
 
     /// The same, but it is told of once for what arrives, which costs the kernel less.
     pub(crate) fn add_edge_triggered(&self, socket: impl AsFd, number: usize) -> io::Result<()> {
-        self.add_for(socket, number, epoll::EventFlags::IN | epoll::EventFlags::ET)
+        self.add_for(socket, number, EpollFlags::EPOLLIN | EpollFlags::EPOLLET)
     }
 
-    fn add_for(&self, socket: impl AsFd, number: usize, flags: epoll::EventFlags) -> io::Result<()> {
-        epoll::add(&self.epoll, socket, epoll::EventData::new_u64(number as u64), flags)?;
-        Ok(())
+    fn add_for(&self, socket: impl AsFd, number: usize, flags: EpollFlags) -> io::Result<()> {
+        Ok(self.epoll.add(socket, EpollEvent::new(flags, number as u64))?)
     }
 
     /// The numbers of sockets that can be read, after waiting for at most `timeout`, if there is one.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<impl Iterator<Item = usize>> {
-        let timeout = timeout.map(Timespec::try_from).transpose().map_err(io::Error::other)?;
-        self.events.clear();
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+        let count = match timeout {
+            None => self.look(EpollTimeout::NONE)?,
+            Some(timeout) => match self.look(EpollTimeout::ZERO)? {
+                0 if !timeout.is_zero() => {
+                    self.sleep(timeout)?;
+                    self.look(EpollTimeout::ZERO)?
+                }
+                count => count,
+            },
+        };
+        Ok(self.events[..count].iter().map(|event| usize::try_from(event.data()).unwrap_or(usize::MAX)))
+    }
+
+    fn look(&mut self, timeout: EpollTimeout) -> io::Result<usize> {
+        uninterrupted(self.epoll.wait(&mut *self.events, timeout))
+    }
+
+    /// Waits until a socket is ready. `epoll_wait` counts milliseconds, which is too coarse for a steady rate. `ppoll`, which can wait
+    /// for the queue itself, counts nanoseconds.
+    fn sleep(&self, timeout: Duration) -> io::Result<()> {
+        let mut queue = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
+        uninterrupted(ppoll(&mut queue, Some(timeout.into()), None)).map(drop)
+    }
+}
+
+/// What a call returned; a signal that ended it early is no failure.
+fn uninterrupted<T: Default>(result: nix::Result<T>) -> io::Result<T> {
+    match result {
+        Err(Errno::EINTR) => Ok(T::default()),
+        result => Ok(result?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    #[test]
+    fn a_socket_is_told_of_and_a_wait_without_one_ends() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut poller = Poller::new().unwrap();
+        poller.add(&socket, 7).unwrap();
+        let mut ready = |timeout| poller.wait(timeout).unwrap().collect::<Vec<_>>();
+        assert!(ready(Some(Duration::from_micros(10))).is_empty());
+        assert!(ready(Some(Duration::ZERO)).is_empty());
+        socket.send_to(b"data", socket.local_addr().unwrap()).unwrap();
+        for timeout in [None, Some(Duration::from_secs(60)), Some(Duration::ZERO)] {
+            assert_eq!(ready(timeout), [7]);
         }
-        Ok(self.events.iter().map(|event| usize::try_from(event.data.u64()).unwrap_or(usize::MAX)))
     }
 }

@@ -9,9 +9,16 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use nix::{
+    sys::resource::{Resource, getrlimit, setrlimit},
+    unistd::{SysconfVar, sysconf},
+};
 
 /// How long a thread that is held to a part of a core runs at a time: short, so that what waits meanwhile fits into a receive buffer.
 const HELD_RUNTIME: Duration = Duration::from_micros(250);
+
+/// How often the table of sockets is read until it shows all that are looked for.
+const TABLE_READS: u32 = 10;
 
 /// The CPU time that all threads of process `pid` have had.
 ///
@@ -33,7 +40,13 @@ pub(crate) fn cpu(pid: u32) -> Result<Duration> {
     // The name in brackets may hold spaces; utime and stime are the 12th and 13th field after it.
     let after = stat.rsplit(')').next().unwrap_or_default();
     let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
-    Ok(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second().max(1)))
+    Ok(Duration::from_millis(ticks * 1000 / ticks_per_second()))
+}
+
+/// How many ticks /proc/PID/stat counts in a second.
+fn ticks_per_second() -> u64 {
+    let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten();
+    ticks.and_then(|ticks| u64::try_from(ticks).ok()).filter(|ticks| *ticks > 0).unwrap_or(100)
 }
 
 /// The memory that process `pid` occupies, in bytes.
@@ -91,8 +104,18 @@ pub(crate) fn hold_threads(pid: u32, prefix: &str, part: u32) -> Result<usize> {
 /// When the kernel does not tell.
 pub(crate) fn udp_drops(addresses: &[SocketAddr]) -> Result<u64> {
     let wanted: BTreeSet<String> = addresses.iter().filter_map(proc_name).collect();
-    let text = fs::read_to_string("/proc/net/udp").context("cannot read /proc/net/udp")?;
-    Ok(text.lines().filter_map(drops).filter(|(address, _)| wanted.contains(*address)).map(|(_, drops)| drops).sum())
+    let mut sum = 0;
+    // The kernel writes the table piece by piece: a row may be missing while sockets come and go.
+    for _ in 0..TABLE_READS {
+        let text = fs::read_to_string("/proc/net/udp").context("cannot read /proc/net/udp")?;
+        let rows: Vec<_> = text.lines().filter_map(drops).filter(|(address, _)| wanted.contains(*address)).collect();
+        sum = rows.iter().map(|(_, drops)| drops).sum();
+        let seen: BTreeSet<&str> = rows.iter().map(|(address, _)| *address).collect();
+        if seen.len() == wanted.len() {
+            break;
+        }
+    }
+    Ok(sum)
 }
 
 /// The address and the count that a line of /proc/net/udp tells of.
@@ -116,10 +139,8 @@ fn proc_name(address: &SocketAddr) -> Option<String> {
 ///
 /// When the limit cannot be changed.
 pub(crate) fn raise_open_files() -> Result<()> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    setrlimit(Resource::Nofile, wanted).context("cannot raise the limit on open files")
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot read the limit on open files")?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).context("cannot raise the limit on open files")
 }
 
 #[cfg(test)]

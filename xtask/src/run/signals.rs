@@ -3,7 +3,10 @@
 use std::thread;
 
 use anyhow::{Context as _, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -14,7 +17,7 @@ pub(crate) fn forward(id: u32) -> Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("cannot listen to signals")?;
     thread::spawn(move || {
         for signal in signals.forever() {
-            send(id, if signal == SIGINT { Signal::INT } else { Signal::TERM });
+            send(id, if signal == SIGINT { Signal::SIGINT } else { Signal::SIGTERM });
         }
     });
     Ok(())
@@ -22,12 +25,13 @@ pub(crate) fn forward(id: u32) -> Result<()> {
 
 /// Asks the process `id` to end at once: SIGTERM would let its allocations live on for a while.
 pub(crate) fn interrupt(id: u32) {
-    send(id, Signal::INT);
+    send(id, Signal::SIGINT);
 }
 
 fn send(id: u32, signal: Signal) {
-    if let Some(process) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+    // 0 would be our own process group.
+    if let Some(process) = i32::try_from(id).ok().filter(|process| *process > 0) {
         // Fails only if it has ended already.
-        let _ = kill_process(process, signal);
+        let _ = kill(Pid::from_raw(process), signal);
     }
 }

@@ -43,7 +43,7 @@ fn stop_coturn() {
 
 /// `program` as root: itself, or through sudo, which asks for a password only where somebody can type one.
 fn as_root(program: &str) -> Command {
-    if rustix::process::geteuid().is_root() {
+    if nix::unistd::geteuid().is_root() {
         return Command::new(program);
     }
     let mut command = Command::new("sudo");

@@ -11,7 +11,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -48,8 +51,8 @@ pub(super) fn end_with_this_program() -> Result<()> {
         if let Some(signal) = signals.forever().next() {
             // Held until the end, so that none is started meanwhile.
             let started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
-            for pid in started.iter().filter_map(|pid| Pid::from_raw(pid.cast_signed())) {
-                let _ = kill_process(pid, Signal::KILL);
+            for pid in started.iter().map(|pid| pid.cast_signed()).filter(|pid| *pid > 0) {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
             std::process::exit(128 + signal);
         }
