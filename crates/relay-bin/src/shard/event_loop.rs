@@ -25,7 +25,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What turns a shard: gives each socket that has something its turn, then what is due, then waits.
 pub(super) struct EventLoop {
-    driver: Driver<Sockets, Box<dyn Offload + Send>>,
+    driver: Driver<Box<dyn Offload + Send>>,
+    sockets: Sockets,
     poller: Poller,
     mailbox: Mailbox,
     buffers: ReceiveBuffers,
@@ -47,7 +48,8 @@ pub(super) struct EventLoop {
 
 impl EventLoop {
     pub(super) fn new(
-        driver: Driver<Sockets, Box<dyn Offload + Send>>,
+        driver: Driver<Box<dyn Offload + Send>>,
+        sockets: Sockets,
         poller: Poller,
         mailbox: Mailbox,
         clock: Clock,
@@ -56,6 +58,7 @@ impl EventLoop {
         let now = clock.now();
         Self {
             driver,
+            sockets,
             poller,
             mailbox,
             buffers: ReceiveBuffers::new(),
@@ -82,7 +85,7 @@ impl EventLoop {
             self.turn()?;
         }
         self.driver.close_accounts(self.now);
-        self.driver.publish();
+        self.publish();
         Ok(())
     }
 
@@ -93,7 +96,7 @@ impl EventLoop {
             if has_error {
                 self.in_error.push(source);
             }
-            if self.driver.network_mut().get_ready(source) {
+            if self.sockets.get_ready(source) {
                 self.ready.push_back(source);
             }
         }
@@ -111,12 +114,12 @@ impl EventLoop {
         for is_turn_of_requests in [false, true] {
             for _ in 0..self.ready.len() {
                 let Some(source) = self.ready.pop_front() else { break };
-                if self.driver.network_mut().requests_of(source).is_some() != is_turn_of_requests {
+                if self.sockets.requests_of(source).is_some() != is_turn_of_requests {
                     self.ready.push_back(source);
                     continue;
                 }
-                self.driver.network_mut().take_turn(source);
-                if self.read(source) && self.driver.network_mut().get_ready(source) {
+                self.sockets.take_turn(source);
+                if self.read(source) && self.sockets.get_ready(source) {
                     self.ready.push_back(source);
                 }
             }
@@ -130,9 +133,8 @@ impl EventLoop {
         if !self.driver.has_early() {
             return;
         }
-        for source in self.driver.network_mut().listeners() {
-            let network = self.driver.network_mut();
-            if network.requests_of(source).is_some() && network.get_ready(source) {
+        for source in self.sockets.listeners() {
+            if self.sockets.requests_of(source).is_some() && self.sockets.get_ready(source) {
                 self.ready.push_back(source);
             }
         }
@@ -140,14 +142,14 @@ impl EventLoop {
 
     /// Reads `source`, and tells whether something may be left.
     fn read(&mut self, source: Source) -> bool {
-        for _ in 0..self.driver.network_mut().receives_per_turn(source) {
+        for _ in 0..self.sockets.receives_per_turn(source) {
             if self.buffers.is_full() {
                 self.handle_received();
                 self.now = self.clock.now();
             }
             let before = self.buffers.filled();
-            let receipt = self.driver.network_mut().receive(source, &mut self.buffers);
-            if let Some(family) = self.driver.network_mut().requests_of(source) {
+            let receipt = self.sockets.receive(source, &mut self.buffers);
+            if let Some(family) = self.sockets.requests_of(source) {
                 let read = u64::try_from(self.buffers.filled() - before).unwrap_or_default();
                 self.driver.note_requests(family, read, matches!(receipt, Receipt::Empty));
             }
@@ -157,9 +159,9 @@ impl EventLoop {
                 Receipt::Error => self.driver.handle_receive_error(),
                 Receipt::Failing(error) => {
                     self.driver.handle_receive_error();
-                    if let Some(allocation) = self.driver.network_mut().allocation(source) {
+                    if let Some(allocation) = self.sockets.allocation(source) {
                         tracing::warn!(%error, %allocation, "the socket of an allocation failed; the allocation ends");
-                        self.driver.handle_relay_failed(self.now, allocation);
+                        self.driver.handle_relay_failed(self.now, &mut self.sockets, allocation);
                     } else {
                         tracing::warn!(%error, "cannot receive from clients; going on in a moment");
                         self.resume_at = Some(self.now + PAUSE);
@@ -174,7 +176,7 @@ impl EventLoop {
     /// Takes what the kernel says of datagrams that did not arrive.
     fn take_errors(&mut self) {
         for source in std::mem::take(&mut self.in_error) {
-            self.driver.handle_socket_errors(self.now, source);
+            self.driver.handle_socket_errors(self.now, &mut self.sockets, source);
             self.publish_soon();
         }
     }
@@ -182,7 +184,7 @@ impl EventLoop {
     fn handle_received(&mut self) {
         if self.buffers.is_empty() {
             if self.driver.has_early() {
-                self.driver.handle_early(self.now, &mut self.buffers);
+                self.driver.handle_early(self.now, &mut self.sockets, &mut self.buffers);
                 self.buffers.clear();
                 self.publish_soon();
             }
@@ -191,7 +193,7 @@ impl EventLoop {
         // A client may know already what another shard told it and this one: of a reserved port, or of a channel's end, after which
         // nothing may be sent on it.
         self.take_mail();
-        self.driver.handle_datagrams(self.now, &mut self.buffers);
+        self.driver.handle_datagrams(self.now, &mut self.sockets, &mut self.buffers);
         self.buffers.clear();
         self.publish_soon();
     }
@@ -205,9 +207,9 @@ impl EventLoop {
             // It may have been sent later than this turn began.
             self.now = self.clock.now();
             match mail {
-                Mail::FromShard(message) => self.driver.handle_shard_message(self.now, &message),
+                Mail::FromShard(message) => self.driver.handle_shard_message(self.now, &mut self.sockets, &message),
                 Mail::RecordWith(recorder) => self.driver.record_with(self.now, recorder),
-                Mail::Addresses(addresses) => self.driver.handle_addresses(self.now, &addresses),
+                Mail::Addresses(addresses) => self.driver.handle_addresses(self.now, &mut self.sockets, &addresses),
                 Mail::Accept(accepted) => self.driver.accept_credentials(self.now, accepted),
                 Mail::TellAccounts => self.driver.tell_accounts(),
                 Mail::Drain => self.driver.handle_drain(self.now),
@@ -215,6 +217,11 @@ impl EventLoop {
             }
             self.publish_soon();
         }
+    }
+
+    fn publish(&mut self) {
+        self.driver.note_overruns(self.sockets.take_overruns());
+        self.driver.publish();
     }
 
     fn publish_soon(&mut self) {
@@ -230,7 +237,7 @@ impl EventLoop {
     fn do_what_is_due(&mut self) {
         let now = self.now;
         if self.driver.poll_timeout().is_some_and(|due| due <= now) {
-            self.driver.handle_timeout(now);
+            self.driver.handle_timeout(now, &mut self.sockets);
             self.publish_soon();
         }
         if self.beat_at <= now {
@@ -246,12 +253,12 @@ impl EventLoop {
         }
         if self.publish_at.is_some_and(|due| due <= now) {
             self.publish_at = None;
-            self.driver.publish();
+            self.publish();
         }
         if self.resume_at.is_some_and(|due| due <= now) {
             self.resume_at = None;
-            for source in self.driver.network_mut().listeners() {
-                if self.driver.network_mut().get_ready(source) {
+            for source in self.sockets.listeners() {
+                if self.sockets.get_ready(source) {
                     self.ready.push_back(source);
                 }
             }

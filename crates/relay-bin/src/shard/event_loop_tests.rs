@@ -70,8 +70,8 @@ fn event_loop(secret: &AuthSecret) -> (EventLoop, SocketAddr) {
     let sockets = Sockets::new(listeners, ports, &addresses, HeldPorts::new(), watcher, files, false).unwrap();
     let offload: Box<dyn Offload + Send> = Box::new(offload::NoOffload);
     let server = RecordedServer::new(server, None);
-    let driver = Driver::new(server, sockets, offload, Published::default(), Vec::new(), AccountingSender::unheard());
-    (EventLoop::new(driver, poller, mailbox, clock, Pulse::default()), listen_at)
+    let driver = Driver::new(server, offload, Published::default(), Vec::new(), AccountingSender::unheard());
+    (EventLoop::new(driver, sockets, poller, mailbox, clock, Pulse::default()), listen_at)
 }
 
 struct Client {
@@ -201,7 +201,7 @@ fn a_socket_that_fails_ends_its_own_allocation_only() {
     let refresh = Request::Refresh { lifetime: None };
     for error in 1..=ERRORS {
         // Where clients are not told of ICMP errors, a connected socket gets those that its datagrams cause.
-        let failing = SockRef::from(event_loop.driver.network_mut().relay(port, Family::V4));
+        let failing = SockRef::from(event_loop.sockets.relay(port, Family::V4));
         failing.connect(&nobody.into()).unwrap();
         failing.send(b"data").unwrap();
         event_loop.turn().unwrap();

@@ -3,24 +3,20 @@
 use relay_server::{Icmp, PeerSocket, Timestamp};
 use udp_batch::{ErrorOrigin, SendError};
 
-use super::{
-    driver::{Driver, Network as _},
-    poller::Source,
-    sockets::Sockets,
-};
+use super::{driver::Driver, network::Network as _, poller::Source, sockets::Sockets};
 use crate::offload::Offload;
 
-impl<O: Offload> Driver<Sockets, O> {
+impl<O: Offload> Driver<O> {
     /// The kernel reports errors about datagrams that left by `source`.
-    pub(super) fn handle_socket_errors(&mut self, now: Timestamp, source: Source) {
+    pub(super) fn handle_socket_errors(&mut self, now: Timestamp, sockets: &mut Sockets, source: Source) {
         let Source::Relay(port, _) = source else { return };
         let mut errors = Vec::new();
-        self.network_mut().take_errors(source, |error| errors.push(error));
+        sockets.take_errors(source, |error| errors.push(error));
         for error in errors {
             let Some(icmp) = icmp(&error) else { continue };
-            let peer = PeerSocket::new(self.network_mut().peer_address(error.to));
+            let peer = PeerSocket::new(sockets.peer_address(error.to));
             tracing::trace!(?peer, ?icmp, "a datagram did not arrive");
-            self.handle_icmp(now, port, peer, icmp);
+            self.handle_icmp(now, sockets, port, peer, icmp);
         }
     }
 }

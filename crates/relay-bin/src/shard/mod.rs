@@ -13,6 +13,7 @@ mod live_channels;
 mod live_permissions;
 mod mailbox;
 mod memory;
+mod network;
 mod outbound;
 mod poller;
 pub(crate) mod ports;
@@ -101,8 +102,8 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     let watcher = poller.watcher().context("cannot watch sockets")?;
     let sockets = Sockets::new(listeners, all_ports, &addresses, held_ports, watcher, files, tells_icmp)
         .context("cannot use a listening socket")?;
-    let driver = Driver::new(server, sockets, offload, published, others, accounting);
-    let event_loop = EventLoop::new(driver, poller, mailbox, clock, pulse);
+    let driver = Driver::new(server, offload, published, others, accounting);
+    let event_loop = EventLoop::new(driver, sockets, poller, mailbox, clock, pulse);
     // Nobody waits for it any more if another shard failed meanwhile.
     let _ = ready.send(());
     event_loop.run()

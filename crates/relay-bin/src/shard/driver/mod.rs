@@ -1,0 +1,282 @@
+mod outputs;
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use relay_server::{
+    AcceptedCredentials, AllocationId, AllocationPort, ClientSocket, Family, FiveTuple, Forward, Icmp, PeerSocket,
+    ShardId, ShardMessage, Timestamp, TooEarly,
+};
+use turn_auth::UnixTime;
+use udp_batch::Cursor;
+
+use super::{
+    early::Early,
+    ingress::{Datagram, Ingress, ReceiveBuffers},
+    live_channels::LiveChannels,
+    live_permissions::LivePermissions,
+    mailbox::Sender,
+    memory::Trimmer,
+    network::Network,
+    refused_indications::RefusedIndications,
+    stats::{Counters, Loss, Published},
+    withheld_replies::WithheldReplies,
+};
+use crate::{
+    accounting::AccountingSender,
+    addresses::AddressState,
+    offload::Offload,
+    record::{RecordedServer, Recorder},
+    throttle::Throttle,
+};
+
+/// How often to warn that no port is free.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+
+/// Carries datagrams and time into the state machine, and what it wants out.
+pub(super) struct Driver<O> {
+    server: RecordedServer,
+    offload: O,
+    trimmer: Trimmer,
+    counters: Counters,
+    channels: LiveChannels,
+    permissions: LivePermissions,
+    refused: RefusedIndications,
+    early: Early,
+    published: Published,
+    others: Vec<(ShardId, Sender)>,
+    no_port: Throttle,
+    withheld: WithheldReplies,
+    accounting: AccountingSender,
+}
+
+impl<O: Offload> Driver<O> {
+    pub(super) fn new(
+        server: RecordedServer,
+        offload: O,
+        published: Published,
+        others: Vec<(ShardId, Sender)>,
+        accounting: AccountingSender,
+    ) -> Self {
+        Self {
+            server,
+            offload,
+            trimmer: Trimmer::default(),
+            counters: Counters::default(),
+            channels: LiveChannels::default(),
+            permissions: LivePermissions::default(),
+            refused: RefusedIndications::default(),
+            early: Early::default(),
+            published,
+            others,
+            no_port: Throttle::new(WARN_EVERY),
+            withheld: WithheldReplies::default(),
+            accounting,
+        }
+    }
+
+    /// Takes what `buffers` received. What they hold is of no use any more afterwards.
+    pub(super) fn handle_datagrams(
+        &mut self,
+        now: Timestamp,
+        network: &mut impl Network,
+        buffers: &mut ReceiveBuffers,
+    ) {
+        self.handle_batch(now, network, buffers);
+        while !self.early.is_empty() {
+            buffers.clear();
+            if !self.early.take(buffers) {
+                break;
+            }
+            self.handle_batch(now, network, buffers);
+        }
+    }
+
+    /// Tries data again that overtook a request, if there is a reason to.
+    pub(super) fn handle_early(&mut self, now: Timestamp, network: &mut impl Network, buffers: &mut ReceiveBuffers) {
+        if self.early.take(buffers) {
+            self.handle_datagrams(now, network, buffers);
+        }
+    }
+
+    /// Whether data waits for a request that it may have overtaken.
+    pub(super) const fn has_early(&self) -> bool {
+        !self.early.is_empty()
+    }
+
+    /// `count` datagrams were read from the queue of requests of `family`, and perhaps it is empty.
+    pub(super) const fn note_requests(&mut self, family: Family, count: u64, is_empty: bool) {
+        self.early.note_requests(family, count, is_empty);
+    }
+
+    fn handle_batch(&mut self, now: Timestamp, network: &mut impl Network, buffers: &mut ReceiveBuffers) {
+        let mut cursor = Cursor::default();
+        while let Some(datagram) = buffers.next_datagram(&mut cursor) {
+            // Each forwards from where its result lies: to move it takes as long as a look-up.
+            match datagram.tag {
+                Ingress::Listener(bound) => match self.handle_client_datagram(now, bound, &datagram, buffers) {
+                    Ok(Some(forward)) => network.queue(&datagram, &forward, buffers, &mut self.counters),
+                    Ok(None) | Err(TooEarly) => self.do_outputs(now, network, Some(buffers)),
+                },
+                Ingress::Relay(port) => {
+                    let peer = PeerSocket::new(network.peer_address(datagram.from));
+                    match self.server.handle_peer_datagram(now, port, peer, &buffers[datagram.range.clone()]) {
+                        Some(forward) => network.queue(&datagram, &forward, buffers, &mut self.counters),
+                        None => self.do_outputs(now, network, Some(buffers)),
+                    }
+                }
+            }
+        }
+        network.flush(buffers, &mut self.counters);
+        self.settle(now, network);
+    }
+
+    /// Takes what was received at a listening socket that is bound to `bound`, if not to all addresses. What came too early is kept.
+    fn handle_client_datagram(
+        &mut self,
+        now: Timestamp,
+        bound: Option<IpAddr>,
+        datagram: &Datagram,
+        buffers: &ReceiveBuffers,
+    ) -> Result<Option<Forward>, TooEarly> {
+        let Some(from) = five_tuple(bound, datagram) else {
+            self.counters.lose(Loss::NoDestination);
+            return Ok(None);
+        };
+        let bytes = &buffers[datagram.range.clone()];
+        let since = self.early.next_tried();
+        let result = self.server.handle_client_datagram_in_order(now, from, bytes);
+        if result.is_err() && !self.early.keep(datagram, buffers, since) {
+            return Ok(self.server.handle_client_datagram(now, from, bytes));
+        }
+        result
+    }
+
+    /// Takes what another shard says.
+    pub(super) fn handle_shard_message(&mut self, now: Timestamp, network: &mut impl Network, message: &ShardMessage) {
+        self.server.handle_shard_message(now, message);
+        self.settle(now, network);
+    }
+
+    /// From now on what goes in and out is recorded with `recorder`, or not at all.
+    pub(super) fn record_with(&mut self, now: Timestamp, recorder: Option<Recorder>) {
+        self.server.record_with(now, recorder);
+    }
+
+    /// From now on these credentials are accepted.
+    pub(super) fn accept_credentials(&mut self, now: Timestamp, accepted: Arc<AcceptedCredentials>) {
+        self.server.handle_accepted_credentials(now, accepted);
+    }
+
+    /// The socket of an allocation is of no use any more.
+    pub(super) fn handle_relay_failed(&mut self, now: Timestamp, network: &mut impl Network, id: AllocationId) {
+        self.server.handle_relay_failed(now, id);
+        self.settle(now, network);
+    }
+
+    /// What left by `port` did not reach `peer`.
+    pub(super) fn handle_icmp(
+        &mut self,
+        now: Timestamp,
+        network: &mut impl Network,
+        port: AllocationPort,
+        peer: PeerSocket,
+        icmp: Icmp,
+    ) {
+        self.server.handle_icmp(now, port, peer, icmp);
+        self.settle(now, network);
+    }
+
+    /// A socket could not be read, for now.
+    pub(super) const fn handle_receive_error(&mut self) {
+        self.counters.receive_errors += 1;
+    }
+
+    /// The kernel has dropped `count` datagrams because they were not read in time.
+    pub(super) const fn note_overruns(&mut self, count: u64) {
+        self.counters.receive_overruns += count;
+    }
+
+    /// The relay's addresses are these from now on.
+    pub(super) fn handle_addresses(&mut self, now: Timestamp, network: &mut impl Network, addresses: &AddressState) {
+        network.set_addresses(addresses);
+        self.server.handle_own_addresses(now, addresses.own_addresses());
+        if self.offload.set_addresses(addresses) {
+            // They name addresses that packets do not carry any more.
+            for flow in self.server.server().flows() {
+                self.install_flow(&flow);
+            }
+        }
+        self.settle(now, network);
+    }
+
+    /// From now on new allocations are refused.
+    pub(super) fn handle_drain(&mut self, now: Timestamp) {
+        self.server.handle_drain(now);
+        self.counters.draining += 1;
+    }
+
+    /// Does what is due.
+    pub(super) fn handle_timeout(&mut self, now: Timestamp, network: &mut impl Network) {
+        self.server.handle_timeout(now);
+        self.settle(now, network);
+    }
+
+    /// The wall clock says `unix_time`.
+    pub(super) fn handle_wall_clock(&mut self, now: Timestamp, unix_time: UnixTime) {
+        self.server.handle_wall_clock(now, unix_time);
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
+        self.server.poll_timeout()
+    }
+
+    /// Whether so many allocations have ended that their memory should be given back to the system.
+    pub(super) fn should_trim_memory(&mut self) -> bool {
+        self.trimmer.is_due(self.server.server().allocation_count())
+    }
+
+    /// Tells accounting what has been relayed so far.
+    pub(super) fn tell_accounts(&mut self) {
+        let server = self.server.server();
+        let allocations = server.allocations().map(|allocation| (allocation.id(), allocation.relayed()));
+        self.accounting.so_far(allocations, server.crossings());
+        self.accounting.flush();
+    }
+
+    /// The shard stops, and with it all allocations: accounting hears of each.
+    pub(super) fn close_accounts(&mut self, now: Timestamp) {
+        for flow in self.server.server().flows() {
+            self.remove_flow(&flow.key);
+        }
+        let server = self.server.server();
+        for (crossing, crossed) in server.crossings() {
+            self.accounting.crossing_stopped(crossing, crossed);
+        }
+        for allocation in server.allocations() {
+            self.accounting.stopped(now, allocation.id(), allocation.relayed());
+        }
+    }
+
+    /// Lets others see what was counted.
+    pub(super) fn publish(&mut self) {
+        self.accounting.flush();
+        self.published.publish(&mut self.counters);
+    }
+
+    /// Ends every handler.
+    fn settle(&mut self, now: Timestamp, network: &mut impl Network) {
+        self.trimmer.observe(self.server.server().allocation_count());
+        self.do_outputs(now, network, None);
+    }
+}
+
+/// The 5-tuple of the client that `datagram` came from, by a socket that is bound to `bound`; none if it is not known where it was
+/// sent to.
+fn five_tuple(bound: Option<IpAddr>, datagram: &Datagram) -> Option<FiveTuple> {
+    let server = bound.or(datagram.to)?;
+    Some(FiveTuple { client: ClientSocket::new(datagram.from), server })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! What the state machine asks for, and what becomes of it.
+
+use relay_server::{Event, Flow, FlowKey, Output, Rejection, ShardId, ShardMessage, Timestamp};
+use tracing::Span;
+
+use super::Driver;
+use crate::{
+    offload::Offload,
+    shard::{ingress::ReceiveBuffers, mailbox::Mail, network::Network},
+};
+
+impl<O: Offload> Driver<O> {
+    /// Does what the state machine asks for. What is queued lies in `queued`.
+    pub(super) fn do_outputs(&mut self, now: Timestamp, network: &mut impl Network, queued: Option<&ReceiveBuffers>) {
+        // From the wish for a relay socket to the answer: what comes before it depends on whoever may send anything.
+        let mut allocate: Option<Span> = None;
+        while let Some(output) = self.server.poll_output() {
+            match output {
+                Output::Transmit { from, to, bytes } => {
+                    self.server.note_response(from, to, &bytes);
+                    network.respond(from, to.address(), &bytes, &mut self.counters);
+                }
+                Output::OpenRelay { id, port, family } => {
+                    let span = allocate.get_or_insert_with(
+                        || tracing::debug_span!("allocate", allocation = %id, outcome = tracing::field::Empty),
+                    );
+                    let _entered = span.enter();
+                    let result = network.open_relay(now, id, port, family);
+                    self.server.handle_relay_opened(now, id, family, result);
+                }
+                Output::CloseRelay { port, family, .. } => {
+                    // What came before the end may be waiting to leave by this socket.
+                    if let Some(buffers) = queued {
+                        network.flush(buffers, &mut self.counters);
+                    }
+                    network.close_relay(port, family);
+                }
+                Output::InstallFlow(flow) => self.install_flow(&flow),
+                Output::RemoveFlow(key) => self.remove_flow(&key),
+                Output::TellShards(message) => self.tell_others(None, &message),
+                Output::TellShard { to, message } => self.tell_others(Some(to), &message),
+                Output::Event(event) => {
+                    let entered = allocate.as_ref().map(Span::enter);
+                    self.handle_event(now, &event);
+                    drop(entered);
+                    if let Event::Responded { outcome, .. } = &event
+                        && let Some(span) = &allocate
+                    {
+                        match outcome {
+                            Ok(()) => span.record("outcome", "success"),
+                            Err(rejection) => span.record("outcome", tracing::field::display(rejection)),
+                        };
+                    }
+                }
+            }
+        }
+    }
+
+    fn handle_event(&mut self, now: Timestamp, event: &Event) {
+        self.counters.record(event);
+        self.channels.record(event, &mut self.counters);
+        self.permissions.record(event, &mut self.counters);
+        self.refused.record(event);
+        self.accounting.record(now, event);
+        if matches!(event, Event::ChannelBound { .. } | Event::PermissionInstalled { .. }) {
+            self.early.note_grant();
+        }
+        match event {
+            Event::AllocationCreated { .. } => tracing::debug!(?event, "allocation created"),
+            Event::AllocationRemoved { .. } => tracing::debug!(?event, "allocation ended"),
+            Event::Responded { outcome: Err(Rejection::NoFreePort), .. } => {
+                tracing::debug!(?event, "refused");
+                if let Some(times) = self.no_port.pass(now) {
+                    tracing::warn!(
+                        times,
+                        "no port is free for an allocation: clients are answered 508; widen the range (--lowest-port, \
+                         --highest-port), or add a relay"
+                    );
+                }
+            }
+            Event::ReplyWithheld { to, .. } => {
+                tracing::trace!(?event, "not answered");
+                self.withheld.observe(now, to.ip(), self.server.server());
+            }
+            Event::Dropped { .. } => tracing::trace!(?event, "dropped"),
+            Event::IcmpTold { .. } => tracing::trace!(?event, "told a client of an ICMP error"),
+            event => tracing::debug!(?event, "state changed"),
+        }
+    }
+
+    /// Has the kernel forward `flow`, in place of one of the same key.
+    pub(super) fn install_flow(&mut self, flow: &Flow) {
+        self.remove_flow(&flow.key);
+        if self.offload.install(flow) {
+            self.accounting.flow_installed(flow);
+        }
+    }
+
+    pub(super) fn remove_flow(&mut self, key: &FlowKey) {
+        if let Some(forwarded) = self.offload.remove(key) {
+            self.accounting.flow_removed(*key, forwarded);
+        }
+    }
+
+    /// Tells all other shards, or one of them.
+    fn tell_others(&mut self, only: Option<ShardId>, message: &ShardMessage) {
+        if message.is_urgent() {
+            self.accounting.flush();
+        }
+        for (_, other) in self.others.iter().filter(|(shard, _)| only.is_none_or(|only| only == *shard)) {
+            other.send(Mail::FromShard(message.clone()));
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! A driver whose sockets and offload remember what they are asked.
+
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use relay_server::{
+    AllocationId, AllocationPort, AuthSecret, Config, DefaultFamily, Encapsulation, Family, Flow, FlowKey, Forward,
+    PortRange, QuotaBy, RelayAddresses, RelayOpenError, Server, ShardId, ShardMessage, Timestamp, Traffic,
+    UsernameLimit, Via,
+};
+use turn_auth::{Credentials, UnixTime};
+use turn_client::{Allocate, Received, Request, Success, TurnClient};
+
+use crate::{
+    accounting::AccountingSender,
+    addresses::AddressState,
+    clock::Clock,
+    offload::Offload,
+    record::RecordedServer,
+    shard::{
+        driver::Driver,
+        ingress::{Datagram, Ingress, ReceiveBuffers, tests::holding},
+        mailbox::{Mail, Mailbox},
+        network::Network,
+        poller::Poller,
+        stats::{Counters, Published},
+    },
+};
+
+pub(super) const SECRET: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab";
+
+pub(super) fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// What a driver asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Open(AllocationPort),
+    Close(AllocationPort),
+    Respond(SocketAddr),
+    SetAddresses(Vec<IpAddr>),
+    /// To whom, and whether behind a header.
+    Send(Via, SocketAddr, bool, Vec<u8>),
+}
+
+/// Remembers what was asked of it.
+#[derive(Default)]
+pub(super) struct FakeNetwork {
+    pub(super) asked: Vec<Asked>,
+    pub(super) responses: VecDeque<Vec<u8>>,
+    queued: Vec<(Datagram, Forward)>,
+    /// The answers to the next requests to open a socket; success when empty.
+    pub(super) open_results: VecDeque<Result<(), RelayOpenError>>,
+}
+
+impl Network for FakeNetwork {
+    fn open_relay(
+        &mut self,
+        _: Timestamp,
+        _: AllocationId,
+        port: AllocationPort,
+        _: Family,
+    ) -> Result<(), RelayOpenError> {
+        self.asked.push(Asked::Open(port));
+        self.open_results.pop_front().unwrap_or(Ok(()))
+    }
+
+    fn close_relay(&mut self, port: AllocationPort, _: Family) {
+        self.asked.push(Asked::Close(port));
+    }
+
+    fn respond(&mut self, _: IpAddr, to: SocketAddr, bytes: &[u8], _: &mut Counters) {
+        self.asked.push(Asked::Respond(to));
+        self.responses.push_back(bytes.to_vec());
+    }
+
+    fn queue(&mut self, datagram: &Datagram, forward: &Forward, _: &mut ReceiveBuffers, _: &mut Counters) {
+        self.queued.push((datagram.clone(), forward.clone()));
+    }
+
+    fn flush(&mut self, buffers: &ReceiveBuffers, counters: &mut Counters) {
+        for (datagram, forward) in self.queued.drain(..) {
+            let payload = datagram.range.start + forward.payload.start..datagram.range.start + forward.payload.end;
+            counters.relayed_to_peer(payload.len());
+            let send = Asked::Send(
+                forward.from,
+                forward.to,
+                forward.encapsulation != Encapsulation::Bare,
+                buffers[payload].to_vec(),
+            );
+            self.asked.push(send);
+        }
+    }
+
+    fn set_addresses(&mut self, addresses: &AddressState) {
+        self.asked.push(Asked::SetAddresses(addresses.own.clone()));
+    }
+
+    fn peer_address(&self, from: SocketAddr) -> SocketAddr {
+        from
+    }
+}
+
+/// Counts flows.
+#[derive(Default)]
+pub(super) struct FakeOffload {
+    pub(super) installed: Vec<FlowKey>,
+    /// How often a flow was installed.
+    pub(super) installations: usize,
+    own: Vec<IpAddr>,
+}
+
+impl Offload for FakeOffload {
+    fn install(&mut self, flow: &Flow) -> bool {
+        self.installed.push(flow.key);
+        self.installations += 1;
+        true
+    }
+
+    fn remove(&mut self, key: &FlowKey) -> Option<Traffic> {
+        let before = self.installed.len();
+        self.installed.retain(|installed| installed != key);
+        (self.installed.len() < before).then(Default::default)
+    }
+
+    fn set_addresses(&mut self, addresses: &AddressState) -> bool {
+        std::mem::replace(&mut self.own, addresses.own.clone()) != addresses.own
+    }
+}
+
+/// A driver with one client.
+pub(super) struct Fixture {
+    pub(super) driver: Driver<FakeOffload>,
+    pub(super) network: FakeNetwork,
+    client: TurnClient,
+    others: Mailbox,
+    published: Published,
+    pub(super) now: Timestamp,
+}
+
+pub(super) const CLIENT: &str = "192.0.2.1:1000";
+pub(super) const PEER: &str = "192.0.2.2:2000";
+/// A port of another shard's.
+pub(super) const OTHER_PORT: u16 = 40_000;
+
+pub(super) fn relay_ip() -> IpAddr {
+    "192.0.2.9".parse().unwrap()
+}
+
+impl Fixture {
+    pub(super) fn new(username_limit: UsernameLimit) -> Self {
+        let secret = AuthSecret::new(SECRET).unwrap();
+        let config = Config {
+            relay_addresses: RelayAddresses { v4: Some("192.0.2.9".parse().unwrap()), v6: None },
+            own_addresses: vec![relay_ip()],
+            listen_port: 3478,
+            ports: PortRange::DYNAMIC,
+            realm: "firezone".to_owned(),
+            username_limit,
+            quota_by: QuotaBy::UserId,
+            unlimited_user: None,
+            strict_expiry: false,
+            reply_limit: None,
+            indications: false,
+            dont_fragment: true,
+            default_family: DefaultFamily::V4,
+        };
+        let now = Timestamp::from_secs(1);
+        let minted = Credentials::mint(&secret, UnixTime(2_000_000_000), "salt");
+        let server = Server::new(config, secret, [7; 32], now, UnixTime(1_900_000_000)).unwrap();
+        let server = server.as_shard(ShardId::new(0), 2, PortRange::new(OTHER_PORT, u16::MAX).unwrap());
+        let (sender, others) = Mailbox::new(&Poller::new().unwrap()).unwrap();
+        let published = Published::default();
+        Self {
+            driver: Driver::new(
+                RecordedServer::new(server, None),
+                FakeOffload::default(),
+                published.clone(),
+                vec![(ShardId::new(1), sender)],
+                AccountingSender::unheard(),
+            ),
+            network: FakeNetwork::default(),
+            client: TurnClient::new(turn_client::Credentials::new(minted.username, minted.password), 1),
+            others,
+            published,
+            now,
+        }
+    }
+
+    pub(super) fn receive(&mut self, datagrams: &[&[u8]]) {
+        let datagrams: Vec<_> = datagrams.iter().map(|bytes| (address(CLIENT), relay_ip(), *bytes)).collect();
+        self.driver.handle_datagrams(self.now, &mut self.network, &mut holding(Ingress::Listener(None), &datagrams));
+    }
+
+    /// What was counted until now.
+    pub(super) fn counted(&mut self) -> Counters {
+        self.driver.publish();
+        self.published.read()
+    }
+
+    /// What the other shards were told, the first of it.
+    pub(super) fn told(&self) -> Option<ShardMessage> {
+        match self.others.take()? {
+            Mail::FromShard(message) => Some(message),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Carries a request to its end.
+    pub(super) fn request(&mut self, request: Request) -> Result<Success, turn_client::Failure> {
+        // The client's own clock stands still: nothing is lost here.
+        let now = Clock::start().origin();
+        self.client.request(now, request);
+        loop {
+            while let Some(datagram) = self.client.poll_transmit() {
+                self.receive(&[&datagram]);
+            }
+            let response = self.network.responses.pop_front().expect("a response");
+            assert_eq!(self.client.handle_datagram(now, &response), Received::Response);
+            if let Some((_, answer)) = self.client.poll_answer() {
+                return answer;
+            }
+        }
+    }
+
+    /// What the client sends to end its allocation.
+    pub(super) fn end_of_allocation(&mut self) -> Vec<u8> {
+        self.client.request(Clock::start().origin(), Request::Refresh { lifetime: Some(Duration::ZERO) });
+        self.client.poll_transmit().unwrap()
+    }
+
+    pub(super) fn allocate(&mut self) -> Result<AllocationPort, turn_client::Failure> {
+        match self.request(Request::Allocate(Allocate::default()))? {
+            Success::Allocated(allocated) => Ok(AllocationPort::new(allocated.relayed[0].port())),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn asked(&mut self) -> Vec<Asked> {
+        std::mem::take(&mut self.network.asked)
+    }
+}

@@ -1,0 +1,142 @@
+//! Which sockets have something to read, and reading it.
+
+use std::io;
+
+use relay_server::{AllocationId, Family};
+use udp_batch::{Received, Remaining, SendError};
+
+use super::Sockets;
+use crate::{
+    listen::Role,
+    shard::{
+        ingress::{Ingress, ReceiveBuffers},
+        poller::Source,
+    },
+};
+
+/// How often one socket may be read before the others get their turn.
+const RECEIVES_PER_TURN: usize = 4;
+
+/// The same for the socket that strangers reach: its datagrams cost more each, and what has an allocation comes first.
+const REQUEST_RECEIVES_PER_TURN: usize = 1;
+
+/// How many errors in a row make a socket a failing one.
+const MAX_ERRORS: u8 = 16;
+
+/// How a receive call went.
+#[derive(Debug)]
+pub(in crate::shard) enum Receipt {
+    /// Nothing is left.
+    Empty,
+    /// Something may be left.
+    MoreToCome,
+    /// There was an error. ICMP errors, which concern one remote only, are none.
+    Error,
+    /// There were too many errors in a row.
+    Failing(io::Error),
+}
+
+impl Sockets {
+    /// Notes that `source` waits for its turn; `false` when it did already, or is none that can be read.
+    pub(in crate::shard) fn get_ready(&mut self, source: Source) -> bool {
+        self.is_ready(source).is_some_and(|is_ready| !std::mem::replace(is_ready, true))
+    }
+
+    /// Notes that `source` has its turn.
+    pub(in crate::shard) fn take_turn(&mut self, source: Source) {
+        if let Some(is_ready) = self.is_ready(source) {
+            *is_ready = false;
+        }
+    }
+
+    fn is_ready(&mut self, source: Source) -> Option<&mut bool> {
+        match source {
+            Source::Mailbox => None,
+            Source::Listener(index) => {
+                self.listeners.get_mut(usize::from(index)).map(|listener| &mut listener.is_ready)
+            }
+            Source::Relay(port, family) => self.relays.get_mut(port, family).map(|relay| &mut relay.is_ready),
+        }
+    }
+
+    /// Adds what `source` has received to `buffers`.
+    pub(in crate::shard) fn receive(&mut self, source: Source, buffers: &mut ReceiveBuffers) -> Receipt {
+        let (result, errors) = match source {
+            Source::Mailbox => return Receipt::Empty,
+            Source::Listener(index) => {
+                let Some(listener) = self.listeners.get_mut(usize::from(index)) else { return Receipt::Empty };
+                (listener.socket.receive(Ingress::Listener(listener.address), buffers), &mut listener.errors)
+            }
+            Source::Relay(port, family) => {
+                // It may have been closed since it was found ready.
+                let Some(relay) = self.relays.get_mut(port, family) else { return Receipt::Empty };
+                let result = relay.socket.receive(Ingress::Relay(port), buffers);
+                if let Err(error) = &result
+                    && relay.socket.may_be_about_another(error)
+                {
+                    // About something that was sent, of which the socket tells elsewhere. What was received may lie behind it.
+                    return Receipt::MoreToCome;
+                }
+                (result, &mut relay.errors)
+            }
+        };
+        match result {
+            Ok(Received { remaining, dropped }) => {
+                *errors = 0;
+                self.overruns += u64::from(dropped);
+                if remaining == Remaining::Empty { Receipt::Empty } else { Receipt::MoreToCome }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Receipt::Empty,
+            Err(error) => {
+                tracing::debug!(%error, ?source, "cannot receive");
+                *errors += 1;
+                if *errors < MAX_ERRORS {
+                    return Receipt::Error;
+                }
+                *errors = 0;
+                Receipt::Failing(error)
+            }
+        }
+    }
+
+    /// Takes what the kernel says of datagrams that left by the socket of an allocation and did not arrive.
+    pub(in crate::shard) fn take_errors(&self, source: Source, each: impl FnMut(SendError)) {
+        if let Source::Relay(port, family) = source
+            && let Some(relay) = self.relays.get(port, family)
+        {
+            relay.socket.take_errors(each);
+        }
+    }
+
+    /// How often `source` may be read before the others get their turn.
+    pub(in crate::shard) fn receives_per_turn(&self, source: Source) -> usize {
+        match source {
+            Source::Listener(index)
+                if self.listeners.get(usize::from(index)).is_some_and(|listener| listener.role == Role::Requests) =>
+            {
+                REQUEST_RECEIVES_PER_TURN
+            }
+            _ => RECEIVES_PER_TURN,
+        }
+    }
+
+    /// The family of the clients whose requests come in by `source`, if any do.
+    pub(in crate::shard) fn requests_of(&self, source: Source) -> Option<Family> {
+        let Source::Listener(index) = source else { return None };
+        let listener = self.listeners.get(usize::from(index))?;
+        matches!(listener.role, Role::Requests | Role::Everything).then_some(listener.family)
+    }
+
+    /// The allocation whose socket `source` is.
+    pub(in crate::shard) fn allocation(&self, source: Source) -> Option<AllocationId> {
+        match source {
+            Source::Relay(port, family) => self.relays.get(port, family).map(|relay| relay.id),
+            _ => None,
+        }
+    }
+
+    /// How many datagrams the kernel has dropped since the last call because they were not read in time.
+    pub(in crate::shard) const fn take_overruns(&mut self) -> u64 {
+        std::mem::replace(&mut self.overruns, 0)
+    }
+}

@@ -1,0 +1,127 @@
+//! The sockets of a shard. What is read from them is in `input`, what leaves by them in `output`, and how those of allocations come into
+//! being in `open`.
+
+mod input;
+mod open;
+mod output;
+
+use std::{io, net::IpAddr};
+
+use relay_server::{Family, PortRange};
+use udp_batch::UdpSocket;
+
+use self::open::RelayAddress;
+use super::{
+    address_map::{AddressMap, HeldPorts},
+    network::Network as _,
+    outbound::Outbound,
+    poller::{Source, Watcher},
+    relay_table::RelayTable,
+};
+use crate::{
+    addresses::AddressState,
+    files::Files,
+    listen::{Listening, Role},
+    throttle::Throttle,
+};
+
+pub(super) use self::input::Receipt;
+
+/// A listening socket and the address it is bound to, `None` for all of them.
+#[derive(Debug)]
+struct Listener {
+    role: Role,
+    socket: UdpSocket,
+    address: Option<IpAddr>,
+    /// Errors in a row.
+    errors: u8,
+    family: Family,
+    /// Whether it waits for its turn.
+    is_ready: bool,
+}
+
+impl Listener {
+    fn new(Listening { socket, role }: Listening, bound: IpAddr) -> Self {
+        let address = Some(bound).filter(|address| !address.is_unspecified());
+        Self { role, socket, address, errors: 0, family: Family::of(bound), is_ready: false }
+    }
+}
+
+/// The sockets of a shard.
+pub(super) struct Sockets {
+    listeners: Vec<Listener>,
+    /// Those of them that send, for each family.
+    v4: Option<u16>,
+    v6: Option<u16>,
+    relays: RelayTable,
+    addresses: AddressMap,
+    v4_relays: RelayAddress,
+    v6_relays: RelayAddress,
+    outbound: Outbound,
+    watcher: Watcher,
+    files: Files,
+    /// Whether clients are told of ICMP errors.
+    tells_icmp: bool,
+    cannot_open: Throttle,
+    /// How many datagrams the kernel has dropped since [`Self::take_overruns`] was called.
+    overruns: u64,
+}
+
+impl Sockets {
+    /// Takes over the listening sockets.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be watched.
+    pub(super) fn new(
+        listening: Vec<Listening>,
+        ports: PortRange,
+        addresses: &AddressState,
+        held: HeldPorts,
+        watcher: Watcher,
+        files: Files,
+        tells_icmp: bool,
+    ) -> io::Result<Self> {
+        let (mut v4, mut v6) = (None, None);
+        let mut listeners = Vec::new();
+        for (index, listening) in (0..).zip(listening) {
+            // Any of them can send; one for each family does.
+            let bound = listening.socket.local_addr()?;
+            let sends = if bound.is_ipv4() { &mut v4 } else { &mut v6 };
+            *sends = Some(index);
+            let listener = Listener::new(listening, bound.ip());
+            watcher.watch(&listener.socket, Source::Listener(index))?;
+            listeners.push(listener);
+        }
+        let mut sockets = Self {
+            listeners,
+            v4,
+            v6,
+            relays: RelayTable::new(ports),
+            addresses: AddressMap::new([], held),
+            v4_relays: RelayAddress::default(),
+            v6_relays: RelayAddress::default(),
+            outbound: Outbound::default(),
+            watcher,
+            files,
+            tells_icmp,
+            cannot_open: Throttle::new(open::WARN_EVERY),
+            overruns: 0,
+        };
+        sockets.set_addresses(addresses);
+        Ok(sockets)
+    }
+
+    /// The listening sockets.
+    pub(super) fn listeners(&self) -> impl Iterator<Item = Source> + use<> {
+        (0..).map(Source::Listener).take(self.listeners.len())
+    }
+}
+
+#[cfg(test)]
+impl Sockets {
+    /// The socket of the allocation with this port.
+    pub(super) fn relay(&self, port: relay_server::AllocationPort, family: Family) -> &UdpSocket {
+        &self.relays.get(port, family).unwrap().socket
+    }
+}

@@ -1,0 +1,104 @@
+//! Opening the sockets of allocations.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use relay_server::{AllocationId, AllocationPort, Family, RelayOpenError, Timestamp};
+use udp_batch::{Config, UdpSocket};
+
+use super::Sockets;
+use crate::{addresses::FamilyState, shard::poller::Source};
+
+/// How often to warn that sockets cannot be opened.
+pub(super) const WARN_EVERY: Duration = Duration::from_secs(10);
+
+/// How many bytes may wait in each direction at the socket of an allocation.
+const BUFFER_SIZE: usize = 1024 * 1024;
+
+/// Where the allocations of one family send from.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RelayAddress {
+    /// What to bind the next socket to: one address, or all of them; `None` for a family that is not served.
+    bind: Option<IpAddr>,
+    /// The public address, if it is known to be this machine's.
+    public: Option<IpAddr>,
+    /// Whether some socket was bound to all addresses, as it is while this machine does not have the public one.
+    has_unbound: bool,
+}
+
+impl RelayAddress {
+    pub(super) fn set(&mut self, family: Option<FamilyState>) {
+        self.bind = family.map(|family| family.relay);
+        self.public = family.and_then(|family| family.source);
+    }
+
+    /// What to tell the kernel to send from. Nothing in the ordinary case: the sockets are bound to the address that clients
+    /// are told, or that is a NAT's.
+    #[inline]
+    pub(super) const fn source(&self) -> Option<IpAddr> {
+        if self.has_unbound { self.public } else { None }
+    }
+}
+
+impl Sockets {
+    /// Opens a socket for the allocation `id` and keeps it.
+    pub(super) fn open_for(
+        &mut self,
+        now: Timestamp,
+        id: AllocationId,
+        port: AllocationPort,
+        family: Family,
+    ) -> Result<(), RelayOpenError> {
+        match self.open(port, family) {
+            Ok(socket) => {
+                self.relays.insert(port, family, socket, id);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                tracing::debug!(%port, ?family, "another program holds the port");
+                Err(RelayOpenError::PortInUse)
+            }
+            Err(error) => {
+                if let Some(times) = self.cannot_open.pass(now) {
+                    let remedy = remedy(&error);
+                    tracing::warn!(%error, times, "cannot open a socket for an allocation: {remedy}");
+                }
+                Err(RelayOpenError::Failed)
+            }
+        }
+    }
+
+    fn open(&mut self, port: AllocationPort, family: Family) -> io::Result<UdpSocket> {
+        let relays = match family {
+            Family::V4 => &mut self.v4_relays,
+            Family::V6 => &mut self.v6_relays,
+        };
+        let address = SocketAddr::new(relays.bind.ok_or(io::ErrorKind::AddrNotAvailable)?, port.get());
+        let config =
+            Config { buffer_size: Some(BUFFER_SIZE), gro: true, error_queue: self.tells_icmp, ..Config::default() };
+        let socket = UdpSocket::bind(address, &config)?;
+        self.files.admit(&socket)?;
+        self.watcher.watch(&socket, Source::Relay(port, family))?;
+        relays.has_unbound |= address.ip().is_unspecified();
+        self.addresses.held().insert(port, family);
+        Ok(socket)
+    }
+}
+
+/// What an operator can do about `error`.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EMFILE) => {
+            "clients are answered 508, since the other files are kept back for health checks and the like; raise this process's \
+             limit on open files (`ulimit -Hn`, LimitNOFILE= in systemd, --ulimit nofile= in Docker; `prlimit --nofile=` while \
+             it runs)"
+        }
+        Some(libc::ENFILE) => "raise the system's limit on open files (`sysctl fs.file-max`)",
+        Some(libc::ENOMEM | libc::ENOBUFS) => "this machine is out of memory",
+        Some(libc::EADDRNOTAVAIL) => "this machine has lost the address",
+        _ => "clients are answered 508",
+    }
+}
