@@ -234,7 +234,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(property_tests::config())]
+        #![proptest_config(test_support::property::config())]
 
         #[test]
         fn draws_what_is_free_and_nothing_else(

@@ -203,7 +203,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(property_tests::config())]
+        #![proptest_config(test_support::property::config())]
 
         /// Beside a set. The fewer bits of the hashes count, the more slots have the same home and the same check.
         #[test]

@@ -389,7 +389,7 @@ fn contradictions_are_corrupt_blocks() {
 }
 
 proptest! {
-    #![proptest_config(property_tests::config())]
+    #![proptest_config(test_support::property::config())]
 
     #[test]
     fn any_packets_come_back(

@@ -5,17 +5,7 @@
 use std::{fs, process::Command};
 
 use packet_trace::{Datagram, Direction, Input, Limits, TraceHeader, TraceWriter};
-
-/// Whether this machine has tshark; `cargo xtask test` names what it has, so that there nothing is skipped unnoticed.
-fn has_tshark() -> bool {
-    let present = Command::new("tshark").arg("--version").output().is_ok_and(|output| output.status.success());
-    let required = std::env::var("RELAY_TESTS_REQUIRE").unwrap_or_default();
-    assert!(present || !required.split(',').any(|name| name == "tshark"), "tshark is required and does not run");
-    if !present {
-        eprintln!("skipped: there is no tshark on this machine");
-    }
-    present
-}
+use test_support::capability::has_tshark;
 
 #[test]
 fn tshark_reads_the_trace_without_complaint() {

@@ -29,7 +29,7 @@ fn has(program: &str) -> bool {
     };
     match program {
         "sh" => can("openssl", runs("openssl", "version"), "openssl is not installed"),
-        _ => can(program, runs(program, "--version"), &format!("{program} is not installed")),
+        _ => can(program, runs(program, "--version"), format!("{program} is not installed")),
     }
 }
 

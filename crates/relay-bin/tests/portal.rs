@@ -18,6 +18,7 @@ use std::{
 use dev_portal::DevPortal;
 use serde_json::Value;
 use support::{Echo, PATIENCE, Relay, command, free_port, http::free_tcp_address, run};
+use test_support::capability::has_coturn;
 use tokio::{runtime::Builder, sync::oneshot};
 use turn_auth::{AuthSecret, UnixTime};
 use turn_client::{Allocate, BlockingClient, Credentials};
@@ -332,12 +333,7 @@ fn what_is_wrong_with_the_portals_options_is_told_with_all_else() {
 
 #[test]
 fn minted_credentials_work_with_an_unmodified_client() {
-    // Without arguments it prints how to use it.
-    let present = Command::new("turnutils_uclient").output().is_ok();
-    if !present {
-        println!("skipped: coturn's client programs are not installed (`cargo xtask setup`)");
-        let required = std::env::var("RELAY_TESTS_REQUIRE").unwrap_or_default();
-        assert!(!required.split(',').any(|capability| capability == "coturn"), "coturn is required here");
+    if !has_coturn() {
         return;
     }
     let portal = Portal::start();

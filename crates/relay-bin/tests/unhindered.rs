@@ -9,9 +9,6 @@ mod files;
 mod http_listeners;
 #[path = "unhindered/log.rs"]
 mod log;
-#[allow(dead_code, unreachable_pub, reason = "shared with another crate's tests")]
-#[path = "../../relay-ebpf/tests/support/namespace.rs"]
-mod namespace;
 #[path = "unhindered/records.rs"]
 mod records;
 #[path = "unhindered/signals.rs"]

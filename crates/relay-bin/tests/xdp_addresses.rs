@@ -11,8 +11,9 @@ use std::{
 };
 
 use support::{PATIENCE, http, wait_until};
+use test_support::namespace::ip;
 use turn_client::{Allocate, BlockingClient};
-use xdp_net::{Mode, Net, PEER, PUBLIC_V4, RELAY, V4, address, namespace::ip};
+use xdp_net::{Mode, Net, PEER, PUBLIC_V4, RELAY, V4, address};
 
 const CHANNEL: u16 = 0x4abc;
 const HEALTH: &str = "127.0.0.1:8080";

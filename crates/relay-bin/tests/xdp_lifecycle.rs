@@ -7,10 +7,10 @@ mod xdp_net;
 use std::net::SocketAddr;
 
 use support::{End, Relay, wait_until};
+use test_support::namespace::Namespace;
 use turn_client::{Allocate, BlockingClient, Family};
 use xdp_net::{
     LISTEN_PORT, Mode, Net, PEER, RELAY, V4, V6, address,
-    namespace::Namespace,
     peer::{Peer, check, exchange, payload, receive},
     relay_command,
     summary::Summary,

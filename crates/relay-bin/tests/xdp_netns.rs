@@ -16,9 +16,9 @@ use std::{
 
 use interop::{can, run};
 use support::{End, clients_of_both_workers, collector::Collector, http, wait_until};
+use test_support::namespace::Namespace;
 use xdp_net::{
     INTERFACE, LISTEN_PORT, Mode, Net, PEER, PUBLIC_V4, RELAY, V4, V6, address,
-    namespace::Namespace,
     peer::{LAST, Peer, exchange, payload, receive},
     summary::{Summary, Traffic},
 };

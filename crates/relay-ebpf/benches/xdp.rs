@@ -5,9 +5,6 @@
 //! live, and the next one begins anew.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a program for people")]
 
-#[path = "../tests/support/namespace.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs, reason = "shared with the tests")]
-mod namespace;
 #[path = "../tests/support/packet.rs"]
 #[allow(dead_code, unreachable_pub, missing_docs, clippy::cast_possible_truncation, reason = "shared with the tests")]
 mod packet;
@@ -17,9 +14,9 @@ use std::{
     process::ExitCode,
 };
 
-use namespace::ip;
 use packet::{Packet, channel_data};
 use relay_ebpf::{AttachMode, Config, Flow, NextHop, OffloadError, XdpProgram};
+use test_support::namespace::{self, ip};
 
 /// Bytes of application data.
 const PAYLOAD: usize = 200;

@@ -6,10 +6,10 @@ mod support;
 use std::process::Command;
 
 use relay_ebpf::{AttachHint, AttachMode, Config, InstallError, OffloadError, XdpProgram};
-use support::{
-    cases,
-    kernel::Kernel,
-    namespace::{Namespace, ip, skip},
+use support::{cases, kernel::Kernel};
+use test_support::{
+    capability::{available, skip},
+    namespace::{Namespace, ip},
 };
 
 fn config(interfaces: &[&str], mode: AttachMode) -> Config {
@@ -116,10 +116,7 @@ fn an_mtu_beyond_the_drivers_is_named() {
 #[test]
 fn lacking_privileges_are_named() {
     // A thread of its own, since it gives up its privileges for good.
-    let namespace = match Namespace::new() {
-        Ok(namespace) => namespace,
-        Err(reason) => return skip("xdp", &reason),
-    };
+    let Some(namespace) = available("xdp", Namespace::new()) else { return };
     let error = namespace.within(|| {
         give_up_capabilities();
         XdpProgram::load(&cases::config()).map(drop).unwrap_err()

@@ -14,10 +14,10 @@ use support::{
     cases::{self, MTU},
     kernel::Kernel,
     model::Model,
-    namespace,
     packet::{Checksum, Packet, channel_data},
     seed,
 };
+use test_support::namespace;
 
 /// How many packets, over all configurations.
 const PACKETS: usize = 120_000;

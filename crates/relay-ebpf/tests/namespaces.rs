@@ -11,11 +11,11 @@ use std::{
     time::Duration,
 };
 
-use relay_ebpf::{AttachMode, Config, Flow, NextHop, OffloadError, Reason, XdpProgram};
-use support::{
-    Random,
-    namespace::{Namespace, ip, skip},
-    packet::channel_data,
+use relay_ebpf::{AttachMode, Config, Flow, NextHop, Reason, XdpProgram};
+use support::{Random, kernel::is_for_lack_of_means, packet::channel_data};
+use test_support::{
+    capability::skip,
+    namespace::{self, Namespace, ip},
 };
 
 const CHANNEL: u16 = 0x4abc;
@@ -30,9 +30,13 @@ struct Net {
     _passing: Vec<XdpProgram>,
 }
 
+/// A capability that this machine lacks, and the reason.
+type Lacking = (&'static str, String);
+
 /// Client and peer on links of their own to the relay; the program on both of the relay's ends.
-fn net(mode: AttachMode, vlan: bool) -> Result<Net, String> {
-    let (client, relay, peer) = (Namespace::new()?, Namespace::new()?, Namespace::new()?);
+fn net(mode: AttachMode, vlan: bool) -> Result<Net, Lacking> {
+    let namespace = || Namespace::new().map_err(|reason| ("xdp", reason));
+    let (client, relay, peer) = (namespace()?, namespace()?, namespace()?);
     let (own, others): (&[&str], &[&str]) = (&["10.1.0.9/24", "fd01::9/64"], &["10.1.0.1/24", "fd01::1/64"]);
     if vlan {
         // The client's link carries a VLAN.
@@ -43,10 +47,10 @@ fn net(mode: AttachMode, vlan: bool) -> Result<Net, String> {
                 let command = format!("link add link {below} name {below}.7 type vlan id 7");
                 let made = std::process::Command::new("ip").args(command.split(' ')).output().unwrap();
                 if !made.status.success() {
-                    return Err(format!("no VLANs here: {}", String::from_utf8_lossy(&made.stderr)));
+                    return Err(("vlan", format!("no VLANs here: {}", String::from_utf8_lossy(&made.stderr))));
                 }
                 // Otherwise the tag travels beside the packet, as with a network card that takes tags off.
-                support::namespace::run("ethtool", &format!("-K {below} txvlan off rxvlan off"));
+                namespace::run("ethtool", &format!("-K {below} txvlan off rxvlan off"));
                 ip(&format!("addr add {v4} dev {below}.7"));
                 ip(&format!("addr add {v6} dev {below}.7 nodad"));
                 ip(&format!("link set {below}.7 up"));
@@ -71,7 +75,7 @@ fn net(mode: AttachMode, vlan: bool) -> Result<Net, String> {
                 offload.attach(&config).unwrap();
                 Ok(offload)
             }
-            Err(error @ (OffloadError::NoProgram(_) | OffloadError::NotPermitted(..))) => Err(error.to_string()),
+            Err(error) if is_for_lack_of_means(&error) => Err(("xdp", error.to_string())),
             Err(error) => panic!("{error}: {error:?}"),
         })
     };
@@ -163,7 +167,7 @@ fn lost(net: &Net, round: usize, error: &std::io::Error) -> ! {
 fn all_families(mode: AttachMode, vlan: bool) {
     let net = match net(mode, vlan) {
         Ok(net) => net,
-        Err(reason) => return skip(if vlan { "vlan" } else { "xdp" }, &reason),
+        Err((capability, reason)) => return skip(capability, reason),
     };
     // One packet in 65,536 has a complete checksum that looks like a partial one, and is passed. With these seeds, none has.
     relay(&net, "10.1.0.1:4001", "10.1.0.9:3478", "10.2.0.9:50001", "10.2.0.2:5001", 1);

@@ -10,8 +10,8 @@ use support::{
     Runner,
     cases::{arriving, flow, leaving},
     kernel::Kernel,
-    namespace::{ip, sysctl},
 };
+use test_support::namespace::{ip, sysctl};
 
 const OWN_MAC: &str = "02:00:00:00:0a:01";
 const ROUTER_MAC: &str = "02:00:00:00:0b:02";

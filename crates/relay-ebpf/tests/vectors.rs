@@ -10,8 +10,8 @@ use support::{
     cases::{self, Case, Expected},
     kernel::Kernel,
     model::Model,
-    namespace,
 };
+use test_support::namespace;
 
 /// Checks one case's outcome, its checksums from scratch.
 fn check(case: &Case, outcome: &Outcome) {

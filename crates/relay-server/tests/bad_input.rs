@@ -389,7 +389,7 @@ fn mutated() -> impl Strategy<Value = (usize, Vec<(Index, u8)>, Option<Index>, b
 }
 
 proptest! {
-    #![proptest_config(property_tests::config())]
+    #![proptest_config(test_support::property::config())]
 
     #[test]
     fn random_datagrams(datagrams in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 1..20)) {

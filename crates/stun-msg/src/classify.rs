@@ -132,7 +132,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(property_tests::config())]
+        #![proptest_config(test_support::property::config())]
 
         #[test]
         fn a_payload_lies_in_its_datagram(datagram in prop::collection::vec(any::<u8>(), 0..100)) {

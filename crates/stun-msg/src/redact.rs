@@ -119,7 +119,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(property_tests::config())]
+        #![proptest_config(test_support::property::config())]
 
         #[test]
         fn a_relay_treats_what_is_left_as_it_treated_the_original(

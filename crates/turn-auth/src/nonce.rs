@@ -306,7 +306,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(property_tests::config())]
+        #![proptest_config(test_support::property::config())]
 
         #[test]
         fn any_bytes_are_stale(bytes in prop::collection::vec(any::<u8>(), 0..32), now: u64) {

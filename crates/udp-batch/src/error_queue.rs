@@ -121,9 +121,10 @@ mod tests {
     use std::{net::UdpSocket, os::fd::AsFd as _};
 
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use test_support::capability::loopback;
 
     use super::*;
-    use crate::{options, test_support::loopback};
+    use crate::options;
 
     #[test]
     fn a_closed_port_is_reported() {

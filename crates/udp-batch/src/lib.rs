@@ -90,6 +90,3 @@ pub use self::{
     send::{Message, Sender},
     socket::{Config, Received, UdpSocket, can_send_unfragmented, is_supported},
 };
-
-#[cfg(test)]
-mod test_support;

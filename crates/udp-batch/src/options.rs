@@ -119,8 +119,9 @@ fn set_raw<T>(socket: &impl AsFd, level: libc::c_int, name: libc::c_int, value: 
 mod tests {
     use std::net::UdpSocket;
 
+    use test_support::capability::loopback;
+
     use super::*;
-    use crate::test_support::loopback;
 
     #[test]
     fn both_families_take_them() {

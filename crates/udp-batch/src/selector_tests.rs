@@ -1,7 +1,9 @@
 use std::{collections::BTreeSet, net::UdpSocket as Plain, time::Duration};
 
+use test_support::capability::loopback;
+
 use super::*;
-use crate::{Config, UdpSocket, test_support::loopback};
+use crate::{Config, UdpSocket};
 
 const GROUPS: usize = 3;
 const PER_GROUP: usize = 2;

@@ -1,9 +1,10 @@
 use std::net::Ipv4Addr;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use test_support::capability::loopback;
 
 use super::*;
-use crate::{Cursor, test_support::loopback};
+use crate::Cursor;
 
 const PLAIN: Config = Config { reuse_port: false, buffer_size: Some(1024 * 1024), gro: false, error_queue: false };
 

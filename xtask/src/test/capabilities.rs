@@ -32,6 +32,7 @@ const CAPABILITIES: &[Capability] = &[
     Capability { name: "tshark", present: || command::find("tshark").is_some() },
     Capability { name: "nft", present: || command::find("nft").is_some() },
     Capability { name: "netns", present: can_make_namespaces },
+    Capability { name: "vlan", present: || in_namespace("ip link add link lo name lo.7 type vlan id 7") },
     Capability { name: "xdp", present: || can_make_namespaces() && can_load_bpf() },
 ];
 
@@ -58,7 +59,11 @@ fn has_pion() -> bool {
 }
 
 fn can_make_namespaces() -> bool {
-    let script = "ip link add name one type veth peer name other && ip link set one up";
+    in_namespace("ip link add name one type veth peer name other && ip link set one up")
+}
+
+/// Whether a shell command succeeds in a network namespace of its own.
+fn in_namespace(script: &str) -> bool {
     command::succeeds(Command::new("unshare").args(["--net", "sh", "-c", script]))
 }
 

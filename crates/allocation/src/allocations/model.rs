@@ -322,7 +322,7 @@ fn numbers(channels: &[Channel]) -> Vec<ChannelNumber> {
 }
 
 proptest! {
-    #![proptest_config(property_tests::config())]
+    #![proptest_config(test_support::property::config())]
 
     #[test]
     fn behaves_as_the_naive_model(

@@ -1,19 +1,16 @@
 //! Addresses that come and go while a relay starts and runs, between network namespaces.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-#[allow(dead_code, unreachable_pub, reason = "shared with another crate's tests")]
-#[path = "../../../relay-ebpf/tests/support/namespace.rs"]
-mod namespace;
 mod net;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::net::SocketAddr;
 
-use namespace::{run, sysctl};
 use net::{CHANNEL, HOST, LISTEN_PORT, Net, address, source};
 use relay_replay::{Mode, Session};
 use support::{End, PATIENCE, wait_until};
+use test_support::namespace::{run, sysctl};
 use turn_client::{Allocate, BlockingClient, Family};
 
 /// In the network of the host, and one that it does not have at first.

@@ -12,9 +12,12 @@ use std::{
     time::Duration,
 };
 
+use test_support::{
+    capability::{available, can},
+    namespace::{Namespace, ip},
+};
 use turn_client::{Allocate, BlockingClient};
 
-use super::namespace::{self, Namespace, ip};
 use crate::support::{ALONE, Relay, SECRET, command, credentials, http};
 
 pub(crate) const LISTEN_PORT: u16 = 3478;
@@ -39,11 +42,11 @@ impl Net {
 
     /// The same, not connected yet.
     pub(crate) fn apart() -> Option<Self> {
-        let make = || {
+        let make = || -> Result<Self, String> {
             Command::new("ip").arg("-V").output().map_err(|error| format!("cannot run ip: {error}"))?;
             Ok(Self { host: Namespace::new()?, outside: Namespace::new()? })
         };
-        make().map_err(|reason: String| namespace::skip("netns", &reason)).ok()
+        available("netns", make())
     }
 
     /// Connects them.
@@ -80,8 +83,8 @@ impl Net {
     /// after saying why, where that cannot be done.
     pub(crate) fn start_without(&self, family: i32, options: &[&str]) -> Option<Relay> {
         const PYTHON: &str = "/usr/bin/python3";
-        if !std::path::Path::new(PYTHON).exists() {
-            namespace::skip("netns", "there is no python3 to forbid sockets with (`cargo xtask setup`)");
+        let present = std::path::Path::new(PYTHON).exists();
+        if !can("python3", present, "there is no /usr/bin/python3 to forbid sockets with (`cargo xtask setup`)") {
             return None;
         }
         let relay = relay_command(options);

@@ -2,9 +2,6 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod client;
-#[allow(dead_code, unreachable_pub, reason = "shared with another crate's tests")]
-#[path = "../../../relay-ebpf/tests/support/namespace.rs"]
-mod namespace;
 mod path;
 #[path = "../support/mod.rs"]
 mod support;

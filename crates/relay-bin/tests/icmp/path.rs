@@ -10,9 +10,13 @@ use std::{
     process::Command,
 };
 
+use test_support::{
+    capability::available,
+    namespace::{Namespace, ip, sysctl},
+};
+
 use crate::{
     client::Client,
-    namespace::{self, Namespace, ip, sysctl},
     support::{PATIENCE, Relay, SECRET, command},
 };
 
@@ -33,11 +37,11 @@ pub(crate) struct Path {
 impl Path {
     /// Makes it; `None`, after saying why, where that cannot be done.
     pub(crate) fn new() -> Option<Self> {
-        let make = || {
+        let make = || -> Result<_, String> {
             Command::new("ip").arg("-V").output().map_err(|error| format!("cannot run ip: {error}"))?;
             Ok((Namespace::new()?, Namespace::new()?, Namespace::new()?))
         };
-        let (host, router, far) = make().map_err(|reason: String| namespace::skip("netns", &reason)).ok()?;
+        let (host, router, far) = available("netns", make())?;
         host.link("eth0", &["10.9.0.1/24", "fd09::1/64"], &router, "eth0", &["10.9.0.2/24", "fd09::2/64"]);
         router.link("eth1", &["10.8.0.1/24", "fd08::1/64"], &far, "eth0", &["10.8.0.2/24", "fd08::2/64"]);
         router.within(|| {

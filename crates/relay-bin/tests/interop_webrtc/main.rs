@@ -5,9 +5,6 @@
 mod browser;
 #[path = "../interop/mod.rs"]
 mod interop;
-#[allow(unreachable_pub, dead_code, reason = "shared with another crate's tests")]
-#[path = "../../../relay-ebpf/tests/support/namespace.rs"]
-mod namespace;
 mod page_server;
 mod place;
 mod programs;

@@ -5,9 +5,13 @@ use std::{
     process::{Command, Output},
 };
 
+use test_support::{
+    capability::available,
+    namespace::{Namespace, ip},
+};
+
 use crate::{
     interop,
-    namespace::{self, Namespace, ip},
     support::{Relay, SECRET, command, free_port, http},
 };
 
@@ -126,11 +130,5 @@ impl Place {
 
 /// A network of its own, or `None` after saying why there is none.
 fn namespace() -> Option<Namespace> {
-    match Namespace::new() {
-        Ok(namespace) => Some(namespace),
-        Err(reason) => {
-            namespace::skip("netns", &reason);
-            None
-        }
-    }
+    available("netns", Namespace::new())
 }

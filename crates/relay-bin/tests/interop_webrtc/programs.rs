@@ -51,7 +51,7 @@ fn exchanges_messages(mut place: Place, program: &str, first: &[&str], last: &[&
 fn has_node_package(name: &str) -> bool {
     let installed = Path::new(&source("node_modules")).join(name).is_dir() && succeeds("node", &["--version"]);
     let capability = if name == "node-datachannel" { "libjuice" } else { name };
-    can(capability, installed, &format!("Node.js or its package {name} is not installed (`cargo xtask setup`)"))
+    can(capability, installed, format!("Node.js or its package {name} is not installed (`cargo xtask setup`)"))
 }
 
 #[test]

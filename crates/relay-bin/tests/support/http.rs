@@ -2,20 +2,12 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
 };
 
-use super::{PATIENCE, free_port};
+pub(crate) use test_support::port::free_tcp_address;
 
-/// An address on loopback where nobody listens.
-pub(crate) fn free_tcp_address() -> SocketAddr {
-    loop {
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        if TcpListener::bind(address).is_ok() {
-            return address;
-        }
-    }
-}
+use super::PATIENCE;
 
 /// Sends `GET path`: the status code, and the body.
 pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {

@@ -1,5 +1,5 @@
 //! A relay of a test's own.
-#![allow(dead_code, reason = "each test file uses a part of this")]
+#![allow(dead_code, unused_imports, reason = "each test file uses a part of this")]
 
 pub(crate) mod collector;
 pub(crate) mod http;
@@ -8,17 +8,16 @@ use std::{
     ffi::OsStr,
     io::{BufRead as _, BufReader},
     net::{SocketAddr, UdpSocket},
-    ops::RangeInclusive,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-        mpsc,
-    },
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
+pub(crate) use test_support::{
+    capability::{can, has_ipv6},
+    port::{free_port, free_range},
+};
 use turn_auth::{AuthSecret, Credentials, UnixTime};
 use turn_client::{Allocate, BlockingClient, Family};
 
@@ -237,62 +236,6 @@ pub(crate) fn clients_of_both_workers(
 pub(crate) fn credentials(salt: &str) -> turn_client::Credentials {
     let minted = Credentials::mint(&AuthSecret::new(SECRET).unwrap(), UnixTime(4_000_000_000), salt);
     turn_client::Credentials::new(minted.username, minted.password)
-}
-
-/// Whether this machine has IPv6 on loopback; if not, says that a test is skipped, which `RELAY_TESTS_REQUIRE=ipv6` forbids.
-pub(crate) fn has_ipv6() -> bool {
-    let has = UdpSocket::bind("[::1]:0").is_ok();
-    if !has {
-        println!("skipped: no IPv6 on loopback");
-        let required = std::env::var("RELAY_TESTS_REQUIRE").unwrap_or_default();
-        assert!(!required.split(',').any(|capability| capability == "ipv6"), "IPv6 is required here");
-    }
-    has
-}
-
-/// Whether the test may go on: `present` says whether this machine has `capability`. A test that may not says why and passes,
-/// unless `RELAY_TESTS_REQUIRE` names the capability.
-pub(crate) fn can(capability: &str, present: bool, reason: &str) -> bool {
-    let required = std::env::var("RELAY_TESTS_REQUIRE").unwrap_or_default();
-    assert!(
-        present || !required.split(',').any(|name| name == capability),
-        "{capability} is required here, but {reason}"
-    );
-    if !present {
-        println!("skipped: {reason}");
-    }
-    present
-}
-
-/// A UDP port that nobody uses on either loopback address: below those that the system hands out by itself, so that it stays
-/// free, and different for every caller in this and most other processes.
-pub(crate) fn free_port() -> u16 {
-    loop {
-        let port = next_ports(1);
-        let is_free = |address: &str| UdpSocket::bind((address, port)).is_ok();
-        if is_free("127.0.0.1") && (is_free("::1") || !has_ipv6()) {
-            return port;
-        }
-    }
-}
-
-/// This many UDP ports in a row that nobody uses on IPv4 loopback, and that are nobody else's from now on, as with [`free_port`].
-pub(crate) fn free_range(count: u16) -> RangeInclusive<u16> {
-    loop {
-        let lowest = next_ports(count);
-        let range = lowest..=lowest + count - 1;
-        let sockets: Result<Vec<_>, _> = range.clone().map(|port| UdpSocket::bind(("127.0.0.1", port))).collect();
-        if sockets.is_ok() {
-            return range;
-        }
-    }
-}
-
-/// The lowest of this many ports in a row that no other caller is given.
-fn next_ports(count: u16) -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(count.into(), Ordering::Relaxed));
-    u16::try_from(10_000 + number % 20_000).unwrap()
 }
 
 /// Waits until `condition` holds, which it should in a moment.

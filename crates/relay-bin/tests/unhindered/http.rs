@@ -11,15 +11,13 @@ use std::{
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
+use test_support::{capability::available, namespace};
 
 use super::Bare;
-use crate::{
-    namespace,
-    support::{
-        command, free_port,
-        http::{free_tcp_address, get},
-        wait_until,
-    },
+use crate::support::{
+    command, free_port,
+    http::{free_tcp_address, get},
+    wait_until,
 };
 
 /// How many half-written requests there are.
@@ -110,8 +108,8 @@ fn answers_that_nobody_reads_do_not_keep_a_probe_waiting() {
 
 #[test]
 fn by_default_health_is_answered_on_both_families() {
-    if let Err(reason) = namespace::enter() {
-        return namespace::skip("netns", &reason);
+    if available("netns", namespace::enter()).is_none() {
+        return;
     }
     // One after the other uses it. Later there is no IPv6 to look for one in.
     let port = free_port().to_string();

@@ -11,9 +11,6 @@
 //! All that the relay sends goes back to the router that everything comes from.
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
-#[allow(unreachable_pub, reason = "shared with another crate's tests")]
-#[path = "../../../relay-ebpf/tests/support/namespace.rs"]
-pub(crate) mod namespace;
 pub(crate) mod peer;
 pub(crate) mod summary;
 
@@ -23,10 +20,13 @@ use std::{
 };
 
 use relay_ebpf::{AttachMode, Config, OffloadError, XdpProgram};
+use test_support::{
+    capability::available,
+    namespace::{Namespace, ip, sysctl},
+};
 use turn_client::BlockingClient;
 
 use crate::support::{Relay, SECRET, command, credentials};
-use namespace::{Namespace, ip, sysctl};
 
 pub(crate) const LISTEN_PORT: u16 = 3478;
 pub(crate) const CLIENT: [&str; 2] = ["10.1.0.1", "fd01::1"];
@@ -72,13 +72,7 @@ pub(crate) struct Net {
 impl Net {
     /// Makes them; `None`, after saying why, where that cannot be done.
     pub(crate) fn new(mode: Mode) -> Option<Self> {
-        match Self::build(mode) {
-            Ok(net) => Some(net),
-            Err(reason) => {
-                namespace::skip("xdp", &reason);
-                None
-            }
-        }
+        available("xdp", Self::build(mode))
     }
 
     fn build(mode: Mode) -> Result<Self, String> {

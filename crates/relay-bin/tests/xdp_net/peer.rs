@@ -7,9 +7,9 @@ use std::{
     time::Duration,
 };
 
+use test_support::namespace::Namespace;
 use turn_client::BlockingClient;
 
-use super::namespace::Namespace;
 use crate::support::PATIENCE;
 
 /// How much is on its way at a time.

@@ -2,11 +2,18 @@
 
 use relay_ebpf::{Config, OffloadError, Reason, Run, XdpProgram};
 
-use super::{Outcome, Runner, namespace};
+use test_support::{capability::available, namespace};
+
+use super::{Outcome, Runner};
 
 pub const XDP_PASS: u32 = 2;
 pub const XDP_TX: u32 = 3;
 pub const XDP_REDIRECT: u32 = 4;
+
+/// Whether the program could not be loaded because this machine, or this process, cannot do that.
+pub const fn is_for_lack_of_means(error: &OffloadError) -> bool {
+    matches!(error, OffloadError::NoProgram(_) | OffloadError::NotPermitted(..) | OffloadError::Kernel(_))
+}
 
 /// The program in the kernel, in a network namespace of the test's own.
 pub struct Kernel {
@@ -17,18 +24,12 @@ pub struct Kernel {
 impl Kernel {
     /// Loads the program; `None`, after saying why, where that is not possible.
     pub fn load(config: &Config) -> Option<Self> {
-        if let Err(reason) = namespace::enter() {
-            namespace::skip("xdp", &reason);
-            return None;
-        }
-        match XdpProgram::load(config) {
-            Ok(offload) => Some(Self::new(offload)),
-            Err(error @ (OffloadError::NoProgram(_) | OffloadError::NotPermitted(..) | OffloadError::Kernel(_))) => {
-                namespace::skip("xdp", &error.to_string());
-                None
-            }
-            Err(error) => panic!("{error}: {error:?}"),
-        }
+        available("xdp", namespace::enter())?;
+        let loaded = match XdpProgram::load(config) {
+            Err(error) if !is_for_lack_of_means(&error) => panic!("{error}: {error:?}"),
+            loaded => loaded,
+        };
+        available("xdp", loaded).map(Self::new)
     }
 
     pub fn new(offload: XdpProgram) -> Self {

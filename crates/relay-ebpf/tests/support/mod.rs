@@ -5,7 +5,6 @@
 pub mod cases;
 pub mod kernel;
 pub mod model;
-pub mod namespace;
 pub mod packet;
 
 use relay_ebpf::Reason;

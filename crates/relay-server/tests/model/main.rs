@@ -86,7 +86,7 @@ fn pair(seed: [u8; 32], setup: Setup) -> Pair {
 }
 
 proptest! {
-    #![proptest_config(property_tests::config())]
+    #![proptest_config(test_support::property::config())]
 
     #[test]
     fn behaves_as_the_reference_model(

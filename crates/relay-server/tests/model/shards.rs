@@ -318,7 +318,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(property_tests::config())]
+    #![proptest_config(test_support::property::config())]
 
     #[test]
     fn shards_act_as_one_relay(

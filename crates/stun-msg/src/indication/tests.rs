@@ -147,7 +147,7 @@ fn the_usual_shape_is_known_at_a_glance() {
 }
 
 proptest! {
-    #![proptest_config(property_tests::config())]
+    #![proptest_config(test_support::property::config())]
 
     /// Whatever is wrong with it.
     #[test]

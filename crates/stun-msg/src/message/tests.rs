@@ -185,7 +185,7 @@ fn ask_everything(message: &Message<'_>) {
 }
 
 proptest! {
-    #![proptest_config(property_tests::config())]
+    #![proptest_config(test_support::property::config())]
 
     #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -229,7 +229,7 @@ fn unknown_methods_are_told() {
 }
 
 proptest! {
-    #![proptest_config(property_tests::config())]
+    #![proptest_config(test_support::property::config())]
 
     #[test]
     fn peers_make_the_round_trip(v4: [u8; 4], v6: [u8; 16], port: u16, channel: u16, signed: bool) {

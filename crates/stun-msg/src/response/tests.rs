@@ -312,7 +312,7 @@ fn the_fingerprint_is_right_and_comes_last() {
 }
 
 proptest! {
-    #![proptest_config(property_tests::config())]
+    #![proptest_config(test_support::property::config())]
 
     #[test]
     fn addresses_make_the_round_trip(v4: [u8; 4], v6: [u8; 16], port: u16, id: [u8; 12]) {

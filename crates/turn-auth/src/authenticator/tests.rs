@@ -266,7 +266,7 @@ fn every_changed_bit_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(property_tests::config())]
+    #![proptest_config(test_support::property::config())]
 
     #[test]
     fn minted_credentials_authenticate(expiry in NOW.0 + 1.., salt in ".{1,40}", port: u16) {

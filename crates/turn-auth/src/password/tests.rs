@@ -61,7 +61,7 @@ fn the_firezone_scheme_has_no_passwords_for_other_forms() {
 }
 
 proptest! {
-    #![proptest_config(property_tests::config())]
+    #![proptest_config(test_support::property::config())]
 
     #[test]
     fn secret_expiry_and_user_all_count(expiry in 0..u64::MAX, user in "[a-z]{1,20}") {

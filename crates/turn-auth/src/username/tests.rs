@@ -106,7 +106,7 @@ fn a_username_of_763_bytes_is_the_longest() {
 }
 
 proptest! {
-    #![proptest_config(property_tests::config())]
+    #![proptest_config(test_support::property::config())]
 
     #[test]
     fn every_credential_has_one_username(text in ".{0,40}") {

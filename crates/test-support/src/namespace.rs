@@ -7,16 +7,18 @@ use std::{
     thread::JoinHandle,
 };
 
+use nix::{
+    sched::{CloneFlags, unshare},
+    unistd::{Pid, gettid},
+};
+
 /// Puts the calling thread, and the programs it starts, into a network namespace of its own, in which only the loopback
 /// interface exists, and is up. It goes with the thread.
 ///
 /// # Errors
 /// Why this process may not.
 pub fn enter() -> Result<(), String> {
-    // SAFETY: changes the calling thread's network namespace and nothing in memory.
-    if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
-        return Err(format!("no network namespace can be made: {}", std::io::Error::last_os_error()));
-    }
+    unshare(CloneFlags::CLONE_NEWNET).map_err(|error| format!("no network namespace can be made: {error}"))?;
     ip("link set lo up");
     Ok(())
 }
@@ -26,7 +28,10 @@ pub fn ip(arguments: &str) {
     run("ip", arguments);
 }
 
-/// Runs a program with these arguments; it has to succeed.
+/// Runs a program with these arguments.
+///
+/// # Panics
+/// When it does not succeed.
 pub fn run(program: &str, arguments: &str) {
     let output = Command::new(program).args(arguments.split_whitespace()).output().unwrap();
     assert!(output.status.success(), "{program} {arguments}: {}", String::from_utf8_lossy(&output.stderr));
@@ -37,23 +42,15 @@ pub fn sysctl(name: &str, value: &str) {
     fs::write(format!("/proc/sys/{}", name.replace('.', "/")), value).unwrap();
 }
 
-/// Says that a test does not run here, and fails it if the environment requires this capability.
-pub fn skip(capability: &str, reason: &str) {
-    let required = std::env::var("RELAY_TESTS_REQUIRE").unwrap_or_default();
-    assert!(
-        !required.split(',').any(|name| name.trim() == capability),
-        "RELAY_TESTS_REQUIRE names {capability}, but: {reason}"
-    );
-    eprintln!("skipped: {reason}");
-}
-
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A network namespace with a thread in it that does jobs. It goes with this.
+/// A network namespace with a thread in it that does jobs. Dropping this ends both.
+#[derive(Debug)]
 pub struct Namespace {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
-    id: i32,
+    /// Its thread, by which other programs find it.
+    id: Pid,
 }
 
 impl Namespace {
@@ -65,9 +62,7 @@ impl Namespace {
         let (jobs, queue) = channel::<Job>();
         let (report, made) = channel();
         let thread = std::thread::spawn(move || {
-            // SAFETY: only asks for the thread's number.
-            let id = unsafe { libc::gettid() };
-            report.send(enter().map(|()| id)).unwrap();
+            report.send(enter().map(|()| gettid())).unwrap();
             queue.into_iter().for_each(|job| job());
         });
         let id = made.recv().unwrap()?;
@@ -76,6 +71,9 @@ impl Namespace {
 
     /// Does something in the namespace and waits for its result. Sockets that it opens stay in the namespace, and may be used
     /// anywhere.
+    ///
+    /// # Panics
+    /// When the job does.
     pub fn within<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (report, result) = channel();
         let job = Box::new(move || report.send(job()).unwrap());

@@ -4,7 +4,7 @@
 //! use proptest::prelude::*;
 //!
 //! proptest! {
-//!     #![proptest_config(property_tests::config())]
+//!     #![proptest_config(test_support::property::config())]
 //!
 //!     // `#[test]` goes here.
 //!     fn addition_commutes(a: u16, b: u16) {
@@ -13,7 +13,6 @@
 //! }
 //! # addition_commutes();
 //! ```
-#![forbid(unsafe_code)]
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -65,8 +64,8 @@ mod tests {
     #[cfg(not(target_arch = "wasm32"))]
     fn the_command_names_package_and_test() {
         let command = command(7, 300);
-        let expected = "PROPTEST_RNG_SEED=7 PROPTEST_CASES=300 cargo test --package property-tests -- --exact \
-                        tests::the_command_names_package_and_test";
+        let expected = "PROPTEST_RNG_SEED=7 PROPTEST_CASES=300 cargo test --package test-support -- --exact \
+                        property::tests::the_command_names_package_and_test";
         assert!(command.ends_with(expected), "{command}");
     }
 
