@@ -40,6 +40,11 @@ fn socket() -> UdpSocket {
 
 /// An event loop that listens on loopback, and where.
 fn event_loop(secret: &AuthSecret) -> (EventLoop, SocketAddr) {
+    event_loop_of(secret, Published::default())
+}
+
+/// The same, whose figures can be read.
+fn event_loop_of(secret: &AuthSecret, published: Published) -> (EventLoop, SocketAddr) {
     let ports = PortRange::DYNAMIC;
     let listen_at = socket().local_addr().unwrap();
     let config = Config {
@@ -70,7 +75,7 @@ fn event_loop(secret: &AuthSecret) -> (EventLoop, SocketAddr) {
     let sockets = Sockets::new(listeners, ports, &addresses, HeldPorts::new(), watcher, files, false).unwrap();
     let offload: Box<dyn Offload + Send> = Box::new(offload::NoOffload);
     let server = RecordedServer::new(server, None);
-    let driver = Driver::new(server, offload, Published::default(), Vec::new(), AccountingSender::unheard());
+    let driver = Driver::new(server, offload, published, Vec::new(), AccountingSender::unheard());
     (EventLoop::new(driver, sockets, poller, mailbox, clock, Pulse::default()), listen_at)
 }
 
@@ -209,6 +214,29 @@ fn a_socket_that_fails_ends_its_own_allocation_only() {
         assert_eq!(is_alive, error < ERRORS, "after {error} errors");
     }
     clients[1].request(&mut event_loop, refresh);
+}
+
+#[test]
+fn what_was_not_read_in_time_is_counted() {
+    let (secret, published) = (AuthSecret::from_random([1; 32]), Published::default());
+    let (mut event_loop, server) = event_loop_of(&secret, published.clone());
+    let client = Client::new(&mut event_loop, server, &secret, 0);
+    let port = AllocationPort::new(client.relayed.port());
+    // The kernel raises it to its minimum.
+    SockRef::from(event_loop.sockets.relay(port, Family::V4)).set_recv_buffer_size(1).unwrap();
+    let peer = socket();
+    for _ in 0..TURNS {
+        // The kernel reports what it has dropped with the next datagram that finds room.
+        for _ in 0..100 {
+            peer.send_to(&PAYLOAD, client.relayed).unwrap();
+        }
+        event_loop.turn().unwrap();
+        event_loop.publish();
+        if published.read().receive_overruns > 0 {
+            return;
+        }
+    }
+    panic!("nothing was counted");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{
     stats::{Counters, Loss},
 };
 
-/// What the order of flows changes by from one batch to the next. Even, so that what is odd stays so.
+/// Added to the salt for each batch. Even, so that the salt stays odd: to multiply by an odd number permutes the ports.
 const STEP: u16 = 40_502;
 
 /// Which way application data goes.
@@ -52,8 +52,8 @@ pub(super) enum Header {
 }
 
 impl Outgoing {
-    /// Equal for datagrams from one socket to one destination, and hardly ever for others. `salt`, which is odd, says in which order
-    /// destinations come.
+    /// The sort key: equal for datagrams from one socket to one destination. Destinations that share a port have equal keys, too: the
+    /// kernel takes fewer of their datagrams at a time, and their order does not change. `salt`, which is odd, decides on the order of all others.
     const fn flow(&self, salt: u16) -> (Source, u16) {
         (self.socket, self.to.port().wrapping_mul(salt))
     }
@@ -90,7 +90,7 @@ pub(super) struct Outbound {
     queue: Vec<Outgoing>,
     /// The headers of Data indications in it.
     headers: Vec<DataHeader>,
-    /// Decides who comes first, this time. Odd.
+    /// Decides on the order of destinations in this batch. Odd.
     salt: u16,
     sender: udp_batch::Sender,
 }
@@ -171,8 +171,8 @@ impl Outbound {
         self.log_refusal();
     }
 
-    /// Puts together what leaves by one socket, and of that what goes to one destination, which the kernel takes as if it were one.
-    /// Where it does not take all, those that come last lose theirs: they are others each time.
+    /// Sorts by socket, then by destination, so that the kernel takes many datagrams at a time. The order of destinations changes with each
+    /// batch, so that a full send buffer does not always drop the datagrams of the same clients.
     fn arrange(&mut self) {
         self.salt = self.salt.wrapping_add(STEP);
         let salt = self.salt;
