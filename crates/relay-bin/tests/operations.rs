@@ -7,7 +7,7 @@ use std::{net::SocketAddr, net::TcpListener};
 
 use support::{
     Echo, End, PATIENCE, Relay, command, free_port,
-    http::{free_tcp_address, get, request},
+    http::{free_tcp_address, get, request, request_by_name},
     run, wait_until,
 };
 use turn_client::{Allocate, BlockingClient};
@@ -189,6 +189,9 @@ fn the_log_filter_can_be_changed() {
     assert_eq!(get(control, "/log_filter?directives=debug").0, 405);
     assert_eq!(get(control, "/").0, 404);
     // What a page in a browser on this machine could send.
+    let rebound = request_by_name(control, "relay.evil.example:9999", "POST", "/log_filter?directives=trace");
+    assert_eq!(rebound.0, 403, "{}", rebound.1);
+    assert!(rebound.1.contains("localhost"), "{}", rebound.1);
     let from_page = request(control, "POST", "/log_filter?directives=trace", "Origin: https://evil.example\r\n");
     assert_eq!(from_page.0, 403);
 

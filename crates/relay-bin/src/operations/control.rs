@@ -20,6 +20,10 @@ pub(crate) fn answer(filter: &FilterControl, record: &Arc<RecordControl>, users:
     match ask.path {
         // Any site that somebody on this machine looks at could send it.
         _ if ask.is_from_web_page => Box::pin(ready(text(StatusCode::FORBIDDEN, "not for web pages\n"))),
+        _ if ask.is_by_name && !ask.is_private => Box::pin(ready(text(
+            StatusCode::FORBIDDEN,
+            "name the relay by its IP address or as localhost: a web page could have made its own name lead here\n",
+        ))),
         "/record" | "/record/start" | "/record/stop" => recording::answer(record, ask),
         "/users" => top_users(users.clone(), ask),
         _ => Box::pin(ready(answer_at_once(filter, ask))),

@@ -2,14 +2,16 @@
 
 use std::{
     io::{self, ErrorKind},
-    net::{SocketAddr, TcpListener},
-    task::Poll,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    task::{Context, Poll},
 };
 
 use anyhow::anyhow;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, UnixListener};
 
+use super::unix_socket::UnixSocket;
 use crate::option_names::Name;
 
 /// How many connections may wait in the kernel. More than a burst of strangers' takes, so that others need not ask twice.
@@ -24,6 +26,15 @@ pub(crate) enum Listen {
     At(SocketAddr),
     /// Here, where nobody asked for it: at those that there are.
     Default(&'static [SocketAddr]),
+    /// At a Unix socket of this path.
+    Unix(PathBuf),
+}
+
+/// Where connections come in; not waited at yet.
+#[derive(Debug)]
+pub(crate) enum Bound {
+    Tcp(std::net::TcpListener),
+    Unix(UnixSocket),
 }
 
 /// Listens, unless that is off, or somebody else has the address and nobody asked for it.
@@ -31,24 +42,31 @@ pub(crate) enum Listen {
 /// # Errors
 ///
 /// When it cannot listen where it was told to.
-pub(crate) fn bind(listen: &Listen, name: Name) -> anyhow::Result<Vec<TcpListener>> {
+pub(crate) fn bind(listen: &Listen, name: Name) -> anyhow::Result<Vec<Bound>> {
     match listen {
         Listen::Off => Ok(Vec::new()),
         Listen::At(address) => match bind_at(*address, false) {
-            Ok(listener) => Ok(vec![listener]),
+            Ok(listener) => Ok(vec![Bound::Tcp(listener)]),
             Err(error) => Err(cannot_listen(*address, error, name)),
+        },
+        Listen::Unix(path) => match UnixSocket::bind(path) {
+            Ok(socket) => Ok(vec![Bound::Unix(socket)]),
+            Err(error) => Err(anyhow!(error).context(format!(
+                "cannot listen at the Unix socket {}: give {name} a path in a directory that this process may write to",
+                path.display()
+            ))),
         },
         Listen::Default(addresses) => bind_where_possible(addresses, name),
     }
 }
 
-fn bind_where_possible(addresses: &[SocketAddr], name: Name) -> anyhow::Result<Vec<TcpListener>> {
+fn bind_where_possible(addresses: &[SocketAddr], name: Name) -> anyhow::Result<Vec<Bound>> {
     let mut listeners = Vec::new();
     let mut taken = Vec::new();
     let mut missing = None;
     for address in addresses {
         match bind_at(*address, true) {
-            Ok(listener) => listeners.push(listener),
+            Ok(listener) => listeners.push(Bound::Tcp(listener)),
             Err(error) if error.kind() == ErrorKind::AddrInUse => taken.push(address.to_string()),
             Err(error) if is_family_missing(&error) => missing = Some((*address, error)),
             Err(error) => return Err(cannot_listen(*address, error, name)),
@@ -66,7 +84,7 @@ fn bind_where_possible(addresses: &[SocketAddr], name: Name) -> anyhow::Result<V
 }
 
 /// Listens at `address`; if `alone`, at `[::]` for IPv6 only, whatever this system's default is.
-fn bind_at(address: SocketAddr, alone: bool) -> io::Result<TcpListener> {
+fn bind_at(address: SocketAddr, alone: bool) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     if alone && address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -89,8 +107,59 @@ fn cannot_listen(address: SocketAddr, error: io::Error, name: Name) -> anyhow::E
     ))
 }
 
+/// Where connections come in.
+#[derive(Debug)]
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix {
+        listener: UnixListener,
+        /// Removes its path at the end.
+        _socket: UnixSocket,
+    },
+}
+
+/// Who connected.
+#[derive(Debug)]
+pub(super) enum Connection {
+    Tcp(tokio::net::TcpStream, SocketAddr),
+    Unix(tokio::net::UnixStream),
+}
+
+impl Connection {
+    /// Whose it is, for fairness; all who use a Unix socket are one.
+    pub(super) const fn source(&self) -> IpAddr {
+        match self {
+            Self::Tcp(_, from) => from.ip(),
+            Self::Unix(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        }
+    }
+}
+
+impl Listener {
+    /// Within the runtime that will wait for connections.
+    ///
+    /// # Errors
+    ///
+    /// When that is not possible.
+    pub(super) fn new(bound: Bound) -> io::Result<Self> {
+        match bound {
+            Bound::Tcp(listener) => TcpListener::from_std(listener).map(Self::Tcp),
+            Bound::Unix(socket) => {
+                Ok(Self::Unix { listener: UnixListener::from_std(socket.listener()?)?, _socket: socket })
+            }
+        }
+    }
+
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Connection>> {
+        match self {
+            Self::Tcp(listener) => listener.poll_accept(context).map_ok(|(stream, from)| Connection::Tcp(stream, from)),
+            Self::Unix { listener, .. } => listener.poll_accept(context).map_ok(|(stream, _)| Connection::Unix(stream)),
+        }
+    }
+}
+
 /// The next connection to any of `listeners`, of which that number `turn`, counted round and round, comes first.
-pub(super) async fn accept(listeners: &[tokio::net::TcpListener], turn: usize) -> io::Result<(TcpStream, SocketAddr)> {
+pub(super) async fn accept(listeners: &[Listener], turn: usize) -> io::Result<Connection> {
     std::future::poll_fn(|context| {
         let first = turn.checked_rem(listeners.len()).unwrap_or_default();
         let mut results = listeners[first..].iter().chain(&listeners[..first]).map(|one| one.poll_accept(context));

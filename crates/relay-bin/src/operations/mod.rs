@@ -7,10 +7,10 @@ mod health;
 mod http;
 mod listen;
 mod recording;
+mod unix_socket;
 
 use std::{
     future::ready,
-    net::TcpListener,
     sync::{Arc, mpsc},
     thread,
 };
@@ -27,13 +27,13 @@ use crate::{
 };
 
 use self::http::Ask;
-pub(crate) use self::listen::{Listen, bind};
+pub(crate) use self::listen::{Bound, Listen, bind};
 
 /// What there is to operate.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    pub(crate) health: Vec<TcpListener>,
-    pub(crate) control: Vec<TcpListener>,
+    pub(crate) health: Vec<Bound>,
+    pub(crate) control: Vec<Bound>,
     /// How many connections to them there may be.
     pub(crate) files: Files,
     pub(crate) observer: Observer,

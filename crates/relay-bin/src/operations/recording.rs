@@ -14,8 +14,8 @@ use crate::record::{DEFAULT_MAX_BYTES, Existing, OPEN_LIMIT, RecordConfig, Recor
 pub(crate) fn answer(control: &Arc<RecordControl>, ask: &Ask<'_>) -> Reply {
     match (ask.method, ask.path) {
         (&Method::POST, "/record/start") => {
-            let query = ask.query.unwrap_or_default().to_owned();
-            Box::pin(start(Arc::clone(control), query))
+            let (query, is_private) = (ask.query.unwrap_or_default().to_owned(), ask.is_private);
+            Box::pin(start(Arc::clone(control), query, is_private))
         }
         _ => Box::pin(ready(answer_at_once(control, ask))),
     }
@@ -50,7 +50,7 @@ fn status(control: &RecordControl) -> Answer {
     typed(StatusCode::OK, "application/json", format!("{status}\n"))
 }
 
-async fn start(control: Arc<RecordControl>, query: String) -> Answer {
+async fn start(control: Arc<RecordControl>, query: String, is_private: bool) -> Answer {
     let Some(directory) = control.directory() else {
         return text(StatusCode::FORBIDDEN, "RECORD_DIRECTORY is off: this relay records at start only\n");
     };
@@ -58,6 +58,23 @@ async fn start(control: Arc<RecordControl>, query: String) -> Answer {
         Ok(record) => record,
         Err(problem) => return text(StatusCode::BAD_REQUEST, format!("{problem}\n")),
     };
+    if !is_private {
+        // Every user of this machine can connect.
+        if record.with_secret {
+            return text(
+                StatusCode::FORBIDDEN,
+                "secret=true only at a Unix socket, which no other user of this machine can connect to: CONTROL_ENDPOINT=unix:PATH\n",
+            );
+        }
+        if record.max_bytes > DEFAULT_MAX_BYTES {
+            return text(
+                StatusCode::FORBIDDEN,
+                format!(
+                    "max_bytes is at most {DEFAULT_MAX_BYTES}, except at a Unix socket: CONTROL_ENDPOINT=unix:PATH\n"
+                ),
+            );
+        }
+    }
     let file = record.file.display().to_string();
     let with_secret = record.with_secret;
     // It goes on when whoever asked has gone.

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
     time::Duration,
 };
 
@@ -36,8 +37,9 @@ pub(crate) struct OperationsOptions {
     pub(crate) health_check_addr: Option<String>,
 
     /// Where to take `POST /log_filter?directives=...` over HTTP, which changes what is logged, and `POST /record/start?file=...`
-    /// and `POST /record/stop`; `GET /users?top=10` tells which users relay most; or `off`. Whoever can connect there can use it [default: 127.0.0.1:9999, if it is free]
-    #[arg(long, env = "CONTROL_ENDPOINT", value_name = "ADDRESS:PORT", help_heading = "Operations")]
+    /// and `POST /record/stop`; `GET /users?top=10` tells which users relay most; or `off`. Every user of the machine can connect to an
+    /// address. `unix:PATH` is a Unix socket for the relay's own user and root [default: 127.0.0.1:9999, if it is free]
+    #[arg(long, env = "CONTROL_ENDPOINT", value_name = "ADDRESS:PORT|unix:PATH", help_heading = "Operations")]
     pub(crate) control_endpoint: Option<String>,
 
     /// How long to relay on after SIGTERM for the allocations that there are, such as 0s, 90s, 15m or 1h. It ends sooner when
@@ -64,10 +66,11 @@ impl OperationsConfig {
     pub(crate) fn read(options: &OperationsOptions, entropy: &impl Entropy, problems: &mut Collector) -> Self {
         let mut listen = |name, value: &Option<String>, default: &'static [SocketAddr]| {
             let example = default.iter().map(ToString::to_string).next().unwrap_or_default();
-            let wanted = format!("an address with a port, such as {example}, or off");
-            let parse = |text: &str| match text {
-                "off" => Some(Listen::Off),
-                text => text.parse().ok().map(Listen::At),
+            let wanted = format!("an address with a port, such as {example}, unix: and a path, or off");
+            let parse = |text: &str| match (text, text.strip_prefix("unix:")) {
+                ("off", _) => Some(Listen::Off),
+                (_, Some(path)) => Path::new(path).is_absolute().then(|| Listen::Unix(path.into())),
+                (text, None) => text.parse().ok().map(Listen::At),
             };
             let given = problems.read(name, value.as_deref(), &wanted, parse);
             given.unwrap_or(Listen::Default(default))

@@ -1,6 +1,6 @@
 //! Recordings that are started and stopped while the relay runs.
 
-use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt as _};
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use relay_replay::{Mode, NotReplayed};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use super::{
     SECRET, Trace, converse,
     support::{
         Relay,
-        http::{free_tcp_address, get, request},
+        http::{free_tcp_address, request, request_at},
         wait_until,
     },
 };
@@ -18,25 +18,48 @@ use super::{
 /// A relay whose recordings go to a directory of the test's own.
 struct Controlled {
     relay: Relay,
-    control: SocketAddr,
+    control: Control,
     directory: TempDir,
+}
+
+enum Control {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
 }
 
 impl Controlled {
     fn start(options: &[&str]) -> Self {
+        let address = free_tcp_address();
+        Self::start_at(Control::Tcp(address), &address.to_string(), TempDir::new().unwrap(), options)
+    }
+
+    /// At a Unix socket.
+    fn start_private(options: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
-        let control = free_tcp_address();
-        let (at, to) = (control.to_string(), directory.path().to_str().unwrap().to_owned());
-        let fixed = ["--allocations-per-username", "100", "--control-endpoint", &at, "--record-directory", &to];
+        let socket = directory.path().join("control.sock");
+        let at = format!("unix:{}", socket.display());
+        Self::start_at(Control::Unix(socket), &at, directory, options)
+    }
+
+    fn start_at(control: Control, at: &str, directory: TempDir, options: &[&str]) -> Self {
+        let to = directory.path().to_str().unwrap().to_owned();
+        let fixed = ["--allocations-per-username", "100", "--control-endpoint", at, "--record-directory", &to];
         Self { relay: Relay::start(&[&fixed, options].concat()), control, directory }
     }
 
     fn post(&self, path: &str) -> (u16, String) {
-        request(self.control, "POST", path, "")
+        self.ask("POST", path, "")
+    }
+
+    fn ask(&self, method: &str, path: &str, headers: &str) -> (u16, String) {
+        match &self.control {
+            Control::Tcp(address) => request(*address, method, path, headers),
+            Control::Unix(socket) => request_at(socket, method, path, headers),
+        }
     }
 
     fn status(&self) -> Value {
-        let (status, body) = get(self.control, "/record");
+        let (status, body) = self.ask("GET", "/record", "");
         assert_eq!(status, 200);
         serde_json::from_str(&body).unwrap()
     }
@@ -92,7 +115,7 @@ fn a_recording_starts_and_stops_while_the_relay_relays() {
 
 #[test]
 fn limits_and_the_secret_are_as_with_the_options() {
-    let test = Controlled::start(&["--workers", "1"]);
+    let test = Controlled::start_private(&["--workers", "1"]);
     let (status, body) =
         test.post("/record/start?file=small.pcapng&secret=true&payload_bytes=8&max_packets=10&max_bytes=100000");
     assert_eq!(status, 200);
@@ -120,6 +143,8 @@ fn what_cannot_be_recorded_is_refused() {
         ("/record/start?file=..%2Fup", 400, "plain name"),
         ("/record/start?file=a&max_packets=0", 400, "max_packets"),
         ("/record/start?file=a&limit=1", 400, "unknown"),
+        ("/record/start?file=a&secret=true", 403, "unix:"),
+        ("/record/start?file=a&max_bytes=2000000000", 403, "unix:"),
         ("/record/start?file=taken", 409, "exists already"),
         ("/record/start?file=link", 409, "exists already"),
     ] {
@@ -128,10 +153,10 @@ fn what_cannot_be_recorded_is_refused() {
         assert!(body.contains(said), "{path}: {body}");
     }
     assert_eq!(fs::read_to_string(&taken).unwrap(), "precious");
-    assert_eq!(get(test.control, "/record/start?file=a").0, 405);
+    assert_eq!(test.ask("GET", "/record/start?file=a", "").0, 405);
     assert_eq!(test.post("/record").0, 405);
     for path in ["/record/start?file=a", "/record/stop", "/record"] {
-        assert_eq!(request(test.control, "POST", path, "Origin: https://evil.example\r\n").0, 403);
+        assert_eq!(test.ask("POST", path, "Origin: https://evil.example\r\n").0, 403);
     }
     assert_eq!(test.status()["state"], "off");
     fs::remove_dir_all(&test.directory).unwrap();

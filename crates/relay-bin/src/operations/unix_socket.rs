@@ -1,0 +1,100 @@
+//! A Unix socket that only the relay's own user, and root, can connect to.
+
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    os::unix::{
+        fs::{FileTypeExt as _, PermissionsExt as _},
+        net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+};
+
+/// For its owner alone.
+const MODE: u32 = 0o600;
+
+/// A listening socket; dropping this removes its path.
+#[derive(Debug)]
+pub(crate) struct UnixSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl UnixSocket {
+    /// Listens at `path`. A socket that a relay has left there, which nobody listens at any more, makes room.
+    ///
+    /// # Errors
+    ///
+    /// When another program listens there, something else has that name, or the directory is not to be written to.
+    pub(crate) fn bind(path: &Path) -> io::Result<Self> {
+        if let Ok(found) = fs::symlink_metadata(path) {
+            if !found.file_type().is_socket() {
+                return Err(io::Error::new(
+                    ErrorKind::AlreadyExists,
+                    "there is a file of that name, which is no socket",
+                ));
+            }
+            if UnixStream::connect(path).is_ok() {
+                return Err(io::Error::new(ErrorKind::AddrInUse, "another program listens there"));
+            }
+        }
+        // Under another name first: nobody may connect before the permissions are set.
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(format!(".{}", std::process::id()));
+        let unfinished = PathBuf::from(unfinished);
+        let listener = UnixListener::bind(&unfinished)?;
+        let finished = listener
+            .set_nonblocking(true)
+            .and_then(|()| fs::set_permissions(&unfinished, fs::Permissions::from_mode(MODE)))
+            .and_then(|()| fs::rename(&unfinished, path));
+        if let Err(error) = finished {
+            let _ = fs::remove_file(&unfinished);
+            return Err(error);
+        }
+        Ok(Self { listener, path: path.to_owned() })
+    }
+
+    /// What listens there.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no file left.
+    pub(super) fn listener(&self) -> io::Result<UnixListener> {
+        self.listener.try_clone()
+    }
+}
+
+impl Drop for UnixSocket {
+    fn drop(&mut self) {
+        // One that stays makes room for the next relay.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_its_owner_may_connect_and_a_socket_left_behind_makes_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control");
+        drop(UnixListener::bind(&path).unwrap());
+        let socket = UnixSocket::bind(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        UnixStream::connect(&path).unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing unfinished is left");
+        assert_eq!(UnixSocket::bind(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
+        drop(socket);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_is_not_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notes");
+        fs::write(&path, "mine").unwrap();
+        assert_eq!(UnixSocket::bind(&path).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+    }
+}
