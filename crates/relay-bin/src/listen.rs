@@ -130,7 +130,7 @@ pub(crate) fn bind_at(address: SocketAddr, workers: &mut [Vec<Listening>]) -> io
 /// The families to serve: those that the kernel has, and all if it has none, so that the error is told. Of one that it lacks, as
 /// with `ipv6.disable=1`, a warning is told when the machine's addresses are looked at.
 fn families(served: &[FamilyAddresses]) -> impl Iterator<Item = &FamilyAddresses> {
-    let is_there = |family: &FamilyAddresses| udp_batch::is_supported(family.listen);
+    let is_there = |family: &FamilyAddresses| udp_batch::is_family_supported(family.listen);
     let none_is = !served.iter().any(is_there);
     served.iter().filter(move |family| none_is || is_there(family))
 }

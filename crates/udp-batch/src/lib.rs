@@ -88,5 +88,5 @@ pub use self::{
     receive::{BATCH, Cursor, Datagram, HEAD_ROOM, ReceiveBuffers, Remaining, TAIL_ROOM},
     selector::{Pattern, Selector},
     send::{Message, Sender},
-    socket::{Config, Received, UdpSocket, can_send_unfragmented, is_supported},
+    socket::{Config, Received, UdpSocket, can_send_unfragmented, is_family_supported},
 };

@@ -33,7 +33,7 @@ pub struct Config {
 
 /// Whether the kernel supports the family of `address`.
 #[must_use]
-pub fn is_supported(address: IpAddr) -> bool {
+pub fn is_family_supported(address: IpAddr) -> bool {
     match Socket::new(Domain::for_address((address, 0).into()), Type::DGRAM, Some(Protocol::UDP)) {
         Ok(_) => true,
         Err(error) => error.raw_os_error() != Some(libc::EAFNOSUPPORT),
