@@ -23,6 +23,7 @@ impl fmt::Display for Name {
 
 pub(crate) const AUTH_SECRET_FILE: Name = Name::new("--auth-secret-file", "AUTH_SECRET_FILE");
 pub(crate) const BEHIND_NAT: Name = Name::new("--behind-nat", "BEHIND_NAT");
+pub(crate) const PRINT_CREDENTIALS: Name = Name::new("--print-credentials", "PRINT_CREDENTIALS");
 pub(crate) const CONTROL_ENDPOINT: Name = Name::new("--control-endpoint", "CONTROL_ENDPOINT");
 pub(crate) const EBPF_MAX_FLOWS: Name = Name::new("--ebpf-max-flows", "EBPF_MAX_FLOWS");
 pub(crate) const EBPF_OFFLOADING: Name = Name::new("--ebpf-offloading", "EBPF_OFFLOADING");

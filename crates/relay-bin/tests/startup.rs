@@ -6,7 +6,7 @@ mod support;
 use std::net::{SocketAddr, UdpSocket};
 
 use socket2::{Domain, Socket, Type};
-use support::{End, PATIENCE, Relay, SECRET, command, free_port, run};
+use support::{End, PATIENCE, Relay, SECRET, command, free_port, run, wait_until};
 
 const FAILURE: Option<i32> = Some(1);
 const USAGE: Option<i32> = Some(2);
@@ -193,6 +193,25 @@ fn a_given_secret_is_not_printed() {
     relay.client(relay.v4(), "a").allocate(turn_client::Allocate::default()).unwrap();
     let log = relay.stop().log;
     assert!(!log.contains(SECRET));
+}
+
+/// A journal keeps what a service prints.
+#[test]
+fn where_stdout_is_no_terminal_no_credentials_are_printed() {
+    for (when, secret, said) in [
+        (None, None, "nobody can use this relay: it drew its secret"),
+        (None, Some(SECRET), "no credentials are printed"),
+        (Some("never"), None, "no credentials are printed"),
+    ] {
+        let port = free_port();
+        let mut command = command(["--listen-port", &port.to_string(), "--public-ip4-addr", "127.0.0.1"]);
+        command.env_remove("PRINT_CREDENTIALS");
+        command.envs(when.map(|when| ("PRINT_CREDENTIALS", when))).envs(secret.map(|secret| ("AUTH_SECRET", secret)));
+        let relay = Relay::spawn_silent(&mut command, port);
+        wait_until(|| relay.client(relay.v4(), "a").with_retransmission(PATIENCE / 20, 1).mapped_address().is_ok());
+        let End { log, .. } = relay.stop();
+        assert!(log.contains(said), "{when:?}: {log}");
+    }
 }
 
 #[test]

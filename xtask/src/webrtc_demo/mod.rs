@@ -51,7 +51,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     run::serve_someone(&mut relay, args.relay.is_empty());
     eprintln!("$ {}", command::display(&relay));
     // In a process group of its own, so that it hears of Ctrl-C once: from us.
-    relay.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
+    relay.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).env("PRINT_CREDENTIALS", "always");
     let mut child = relay.spawn().context("cannot start the relay")?;
     signals::forward(child.id())?;
 

@@ -17,6 +17,16 @@ pub(crate) struct CredentialConfig {
     pub(crate) strict_expiry: bool,
     /// Whether a portal mints them all.
     pub(crate) is_portal_s: bool,
+    pub(crate) print_when: PrintWhen,
+}
+
+/// When to print credentials at the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum PrintWhen {
+    Always,
+    Never,
+    #[default]
+    OnATerminal,
 }
 
 impl CredentialConfig {

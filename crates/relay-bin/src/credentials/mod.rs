@@ -8,7 +8,7 @@ mod sources;
 mod watch;
 
 pub(crate) use self::{
-    config::CredentialConfig,
+    config::{CredentialConfig, PrintWhen},
     files::{Users, secrets as secrets_of, user as parse_user},
     mint::{DEFAULT_TTL, IceServer, PRINTED_USER, mint_for_about, mint_for_anybody},
     scheme::{advice, minting_scheme, parse_secret},

@@ -7,8 +7,8 @@ use turn_auth::{AuthSecret, Scheme, Schemes};
 
 use super::problems::Collector;
 use crate::{
-    credentials::{CredentialConfig, Sources, Users, advice, parse_secret, parse_user},
-    option_names::{AUTH_SECRET_FILE, Name, USERS_FILE},
+    credentials::{CredentialConfig, PrintWhen, Sources, Users, advice, parse_secret, parse_user},
+    option_names::{AUTH_SECRET_FILE, Name, PRINT_CREDENTIALS, USERS_FILE},
 };
 
 pub(super) const CREDENTIAL_SCHEME: Name = Name::new("--credential-scheme", "CREDENTIAL_SCHEME");
@@ -21,7 +21,7 @@ const STRICT_EXPIRY: Name = Name::new("--strict-expiry", "STRICT_EXPIRY");
 pub(crate) struct CredentialOptions {
     /// The secret that credentials are made with: a long random string, such as `openssl rand -hex 32` prints. Given several times, or
     /// several separated by white space, all of them are accepted, and the first one mints: so a secret is replaced
-    /// [default: drawn at start, and printed, if there are no users either]
+    /// [default: drawn at start, and printed on a terminal, if there are no users either]
     #[arg(long, env = "AUTH_SECRET", value_name = "SECRET", hide_env_values = true, help_heading = "Credentials")]
     pub(crate) auth_secret: Vec<String>,
 
@@ -42,6 +42,11 @@ pub(crate) struct CredentialOptions {
     /// A file with one such user on each line; lines that begin with # are comments. It is read again whenever it changes
     #[arg(long, env = "USERS_FILE", value_name = "FILE", help_heading = "Credentials")]
     pub(crate) users_file: Option<String>,
+
+    /// Whether a relay without a portal prints an ICE server with credentials for 24 hours when it is up: `always`, `never`, or `auto`,
+    /// on a terminal only, since what a service prints is kept in its journal [default: auto]
+    #[arg(long, env = "PRINT_CREDENTIALS", value_name = "WHEN", help_heading = "Credentials")]
+    pub(crate) print_credentials: Option<String>,
 
     /// Whether a credential must not have expired for any request: true or false. Otherwise it must not when a client allocates, and a
     /// call may outlive its credential. With a portal it is true [default: false]
@@ -67,6 +72,15 @@ pub(crate) fn read(
     problems: &mut Collector,
 ) -> Option<CredentialConfig> {
     let schemes = read_schemes(options, has_portal, problems);
+    let print_when =
+        problems.read(PRINT_CREDENTIALS, options.print_credentials.as_deref(), "always, never or auto", |text| {
+            match text {
+                "always" => Some(PrintWhen::Always),
+                "never" => Some(PrintWhen::Never),
+                "auto" => Some(PrintWhen::OnATerminal),
+                _ => None,
+            }
+        });
     let strict_expiry = read_bool(STRICT_EXPIRY, options.strict_expiry.as_deref(), problems);
     let sources = Sources {
         schemes,
@@ -97,6 +111,7 @@ pub(crate) fn read(
         is_drawn: !is_given,
         strict_expiry: strict_expiry || has_portal,
         is_portal_s: has_portal,
+        print_when: print_when.unwrap_or_default(),
     })
 }
 

@@ -7,15 +7,30 @@ use turn_auth::{AuthSecret, UnixTime};
 
 use crate::{
     addresses::Origin,
-    credentials::{DEFAULT_TTL, IceServer, PRINTED_USER, mint_for_about},
+    credentials::{CredentialConfig, DEFAULT_TTL, IceServer, PRINTED_USER, PrintWhen, mint_for_about},
+    option_names::PRINT_CREDENTIALS,
     options::Config,
     output::Stream,
 };
 
-/// Has printed where the relay is, credentials for it, and how to mint more.
-pub(crate) fn print(config: &Config, now: UnixTime, stdout: &Stream) {
-    // It is a courtesy: whoever closed stdout does not want it.
-    stdout.say(text(config, now));
+/// Prints where the relay is, credentials for it, and how to mint more; or says in the log why not.
+///
+/// What a service prints stays in its journal, where more people read than may use the relay, and where another program may expect nothing
+/// but JSON.
+pub(crate) fn print(config: &Config, now: UnixTime, stdout: &Stream, is_terminal: bool) {
+    let CredentialConfig { print_when, is_drawn, .. } = config.credentials;
+    match print_when {
+        // Nobody is told if stdout is closed: then nobody wants it.
+        PrintWhen::Always => stdout.say(text(config, now)),
+        PrintWhen::OnATerminal if is_terminal => stdout.say(text(config, now)),
+        PrintWhen::OnATerminal if is_drawn => tracing::warn!(
+            "nobody can use this relay: it drew its secret, and prints no credentials where stdout is no terminal; give it AUTH_SECRET or USERS, \
+             or set {PRINT_CREDENTIALS} to `always`"
+        ),
+        PrintWhen::OnATerminal | PrintWhen::Never => {
+            tracing::info!("no credentials are printed, since stdout is no terminal or {PRINT_CREDENTIALS} is `never`");
+        }
+    }
 }
 
 fn text(config: &Config, now: UnixTime) -> String {

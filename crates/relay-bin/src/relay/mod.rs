@@ -8,6 +8,7 @@ mod signals;
 mod threads;
 
 use std::{
+    io::{self, IsTerminal as _},
     net::IpAddr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -148,7 +149,7 @@ async fn serve(
     phases.advance(Phase::Serving);
     tracing::info!("the relay is up");
     if portal.is_none() {
-        banner::print(config, Clock::unix_time(), &output.stdout);
+        banner::print(config, Clock::unix_time(), &output.stdout, io::stdout().is_terminal());
     }
 
     let signal = tokio::select! {

@@ -32,10 +32,14 @@ const SECOND_HALF: u16 = 57_344;
 /// The kernel spreads clients over workers as it likes: one in two to the power of this many times it likes one only.
 const MAX_TRIES: u32 = 40;
 
-/// The environment of a relay that leaves others alone and ends when it is told to. Tests of health, control and drain say
-/// otherwise by options.
-pub(crate) const ALONE: [(&str, &str); 3] =
-    [("HEALTH_CHECK_ADDR", "off"), ("CONTROL_ENDPOINT", "off"), ("DRAIN_TIMEOUT", "0s")];
+/// The environment of a relay that leaves others alone, prints when it is up, and ends when it is told to. Tests of health, control and
+/// drain say otherwise by options.
+pub(crate) const ALONE: [(&str, &str); 4] = [
+    ("HEALTH_CHECK_ADDR", "off"),
+    ("CONTROL_ENDPOINT", "off"),
+    ("DRAIN_TIMEOUT", "0s"),
+    ("PRINT_CREDENTIALS", "always"),
+];
 
 /// `firezone-relay` with these options and nothing of ours in its environment.
 pub(crate) fn command<S: AsRef<OsStr>>(options: impl IntoIterator<Item = S>) -> Command {
