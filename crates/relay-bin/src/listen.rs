@@ -56,7 +56,7 @@ impl Role {
     }
 }
 
-/// The listening sockets of each worker.
+/// The listening sockets of each worker; `key` decides who is whose client, and nobody else may know it.
 ///
 /// # Errors
 ///
@@ -65,6 +65,7 @@ pub(crate) fn bind(
     served: &[FamilyAddresses],
     listen_port: u16,
     workers: NonZeroUsize,
+    key: u64,
 ) -> anyhow::Result<Vec<Vec<Listening>>> {
     let addresses: Vec<SocketAddr> =
         families(served).map(|family| SocketAddr::new(family.listen, listen_port)).collect();
@@ -76,7 +77,7 @@ pub(crate) fn bind(
     }
     let mut workers: Vec<Vec<Listening>> = (0..workers.get()).map(|_| Vec::new()).collect();
     for address in addresses {
-        bind_at(address, &mut workers).map_err(|error| cannot_listen(address, &error))?;
+        bind_at(address, key, &mut workers).map_err(|error| cannot_listen(address, &error))?;
     }
     let clipped =
         |listening: &Listening| listening.socket.receive_buffer_size().ok().filter(|size| *size < BUFFER_SIZE);
@@ -92,16 +93,16 @@ pub(crate) fn bind(
     Ok(workers)
 }
 
-/// Binds sockets to one address for each of `workers`.
+/// Binds sockets to one address for each of `workers`; `key` decides who is whose client.
 ///
 /// # Errors
 ///
 /// When the address is taken or cannot be used.
-pub(crate) fn bind_at(address: SocketAddr, workers: &mut [Vec<Listening>]) -> io::Result<()> {
+pub(crate) fn bind_at(address: SocketAddr, key: u64, workers: &mut [Vec<Listening>]) -> io::Result<()> {
     // The first of each worker gets what matches no pattern.
     const APART: [Role; SOCKETS_PER_WORKER] = [Role::Requests, Role::Data];
     let first = APART[0].bind(address)?;
-    let (roles, mut first) = match first.attach_selector(&Selector { groups: workers.len(), apart: DATA }) {
+    let (roles, mut first) = match first.attach_selector(&Selector { groups: workers.len(), key, apart: DATA }) {
         Ok(()) => (&APART[..], Some(first)),
         Err(error) => {
             tracing::warn!(
@@ -218,7 +219,7 @@ mod tests {
         const WORKERS: usize = 3;
         let address = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut workers = [(); WORKERS].map(|()| Vec::new());
-        bind_at(address, &mut workers).unwrap();
+        bind_at(address, 7, &mut workers).unwrap();
         let mut reached = [0; WORKERS];
         for _ in 0..60 {
             let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -30,7 +30,7 @@ const SPREAD_PORT: u32 = 0x85EB_CA77;
 ///
 /// # fn main() -> std::io::Result<()> {
 /// // QUIC's long headers, which begin connections, apart from everything else; for four threads.
-/// let selector = Selector { groups: 4, apart: &[Pattern::first_byte(0x80, 0x80)] };
+/// let selector = Selector { groups: 4, key: 0x5EED, apart: &[Pattern::first_byte(0x80, 0x80)] };
 /// let config = Config { reuse_port: true, ..Config::default() };
 /// let mut sockets = vec![UdpSocket::bind(([127, 0, 0, 1], 0).into(), &config)?];
 /// sockets[0].attach_selector(&selector)?;
@@ -44,6 +44,8 @@ const SPREAD_PORT: u32 = 0x85EB_CA77;
 pub struct Selector<'a> {
     /// How many groups of sockets there are: at least 1.
     pub groups: usize,
+    /// Decides on the group of each sender. Draw it at random: whoever knows it can choose ports whose datagrams all reach one group.
+    pub key: u64,
     /// Datagrams that match one of these go to the second socket of their group. If there are none, a group is one socket.
     pub apart: &'a [Pattern],
 }
@@ -87,6 +89,12 @@ impl Selector<'_> {
         options::attach_reuseport_program(socket, &mut self.program(address)?)
     }
 
+    /// What ports and addresses are multiplied by: odd, so that no two values become one.
+    #[expect(clippy::cast_possible_truncation, reason = "one half each")]
+    const fn multipliers(&self) -> (u32, u32) {
+        (SPREAD_PORT ^ (self.key as u32 & !1), SPREAD_ADDRESS ^ ((self.key >> 32) as u32 & !1))
+    }
+
     /// A classic BPF program that returns the number of the socket, or 0 for a datagram that it cannot read. Where there are IP options or
     /// extension headers, other bytes take the place of the sender's port; they serve as well if they stay the same.
     fn program(&self, address: IpAddr) -> io::Result<Vec<libc::sock_filter>> {
@@ -98,17 +106,18 @@ impl Selector<'_> {
             IpAddr::V4(_) => (12, 1, 20),
             IpAddr::V6(_) => (8, 4, 40),
         };
+        let (spread_port, spread_address) = self.multipliers();
         let groups = u32::try_from(self.groups).map_err(io::Error::other)?;
         let mut program = Vec::new();
         let mut step = |code: u32, k: u32| program.push(instruction(code, 0, 0, k));
         // A is the hash so far, X what it was before.
         step(BPF_LD | BPF_H | BPF_ABS, IP_HEADER.wrapping_add(port_at));
-        step(BPF_ALU | BPF_MUL | BPF_K, SPREAD_PORT);
+        step(BPF_ALU | BPF_MUL | BPF_K, spread_port);
         for word in 0..address_words {
             step(BPF_MISC | BPF_TAX, 0);
             step(BPF_LD | BPF_W | BPF_ABS, IP_HEADER.wrapping_add(address_at + 4 * word));
             step(BPF_ALU | BPF_ADD | BPF_X, 0);
-            step(BPF_ALU | BPF_MUL | BPF_K, SPREAD_ADDRESS);
+            step(BPF_ALU | BPF_MUL | BPF_K, spread_address);
         }
         step(BPF_ALU | BPF_RSH | BPF_K, 16);
         step(BPF_ALU | BPF_MOD | BPF_K, groups.max(1));

@@ -41,7 +41,7 @@ fn target(sockets: &[Plain], client: &Plain, datagram: &[u8]) -> usize {
 #[test]
 fn spreads_senders_and_keeps_kinds_apart() {
     for address in loopback() {
-        let sockets = listen(address, &Selector { groups: GROUPS, apart: APART });
+        let sockets = listen(address, &Selector { groups: GROUPS, key: 0, apart: APART });
         let mut per_group = [0; GROUPS];
         for _ in 0..150 {
             let client = Plain::bind(address).unwrap();
@@ -69,7 +69,7 @@ fn spreads_senders_and_keeps_kinds_apart() {
 #[test]
 fn without_patterns_a_group_is_one_socket() {
     for address in loopback() {
-        let sockets = listen(address, &Selector { groups: GROUPS, apart: &[] });
+        let sockets = listen(address, &Selector { groups: GROUPS, key: 0, apart: &[] });
         assert_eq!(sockets.len(), GROUPS);
         let mut reached = BTreeSet::new();
         for _ in 0..60 {
@@ -84,6 +84,19 @@ fn without_patterns_a_group_is_one_socket() {
 
 #[test]
 fn more_patterns_than_a_program_can_jump_over_are_refused() {
-    let selector = Selector { groups: 1, apart: &[Pattern::first_byte(1, 1); 100] };
+    let selector = Selector { groups: 1, key: 0, apart: &[Pattern::first_byte(1, 1); 100] };
     assert_eq!(selector.program([127, 0, 0, 1].into()).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn the_key_decides_on_the_group() {
+    for address in loopback() {
+        let by_key =
+            [1, 0x5EED_0001_2345_6789].map(|key| listen(address, &Selector { groups: GROUPS, key, apart: &[] }));
+        let clients: Vec<_> = (0..40).map(|_| Plain::bind(address).unwrap()).collect();
+        let groups =
+            by_key.map(|sockets| clients.iter().map(|client| target(&sockets, client, b"x")).collect::<Vec<_>>());
+        // One in 3 to the power of 40 that all meet again by chance.
+        assert_ne!(groups[0], groups[1]);
+    }
 }

@@ -178,6 +178,12 @@ impl Config {
         self.seed.derive(Purpose::Workers)
     }
 
+    /// What decides on the worker of each client; nobody else may know it.
+    pub(crate) fn selector_key(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.seed.derive_one(Purpose::Selector);
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// The seed of the waits between attempts to reach the portal.
     pub(crate) fn portal_seed(&self) -> [u8; 32] {
         self.seed.derive_one(Purpose::Portal)

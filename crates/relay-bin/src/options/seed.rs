@@ -18,6 +18,7 @@ pub(crate) enum Purpose {
     Workers = 1,
     Portal = 2,
     Nonces = 3,
+    Selector = 4,
 }
 
 impl Seed {
@@ -64,13 +65,14 @@ mod tests {
     #[test]
     fn purposes_get_different_seeds() {
         let seed = Seed::from_number(42);
-        let mut derived: Vec<_> = [Purpose::Secret, Purpose::Workers, Purpose::Portal, Purpose::Nonces]
-            .into_iter()
-            .flat_map(|purpose| seed.derive(purpose).take(3))
-            .collect();
+        let mut derived: Vec<_> =
+            [Purpose::Secret, Purpose::Workers, Purpose::Portal, Purpose::Nonces, Purpose::Selector]
+                .into_iter()
+                .flat_map(|purpose| seed.derive(purpose).take(3))
+                .collect();
         derived.sort_unstable();
         derived.dedup();
-        assert_eq!(derived.len(), 12);
+        assert_eq!(derived.len(), 15);
         assert_eq!(seed.derive(Purpose::Workers).next(), Some(seed.derive_one(Purpose::Workers)));
     }
 

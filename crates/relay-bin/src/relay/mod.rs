@@ -261,7 +261,7 @@ impl BoundSockets {
     fn bind(config: &Config, files: Files) -> anyhow::Result<Self> {
         let parts = ports::partition(config.ports, config.workers);
         let families: Vec<FamilyAddresses> = config.families().collect();
-        let listeners = listen::bind(&families, config.listen_port, config.workers)?;
+        let listeners = listen::bind(&families, config.listen_port, config.workers, config.selector_key())?;
         listen::check_allocation_ports(&families, config.ports)?;
         Ok(Self { parts, listeners, files })
     }

@@ -65,7 +65,7 @@ fn event_loop_of(secret: &AuthSecret, published: Published) -> (EventLoop, Socke
     let clock = Clock::start();
     let server = Server::new(config, secret.clone(), [7; 32], clock.now(), UnixTime(1_900_000_000)).unwrap();
     let mut workers = [Vec::new()];
-    listen::bind_at(listen_at, &mut workers).unwrap();
+    listen::bind_at(listen_at, 7, &mut workers).unwrap();
     let [listeners] = workers;
     let poller = Poller::new().unwrap();
     let (_, mailbox) = Mailbox::new(&poller).unwrap();
