@@ -1,18 +1,19 @@
 //! What is told of allocations at their end, and of users on request.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod support;
-
 use std::{net::SocketAddr, time::Duration};
 
 use serde_json::Value;
-use support::{
-    Echo, End, PATIENCE, Relay, clients_of_both_workers,
+use test_support::{
+    PATIENCE,
     collector::Collector,
-    http::{free_tcp_address, get, request},
+    echo::Echo,
+    http::{get, request},
+    port::free_tcp_address,
+    relay::{self, End, Relay, allocate_and_bind, clients_of_both_workers},
     wait_until,
 };
-use turn_client::{Allocate, BlockingClient, Family};
+use turn_client::{BlockingClient, Family};
 
 const CHANNEL: u16 = 0x4000;
 
@@ -23,16 +24,14 @@ fn start(options: &[&str]) -> Relay {
 /// A client of user id `user`, with an allocation and a channel to `peer`.
 fn bound(relay: &Relay, user: &str, peer: SocketAddr) -> BlockingClient {
     let mut client = relay.client(relay.v4(), user);
-    client.allocate(Allocate::default()).unwrap();
-    client.bind(CHANNEL, peer).unwrap();
+    allocate_and_bind(&mut client, CHANNEL, peer);
     client
 }
 
 /// Sends payloads of these lengths there and back.
 fn exchange(client: &mut BlockingClient, lengths: &[usize]) {
     for length in lengths {
-        client.send(CHANNEL, &vec![7; *length]).unwrap();
-        assert_eq!(client.receive(PATIENCE).unwrap(), Some((CHANNEL, vec![7; *length])));
+        relay::exchange(client, CHANNEL, &vec![7; *length]);
     }
 }
 
@@ -60,8 +59,7 @@ fn the_end_of_an_allocation_is_one_line_with_its_user_and_figures() {
     let relay = start(&[]);
     let echo = Echo::start(relay.v4());
     let mut client = relay.client(relay.v4(), "alice \"\u{1b}[31m\n");
-    let relayed = client.allocate(Allocate::default()).unwrap().relayed[0];
-    client.bind(CHANNEL, echo.address).unwrap();
+    let relayed = allocate_and_bind(&mut client, CHANNEL, echo.address);
     exchange(&mut client, &[0, 1, 1_200]);
     client.refresh(Duration::ZERO).unwrap();
     wait_until(|| relay.has_logged("allocation ended"));

@@ -1,11 +1,12 @@
 //! What `docs/credentials.md` tells back ends to run makes the credentials that the relay takes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod support;
-
 use std::process::Command;
 
-use support::{Relay, SECRET, can};
+use test_support::{
+    capability::{can, runs},
+    relay::{Relay, SECRET},
+};
 use turn_auth::{AuthSecret, Scheme, UnixTime};
 use turn_client::{Allocate, BlockingClient, Credentials};
 
@@ -24,12 +25,9 @@ fn snippet(heading: &str, language: &str) -> &'static str {
 }
 
 fn has(program: &str) -> bool {
-    let runs = |program: &str, argument: &str| {
-        Command::new(program).arg(argument).output().is_ok_and(|output| output.status.success())
-    };
     match program {
-        "sh" => can("openssl", runs("openssl", "version"), "openssl is not installed"),
-        _ => can(program, runs(program, "--version"), format!("{program} is not installed")),
+        "sh" => can("openssl", runs("openssl", ["version"]), "openssl is not installed"),
+        _ => can(program, runs(program, ["--version"]), format!("{program} is not installed")),
     }
 }
 

@@ -1,8 +1,6 @@
 //! Whose requests the binary accepts: schemes, several secrets, users, and what becomes of them while it runs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod support;
-
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -10,7 +8,13 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use support::{Echo, PATIENCE, Relay, SECRET, command, free_port, run, wait_until};
+use test_support::{
+    PATIENCE,
+    echo::Echo,
+    port::free_port,
+    relay::{Relay, SECRET, command, run},
+    wait_until,
+};
 use turn_auth::{AuthSecret, Scheme, UnixTime};
 use turn_client::{Allocate, BlockingClient, Credentials, Error};
 

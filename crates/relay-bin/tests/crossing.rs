@@ -1,18 +1,17 @@
 //! Two clients of one relay that live on different workers relay to each other.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod support;
-
 use std::{net::SocketAddr, time::Duration};
 
-use support::{Echo, PATIENCE, Relay, clients_of_both_workers, has_ipv6};
+use test_support::{
+    PATIENCE,
+    capability::has_ipv6,
+    echo::Echo,
+    relay::{self, Relay, clients_of_both_workers},
+};
 use turn_client::{BlockingClient, Family};
 
 const ROUNDS: u8 = 20;
-
-fn start() -> Relay {
-    Relay::start(&["--workers", "2", "--allocations-per-username", "100"])
-}
 
 /// A client on each worker, which have bound channel 0x4000 to each other.
 fn bound(relay: &Relay, servers: [SocketAddr; 2], family: Family) -> [BlockingClient; 2] {
@@ -35,7 +34,7 @@ fn exchange([one, other]: &mut [BlockingClient; 2]) {
 /// Whoever is told of a channel knows that both workers know of it; so each packet is relayed once, to a client, and none leaves as
 /// if to a peer.
 fn crossed_in_one_step(servers: impl FnOnce(&Relay) -> [SocketAddr; 2], family: Family) {
-    let relay = start();
+    let relay = Relay::of_workers("2");
     let mut clients = bound(&relay, servers(&relay), family);
     exchange(&mut clients);
     let log = relay.stop().log;
@@ -58,7 +57,7 @@ fn clients_of_two_workers_and_of_two_families_are_crossed_in_one_step() {
 
 #[test]
 fn a_client_that_ended_its_allocation_gets_nothing_from_the_other_worker() {
-    let relay = start();
+    let relay = Relay::of_workers("2");
     let echo = Echo::start(relay.v4());
     let mut clients = bound(&relay, [relay.v4(), relay.v4()], Family::V4);
     exchange(&mut clients);
@@ -67,8 +66,7 @@ fn a_client_that_ended_its_allocation_gets_nothing_from_the_other_worker() {
     one.send(0x4000, &[0; 100]).unwrap();
     // An answer by the same way tells that the relay is done with what was sent before.
     one.bind(0x4001, echo.address).unwrap();
-    one.send(0x4001, &[0; 100]).unwrap();
-    assert_eq!(one.receive(PATIENCE).unwrap(), Some((0x4001, vec![0; 100])));
+    relay::exchange(one, 0x4001, &[0; 100]);
     let log = relay.stop().log;
     assert!(log.contains("; 2 packets (200 bytes) relayed to peers, 41 packets (4100 bytes) to clients;"), "{log}");
 }

@@ -1,15 +1,16 @@
 //! Many people behind one address, noisy neighbours, and clients for which one refusal is the end.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod support;
-
 use std::{
     net::{SocketAddr, UdpSocket},
     thread,
     time::{Duration, Instant},
 };
 
-use support::{PATIENCE, Relay, command, credentials};
+use test_support::{
+    PATIENCE,
+    relay::{Relay, SECRET, command, credentials},
+};
 use turn_client::{Allocate, BlockingClient, Received, Request, TurnClient};
 
 /// A Binding request and an Allocate request without credentials.
@@ -125,7 +126,7 @@ fn a_nonce_holds_across_a_restart_and_from_another_port() {
     relay.stop();
 
     let port_text = port.to_string();
-    let options = ["--public-ip4-addr", "127.0.0.1", "--auth-secret", support::SECRET, "--listen-port", &port_text];
+    let options = ["--public-ip4-addr", "127.0.0.1", "--auth-secret", SECRET, "--listen-port", &port_text];
     let _relay = Relay::spawn(&mut command(options), port);
     let answer = exchange(&second, &client.poll_transmit().unwrap());
     assert_eq!(client.handle_datagram(now(), &answer), Received::Response);

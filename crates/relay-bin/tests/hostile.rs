@@ -1,8 +1,6 @@
 //! Whatever strangers send, the relay goes on serving and its memory does not grow.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod support;
-
 use std::{
     net::{SocketAddr, UdpSocket},
     time::{Duration, Instant},
@@ -10,7 +8,10 @@ use std::{
 
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use support::{Echo, Relay, credentials};
+use test_support::{
+    echo::Echo,
+    relay::{self, Relay, credentials},
+};
 use turn_client::{Allocate, BlockingClient, Received, Request, TurnClient, encode_channel_data};
 
 const SEED: u64 = 4;
@@ -113,9 +114,8 @@ fn flood(relay: &Relay, relayed: SocketAddr, seed: u64, count: usize) {
 
 fn allocate_and_bind(relay: &Relay, echo: &Echo) -> (BlockingClient, SocketAddr) {
     let mut client = relay.client(relay.v4(), "good");
-    let allocated = client.allocate(Allocate::default()).unwrap();
-    client.bind(0x4000, echo.address).unwrap();
-    (client, allocated.relayed[0])
+    let relayed = relay::allocate_and_bind(&mut client, 0x4000, echo.address);
+    (client, relayed)
 }
 
 fn still_relays(relay: &mut Relay, client: &mut BlockingClient) {

@@ -1,8 +1,6 @@
 //! Send and Data indications through the binary, from clients that do not wait for answers.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod support;
-
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     sync::atomic::{AtomicBool, Ordering},
@@ -10,7 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{PATIENCE, Relay, credentials, has_ipv6, wait_until};
+use test_support::{
+    PATIENCE,
+    capability::has_ipv6,
+    port::free_port,
+    relay::{Relay, SECRET, command, credentials},
+    wait_until,
+};
 use turn_client::{
     Allocate, Answer, Request, Success, TurnClient, decode_data_indication, encode_channel_data, encode_send_indication,
 };
@@ -217,9 +221,9 @@ fn a_relay_without_ipv4_serves_a_client_that_asks_for_no_family() {
     if !has_ipv6() {
         return;
     }
-    let port = support::free_port();
-    let options = ["--public-ip6-addr", "::1", "--bind-ip6-addr", "::1", "--auth-secret", support::SECRET];
-    let mut command = support::command(options);
+    let port = free_port();
+    let options = ["--public-ip6-addr", "::1", "--bind-ip6-addr", "::1", "--auth-secret", SECRET];
+    let mut command = command(options);
     command.args(["--listen-port", &port.to_string()]);
     let relay = Relay::spawn(&mut command, port);
     assert!(Client::start(relay.v6(), "ipv6").relayed.is_ipv6());

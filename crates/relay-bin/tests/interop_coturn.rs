@@ -1,69 +1,22 @@
 //! Relays through the binary with coturn's client programs, unmodified, and loses nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod interop;
-mod support;
-
-use std::{
-    net::UdpSocket,
-    process::{Child, Command, Stdio},
-    thread,
-    time::Duration,
+use test_support::{
+    capability::{has_coturn, has_ipv6},
+    echo::CoturnEcho,
+    port::free_port,
+    program::{run, run_for},
+    relay::{Relay, SECRET, minted},
 };
-
-use interop::{can, credentials, run, run_for, start_relay};
-use support::{Relay, SECRET, free_port, has_ipv6};
 
 /// How many messages each client sends.
 const MESSAGES: u64 = 100;
 
-fn has_coturn() -> bool {
-    let starts = |program: &str| Command::new(program).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    // Without arguments these print how to use them.
-    let present = starts("turnutils_uclient") && starts("turnutils_stunclient");
-    can("coturn", present, "coturn's client programs are not installed (`cargo xtask setup`)")
-}
-
-/// coturn's echo server on both loopback addresses, ended when dropped.
-struct Peer {
-    child: Child,
-    port: u16,
-}
-
-impl Peer {
-    fn start() -> Self {
-        let port = free_port();
-        let child = Command::new("turnutils_peer")
-            .args(["-p", &port.to_string(), "-L", "127.0.0.1", "-L", "::1"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let peer = Self { child, port };
-        let probe = UdpSocket::bind("127.0.0.1:0").unwrap();
-        probe.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-        for _ in 0..100 {
-            // Nobody listens yet: ICMP makes either call fail.
-            let sent = probe.send_to(b"are you there?", ("127.0.0.1", port));
-            if sent.is_ok() && probe.recv(&mut [0; 64]).is_ok() {
-                return peer;
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        panic!("turnutils_peer does not echo");
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+const LOOPBACK: [&str; 2] = ["127.0.0.1", "::1"];
 
 /// Runs `turnutils_uclient` against `server` and checks that every message of `connections` came back.
 fn relays_everything(relay: &mut Relay, server: &str, flags: &[&str], connections: u64) {
-    let (port, messages, user) = (relay.port.to_string(), MESSAGES.to_string(), credentials());
+    let (port, messages, user) = (relay.port.to_string(), MESSAGES.to_string(), minted("interop"));
     let mut arguments = vec!["-p", &port, "-u", &user.username, "-w", &user.password, "-n", &messages, "-z", "5"];
     arguments.extend(flags);
     arguments.push(server);
@@ -80,9 +33,10 @@ fn relays_to_a_peer(workers: &str, server: &str, peer_address: &str, flags: &[&s
     if !has_coturn() || !has_ipv6() {
         return;
     }
-    let mut relay = start_relay(workers);
-    let peer = Peer::start();
-    let port = peer.port.to_string();
+    let mut relay = Relay::of_workers(workers);
+    let port = free_port();
+    let _echo = CoturnEcho::start(port, &LOOPBACK);
+    let port = port.to_string();
     let mut all = vec!["-e", peer_address, "-r", &port];
     all.extend(flags);
     relays_everything(&mut relay, server, &all, connections);
@@ -102,9 +56,10 @@ fn coturn_s_client_mints_its_own_credentials() {
     if !has_coturn() {
         return;
     }
-    let mut relay = start_relay("2");
-    let peer = Peer::start();
-    let (port, peer_port, messages) = (relay.port.to_string(), peer.port.to_string(), MESSAGES.to_string());
+    let mut relay = Relay::of_workers("2");
+    let peer_port = free_port();
+    let _echo = CoturnEcho::start(peer_port, &["127.0.0.1"]);
+    let (port, peer_port, messages) = (relay.port.to_string(), peer_port.to_string(), MESSAGES.to_string());
     let common = ["-p", &port, "-n", &messages, "-z", "5", "-c", "-e", "127.0.0.1", "-r", &peer_port, "-u", "alice"];
     let (output, text) = run("turnutils_uclient", common.iter().chain(&["-W", SECRET, "127.0.0.1"]));
     assert!(output.status.success(), "{text}");
@@ -171,7 +126,7 @@ fn relays_between_clients(workers: &str, server: &str, flags: &[&str], connectio
     if !has_coturn() || !has_ipv6() {
         return;
     }
-    let mut relay = start_relay(workers);
+    let mut relay = Relay::of_workers(workers);
     let mut all = vec!["-y"];
     all.extend(flags);
     relays_everything(&mut relay, server, &all, connections);
@@ -197,7 +152,7 @@ fn clients_learn_their_address_over_both_families() {
     if !has_coturn() || !has_ipv6() {
         return;
     }
-    let relay = start_relay("2");
+    let relay = Relay::of_workers("2");
     for address in ["127.0.0.1", "::1"] {
         let (output, text) = run("turnutils_stunclient", ["-p", &relay.port.to_string(), address]);
         assert!(output.status.success() && text.contains(&format!("UDP reflexive addr: {address}:")), "{text}");
@@ -209,9 +164,10 @@ fn negative_tests_leave_the_relay_unharmed() {
     if !has_coturn() || !has_ipv6() {
         return;
     }
-    let mut relay = start_relay("2");
-    let peer = Peer::start();
-    let (relay_port, peer_port, user) = (relay.port.to_string(), peer.port.to_string(), credentials());
+    let mut relay = Relay::of_workers("2");
+    let peer_port = free_port();
+    let _echo = CoturnEcho::start(peer_port, &LOOPBACK);
+    let (relay_port, peer_port, user) = (relay.port.to_string(), peer_port.to_string(), minted("interop"));
     for flags in [["-N"], ["-R"]] {
         let mut arguments = vec!["-p", &relay_port, "-u", &user.username, "-w", &user.password, "-n", "2", "-c"];
         arguments.extend(["-e", "127.0.0.1", "-r", &peer_port]);

@@ -1,14 +1,15 @@
 //! Health, metrics, control, logs and the drain, as an operator meets them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod support;
-
 use std::{net::SocketAddr, net::TcpListener};
 
-use support::{
-    Echo, End, PATIENCE, Relay, command, free_port,
-    http::{free_tcp_address, get, request, request_by_name},
-    run, wait_until,
+use test_support::{
+    PATIENCE,
+    echo::Echo,
+    http::{get, request, request_by_name},
+    port::{free_port, free_tcp_address},
+    relay::{self, End, Relay, command, run},
+    wait_until,
 };
 use turn_client::{Allocate, BlockingClient};
 
@@ -25,8 +26,7 @@ fn start(options: &[&str]) -> (Relay, SocketAddr) {
 fn allocate_and_bind(relay: &Relay, echo: &Echo, salt: &str) -> BlockingClient {
     // What it sends again would count again.
     let mut client = relay.client(relay.v4(), salt).with_retransmission(PATIENCE, 1);
-    client.allocate(Allocate::default()).unwrap();
-    client.bind(CHANNEL, echo.address).unwrap();
+    relay::allocate_and_bind(&mut client, CHANNEL, echo.address);
     client
 }
 

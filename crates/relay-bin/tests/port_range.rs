@@ -1,11 +1,13 @@
 //! The range of ports is the limit of allocations, however many workers share it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod support;
-
 use std::{collections::BTreeSet, time::Duration};
 
-use support::{Echo, PATIENCE, Relay, free_range};
+use test_support::{
+    echo::Echo,
+    port::free_range,
+    relay::{Relay, exchange},
+};
 use turn_client::{Allocate, BlockingClient, Error, Family};
 
 fn allocate(relay: &Relay, number: u16) -> Result<(BlockingClient, u16), Error> {
@@ -27,8 +29,7 @@ fn the_range_is_the_limit(ports: u16, workers: &str) {
     let echo = Echo::start(relay.v4());
     for (client, _) in &mut clients {
         client.bind(0x4000, echo.address).unwrap();
-        client.send(0x4000, b"hello").unwrap();
-        assert_eq!(client.receive(PATIENCE).unwrap(), Some((0x4000, b"hello".to_vec())));
+        exchange(client, 0x4000, b"hello");
     }
 
     for (number, (client, port)) in (ports + 1..).zip(&mut clients) {

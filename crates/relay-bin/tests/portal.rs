@@ -1,8 +1,6 @@
 //! The binary and a portal.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod support;
-
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
@@ -17,8 +15,13 @@ use std::{
 
 use dev_portal::DevPortal;
 use serde_json::Value;
-use support::{Echo, PATIENCE, Relay, command, free_port, http::free_tcp_address, run};
-use test_support::capability::has_coturn;
+use test_support::{
+    PATIENCE,
+    capability::has_coturn,
+    echo::Echo,
+    port::{free_port, free_tcp_address},
+    relay::{self, Relay, allocate_and_bind, command, run},
+};
 use tokio::{runtime::Builder, sync::oneshot};
 use turn_auth::{AuthSecret, UnixTime};
 use turn_client::{Allocate, BlockingClient, Credentials};
@@ -108,16 +111,10 @@ fn connect(relay: &Relay, credentials: Credentials) -> BlockingClient {
     BlockingClient::connect(relay.v4(), credentials).unwrap()
 }
 
-/// Allocates and binds [`CHANNEL`] to `echo`.
-fn bind(client: &mut BlockingClient, echo: &Echo) {
-    client.allocate(Allocate::default()).unwrap();
-    client.bind(CHANNEL, echo.address).unwrap();
-}
-
+/// Sends `number` to the peer and takes the echo.
+#[track_caller]
 fn exchange(client: &mut BlockingClient, number: u32) {
-    client.send(CHANNEL, &number.to_be_bytes()).unwrap();
-    let (channel, payload) = client.receive(PATIENCE).unwrap().expect("an echo");
-    assert_eq!((channel, payload), (CHANNEL, number.to_be_bytes().to_vec()));
+    relay::exchange(client, CHANNEL, &number.to_be_bytes());
 }
 
 /// The only line that begins with `error:`.
@@ -141,7 +138,7 @@ fn credentials_minted_by_the_portal_relay_and_others_do_not() {
 
     let echo = Echo::start(relay.v4());
     let mut client = connect(&relay, portal.mint());
-    bind(&mut client, &echo);
+    allocate_and_bind(&mut client, CHANNEL, echo.address);
     for number in 0..20 {
         exchange(&mut client, number);
     }
@@ -183,10 +180,10 @@ fn a_username_that_allocates_again_from_elsewhere_replaces_its_allocation() {
     let credentials = portal.mint();
     let echo = Echo::start(relay.v4());
     let mut first = connect(&relay, credentials.clone());
-    bind(&mut first, &echo);
+    allocate_and_bind(&mut first, CHANNEL, echo.address);
     exchange(&mut first, 1);
     let mut second = connect(&relay, credentials);
-    bind(&mut second, &echo);
+    allocate_and_bind(&mut second, CHANNEL, echo.address);
     exchange(&mut second, 2);
     // The two may have landed on different workers, which tell each other in their own time.
     let refused = (0..200).find_map(|_| {
@@ -251,7 +248,7 @@ fn a_portal_that_vanishes_costs_no_packet() {
     portal.wait_for_relays(1);
     let mut client = connect(&relay, portal.mint());
     let echo = Echo::start(relay.v4());
-    bind(&mut client, &echo);
+    allocate_and_bind(&mut client, CHANNEL, echo.address);
     exchange(&mut client, 0);
 
     // One packet at a time all along, each of which must come back.

@@ -1,14 +1,15 @@
 //! The recipes of `docs/webrtc.md`: usernames as back ends write them, with passwords that another implementation has made.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod interop;
-mod support;
-
 use std::process::{Command, Stdio};
 
-use interop::can;
-use support::{Echo, PATIENCE, Relay, command, free_port, run};
-use turn_client::{Allocate, BlockingClient};
+use test_support::{
+    capability::can,
+    echo::Echo,
+    port::free_port,
+    relay::{Relay, allocate_and_bind, command, exchange, run},
+};
+use turn_client::BlockingClient;
 
 const CHANNEL: u16 = 0x4000;
 
@@ -22,7 +23,7 @@ fn hmac_sha1(key: &str, message: &str) -> Option<String> {
     let script = "import base64, hmac, sys; print(base64.b64encode(hmac.digest(*map(str.encode, sys.argv[1:3]), 'sha1')).decode())";
     let output = Command::new("python3").args(["-c", script, key, message]).stderr(Stdio::null()).output();
     let output = output.ok().filter(|output| output.status.success());
-    if !can("aioice", output.is_some(), "Python is not installed (`cargo xtask setup`)") {
+    if !can("python3", output.is_some(), "Python is not installed (`cargo xtask setup`)") {
         return None;
     }
     Some(String::from_utf8(output?.stdout).unwrap().trim().to_owned())
@@ -44,10 +45,8 @@ fn relays(username: &str, secret: &str, options: &[&str]) {
     let echo = Echo::start(relay.v4());
     let credentials = turn_client::Credentials::new(username, password);
     let mut client = BlockingClient::connect(relay.v4(), credentials).unwrap();
-    client.allocate(Allocate::default()).unwrap();
-    client.bind(CHANNEL, echo.address).unwrap();
-    client.send(CHANNEL, b"hello").unwrap();
-    assert_eq!(client.receive(PATIENCE).unwrap(), Some((CHANNEL, b"hello".to_vec())));
+    allocate_and_bind(&mut client, CHANNEL, echo.address);
+    exchange(&mut client, CHANNEL, b"hello");
 }
 
 #[test]

@@ -5,23 +5,20 @@
 mod accepted;
 #[path = "recording/control.rs"]
 mod control;
-mod interop;
-mod support;
 #[path = "recording/trace.rs"]
 mod trace;
 
-use std::{
-    env, fs,
-    net::UdpSocket,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{env, fs, net::UdpSocket, os::unix::fs::PermissionsExt as _, process::Command, time::Duration};
 
-use interop::{can, credentials, run as run_program};
 use relay_replay::{Flags, Mode, NotReplayed};
-use support::{Relay, SECRET, clients_of_both_workers, free_port, run};
+use test_support::{
+    PATIENCE,
+    capability::{has_coturn, has_python_package, has_tshark, python},
+    echo::CoturnEcho,
+    port::free_port,
+    program::run as run_program,
+    relay::{Relay, SECRET, clients_of_both_workers, credentials, minted, run},
+};
 use trace::{Trace, keep};
 use turn_client::{Allocate, BlockingClient, Family, Request, decode_data_indication, encode_send_indication};
 
@@ -33,7 +30,7 @@ fn start(trace: &Trace, options: &[&str]) -> Relay {
 /// Allocates, binds a channel, and exchanges `messages` with a peer.
 fn converse(relay: &Relay, messages: u8) {
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
-    peer.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut client = relay.client(relay.v4(), "recorded");
     client.allocate(Allocate::default()).unwrap();
     client.bind(0x4001, peer.local_addr().unwrap()).unwrap();
@@ -42,7 +39,7 @@ fn converse(relay: &Relay, messages: u8) {
         client.send(0x4001, &[message; 100]).unwrap();
         let (length, from) = peer.recv_from(&mut buffer).unwrap();
         peer.send_to(&buffer[..length], from).unwrap();
-        assert_eq!(client.receive(support::PATIENCE).unwrap().unwrap().1, [message; 100]);
+        assert_eq!(client.receive(PATIENCE).unwrap().unwrap().1, [message; 100]);
     }
 }
 
@@ -70,7 +67,7 @@ fn what_workers_tell_each_other_of_their_clients_is_replayed() {
     one.bind(0x4001, at_other).unwrap();
     other.bind(0x4002, at_one).unwrap();
     one.send(0x4001, b"straight").unwrap();
-    assert_eq!(other.receive(support::PATIENCE).unwrap(), Some((0x4002, b"straight".to_vec())));
+    assert_eq!(other.receive(PATIENCE).unwrap(), Some((0x4002, b"straight".to_vec())));
     // The way back has ended, and what follows goes through the sockets.
     one.refresh(Duration::ZERO).unwrap();
     other.send(0x4002, b"to nobody").unwrap();
@@ -133,15 +130,15 @@ fn the_data_of_indications_is_not_in_a_recording_with_a_limit_and_the_replay_sti
     let trace = Trace::new();
     let relay = start(&trace, &["--record-secret", "--record-payload-bytes", "4"]);
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
-    peer.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
     let peer_address = peer.local_addr().unwrap();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(relay.v4()).unwrap();
     let by_hand = socket.try_clone().unwrap();
-    let mut client = BlockingClient::with_socket(socket, support::credentials("recorded"));
+    let mut client = BlockingClient::with_socket(socket, credentials("recorded"));
     client.allocate(Allocate::default()).unwrap();
     client.request(Request::CreatePermission { peers: vec![peer_address] }).unwrap();
-    by_hand.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    by_hand.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut buffer = [0; 2000];
     for (transaction, with_fingerprint) in [(1, true), (2, false)] {
         by_hand.send(&encode_send_indication(peer_address, WORDS, transaction, with_fingerprint)).unwrap();
@@ -203,47 +200,16 @@ fn a_file_that_cannot_be_written_is_named_before_anything_is_served() {
     }
 }
 
-/// coturn's echo server, ended when dropped.
-struct Echo(Child);
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn echo(port: u16) -> Echo {
-    let echo = Command::new("turnutils_peer")
-        .args(["-p", &port.to_string(), "-L", "127.0.0.1"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let echo = Echo(echo);
-    let probe = UdpSocket::bind("127.0.0.1:0").unwrap();
-    probe.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-    for _ in 0..100 {
-        // Nobody listens yet: ICMP makes either call fail.
-        if probe.send_to(b"?", ("127.0.0.1", port)).is_ok() && probe.recv(&mut [0; 64]).is_ok() {
-            return echo;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("turnutils_peer does not echo");
-}
-
 /// A trace of coturn's client through two workers: four allocations, `messages` through each.
 fn record_coturn(messages: u8, options: &[&str]) -> Option<Trace> {
-    let present = Command::new("turnutils_uclient").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    if !can("coturn", present, "coturn's client programs are not installed (`cargo xtask setup`)") {
+    if !has_coturn() {
         return None;
     }
     let trace = Trace::new();
     let relay = start(&trace, &[&["--record-secret", "--workers", "2"], options].concat());
     let peer_port = free_port();
-    let _echo = echo(peer_port);
-    let (port, peer_port, user) = (relay.port.to_string(), peer_port.to_string(), credentials());
+    let _echo = CoturnEcho::start(peer_port, &["127.0.0.1"]);
+    let (port, peer_port, user) = (relay.port.to_string(), peer_port.to_string(), minted("interop"));
     let (output, text) = run_program(
         "turnutils_uclient",
         [
@@ -289,8 +255,7 @@ fn a_short_session_of_coturn_s_client_replays_without_a_difference() {
 
 #[test]
 fn tshark_reads_a_recording_without_complaint() {
-    let present = Command::new("tshark").arg("--version").output().is_ok_and(|output| output.status.success());
-    if !can("tshark", present, "tshark is not installed (`cargo xtask setup`)") {
+    if !has_tshark() {
         return;
     }
     let Some(trace) = record_coturn(50, &[]) else { return };
@@ -313,21 +278,15 @@ fn tshark_reads_a_recording_without_complaint() {
 
 /// A trace of aioice through two workers: three allocations, and `messages` each way between two pairs.
 fn record_aioice(messages: &str, options: &[&str]) -> Option<Trace> {
-    let python = env::var_os("RELAY_TESTS_PYTHON").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tests-python/bin/python"),
-        PathBuf::from,
-    );
-    let present =
-        Command::new(&python).args(["-c", "import aioice.turn"]).output().is_ok_and(|output| output.status.success());
-    if !can("aioice", present, "aioice is not installed (`cargo xtask setup`)") {
+    if !has_python_package("aioice") {
         return None;
     }
     let trace = Trace::new();
     let relay = start(&trace, &[&["--record-secret", "--workers", "2"], options].concat());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop_aioice.py");
-    let (port, user) = (relay.port.to_string(), credentials());
+    let (port, user) = (relay.port.to_string(), minted("interop"));
     let arguments = [script, "127.0.0.1", &port, &user.username, &user.password, messages];
-    let (output, text) = run_program(python.to_str().unwrap(), arguments);
+    let (output, text) = run_program(python(), arguments);
     assert!(output.status.success(), "{text}");
     relay.stop();
     Some(trace)

@@ -1,15 +1,20 @@
 //! Clients relay through the binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod support;
-
 use std::{
     net::{SocketAddr, UdpSocket},
     process::{Command, Stdio},
     time::Duration,
 };
 
-use support::{Echo, PATIENCE, Relay, SECRET, command, free_port, has_ipv6, wait_until};
+use test_support::{
+    PATIENCE,
+    capability::has_ipv6,
+    echo::Echo,
+    port::{free_port, free_range},
+    relay::{self, ALONE, Relay, SECRET, command, exchange},
+    wait_until,
+};
 use turn_client::{Allocate, BlockingClient, Family};
 
 /// Allocates in the family of `peer` and binds channel 0x4000 to it.
@@ -18,20 +23,13 @@ fn bind(client: &mut BlockingClient, peer: SocketAddr) {
     client.bind(0x4000, peer).unwrap();
 }
 
-fn exchange(client: &mut BlockingClient, payload: &[u8]) {
-    client.send(0x4000, payload).unwrap();
-    let (channel, echoed) = client.receive(PATIENCE).unwrap().expect("an echo");
-    assert_eq!(channel, 0x4000);
-    assert!(echoed == payload, "{} bytes came back of {}", echoed.len(), payload.len());
-}
-
 fn relays(server: SocketAddr, relay: &Relay, peer_family: SocketAddr) {
     let echo = Echo::start(peer_family);
     let mut client = relay.client(server, "a");
     bind(&mut client, echo.address);
     for length in [0, 1, 2, 3, 4, 5, 200, 1_200] {
         let payload: Vec<u8> = (0..length).map(|index: u32| index.to_le_bytes()[0]).collect();
-        exchange(&mut client, &payload);
+        exchange(&mut client, 0x4000, &payload);
     }
 }
 
@@ -66,7 +64,7 @@ fn datagrams_larger_than_any_packet() {
     bind(&mut client, echo.address);
     // The largest that fit UDP over IPv4 behind a ChannelData header: 65,535 - 20 - 8 - 4.
     for length in [1_473, 9_000, 65_503] {
-        exchange(&mut client, &vec![0xA5; length]);
+        exchange(&mut client, 0x4000, &vec![0xA5; length]);
     }
 }
 
@@ -79,7 +77,7 @@ fn answers_leave_from_the_address_that_was_asked() {
         // A connected socket takes nothing from any other address.
         let mut client = relay.client(server, "a");
         bind(&mut client, echo.address);
-        exchange(&mut client, b"hello");
+        exchange(&mut client, 0x4000, b"hello");
     }
 }
 
@@ -174,7 +172,7 @@ fn clients_of_one_relay_reach_each_other_at_a_public_address_that_this_machine_d
 fn ports_held_by_other_programs_are_passed_over_until_none_is_free() {
     let port = free_port();
     // Both of the relay's parts of these ports have holes.
-    let range = support::free_range(40);
+    let range = free_range(40);
     let _holders: Vec<UdpSocket> =
         range.clone().filter(|port| port % 3 != 0).map(|port| UdpSocket::bind(("127.0.0.1", port)).unwrap()).collect();
     let (lowest, highest) = (range.start().to_string(), range.end().to_string());
@@ -210,7 +208,7 @@ fn allocations_come_and_go_and_leave_nothing_behind() {
     for round in 0..5 {
         for client in &mut clients {
             bind(client, echo.address);
-            exchange(client, &[round; 100]);
+            exchange(client, 0x4000, &[round; 100]);
         }
         assert!(relay.open_files() >= files + clients.len());
         for client in &mut clients {
@@ -256,15 +254,21 @@ fn one_client_allocates_and_deletes_as_fast_as_it_can() {
 #[test]
 fn too_many_open_files_refuse_clients_and_harm_no_other() {
     let port = free_port();
-    let binary = env!("CARGO_BIN_EXE_firezone-relay");
+    let binary = relay::program();
     let mut shell = Command::new("sh");
     shell
-        .args(["-c", "ulimit -n 48 && exec \"$0\" \"$@\"", binary, "--listen-port", &port.to_string()])
+        .args([
+            "-c",
+            "ulimit -n 48 && exec \"$0\" \"$@\"",
+            binary.to_str().unwrap(),
+            "--listen-port",
+            &port.to_string(),
+        ])
         .args(["--workers", "1", "--allocations-per-username", "1000"])
         .env_clear()
         .env("PUBLIC_IP4_ADDR", "127.0.0.1")
         .env("AUTH_SECRET", SECRET)
-        .envs(support::ALONE)
+        .envs(ALONE)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -282,7 +286,7 @@ fn too_many_open_files_refuse_clients_and_harm_no_other() {
         }
     };
     assert_eq!(refusal.code(), Some(508));
-    exchange(&mut first, b"still here");
+    exchange(&mut first, 0x4000, b"still here");
     // What one gives back another gets.
     others[0].refresh(Duration::ZERO).unwrap();
     wait_until(|| relay.client(relay.v4(), "a").allocate(Allocate::default()).is_ok());
@@ -302,5 +306,5 @@ fn a_peer_that_is_gone_harms_nothing() {
     for _ in 0..100 {
         client.send(0x4001, b"anybody there?").unwrap();
     }
-    exchange(&mut client, b"hello");
+    exchange(&mut client, 0x4000, b"hello");
 }

@@ -1,12 +1,15 @@
 //! Starting and stopping: what is wrong is told in one line each, what works ends cleanly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod support;
-
 use std::net::{SocketAddr, UdpSocket};
 
 use socket2::{Domain, Socket, Type};
-use support::{End, PATIENCE, Relay, SECRET, command, free_port, run, wait_until};
+use test_support::{
+    PATIENCE,
+    port::free_port,
+    relay::{End, Relay, SECRET, command, run},
+    wait_until,
+};
 
 const FAILURE: Option<i32> = Some(1);
 const USAGE: Option<i32> = Some(2);

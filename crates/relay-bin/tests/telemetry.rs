@@ -1,18 +1,17 @@
 //! A real OpenTelemetry collector takes what the relay sends, and one that does not work makes no difference.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod support;
-
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     thread,
 };
 
-use support::{
-    Echo, End, PATIENCE, Relay,
+use test_support::{
     collector::Collector,
-    command, free_port,
-    http::{free_tcp_address, get},
+    echo::Echo,
+    http::get,
+    port::{free_port, free_tcp_address},
+    relay::{self, End, Relay, command},
     wait_until,
 };
 use turn_client::{Allocate, BlockingClient};
@@ -43,8 +42,7 @@ fn wait_for_answer(collector: &Collector) {
 /// Relays `count` packets of 100 bytes there and back.
 fn transfer(relay: &Relay, echo: &Echo, salt: &str, count: u32) -> BlockingClient {
     let mut client = relay.client(relay.v4(), salt);
-    client.allocate(Allocate::default()).unwrap();
-    client.bind(CHANNEL, echo.address).unwrap();
+    relay::allocate_and_bind(&mut client, CHANNEL, echo.address);
     exchange(&mut client, count);
     client
 }
@@ -53,8 +51,7 @@ fn exchange(client: &mut BlockingClient, count: u32) {
     for number in 0..count {
         let mut payload = [0; 100];
         payload[..4].copy_from_slice(&number.to_be_bytes());
-        client.send(CHANNEL, &payload).unwrap();
-        assert_eq!(client.receive(PATIENCE).unwrap(), Some((CHANNEL, payload.to_vec())));
+        relay::exchange(client, CHANNEL, &payload);
     }
 }
 

@@ -1,8 +1,6 @@
 //! The relay goes on, is watched and can be ended, whatever happens to what is around it: its log, its files, its listeners.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod support;
-
 #[path = "unhindered/files.rs"]
 mod files;
 #[path = "unhindered/http.rs"]
@@ -21,7 +19,12 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
 };
 
-use support::{SECRET, command, free_port, http, wait_until};
+use test_support::{
+    http,
+    port::{free_port, free_tcp_address},
+    relay::{SECRET, command},
+    wait_until,
+};
 
 /// A relay whose standard streams are the test's.
 struct Bare {
@@ -34,7 +37,7 @@ struct Bare {
 impl Bare {
     /// Starts one on IPv4 loopback and waits until it serves; `change` may change its command.
     fn start(change: impl FnOnce(&mut Command)) -> Self {
-        let health = http::free_tcp_address();
+        let health = free_tcp_address();
         let port = free_port();
         let mut command = command(["--public-ip4-addr", "127.0.0.1", "--auth-secret", SECRET]);
         command.args(["--listen-port", &port.to_string(), "--health-check-addr", &health.to_string()]);

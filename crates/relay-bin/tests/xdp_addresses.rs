@@ -1,7 +1,6 @@
 //! Relays in the kernel while the machine's addresses change.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod support;
 mod xdp_net;
 
 use std::{
@@ -10,8 +9,7 @@ use std::{
     time::Duration,
 };
 
-use support::{PATIENCE, http, wait_until};
-use test_support::namespace::ip;
+use test_support::{PATIENCE, http, namespace::ip, wait_until};
 use turn_client::{Allocate, BlockingClient};
 use xdp_net::{Mode, Net, PEER, PUBLIC_V4, RELAY, V4, address};
 

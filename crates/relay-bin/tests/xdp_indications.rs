@@ -1,12 +1,11 @@
 //! Clients that relay in the kernel and by indications at a time, between network namespaces.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod support;
 mod xdp_net;
 
 use std::net::{SocketAddr, UdpSocket};
 
-use support::{PATIENCE, credentials};
+use test_support::{PATIENCE, relay::credentials};
 use turn_client::{
     Allocate, BlockingClient, IcmpError, Request, decode_data_indication, decode_icmp_indication,
     encode_send_indication,

@@ -1,13 +1,15 @@
 //! What comes and goes in the kernel with a relay, its allocations and its channels.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod support;
 mod xdp_net;
 
 use std::net::SocketAddr;
 
-use support::{End, Relay, wait_until};
-use test_support::namespace::Namespace;
+use test_support::{
+    namespace::Namespace,
+    relay::{End, Relay, allocate_and_bind},
+    wait_until,
+};
 use turn_client::{Allocate, BlockingClient, Family};
 use xdp_net::{
     LISTEN_PORT, Mode, Net, PEER, RELAY, V4, V6, address,
@@ -21,8 +23,7 @@ const CHANNEL: u16 = 0x4000;
 /// A client whose channel is bound to `peer`.
 fn bound(net: &Net, salt: &str, peer: SocketAddr) -> BlockingClient {
     let mut client = net.client(V4, salt);
-    client.allocate(Allocate::default()).unwrap();
-    client.bind(CHANNEL, peer).unwrap();
+    allocate_and_bind(&mut client, CHANNEL, peer);
     client
 }
 

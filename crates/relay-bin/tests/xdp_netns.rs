@@ -2,21 +2,25 @@
 //! of families.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod interop;
-mod support;
 mod xdp_net;
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{SocketAddr, UdpSocket},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
-use interop::{can, run};
-use support::{End, clients_of_both_workers, collector::Collector, http, wait_until};
-use test_support::namespace::Namespace;
+use test_support::{
+    capability::{can, has_coturn, is_installed},
+    collector::Collector,
+    echo::CoturnEcho,
+    http,
+    namespace::Namespace,
+    program::run,
+    relay::{End, clients_of_both_workers, minted},
+    wait_until,
+};
 use xdp_net::{
     INTERFACE, LISTEN_PORT, Mode, Net, PEER, PUBLIC_V4, RELAY, V4, V6, address,
     peer::{LAST, Peer, exchange, payload, receive},
@@ -124,7 +128,7 @@ fn bulk_transfers_behind_one_router() {
 #[test]
 fn behind_a_nat_packets_carry_the_local_address() {
     const ROUNDS: u32 = 500;
-    if !can("nft", command_exists("nft"), "nftables is not installed (`cargo xtask setup`)") {
+    if !can("nft", is_installed("nft"), "nftables is not installed (`cargo xtask setup`)") {
         return;
     }
     for options in [&["--ebpf-int4-addr", RELAY[V4]][..], &[]] {
@@ -201,14 +205,13 @@ fn coturn(mode: Mode) {
     const MESSAGES: u64 = 200;
     const CONNECTIONS: u64 = 4;
     const LENGTH: u64 = 300;
-    let present = command_exists("turnutils_uclient") && command_exists("turnutils_peer");
-    if !can("coturn", present, "coturn's programs are not installed (`cargo xtask setup`)") {
+    if !has_coturn() {
         return;
     }
     let Some(net) = Net::new(mode) else { return };
     let relay = net.start_relay(mode, &["--workers", "2", "--allocations-per-username", "100"]);
-    let _echo = net.peer.within(Echo::start);
-    let user = interop::credentials();
+    let _echo = net.peer.within(|| CoturnEcho::start(ECHO_PORT, &PEER));
+    let user = minted("interop");
     let pairs = [(V4, V4, "-X"), (V6, V6, "-x"), (V4, V6, "-x")];
     for (client_family, peer_family, flag) in pairs {
         let arguments = [
@@ -250,44 +253,7 @@ fn coturns_client_in_generic_mode() {
     coturn(Mode::Generic);
 }
 
-fn command_exists(program: &str) -> bool {
-    // Without arguments these print how to use them, or serve.
-    Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status().unwrap().success()
-}
-
 const ECHO_PORT: u16 = 3480;
-
-/// coturn's echo server.
-struct Echo(Child);
-
-impl Echo {
-    fn start() -> Self {
-        let port = ECHO_PORT.to_string();
-        let child = Command::new("turnutils_peer")
-            .args(["-p", &port, "-L", PEER[V4], "-L", PEER[V6]])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let this = Self(child);
-        for ip in PEER {
-            let probe = UdpSocket::bind(address(ip, 0)).unwrap();
-            probe.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-            wait_until(|| {
-                // As long as nobody listens, ICMP makes either call fail.
-                probe.send_to(b"are you there?", address(ip, ECHO_PORT)).is_ok() && probe.recv(&mut [0; 64]).is_ok()
-            });
-        }
-        this
-    }
-}
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// A capture of the first datagrams that arrive in a namespace, if tcpdump is there.
 struct Capture(Option<(Child, JoinHandle<Vec<u8>>)>);

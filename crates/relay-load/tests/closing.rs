@@ -3,39 +3,24 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
-    path::Path,
-    process::{Child, ChildStdout, Command, Output, Stdio},
-    sync::{
-        LazyLock,
-        atomic::{AtomicU16, Ordering},
-    },
+    io::Read,
+    net::SocketAddr,
+    process::{Child, Command, Output, Stdio},
     thread,
     time::Duration,
 };
 
-use turn_auth::{AuthSecret, Credentials, UnixTime};
+use test_support::{
+    http,
+    port::{free_port, free_tcp_address},
+    relay::{self, SECRET},
+};
 
-const SECRET: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab";
 /// More than close at a time.
 const FLOWS: u32 = 40;
 /// How often to look for what should come soon, and how long apart.
 const LOOKS: u32 = 300;
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// The relay's binary, which `cargo test --workspace` builds into the same folder.
-static PROGRAM: LazyLock<&Path> = LazyLock::new(|| {
-    let folder = Path::new(env!("CARGO_BIN_EXE_relay-load")).parent().unwrap();
-    let program = folder.join("firezone-relay");
-    if !program.is_file() {
-        let built =
-            Command::new(env!("CARGO")).args(["build", "--package", "relay-bin", "--bin", "firezone-relay"]).status();
-        assert!(built.unwrap().success());
-        assert!(program.is_file(), "{} is missing", program.display());
-    }
-    Box::leak(program.into_boxed_path())
-});
 
 /// A running program, killed when dropped, and the programs that it has started with it.
 struct Running(Child);
@@ -53,39 +38,24 @@ impl Drop for Running {
     }
 }
 
-/// A running relay.
+/// A running relay, and where it answers for its health.
 struct Relay {
-    program: Running,
-    /// It may go on printing.
-    _stdout: BufReader<ChildStdout>,
-    address: SocketAddr,
+    process: relay::Relay,
     health: SocketAddr,
 }
 
 impl Relay {
     fn start(allocations_per_username: u32) -> Self {
-        let [address, health] = [free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let mut command = Command::new(*PROGRAM);
-        command.env_clear().envs([("CONTROL_ENDPOINT", "off"), ("DRAIN_TIMEOUT", "0s"), ("RUST_LOG", "warn")]);
-        command.args(["--public-ip4-addr", "127.0.0.1", "--bind-ip4-addr", "127.0.0.1", "--auth-secret", SECRET]);
-        command.args(["--listen-port", &address.port().to_string(), "--health-check-addr", &health.to_string()]);
-        command.args(["--allocations-per-username", &allocations_per_username.to_string(), "--workers", "1"]);
-        let mut program = Running(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap());
-        let mut stdout = BufReader::new(program.0.stdout.take().unwrap());
-        let mut printed = String::new();
-        // The last line that it prints.
-        while !printed.contains("firezone-relay credentials") {
-            assert_ne!(stdout.read_line(&mut printed).unwrap(), 0, "the relay ended before it was up");
-        }
-        Self { program, _stdout: stdout, address, health }
+        let (port, health) = (free_port(), free_tcp_address());
+        let mut command = relay::command(["--public-ip4-addr", "127.0.0.1", "--bind-ip4-addr", "127.0.0.1"]);
+        command.env("RUST_LOG", "warn").args(["--auth-secret", SECRET, "--workers", "1"]);
+        command.args(["--listen-port", &port.to_string(), "--health-check-addr", &health.to_string()]);
+        command.args(["--allocations-per-username", &allocations_per_username.to_string()]);
+        Self { process: relay::Relay::spawn(&mut command, port), health }
     }
 
     fn metrics(&self) -> String {
-        let mut stream = TcpStream::connect(self.health).unwrap();
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        text
+        http::get(self.health, "/metrics").1
     }
 
     /// Whether its metrics have this line.
@@ -106,9 +76,17 @@ impl Relay {
 
     /// The load program, to put load on it.
     fn load(&self, options: &[&str]) -> Command {
-        let minted = Credentials::mint(&AuthSecret::new(SECRET).unwrap(), UnixTime(4_000_000_000), "load");
+        let minted = relay::minted("load");
         let mut command = Command::new(env!("CARGO_BIN_EXE_relay-load"));
-        command.args(["run", "--server", &self.address.to_string(), "--flows", &FLOWS.to_string(), "--rate", "1000"]);
+        command.args([
+            "run",
+            "--server",
+            &self.process.v4().to_string(),
+            "--flows",
+            &FLOWS.to_string(),
+            "--rate",
+            "1000",
+        ]);
         command.args(["--user", &minted.username, "--pass", &minted.password]).args(options);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -126,18 +104,6 @@ impl Relay {
 fn wait() -> bool {
     thread::sleep(PAUSE);
     false
-}
-
-/// Below those that the system hands out by itself.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    loop {
-        let number = (std::process::id().wrapping_mul(31) % 10_000) as u16 + NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 12_000 + number % 15_000;
-        if UdpSocket::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 /// Sends a signal, such as `TERM`, to process `pid`; whether that could be done.
@@ -178,7 +144,7 @@ fn nothing_is_left_at_the_end() {
     for (direction, count) in [("up", FLOWS), ("down", FLOWS), ("pair", 2 * FLOWS)] {
         let output = relay.load(&["--direction", direction, "--seconds", "0.2"]).output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
-        assert!(stderr(&output).contains(&format!("closing {count} allocations at {}", relay.address)));
+        assert!(stderr(&output).contains(&format!("closing {count} allocations at {}", relay.process.v4())));
         assert!(!stderr(&output).contains("warning"), "{}", stderr(&output));
         deleted += count;
         relay.all_were_deleted(deleted);
@@ -237,8 +203,7 @@ fn a_server_that_is_gone_is_not_waited_for() {
     let load = Running(relay.load(&["--seconds", "3600"]).spawn().unwrap());
     // Whoever still waits for its channel then is given up, and not among those that are to be closed.
     relay.wait_for(&format!("active_channels {FLOWS}"));
-    relay.program.0.kill().unwrap();
-    relay.program.0.wait().unwrap();
+    relay.process.kill();
     let output = interrupt(load);
     assert!(
         stderr(&output).contains(&format!("{FLOWS} of {FLOWS} allocations could not be closed")),
@@ -250,7 +215,13 @@ fn a_server_that_is_gone_is_not_waited_for() {
 #[test]
 fn a_benchmark_that_is_ended_ends_its_servers() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_relay-load"));
-    command.arg("e2e").arg("--relay").arg(*PROGRAM).args(["--only", "up 20k/s, 1 client", "--seconds", "60", "--logs"]);
+    command.arg("e2e").arg("--relay").arg(relay::program()).args([
+        "--only",
+        "up 20k/s, 1 client",
+        "--seconds",
+        "60",
+        "--logs",
+    ]);
     let mut benchmark = Running(command.arg(env!("CARGO_TARGET_TMPDIR")).stderr(Stdio::null()).spawn().unwrap());
     let pid = benchmark.0.id();
     // A forwarder, an event loop and the relay.

@@ -70,6 +70,13 @@ pub fn has_tshark() -> bool {
     can("tshark", runs("tshark", ["--version"]), "tshark is not installed (`cargo xtask setup`)")
 }
 
+/// Whether the tests' Python has a package, which is a capability by its name.
+#[track_caller]
+pub fn has_python_package(name: &str) -> bool {
+    let present = runs(python(), ["-c", &format!("import {name}")]);
+    can(name, present, format!("{name} is not installed (`cargo xtask setup`)"))
+}
+
 /// Whether a program is there to be started, which this does not do for long.
 #[must_use]
 pub fn is_installed(program: &str) -> bool {

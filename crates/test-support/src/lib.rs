@@ -1,7 +1,8 @@
 //! What the tests of this workspace share.
 //!
-//! [`capability`] decides whether a test that needs something of the machine runs, and [`port`] finds free ports; both are always
-//! there. The rest comes with cargo features, so that no crate compiles what its tests do not use.
+//! [`capability`] decides whether a test that needs something of the machine runs. `relay` starts the real binary, and has what
+//! its clients do in many tests. What needs other crates comes with cargo features, so that no crate compiles what its tests do not
+//! use.
 //!
 //! Functions panic where something goes wrong, since their callers are tests.
 #![forbid(unsafe_code)]
@@ -14,9 +15,24 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod capability;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod collector;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod echo;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod http;
 #[cfg(all(feature = "netns", target_os = "linux"))]
 pub mod namespace;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod port;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod program;
 #[cfg(feature = "property")]
 pub mod property;
+#[cfg(all(feature = "relay", not(target_arch = "wasm32")))]
+pub mod relay;
+#[cfg(not(target_arch = "wasm32"))]
+mod wait;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use wait::{PATIENCE, wait_until};

@@ -32,6 +32,7 @@ const CAPABILITIES: &[Capability] = &[
     Capability { name: "tshark", present: || command::find("tshark").is_some() },
     Capability { name: "nft", present: || command::find("nft").is_some() },
     Capability { name: "netns", present: can_make_namespaces },
+    Capability { name: "prlimit", present: can_raise_limits },
     Capability { name: "vlan", present: || in_namespace("ip link add link lo name lo.7 type vlan id 7") },
     Capability { name: "xdp", present: || can_make_namespaces() && can_load_bpf() },
 ];
@@ -65,6 +66,11 @@ fn can_make_namespaces() -> bool {
 /// Whether a shell command succeeds in a network namespace of its own.
 fn in_namespace(script: &str) -> bool {
     command::succeeds(Command::new("unshare").args(["--net", "sh", "-c", script]))
+}
+
+/// Whether the limit on files of a running process can be raised.
+fn can_raise_limits() -> bool {
+    command::succeeds(Command::new("sh").args(["-c", "ulimit -n 160 && prlimit --pid $$ --nofile=200:200"]))
 }
 
 /// Whether this process has CAP_BPF and CAP_NET_ADMIN.

@@ -2,15 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod net;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::net::SocketAddr;
 
 use net::{CHANNEL, HOST, LISTEN_PORT, Net, address, source};
 use relay_replay::{Mode, Session};
-use support::{End, PATIENCE, wait_until};
 use test_support::namespace::{run, sysctl};
+use test_support::{PATIENCE, capability::can, relay::End, wait_until};
 use turn_client::{Allocate, BlockingClient, Family};
 
 /// In the network of the host, and one that it does not have at first.
@@ -220,7 +218,7 @@ fn a_recording_of_addresses_that_come_and_go_replays() {
 fn clients_are_served_at_a_port_that_the_kernel_redirects() {
     let Some(net) = Net::new() else { return };
     let present = std::process::Command::new("nft").arg("--version").output().is_ok();
-    if !support::can("nft", present, "nft is not there") {
+    if !can("nft", present, "nft is not there") {
         return;
     }
     net.host.within(|| {

@@ -14,11 +14,11 @@ use std::{
 
 use test_support::{
     capability::{available, can},
+    http,
     namespace::{Namespace, ip},
+    relay::{ALONE, Relay, SECRET, command, credentials},
 };
 use turn_client::{Allocate, BlockingClient};
-
-use crate::support::{ALONE, Relay, SECRET, command, credentials, http};
 
 pub(crate) const LISTEN_PORT: u16 = 3478;
 pub(crate) const HOST: &str = "10.9.0.1";

@@ -5,12 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use test_support::{PATIENCE, relay::credentials};
 use turn_client::{
     Allocate, BlockingClient, Family, IcmpError, Request, decode_data_indication, decode_icmp_indication,
     encode_send_indication, encode_unfragmented_send_indication,
 };
-
-use crate::support::{PATIENCE, credentials};
 
 pub(crate) struct Client {
     pub(crate) turn: BlockingClient,

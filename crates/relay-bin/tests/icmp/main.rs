@@ -3,14 +3,12 @@
 
 mod client;
 mod path;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::net::{SocketAddr, UdpSocket};
 
 use client::Client;
 use path::{HOST_V6, NARROW, Path};
-use support::{PATIENCE, Relay, has_ipv6};
+use test_support::{PATIENCE, capability::has_ipv6, relay::Relay, wait_until};
 use turn_client::{Allocate, IcmpError};
 
 /// An address of loopback where nobody is.
@@ -166,7 +164,7 @@ fn routers_and_hosts_are_told_of_in_both_families() {
     client.send_unfragmented(peer, &[7; 1_400]);
     // The first is lost while the kernel learns the MTU of the path, which it does not wait for either.
     let mut buffer = [0; 2_000];
-    support::wait_until(|| {
+    wait_until(|| {
         client.send_unfragmented(peer, &[7; 1_400]);
         far.recv(&mut buffer).is_ok()
     });

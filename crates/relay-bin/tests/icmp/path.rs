@@ -11,14 +11,13 @@ use std::{
 };
 
 use test_support::{
+    PATIENCE,
     capability::available,
     namespace::{Namespace, ip, sysctl},
+    relay::{Relay, SECRET, command},
 };
 
-use crate::{
-    client::Client,
-    support::{PATIENCE, Relay, SECRET, command},
-};
+use crate::client::Client;
 
 const LISTEN_PORT: u16 = 3478;
 const HOST: &str = "10.9.0.1";

@@ -11,8 +11,9 @@ use std::{
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::{relay::minted, wait_until};
 
-use crate::{interop::credentials, page_server::PageServer, place::Place, support::wait_until};
+use crate::{page_server::PageServer, place::Place};
 
 /// A browser that has opened the page; it and the programs that it started end when this is dropped.
 struct Browser {
@@ -53,7 +54,7 @@ impl Drop for Browser {
 
 /// The page's settings for a call whose sides use the relay at these hosts.
 pub(crate) fn call(place: &Place, hosts: [&str; 2]) -> Value {
-    let user = credentials();
+    let user = minted("interop");
     let [a, b] = hosts.map(|host| servers(place, &[host], &user.username, &user.password));
     json!({ "a": a, "b": b, "messages": 1000 })
 }

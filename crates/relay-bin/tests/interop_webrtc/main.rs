@@ -3,13 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod browser;
-#[path = "../interop/mod.rs"]
-mod interop;
 mod page_server;
 mod place;
 mod programs;
 mod recordings;
-#[path = "../support/mod.rs"]
-mod support;
 #[path = "../recording/trace.rs"]
 mod trace;

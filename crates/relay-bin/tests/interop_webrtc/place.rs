@@ -7,12 +7,11 @@ use std::{
 
 use test_support::{
     capability::available,
+    http,
     namespace::{Namespace, ip},
-};
-
-use crate::{
-    interop,
-    support::{Relay, SECRET, command, free_port, http},
+    port::{free_port, free_tcp_address},
+    program,
+    relay::{Relay, SECRET, command},
 };
 
 /// The address of the interface in [`Place::with_interface`].
@@ -42,7 +41,7 @@ pub(crate) struct Place {
 impl Place {
     /// A relay on both loopback addresses.
     pub(crate) fn on_loopback(options: &[&str]) -> Self {
-        let health = http::free_tcp_address();
+        let health = free_tcp_address();
         let health_text = health.to_string();
         let options = with_workers(options);
         let relay = Relay::start(&[&["--health-check-addr", &health_text], &options[..]].concat());
@@ -111,7 +110,7 @@ impl Place {
     pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> (Output, String) {
         let program = program.to_owned();
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        self.within(move || interop::run(&program, arguments))
+        self.within(move || program::run(&program, arguments))
     }
 
     /// Starts a program in the relay's network.

@@ -5,10 +5,12 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{
-    interop::{can, credentials, python},
-    place::Place,
+use test_support::{
+    capability::{can, has_python_package, python, runs},
+    relay::minted,
 };
+
+use crate::place::Place;
 
 /// The folder of the clients' sources.
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/webrtc");
@@ -25,12 +27,6 @@ fn built(name: &str) -> String {
     format!("{}/webrtc-{name}", env!("CARGO_TARGET_TMPDIR"))
 }
 
-fn succeeds(program: &str, arguments: &[&str]) -> bool {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
-}
-
 /// Builds a program with this command, which must succeed.
 fn build(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output().unwrap();
@@ -40,7 +36,7 @@ fn build(command: &mut Command) {
 /// Runs `program FIRST... HOST PORT USERNAME PASSWORD LAST...` and checks that nothing was lost and no allocation leaks that the
 /// client gives back.
 fn exchanges_messages(mut place: Place, program: &str, first: &[&str], last: &[&str]) {
-    let (port, user) = (place.relay.port.to_string(), credentials());
+    let (port, user) = (place.relay.port.to_string(), minted("interop"));
     let server = [place.host, &port, &user.username, &user.password];
     let (output, text) = place.run(program, &[first, &server, last].concat());
     assert!(output.status.success(), "{}\n{text}", output.status);
@@ -49,7 +45,7 @@ fn exchanges_messages(mut place: Place, program: &str, first: &[&str], last: &[&
 }
 
 fn has_node_package(name: &str) -> bool {
-    let installed = Path::new(&source("node_modules")).join(name).is_dir() && succeeds("node", &["--version"]);
+    let installed = Path::new(&source("node_modules")).join(name).is_dir() && runs("node", ["--version"]);
     let capability = if name == "node-datachannel" { "libjuice" } else { name };
     can(capability, installed, format!("Node.js or its package {name} is not installed (`cargo xtask setup`)"))
 }
@@ -70,16 +66,14 @@ fn libjuice_loses_no_message() {
 
 #[test]
 fn aiortc_loses_no_message() {
-    let python = python().to_str().unwrap().to_owned();
-    let present = succeeds(&python, &["-c", "import aiortc"]);
-    if can("aiortc", present, "aiortc is not installed (`cargo xtask setup`)") {
-        exchanges_messages(Place::on_loopback(&[]), &python, &[&source("aiortc_pair.py")], &[]);
+    if has_python_package("aiortc") {
+        exchanges_messages(Place::on_loopback(&[]), python().to_str().unwrap(), &[&source("aiortc_pair.py")], &[]);
     }
 }
 
 #[test]
 fn pion_loses_no_message() {
-    let present = Path::new(GO_SOURCES).join("src/github.com/pion/turn/v2").is_dir() && succeeds("go", &["version"]);
+    let present = Path::new(GO_SOURCES).join("src/github.com/pion/turn/v2").is_dir() && runs("go", ["version"]);
     if !can("pion", present, "Debian's packages of Go and pion are not installed (`cargo xtask setup`)") {
         return;
     }
@@ -92,7 +86,7 @@ fn pion_loses_no_message() {
 
 #[test]
 fn libnice_loses_no_message() {
-    let present = succeeds("pkg-config", &["--exists", "nice"]) && succeeds("cc", &["--version"]);
+    let present = runs("pkg-config", ["--exists", "nice"]) && runs("cc", ["--version"]);
     if !can("libnice", present, "a C compiler, pkg-config or libnice is not installed (`cargo xtask setup`)") {
         return;
     }

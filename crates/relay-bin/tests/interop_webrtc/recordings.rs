@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use test_support::capability::has_ipv6;
+
 use crate::{
     browser::{call, chromium, firefox},
     place::Place,
-    support::has_ipv6,
     trace::{Trace, keep},
 };
 

@@ -2,13 +2,14 @@
 
 use std::{fs, path::Path};
 
+use test_support::{
+    relay::{Relay, SECRET},
+    wait_until,
+};
 use turn_auth::{AuthSecret, Scheme, UnixTime};
 use turn_client::{Allocate, BlockingClient, Credentials};
 
-use crate::{
-    Trace, start,
-    support::{Relay, SECRET, wait_until},
-};
+use crate::{Trace, start};
 
 const OTHER_SECRET: &str = "1cab293a-4032-46f4-862a-40e5d174b0d2";
 /// MD5 of `alice:firezone:two`, as the file says it.

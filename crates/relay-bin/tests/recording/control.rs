@@ -6,14 +6,14 @@ use relay_replay::{Mode, NotReplayed};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{
-    SECRET, Trace, converse,
-    support::{
-        Relay,
-        http::{free_tcp_address, request, request_at},
-        wait_until,
-    },
+use test_support::{
+    http::{request, request_at},
+    port::free_tcp_address,
+    relay::Relay,
+    wait_until,
 };
+
+use super::{SECRET, Trace, converse};
 
 /// A relay whose recordings go to a directory of the test's own.
 struct Controlled {

@@ -2,20 +2,22 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    process::Command,
     sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
 
+use test_support::{
+    capability::{can, runs},
+    echo::Echo,
+    http::{get, request},
+    port::free_tcp_address,
+    relay::{credentials, exchange},
+    wait_until,
+};
 use turn_client::{Allocate, BlockingClient};
 
 use super::{Bare, limit};
-use crate::support::{
-    Echo, PATIENCE, credentials,
-    http::{free_tcp_address, get, request},
-    wait_until,
-};
 
 /// Allocates, each time as somebody else, until the relay refuses.
 fn allocate_all(bare: &Bare, first: usize) -> Vec<BlockingClient> {
@@ -68,8 +70,7 @@ fn allocations_that_use_up_the_limit_on_files_leave_some_for_everything_else() {
     // Those that there are go on, and where one ends another begins.
     let echo = Echo::start(bare.server);
     clients[0].bind(0x4000, echo.address).unwrap();
-    clients[0].send(0x4000, b"hello").unwrap();
-    assert_eq!(clients[0].receive(PATIENCE).unwrap(), Some((0x4000, b"hello".to_vec())));
+    exchange(&mut clients[0], 0x4000, b"hello");
     for client in clients.iter_mut().skip(1).take(5) {
         client.refresh(Duration::ZERO).unwrap();
     }
@@ -79,11 +80,9 @@ fn allocations_that_use_up_the_limit_on_files_leave_some_for_everything_else() {
 
     // A limit that is raised while the relay runs counts at once.
     let id = bare.child.id().to_string();
-    let raised = Command::new("prlimit").args(["--pid", &id, "--nofile=200:200"]).status();
-    if raised.is_ok_and(|status| status.success()) {
+    let raised = runs("prlimit", ["--pid", &id, "--nofile=200:200"]);
+    if can("prlimit", raised, "prlimit cannot raise a limit here") {
         assert!(allocate_all(&bare, 2_000).len() >= 20);
-    } else {
-        println!("skipped: prlimit cannot raise a limit here");
     }
     bare.signal("TERM");
     assert_eq!(bare.wait().code(), Some(0));

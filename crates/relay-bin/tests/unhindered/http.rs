@@ -11,14 +11,17 @@ use std::{
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
-use test_support::{capability::available, namespace};
 
-use super::Bare;
-use crate::support::{
-    command, free_port,
-    http::{free_tcp_address, get},
+use test_support::{
+    capability::available,
+    http::get,
+    namespace,
+    port::{free_port, free_tcp_address},
+    relay::command,
     wait_until,
 };
+
+use super::Bare;
 
 /// How many half-written requests there are.
 const STRANGERS: usize = 3_000;

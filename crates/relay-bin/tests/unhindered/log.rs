@@ -9,10 +9,15 @@ use std::{
     thread,
 };
 
+use test_support::{
+    echo::Echo,
+    http::get,
+    relay::{allocate_and_bind, command, credentials, exchange},
+    wait_until,
+};
 use turn_client::{Allocate, BlockingClient};
 
 use super::{Bare, full_stream};
-use crate::support::{Echo, PATIENCE, command, credentials, http::get, wait_until};
 
 const LOST: &str = "log_lines_lost_total{reason=\"queue_full\"}";
 
@@ -21,10 +26,8 @@ const LOST: &str = "log_lines_lost_total{reason=\"queue_full\"}";
 pub(super) fn relay_something(bare: &Bare, salt: &str) {
     let echo = Echo::start(bare.server);
     let mut client = BlockingClient::connect(bare.server, credentials(salt)).unwrap();
-    client.allocate(Allocate::default()).unwrap();
-    client.bind(0x4000, echo.address).unwrap();
-    client.send(0x4000, b"hello").unwrap();
-    assert_eq!(client.receive(PATIENCE).unwrap(), Some((0x4000, b"hello".to_vec())));
+    allocate_and_bind(&mut client, 0x4000, echo.address);
+    exchange(&mut client, 0x4000, b"hello");
 }
 
 /// Sends what the relay drops, with a line at TRACE each, until lines are lost.

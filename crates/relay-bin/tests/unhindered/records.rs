@@ -12,13 +12,14 @@ use std::{
 };
 
 use tempfile::TempDir;
-
-use super::{Bare, log::relay_something};
-use crate::support::{
-    command, free_port,
-    http::{free_tcp_address, get},
+use test_support::{
+    http::get,
+    port::{free_port, free_tcp_address},
+    relay::command,
     wait_until,
 };
+
+use super::{Bare, log::relay_something};
 
 /// A pipe with a name, in a folder that goes with the test.
 fn pipe() -> (TempDir, PathBuf) {

@@ -8,10 +8,10 @@ use std::{
 };
 
 use tempfile::TempDir;
+use test_support::{http::get, relay::credentials, wait_until};
 use turn_client::{Allocate, BlockingClient};
 
 use super::{Bare, limit};
-use crate::support::{credentials, http::get, wait_until};
 
 #[test]
 fn signals_that_do_not_mean_the_end_are_survived_and_sighup_is_told() {

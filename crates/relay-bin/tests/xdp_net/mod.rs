@@ -23,10 +23,9 @@ use relay_ebpf::{AttachMode, Config, OffloadError, XdpProgram};
 use test_support::{
     capability::available,
     namespace::{Namespace, ip, sysctl},
+    relay::{Relay, SECRET, command, credentials},
 };
 use turn_client::BlockingClient;
-
-use crate::support::{Relay, SECRET, command, credentials};
 
 pub(crate) const LISTEN_PORT: u16 = 3478;
 pub(crate) const CLIENT: [&str; 2] = ["10.1.0.1", "fd01::1"];

@@ -7,10 +7,8 @@ use std::{
     time::Duration,
 };
 
-use test_support::namespace::Namespace;
+use test_support::{PATIENCE, namespace::Namespace};
 use turn_client::BlockingClient;
-
-use crate::support::PATIENCE;
 
 /// How much is on its way at a time.
 const WINDOW: u32 = 32;

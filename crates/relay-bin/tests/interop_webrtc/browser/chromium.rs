@@ -4,12 +4,14 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{Browser, call, fails_without_indications, succeeded, urls};
-use crate::{
-    interop::can,
-    place::Place,
-    support::{SECRET, has_ipv6, run, wait_until},
+use test_support::{
+    capability::{can, has_ipv6},
+    relay::{SECRET, run},
+    wait_until,
 };
+
+use super::{Browser, call, fails_without_indications, succeeded, urls};
+use crate::place::Place;
 
 const FLAGS: [&str; 12] = [
     "--headless=new",

@@ -7,8 +7,10 @@ use std::{
 
 use serde_json::Value;
 
+use test_support::capability::can;
+
 use super::{Browser, call, fails_without_indications, succeeded};
-use crate::{interop::can, place::Place};
+use crate::place::Place;
 
 /// What a profile must say so that Firefox asks nobody for anything, and nothing of its user.
 const PREFERENCES: &str = include_str!("../../webrtc/firefox-preferences.js");

@@ -1,4 +1,4 @@
-//! Talks to the relay's HTTP listeners.
+//! Asks HTTP listeners, such as the relay's.
 
 use std::{
     io::{Read, Write},
@@ -7,31 +7,29 @@ use std::{
     path::Path,
 };
 
-pub(crate) use test_support::port::free_tcp_address;
-
-use super::PATIENCE;
+use crate::PATIENCE;
 
 /// Sends `GET path`: the status code, and the body.
-pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
+pub fn get(address: SocketAddr, path: &str) -> (u16, String) {
     request(address, "GET", path, "")
 }
 
 /// Sends a request without a body; `headers` end in CRLF each.
-pub(crate) fn request(address: SocketAddr, method: &str, path: &str, headers: &str) -> (u16, String) {
+pub fn request(address: SocketAddr, method: &str, path: &str, headers: &str) -> (u16, String) {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     exchange(stream, &address.to_string(), method, path, headers)
 }
 
 /// The same at a Unix socket.
-pub(crate) fn request_at(socket: &Path, method: &str, path: &str, headers: &str) -> (u16, String) {
+pub fn request_at(socket: &Path, method: &str, path: &str, headers: &str) -> (u16, String) {
     let stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     exchange(stream, "relay", method, path, headers)
 }
 
 /// The same to `host` of `address`, as whoever has looked that up sees it.
-pub(crate) fn request_by_name(address: SocketAddr, host: &str, method: &str, path: &str) -> (u16, String) {
+pub fn request_by_name(address: SocketAddr, host: &str, method: &str, path: &str) -> (u16, String) {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     exchange(stream, host, method, path, "")

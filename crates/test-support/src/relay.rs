@@ -1,30 +1,24 @@
-//! A relay of a test's own.
-#![allow(dead_code, unused_imports, reason = "each test file uses a part of this")]
-
-pub(crate) mod collector;
-pub(crate) mod http;
+//! The real binary, as a process of a test's own.
 
 use std::{
+    env,
     ffi::OsStr,
     io::{BufRead as _, BufReader},
-    net::{SocketAddr, UdpSocket},
+    net::SocketAddr,
+    path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, LazyLock, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-pub(crate) use test_support::{
-    capability::{can, has_ipv6},
-    port::{free_port, free_range},
-};
 use turn_auth::{AuthSecret, Credentials, UnixTime};
 use turn_client::{Allocate, BlockingClient, Family};
 
-pub(crate) const SECRET: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab";
+use crate::{PATIENCE, capability::has_ipv6, port::free_port};
 
-/// How long to wait for what should come at once.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// The secret of every relay that a test starts, and of the credentials that [`credentials`] mints.
+pub const SECRET: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab";
 
 /// The first allocation port of the second of two workers: the upper half of 49152 to 65535.
 const SECOND_HALF: u16 = 57_344;
@@ -34,22 +28,39 @@ const MAX_TRIES: u32 = 40;
 
 /// The environment of a relay that leaves others alone, prints when it is up, and ends when it is told to. Tests of health, control and
 /// drain say otherwise by options.
-pub(crate) const ALONE: [(&str, &str); 4] = [
+pub const ALONE: [(&str, &str); 4] = [
     ("HEALTH_CHECK_ADDR", "off"),
     ("CONTROL_ENDPOINT", "off"),
     ("DRAIN_TIMEOUT", "0s"),
     ("PRINT_CREDENTIALS", "always"),
 ];
 
+/// The binary `firezone-relay`. Cargo builds it for the tests of its own crate and with `--workspace`; otherwise this does.
+pub fn program() -> &'static Path {
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+        // Tests are in `deps`, beside the binaries.
+        let folder = env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
+        let program = folder.join("firezone-relay");
+        if !program.is_file() {
+            let mut cargo = Command::new(env!("CARGO"));
+            let built = cargo.args(["build", "--package", "relay-bin", "--bin", "firezone-relay"]).status();
+            assert!(built.unwrap().success());
+            assert!(program.is_file(), "{} is missing", program.display());
+        }
+        program
+    });
+    &PROGRAM
+}
+
 /// `firezone-relay` with these options and nothing of ours in its environment.
-pub(crate) fn command<S: AsRef<OsStr>>(options: impl IntoIterator<Item = S>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_firezone-relay"));
+pub fn command<S: AsRef<OsStr>>(options: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(program());
     command.env_clear().envs(ALONE).args(options).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
 /// Runs it to its end: how it ended, what it wrote to stdout and to stderr.
-pub(crate) fn run<S: AsRef<OsStr>>(options: impl IntoIterator<Item = S>) -> (ExitStatus, String, String) {
+pub fn run<S: AsRef<OsStr>>(options: impl IntoIterator<Item = S>) -> (ExitStatus, String, String) {
     let output = command(options).output().unwrap();
     (output.status, text(output.stdout), text(output.stderr))
 }
@@ -59,7 +70,8 @@ fn text(bytes: Vec<u8>) -> String {
 }
 
 /// A running relay, killed when dropped.
-pub(crate) struct Relay {
+#[derive(Debug)]
+pub struct Relay {
     child: Child,
     stdout: BufReader<ChildStdout>,
     /// What it has logged until now.
@@ -67,24 +79,32 @@ pub(crate) struct Relay {
     /// Writes the log down, until it ends.
     reader: Option<JoinHandle<()>>,
     /// Where it listens on loopback.
-    pub(crate) port: u16,
+    pub port: u16,
 }
 
 /// How a relay ended.
-pub(crate) struct End {
-    pub(crate) status: ExitStatus,
+#[derive(Debug)]
+pub struct End {
+    /// What it ended with.
+    pub status: ExitStatus,
     /// Everything that it logged.
-    pub(crate) log: String,
+    pub log: String,
 }
 
 impl Relay {
     /// Starts one on both loopback addresses, with [`SECRET`] and these options, and waits until it is up.
-    pub(crate) fn start(options: &[&str]) -> Self {
+    pub fn start(options: &[&str]) -> Self {
         Self::start_with(&[], options)
     }
 
-    /// The same, with these variables in its environment.
-    pub(crate) fn start_with(environment: &[(&str, &str)], options: &[&str]) -> Self {
+    /// The same with so many workers, at which one user may have 100 allocations.
+    #[must_use]
+    pub fn of_workers(workers: &str) -> Self {
+        Self::start(&["--workers", workers, "--allocations-per-username", "100"])
+    }
+
+    /// The same as [`Relay::start`], with these variables in its environment.
+    pub fn start_with(environment: &[(&str, &str)], options: &[&str]) -> Self {
         let port = free_port();
         let port_text = port.to_string();
         let mut all = vec!["--public-ip4-addr", "127.0.0.1", "--auth-secret", SECRET, "--listen-port", &port_text];
@@ -96,12 +116,12 @@ impl Relay {
     }
 
     /// Starts what `command` says, which listens at `port`, and waits until it is up.
-    pub(crate) fn spawn(command: &mut Command, port: u16) -> Self {
+    pub fn spawn(command: &mut Command, port: u16) -> Self {
         Self::spawn_and_read(command, port).0
     }
 
     /// The same, and what it printed until then.
-    pub(crate) fn spawn_and_read(command: &mut Command, port: u16) -> (Self, String) {
+    pub fn spawn_and_read(command: &mut Command, port: u16) -> (Self, String) {
         let mut relay = Self::spawn_silent(command, port);
         let mut printed = String::new();
         // The last line that it prints.
@@ -115,7 +135,7 @@ impl Relay {
     }
 
     /// Starts what `command` says, which does not print when it is up.
-    pub(crate) fn spawn_silent(command: &mut Command, port: u16) -> Self {
+    pub fn spawn_silent(command: &mut Command, port: u16) -> Self {
         let mut child = command.spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let log = Arc::<Mutex<String>>::default();
@@ -132,42 +152,49 @@ impl Relay {
     }
 
     /// Its address on IPv4 loopback.
-    pub(crate) fn v4(&self) -> SocketAddr {
+    pub fn v4(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.port).into()
     }
 
     /// Its address on IPv6 loopback.
-    pub(crate) fn v6(&self) -> SocketAddr {
+    pub fn v6(&self) -> SocketAddr {
         ([0, 0, 0, 0, 0, 0, 0, 1], self.port).into()
     }
 
     /// A client of it with a username of its own.
-    pub(crate) fn client(&self, server: SocketAddr, salt: &str) -> BlockingClient {
+    pub fn client(&self, server: SocketAddr, salt: &str) -> BlockingClient {
         BlockingClient::connect(server, credentials(salt)).unwrap()
     }
 
-    pub(crate) fn is_running(&mut self) -> bool {
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
     /// Sends it a signal, such as `TERM`.
-    pub(crate) fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
     /// Whether it has logged this until now.
-    pub(crate) fn has_logged(&self, text: &str) -> bool {
+    pub fn has_logged(&self, text: &str) -> bool {
         self.log.lock().unwrap().contains(text)
     }
 
     /// The process's id.
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
+    /// Kills it at once.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits until it ends by itself.
-    pub(crate) fn wait(mut self) -> End {
+    pub fn wait(mut self) -> End {
         let reader = self.reader.take().unwrap();
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
@@ -180,20 +207,20 @@ impl Relay {
     }
 
     /// Ends it as an operator would.
-    pub(crate) fn stop(self) -> End {
+    pub fn stop(self) -> End {
         self.signal("TERM");
         self.wait()
     }
 
     /// The memory that it occupies, in KiB.
-    pub(crate) fn resident_kib(&self) -> u64 {
+    pub fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     /// How many files it has open.
-    pub(crate) fn open_files(&self) -> usize {
+    pub fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 }
@@ -219,7 +246,7 @@ impl Drop for Relay {
 
 /// A client of each of a relay's two workers with an allocation of this family, and its relayed transport address; `connect` makes
 /// clients. Workers draw from halves of the ports, which tells who has whom.
-pub(crate) fn clients_of_both_workers(
+pub fn clients_of_both_workers(
     family: Family,
     connect: impl Fn(usize) -> BlockingClient,
 ) -> [(BlockingClient, SocketAddr); 2] {
@@ -236,54 +263,31 @@ pub(crate) fn clients_of_both_workers(
     })
 }
 
-/// Credentials that are valid for years.
-pub(crate) fn credentials(salt: &str) -> turn_client::Credentials {
-    let minted = Credentials::mint(&AuthSecret::new(SECRET).unwrap(), UnixTime(4_000_000_000), salt);
+/// Credentials that are valid for years, for programs: the username and the password.
+#[must_use]
+pub fn minted(salt: &str) -> Credentials {
+    Credentials::mint(&AuthSecret::new(SECRET).unwrap(), UnixTime(4_000_000_000), salt)
+}
+
+/// The same for our own client.
+#[must_use]
+pub fn credentials(salt: &str) -> turn_client::Credentials {
+    let minted = minted(salt);
     turn_client::Credentials::new(minted.username, minted.password)
 }
 
-/// Waits until `condition` holds, which it should in a moment.
+/// Allocates and binds `channel` to `peer`: the relayed transport address.
+pub fn allocate_and_bind(client: &mut BlockingClient, channel: u16, peer: SocketAddr) -> SocketAddr {
+    let allocated = client.allocate(Allocate::default()).unwrap();
+    client.bind(channel, peer).unwrap();
+    allocated.relayed[0]
+}
+
+/// Sends `payload` through `channel` to a peer that echoes it, and takes the echo.
 #[track_caller]
-pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
-    // 10 s altogether.
-    for _ in 0..1_000 {
-        if condition() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    panic!("it did not come true");
-}
-
-/// A peer that sends everything back, on a thread, until it is dropped.
-pub(crate) struct Echo {
-    socket: UdpSocket,
-    pub(crate) address: SocketAddr,
-}
-
-impl Echo {
-    /// One at `127.0.0.1` or `[::1]`, like `family_of`.
-    pub(crate) fn start(family_of: SocketAddr) -> Self {
-        let socket = UdpSocket::bind((family_of.ip(), 0)).unwrap();
-        let address = socket.local_addr().unwrap();
-        let echo = socket.try_clone().unwrap();
-        thread::spawn(move || {
-            let mut buffer = vec![0; 65_536];
-            while let Ok((length, from)) = echo.recv_from(&mut buffer) {
-                if length == QUIT.len() && buffer[..length] == *QUIT {
-                    return;
-                }
-                let _ = echo.send_to(&buffer[..length], from);
-            }
-        });
-        Self { socket, address }
-    }
-}
-
-const QUIT: &[u8] = b"\0quit\0";
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        let _ = self.socket.send_to(QUIT, self.address);
-    }
+pub fn exchange(client: &mut BlockingClient, channel: u16, payload: &[u8]) {
+    client.send(channel, payload).unwrap();
+    let (from, echoed) = client.receive(PATIENCE).unwrap().expect("an echo");
+    assert_eq!(from, channel);
+    assert!(echoed == payload, "{} bytes came back of {}", echoed.len(), payload.len());
 }

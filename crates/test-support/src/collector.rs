@@ -5,34 +5,36 @@ use std::{
     env,
     fs::{self, File},
     net::{SocketAddr, TcpStream},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
-use super::{can, http::free_tcp_address, wait_until};
+use crate::{
+    capability::{can, python},
+    port::free_tcp_address,
+    wait_until,
+};
 
 /// The collector that `cargo xtask setup` installs.
 fn program() -> Option<PathBuf> {
-    let python = env::var_os("RELAY_TESTS_PYTHON").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tests-python/bin/python")),
-        PathBuf::from,
-    );
     let script = "import rotel, os; print(os.path.join(os.path.dirname(rotel.__file__), 'rotel-agent'))";
-    let output = Command::new(python).args(["-c", script]).output().ok()?;
+    let output = Command::new(python()).args(["-c", script]).output().ok()?;
     let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
     path.is_file().then_some(path)
 }
 
 /// A collector that writes down what it gets.
-pub(crate) struct Collector {
+#[derive(Debug)]
+pub struct Collector {
     child: Child,
-    pub(crate) address: SocketAddr,
+    /// Where it takes OTLP over gRPC.
+    pub address: SocketAddr,
     written: PathBuf,
 }
 
 impl Collector {
-    /// Starts one; `None` where there is none.
-    pub(crate) fn start(name: &str) -> Option<Self> {
+    /// Starts one; `None`, after saying why, where there is none. `name` keeps it apart from others of this process.
+    pub fn start(name: &str) -> Option<Self> {
         let program = program();
         if !can("rotel", program.is_some(), "rotel is not installed (`cargo xtask setup`)") {
             return None;
@@ -41,8 +43,7 @@ impl Collector {
         // Wheels do not keep the mode of files.
         let _ = Command::new("chmod").arg("+x").arg(&program).status();
         let (address, http) = (free_tcp_address(), free_tcp_address());
-        let written =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("collector-{name}-{}.log", std::process::id()));
+        let written = env::temp_dir().join(format!("collector-{name}-{}.log", std::process::id()));
         let output = File::create(&written).unwrap();
         let child = Command::new(program)
             .arg("start")
@@ -59,17 +60,18 @@ impl Collector {
     }
 
     /// Stops it, as if it hung.
-    pub(crate) fn freeze(&self) {
+    pub fn freeze(&self) {
         let status = Command::new("kill").args(["-s", "STOP", &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
-    pub(crate) fn text(&self) -> String {
+    /// All that it has written until now.
+    pub fn text(&self) -> String {
         fs::read_to_string(&self.written).unwrap()
     }
 
     /// The last value of each counter without attributes that it has got.
-    pub(crate) fn values(&self) -> BTreeMap<String, u64> {
+    pub fn values(&self) -> BTreeMap<String, u64> {
         let text = self.text();
         let mut values = BTreeMap::new();
         let mut name = None;
@@ -85,7 +87,8 @@ impl Collector {
         values
     }
 
-    pub(crate) fn has_value(&self, name: &str, value: u64) -> bool {
+    /// Whether the last value of a counter without attributes is this.
+    pub fn has_value(&self, name: &str, value: u64) -> bool {
         self.values().get(name) == Some(&value)
     }
 }
