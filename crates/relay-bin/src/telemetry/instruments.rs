@@ -1,11 +1,12 @@
 //! The table of instruments: OTLP, Prometheus and docs/metrics.md are made from it. Names are an interface: dashboards and
 //! alerts depend on them.
 
-use std::borrow::Cow;
+use relay_server::ReplyKind;
 
-use relay_server::{AddressStatus, ErrorCode, Method, ReplyKind};
-
-use super::observer::Snapshot;
+use super::{
+    observer::Snapshot,
+    points::{Distribution, Points, by_key, number, numbers, one_of, public_addresses, responses},
+};
 use crate::{
     offload,
     phase::Phase,
@@ -24,27 +25,6 @@ pub(super) enum Kind {
     Gauge,
     /// How many values fell into which range.
     Histogram,
-}
-
-/// The attributes of one point.
-pub(super) type Attributes = Vec<(&'static str, Cow<'static, str>)>;
-
-/// The figures of an instrument.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Points {
-    Numbers(Vec<(Attributes, u64)>),
-    Histogram(Distribution),
-}
-
-/// How many values fell into which range.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Distribution {
-    /// Upper bounds, inclusive. What is above the last one does not occur.
-    pub(super) bounds: Vec<u64>,
-    /// How many values fell between a bound and the one before it.
-    pub(super) counts: Vec<u64>,
-    /// The sum of all values.
-    pub(super) sum: u64,
 }
 
 /// One figure that the relay tells.
@@ -362,70 +342,6 @@ pub(super) const INSTRUMENTS: &[Instrument] = &[
         },
     },
 ];
-
-fn number(value: u64) -> Points {
-    numbers([(Vec::new(), value)])
-}
-
-fn numbers(points: impl IntoIterator<Item = (Attributes, u64)>) -> Points {
-    Points::Numbers(points.into_iter().collect())
-}
-
-fn by_key(attribute: &'static str, counts: impl Iterator<Item = (String, u64)>) -> Points {
-    numbers(counts.map(|(key, count)| (vec![(attribute, snake_case(&key).into())], count)))
-}
-
-fn one_of(attribute: &'static str, all: &[&'static str], current: &str) -> Points {
-    numbers(all.iter().map(|state| (vec![(attribute, (*state).into())], u64::from(*state == current))))
-}
-
-fn public_addresses(now: &Snapshot) -> Points {
-    const STATES: [(AddressStatus, &str); 3] = [
-        (AddressStatus::Present, "present"),
-        (AddressStatus::Missing, "missing"),
-        (AddressStatus::NoFamily, "no_family"),
-    ];
-    let families = [("ipv4", now.addresses.v4), ("ipv6", now.addresses.v6)];
-    numbers(families.into_iter().filter_map(|(name, family)| family.map(|family| (name, family.status))).flat_map(
-        |(name, status)| {
-            STATES.map(|(state, text)| {
-                (vec![("network_type", name.into()), ("state", text.into())], u64::from(state == status))
-            })
-        },
-    ))
-}
-
-fn responses(now: &Snapshot) -> Points {
-    let point = |((method, code), count): (&(u16, Option<ErrorCode>), &u64)| {
-        let class = if code.is_none() { "success" } else { "error" };
-        let mut attributes: Attributes =
-            vec![("response_class", class.into()), ("message_type", message_type(*method))];
-        if let Some(code) = code {
-            attributes.push(("error_code", code.number().to_string().into()));
-        }
-        (attributes, *count)
-    };
-    numbers(now.counters.responses.iter().map(point))
-}
-
-/// The name of a [STUN method](https://www.rfc-editor.org/rfc/rfc8656#section-17).
-fn message_type(method: u16) -> Cow<'static, str> {
-    match Method::new(method).name() {
-        Some(name) => snake_case(name).into(),
-        None => format!("{method:#05x}").into(),
-    }
-}
-
-fn snake_case(camel: &str) -> String {
-    let mut snake = String::new();
-    for character in camel.chars() {
-        if character.is_ascii_uppercase() && !snake.is_empty() {
-            snake.push('_');
-        }
-        snake.push(character.to_ascii_lowercase());
-    }
-    snake
-}
 
 #[cfg(test)]
 #[path = "instruments_tests.rs"]

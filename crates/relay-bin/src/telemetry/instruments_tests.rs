@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, fs, net::IpAddr, path::Path, sync::Arc};
 
-use relay_server::{DropReason, RemovalReason};
+use relay_server::{AddressStatus, DropReason, ErrorCode, Method, RemovalReason};
 
 use super::*;
 use crate::{
@@ -8,7 +8,11 @@ use crate::{
     offload::OffloadCounters,
     output::Losses,
     shard::stats::Counters,
-    telemetry::{observer::Snapshot, prometheus},
+    telemetry::{
+        observer::Snapshot,
+        points::{Attributes, message_type},
+        prometheus,
+    },
 };
 
 /// A relay that has done a little of everything.

@@ -6,6 +6,7 @@ mod config;
 mod instruments;
 mod observer;
 mod otlp;
+mod points;
 pub(crate) mod prometheus;
 pub(crate) mod throughput;
 mod traces;

@@ -26,8 +26,9 @@ use tonic::transport::Channel;
 
 use super::{
     config::{EXPORT_LIMIT, TelemetryConfig},
-    instruments::{Attributes, Distribution, INSTRUMENTS, Instrument, Kind, Points},
+    instruments::{INSTRUMENTS, Instrument, Kind},
     observer::{Observer, Snapshot},
+    points::{Attributes, Distribution, Points},
     traces::Tracer,
 };
 

@@ -4,8 +4,9 @@
 use std::fmt::Write as _;
 
 use super::{
-    instruments::{Attributes, Distribution, INSTRUMENTS, Instrument, Kind, Points},
+    instruments::{INSTRUMENTS, Instrument, Kind},
     observer::Snapshot,
+    points::{Attributes, Distribution, Points},
 };
 
 /// What HTTP calls it.

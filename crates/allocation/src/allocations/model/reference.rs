@@ -1,11 +1,14 @@
+mod check;
+mod expiry;
+
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use crate::{
-    AllocateError, Allocation, AllocationId, AllocationPort, BindError, Bound, CHANNEL_BINDING_LIFETIME,
-    CHANNEL_REUSE_DELAY, ChannelNumber, ChannelPeerError, Family, FiveTuple, MAX_PERMISSIONS, MAX_PORTS_TRIED,
-    MAX_RESERVATIONS_PER_USER, NewAllocation, PERMISSION_LIFETIME, PORT_QUARANTINE, PeerChannelError, PeerSocket,
-    PermissionError, PermitError, Permitted, PortRange, PortRequest, RESERVATION_LIFETIME, ReservationToken,
-    RetryPortError, Timestamp, ToClient, UnknownAllocation,
+    AllocateError, Allocation, AllocationId, AllocationPort, BindError, Bound, CHANNEL_BINDING_LIFETIME, ChannelNumber,
+    ChannelPeerError, Family, FiveTuple, MAX_PERMISSIONS, MAX_PORTS_TRIED, MAX_RESERVATIONS_PER_USER, NewAllocation,
+    PERMISSION_LIFETIME, PORT_QUARANTINE, PeerChannelError, PeerSocket, PermissionError, PermitError, Permitted,
+    PortRange, PortRequest, RESERVATION_LIFETIME, ReservationToken, RetryPortError, Timestamp, ToClient,
+    UnknownAllocation,
 };
 
 /// What [`super::Allocations`] should be: lists, searched from end to end. It makes no random choices; it is told what
@@ -337,56 +340,6 @@ impl Model {
         permitted.then_some((allocation.id, ToClient::Indication)).ok_or(PeerChannelError::UnknownPeer)
     }
 
-    /// Everything that will end and is told of, with its time.
-    fn deadlines(&self) -> impl Iterator<Item = (Timestamp, Ended)> {
-        self.allocations.iter().flat_map(|allocation| {
-            let id = allocation.id;
-            let channels = allocation.channels.iter().map(move |&(number, peer, expires_at, bound)| {
-                if bound {
-                    (expires_at, Ended::Channel(id, number, peer))
-                } else {
-                    (expires_at + CHANNEL_REUSE_DELAY, Ended::Reserved(id, number, peer))
-                }
-            });
-            let at_once = allocation.families.iter().all(|(_, at)| *at == allocation.families[0].1);
-            let families = allocation.families.iter().map(move |&(family, at)| {
-                let part = (!at_once).then(|| (family, allocation.numbers_of(family)));
-                (at, Ended::Allocation(id, part))
-            });
-            let permissions = allocation.permissions.iter().enumerate();
-            let permissions =
-                permissions.map(move |(at, &(address, until))| (until, Ended::Permission(id, at, address)));
-            channels.chain(families).chain(permissions)
-        })
-    }
-
-    pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
-        let told = self.deadlines().map(|(at, _)| at);
-        let reservations = self.reservations.iter().map(|reservation| reservation.expires_at);
-        let quarantine = self.quarantine.iter().map(|(_, until)| *until);
-        told.chain(reservations).chain(quarantine).min()
-    }
-
-    pub(super) fn handle_timeout(&mut self, now: Timestamp) {
-        self.reservations.retain(|reservation| reservation.expires_at > now);
-        self.quarantine.retain(|(_, until)| *until > now);
-        while let Some((_, ended)) = self.deadlines().min().filter(|(at, _)| *at <= now) {
-            match ended.clone() {
-                Ended::Allocation(id, None) => self.allocations.retain(|allocation| allocation.id != id),
-                Ended::Allocation(id, Some((family, _))) => _ = self.remove_family(id, family),
-                Ended::Permission(id, at, _) => _ = self.get_mut(id).unwrap().permissions.swap_remove(at),
-                Ended::Channel(id, number, _) => {
-                    let channels = self.get_mut(id).unwrap().channels.iter_mut();
-                    channels.filter(|(other, ..)| *other == number).for_each(|(.., bound)| *bound = false);
-                }
-                Ended::Reserved(id, number, _) => {
-                    self.get_mut(id).unwrap().channels.retain(|(other, ..)| *other != number);
-                }
-            }
-            self.ended.push(ended);
-        }
-    }
-
     pub(super) fn channel_peer(
         &self,
         five_tuple: FiveTuple,
@@ -417,39 +370,6 @@ impl Model {
             .iter()
             .filter(move |allocation| allocation.username == username)
             .map(|allocation| allocation.id)
-    }
-
-    pub(super) fn assert_same_id(&self, matches: impl Fn(&Record) -> bool, found: Option<&Allocation>) {
-        let expected = self.allocations.iter().find(|allocation| matches(allocation));
-        assert_eq!(found.map(Allocation::id), expected.map(|allocation| allocation.id));
-    }
-
-    pub(super) fn assert_same(&self, id: AllocationId, found: Option<&Allocation>) {
-        let expected = self.allocations.iter().find(|allocation| allocation.id == id);
-        assert_eq!(found.is_some(), expected.is_some(), "{id}");
-        let (Some(found), Some(expected)) = (found, expected) else { return };
-        assert_eq!(found.id(), expected.id);
-        assert_eq!(found.five_tuple(), expected.five_tuple);
-        assert_eq!(**found.owner().user_id(), *expected.username);
-        assert_eq!(found.transaction_id(), expected.transaction_id);
-        assert_eq!(found.port(), expected.port);
-        let families = found.families().iter().map(|family| (family, found.family_expires_at(family).unwrap()));
-        assert_eq!(families.collect::<Vec<_>>(), expected.families);
-        assert_eq!(found.reservation(), expected.token);
-        let expires_at = expected.families.iter().map(|(_, at)| *at).max();
-        assert_eq!((found.lifetime(), Some(found.expires_at())), (expected.lifetime, expires_at));
-        let mut channels: Vec<_> = found
-            .channels()
-            .iter()
-            .map(|channel| (channel.number(), channel.peer(), channel.expires_at(), channel.is_bound()))
-            .collect();
-        channels.sort_unstable();
-        let permissions = expected.permissions.iter().copied();
-        let mut expected = expected.channels.clone();
-        expected.sort_unstable();
-        assert_eq!(channels, expected);
-        let found = found.permissions().iter().map(|permission| (permission.address(), permission.expires_at()));
-        assert!(found.eq(permissions));
     }
 }
 

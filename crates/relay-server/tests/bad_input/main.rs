@@ -2,18 +2,21 @@
 //! answer to a stranger is hardly larger than what it sent.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod amplification;
+mod leftovers;
+mod random;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::net::SocketAddr;
 
-use proptest::{prelude::*, sample::Index};
-use relay_server::{DropReason, Event, Forward, Method, Rejection, UsernameLimit};
+use relay_server::{DropReason, Event, Forward, Method, Rejection};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use support::{
-    Client, Credentials, Relay, Request, Response, allocate, allocate_dual_stack, append, append_fingerprint,
-    append_integrity, bind, binding, channel_data, delete, kind, method, permit, refresh,
+    Client, Credentials, Relay, Request, Response, allocate, allocate_dual_stack, bind, binding, channel_data, delete,
+    kind, method, permit, refresh,
 };
 
 /// The largest payload of a UDP datagram over IPv4.
@@ -289,150 +292,6 @@ fn time_that_goes_backwards() {
     assert_eq!(relay.outcome(&mut client, &refresh()), Ok(()));
     relay.jump_to(relay_server::Timestamp::from_secs(600));
     assert_eq!(relay.server.allocation_count(), 0);
-}
-
-#[test]
-fn an_unauthenticated_answer_is_at_most_twice_as_long_as_an_allocate() {
-    let (mut relay, mut client) = relay();
-    let message = client.unsigned(&allocate());
-    assert_eq!(message.len(), 28, "the smallest Allocate that makes sense");
-    let Fate::Answered(response) = fate(&mut relay, &client, &message) else { panic!("a challenge") };
-    assert_eq!(response.bytes.len(), 56);
-
-    // The Binding response cannot be shorter than header and XOR-MAPPED-ADDRESS.
-    for (socket, length) in [("198.51.100.7:50000", 32), ("[2001:db8:7::5]:50000", 44)] {
-        let mut client = Client::new(socket);
-        let message = client.unsigned(&binding());
-        let Fate::Answered(response) = fate(&mut relay, &client, &message) else { panic!("an answer") };
-        assert_eq!((message.len(), response.bytes.len()), (20, length));
-    }
-
-    let others = messages(&mut client).into_iter().chain([
-        client.unsigned(&Request::new(method::ALLOCATE)),
-        client.unsigned(&refresh()),
-        client.unsigned(&binding().with(0x7777, &[])),
-        client.unsigned(&binding().with(0x7777, &[]).with(0x7778, &[])),
-        client.unsigned(&allocate().with(0x7777, &[])),
-        half_signed(&mut client, None),
-        half_signed(&mut client, Some(kind::USERNAME)),
-        half_signed(&mut client, Some(kind::NONCE)),
-        client.sign(&allocate()),
-    ]);
-    let mut unknown = Client::new("198.51.100.7:50001");
-    unknown.credentials.key = [0; 16];
-    let with_wrong_password = [unknown.sign(&allocate()), unknown.sign(&refresh())];
-    for message in others.chain(with_wrong_password) {
-        let Fate::Answered(response) = fate(&mut relay, &unknown, &message) else { continue };
-        // A challenge needs 56 bytes, 64 with a FINGERPRINT, whatever it answers.
-        let needed = if response.kinds().contains(&kind::FINGERPRINT) { 64 } else { 56 };
-        assert!(
-            response.bytes.len() <= (2 * message.len()).max(needed),
-            "{} to {}",
-            response.bytes.len(),
-            message.len()
-        );
-    }
-}
-
-/// An Allocate with a MESSAGE-INTEGRITY and at most one of the attributes that belong to it.
-fn half_signed(client: &mut Client, with: Option<u16>) -> Vec<u8> {
-    let mut bytes = Request::new(method::ALLOCATE).plain(client.next_transaction());
-    if let Some(kind) = with {
-        append(&mut bytes, kind, b"");
-    }
-    append_integrity(&mut bytes, &client.credentials.key);
-    bytes
-}
-
-#[test]
-fn ten_thousand_allocations_made_and_deleted_leave_nothing_behind() {
-    for limit in [UsernameLimit::ReplaceOldest, UsernameLimit::RefuseBeyond(1)] {
-        let mut relay = Relay::with(|config| config.username_limit = limit);
-        let mut client = Client::new("198.51.100.7:50000");
-        for round in 0..10_000_u16 {
-            let request = match round % 3 {
-                0 => allocate(),
-                1 => allocate_dual_stack(),
-                _ => allocate().with_lifetime(3600),
-            };
-            relay.granted(&mut client, &request);
-            if round % 100 == 0 {
-                relay.granted(&mut client, &bind(0x4000, peer()));
-            }
-            relay.granted(&mut client, &delete());
-            relay.take_events();
-        }
-        assert_eq!((relay.server.allocation_count(), relay.sockets.len(), relay.flows.len()), (0, 0, 0));
-        assert_eq!(relay.server.poll_timeout(), None, "no deadline is left");
-        assert_eq!(relay.server.poll_output(), None);
-    }
-}
-
-#[test]
-fn strangers_leave_nothing_behind() {
-    let mut relay = Relay::new();
-    let empty = format!("{:?}", relay.server);
-    for number in 0..500_u32 {
-        let [_, _, high, low] = number.to_be_bytes();
-        let mut stranger = Client::new("198.51.100.7:50000");
-        stranger.socket = SocketAddr::from(([198, 18, high, low], 50_000));
-        for message in messages(&mut stranger) {
-            fate(&mut relay, &stranger, &message);
-        }
-    }
-    assert_eq!(format!("{:?}", relay.server), empty, "the state is what it was");
-}
-
-fn mutated() -> impl Strategy<Value = (usize, Vec<(Index, u8)>, Option<Index>, bool)> {
-    let changes = proptest::collection::vec((any::<Index>(), any::<u8>()), 0..6);
-    (0_usize..34, changes, proptest::option::of(any::<Index>()), any::<bool>())
-}
-
-proptest! {
-    #![proptest_config(test_support::property::config())]
-
-    #[test]
-    fn random_datagrams(datagrams in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 1..20)) {
-        let (mut relay, client) = relay();
-        for datagram in datagrams {
-            fate(&mut relay, &client, &datagram);
-        }
-    }
-
-    #[test]
-    fn random_attributes_in_sound_messages(
-        method in proptest::sample::select(vec![1_u16, 3, 4, 6, 8, 9, 0x0011, 0x0016, 0x0101]),
-        attributes in proptest::collection::vec((0_u16..0x30, proptest::collection::vec(any::<u8>(), 0..24)), 0..8),
-        optional in proptest::collection::vec((0x8000_u16..0x8030, proptest::collection::vec(any::<u8>(), 0..24)), 0..3),
-        signed: bool,
-    ) {
-        let (mut relay, mut client) = relay();
-        let request = attributes.iter().chain(&optional).fold(Request::new(method), |request, (attribute, value)| request.with(*attribute, value));
-        let message = if signed { client.sign(&request) } else { client.unsigned(&request) };
-        fate(&mut relay, &client, &message);
-    }
-
-    #[test]
-    fn mutated_messages(mutations in proptest::collection::vec(mutated(), 1..10)) {
-        let (mut relay, mut client) = relay();
-        let originals = messages(&mut client);
-        for (original, changes, cut, fingerprint) in mutations {
-            let mut message = originals[original % originals.len()].clone();
-            for (at, value) in changes {
-                let at = at.index(message.len());
-                message[at] = value;
-            }
-            if let Some(cut) = cut {
-                message.truncate(cut.index(message.len()));
-            } else if fingerprint && message.len() >= 20 && message[0] < 0x40 {
-                append_fingerprint(&mut message);
-            }
-            fate(&mut relay, &client, &message);
-        }
-        // Only what was sent unchanged may have had an effect, and it is in order.
-        prop_assert!(relay.server.allocation_count() <= 1);
-        prop_assert_eq!(relay.sockets.len(), relay.server.allocations().map(|allocation| allocation.families().iter().count()).sum::<usize>());
-    }
 }
 
 #[test]

@@ -2,11 +2,13 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod damaged;
+mod random;
+
 use packet_trace::{
     AddressStatus, Checksum, Crossing, Datagram, Direction, Input, IpFamily, Limits, Packet, PortNeed, ReadError,
     Record, Recorded, RelayOpened, TraceHeader, TraceReader, TraceWriter, Unusable,
 };
-use proptest::prelude::*;
 
 const CLIENT: &str = "192.0.2.7:5000";
 const LISTENER: &str = "203.0.113.1:3478";
@@ -252,72 +254,6 @@ fn packets_that_cannot_exist_are_counted_not_written() {
     assert!(payloads(&file).is_empty());
 }
 
-#[test]
-fn files_of_other_kinds_are_named() {
-    assert_eq!(read(b"", |_| ()), Err(ReadError::Empty));
-    assert_eq!(read(b"GET", |_| ()), Err(ReadError::NotACapture { first: b"GET".to_vec() }));
-    assert_eq!(read(b"\x89PNG\r\n", |_| ()), Err(ReadError::NotACapture { first: b"\x89PNG".to_vec() }));
-    assert_eq!(read(b"\x1f\x8b\x08\0\0", |_| ()), Err(ReadError::Compressed("gzip")));
-    let mut wifi = include_bytes!("captures/ethernet.pcap").to_vec();
-    wifi[20] = 105;
-    let error = read(&wifi, |_| ()).unwrap_err();
-    assert!(error.to_string().contains("IEEE 802.11 (link type 105)"), "{error}");
-}
-
-#[test]
-fn a_cut_file_keeps_its_packets_and_says_where_it_ends() {
-    let file = small_file();
-    for len in 4..file.len() {
-        let mut packets = 0;
-        let result = read(&file[..len], |record| packets += usize::from(matches!(record, Record::Packet(_))));
-        match result {
-            Ok(()) => {}
-            Err(ReadError::Truncated { at, missing }) => {
-                assert!(at < len as u64 && missing > 0, "{len}: {at} {missing}");
-                assert!(len as u64 + missing <= file.len() as u64, "{len}: {missing}");
-            }
-            Err(error) => panic!("{len}: {error}"),
-        }
-        assert!(packets <= 3);
-    }
-}
-
-#[test]
-fn errors_repeat() {
-    let mut reader = TraceReader::new();
-    reader.push(b"nothing of the kind");
-    let first = reader.read().unwrap_err();
-    reader.push(&small_file());
-    assert_eq!(reader.read().unwrap_err(), first);
-}
-
-#[test]
-fn a_newer_format_and_broken_replay_data_leave_the_packets_readable() {
-    let newer = TraceHeader { format: 2, ..TraceHeader::example() };
-    let file = write(newer, Limits::default(), |writer, out| {
-        let _ = writer.packet(0, 0, Direction::Inbound, datagram(CLIENT, LISTENER, b"x"), out);
-    });
-    let text = b"\"realm\"";
-    let mut broken = small_file();
-    let at = broken.windows(text.len()).position(|window| window == text).unwrap();
-    broken[at] = b'!';
-    for (file, packets, is_expected) in [
-        (file, 1, (|error| matches!(error, ReadError::NewerFormat { found: 2, supported: 1 })) as fn(&ReadError) -> _),
-        (broken, 3, |error| matches!(error, ReadError::BadReplayData { .. })),
-    ] {
-        let mut reader = TraceReader::new();
-        reader.push(&file);
-        reader.end();
-        let error = reader.read().unwrap_err();
-        assert!(is_expected(&error), "{error}");
-        let mut seen = 0;
-        while let Some(record) = reader.read().unwrap() {
-            seen += usize::from(matches!(record, Record::Packet(_)));
-        }
-        assert_eq!(seen, packets);
-    }
-}
-
 /// A big-endian file of two sections, with units that are powers of two, an offset, a simple packet, an obsolete packet, a
 /// packet of an unsupported interface and a block of an unknown kind.
 #[test]
@@ -371,101 +307,4 @@ fn other_writers_choices_are_understood() {
             (2, 1_536_000, 0, Ok(5)),
         ]
     );
-}
-
-#[test]
-fn contradictions_are_corrupt_blocks() {
-    let file = small_file();
-    let with = |at: usize, value: u8| {
-        let mut file = file.clone();
-        file[at] = value;
-        read(&file, |_| ()).unwrap_err().to_string()
-    };
-    assert!(with(8, 0).contains("no byte order"));
-    assert!(with(4, 1).contains("length is impossible"));
-    assert!(with(7, 1).contains("16 MiB"));
-    let first_len = usize::from(file[4]) | usize::from(file[5]) << 8;
-    assert!(with(first_len - 1, 9).contains("lengths differ"));
-}
-
-proptest! {
-    #![proptest_config(test_support::property::config())]
-
-    #[test]
-    fn any_packets_come_back(
-        packets in proptest::collection::vec(
-            (any::<bool>(), any::<bool>(), any::<u64>(), proptest::collection::vec(any::<u8>(), 0..64)), 0..20),
-        piece in 1_usize..200,
-    ) {
-        let file = write(TraceHeader::example(), Limits::default(), |writer, out| {
-            for (v6, inbound, nanos, payload) in &packets {
-                let (source, destination) =
-                    if *v6 { ("[2001:db8::1]:1", "[2001:db8::2]:2") } else { (CLIENT, LISTENER) };
-                let direction = if *inbound { Direction::Inbound } else { Direction::Outbound };
-                let recorded = writer.packet(0, *nanos, direction, datagram(source, destination, payload), out);
-                assert_eq!(recorded, Recorded::Written);
-            }
-        });
-        let clock = TraceHeader::example().clock;
-        let mut reader = TraceReader::new();
-        let mut index = 0;
-        let mut pieces = file.chunks(piece);
-        loop {
-            while let Some(record) = reader.read().unwrap() {
-                if let Record::Packet(packet) = record {
-                    let (_, inbound, nanos, payload) = &packets[index];
-                    prop_assert_eq!(packet.udp().unwrap().payload, &payload[..]);
-                    prop_assert_eq!(packet.direction == Some(Direction::Inbound), *inbound);
-                    prop_assert_eq!(packet.unix_nanos, clock.to_unix(*nanos));
-                    index += 1;
-                }
-            }
-            match pieces.next() {
-                Some(piece) => reader.push(piece),
-                None => break,
-            }
-        }
-        prop_assert_eq!(index, packets.len());
-    }
-
-    #[test]
-    fn damage_never_panics(
-        which in 0_usize..5,
-        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
-        cut in any::<prop::sample::Index>(),
-        piece in 1_usize..5000,
-    ) {
-        let mut file = match which {
-            0 => include_bytes!("captures/ethernet.pcap").to_vec(),
-            1 => include_bytes!("captures/linux-sll-nanosecond.pcap").to_vec(),
-            2 => include_bytes!("captures/linux-sll2.pcap").to_vec(),
-            3 => include_bytes!("captures/ethernet.pcapng").to_vec(),
-            _ => small_file(),
-        };
-        for (at, value) in damage {
-            let at = at.index(file.len());
-            file[at] = value;
-        }
-        file.truncate(cut.index(file.len()) + 1);
-        let mut reader = TraceReader::new();
-        let mut errors = 0;
-        for piece in file.chunks(piece) {
-            reader.push(piece);
-            loop {
-                match reader.read() {
-                    Ok(Some(Record::Packet(packet))) => {
-                        let _ = packet.udp();
-                        prop_assert!(packet.file_offset + packet.frame.len() as u64 <= file.len() as u64);
-                    }
-                    Ok(Some(_)) => {}
-                    Ok(None) => break,
-                    Err(_) => {
-                        errors += 1;
-                        break;
-                    }
-                }
-            }
-        }
-        prop_assert!(errors <= file.len());
-    }
 }
