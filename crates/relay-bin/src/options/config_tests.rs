@@ -171,10 +171,15 @@ fn problems_name_option_variable_and_remedy() {
         &Options { bind_ip4_addr: some("10.9.9.9"), ..none() },
         &["BIND_IP4_ADDR", "not an address of this machine"],
     );
-    refused(&Options { listen_port: some("0"), ..none() }, &["LISTEN_PORT", "3478"]);
+    refused(&Options { listen_port: some("0"), ..none() }, &["--listen-port (LISTEN_PORT)", "3478"]);
     refused(&Options { listen_port: some("65536"), ..none() }, &["LISTEN_PORT"]);
     refused(&Options { listen_port: some("50000"), ..none() }, &["LISTEN_PORT", "allocation ports"]);
-    refused(&Options { lowest_port: some("10"), highest_port: some("9"), ..none() }, &["LOWEST_PORT", "HIGHEST_PORT"]);
+    refused(
+        &Options { lowest_port: some("60000"), highest_port: some("50000"), ..none() },
+        &["LOWEST_PORT", "HIGHEST_PORT", "60000"],
+    );
+    refused(&Options { address_timeout: some("soon"), ..none() }, &["ADDRESS_TIMEOUT", "30s"]);
+    refused(&Options { behind_nat: some("maybe"), ..none() }, &["BEHIND_NAT", "auto, yes or no"]);
     refused(&Options { credentials: secret_option("short"), ..none() }, &["AUTH_SECRET", "openssl rand -hex 32"]);
     refused(&Options { realm: some("a\"b"), ..none() }, &["REALM", "firezone"]);
     refused(&Options { allocations_per_username: some("0"), ..none() }, &["ALLOCATIONS_PER_USERNAME"]);

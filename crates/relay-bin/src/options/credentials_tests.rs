@@ -83,6 +83,7 @@ fn a_comma_is_no_separator_and_no_secret() {
 #[test]
 fn a_short_secret_is_taken_where_it_is_coturn_s() {
     refused(&of(&["hunter2"]), false, &["AUTH_SECRET", "needs at least 16", "turn-rest"]);
+    refused(&of(&["0123456789 abcdef"]), false, &["AUTH_SECRET"]);
     refused(&of(&["hunter2 and more"]), false, &["needs at least 16", "white space separates secrets"]);
     let with_scheme = |name: &str| CredentialOptions { credential_scheme: Some(name.to_owned()), ..of(&["north"]) };
     assert_eq!(secrets(&read(&with_scheme("turn-rest"), false).unwrap()), ["north"]);
