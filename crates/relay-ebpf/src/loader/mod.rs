@@ -225,15 +225,10 @@ fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, OffloadError> {
     ebpf.take_map(name).ok_or(OffloadError::Damaged(name))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn threads_can_share_it() {
-        fn shared<T: Send + Sync>() {}
-        fn moved<T: Send>() {}
-        shared::<XdpProgram>();
-        moved::<StatisticsReader>();
-    }
-}
+/// Threads share the program, and one of them takes the statistics.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    const fn moved<T: Send>() {}
+    shared::<XdpProgram>();
+    moved::<StatisticsReader>();
+};
