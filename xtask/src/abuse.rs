@@ -26,7 +26,7 @@ const SECRET: &str = "the-abuse-tools-own-secret-for-this-machine-only";
 const ATTEMPTS: u32 = 100;
 
 /// Start a relay on loopback, have crowds, noisy neighbours or floods ask it, and tell who was served: `keepalive`, `neighbour`,
-/// `indications` or `crowd`, with the options that `cargo xtask abuse crowd --help` lists.
+/// `indications`, `crowd`, or what a stranger is answered, `amplification`; with the options that `cargo xtask abuse crowd --help` lists.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Another build of the relay to try [default: build this one]

@@ -1,5 +1,6 @@
 //! `relay-load abuse`: what crowds and noisy neighbours do to a relay that limits its replies, and who was served when.
 
+mod amplification;
 mod crowd;
 mod indications;
 mod keepalive;
@@ -30,6 +31,7 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Scenario {
+    Amplification(amplification::Args),
     Keepalive(keepalive::Args),
     Neighbour(neighbour::Args),
     Crowd(crowd::Args),
@@ -42,6 +44,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let secret = AuthSecret::new(&args.secret).context("--secret")?;
     let relay = people::Relay { address: args.server, secret };
     match &args.scenario {
+        Scenario::Amplification(args) => amplification::main(args, &relay),
         Scenario::Keepalive(args) => keepalive::main(args, &relay),
         Scenario::Neighbour(args) => neighbour::main(args, &relay),
         Scenario::Crowd(args) => crowd::main(args, &relay),
