@@ -28,6 +28,8 @@ pub(super) struct Outgoing {
     pub(super) socket: Source,
     pub(super) source: Option<IpAddr>,
     pub(super) to: SocketAddr,
+    /// [`sort_key`] of `to`, made once: sorting asks for it many times.
+    pub(super) sort_key: u16,
     pub(super) towards: Towards,
     /// DSCP and ECN, as received
     /// ([RFC 8656, section 13](https://www.rfc-editor.org/rfc/rfc8656#section-13)).
@@ -52,10 +54,10 @@ pub(super) enum Header {
 }
 
 impl Outgoing {
-    /// The sort key: equal for datagrams from one socket to one destination. Destinations that share a port have equal keys, too: the
-    /// kernel takes fewer of their datagrams at a time, and their order does not change. `salt`, which is odd, decides on the order of all others.
+    /// The sort key: equal for datagrams from one socket to one destination, and hardly ever for others. `salt`, which is odd, decides on the
+    /// order of destinations.
     const fn flow(&self, salt: u16) -> (Source, u16) {
-        (self.socket, self.to.port().wrapping_mul(salt))
+        (self.socket, self.sort_key.wrapping_mul(salt))
     }
 
     fn is_unfragmented(&self) -> bool {
@@ -81,6 +83,22 @@ impl Outgoing {
             padding: self.padding,
         }
     }
+}
+
+/// Address and port in 16 bits. Of two ports at one address, and of two addresses that differ in their last 16 bits alone, none become one:
+/// so clients that all use one port do not, either.
+#[expect(clippy::cast_possible_truncation, reason = "the lowest bits are wanted")]
+pub(super) const fn sort_key(to: SocketAddr) -> u16 {
+    let folded = match to.ip() {
+        IpAddr::V4(ip) => ip.to_bits() ^ (ip.to_bits() >> 16),
+        IpAddr::V6(ip) => {
+            let bits = ip.to_bits();
+            let folded = (bits >> 64) as u64 ^ bits as u64;
+            let folded = (folded >> 32) as u32 ^ folded as u32;
+            folded ^ (folded >> 16)
+        }
+    };
+    folded as u16 ^ to.port()
 }
 
 /// What one batch of received datagrams makes this shard send. Everything between the decision to relay and the system call
@@ -196,11 +214,12 @@ pub(super) fn count_failure(error: &io::Error, counters: &mut Counters) {
 mod tests {
     use super::*;
 
-    fn outgoing(port: u16, start: usize) -> Outgoing {
+    fn outgoing(to: SocketAddr, start: usize) -> Outgoing {
         Outgoing {
             socket: Source::Listener(0),
             source: None,
-            to: SocketAddr::from(([192, 0, 2, 1], port)),
+            to,
+            sort_key: sort_key(to),
             towards: Towards::Client,
             traffic_class: 0,
             header: Header::None,
@@ -214,22 +233,31 @@ mod tests {
     fn nobody_comes_last_more_often_than_others() {
         const BATCHES: u16 = 1_000;
         // As close together as those of clients behind one router may be.
-        let ports = 5_000..5_008;
-        let mut outbound = Outbound::default();
-        let mut last = ports.clone().map(|port| (port, 0)).collect::<std::collections::BTreeMap<_, _>>();
-        for _ in 0..BATCHES {
-            for start in 0..2 {
-                outbound.queue.extend(ports.clone().map(|port| outgoing(port, start)));
+        let of_one_host: [SocketAddr; 8] =
+            std::array::from_fn(|number| ([192, 0, 2, 1], 5_000 + u16::try_from(number).unwrap()).into());
+        // As those of clients that all use one port, and that no router changes.
+        let of_one_port = std::array::from_fn(|number| ([192, 0, 2, 1 + u8::try_from(number).unwrap()], 5_000).into());
+        let of_ipv6 = of_one_port.map(|to: SocketAddr| match to.ip() {
+            IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), to.port()),
+            IpAddr::V6(_) => to,
+        });
+        for destinations in [of_one_host, of_one_port, of_ipv6] {
+            let mut outbound = Outbound::default();
+            let mut last: std::collections::BTreeMap<_, u16> = destinations.iter().map(|to| (*to, 0)).collect();
+            for _ in 0..BATCHES {
+                for start in 0..2 {
+                    outbound.queue.extend(destinations.iter().map(|to| outgoing(*to, start)));
+                }
+                outbound.arrange();
+                for pair in outbound.queue.chunks(2) {
+                    // Together, and as they came.
+                    assert_eq!((pair[0].to, pair[0].bytes.start), (pair[1].to, 0));
+                }
+                *last.get_mut(&outbound.queue.last().unwrap().to).unwrap() += 1;
+                outbound.queue.clear();
             }
-            outbound.arrange();
-            for pair in outbound.queue.chunks(2) {
-                // Together, and as they came.
-                assert_eq!((pair[0].to, pair[0].bytes.start), (pair[1].to, 0));
-            }
-            *last.get_mut(&outbound.queue.last().unwrap().to.port()).unwrap() += 1;
-            outbound.queue.clear();
+            let even = BATCHES / 8;
+            assert!(last.values().all(|&times| (even / 2..even * 2).contains(&times)), "{last:?}");
         }
-        let even = BATCHES / 8;
-        assert!(last.values().all(|&times| (even / 2..even * 2).contains(&times)), "{last:?}");
     }
 }

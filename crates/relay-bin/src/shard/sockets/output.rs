@@ -10,7 +10,7 @@ use crate::{
     shard::{
         ingress::{Datagram, ReceiveBuffers},
         network::Network,
-        outbound::{Header, Outgoing, Towards, count_failure},
+        outbound::{Header, Outgoing, Towards, count_failure, sort_key},
         poller::Source,
         stats::{Counters, Loss},
     },
@@ -96,7 +96,19 @@ impl Network for Sockets {
             }
         };
         let padding = u8::try_from(padding).unwrap_or_default();
-        self.outbound.push(Outgoing { socket, source, to, towards, traffic_class, header, bytes, payload, padding });
+        let sort_key = sort_key(to);
+        self.outbound.push(Outgoing {
+            socket,
+            source,
+            to,
+            sort_key,
+            towards,
+            traffic_class,
+            header,
+            bytes,
+            payload,
+            padding,
+        });
     }
 
     fn flush(&mut self, buffers: &ReceiveBuffers, counters: &mut Counters) {
