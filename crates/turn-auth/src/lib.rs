@@ -18,14 +18,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A relay remembers nothing about users or challenges (but for static users, if it has any): a password follows from the username and a secret, a nonce from the client's address, the
-//! time and one key. So strangers cannot make it grow, and several shards agree without talking.
+//! A relay stores nothing about users or challenges; static users, if configured, are the only exception. A password follows from the username and a
+//! secret. A nonce follows from the client's address, the time and one key. So unauthenticated clients cannot make the relay use more memory, and shards
+//! with the same key accept each other's nonces without communicating.
 //!
-//! Secrets, passwords and keys are compared in constant time and never shown by `Debug`. Wall-clock time is an argument: it may
-//! jump, and then at worst a client is given a fresh nonce or refused for expired credentials.
+//! Secrets, passwords and keys are compared in constant time and never shown by `Debug`. Wall-clock time is an argument. It may jump: at worst,
+//! a client gets a new nonce, or is refused because its credentials seem to have expired.
 //!
-//! Out of scope: what an authenticated user may do, PASSWORD-ALGORITHMS and USERHASH
-//! (see [`NonceIssuer`] for why they are not offered), and counting failures.
+//! This crate does not support PASSWORD-ALGORITHMS or USERHASH; [`NonceIssuer`] says why. It does not decide what an authenticated user may do, and does
+//! not count failures.
 #![forbid(unsafe_code)]
 
 mod accepted;

@@ -35,8 +35,8 @@ pub(crate) struct OffloadOptions {
     #[arg(long, env = "EBPF_ATTACH_MODE", value_name = "MODE", help_heading = "Offloading to XDP")]
     pub(crate) ebpf_attach_mode: Option<String>,
 
-    /// The address of this machine that packets to and from the public IPv4 address carry here, behind a one-to-one NAT
-    /// [default: what the relay binds to, or what the default route leaves from]
+    /// This machine's own IPv4 address, where a one-to-one NAT translates it to the public one
+    /// [default: the address that the relay binds to, or that of the default route]
     #[arg(long, env = "EBPF_INT4_ADDR", value_name = "IPV4", help_heading = "Offloading to XDP")]
     pub(crate) ebpf_int4_addr: Option<String>,
 
@@ -45,12 +45,12 @@ pub(crate) struct OffloadOptions {
     pub(crate) ebpf_int6_addr: Option<String>,
 
     /// How the XDP program finds out where a packet goes next: `routing-table`, or `answer-sender`, which is faster and sends
-    /// everything back to the router that it came from: right where all traffic passes one router [default: routing-table]
+    /// everything back to the router that it came from. Use that only where all traffic passes one router [default: routing-table]
     #[arg(long, env = "EBPF_NEXT_HOP", value_name = "HOW", help_heading = "Offloading to XDP")]
     pub(crate) ebpf_next_hop: Option<String>,
 
-    /// How many flows the kernel holds at most, for some 200 bytes each; every channel takes two, and what does not fit is
-    /// relayed by this process [default: 131072]
+    /// How many flows the kernel holds at most, for some 200 bytes each; every channel takes two. When the table
+    /// is full, this process relays further flows [default: 131072]
     #[arg(long, env = "EBPF_MAX_FLOWS", value_name = "NUMBER", help_heading = "Offloading to XDP")]
     pub(crate) ebpf_max_flows: Option<String>,
 
@@ -60,17 +60,18 @@ pub(crate) struct OffloadOptions {
     pub(crate) ebpf_statistics: Option<String>,
 }
 
-/// What the rest of the configuration says.
+/// The addresses and ports that other options set.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RelayEndpoints<'a> {
     pub(crate) v4: Option<FamilyAddresses>,
     pub(crate) v6: Option<FamilyAddresses>,
+    /// Every address of this machine.
     pub(crate) own: &'a [IpAddr],
     pub(crate) listen_port: u16,
     pub(crate) ports: PortRange,
 }
 
-/// Reads `options`; `None` when offloading is not asked for or something is wrong.
+/// Reads `options`. `None` if offloading is not asked for, or the list of interfaces is wrong; all that is wrong goes to `problems`.
 pub(crate) fn read(
     options: &OffloadOptions,
     place: &RelayEndpoints<'_>,
@@ -190,7 +191,7 @@ impl AddressOption<'_> {
             (None, Some(bound)) => Some(bound),
             (None, None) if family.local.is_loopback() => {
                 problems.add_missing(format!(
-                    "{name} is not set, and this machine has no route to tell from what packets of {} carry here: give {wanted}",
+                    "{name} is not set, and without a route this machine's own address for {} cannot be found: give {wanted}",
                     family.public
                 ));
                 None

@@ -48,7 +48,7 @@ fn packet<'a>(row: &Row, frame: &'a [u8]) -> Packet<'a> {
 pub(crate) fn row(timeline: &Timeline, index: u32, frame: &[u8], related: &[u8]) -> Vec<Explanation> {
     let Some(row) = timeline.row(index) else { return Vec::new() };
     let other = timeline.row(row.related);
-    // Replayed, what became of a request is noted on the request; inspected, on the response.
+    // A replay notes the outcome on the request's row. An inspection notes it on the response's row.
     let is_response = matches!(row.kind, Kind::Success | Kind::Error);
     let (subject, message) = match (row.kind, other) {
         (Kind::Request | Kind::Indication, _) => (row, payload(row, frame)),
@@ -62,12 +62,13 @@ pub(crate) fn row(timeline: &Timeline, index: u32, frame: &[u8], related: &[u8])
     let own = timeline.changes_of(index);
     let others = other.filter(|_| row.kind == Kind::Request || is_response).map(|_| timeline.changes_of(row.related));
     let has_outcome = own.iter().any(|change| matches!(change, Change::Responded { .. }));
-    let borrowed = if has_outcome { &[][..] } else { others.unwrap_or_default() };
-    let all: Vec<_> = own.iter().chain(borrowed).collect();
+    let partner_changes = if has_outcome { &[][..] } else { others.unwrap_or_default() };
+    let all: Vec<_> = own.iter().chain(partner_changes).collect();
     let has_permission = all.iter().any(|change| matches!(change, Change::PermissionInstalled { .. }));
     for change in all {
-        let is_said = has_permission && matches!(change, Change::Responded { outcome: Outcome::Success, .. });
-        paragraphs.extend(explain_change(change, &about).filter(|_| !is_said));
+        // The permission's paragraph reports this success already.
+        let is_covered = has_permission && matches!(change, Change::Responded { outcome: Outcome::Success, .. });
+        paragraphs.extend(explain_change(change, &about).filter(|_| !is_covered));
     }
     paragraphs.extend(unanswered(&about, has_outcome || !others.unwrap_or_default().is_empty()));
     paragraphs.extend(icmp::told(&about));
@@ -215,7 +216,7 @@ fn outcome_of(method: u16, outcome: Outcome, about: &About<'_>) -> Option<Explan
         Outcome::Success if method == Method::CREATE_PERMISSION && about.channels_only => Some(Explanation::new(
             Tone::Info,
             "The permission was granted",
-            "Data still needs a channel: this relay relays through channels only (--indications is off, or auto with a portal), and drops Send indications.",
+            "Data still needs a channel: this relay relays through channels only (--indications is off, or it is auto and the relay uses a portal), and drops Send indications.",
         )),
         Outcome::Success if method == Method::CREATE_PERMISSION => Some(Explanation::new(
             Tone::Info,
@@ -238,7 +239,7 @@ fn outcome_of(method: u16, outcome: Outcome, about: &About<'_>) -> Option<Explan
 
 /// How data went on.
 fn relayed(carrier: Carrier, from_client: bool, crossed_to: Option<(u32, Carrier)>, about: &About<'_>) -> String {
-    // A row that is tied to one towards a client: what it sent crossed inside the relay.
+    // The related row is a packet to a client: the relay passed this data straight to another of its clients.
     let crossed = about.other.is_some_and(|other| matches!(other.kind, Kind::ChannelData | Kind::Indication));
     let (start, end) = match carrier {
         Carrier::Channel(channel) if from_client => (
@@ -276,7 +277,7 @@ fn relayed(carrier: Carrier, from_client: bool, crossed_to: Option<(u32, Carrier
     if crossed && from_client { start + &crossing } else { start + &end }
 }
 
-/// Says of an allocation whether it is of another family than its client came over.
+/// Explains an allocation of one address family whose client connected over the other.
 fn other_family(new: &NewAllocation) -> &'static str {
     let is_other = new.relayed.iter().all(|relayed| relayed.is_ipv4() != new.client.is_ipv4());
     if is_other && !new.relayed.is_empty() && new.client.is_ipv6() {
