@@ -1,4 +1,4 @@
-//! Which of the sockets that share an address a datagram goes to (`SO_ATTACH_REUSEPORT_CBPF`, `socket(7)`).
+//! Chooses the socket for each datagram where several share an address (`SO_ATTACH_REUSEPORT_CBPF`, `socket(7)`).
 
 use std::{io, net::IpAddr, os::fd::AsFd};
 
@@ -18,8 +18,8 @@ const SPREAD_PORT: u32 = 0x85EB_CA77;
 /// a sender always reaches the same one.
 ///
 /// Within a group there are two sockets if [`Self::apart`] names patterns: datagrams that match one go to the second socket, all others
-/// to the first. So a flood of one kind of datagram does not fill the receive buffer of the other kind. The price is order: what one sender
-/// sends to two sockets may be read in another order than it was sent.
+/// to the first. So a flood of one kind of datagram does not fill the receive buffer of the other kind. The price: datagrams of one sender may
+/// be reordered across its two sockets.
 ///
 /// The kernel numbers sockets in the order in which they are bound, and a socket's group is its number divided by
 /// [`Self::sockets_per_group`]. Datagrams that are too short for a pattern go to the first socket of the first group. Fragments other than
@@ -50,7 +50,7 @@ pub struct Selector<'a> {
     pub apart: &'a [Pattern],
 }
 
-/// A test of the beginning of a datagram's content.
+/// Matches the first bytes of a datagram's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pattern {
     is_byte: bool,
@@ -89,14 +89,14 @@ impl Selector<'_> {
         options::attach_reuseport_program(socket, &mut self.program(address)?)
     }
 
-    /// What ports and addresses are multiplied by: odd, so that no two values become one.
+    /// The multipliers of the hash, for ports and for words of addresses. Odd, so that multiplication maps no two values to one.
     #[expect(clippy::cast_possible_truncation, reason = "one half each")]
     const fn multipliers(&self) -> (u32, u32) {
         (SPREAD_PORT ^ (self.key as u32 & !1), SPREAD_ADDRESS ^ ((self.key >> 32) as u32 & !1))
     }
 
     /// A classic BPF program that returns the number of the socket, or 0 for a datagram that it cannot read. Where there are IP options or
-    /// extension headers, other bytes take the place of the sender's port; they serve as well if they stay the same.
+    /// extension headers, the hash uses other bytes instead of the port. That works if they stay the same for a sender.
     fn program(&self, address: IpAddr) -> io::Result<Vec<libc::sock_filter>> {
         use libc::{
             BPF_A, BPF_ABS, BPF_ADD, BPF_ALU, BPF_AND, BPF_B, BPF_H, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_LSH,
