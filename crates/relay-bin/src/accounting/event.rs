@@ -77,12 +77,12 @@ pub(super) enum AccountingEvent {
 
 /// Tells the accounting thread what happens on one shard. Never waits.
 ///
-/// To wake a thread takes as long as half an allocation does: notes are collected until [`Self::flush`].
+/// To wake a thread takes as long as half an allocation does, so events are collected until [`Self::flush`].
 #[derive(Debug)]
 pub(crate) struct AccountingSender {
     shard: ShardId,
     collected: Vec<AccountingEvent>,
-    notes: mpsc::Sender<Vec<AccountingEvent>>,
+    events: mpsc::Sender<Vec<AccountingEvent>>,
 }
 
 impl Drop for AccountingSender {
@@ -99,8 +99,8 @@ impl fmt::Debug for AccountingEvent {
 }
 
 impl AccountingSender {
-    pub(super) const fn new(shard: ShardId, notes: mpsc::Sender<Vec<AccountingEvent>>) -> Self {
-        Self { shard, collected: Vec::new(), notes }
+    pub(super) const fn new(shard: ShardId, events: mpsc::Sender<Vec<AccountingEvent>>) -> Self {
+        Self { shard, collected: Vec::new(), events }
     }
 
     /// Nobody hears what it tells.
@@ -188,7 +188,7 @@ impl AccountingSender {
     pub(crate) fn flush(&mut self) {
         if !self.collected.is_empty() {
             // An error means that accounting has ended, and with it the relay.
-            let _ = self.notes.send(std::mem::take(&mut self.collected));
+            let _ = self.events.send(std::mem::take(&mut self.collected));
         }
     }
 }

@@ -47,7 +47,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// The accounting thread. Dropping this tells of all allocations that there are, and ends it.
 pub(crate) struct Accounting {
-    notes: mpsc::Sender<Vec<AccountingEvent>>,
+    events: mpsc::Sender<Vec<AccountingEvent>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -83,7 +83,7 @@ impl Accounting {
         tracer: Option<SdkTracer>,
         kernel: Option<FlowMeter>,
     ) -> anyhow::Result<Self> {
-        let (notes, received) = mpsc::channel();
+        let (events, received) = mpsc::channel();
         let accountant = Accountant {
             clock,
             addresses,
@@ -101,28 +101,28 @@ impl Accounting {
             .name("accounting".to_owned())
             .spawn(move || accountant.run(&received))
             .context("cannot start the thread for accounting")?;
-        Ok(Self { notes, thread: Some(thread) })
+        Ok(Self { events, thread: Some(thread) })
     }
 
     /// What `shard` tells by.
     pub(crate) fn sender(&self, shard: ShardId) -> AccountingSender {
-        AccountingSender::new(shard, self.notes.clone())
+        AccountingSender::new(shard, self.events.clone())
     }
 
     /// What the control endpoint asks.
     pub(crate) fn user_totals(&self) -> UserTotals {
-        UserTotals(self.notes.clone())
+        UserTotals(self.events.clone())
     }
 
     /// From now on `ask` has all shards tell what they have counted so far, and says how many shards those are.
     pub(crate) fn ask_shards_with(&self, ask: impl Fn() -> usize + Send + 'static) {
-        let _ = self.notes.send(vec![AccountingEvent::AskShards(Box::new(ask))]);
+        let _ = self.events.send(vec![AccountingEvent::AskShards(Box::new(ask))]);
     }
 }
 
 impl Drop for Accounting {
     fn drop(&mut self) {
-        let _ = self.notes.send(vec![AccountingEvent::Finish]);
+        let _ = self.events.send(vec![AccountingEvent::Finish]);
         if let Some(thread) = self.thread.take() {
             // A panic has told of itself.
             let _ = thread.join();
@@ -152,12 +152,12 @@ impl Accountant {
         'running: loop {
             let now = self.clock.now();
             let due = [self.ledger.poll_timeout(), self.answer_at].into_iter().flatten().min();
-            let notes = match due {
+            let events = match due {
                 None => collected.recv().ok(),
                 Some(due) => {
                     let wait = Duration::from_nanos(due.as_nanos().saturating_sub(now.as_nanos()));
                     match collected.recv_timeout(wait) {
-                        Ok(notes) => Some(notes),
+                        Ok(events) => Some(events),
                         Err(mpsc::RecvTimeoutError::Timeout) => {
                             self.do_what_is_due();
                             continue;
@@ -166,8 +166,8 @@ impl Accountant {
                     }
                 }
             };
-            let Some(notes) = notes else { break };
-            for event in notes {
+            let Some(events) = events else { break };
+            for event in events {
                 if matches!(event, AccountingEvent::Finish) {
                     break 'running;
                 }

@@ -34,8 +34,11 @@ impl UnixSocket {
                     "there is a file of that name, which is no socket",
                 ));
             }
-            if UnixStream::connect(path).is_ok() {
-                return Err(io::Error::new(ErrorKind::AddrInUse, "another program listens there"));
+            match UnixStream::connect(path) {
+                Ok(_) => return Err(io::Error::new(ErrorKind::AddrInUse, "another program listens there")),
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+                // It may be another user's, who listens.
+                Err(error) => return Err(error),
             }
         }
         // Under another name first: nobody may connect before the permissions are set.

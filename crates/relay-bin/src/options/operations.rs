@@ -32,8 +32,8 @@ const DEFAULT_DRAIN: Duration = Duration::from_secs(60);
 /// How the relay is watched and ended.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct OperationsOptions {
-    /// Where to answer /healthz, /readyz and /metrics over HTTP, or `off` [default: `0.0.0.0:8080` and `[::]:8080`, if they are free]
-    #[arg(long, env = "HEALTH_CHECK_ADDR", value_name = "ADDRESS:PORT", help_heading = "Operations")]
+    /// Where to answer /healthz, /readyz and /metrics over HTTP: an address, `unix:PATH`, or `off` [default: `0.0.0.0:8080` and `[::]:8080`, if they are free]
+    #[arg(long, env = "HEALTH_CHECK_ADDR", value_name = "ADDRESS:PORT|unix:PATH", help_heading = "Operations")]
     pub(crate) health_check_addr: Option<String>,
 
     /// Where to take `POST /log_filter?directives=...` over HTTP, which changes what is logged, and `POST /record/start?file=...`

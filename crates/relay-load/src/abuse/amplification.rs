@@ -19,7 +19,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 0.2)]
     seconds: f64,
     /// Fail if any answer has more than this many times the bytes of what it answers, headers of IP and UDP not counted. The default is what
-    /// the challenge, which [RFC 8489](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4) demands, takes for a request of 20 bytes.
+    /// the challenge that RFC 8489, section 9.2.4, demands comes to for a request of 20 bytes.
     #[arg(long, default_value_t = 2.8)]
     at_most: f64,
 }
@@ -29,13 +29,13 @@ const FIRST_HOST: [u8; 4] = [127, 40, 0, 1];
 
 pub(super) fn main(args: &Args, relay: &Relay) -> Result<()> {
     let wait = Duration::from_secs_f64(args.seconds);
-    println!("{:<56}{:>8}{:>9}{:>8}{:>8}", "datagram", "bytes", "packets", "bytes", "ratio");
-    println!("{:<56}{:>8}{:>9}{:>8}{:>8}", "", "sent", "back", "back", "");
+    println!("{:<66}{:>8}{:>9}{:>8}{:>8}", "datagram", "bytes", "packets", "bytes", "ratio");
+    println!("{:<66}{:>8}{:>9}{:>8}{:>8}", "", "sent", "back", "back", "");
     let mut worst = (0.0, String::new());
     for (number, (name, datagram)) in datagrams(relay)?.into_iter().enumerate() {
         let (packets, bytes) = answers(relay.address, host(number)?, &datagram, wait)?;
         let ratio = bytes as f64 / datagram.len() as f64;
-        println!("{name:<56}{:>8}{packets:>9}{bytes:>8}{ratio:>8.2}", datagram.len());
+        println!("{name:<66}{:>8}{packets:>9}{bytes:>8}{ratio:>8.2}", datagram.len());
         anyhow::ensure!(packets <= 1, "{name}: {packets} packets for one");
         if ratio > worst.0 {
             worst = (ratio, name);

@@ -125,7 +125,9 @@ impl Relay {
 
     /// Hands a datagram to the relay; returns what it relays.
     pub(crate) fn receive(&mut self, client: &Client, datagram: &[u8]) -> Option<Forward> {
+        let is_due = self.is_due();
         let forward = self.server.handle_client_datagram(self.now, client.five_tuple(), datagram);
+        self.assert_only_time_outs_wait(is_due, forward.as_ref());
         self.drain();
         forward
     }
@@ -137,9 +139,22 @@ impl Relay {
         peer: SocketAddr,
         datagram: &[u8],
     ) -> Option<Forward> {
+        let is_due = self.is_due();
         let forward = self.server.handle_peer_datagram(self.now, port, PeerSocket::new(peer), datagram);
+        self.assert_only_time_outs_wait(is_due, forward.as_ref());
         self.drain();
         forward
+    }
+
+    fn is_due(&self) -> bool {
+        self.server.poll_timeout().is_some_and(|due| due <= self.now)
+    }
+
+    /// The contract lets a caller forward a whole batch before it takes outputs: what is forwarded asks for nothing else by itself.
+    fn assert_only_time_outs_wait(&mut self, is_due: bool, forward: Option<&Forward>) {
+        if forward.is_some() && !is_due {
+            assert_eq!(self.server.poll_output(), None);
+        }
     }
 
     /// The oldest thing that the relay sent and nobody has looked at.
