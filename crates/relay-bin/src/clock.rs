@@ -5,6 +5,25 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use relay_server::Timestamp;
 use turn_auth::UnixTime;
 
+/// Tells a shard the time.
+pub(crate) trait TimeSource {
+    /// Monotonic time.
+    fn now(&self) -> Timestamp;
+
+    /// The wall clock.
+    fn unix_time(&self) -> UnixTime;
+}
+
+impl TimeSource for Clock {
+    fn now(&self) -> Timestamp {
+        Self::now(*self)
+    }
+
+    fn unix_time(&self) -> UnixTime {
+        Self::unix_time()
+    }
+}
+
 /// The process's clock. Copies agree: they share an origin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {

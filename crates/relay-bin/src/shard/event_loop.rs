@@ -5,14 +5,18 @@ use relay_server::Timestamp;
 
 use super::{
     driver::Driver,
+    inbound::{Inbound, Receipt},
     ingress::ReceiveBuffers,
     mailbox::{Mail, Mailbox},
     memory,
     poller::{Poller, Source},
     pulse::Pulse,
-    sockets::{Receipt, Sockets},
+    sockets::Sockets,
 };
-use crate::{clock::Clock, offload::Offload};
+use crate::{
+    clock::{Clock, TimeSource},
+    offload::Offload,
+};
 
 /// How often to look at the wall clock, which people and NTP may set.
 const WALL_CLOCK_EVERY: Duration = Duration::from_secs(10);
@@ -24,13 +28,13 @@ const PUBLISH_WITHIN: Duration = Duration::from_millis(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What turns a shard: gives each socket that has something its turn, then what is due, then waits.
-pub(super) struct EventLoop {
+pub(super) struct EventLoop<S = Sockets, C = Clock> {
     driver: Driver<Box<dyn Offload + Send>>,
-    sockets: Sockets,
+    sockets: S,
     poller: Poller,
     mailbox: Mailbox,
     buffers: ReceiveBuffers,
-    clock: Clock,
+    clock: C,
     /// When this turn began, or its last batch: asking the clock takes longer than most of what is done with the answer.
     now: Timestamp,
     pulse: Pulse,
@@ -46,13 +50,13 @@ pub(super) struct EventLoop {
     resume_at: Option<Timestamp>,
 }
 
-impl EventLoop {
+impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
     pub(super) fn new(
         driver: Driver<Box<dyn Offload + Send>>,
-        sockets: Sockets,
+        sockets: S,
         poller: Poller,
         mailbox: Mailbox,
-        clock: Clock,
+        clock: C,
         pulse: Pulse,
     ) -> Self {
         let now = clock.now();
@@ -100,12 +104,17 @@ impl EventLoop {
                 self.ready.push_back(source);
             }
         }
+        self.work();
+        Ok(())
+    }
+
+    /// Does everything that there is to do now.
+    fn work(&mut self) {
         self.now = self.clock.now();
         self.take_mail();
         self.give_turns();
         self.take_errors();
         self.do_what_is_due();
-        Ok(())
     }
 
     /// Gives each socket that is ready its turn. What several have received is handled together.
@@ -246,7 +255,7 @@ impl EventLoop {
         }
         if self.wall_clock_at <= now {
             self.wall_clock_at = now + WALL_CLOCK_EVERY;
-            self.driver.handle_wall_clock(now, Clock::unix_time());
+            self.driver.handle_wall_clock(now, self.clock.unix_time());
             if self.driver.should_trim_memory() {
                 memory::trim();
             }

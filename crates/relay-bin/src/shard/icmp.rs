@@ -3,12 +3,12 @@
 use relay_server::{Icmp, PeerSocket, Timestamp};
 use udp_batch::{ErrorOrigin, SendError};
 
-use super::{driver::Driver, network::Network as _, poller::Source, sockets::Sockets};
+use super::{driver::Driver, inbound::Inbound, poller::Source};
 use crate::offload::Offload;
 
 impl<O: Offload> Driver<O> {
     /// The kernel reports errors about datagrams that left by `source`.
-    pub(super) fn handle_socket_errors(&mut self, now: Timestamp, sockets: &mut Sockets, source: Source) {
+    pub(super) fn handle_socket_errors(&mut self, now: Timestamp, sockets: &mut impl Inbound, source: Source) {
         let Source::Relay(port, _) = source else { return };
         let mut errors = Vec::new();
         sockets.take_errors(source, |error| errors.push(error));

@@ -8,6 +8,7 @@ mod driver;
 mod early;
 mod event_loop;
 mod icmp;
+mod inbound;
 mod ingress;
 mod live_channels;
 mod live_permissions;

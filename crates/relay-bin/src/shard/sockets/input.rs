@@ -9,6 +9,7 @@ use super::Sockets;
 use crate::{
     listen::Role,
     shard::{
+        inbound::{Inbound, Receipt},
         ingress::{Ingress, ReceiveBuffers},
         poller::Source,
     },
@@ -23,32 +24,8 @@ const REQUEST_RECEIVES_PER_TURN: usize = 1;
 /// How many errors in a row make a socket a failing one.
 const MAX_ERRORS: u8 = 16;
 
-/// How a receive call went.
-#[derive(Debug)]
-pub(in crate::shard) enum Receipt {
-    /// Nothing is left.
-    Empty,
-    /// Something may be left.
-    MoreToCome,
-    /// There was an error. ICMP errors, which concern one remote only, are none.
-    Error,
-    /// There were too many errors in a row.
-    Failing(io::Error),
-}
-
 impl Sockets {
-    /// Notes that `source` waits for its turn; `false` when it did already, or is none that can be read.
-    pub(in crate::shard) fn get_ready(&mut self, source: Source) -> bool {
-        self.is_ready(source).is_some_and(|is_ready| !std::mem::replace(is_ready, true))
-    }
-
-    /// Notes that `source` has its turn.
-    pub(in crate::shard) fn take_turn(&mut self, source: Source) {
-        if let Some(is_ready) = self.is_ready(source) {
-            *is_ready = false;
-        }
-    }
-
+    /// Whether `source` waits for its turn.
     fn is_ready(&mut self, source: Source) -> Option<&mut bool> {
         match source {
             Source::Mailbox => None,
@@ -58,9 +35,24 @@ impl Sockets {
             Source::Relay(port, family) => self.relays.get_mut(port, family).map(|relay| &mut relay.is_ready),
         }
     }
+}
 
-    /// Adds what `source` has received to `buffers`.
-    pub(in crate::shard) fn receive(&mut self, source: Source, buffers: &mut ReceiveBuffers) -> Receipt {
+impl Inbound for Sockets {
+    fn listeners(&self) -> impl Iterator<Item = Source> + use<> {
+        (0..).map(Source::Listener).take(self.listeners.len())
+    }
+
+    fn get_ready(&mut self, source: Source) -> bool {
+        self.is_ready(source).is_some_and(|is_ready| !std::mem::replace(is_ready, true))
+    }
+
+    fn take_turn(&mut self, source: Source) {
+        if let Some(is_ready) = self.is_ready(source) {
+            *is_ready = false;
+        }
+    }
+
+    fn receive(&mut self, source: Source, buffers: &mut ReceiveBuffers) -> Receipt {
         let (result, errors) = match source {
             Source::Mailbox => return Receipt::Empty,
             Source::Listener(index) => {
@@ -99,8 +91,7 @@ impl Sockets {
         }
     }
 
-    /// Takes what the kernel says of datagrams that left by the socket of an allocation and did not arrive.
-    pub(in crate::shard) fn take_errors(&self, source: Source, each: impl FnMut(SendError)) {
+    fn take_errors(&self, source: Source, each: impl FnMut(SendError)) {
         if let Source::Relay(port, family) = source
             && let Some(relay) = self.relays.get(port, family)
         {
@@ -108,8 +99,7 @@ impl Sockets {
         }
     }
 
-    /// How often `source` may be read before the others get their turn.
-    pub(in crate::shard) fn receives_per_turn(&self, source: Source) -> usize {
+    fn receives_per_turn(&self, source: Source) -> usize {
         match source {
             Source::Listener(index)
                 if self.listeners.get(usize::from(index)).is_some_and(|listener| listener.role == Role::Requests) =>
@@ -120,23 +110,20 @@ impl Sockets {
         }
     }
 
-    /// The family of the clients whose requests come in by `source`, if any do.
-    pub(in crate::shard) fn requests_of(&self, source: Source) -> Option<Family> {
+    fn requests_of(&self, source: Source) -> Option<Family> {
         let Source::Listener(index) = source else { return None };
         let listener = self.listeners.get(usize::from(index))?;
         matches!(listener.role, Role::Requests | Role::Everything).then_some(listener.family)
     }
 
-    /// The allocation whose socket `source` is.
-    pub(in crate::shard) fn allocation(&self, source: Source) -> Option<AllocationId> {
+    fn allocation(&self, source: Source) -> Option<AllocationId> {
         match source {
             Source::Relay(port, family) => self.relays.get(port, family).map(|relay| relay.id),
             _ => None,
         }
     }
 
-    /// How many datagrams the kernel has dropped since the last call because they were not read in time.
-    pub(in crate::shard) const fn take_overruns(&mut self) -> u64 {
+    fn take_overruns(&mut self) -> u64 {
         std::mem::replace(&mut self.overruns, 0)
     }
 }

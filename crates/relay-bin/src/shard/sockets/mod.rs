@@ -25,8 +25,6 @@ use crate::{
     throttle::Throttle,
 };
 
-pub(super) use self::input::Receipt;
-
 /// A listening socket and the address it is bound to, `None` for all of them.
 #[derive(Debug)]
 struct Listener {
@@ -110,11 +108,6 @@ impl Sockets {
         };
         sockets.set_addresses(addresses);
         Ok(sockets)
-    }
-
-    /// The listening sockets.
-    pub(super) fn listeners(&self) -> impl Iterator<Item = Source> + use<> {
-        (0..).map(Source::Listener).take(self.listeners.len())
     }
 }
 
