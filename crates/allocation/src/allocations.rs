@@ -17,8 +17,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 
 use crate::{
-    Allocation, AllocationId, AllocationPort, ChannelNumber, ChannelPeerError, DEFAULT_CHANNEL_LIMIT, Expired,
-    FiveTuple, LeftPort, PeerChannelError, PeerSocket, PermissionError, PortRange, Timestamp, ToClient,
+    Allocation, AllocationId, AllocationPort, ChannelNumber, ChannelPeerError, Expired, FiveTuple, LeftPort, Limits,
+    PeerChannelError, PeerSocket, PermissionError, PortRange, Timestamp, ToClient,
     clients::Clients,
     keyed_hash::KeyedHash,
     port_pool::PortPool,
@@ -50,7 +50,11 @@ pub struct Allocations {
     left: Vec<LeftPort>,
     reservations: Reservations,
     expired: VecDeque<Expired>,
-    channel_limit: u16,
+    limits: Limits,
+    /// How many channels all allocations have, lapsed ones included.
+    channel_count: u32,
+    /// How many permissions all allocations have.
+    permission_count: u32,
     rng: ChaCha20Rng,
 }
 
@@ -73,7 +77,9 @@ impl Allocations {
             left: Vec::new(),
             reservations: Reservations::default(),
             expired: VecDeque::new(),
-            channel_limit: DEFAULT_CHANNEL_LIMIT,
+            limits: Limits::default(),
+            channel_count: 0,
+            permission_count: 0,
             rng,
         }
     }
@@ -87,10 +93,10 @@ impl Allocations {
         self
     }
 
-    /// Lets each allocation have up to `limit` channels, lapsed ones included, instead of [`DEFAULT_CHANNEL_LIMIT`].
+    /// Bounds channels and permissions by `limits` instead of [`Limits::default`].
     #[must_use]
-    pub const fn with_channel_limit(mut self, limit: u16) -> Self {
-        self.channel_limit = limit;
+    pub const fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -254,6 +260,7 @@ impl Allocations {
                     let Some(allocation) = self.slots.get_mut(id) else { continue };
                     let released = allocation.change_channels(|channels| channels.remove(&self.hash, number));
                     let Some(channel) = released else { continue };
+                    self.channel_count -= 1;
                     self.expired.push_back(Expired::ChannelReleased { id, channel: number, peer: channel.peer });
                 }
                 TimerKey::Reservation(token) => {

@@ -53,6 +53,12 @@ pub enum BindError {
         /// How many an allocation may have, lapsed ones included.
         limit: u16,
     },
+    /// All allocations together have as many channels as they may: 508 (Insufficient Capacity).
+    #[error("all allocations together have their {limit} channels")]
+    NoChannelLeft {
+        /// How many they may have, lapsed ones included.
+        limit: u32,
+    },
     /// There is no such allocation: 437 (Allocation Mismatch).
     #[error(transparent)]
     UnknownAllocation(#[from] UnknownAllocation),
@@ -64,8 +70,14 @@ pub enum PermitError {
     /// The allocation would have more permissions than it may: 508 (Insufficient Capacity).
     #[error("the allocation would have more than {limit} permissions")]
     TooManyPermissions {
-        /// How many an allocation may have, [`MAX_PERMISSIONS`](crate::MAX_PERMISSIONS).
+        /// How many an allocation may have.
         limit: u16,
+    },
+    /// All allocations together would have more permissions than they may: 508 (Insufficient Capacity).
+    #[error("all allocations together would have more than {limit} permissions")]
+    NoPermissionLeft {
+        /// How many they may have.
+        limit: u32,
     },
     /// There is no such allocation: 437 (Allocation Mismatch).
     #[error(transparent)]

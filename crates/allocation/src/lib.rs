@@ -62,8 +62,7 @@
 //!
 //! # Out of scope
 //!
-//! Quotas (count with
-//! [`Allocations::count_of_user`]), which lifetimes and peers are acceptable, and opening sockets: if a drawn port
+//! How many allocations a user may have (count with [`Allocations::count_of_user`]), which lifetimes and peers are acceptable, and opening sockets: if a drawn port
 //! turns out to be held by another program, [`Allocations::retry_port`] draws another.
 #![forbid(unsafe_code)]
 
@@ -113,9 +112,9 @@ pub use family::{Families, Family};
 pub use id::AllocationId;
 pub use keyed_hash::KeyedHash;
 pub use left_port::LeftPort;
-pub use limits::{DEFAULT_CHANNEL_LIMIT, MAX_PORTS_TRIED, PORT_QUARANTINE};
+pub use limits::{DEFAULT_CHANNEL_LIMIT, DEFAULT_PERMISSION_LIMIT, Limits, MAX_PORTS_TRIED, PORT_QUARANTINE};
 pub use owner::{Credential, Owner};
-pub use permission::{MAX_PERMISSIONS, PERMISSION_LIFETIME, Permission};
+pub use permission::{PERMISSION_LIFETIME, Permission};
 pub use port_range::{PortRange, PortRangeError};
 pub use request::{NewAllocation, PortNeed, PortRequest};
 pub use reservation_token::ReservationToken;

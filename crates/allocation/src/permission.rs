@@ -7,9 +7,6 @@ use crate::Timestamp;
 /// [RFC 8656, section 9](https://www.rfc-editor.org/rfc/rfc8656#section-9)
 pub const PERMISSION_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
-/// How many permissions an allocation may have.
-pub const MAX_PERMISSIONS: u16 = 4096;
-
 /// A permission of an allocation: peers at this address may send to its client, and its client to them.
 ///
 /// [RFC 8656, section 9](https://www.rfc-editor.org/rfc/rfc8656#section-9)

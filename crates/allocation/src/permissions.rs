@@ -125,7 +125,7 @@ impl Permissions {
     }
 }
 
-/// At most [`MAX_PERMISSIONS`](crate::MAX_PERMISSIONS), so positions always fit.
+/// [`Limits::permissions_per_allocation`](crate::Limits::permissions_per_allocation) is 16 bits, so positions always fit.
 fn position(at: usize) -> u16 {
     u16::try_from(at).unwrap_or(u16::MAX)
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use allocation::{
-    AllocationId, Allocations, ChannelNumber, Credential, Families, FiveTuple, MAX_PERMISSIONS, NewAllocation,
+    AllocationId, Allocations, ChannelNumber, Credential, DEFAULT_PERMISSION_LIMIT, Families, FiveTuple, NewAllocation,
     PERMISSION_LIFETIME, PeerSocket, PortRange, PortRequest, Timestamp,
 };
 use allocation_counter::measure;
@@ -138,13 +138,13 @@ fn a_permission_takes_less_than_150_bytes_and_gives_it_back() {
     let mut allocations = Allocations::new(PortRange::DYNAMIC, [1; 32]);
     let id = allocate(&mut allocations, 0);
     let address = |index: u16| IpAddr::from([198, 18, index.to_be_bytes()[0], index.to_be_bytes()[1]]);
-    let all: BTreeSet<_> = (0..MAX_PERMISSIONS).map(address).collect();
+    let all: BTreeSet<_> = (0..DEFAULT_PERMISSION_LIMIT).map(address).collect();
     let permitted = measure(|| _ = allocations.permit(T0, id, &all).unwrap());
-    let each = permitted.bytes_current / i64::from(MAX_PERMISSIONS);
-    println!("each of {MAX_PERMISSIONS} permissions of one allocation takes {each} bytes");
+    let each = permitted.bytes_current / i64::from(DEFAULT_PERMISSION_LIMIT);
+    println!("each of {DEFAULT_PERMISSION_LIMIT} permissions of one allocation takes {each} bytes");
     assert!(each <= 150, "{each} bytes each");
     let few = all.iter().take(1).copied().collect();
-    let refused = measure(|| assert!(allocations.permit(T0, id, &[address(MAX_PERMISSIONS)].into()).is_err()));
+    let refused = measure(|| assert!(allocations.permit(T0, id, &[address(DEFAULT_PERMISSION_LIMIT)].into()).is_err()));
     let refreshed = measure(|| (0..1_000).for_each(|_| _ = allocations.permit(T0, id, &few).unwrap()));
     assert_eq!((refused.bytes_current, refreshed.bytes_current), (0, 0));
 

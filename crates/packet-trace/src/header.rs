@@ -98,6 +98,9 @@ pub struct RelayConfig {
     /// How many replies per second went to one address that has shown no credentials; `None`: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_limit: Option<u32>,
+    /// How many channels and permissions there could be; `None` in older traces: 4,096 for each allocation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<RelayLimits>,
     /// Whether data is relayed in Send and Data indications, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub indications: bool,
@@ -110,6 +113,19 @@ pub struct RelayConfig {
     /// Further settings by name, so that older readers keep what newer writers add.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub more: serde_json::Map<String, serde_json::Value>,
+}
+
+/// How many channels and permissions one state machine lets its clients have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayLimits {
+    /// The channels of one allocation.
+    pub channels_per_allocation: u16,
+    /// The permissions of one allocation.
+    pub permissions_per_allocation: u16,
+    /// The channels of all allocations together.
+    pub channels: u32,
+    /// The permissions of all allocations together.
+    pub permissions: u32,
 }
 
 impl TraceHeader {
@@ -141,6 +157,7 @@ impl TraceHeader {
                     unlimited_user: None,
                     expiry_at_allocate_only: false,
                     reply_limit: None,
+                    limits: None,
                     indications: true,
                     dont_fragment: true,
                     default_family_is_clients: false,

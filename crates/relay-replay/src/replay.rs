@@ -14,7 +14,8 @@ use std::{
 use packet_trace::{Clock, Direction, Packet, TraceHeader};
 use relay_server::{
     Allocation, AllocationId, AllocationPort, ClientSocket, Config, DefaultFamily, Encapsulation, FiveTuple, Forward,
-    Output, PeerSocket, PortRange, QuotaBy, RelayAddresses, Server, ShardId, Timestamp, UnixTime, UsernameLimit, Via,
+    Limits, Output, PeerSocket, PortRange, QuotaBy, RelayAddresses, Server, ShardId, Timestamp, UnixTime,
+    UsernameLimit, Via,
 };
 use stun_msg::SendIndication;
 
@@ -322,6 +323,12 @@ fn ports(lowest: u16, highest: u16) -> Result<PortRange, String> {
     PortRange::new(lowest, highest).map_err(|error| error.to_string())
 }
 
+const fn limits(limits: packet_trace::RelayLimits) -> Limits {
+    let packet_trace::RelayLimits { channels_per_allocation, permissions_per_allocation, channels, permissions } =
+        limits;
+    Limits { channels_per_allocation, permissions_per_allocation, channels, permissions }
+}
+
 fn config(config: &packet_trace::RelayConfig) -> Result<Config, String> {
     Ok(Config {
         relay_addresses: RelayAddresses { v4: config.relay_v4, v6: config.relay_v6 },
@@ -337,6 +344,7 @@ fn config(config: &packet_trace::RelayConfig) -> Result<Config, String> {
         unlimited_user: config.unlimited_user.as_deref().map(Arc::from),
         strict_expiry: !config.expiry_at_allocate_only,
         reply_limit: config.reply_limit.and_then(NonZeroU32::new),
+        limits: config.limits.map_or_else(Limits::default, limits),
         indications: config.indications,
         dont_fragment: config.dont_fragment,
         default_family: if config.default_family_is_clients { DefaultFamily::Client } else { DefaultFamily::V4 },

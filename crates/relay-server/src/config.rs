@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{AllocationPort, Family, PortRange};
+use crate::{AllocationPort, Family, Limits, PortRange};
 
 /// What a [`Server`](crate::Server) needs to know about the relay that it is the mind of.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct Config {
     /// [`REPLY_BURST_SECONDS`](crate::REPLY_BURST_SECONDS) times as many at once; a prefix (/24, /56) is sent twice as many.
     /// `None` for no limit.
     pub reply_limit: Option<NonZeroU32>,
+    /// How many channels and permissions there may be on this server; beyond it the answer is 508.
+    pub limits: Limits,
     /// Whether data is relayed in Send and Data indications, too, and not through channels only.
     pub indications: bool,
     /// Whether the caller can send to peers with the DF bit set ([`Encapsulation::Unfragmented`](crate::Encapsulation::Unfragmented)).

@@ -3,7 +3,7 @@
 //!
 //! ```
 //! use relay_server::{
-//!     AuthSecret, ClientSocket, Config, DefaultFamily, FiveTuple, Output, PortRange, QuotaBy, RelayAddresses, Server, Timestamp,
+//!     AuthSecret, ClientSocket, Config, DefaultFamily, FiveTuple, Limits, Output, PortRange, QuotaBy, RelayAddresses, Server, Timestamp,
 //!     UnixTime, UsernameLimit,
 //! };
 //!
@@ -19,6 +19,7 @@
 //!     unlimited_user: None,
 //!     strict_expiry: false,
 //!     reply_limit: None,
+//!     limits: Limits::default(),
 //!     indications: true,
 //!     dont_fragment: true,
 //!     default_family: DefaultFamily::V4,
@@ -86,7 +87,7 @@ mod wall_clock;
 
 pub use allocation::{
     Allocation, AllocationId, AllocationPort, Channel, ChannelNumber, ClientSocket, Families, Family, FiveTuple,
-    MAX_PERMISSIONS, PERMISSION_LIFETIME, PeerSocket, Permission, PortNeed, PortRange, PortRangeError, Relayed,
+    Limits, PERMISSION_LIFETIME, PeerSocket, Permission, PortNeed, PortRange, PortRangeError, Relayed,
     ReservationToken, ReservedPort, Timestamp, Traffic,
 };
 pub use config::{Config, DefaultFamily, QuotaBy, RelayAddresses, UsernameLimit};

@@ -105,6 +105,12 @@ pub enum Rejection {
     /// The allocation would have more permissions than it may.
     #[error("the allocation has too many permissions")]
     TooManyPermissions,
+    /// All allocations of the relay together have as many channels as they may.
+    #[error("the relay has no room for another channel")]
+    NoChannelLeft,
+    /// All allocations of the relay together would have more permissions than they may.
+    #[error("the relay has no room for another permission")]
+    NoPermissionLeft,
 }
 
 impl From<PeerForbidden> for Rejection {
@@ -144,7 +150,9 @@ impl Rejection {
             | Self::AddressMissing
             | Self::Draining
             | Self::TooManyChannels
-            | Self::TooManyPermissions => ErrorCode::INSUFFICIENT_CAPACITY,
+            | Self::TooManyPermissions
+            | Self::NoChannelLeft
+            | Self::NoPermissionLeft => ErrorCode::INSUFFICIENT_CAPACITY,
         }
     }
 

@@ -1,6 +1,7 @@
 use super::Allocations;
 use crate::{
-    AllocationId, BindError, CHANNEL_BINDING_LIFETIME, Channel, ChannelNumber, PeerSocket, Timestamp, UnknownAllocation,
+    AllocationId, BindError, CHANNEL_BINDING_LIFETIME, Channel, ChannelNumber, Limits, PeerSocket, Timestamp,
+    UnknownAllocation,
 };
 
 /// What binding a channel did.
@@ -21,8 +22,8 @@ impl Allocations {
     ///
     /// # Errors
     ///
-    /// When the number or the peer is bound otherwise, the allocation has too many channels, or there is no such
-    /// allocation.
+    /// When the number or the peer is bound otherwise, the allocation has as many channels as it may, or all have together, or there
+    /// is no such allocation.
     pub fn bind_channel(
         &mut self,
         now: Timestamp,
@@ -47,11 +48,16 @@ impl Allocations {
         if allocation.channels.by_peer(&self.hash, peer).is_some() {
             return Err(BindError::PeerHasAnotherChannel);
         }
-        if allocation.channels.len() >= usize::from(self.channel_limit) {
-            return Err(BindError::TooManyChannels { limit: self.channel_limit });
+        let Limits { channels_per_allocation, channels: in_all, .. } = self.limits;
+        if allocation.channels.len() >= usize::from(channels_per_allocation) {
+            return Err(BindError::TooManyChannels { limit: channels_per_allocation });
+        }
+        if self.channel_count >= in_all {
+            return Err(BindError::NoChannelLeft { limit: in_all });
         }
         let channel = Channel { peer, number, bound: true, expires_at };
         allocation.change_channels(|channels| channels.insert(&self.hash, channel));
+        self.channel_count += 1;
         self.timers.arm(channel.timer(id));
         Ok(Bound::New)
     }
@@ -139,13 +145,37 @@ mod tests {
     #[test]
     fn refuses_one_channel_too_many() {
         let (allocations, id, _) = one(1);
-        let mut allocations = allocations.with_channel_limit(2);
+        let mut allocations = allocations.with_limits(Limits { channels_per_allocation: 2, ..Limits::default() });
         for both in 0..2 {
             allocations.bind_channel(T0, id, number(both), peer(both)).unwrap();
         }
         let refused = allocations.bind_channel(T0, id, number(2), peer(2));
         assert_eq!(refused, Err(BindError::TooManyChannels { limit: 2 }));
         assert_eq!(allocations.bind_channel(T0, id, number(1), peer(1)), Ok(Bound::Refreshed));
+    }
+
+    #[test]
+    fn refuses_one_channel_too_many_in_all_until_one_is_free() {
+        let (allocations, first, _) = one(1);
+        let limits = Limits { channels: 3, ..Limits::default() };
+        let mut allocations = allocations.with_limits(limits);
+        let second = allocations.allocate(T0, request(2, PortRequest::Any)).unwrap().id();
+        for both in 0..2 {
+            allocations.bind_channel(T0, first, number(both), peer(both)).unwrap();
+        }
+        allocations.bind_channel(T0, second, number(0), peer(0)).unwrap();
+        for id in [first, second] {
+            let refused = allocations.bind_channel(T0, id, number(2), peer(2));
+            assert_eq!(refused, Err(BindError::NoChannelLeft { limit: 3 }));
+        }
+        assert_eq!(allocations.bind_channel(T0, first, number(1), peer(1)), Ok(Bound::Refreshed));
+        allocations.remove(second);
+        assert_eq!(allocations.bind_channel(T0, first, number(2), peer(2)), Ok(Bound::New));
+        // Lapsed channels take memory, too.
+        let lapse = T0 + CHANNEL_BINDING_LIFETIME;
+        assert!(allocations.bind_channel(lapse, first, number(3), peer(3)).is_err());
+        assert_eq!(allocations.bind_channel(lapse + CHANNEL_REUSE_DELAY, first, number(3), peer(3)), Ok(Bound::New));
+        allocations.assert_consistent();
     }
 
     #[test]

@@ -66,6 +66,12 @@ impl Allocations {
         }
         assert!(self.reservations.counts().eq(reservations));
 
+        let (channels, permissions) = all.iter().fold((0, 0), |(channels, permissions), allocation| {
+            (channels + allocation.channels().len(), permissions + allocation.permissions().len())
+        });
+        assert_eq!((self.channel_count as usize, self.permission_count as usize), (channels, permissions));
+        assert!(self.channel_count <= self.limits.channels && self.permission_count <= self.limits.permissions);
+
         for allocation in &all {
             allocation.channels.assert_consistent(&self.hash);
             assert_eq!(allocation.shortcut, Shortcut::to(allocation.channels()));

@@ -134,6 +134,7 @@ impl Allocations {
             self.timers.disarm(channel.timer(id));
             allocation.change_channels(|channels| channels.remove(&self.hash, channel.number));
         }
+        self.channel_count -= count(&channels);
         self.remove_permissions_of(id, family);
         Some(RemovedFamily::Family(channels))
     }
@@ -175,8 +176,15 @@ impl Allocations {
         for timer in allocation.permission_timers() {
             self.timers.disarm(timer);
         }
+        self.channel_count -= count(allocation.channels());
+        self.permission_count -= count(allocation.permissions());
         Some(allocation)
     }
+}
+
+/// At most [`Limits`](crate::Limits) says, which is 16 bits.
+fn count<T>(of: &[T]) -> u32 {
+    u32::try_from(of.len()).unwrap_or(u32::MAX)
 }
 
 /// 584 years at the most.

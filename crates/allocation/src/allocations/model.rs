@@ -15,7 +15,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 use super::Allocations;
 use crate::{
     Allocation, AllocationId, AllocationPort, CHANNEL_BINDING_LIFETIME, Channel, ChannelNumber, Credential, Expired,
-    Families, Family, NewAllocation, PERMISSION_LIFETIME, PORT_QUARANTINE, PortRange, PortRequest,
+    Families, Family, Limits, NewAllocation, PERMISSION_LIFETIME, PORT_QUARANTINE, PortRange, PortRequest,
     RESERVATION_LIFETIME, RemovedFamily, ReservationToken, RetryPortError, Timestamp,
     testing::{T0, five_tuple, number, peer},
 };
@@ -329,13 +329,15 @@ proptest! {
         lowest in 2_u16..5,
         ports in 0_u16..10,
         seed in any::<[u8; 32]>(),
-        channel_limit in prop::sample::select(vec![0, 2, 10, 4096]),
+        (channels_per_allocation, channels) in (prop::sample::select(vec![0, 2, 10, 4096]), prop::sample::select(vec![3, 15, u32::MAX])),
+        (permissions_per_allocation, permissions) in (prop::sample::select(vec![0, 3, 4096]), prop::sample::select(vec![4, 9, u32::MAX])),
         ops in prop::collection::vec(op(), 1..120),
     ) {
         let ports = PortRange::new(lowest, lowest + ports).unwrap();
+        let limits = Limits { channels_per_allocation, permissions_per_allocation, channels, permissions };
         let mut pair = Pair {
-            real: Allocations::new(ports, seed).with_channel_limit(channel_limit),
-            model: Model::new(ports, channel_limit),
+            real: Allocations::new(ports, seed).with_limits(limits),
+            model: Model::new(ports, limits),
             now: T0,
             ids: Vec::new(),
             tokens: Vec::new(),

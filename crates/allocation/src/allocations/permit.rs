@@ -2,8 +2,8 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::Allocations;
 use crate::{
-    AllocationId, Expired, Family, MAX_PERMISSIONS, PERMISSION_LIFETIME, Permission, PermitError, Timestamp,
-    UnknownAllocation, timers::TimerKey,
+    AllocationId, Expired, Family, Limits, PERMISSION_LIFETIME, Permission, PermitError, Timestamp, UnknownAllocation,
+    timers::TimerKey,
 };
 
 /// What permitting an address did.
@@ -23,7 +23,7 @@ impl Allocations {
     ///
     /// # Errors
     ///
-    /// When the allocation would have more than [`MAX_PERMISSIONS`], or there is no such allocation.
+    /// When the allocation would have more permissions than it may, or all would together, or there is no such allocation.
     pub fn permit(
         &mut self,
         now: Timestamp,
@@ -43,9 +43,12 @@ impl Allocations {
     pub fn can_permit(&self, id: AllocationId, addresses: &BTreeSet<IpAddr>) -> Result<(), PermitError> {
         let allocation = self.slots.get(id).ok_or(UnknownAllocation(id))?;
         let new = addresses.iter().filter(|address| !allocation.is_permitted(&self.hash, **address)).count();
-        let limit = MAX_PERMISSIONS;
+        let Limits { permissions_per_allocation: limit, permissions: in_all, .. } = self.limits;
         if allocation.permissions().len() + new > usize::from(limit) {
             return Err(PermitError::TooManyPermissions { limit });
+        }
+        if self.permission_count as usize + new > in_all as usize {
+            return Err(PermitError::NoPermissionLeft { limit: in_all });
         }
         Ok(())
     }
@@ -63,6 +66,7 @@ impl Allocations {
         }
         let permission = Permission { address, expires_at };
         let at = allocation.change_permissions(|permissions| permissions.insert(hash, permission));
+        self.permission_count += 1;
         self.timers.arm((expires_at, TimerKey::Permission(id, at)));
         Some(Permitted::New)
     }
@@ -91,10 +95,45 @@ impl Allocations {
     fn remove_permission(&mut self, id: AllocationId, at: u16) -> Option<Permission> {
         let allocation = self.slots.get_mut(id)?;
         let removed = allocation.change_permissions(|permissions| permissions.remove(&self.hash, at))?;
+        self.permission_count -= 1;
         if let Some((moved, from)) = removed.moved {
             let timer = |at| (moved.expires_at, TimerKey::Permission(id, at));
             self.timers.rearm(timer(from), timer(at));
         }
         Some(removed.permission)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+    use crate::{
+        Allocation, PortRange, PortRequest,
+        testing::{T0, request},
+    };
+
+    fn addresses(last: std::ops::Range<u8>) -> BTreeSet<IpAddr> {
+        last.map(|last| IpAddr::from([198, 51, 100, last])).collect()
+    }
+
+    #[test]
+    fn refuses_one_permission_too_many_of_one_allocation_and_in_all() {
+        let limits = Limits { permissions_per_allocation: 3, permissions: 5, ..Limits::default() };
+        let mut allocations = Allocations::new(PortRange::DYNAMIC, [1; 32]).with_limits(limits);
+        let [first, second] = [1, 2]
+            .map(|client| allocations.allocate(T0, request(client, PortRequest::Any)).map(Allocation::id).unwrap());
+        let refused = allocations.permit(T0, first, &addresses(0..4));
+        assert_eq!(refused, Err(PermitError::TooManyPermissions { limit: 3 }));
+        assert_eq!(allocations.permit(T0, first, &addresses(0..3)), Ok(vec![Permitted::New; 3]));
+        let refused = allocations.permit(T0, second, &addresses(0..3));
+        assert_eq!(refused, Err(PermitError::NoPermissionLeft { limit: 5 }));
+        assert_eq!(allocations.permit(T0, second, &addresses(0..2)), Ok(vec![Permitted::New; 2]));
+        assert_eq!(allocations.permit(T0, second, &addresses(0..2)), Ok(vec![Permitted::Refreshed; 2]));
+        allocations.handle_timeout(T0 + PERMISSION_LIFETIME);
+        assert_eq!(allocations.permit(T0 + PERMISSION_LIFETIME, second, &addresses(0..3)).map(|new| new.len()), Ok(3));
+        allocations.assert_consistent();
     }
 }

@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::Result;
 use relay_server::{
-    AllocationPort, AuthSecret, ClientSocket, Config, DefaultFamily, Event, FiveTuple, Output, PeerSocket, PortRange,
-    QuotaBy, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
+    AllocationPort, AuthSecret, ClientSocket, Config, DefaultFamily, Event, FiveTuple, Limits, Output, PeerSocket,
+    PortRange, QuotaBy, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
 };
 
 use self::client::{Client, Newcomer};
@@ -244,6 +244,7 @@ impl Machine {
             unlimited_user: None,
             strict_expiry: false,
             reply_limit: NonZeroU32::new(1_000_000),
+            limits: Limits::default(),
             indications,
             dont_fragment: true,
             default_family: DefaultFamily::V4,

@@ -15,9 +15,13 @@ use std::{
 
 use anyhow::Context;
 use packet_trace::{
-    Clock as TraceClock, Datagram, FORMAT, Limits, Recorded, RelayConfig, ShardHeader, TraceHeader, TraceWriter,
+    Clock as TraceClock, Datagram, FORMAT, Limits, Recorded, RelayConfig, RelayLimits, ShardHeader, TraceHeader,
+    TraceWriter,
 };
-use relay_server::{Config as ServerConfig, DefaultFamily, PortRange, QuotaBy, Timestamp, UnixTime, UsernameLimit};
+use relay_server::{
+    Config as ServerConfig, DefaultFamily, Limits as ServerLimits, PortRange, QuotaBy, Timestamp, UnixTime,
+    UsernameLimit,
+};
 
 use tokio::{sync::oneshot, time::timeout};
 
@@ -196,7 +200,8 @@ pub(super) fn header(ports: PortRange, shards: &[ShardStart]) -> TraceHeader {
 
 fn shard_header(shard: &ShardStart) -> ShardHeader {
     let ServerConfig { relay_addresses, own_addresses, listen_port, ports, realm, .. } = &shard.server;
-    let ServerConfig { username_limit, quota_by, unlimited_user, strict_expiry, reply_limit, .. } = &shard.server;
+    let ServerConfig { username_limit, quota_by, unlimited_user, strict_expiry, reply_limit, limits, .. } =
+        &shard.server;
     let ServerConfig { indications, dont_fragment, default_family, .. } = &shard.server;
     let (lowest, highest) = bounds(*ports);
     ShardHeader {
@@ -219,12 +224,18 @@ fn shard_header(shard: &ShardStart) -> ShardHeader {
             unlimited_user: unlimited_user.as_deref().map(str::to_owned),
             expiry_at_allocate_only: !strict_expiry,
             reply_limit: reply_limit.map(std::num::NonZeroU32::get),
+            limits: Some(recorded_limits(*limits)),
             indications: *indications,
             dont_fragment: *dont_fragment,
             default_family_is_clients: *default_family == DefaultFamily::Client,
             more: serde_json::Map::new(),
         },
     }
+}
+
+const fn recorded_limits(limits: ServerLimits) -> RelayLimits {
+    let ServerLimits { channels_per_allocation, permissions_per_allocation, channels, permissions } = limits;
+    RelayLimits { channels_per_allocation, permissions_per_allocation, channels, permissions }
 }
 
 const fn bounds(ports: PortRange) -> (u16, u16) {

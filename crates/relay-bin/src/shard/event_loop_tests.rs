@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use allocation_counter::measure;
 use relay_server::{
-    AddressStatus, AllocationPort, AuthSecret, Config, DefaultFamily, Family, PortRange, QuotaBy, RelayAddresses,
-    Server, UsernameLimit,
+    AddressStatus, AllocationPort, AuthSecret, Config, DefaultFamily, Family, Limits, PortRange, QuotaBy,
+    RelayAddresses, Server, UsernameLimit,
 };
 use socket2::SockRef;
 use turn_auth::{Credentials, UnixTime};
@@ -58,6 +58,7 @@ fn event_loop_of(secret: &AuthSecret, published: Published) -> (EventLoop, Socke
         unlimited_user: None,
         strict_expiry: false,
         reply_limit: None,
+        limits: Limits::default(),
         indications: true,
         dont_fragment: true,
         default_family: DefaultFamily::V4,

@@ -1,6 +1,6 @@
 //! Why this relay refused a request, in plain words.
 
-use relay_server::{AuthError, MAX_PERMISSIONS, Rejection};
+use relay_server::{AuthError, Rejection};
 use stun_msg::{AttributeType, Method};
 
 use super::{
@@ -63,7 +63,7 @@ pub(crate) fn rejected(rejection: Rejection, about: &About<'_>) -> Explanation {
         Rejection::FamilyNotSupported => family_not_supported(about),
         Rejection::TooManyPermissions => problem(
             "too many permissions",
-            format!("An allocation has at most {MAX_PERMISSIONS} permissions, and with this request it would have more.{}", all_or_none(about)),
+            format!("With this request the allocation would have more permissions than one may.{}", all_or_none(about)),
         )
         .advice("Permissions end 5 minutes after they were last asked for. A client that needs so many peers at once should spread them over several allocations."),
         Rejection::TooManyChannels => problem(
@@ -71,6 +71,16 @@ pub(crate) fn rejected(rejection: Rejection, about: &About<'_>) -> Explanation {
             "The allocation has as many channels as it may, those counted whose numbers are still reserved.".to_owned(),
         )
         .advice("Channels that are not renewed are free again after 15 minutes. A client that needs so many peers at once should spread them over several allocations."),
+        Rejection::NoChannelLeft => problem(
+            "the relay has no room for another channel",
+            "All clients together have as many channels as the relay holds (--max-channels), those counted whose numbers are still reserved.".to_owned(),
+        )
+        .advice("Ask another relay. Whoever runs this one can see in its metrics who takes so many, and raise --max-channels if it has the memory, or lower --channels-per-allocation."),
+        Rejection::NoPermissionLeft => problem(
+            "the relay has no room for another permission",
+            format!("All clients together have as many permissions as the relay holds (--max-permissions).{}", all_or_none(about)),
+        )
+        .advice("Ask another relay. Whoever runs this one can see in its metrics who takes so many, and raise --max-permissions if it has the memory, or lower --permissions-per-allocation."),
         other => {
             let mut explanation = code::explain(code, about.row.unix_nanos / 1_000_000_000, about.message);
             explanation.text = format!("The relay says: {other}. {}", explanation.text);

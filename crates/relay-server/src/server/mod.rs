@@ -88,7 +88,7 @@ impl Server {
             NonceIssuer::new(key)
         });
         Ok(Self {
-            allocations: Allocations::new(config.ports, draw()),
+            allocations: Allocations::new(config.ports, draw()).with_limits(config.limits),
             authenticator: Authenticator::new(accepted, nonces, &config.realm)?,
             // Drawn last, each after those that there were before it: what was drawn then stays what it was.
             crossings: Crossings::new(&mut rng),

@@ -15,7 +15,7 @@ mod shards;
 mod support;
 
 use proptest::prelude::*;
-use relay_server::{PortRange, QuotaBy, UsernameLimit};
+use relay_server::{Limits, PortRange, QuotaBy, UsernameLimit};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -38,6 +38,20 @@ struct Setup {
     strict_expiry: bool,
     indications: bool,
     dont_fragment: bool,
+    limits: Limits,
+}
+
+/// Mostly more than there are; else few enough that clients run into them.
+fn limits() -> impl Strategy<Value = Limits> {
+    let few = (0_u16..6, 0_u16..6, 0_u32..12, 0_u32..12).prop_map(
+        |(channels_per_allocation, permissions_per_allocation, channels, permissions)| Limits {
+            channels_per_allocation,
+            permissions_per_allocation,
+            channels,
+            permissions,
+        },
+    );
+    prop_oneof![2 => Just(Limits::default()), 1 => few]
 }
 
 fn setup() -> impl Strategy<Value = Setup> {
@@ -49,6 +63,7 @@ fn setup() -> impl Strategy<Value = Setup> {
         username_limit(),
         any::<(bool, bool, bool)>(),
         [prop::bool::weighted(0.8), prop::bool::weighted(0.8)],
+        limits(),
     )
         .prop_map(
             |(
@@ -57,6 +72,7 @@ fn setup() -> impl Strategy<Value = Setup> {
                 limit,
                 (by_user_id, bob_is_unlimited, strict_expiry),
                 [indications, dont_fragment],
+                limits,
             )| Setup {
                 lowest,
                 ports,
@@ -67,6 +83,7 @@ fn setup() -> impl Strategy<Value = Setup> {
                 strict_expiry,
                 indications,
                 dont_fragment,
+                limits,
             },
         )
 }
@@ -82,6 +99,7 @@ fn pair(seed: [u8; 32], setup: Setup) -> Pair {
         config.strict_expiry = setup.strict_expiry;
         config.indications = setup.indications;
         config.dont_fragment = setup.dont_fragment;
+        config.limits = setup.limits;
     })
 }
 

@@ -303,6 +303,25 @@ fn success_is_empty_but_for_integrity() {
 }
 
 #[test]
+fn all_allocations_together_hold_as_many_channels_as_there_may_be() {
+    let mut relay = Relay::with(|config| config.limits.channels = 3);
+    let mut clients = [client(), Client::new("198.51.100.8:40000")];
+    clients.iter_mut().for_each(|client| _ = relay.allocate(client));
+    for number in 1..3 {
+        relay.granted(&mut clients[0], &bind(0x4000 + u16::from(number), peer(number)));
+    }
+    relay.granted(&mut clients[1], &bind(0x4001, peer(1)));
+    for client in &mut clients {
+        let refused = relay.ask(client, &bind(0x4003, peer(3)));
+        assert_eq!(refused.error_code(), Some(508));
+        assert!(relays(&mut relay, client, 0x4001).is_some(), "others relay on");
+    }
+    relay.granted(&mut clients[0], &bind(0x4002, peer(2)));
+    relay.granted(&mut clients[0], &delete());
+    relay.granted(&mut clients[1], &bind(0x4003, peer(3)));
+}
+
+#[test]
 fn an_allocation_holds_4096_channels_and_no_more() {
     let mut relay = Relay::new();
     let mut client = allocated(&mut relay);

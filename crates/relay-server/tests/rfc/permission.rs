@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use relay_server::{AllocationPort, DropReason, Event, MAX_PERMISSIONS};
+use relay_server::{AllocationPort, DropReason, Event, Limits};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -201,11 +201,12 @@ fn an_allocation_holds_4096_permissions_and_no_more() {
         let [high, low] = number.to_be_bytes();
         SocketAddr::from(([203, 0, high, low], 9))
     };
-    let all: Vec<_> = (0..MAX_PERMISSIONS).map(peer).collect();
+    let limit = Limits::default().permissions_per_allocation;
+    let all: Vec<_> = (0..limit).map(peer).collect();
     for some in all.chunks(1000) {
         relay.granted(&mut client, &permit(some));
     }
-    let one_more = peer(MAX_PERMISSIONS);
+    let one_more = peer(limit);
     assert_eq!(relay.outcome(&mut client, &permit(&[one_more])), Err(508));
     assert_eq!(relay.outcome(&mut client, &permit(&[all[7], one_more])), Err(508));
     assert_eq!(relay.outcome(&mut client, &bind(0x4000, one_more)), Err(508));
@@ -213,6 +214,23 @@ fn an_allocation_holds_4096_permissions_and_no_more() {
     assert_eq!(relay.outcome(&mut client, &permit(&[all[7]])), Ok(()));
     assert_eq!(relay.outcome(&mut client, &bind(0x4000, all[7])), Ok(()));
     assert!(arrives(&mut relay, port, &all[7].to_string()));
+}
+
+#[test]
+fn all_allocations_together_hold_as_many_permissions_as_there_may_be() {
+    let mut relay = Relay::with(|config| config.limits.permissions = 3);
+    let mut clients = [Client::new("198.51.100.7:40000"), Client::new("198.51.100.8:40000")];
+    clients.iter_mut().for_each(|client| _ = relay.allocate(client));
+    let peer = |last: u8| SocketAddr::from(([203, 0, 113, last], 9));
+    relay.granted(&mut clients[0], &permit(&[peer(1), peer(2)]));
+    assert_eq!(relay.outcome(&mut clients[1], &permit(&[peer(1), peer(2)])), Err(508), "all of them or none");
+    relay.granted(&mut clients[1], &bind(0x4000, peer(1)));
+    for client in &mut clients {
+        assert_eq!(relay.outcome(client, &bind(0x4001, peer(3))), Err(508));
+    }
+    relay.granted(&mut clients[0], &permit(&[peer(1), peer(2)]));
+    relay.granted(&mut clients[0], &delete());
+    relay.granted(&mut clients[1], &permit(&[peer(2), peer(3)]));
 }
 
 #[test]

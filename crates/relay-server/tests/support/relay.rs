@@ -8,7 +8,7 @@ use std::{
 
 use relay_server::{
     AllocationId, AllocationPort, AuthSecret, Config, DefaultFamily, DropReason, Event, Family, Flow, FlowKey, Forward,
-    Output, OwnAddresses, PeerSocket, PortRange, QuotaBy, RelayAddresses, RelayOpenError, Server, ShardId,
+    Limits, Output, OwnAddresses, PeerSocket, PortRange, QuotaBy, RelayAddresses, RelayOpenError, Server, ShardId,
     ShardMessage, Timestamp, UnixTime, UsernameLimit,
 };
 
@@ -40,6 +40,7 @@ pub(crate) fn config() -> Config {
         unlimited_user: None,
         strict_expiry: false,
         reply_limit: None,
+        limits: Limits::default(),
         indications: true,
         dont_fragment: true,
         default_family: DefaultFamily::V4,

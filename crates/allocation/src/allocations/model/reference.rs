@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use crate::{
     AllocateError, Allocation, AllocationId, AllocationPort, BindError, Bound, CHANNEL_BINDING_LIFETIME, ChannelNumber,
-    ChannelPeerError, Family, FiveTuple, MAX_PERMISSIONS, MAX_PORTS_TRIED, MAX_RESERVATIONS_PER_USER, NewAllocation,
+    ChannelPeerError, Family, FiveTuple, Limits, MAX_PORTS_TRIED, MAX_RESERVATIONS_PER_USER, NewAllocation,
     PERMISSION_LIFETIME, PORT_QUARANTINE, PeerChannelError, PeerSocket, PermissionError, PermitError, Permitted,
     PortRange, PortRequest, RESERVATION_LIFETIME, ReservationToken, RetryPortError, Timestamp, ToClient,
     UnknownAllocation,
@@ -15,7 +15,7 @@ use crate::{
 /// was chosen and says whether that was right.
 pub(super) struct Model {
     pub(super) ports: PortRange,
-    channel_limit: u16,
+    limits: Limits,
     /// In the order of creation.
     pub(super) allocations: Vec<Record>,
     reservations: Vec<Reservation>,
@@ -68,10 +68,10 @@ impl Record {
 }
 
 impl Model {
-    pub(super) fn new(ports: PortRange, channel_limit: u16) -> Self {
+    pub(super) fn new(ports: PortRange, limits: Limits) -> Self {
         Self {
             ports,
-            channel_limit,
+            limits,
             allocations: Vec::new(),
             reservations: Vec::new(),
             quarantine: Vec::new(),
@@ -262,7 +262,8 @@ impl Model {
         peer: PeerSocket,
     ) -> Result<Bound, BindError> {
         self.handle_timeout(now);
-        let limit = self.channel_limit;
+        let Limits { channels_per_allocation: limit, channels: in_all, .. } = self.limits;
+        let count: usize = self.allocations.iter().map(|allocation| allocation.channels.len()).sum();
         let expires_at = now + CHANNEL_BINDING_LIFETIME;
         let channels = &mut self.get_mut(id)?.channels;
         for (other_number, other_peer, other_expires_at, bound) in channels.iter_mut() {
@@ -281,6 +282,9 @@ impl Model {
         if channels.len() >= usize::from(limit) {
             return Err(BindError::TooManyChannels { limit });
         }
+        if count >= in_all as usize {
+            return Err(BindError::NoChannelLeft { limit: in_all });
+        }
         channels.push((number, peer, expires_at, true));
         Ok(Bound::New)
     }
@@ -292,13 +296,18 @@ impl Model {
         addresses: &BTreeSet<IpAddr>,
     ) -> Result<Vec<Permitted>, PermitError> {
         self.handle_timeout(now);
+        let Limits { permissions_per_allocation: limit, permissions: in_all, .. } = self.limits;
+        let count: usize = self.allocations.iter().map(|allocation| allocation.permissions.len()).sum();
         let permissions = &mut self.get_mut(id)?.permissions;
         let known = |permissions: &[(IpAddr, Timestamp)], address: &IpAddr| {
             permissions.iter().position(|(other, _)| other == address)
         };
         let new = addresses.iter().filter(|address| known(permissions, address).is_none()).count();
-        if permissions.len() + new > usize::from(MAX_PERMISSIONS) {
-            return Err(PermitError::TooManyPermissions { limit: MAX_PERMISSIONS });
+        if permissions.len() + new > usize::from(limit) {
+            return Err(PermitError::TooManyPermissions { limit });
+        }
+        if count + new > in_all as usize {
+            return Err(PermitError::NoPermissionLeft { limit: in_all });
         }
         let expires_at = now + PERMISSION_LIFETIME;
         let permit = addresses.iter().map(|address| {

@@ -31,6 +31,7 @@ impl Server {
             BindError::PeerHasAnotherChannel => Rejection::PeerInUse,
             BindError::UnknownAllocation(_) => Rejection::NoAllocation,
             BindError::TooManyChannels { .. } => Rejection::TooManyChannels,
+            BindError::NoChannelLeft { .. } => Rejection::NoChannelLeft,
         })?;
         self.permit(now, id, &addresses)?;
         // Before the client hears of it: what it sends then must not overtake what the state machine still relays itself.

@@ -61,5 +61,6 @@ const fn rejection(error: PermitError) -> Rejection {
     match error {
         PermitError::UnknownAllocation(_) => Rejection::NoAllocation,
         PermitError::TooManyPermissions { .. } => Rejection::TooManyPermissions,
+        PermitError::NoPermissionLeft { .. } => Rejection::NoPermissionLeft,
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use relay_server::{Family, FiveTuple, Timestamp};
+use relay_server::{Family, FiveTuple, Limits, Timestamp};
 
 use super::{Allocation, Channel, Reference};
 use crate::cast;
@@ -52,7 +52,7 @@ impl Reference {
         number: Option<u16>,
         peer: Option<SocketAddr>,
     ) -> Result<(), u16> {
-        let indications = self.config.indications;
+        let (indications, room) = (self.config.indications, self.room());
         let allocation = self.authorized(five_tuple, user)?;
         let (Some(number), Some(peer)) = (number, peer) else { return Err(400) };
         if !(0x4000..0x8000).contains(&number) {
@@ -66,16 +66,20 @@ impl Reference {
         }
         let addresses = BTreeSet::from([peer.ip()]);
         if indications {
-            allocation.can_permit(&addresses)?;
+            allocation.can_permit(&addresses, room)?;
         }
         if allocation.channels.iter().any(|channel| (channel.number == number) != (channel.peer == peer)) {
             return Err(400);
+        }
+        let is_new = allocation.channels.iter().all(|channel| channel.number != number);
+        if is_new && (allocation.channels.len() >= usize::from(room.channels_per_allocation) || room.channels == 0) {
+            return Err(508);
         }
         let expires_at = now + Duration::from_secs(600);
         allocation.channels.retain(|channel| channel.number != number);
         allocation.channels.push(Channel { number, peer, expires_at, bound: true });
         // A channel is a permission, too.
-        if indications { allocation.permit(now, &addresses) } else { Ok(()) }
+        if indications { allocation.permit(now, &addresses, room) } else { Ok(()) }
     }
 
     /// RFC 8656, section 10.2.
@@ -85,7 +89,7 @@ impl Reference {
         (five_tuple, user): (FiveTuple, usize),
         peers: &[SocketAddr],
     ) -> Result<(), u16> {
-        let indications = self.config.indications;
+        let (indications, room) = (self.config.indications, self.room());
         let allocation = self.authorized(five_tuple, user)?;
         if peers.is_empty() {
             return Err(400);
@@ -99,7 +103,19 @@ impl Reference {
             }
         }
         let addresses = peers.iter().map(SocketAddr::ip).collect();
-        if indications { allocation.permit(now, &addresses) } else { Ok(()) }
+        if indications { allocation.permit(now, &addresses, room) } else { Ok(()) }
+    }
+
+    /// What is left of the limits for all allocations together.
+    fn room(&self) -> Limits {
+        let count = |of: fn(&Allocation) -> usize| self.allocations.iter().map(of).sum::<usize>();
+        let (channels, permissions) = (count(|one| one.channels.len()), count(|one| one.permissions.len()));
+        let limits = self.config.limits;
+        Limits {
+            channels: limits.channels - u32::try_from(channels).unwrap(),
+            permissions: limits.permissions - u32::try_from(permissions).unwrap(),
+            ..limits
+        }
     }
 
     /// RFC 8656, section 5.
@@ -114,15 +130,18 @@ impl Reference {
 
 impl Allocation {
     /// RFC 8656, section 9: all of `addresses`, or none.
-    fn permit(&mut self, now: Timestamp, addresses: &BTreeSet<IpAddr>) -> Result<(), u16> {
-        self.can_permit(addresses)?;
+    fn permit(&mut self, now: Timestamp, addresses: &BTreeSet<IpAddr>, room: Limits) -> Result<(), u16> {
+        self.can_permit(addresses, room)?;
         self.permissions.retain(|(address, _)| !addresses.contains(address));
         self.permissions.extend(addresses.iter().map(|address| (*address, now + Duration::from_secs(300))));
         Ok(())
     }
 
-    fn can_permit(&self, addresses: &BTreeSet<IpAddr>) -> Result<(), u16> {
+    fn can_permit(&self, addresses: &BTreeSet<IpAddr>, room: Limits) -> Result<(), u16> {
         let others = self.permissions.iter().filter(|(address, _)| !addresses.contains(address)).count();
-        if others + addresses.len() > 4096 { Err(508) } else { Ok(()) }
+        let after = others + addresses.len();
+        let new = after - self.permissions.len();
+        let fits = after <= usize::from(room.permissions_per_allocation) && new <= room.permissions as usize;
+        if fits { Ok(()) } else { Err(508) }
     }
 }

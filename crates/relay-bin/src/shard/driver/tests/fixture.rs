@@ -8,7 +8,7 @@ use std::{
 
 use relay_server::{
     AllocationId, AllocationPort, AuthSecret, Config, DefaultFamily, Encapsulation, Family, Flow, FlowKey, Forward,
-    PortRange, QuotaBy, RelayAddresses, RelayOpenError, Server, ShardId, ShardMessage, Timestamp, Traffic,
+    Limits, PortRange, QuotaBy, RelayAddresses, RelayOpenError, Server, ShardId, ShardMessage, Timestamp, Traffic,
     UsernameLimit, Via,
 };
 use turn_auth::{Credentials, UnixTime};
@@ -165,6 +165,7 @@ impl Fixture {
             unlimited_user: None,
             strict_expiry: false,
             reply_limit: None,
+            limits: Limits::default(),
             indications: false,
             dont_fragment: true,
             default_family: DefaultFamily::V4,
