@@ -5,8 +5,9 @@
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    credentials::CredentialOptions, logging::LoggingOptions, mint::MintOptions, offload::OffloadOptions,
-    operations::OperationsOptions, portal::PortalOptions, record::RecordOptions, relaying::RelayingOptions,
+    credentials::CredentialOptions, limits::LimitOptions, logging::LoggingOptions, mint::MintOptions,
+    offload::OffloadOptions, operations::OperationsOptions, portal::PortalOptions, record::RecordOptions,
+    relaying::RelayingOptions,
 };
 use crate::version;
 
@@ -129,6 +130,9 @@ pub(crate) struct Options {
     /// for many clients behind one address; 0 for no limit [default: 256]
     #[arg(long, env = "REPLY_LIMIT", value_name = "NUMBER", help_heading = "Running")]
     pub(crate) reply_limit: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
 
     #[command(flatten)]
     pub(crate) relaying: RelayingOptions,

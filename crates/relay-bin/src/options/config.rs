@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use relay_server::{PortRange, RelayAddresses, UsernameLimit};
+use relay_server::{Limits, PortRange, RelayAddresses, UsernameLimit};
 use turn_auth::{AuthSecret, Authenticator, NonceIssuer};
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
     cli::Options,
     credentials, duration,
     entropy::Entropy,
+    limits,
     offload::{self, RelayEndpoints},
     operations::OperationsConfig,
     portal,
@@ -68,6 +69,8 @@ pub(crate) struct Config {
     pub(crate) username_limit: UsernameLimit,
     /// Replies per second, of each kind, to one address that has shown no credentials; `None` for no limit.
     pub(crate) reply_limit: Option<NonZeroU32>,
+    /// How many channels and permissions there may be on each worker.
+    pub(crate) limits: Limits,
     pub(crate) relaying: RelayingConfig,
     pub(crate) workers: NonZeroUsize,
     pub(crate) seed: Seed,
@@ -120,6 +123,7 @@ impl Config {
         let relaying = RelayingConfig::read(&options.relaying, portal.is_some(), v4.is_some(), &mut problems);
         let workers = read_workers(options, &mut problems);
         let reply_limit = read_reply_limit(options, &mut problems);
+        let limits = limits::read(&options.limits, ports, workers, &mut problems);
         let behind_nat = read_behind_nat(options, &mut problems);
         read_address_timeout(options, &mut problems);
         let mut tracker = AddressTracker::new(v4, v6, origin, behind_nat);
@@ -140,6 +144,7 @@ impl Config {
                 realm,
                 username_limit,
                 reply_limit,
+                limits,
                 relaying,
                 workers,
                 seed,

@@ -7,6 +7,7 @@ mod config;
 mod credentials;
 mod duration;
 mod entropy;
+mod limits;
 mod logging;
 mod mint;
 mod offload;

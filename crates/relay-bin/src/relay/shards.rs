@@ -177,6 +177,7 @@ fn server_config(config: &Config, addresses: &AddressState, ports: PortRange) ->
         strict_expiry: config.credentials.strict_expiry,
         // The kernel spreads the clients behind one address over the workers.
         reply_limit: config.reply_limit.map(|limit| share(limit, config.workers)),
+        limits: config.limits,
         indications: config.relaying.indications,
         dont_fragment: udp_batch::can_send_unfragmented(),
         default_family: config.relaying.default_family,

@@ -10,6 +10,7 @@ mod event_loop;
 mod icmp;
 mod inbound;
 mod ingress;
+mod limit_warnings;
 mod live_channels;
 mod live_permissions;
 mod mailbox;

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use relay_server::{DropReason, ErrorCode, Event, RemovalReason, ReplyKind, Traffic};
+use relay_server::{DropReason, ErrorCode, Event, Rejection, RemovalReason, ReplyKind, Traffic};
 
 /// How many classes of sizes there are: up to 64 bytes, 128, 256 and so on.
 pub(crate) const SIZE_CLASSES: usize = 11;
@@ -71,6 +71,8 @@ pub(crate) struct Counters {
     pub(crate) permissions_ended: u64,
     /// By STUN method and ERROR-CODE, `None` for successes.
     pub(crate) responses: BTreeMap<(u16, Option<ErrorCode>), u64>,
+    /// Requests that were refused because of a limit, by that.
+    pub(crate) over_limit: BTreeMap<&'static str, u64>,
     pub(crate) losses: BTreeMap<Loss, u64>,
     /// ICMP errors that clients were told of.
     pub(crate) icmp_told: u64,
@@ -109,8 +111,11 @@ impl Counters {
             Event::AllocationCreated { .. } => self.allocations_created += 1,
             Event::AllocationRemoved { reason, .. } => *self.allocations_removed.entry(*reason).or_default() += 1,
             Event::Responded { method, outcome, .. } => {
-                let code = outcome.err().map(relay_server::Rejection::error_code);
+                let code = outcome.err().map(Rejection::error_code);
                 *self.responses.entry((*method, code)).or_default() += 1;
+                if let Some(limit) = outcome.err().and_then(limit_of) {
+                    *self.over_limit.entry(limit).or_default() += 1;
+                }
             }
             Event::Dropped { reason, .. } => self.lose(Loss::Dropped(*reason)),
             Event::IcmpTold { .. } => self.icmp_told += 1,
@@ -133,6 +138,7 @@ impl Counters {
         self.permissions_installed += other.permissions_installed;
         self.permissions_ended += other.permissions_ended;
         merge_maps(&mut self.responses, other.responses);
+        merge_maps(&mut self.over_limit, other.over_limit);
         merge_maps(&mut self.losses, other.losses);
         merge_maps(&mut self.withheld_replies, other.withheld_replies);
         self.icmp_told += other.icmp_told;
@@ -158,6 +164,19 @@ impl Counters {
     pub(crate) const fn channels(&self) -> u64 {
         self.channels_opened.saturating_sub(self.channels_closed)
     }
+}
+
+/// What metrics call the limit that a request was refused for, if that was why.
+const fn limit_of(rejection: Rejection) -> Option<&'static str> {
+    Some(match rejection {
+        Rejection::QuotaReached => "allocations_per_username",
+        Rejection::NoFreePort => "ports",
+        Rejection::TooManyChannels => "channels_per_allocation",
+        Rejection::TooManyPermissions => "permissions_per_allocation",
+        Rejection::NoChannelLeft => "max_channels",
+        Rejection::NoPermissionLeft => "max_permissions",
+        _ => return None,
+    })
 }
 
 fn merge_maps<K: Ord>(into: &mut BTreeMap<K, u64>, from: BTreeMap<K, u64>) {
@@ -225,8 +244,6 @@ pub(crate) fn fold(workers: &[Published]) -> Counters {
 
 #[cfg(test)]
 mod tests {
-    use relay_server::Rejection;
-
     use super::*;
 
     fn responded(method: u16, outcome: Result<(), Rejection>) -> Event {
@@ -246,6 +263,7 @@ mod tests {
                 counters.relayed_to_peer(100);
                 counters.lose(Loss::SendBufferFull);
                 counters.record(&responded(3, Ok(())));
+                counters.record(&responded(9, Err(Rejection::NoChannelLeft)));
                 worker.publish(&mut counters);
                 assert_eq!(counters, Counters::default());
             }
@@ -254,7 +272,8 @@ mod tests {
         assert_eq!(sum.to_peers, Traffic { packets: 4, bytes: 400 });
         assert_eq!(sum.sizes[1], 4);
         assert_eq!(sum.losses, [(Loss::SendBufferFull, 4)].into());
-        assert_eq!(sum.responses, [((3, None), 4)].into());
+        assert_eq!(sum.responses, [((3, None), 4), ((9, Some(ErrorCode::INSUFFICIENT_CAPACITY)), 4)].into());
+        assert_eq!(sum.over_limit, [("max_channels", 4)].into());
     }
 
     #[test]

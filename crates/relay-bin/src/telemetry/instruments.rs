@@ -154,6 +154,21 @@ pub(super) const INSTRUMENTS: &[Instrument] = &[
         read: responses,
     },
     Instrument {
+        name: "requests_over_limit",
+        kind: Kind::Counter,
+        unit: "{request}",
+        description: "Requests refused because of a limit; `responses` has them, too",
+        attributes: &[(
+            "limit",
+            "`allocations_per_username` (486), and with 508: `ports`, `channels_per_allocation`, `permissions_per_allocation`, \
+             `max_channels`, `max_permissions`",
+        )],
+        read: |now| {
+            let point = |(limit, count): (&&'static str, &u64)| (vec![("limit", (*limit).into())], *count);
+            numbers(now.counters.over_limit.iter().map(point))
+        },
+    },
+    Instrument {
         name: "dropped_datagrams",
         kind: Kind::Counter,
         unit: "{packet}",

@@ -1,6 +1,6 @@
 mod outputs;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc};
 
 use relay_server::{
     AcceptedCredentials, AllocationId, AllocationPort, ClientSocket, Family, FiveTuple, Forward, Icmp, PeerSocket,
@@ -12,6 +12,7 @@ use udp_batch::Cursor;
 use super::{
     early::Early,
     ingress::{Datagram, Ingress, ReceiveBuffers},
+    limit_warnings::LimitWarnings,
     live_channels::LiveChannels,
     live_permissions::LivePermissions,
     mailbox::Sender,
@@ -26,11 +27,7 @@ use crate::{
     addresses::AddressState,
     offload::Offload,
     record::{RecordedServer, Recorder},
-    throttle::Throttle,
 };
-
-/// How often to warn that no port is free.
-const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// Carries datagrams and time into the state machine, and what it wants out.
 pub(super) struct Driver<O> {
@@ -44,7 +41,7 @@ pub(super) struct Driver<O> {
     early: Early,
     published: Published,
     others: Vec<(ShardId, Sender)>,
-    no_port: Throttle,
+    limit_warnings: LimitWarnings,
     withheld: WithheldReplies,
     accounting: AccountingSender,
 }
@@ -68,7 +65,7 @@ impl<O: Offload> Driver<O> {
             early: Early::default(),
             published,
             others,
-            no_port: Throttle::new(WARN_EVERY),
+            limit_warnings: LimitWarnings::new(),
             withheld: WithheldReplies::default(),
             accounting,
         }

@@ -1,6 +1,6 @@
 //! What the state machine asks for, and what becomes of it.
 
-use relay_server::{Event, Flow, FlowKey, Output, Rejection, ShardId, ShardMessage, Timestamp};
+use relay_server::{Event, Flow, FlowKey, Output, ShardId, ShardMessage, Timestamp};
 use tracing::Span;
 
 use super::Driver;
@@ -68,15 +68,9 @@ impl<O: Offload> Driver<O> {
         match event {
             Event::AllocationCreated { .. } => tracing::debug!(?event, "allocation created"),
             Event::AllocationRemoved { .. } => tracing::debug!(?event, "allocation ended"),
-            Event::Responded { outcome: Err(Rejection::NoFreePort), .. } => {
+            Event::Responded { outcome: Err(rejection), .. } => {
                 tracing::debug!(?event, "refused");
-                if let Some(times) = self.no_port.pass(now) {
-                    tracing::warn!(
-                        times,
-                        "no port is free for an allocation: clients are answered 508; widen the range (--lowest-port, \
-                         --highest-port), or add a relay"
-                    );
-                }
+                self.limit_warnings.observe(now, *rejection);
             }
             Event::ReplyWithheld { to, .. } => {
                 tracing::trace!(?event, "not answered");

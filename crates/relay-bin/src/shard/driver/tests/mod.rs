@@ -1,6 +1,6 @@
 mod fixture;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use relay_server::{AddressStatus, ChannelNumber, Crossing, RelayOpenError, Traffic, UsernameLimit, Via};
 use turn_client::{Request, encode_channel_data};
