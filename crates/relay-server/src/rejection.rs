@@ -101,10 +101,16 @@ pub enum Rejection {
     PeerInUse,
     /// The allocation has as many channels as it may.
     #[error("the allocation has too many channels")]
-    TooManyChannels,
+    TooManyChannels {
+        /// How many that is.
+        limit: u16,
+    },
     /// The allocation would have more permissions than it may.
     #[error("the allocation has too many permissions")]
-    TooManyPermissions,
+    TooManyPermissions {
+        /// How many it may have.
+        limit: u16,
+    },
     /// All allocations of the relay together have as many channels as they may.
     #[error("the relay has no room for another channel")]
     NoChannelLeft,
@@ -149,8 +155,8 @@ impl Rejection {
             | Self::RelayNotOpened
             | Self::AddressMissing
             | Self::Draining
-            | Self::TooManyChannels
-            | Self::TooManyPermissions
+            | Self::TooManyChannels { .. }
+            | Self::TooManyPermissions { .. }
             | Self::NoChannelLeft
             | Self::NoPermissionLeft => ErrorCode::INSUFFICIENT_CAPACITY,
         }

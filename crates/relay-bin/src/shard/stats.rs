@@ -171,8 +171,8 @@ const fn limit_of(rejection: Rejection) -> Option<&'static str> {
     Some(match rejection {
         Rejection::QuotaReached => "allocations_per_username",
         Rejection::NoFreePort => "ports",
-        Rejection::TooManyChannels => "channels_per_allocation",
-        Rejection::TooManyPermissions => "permissions_per_allocation",
+        Rejection::TooManyChannels { .. } => "channels_per_allocation",
+        Rejection::TooManyPermissions { .. } => "permissions_per_allocation",
         Rejection::NoChannelLeft => "max_channels",
         Rejection::NoPermissionLeft => "max_permissions",
         _ => return None,

@@ -61,14 +61,14 @@ pub(crate) fn rejected(rejection: Rejection, about: &About<'_>) -> Explanation {
         .advice(drop::WRONG_FAMILY)
         .link("https://www.rfc-editor.org/rfc/rfc8656#section-7.1"),
         Rejection::FamilyNotSupported => family_not_supported(about),
-        Rejection::TooManyPermissions => problem(
+        Rejection::TooManyPermissions { limit } => problem(
             "too many permissions",
-            format!("With this request the allocation would have more permissions than one may.{}", all_or_none(about)),
+            format!("An allocation of this relay has at most {limit} permissions (--permissions-per-allocation), and with this request it would have more.{}", all_or_none(about)),
         )
         .advice("Permissions end 5 minutes after they were last asked for. A client that needs so many peers at once should spread them over several allocations."),
-        Rejection::TooManyChannels => problem(
+        Rejection::TooManyChannels { limit } => problem(
             "too many channels",
-            "The allocation has as many channels as it may, those counted whose numbers are still reserved.".to_owned(),
+            format!("An allocation of this relay has at most {limit} channels (--channels-per-allocation), those counted whose numbers are still reserved, and this one has as many."),
         )
         .advice("Channels that are not renewed are free again after 15 minutes. A client that needs so many peers at once should spread them over several allocations."),
         Rejection::NoChannelLeft => problem(

@@ -30,7 +30,7 @@ impl Server {
             BindError::ChannelInUse => Rejection::ChannelInUse,
             BindError::PeerHasAnotherChannel => Rejection::PeerInUse,
             BindError::UnknownAllocation(_) => Rejection::NoAllocation,
-            BindError::TooManyChannels { .. } => Rejection::TooManyChannels,
+            BindError::TooManyChannels { limit } => Rejection::TooManyChannels { limit },
             BindError::NoChannelLeft { .. } => Rejection::NoChannelLeft,
         })?;
         self.permit(now, id, &addresses)?;

@@ -60,7 +60,7 @@ impl Server {
 const fn rejection(error: PermitError) -> Rejection {
     match error {
         PermitError::UnknownAllocation(_) => Rejection::NoAllocation,
-        PermitError::TooManyPermissions { .. } => Rejection::TooManyPermissions,
+        PermitError::TooManyPermissions { limit } => Rejection::TooManyPermissions { limit },
         PermitError::NoPermissionLeft { .. } => Rejection::NoPermissionLeft,
     }
 }
