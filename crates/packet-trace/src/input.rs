@@ -9,6 +9,15 @@ use crate::AcceptedCredentials;
 #[serde(tag = "input", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Input {
+    /// Whether a user may have an allocation, as far as the limit for all shards goes. Earlier versions did not ask.
+    QuotaClaimed {
+        /// The allocation's id, as the state machine numbers them.
+        id: u64,
+        /// Who.
+        username: String,
+        /// Whether it counts now.
+        is_granted: bool,
+    },
     /// A relay socket was opened, or not.
     RelayOpened {
         /// The allocation's id, as the state machine numbers them.

@@ -1,15 +1,18 @@
 //! What clients may have, and that it is no more.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::net::SocketAddr;
+use std::{
+    net::{SocketAddr, UdpSocket},
+    time::{Duration, Instant},
+};
 
 use test_support::{
-    http,
+    PATIENCE, http,
     port::free_tcp_address,
     relay::{Relay, credentials},
     wait_until,
 };
-use turn_client::{Allocate, BlockingClient, Request};
+use turn_client::{Allocate, BlockingClient, Failure, Request, TurnClient};
 
 /// A relay with these options, and where its metrics are.
 fn start(options: &[&str]) -> (Relay, SocketAddr) {
@@ -71,7 +74,7 @@ fn channels_and_permissions_have_a_limit_for_one_client_and_for_all() {
     assert_eq!(code(clients[1].bind(0x4002, peer(2))), Some(508), "no permission is left");
     assert_eq!(code(clients[1].request(permit(0..3))), Some(508));
     // With the permissions of the first allocation its channels are gone, too.
-    assert_eq!(code(clients[0].refresh(std::time::Duration::ZERO)), None);
+    assert_eq!(code(clients[0].refresh(Duration::ZERO)), None);
     clients[1].bind(0x4002, peer(2)).unwrap();
 
     let mut third = allocated(&relay, "c");
@@ -91,4 +94,87 @@ fn channels_and_permissions_have_a_limit_for_one_client_and_for_all() {
     for expected in ["--max-channels (MAX_CHANNELS)", "--max-permissions (MAX_PERMISSIONS)"] {
         assert_eq!(log.matches(expected).count(), 1, "{log}");
     }
+}
+
+/// A client whose first request was challenged, so that the next one is signed.
+struct Ready {
+    client: TurnClient,
+    socket: UdpSocket,
+}
+
+impl Ready {
+    fn new(relay: &Relay, user: &str, seed: u64) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(relay.v4()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut ready = Self { client: TurnClient::new(credentials(user), seed), socket };
+        ready.client.request(now(), Request::Refresh { lifetime: None });
+        ready.transmit();
+        assert_eq!(ready.answer().map(drop).unwrap_err().code(), Some(437));
+        ready
+    }
+
+    fn transmit(&mut self) {
+        while let Some(datagram) = self.client.poll_transmit() {
+            self.socket.send(&datagram).unwrap();
+        }
+    }
+
+    fn delete(mut self) {
+        self.client.request(now(), Request::Refresh { lifetime: Some(Duration::ZERO) });
+        self.transmit();
+        self.answer().unwrap();
+    }
+
+    fn answer(&mut self) -> Result<turn_client::Success, Failure> {
+        let mut buffer = [0; 2048];
+        loop {
+            let length = self.socket.recv(&mut buffer).expect("an answer");
+            self.client.handle_datagram(now(), &buffer[..length]);
+            self.transmit();
+            if let Some((_, answer)) = self.client.poll_answer() {
+                return answer;
+            }
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "nothing depends on it")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[test]
+fn a_user_who_asks_all_workers_at_the_same_moment_gets_no_more_than_the_limit() {
+    const LIMIT: usize = 10;
+    const CLIENTS: usize = 40;
+    let (relay, health) = start(&["--workers", "4"]);
+    for round in 0..25 {
+        let user = format!("user{round}");
+        let mut clients: Vec<_> = (0..CLIENTS).zip(0..).map(|(_, seed)| Ready::new(&relay, &user, seed)).collect();
+        for client in &mut clients {
+            client.client.request(now(), Request::Allocate(Allocate::default()));
+        }
+        clients.iter_mut().for_each(Ready::transmit);
+        let answers: Vec<_> = clients.iter_mut().map(Ready::answer).collect();
+        let granted = answers.iter().filter(|answer| answer.is_ok()).count();
+        assert_eq!(granted, LIMIT, "in round {round}");
+        let codes = answers.iter().filter_map(|answer| answer.as_ref().err().map(Failure::code));
+        assert!(codes.into_iter().all(|code| code == Some(486)));
+
+        // What ends can be had again, whoever asks which worker.
+        let (held, refused): (Vec<_>, Vec<_>) =
+            clients.into_iter().zip(&answers).partition(|(_, answer)| answer.is_ok());
+        held.into_iter().for_each(|(client, _)| client.delete());
+        let mut again: Vec<_> = refused.into_iter().take(LIMIT).map(|(client, _)| client).collect();
+        for client in &mut again {
+            client.client.request(now(), Request::Allocate(Allocate::default()));
+            client.transmit();
+            client.answer().unwrap();
+        }
+        again.into_iter().for_each(Ready::delete);
+    }
+    let refused = 25 * (CLIENTS - LIMIT);
+    let line = format!("requests_over_limit_total{{limit=\"allocations_per_username\"}} {refused}");
+    wait_until(|| has_line(health, &line));
 }

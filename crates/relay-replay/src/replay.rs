@@ -44,6 +44,8 @@ struct Shard {
     by_client: BTreeMap<FiveTuple, u32>,
     /// The Allocate requests that wait for their relay sockets, by allocation id.
     opening: BTreeMap<u64, (AllocationId, u32)>,
+    /// The allocations that wait to hear whether their users may have them.
+    claiming: BTreeMap<u64, (AllocationId, Arc<str>, u32)>,
 }
 
 #[derive(Debug)]
@@ -89,6 +91,7 @@ impl Replay {
                 by_port: BTreeMap::new(),
                 by_client: BTreeMap::new(),
                 opening: BTreeMap::new(),
+                claiming: BTreeMap::new(),
             });
         }
         if shards.is_empty() { Err("there are no shards".to_owned()) } else { Ok(Self { clock: header.clock, shards }) }
@@ -226,6 +229,9 @@ impl Shard {
             match output {
                 Output::Transmit { from, to, bytes } => {
                     self.expect(cause.unwrap_or(last), Via::Listener(from), to.address(), bytes);
+                }
+                Output::ClaimQuota { id, user_id, .. } => {
+                    self.claiming.insert(id.as_u64(), (id, user_id, cause.unwrap_or(last)));
                 }
                 Output::OpenRelay { id, .. } => {
                     self.opening.entry(id.as_u64()).or_insert_with(|| (id, cause.unwrap_or(last)));

@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{AllocationId, AllocationPort, ClientSocket, Event, Family, Flow, FlowKey, ShardId, ShardMessage};
 
@@ -41,6 +41,22 @@ pub enum Output {
     /// Tell all other shards of the relay ([`Server::handle_shard_message`](crate::Server::handle_shard_message)). It comes before the
     /// response that lets the client know.
     TellShards(ShardMessage),
+    /// Count one more allocation of a user whose limit holds for all shards, unless they have as many together: answer with
+    /// [`Server::handle_quota_claimed`](crate::Server::handle_quota_claimed). Whoever counts must do so for all shards in one place,
+    /// so that two that ask at the same moment do not both get the last one. Only where there are several shards.
+    ClaimQuota {
+        /// Which allocation it is for; nobody has been told of it.
+        id: AllocationId,
+        /// Who.
+        user_id: Arc<str>,
+        /// How many there may be.
+        limit: u32,
+    },
+    /// Count one less.
+    ReleaseQuota {
+        /// Who.
+        user_id: Arc<str>,
+    },
     /// Tell one of the other shards, in the same way.
     TellShard {
         /// Which one.

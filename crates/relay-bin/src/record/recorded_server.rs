@@ -101,6 +101,17 @@ impl RecordedServer {
         Some(forward)
     }
 
+    pub(crate) fn handle_quota_claimed(
+        &mut self,
+        now: Timestamp,
+        id: AllocationId,
+        user_id: &Arc<str>,
+        is_granted: bool,
+    ) {
+        self.input(now, || Input::QuotaClaimed { id: id.as_u64(), username: user_id.to_string(), is_granted });
+        self.server.handle_quota_claimed(now, id, user_id, is_granted);
+    }
+
     pub(crate) fn handle_relay_opened(
         &mut self,
         now: Timestamp,

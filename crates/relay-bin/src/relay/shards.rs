@@ -21,7 +21,7 @@ use crate::{
     offload::{self, Xdp},
     options::Config,
     record::{RecordControl, ShardStart, TellShard},
-    shard::{self, HeldPorts, Mail, Mailbox, Poller, Setup},
+    shard::{self, HeldPorts, Mail, Mailbox, Poller, Setup, SharedQuota},
 };
 
 const CANNOT_WATCH: &str = "cannot make an event queue (is the limit on open files reached?)";
@@ -48,6 +48,7 @@ impl Shards {
         let started = (watched.clock.now(), Clock::unix_time());
         let state = Arc::clone(&addresses.borrow_and_update());
         let held_ports = HeldPorts::new();
+        let shared_quota = SharedQuota::default();
         let starts: Vec<_> = parts
             .into_iter()
             .zip(config.worker_seeds())
@@ -94,6 +95,7 @@ impl Shards {
                 listeners,
                 addresses: Arc::clone(&state),
                 held_ports: held_ports.clone(),
+                shared_quota: shared_quota.clone(),
                 files,
                 offload: match xdp {
                     Some(xdp) => Box::new(xdp.worker()),

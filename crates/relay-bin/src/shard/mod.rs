@@ -22,6 +22,7 @@ pub(crate) mod ports;
 mod pulse;
 mod refused_indications;
 mod relay_table;
+mod shared_quota;
 mod sockets;
 pub(crate) mod stats;
 mod withheld_replies;
@@ -49,6 +50,7 @@ pub(crate) use self::{
     mailbox::{Mail, Mailbox, Sender},
     poller::Poller,
     pulse::{Pulse, STUCK_AFTER},
+    shared_quota::SharedQuota,
 };
 
 /// What a shard is made of. It can be sent to the shard's thread.
@@ -66,6 +68,8 @@ pub(crate) struct Setup {
     pub(crate) addresses: Arc<AddressState>,
     /// The ports that allocations of all shards hold.
     pub(crate) held_ports: HeldPorts,
+    /// The allocations that users have on all shards.
+    pub(crate) shared_quota: SharedQuota,
     pub(crate) files: Files,
     pub(crate) offload: Box<dyn Offload + Send>,
     pub(crate) published: Published,
@@ -95,7 +99,19 @@ pub(crate) struct Setup {
 pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     let Setup { server, all_ports, accepted, seed, clock, listeners, addresses, held_ports, files, .. } = setup;
     let Setup {
-        offload, published, poller, mailbox, shard, others, started, recorder, ready, pulse, accounting, ..
+        offload,
+        published,
+        poller,
+        mailbox,
+        shard,
+        others,
+        started,
+        recorder,
+        ready,
+        pulse,
+        accounting,
+        shared_quota,
+        ..
     } = setup;
     let count = u16::try_from(others.len() + 1).context("there are too many workers")?;
     let tells_icmp = server.indications;
@@ -104,7 +120,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     let watcher = poller.watcher().context("cannot watch sockets")?;
     let sockets = Sockets::new(listeners, all_ports, &addresses, held_ports, watcher, files, tells_icmp)
         .context("cannot use a listening socket")?;
-    let driver = Driver::new(server, offload, published, others, accounting);
+    let driver = Driver::new(server, offload, published, others, accounting).with_shared_quota(shared_quota);
     let event_loop = EventLoop::new(driver, sockets, poller, mailbox, clock, pulse);
     // Nobody waits for it any more if another shard failed meanwhile.
     let _ = ready.send(());

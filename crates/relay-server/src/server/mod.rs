@@ -229,6 +229,12 @@ impl Server {
         self.relay_from_peer(port, peer, datagram.len())
     }
 
+    /// Answers [`Output::ClaimQuota`] for `id`: whether there is one more allocation of the user, counted on all shards.
+    pub fn handle_quota_claimed(&mut self, now: Timestamp, id: AllocationId, user_id: &Arc<str>, is_granted: bool) {
+        self.expire_if_due(now);
+        self.quota_claimed(id, user_id, is_granted);
+    }
+
     /// Answers the last [`Output::OpenRelay`] for `id`.
     pub fn handle_relay_opened(
         &mut self,

@@ -10,17 +10,36 @@ use crate::{
 };
 
 impl Server {
-    /// Asks for the next relay socket that `id` lacks, or tells its client of success when it lacks none.
+    /// Asks for the next thing that `id` lacks, a place within its user's limit and then its relay sockets, or tells its client of
+    /// success when it lacks none.
     ///
-    /// One socket at a time, so that every answer belongs to the one question that is open.
+    /// One at a time, so that every answer belongs to the one question that is open.
     pub(crate) fn continue_opening(&mut self, id: AllocationId) {
         let (Some(pending), Some(allocation)) = (self.pending.get(&id), self.allocations.get(id)) else {
             return;
         };
         let port = allocation.port();
+        if !pending.is_claimed
+            && let Some(limit) = self.limit_on_all_shards(allocation.owner().user_id())
+        {
+            let user_id = Arc::clone(allocation.owner().user_id());
+            return self.outputs.push_back(Output::ClaimQuota { id, user_id, limit });
+        }
         match allocation.families().iter().find(|family| !pending.has_opened(*family)) {
             Some(family) => self.outputs.push_back(Output::OpenRelay { id, port, family }),
             None => self.finish_opening(id),
+        }
+    }
+
+    pub(crate) fn quota_claimed(&mut self, id: AllocationId, user_id: &Arc<str>, is_granted: bool) {
+        match self.pending.get_mut(&id) {
+            Some(pending) if is_granted => {
+                pending.is_claimed = true;
+                self.continue_opening(id);
+            }
+            Some(_) => self.abandon_opening(id, Rejection::QuotaReached),
+            None if is_granted => self.release_quota(user_id),
+            None => {}
         }
     }
 
@@ -56,9 +75,14 @@ impl Server {
 
     /// `allocation`, which is gone, had a port that another program holds, and there is no other one here.
     fn borrow_instead(&mut self, now: Timestamp, allocation: &Allocation) {
-        let Some(PendingAllocation { requester, dual_stack, .. }) = self.pending.remove(&allocation.id()) else {
+        let Some(PendingAllocation { requester, dual_stack, is_claimed, .. }) = self.pending.remove(&allocation.id())
+        else {
             return;
         };
+        if is_claimed {
+            // The one with the port that is borrowed counts anew.
+            self.release_quota(allocation.owner().user_id());
+        }
         let Some(need) = allocation.port_need() else {
             return self.reject(&requester, Rejection::NoFreePort);
         };
@@ -108,10 +132,13 @@ impl Server {
 
     fn abandon_opening(&mut self, id: AllocationId, rejection: Rejection) {
         self.close_opened(id);
+        let removed = self.allocations.remove(id);
         if let Some(pending) = self.pending.remove(&id) {
+            if let Some(allocation) = removed.filter(|_| pending.is_claimed) {
+                self.release_quota(allocation.owner().user_id());
+            }
             self.reject(&pending.requester, rejection);
         }
-        self.allocations.remove(id);
         self.return_ports();
     }
 

@@ -73,9 +73,12 @@ impl Server {
     /// Undoes what an allocation, already taken from the table, meant to the outside.
     pub(crate) fn finish_removal(&mut self, allocation: &Allocation, reason: RemovalReason) {
         let (id, five_tuple, port) = (allocation.id(), allocation.five_tuple(), allocation.port());
-        if self.pending.remove(&id).is_some() {
+        if let Some(pending) = self.pending.remove(&id) {
             // Nobody has heard of it yet. One of its sockets is still being opened.
             self.close_relays(id, port, allocation.families());
+            if pending.is_claimed {
+                self.release_quota(allocation.owner().user_id());
+            }
             return self.return_ports();
         }
         self.remove_all_flows(five_tuple, port, allocation.channels());
@@ -91,6 +94,9 @@ impl Server {
             account: Box::new(Account { created_at: allocation.created_at(), relayed: allocation.relayed() }),
             reason,
         });
+        if self.limit_on_all_shards(&user_id).is_some() {
+            self.release_quota(&user_id);
+        }
         self.tell_of_end(user_id);
         self.return_ports();
     }

@@ -266,8 +266,16 @@ impl World {
         })
     }
 
-    /// Where a new allocation takes the place of the old, there is one of each username once all shards have heard of it.
+    /// A user has no more allocations than the limit says, at any time. Where a new one takes the place of the old, there is one of
+    /// each username once all shards have heard of it.
     fn check_usernames(&self, entries: &[Entry]) {
+        if let UsernameLimit::RefuseBeyond(limit) = self.limit {
+            let mut counts = BTreeMap::<_, u32>::new();
+            entries.iter().for_each(|entry| *counts.entry(Arc::clone(&entry.user_id)).or_default() += 1);
+            assert!(counts.values().all(|count| *count <= limit), "{counts:?}");
+            let claims = self.shards.relays[0].claims.borrow();
+            assert!(claims.iter().filter(|(_, count)| **count > 0).eq(&counts), "{claims:?} claimed, {counts:?} held");
+        }
         if self.limit == UsernameLimit::ReplaceOldest && self.shards.has_heard_all() {
             let mut counts = BTreeMap::<_, usize>::new();
             entries.iter().for_each(|entry| *counts.entry(&entry.user_id).or_default() += 1);

@@ -132,6 +132,64 @@ fn the_quota_is_a_user_s_on_all_shards_together() {
 }
 
 #[test]
+fn the_quota_holds_when_shards_are_asked_at_the_same_moment() {
+    let mut shards = Shards::new(3, 30, |config| config.username_limit = UsernameLimit::RefuseBeyond(2));
+    let mut clients: Vec<_> =
+        (0..6).map(|index| Client::named(&format!("198.51.100.7:{}", 50_000 + index), "alice")).collect();
+    let mut ask = |shards: &mut Shards, index: usize, request: &Request| {
+        shards.relays[index % 3].outcome(&mut clients[index], request)
+    };
+    // Nothing is delivered: no shard has heard of what the others granted.
+    let outcomes: Vec<_> = (0..6).map(|index| ask(&mut shards, index, &allocate())).collect();
+    assert_eq!(outcomes, [Ok(()), Ok(()), Err(486), Err(486), Err(486), Err(486)]);
+    assert_eq!(shards.relays.iter().map(|relay| relay.sockets.len()).sum::<usize>(), 2);
+    ask(&mut shards, 0, &delete()).unwrap();
+    assert_eq!(ask(&mut shards, 2, &allocate()), Ok(()));
+    assert_eq!(ask(&mut shards, 5, &allocate()), Err(486));
+    for index in [1, 2] {
+        ask(&mut shards, index, &delete()).unwrap();
+    }
+    assert!(shards.relays[0].claims.borrow().values().all(|count| *count == 0));
+}
+
+#[test]
+fn what_is_claimed_and_does_not_come_to_be_is_released() {
+    let mut shards = Shards::new(2, 30, |config| config.username_limit = UsernameLimit::RefuseBeyond(1));
+    let relay = &mut shards.relays[0];
+    let mut client = Client::named("198.51.100.7:50000", "alice");
+    relay.answers = [Err(relay_server::RelayOpenError::Failed)].into();
+    assert_eq!(relay.outcome(&mut client, &allocate()), Err(508));
+    let claimed = |relay: &Relay| relay.claims.borrow().values().sum::<u32>();
+    assert_eq!(claimed(relay), 0);
+    assert_eq!(relay.outcome(&mut client, &allocate()), Ok(()));
+    assert_eq!(claimed(relay), 1);
+    relay.advance_secs(600);
+    assert_eq!((relay.server.allocation_count(), claimed(relay)), (0, 0));
+
+    // It ends while nobody has been told of it.
+    relay.hold = true;
+    relay.challenge(&mut client);
+    let bytes = client.sign(&allocate());
+    assert_eq!(relay.answer(&client, &bytes), None);
+    assert_eq!(claimed(relay), 1);
+    relay.advance_secs(600);
+    assert_eq!((relay.server.allocation_count(), claimed(relay)), (0, 0));
+
+    // An answer that comes too late counts for nobody.
+    let user: Arc<str> = "alice".into();
+    let id = {
+        relay.hold = false;
+        relay.allocate(&mut client);
+        relay.server.allocations().next().unwrap().id()
+    };
+    relay.granted(&mut client, &delete());
+    relay.claims.borrow_mut().insert(Arc::clone(&user), 1);
+    relay.server.handle_quota_claimed(relay.now, id, &user, true);
+    relay.drain();
+    assert_eq!(claimed(relay), 0);
+}
+
+#[test]
 fn one_user_may_be_without_quota() {
     let mut relay = Relay::with(|config| {
         config.username_limit = UsernameLimit::RefuseBeyond(1);

@@ -1,8 +1,11 @@
 //! A relay with fake sockets, a fake fast path and a fake clock.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
@@ -70,6 +73,8 @@ pub(crate) struct Relay {
     pub(crate) events: Vec<Event>,
     /// What other shards are to hear, or one of them, and nobody has taken yet.
     pub(crate) told: Vec<(Option<ShardId>, ShardMessage)>,
+    /// The allocations of each user on all shards.
+    pub(crate) claims: Rc<RefCell<BTreeMap<Arc<str>, u32>>>,
     /// Every output as it came, for a test that sets this and looks at the order.
     pub(crate) recorded: Option<Vec<Output>>,
     /// How the next sockets open; when it is empty, they do.
@@ -101,6 +106,7 @@ impl Relay {
             flows: BTreeMap::new(),
             events: Vec::new(),
             told: Vec::new(),
+            claims: Rc::default(),
             recorded: None,
             answers: VecDeque::new(),
             hold: false,
@@ -294,9 +300,28 @@ impl Relay {
                 Output::RemoveFlow(key) => _ = self.flows.remove(&key),
                 Output::TellShards(message) => self.told.push((None, message)),
                 Output::TellShard { to, message } => self.told.push((Some(to), message)),
+                Output::ClaimQuota { id, user_id, limit } => {
+                    let is_granted = self.claim(&user_id, limit);
+                    self.server.handle_quota_claimed(self.now, id, &user_id, is_granted);
+                }
+                Output::ReleaseQuota { user_id } => self.release(&user_id),
                 Output::Event(event) => self.events.push(event),
             }
         }
+    }
+
+    fn claim(&mut self, user_id: &Arc<str>, limit: u32) -> bool {
+        let mut claims = self.claims.borrow_mut();
+        let count = claims.entry(Arc::clone(user_id)).or_default();
+        let is_granted = *count < limit;
+        *count += u32::from(is_granted);
+        is_granted
+    }
+
+    fn release(&mut self, user_id: &str) {
+        let mut claims = self.claims.borrow_mut();
+        let count = claims.get_mut(user_id).expect("it was claimed");
+        *count = count.checked_sub(1).expect("it was claimed");
     }
 
     fn opened(&mut self, id: AllocationId, port: AllocationPort, family: Family, result: Result<(), RelayOpenError>) {

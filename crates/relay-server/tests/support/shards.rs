@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    rc::Rc,
     time::Duration,
 };
 
@@ -43,7 +44,10 @@ impl Shards {
             relay.share_ports(number, count, all);
             relay
         };
-        Self { relays: (0..count).map(shard).collect(), under_way: BTreeMap::new() }
+        let mut relays: Vec<_> = (0..count).map(shard).collect();
+        let claims = Rc::clone(&relays[0].claims);
+        relays.iter_mut().for_each(|relay| relay.claims = Rc::clone(&claims));
+        Self { relays, under_way: BTreeMap::new() }
     }
 
     /// What a client hears that asks shard `index` as clients do, once shards have heard each other out.

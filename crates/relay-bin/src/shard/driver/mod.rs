@@ -19,6 +19,7 @@ use super::{
     memory::Trimmer,
     network::Network,
     refused_indications::RefusedIndications,
+    shared_quota::SharedQuota,
     stats::{Counters, Loss, Published},
     withheld_replies::WithheldReplies,
 };
@@ -41,6 +42,7 @@ pub(super) struct Driver<O> {
     early: Early,
     published: Published,
     others: Vec<(ShardId, Sender)>,
+    shared_quota: SharedQuota,
     limit_warnings: LimitWarnings,
     withheld: WithheldReplies,
     accounting: AccountingSender,
@@ -65,10 +67,17 @@ impl<O: Offload> Driver<O> {
             early: Early::default(),
             published,
             others,
+            shared_quota: SharedQuota::default(),
             limit_warnings: LimitWarnings::new(),
             withheld: WithheldReplies::default(),
             accounting,
         }
+    }
+
+    /// Counts the allocations of users where other shards do, too.
+    pub(super) fn with_shared_quota(mut self, shared_quota: SharedQuota) -> Self {
+        self.shared_quota = shared_quota;
+        self
     }
 
     /// Takes what `buffers` received. What they hold is of no use any more afterwards.

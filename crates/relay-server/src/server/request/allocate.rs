@@ -4,7 +4,7 @@ use allocation::{AllocateError, Allocation, Credential, NewAllocation, Owner, Po
 use stun_msg::{Allocate, AttributeType};
 
 use crate::{
-    AddressStatus, DefaultFamily, DropReason, Families, Family, Rejection, Server, ShardMessage, Timestamp,
+    AddressStatus, DefaultFamily, DropReason, Families, Family, Output, Rejection, Server, ShardMessage, Timestamp,
     UsernameLimit, borrowings::Borrow, family, lifetime, peer_policy, pending_allocation::PendingAllocation,
     requester::Requester,
 };
@@ -115,7 +115,8 @@ impl Server {
         Ok(())
     }
 
-    /// Whether user `id` may have one more allocation.
+    /// Whether user `id` may have one more allocation, as far as this shard has heard. Before the client is told,
+    /// [`Output::ClaimQuota`] asks for certain.
     pub(crate) fn check_quota(&self, id: &str) -> Result<(), Rejection> {
         match self.config.username_limit {
             UsernameLimit::RefuseBeyond(limit)
@@ -127,7 +128,23 @@ impl Server {
         }
     }
 
-    /// How many allocations user `id` has, on all shards.
+    /// How many allocations user `id` may have on all shards together, where that has to be asked for.
+    pub(crate) fn limit_on_all_shards(&self, id: &str) -> Option<u32> {
+        match self.config.username_limit {
+            UsernameLimit::RefuseBeyond(limit)
+                if self.has_other_shards() && self.config.unlimited_user.as_deref() != Some(id) =>
+            {
+                Some(limit)
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn release_quota(&mut self, user_id: &Arc<str>) {
+        self.outputs.push_back(Output::ReleaseQuota { user_id: Arc::clone(user_id) });
+    }
+
+    /// How many allocations user `id` has, on all shards, as far as this one has heard.
     fn count_of_user(&self, id: &str) -> usize {
         self.allocations.count_of_user(id) + self.remote_quota.count(id) as usize
     }
