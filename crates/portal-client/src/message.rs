@@ -66,7 +66,8 @@ impl Incoming {
     pub(crate) fn parse(text: &str) -> Self {
         let Envelope { topic, event, payload, r#ref } = match serde_json::from_str(text) {
             Ok(envelope) => envelope,
-            Err(error) => return Self::Garbage { problem: error.to_string() },
+            // It repeats a text that is in the wrong place: escaped, but in full.
+            Err(error) => return Self::Garbage { problem: cut(&error.to_string(), |c| [c]) },
         };
         match event.as_str() {
             "phx_reply" => {
@@ -107,11 +108,16 @@ fn reason(value: Option<&Value>) -> String {
 }
 
 fn quote(text: &str) -> String {
-    let mut quoted: String = text.chars().take(QUOTE_LIMIT).flat_map(char::escape_debug).collect();
+    cut(text, char::escape_debug)
+}
+
+/// The beginning of a text, each character as `escape` writes it.
+fn cut<I: IntoIterator<Item = char>>(text: &str, escape: impl Fn(char) -> I) -> String {
+    let mut beginning: String = text.chars().take(QUOTE_LIMIT).flat_map(escape).collect();
     if text.chars().nth(QUOTE_LIMIT).is_some() {
-        quoted.push_str("...");
+        beginning.push_str("...");
     }
-    quoted
+    beginning
 }
 
 #[cfg(test)]
@@ -194,5 +200,14 @@ mod tests {
         let Incoming::Disconnect { reason } = Incoming::parse(&text) else { panic!("not a disconnect") };
         assert!(reason.starts_with(r"a\nb\u{1b}[31mxxx") && reason.ends_with("x..."), "{reason}");
         assert!(reason.len() < 300);
+    }
+
+    #[test]
+    fn a_text_in_the_wrong_place_is_not_repeated_in_full() {
+        let Incoming::Garbage { problem } = Incoming::parse(&json!("x\n".repeat(10_000)).to_string()) else {
+            panic!("not garbage")
+        };
+        assert!(problem.contains(r"x\nx\n") && problem.ends_with("..."), "{problem}");
+        assert!(problem.len() < 300);
     }
 }
