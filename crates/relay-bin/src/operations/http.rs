@@ -124,6 +124,8 @@ where
         .timer(TokioTimer::new())
         // One question each: nobody has a thousand of them answered while others wait.
         .keep_alive(false)
+        // Some say that they are done once they have asked (`nc -N`), and still want the answer.
+        .half_close(true)
         .header_read_timeout(HEADER_LIMIT)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
@@ -167,7 +169,108 @@ pub(crate) fn typed(status: StatusCode, content_type: &'static str, body: impl I
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
     use super::*;
+
+    /// Pieces of requests, good and bad.
+    const PIECES: &[&str] = &[
+        "GET ",
+        "POST ",
+        "/healthz",
+        "/record/start?file=a&max_bytes=%ff",
+        "*",
+        " HTTP/1.1\r\n",
+        " HTTP/1.0\r\n",
+        " HTTP/9.9\r\n",
+        "Host: 127.0.0.1\r\n",
+        "Host: a\r\nHost: b\r\n",
+        "Content-Length: 4\r\n",
+        "Content-Length: 18446744073709551616\r\n",
+        "Content-Length: -1\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Expect: 100-continue\r\n",
+        "Connection: keep-alive\r\n",
+        "Upgrade: h2c\r\n",
+        "ffffffffffffffff\r\n",
+        "\r\n",
+        "\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ];
+
+    fn sent() -> impl Strategy<Value = Vec<u8>> {
+        let known = prop::sample::select(PIECES).prop_map(|piece| piece.as_bytes().to_vec());
+        let random = prop::collection::vec(any::<u8>(), 0..20);
+        let long = (0..BUFFER * 2).prop_map(|len| vec![b'a'; len]);
+        let pieces = prop_oneof![12 => known, 2 => random, 1 => long];
+        prop::collection::vec(pieces, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    /// How often the handler was asked, and what was answered to `sent` that came in pieces.
+    fn exchange(sent: &[u8], piece: usize) -> (usize, Vec<u8>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let handler = {
+            let asked = Arc::clone(&asked);
+            Arc::new(move |_: &Ask<'_>| {
+                asked.fetch_add(1, Ordering::Relaxed);
+                async { text(StatusCode::OK, "asked") }
+            })
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let received = runtime.block_on(async {
+            let (stream, client) = duplex(1 << 16);
+            let (mut from_server, mut to_server) = tokio::io::split(client);
+            let write = async {
+                for piece in sent.chunks(piece) {
+                    // The server may have hung up already.
+                    if to_server.write_all(piece).await.is_err() {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
+                }
+                let _ = to_server.shutdown().await;
+            };
+            let read = async {
+                let mut received = Vec::new();
+                from_server.read_to_end(&mut received).await.unwrap();
+                received
+            };
+            let ((), (), received) = tokio::join!(answer(stream, false, handler), write, read);
+            received
+        });
+        (asked.load(Ordering::Relaxed), received)
+    }
+
+    proptest! {
+        #![proptest_config(test_support::property::config())]
+
+        #[test]
+        fn whatever_is_sent_is_answered_once_or_not_at_all(sent in sent(), piece in 1_usize..5_000) {
+            let (asked, received) = exchange(&sent, piece);
+            let received = String::from_utf8(received).unwrap();
+            prop_assert!(asked <= 1, "a connection has one question");
+            prop_assert_eq!(received.matches("HTTP/1.").count(), usize::from(!received.is_empty()));
+            prop_assert_eq!(received.contains(" 200 OK\r\n"), asked == 1, "{}", received);
+        }
+    }
+
+    #[test]
+    fn a_request_is_answered_however_it_arrives() {
+        let request = b"POST /record/start?file=a HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n\r\nbody";
+        for piece in [1, 7, request.len()] {
+            let (asked, received) = exchange(request, piece);
+            assert_eq!(asked, 1);
+            let received = String::from_utf8(received).unwrap();
+            assert!(
+                received.starts_with("HTTP/1.1 200 OK\r\n") && received.ends_with("asked"),
+                "{piece}: {received:?}"
+            );
+        }
+    }
 
     #[test]
     fn a_host_is_an_address_or_localhost() {
