@@ -1,0 +1,93 @@
+//! Configurations to drive a relay in. The fuzz target `operations` draws from them as well.
+
+use proptest::prelude::{Just, Strategy, any as arbitrary, prop, prop_oneof};
+use relay_server::{Limits, PortRange, QuotaBy, UsernameLimit};
+
+use crate::{
+    pair::Pair,
+    support::{RELAY_V4, RELAY_V6},
+};
+
+fn username_limit() -> impl Strategy<Value = UsernameLimit> {
+    prop_oneof![Just(UsernameLimit::ReplaceOldest), (0_u32..4).prop_map(UsernameLimit::RefuseBeyond)]
+}
+
+/// The configuration of a relay: addresses, ports, what one user may hold, and when expiries count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    lowest: u16,
+    ports: u16,
+    families: (bool, bool),
+    limit: UsernameLimit,
+    quota_by: QuotaBy,
+    bob_is_unlimited: bool,
+    strict_expiry: bool,
+    indications: bool,
+    dont_fragment: bool,
+    limits: Limits,
+}
+
+/// Mostly more than there are; else few enough that clients run into them.
+fn limits() -> impl Strategy<Value = Limits> {
+    let few = (0_u16..6, 0_u16..6, 0_u32..12, 0_u32..12).prop_map(
+        |(channels_per_allocation, permissions_per_allocation, channels, permissions)| Limits {
+            channels_per_allocation,
+            permissions_per_allocation,
+            channels,
+            permissions,
+        },
+    );
+    prop_oneof![2 => Just(Limits::default()), 1 => few]
+}
+
+pub(crate) fn any() -> impl Strategy<Value = Setup> {
+    let families = prop_oneof![4 => Just((true, true)), 1 => Just((true, false)), 1 => Just((false, true))];
+    let ports = (50_000_u16..50_002, prop_oneof![0_u16..8, Just(30)]);
+    (
+        ports,
+        families,
+        username_limit(),
+        arbitrary::<(bool, bool, bool)>(),
+        [prop::bool::weighted(0.8), prop::bool::weighted(0.8)],
+        limits(),
+    )
+        .prop_map(
+            |(
+                (lowest, ports),
+                families,
+                limit,
+                (by_user_id, bob_is_unlimited, strict_expiry),
+                [indications, dont_fragment],
+                limits,
+            )| Setup {
+                lowest,
+                ports,
+                families,
+                limit,
+                quota_by: if by_user_id { QuotaBy::UserId } else { QuotaBy::Username },
+                bob_is_unlimited,
+                strict_expiry,
+                indications,
+                dont_fragment,
+                limits,
+            },
+        )
+}
+
+impl Setup {
+    /// A relay of this configuration, beside the reference model of it.
+    pub(crate) fn pair(self, seed: [u8; 32]) -> Pair {
+        Pair::new(seed, |config| {
+            config.ports = PortRange::new(self.lowest, self.lowest + self.ports).unwrap();
+            config.relay_addresses.v4 = self.families.0.then_some(RELAY_V4);
+            config.relay_addresses.v6 = self.families.1.then_some(RELAY_V6);
+            config.username_limit = self.limit;
+            config.quota_by = self.quota_by;
+            config.unlimited_user = self.bob_is_unlimited.then(|| "bob".into());
+            config.strict_expiry = self.strict_expiry;
+            config.indications = self.indications;
+            config.dont_fragment = self.dont_fragment;
+            config.limits = self.limits;
+        })
+    }
+}
