@@ -1,5 +1,5 @@
-//! Checks that `docs/conformance.md` tells the truth about tests: each that it names exists and is not ignored, and each
-//! requirement names one or says that it is left out.
+//! Checks that `docs/conformance.md` and `docs/security-advisories.md` tell the truth about tests: each that they name exists and is not
+//! ignored, and each row names one or says why there is none.
 
 use std::{
     fs,
@@ -10,7 +10,13 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::workspace;
 
-/// A test that the table names.
+/// The documents whose tables name tests.
+const DOCUMENTS: &[&str] = &["docs/conformance.md", "docs/security-advisories.md"];
+
+/// How a row begins its last cell that names no test.
+const WITHOUT_TEST: &[&str] = &["Left out:", "by construction:", "open:"];
+
+/// A test that a table names.
 #[derive(Debug, PartialEq, Eq)]
 struct NamedTest {
     package: String,
@@ -20,40 +26,47 @@ struct NamedTest {
 
 /// # Errors
 ///
-/// Names every requirement without a test and every test that does not exist.
+/// Names every row without a test and every test that does not exist.
 pub(crate) fn check() -> Result<()> {
-    let path = workspace::root().join("docs/conformance.md");
+    DOCUMENTS.iter().try_for_each(|document| check_document(document))
+}
+
+fn check_document(document: &str) -> Result<()> {
+    let path = workspace::root().join(document);
     let table = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut problems = Vec::new();
     let mut tests = 0;
-    let requirements = requirements(&table);
-    for (requirement, cell) in &requirements {
+    let rows = rows(&table);
+    if rows.is_empty() {
+        bail!("{document} has no row that begins with a letter and a number, such as A12");
+    }
+    for (row, cell) in &rows {
         let named = named_tests(cell);
-        if named.is_empty() && !cell.starts_with("Left out:") && !cell.starts_with("by construction:") {
-            problems.push(format!("{requirement} names no test"));
+        if named.is_empty() && !WITHOUT_TEST.iter().any(|word| cell.starts_with(word)) {
+            problems.push(format!("{row} names no test"));
         }
         for test in named {
             tests += 1;
             if let Err(problem) = exists(&test)? {
-                problems.push(format!("{requirement}: {}:{}::{} {problem}", test.package, test.file, test.function));
+                problems.push(format!("{row}: {}:{}::{} {problem}", test.package, test.file, test.function));
             }
         }
     }
     if !problems.is_empty() {
-        bail!("docs/conformance.md is not right:\n  {}", problems.join("\n  "));
+        bail!("{document} is not right:\n  {}", problems.join("\n  "));
     }
-    eprintln!("{} requirements, {tests} tests, all there.", requirements.len());
+    eprintln!("{document}: {} rows, {tests} tests, all there.", rows.len());
     Ok(())
 }
 
 /// The first and last cells of each row whose first cell is like `A12`.
-fn requirements(table: &str) -> Vec<(String, String)> {
+fn rows(table: &str) -> Vec<(String, String)> {
     let rows = table.lines().filter_map(|line| {
         let cells: Vec<&str> = line.strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim).collect();
         let (first, last) = (cells.first()?, cells.last()?);
         let digits = first.strip_prefix(|c: char| c.is_ascii_uppercase())?;
         let numbered = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit());
-        (cells.len() == 4 && numbered).then(|| ((*first).to_owned(), (*last).to_owned()))
+        (matches!(cells.len(), 4 | 5) && numbered).then(|| ((*first).to_owned(), (*last).to_owned()))
     });
     rows.collect()
 }
@@ -70,7 +83,9 @@ fn named_tests(cell: &str) -> Vec<NamedTest> {
 
 /// `Err` says what is wrong with the test.
 fn exists(test: &NamedTest) -> Result<Result<(), &'static str>> {
-    let crate_root = workspace::root().join("crates").join(&test.package);
+    let root = workspace::root();
+    // The fuzz targets are a workspace of their own.
+    let crate_root = if test.package == "fuzz" { root.join("fuzz") } else { root.join("crates").join(&test.package) };
     let mut files = Vec::new();
     for folder in ["src", "tests"] {
         collect(&crate_root.join(folder), &test.file, &mut files)?;
@@ -134,7 +149,7 @@ mod tests {
     #[test]
     fn reads_rows_and_names() {
         let table = "| # | Requirement | Section | Test |\n|---|---|---|---|\n| A7 | x | 7.2 | `allocate::a`, `turn-auth:nonce::b` |\n| What 3 | x | y | z |\n";
-        let rows = requirements(table);
+        let rows = rows(table);
         assert_eq!(rows.len(), 1);
         let named = named_tests(&rows[0].1);
         let name = |package: &str, file: &str, function: &str| NamedTest {
@@ -143,6 +158,8 @@ mod tests {
             function: function.to_owned(),
         };
         assert_eq!(named, [name("relay-server", "allocate", "a"), name("turn-auth", "nonce", "b")]);
+        let advisory = super::rows("| P1 | CVE-1 | fault | here | `fuzz:replay::capture` |");
+        assert_eq!(named_tests(&advisory[0].1), [name("fuzz", "replay", "capture")]);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "scripts", what: "shell scripts", uses: &[Use::Scripts], run: scripts },
     Step {
         name: "conformance",
-        what: "docs/conformance.md names tests that exist",
+        what: "docs/conformance.md and docs/security-advisories.md name tests that exist",
         uses: &[],
         run: conformance::check,
     },

@@ -44,6 +44,20 @@ fn padding_is_ignored() {
     assert_eq!(message.username(), Some(b"me".as_slice()));
 }
 
+/// CVE-2026-40613: a server read numbers where they lay, which some processors refuse at odd addresses.
+#[test]
+fn a_message_is_read_alike_wherever_it_lies_in_memory() {
+    let mut bytes = testing::message(ALLOCATE, &[(0x8022, b"odd"), (0x0019, &[17, 0, 0, 0]), (0x0006, b"user")]);
+    push_fingerprint(&mut bytes);
+    for offset in 0..16 {
+        let mut memory = vec![0xFF; offset];
+        memory.extend(&bytes);
+        let message = Message::parse(&memory[offset..]).unwrap();
+        assert_eq!((message.username(), message.has_fingerprint()), (Some(b"user".as_slice()), true));
+        assert!(message.request().is_ok());
+    }
+}
+
 #[test]
 fn missing_padding_is_an_overrun() {
     // One byte of value and none of the three of padding: the header's length would be no multiple of four, so here the
