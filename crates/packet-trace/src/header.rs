@@ -1,6 +1,7 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroU64,
 };
 
 use serde::{Deserialize, Serialize};
@@ -101,6 +102,9 @@ pub struct RelayConfig {
     /// How many channels and permissions there could be; `None` in older traces: 4,096 for each allocation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<RelayLimits>,
+    /// How much could be relayed; `None`: any amount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<RelayBandwidth>,
     /// Whether data is relayed in Send and Data indications, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub indications: bool,
@@ -126,6 +130,28 @@ pub struct RelayLimits {
     pub channels: u32,
     /// The permissions of all allocations together.
     pub permissions: u32,
+}
+
+/// How much one state machine relays, in each direction by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayBandwidth {
+    /// For one allocation.
+    pub per_allocation: RelayRate,
+    /// For all allocations of one user.
+    pub per_user: RelayRate,
+    /// For all allocations.
+    pub total: RelayRate,
+}
+
+/// How much per second; `None`: any amount.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayRate {
+    /// Bytes of application data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<NonZeroU64>,
+    /// Packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packets: Option<NonZeroU64>,
 }
 
 impl TraceHeader {
@@ -158,6 +184,7 @@ impl TraceHeader {
                     expiry_at_allocate_only: false,
                     reply_limit: None,
                     limits: None,
+                    bandwidth: None,
                     indications: true,
                     dont_fragment: true,
                     default_family_is_clients: false,

@@ -59,7 +59,7 @@ mod writer;
 pub use accepted::AcceptedCredentials;
 pub use datagram::{Checksum, Datagram, UdpPacket, Unusable};
 pub use error::ReadError;
-pub use header::{Clock, FORMAT, RelayConfig, RelayLimits, ShardHeader, TraceHeader};
+pub use header::{Clock, FORMAT, RelayBandwidth, RelayConfig, RelayLimits, RelayRate, ShardHeader, TraceHeader};
 pub use input::{AddressStatus, Crossing, Input, InputRecord, IpFamily, PortNeed, RelayOpened};
 pub use link::LinkType;
 pub use packet::{Direction, Packet};

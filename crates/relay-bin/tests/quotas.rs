@@ -7,7 +7,9 @@ use std::{
 };
 
 use test_support::{
-    PATIENCE, http,
+    PATIENCE,
+    echo::Echo,
+    http,
     port::free_tcp_address,
     relay::{Relay, credentials},
     wait_until,
@@ -177,4 +179,52 @@ fn a_user_who_asks_all_workers_at_the_same_moment_gets_no_more_than_the_limit() 
     let refused = 25 * (CLIENTS - LIMIT);
     let line = format!("requests_over_limit_total{{limit=\"allocations_per_username\"}} {refused}");
     wait_until(|| has_line(health, &line));
+}
+
+/// A client with channels to an echo, which has sent `packets` of them at once: how many came back.
+fn echoed(relay: &Relay, user: &str, echo: &Echo, packets: u32) -> u32 {
+    let mut client = allocated(relay, user);
+    client.bind(0x4000, echo.address).unwrap();
+    for _ in 0..packets {
+        client.send(0x4000, &[7; 1000]).unwrap();
+    }
+    let mut echoed = 0;
+    while client.receive(Duration::from_millis(500)).unwrap().is_some() {
+        echoed += 1;
+    }
+    echoed
+}
+
+#[test]
+fn bandwidth_is_limited_for_an_allocation_a_user_and_in_total() {
+    // The least that can be had at once is 64 KiB, and what comes within the half second that the test waits is next to nothing.
+    for (option, reason) in [
+        ("--bandwidth-per-allocation", "allocation_bandwidth"),
+        ("--bandwidth-per-username", "user_bandwidth"),
+        ("--max-bandwidth", "total_bandwidth"),
+    ] {
+        let (relay, health) = start(&["--workers", "1", option, "8kbit"]);
+        let echo = Echo::start(relay.v4());
+        let first = echoed(&relay, "a", &echo, 100);
+        assert!((1..90).contains(&first), "{option}: {first}");
+        let dropped = http::get(health, "/metrics").1;
+        assert!(dropped.contains(&format!("dropped_datagrams_total{{reason=\"{reason}\"}}")), "{dropped}");
+
+        let (same_user, other_user) = (echoed(&relay, "a", &echo, 40), echoed(&relay, "b", &echo, 40));
+        let (is_users, is_total) = (option == "--bandwidth-per-username", option == "--max-bandwidth");
+        assert_eq!(
+            (same_user < 20, other_user < 20),
+            (is_users || is_total, is_total),
+            "{option}: {same_user}, {other_user}"
+        );
+    }
+}
+
+#[test]
+fn packets_are_limited_by_number_too() {
+    let (relay, health) = start(&["--workers", "1", "--packet-rate-per-allocation", "10"]);
+    let echo = Echo::start(relay.v4());
+    let echoed = echoed(&relay, "a", &echo, 100);
+    assert!((1..90).contains(&echoed), "{echoed}");
+    wait_until(|| http::get(health, "/metrics").1.contains("{reason=\"allocation_bandwidth\"}"));
 }

@@ -1,21 +1,20 @@
 //! Drives the relay's state machine with recorded packets and compares what it sends.
 
 mod change;
+mod config;
 mod credentials;
 mod input;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
-    num::NonZeroU32,
     sync::Arc,
 };
 
 use packet_trace::{Clock, Direction, Packet, TraceHeader};
 use relay_server::{
-    Allocation, AllocationId, AllocationPort, ClientSocket, Config, DefaultFamily, Encapsulation, FiveTuple, Forward,
-    Limits, Output, PeerSocket, PortRange, QuotaBy, RelayAddresses, Server, ShardId, Timestamp, UnixTime,
-    UsernameLimit, Via,
+    Allocation, AllocationId, AllocationPort, ClientSocket, Encapsulation, FiveTuple, Forward, Output, PeerSocket,
+    PortRange, Server, ShardId, Timestamp, UnixTime, Via,
 };
 use stun_msg::SendIndication;
 
@@ -64,7 +63,7 @@ impl Replay {
         let accepted = credentials::of_header(header)?;
         let mut shards = Vec::new();
         for (index, shard) in header.shards.iter().enumerate() {
-            let config = config(&shard.config)?;
+            let config = config::config(&shard.config)?;
             let server = Server::new(
                 config,
                 Arc::clone(&accepted),
@@ -319,40 +318,4 @@ fn describe(recorded: &[u8], recorded_len: usize, replayed: &[u8]) -> String {
         format!("{} {}", part.name, part.value)
     };
     format!("byte {at}: the recorded relay sent {}, the replayed one sends {}", show(&left), show(&right))
-}
-
-/// A shard's own ports, which may be none.
-fn ports(lowest: u16, highest: u16) -> Result<PortRange, String> {
-    if (lowest, highest) == (PortRange::EMPTY.lowest(), PortRange::EMPTY.highest()) {
-        return Ok(PortRange::EMPTY);
-    }
-    PortRange::new(lowest, highest).map_err(|error| error.to_string())
-}
-
-const fn limits(limits: packet_trace::RelayLimits) -> Limits {
-    let packet_trace::RelayLimits { channels_per_allocation, permissions_per_allocation, channels, permissions } =
-        limits;
-    Limits { channels_per_allocation, permissions_per_allocation, channels, permissions }
-}
-
-fn config(config: &packet_trace::RelayConfig) -> Result<Config, String> {
-    Ok(Config {
-        relay_addresses: RelayAddresses { v4: config.relay_v4, v6: config.relay_v6 },
-        own_addresses: config.own_addresses.clone(),
-        listen_port: config.listen_port,
-        ports: ports(config.lowest_port, config.highest_port)?,
-        realm: config.realm.clone(),
-        username_limit: match config.allocations_per_username {
-            None => UsernameLimit::ReplaceOldest,
-            Some(limit) => UsernameLimit::RefuseBeyond(limit),
-        },
-        quota_by: if config.quota_by_user_id { QuotaBy::UserId } else { QuotaBy::Username },
-        unlimited_user: config.unlimited_user.as_deref().map(Arc::from),
-        strict_expiry: !config.expiry_at_allocate_only,
-        reply_limit: config.reply_limit.and_then(NonZeroU32::new),
-        limits: config.limits.map_or_else(Limits::default, limits),
-        indications: config.indications,
-        dont_fragment: config.dont_fragment,
-        default_family: if config.default_family_is_clients { DefaultFamily::Client } else { DefaultFamily::V4 },
-    })
 }

@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{AllocationPort, Family, Limits, PortRange};
+use crate::{AllocationPort, Bandwidth, Family, Limits, PortRange};
 
 /// What a [`Server`](crate::Server) needs to know about the relay that it is the mind of.
 #[derive(Clone, Debug)]
@@ -36,6 +36,9 @@ pub struct Config {
     pub reply_limit: Option<NonZeroU32>,
     /// How many channels and permissions there may be on this server; beyond it the answer is 508.
     pub limits: Limits,
+    /// How much may be relayed; beyond it packets are dropped. Where it is limited, there are no flows
+    /// ([`Output::InstallFlow`](crate::Output::InstallFlow)).
+    pub bandwidth: Bandwidth,
     /// Whether data is relayed in Send and Data indications, too, and not through channels only.
     pub indications: bool,
     /// Whether the caller can send to peers with the DF bit set ([`Encapsulation::Unfragmented`](crate::Encapsulation::Unfragmented)).

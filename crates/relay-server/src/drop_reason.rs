@@ -40,6 +40,12 @@ pub enum DropReason {
     UnknownIcmp,
     /// An ICMP message: its client was told of [`MAX_ICMP_PER_SECOND`](crate::MAX_ICMP_PER_SECOND) in this second.
     IcmpLimit,
+    /// Application data, either way: the allocation relays as much as one may ([`Bandwidth::per_allocation`](crate::Bandwidth::per_allocation)).
+    AllocationBandwidth,
+    /// The same for the allocations of one user together ([`Bandwidth::per_user`](crate::Bandwidth::per_user)).
+    UserBandwidth,
+    /// The same for all allocations together ([`Bandwidth::total`](crate::Bandwidth::total)).
+    TotalBandwidth,
     /// A request of a kind that must not be answered yet: its predecessor with the same transaction is being worked on.
     RequestInProgress,
 }

@@ -3,7 +3,7 @@
 //!
 //! ```
 //! use relay_server::{
-//!     AuthSecret, ClientSocket, Config, DefaultFamily, FiveTuple, Limits, Output, PortRange, QuotaBy, RelayAddresses, Server, Timestamp,
+//!     AuthSecret, Bandwidth, ClientSocket, Config, DefaultFamily, FiveTuple, Limits, Output, PortRange, QuotaBy, RelayAddresses, Server, Timestamp,
 //!     UnixTime, UsernameLimit,
 //! };
 //!
@@ -20,6 +20,7 @@
 //!     strict_expiry: false,
 //!     reply_limit: None,
 //!     limits: Limits::default(),
+//!     bandwidth: Bandwidth::default(),
 //!     indications: true,
 //!     dont_fragment: true,
 //!     default_family: DefaultFamily::V4,
@@ -61,6 +62,7 @@
 //! Spreading clients over several servers and sockets are the caller's.
 #![forbid(unsafe_code)]
 
+mod bandwidth;
 mod borrowings;
 mod config;
 mod crossing;
@@ -90,6 +92,7 @@ pub use allocation::{
     Limits, PERMISSION_LIFETIME, PeerSocket, Permission, PortNeed, PortRange, PortRangeError, Relayed,
     ReservationToken, ReservedPort, Timestamp, Traffic,
 };
+pub use bandwidth::{Bandwidth, Rate};
 pub use config::{Config, DefaultFamily, QuotaBy, RelayAddresses, UsernameLimit};
 pub use crossing::Crossing;
 pub use drop_reason::DropReason;

@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::Result;
 use relay_server::{
-    AllocationPort, AuthSecret, ClientSocket, Config, DefaultFamily, Event, FiveTuple, Limits, Output, PeerSocket,
-    PortRange, QuotaBy, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
+    AllocationPort, AuthSecret, Bandwidth, ClientSocket, Config, DefaultFamily, Event, FiveTuple, Limits, Output,
+    PeerSocket, PortRange, QuotaBy, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
 };
 
 use self::client::{Client, Newcomer};
@@ -245,6 +245,7 @@ impl Machine {
             strict_expiry: false,
             reply_limit: NonZeroU32::new(1_000_000),
             limits: Limits::default(),
+            bandwidth: Bandwidth::default(),
             indications,
             dont_fragment: true,
             default_family: DefaultFamily::V4,

@@ -7,11 +7,12 @@ use std::{
     time::Duration,
 };
 
-use relay_server::{Limits, PortRange, RelayAddresses, UsernameLimit};
+use relay_server::{Bandwidth, Limits, PortRange, RelayAddresses, UsernameLimit};
 use turn_auth::{AuthSecret, Authenticator, NonceIssuer};
 
 use super::{
     addresses::{choose_addresses, read_behind_nat},
+    bandwidth,
     cli::Options,
     credentials, duration,
     entropy::Entropy,
@@ -71,6 +72,8 @@ pub(crate) struct Config {
     pub(crate) reply_limit: Option<NonZeroU32>,
     /// How many channels and permissions there may be on each worker.
     pub(crate) limits: Limits,
+    /// How much each worker relays.
+    pub(crate) bandwidth: Bandwidth,
     pub(crate) relaying: RelayingConfig,
     pub(crate) workers: NonZeroUsize,
     pub(crate) seed: Seed,
@@ -124,6 +127,7 @@ impl Config {
         let workers = read_workers(options, &mut problems);
         let reply_limit = read_reply_limit(options, &mut problems);
         let limits = limits::read(&options.limits, ports, workers, &mut problems);
+        let bandwidth = bandwidth::read(&options.limits.bandwidth, workers, &mut problems);
         let behind_nat = read_behind_nat(options, &mut problems);
         read_address_timeout(options, &mut problems);
         let mut tracker = AddressTracker::new(v4, v6, origin, behind_nat);
@@ -145,6 +149,7 @@ impl Config {
                 username_limit,
                 reply_limit,
                 limits,
+                bandwidth,
                 relaying,
                 workers,
                 seed,

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use clap::Args;
 use relay_server::{Limits, PortRange};
 
-use super::problems::Collector;
+use super::{bandwidth::BandwidthOptions, problems::Collector};
 use crate::option_names::{CHANNELS_PER_ALLOCATION, MAX_CHANNELS, MAX_PERMISSIONS, Name, PERMISSIONS_PER_ALLOCATION};
 
 /// How many channels or permissions there are room for on average: a client with a dozen peers is a busy one.
@@ -37,6 +37,9 @@ pub(crate) struct LimitOptions {
     /// grants its part of them [default: as for --max-channels]
     #[arg(long, env = "MAX_PERMISSIONS", value_name = "NUMBER", help_heading = "Limits")]
     pub(crate) max_permissions: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) bandwidth: BandwidthOptions,
 }
 
 /// Reads `options` of a relay with these ports and workers: what holds for one worker.
@@ -112,6 +115,7 @@ mod tests {
             permissions_per_allocation: given("200"),
             max_channels: given("1001"),
             max_permissions: given("2000"),
+            ..LimitOptions::default()
         };
         let limits = read_all(&options, 10_000, 2).unwrap();
         let expected =
@@ -127,6 +131,7 @@ mod tests {
             permissions_per_allocation: given("0"),
             max_channels: given("many"),
             max_permissions: given("0"),
+            ..LimitOptions::default()
         };
         let problems = read_all(&options, 1, 1).unwrap_err();
         for expected in [

@@ -2,6 +2,7 @@
 //! the command line.
 
 mod addresses;
+mod bandwidth;
 mod cli;
 mod config;
 mod credentials;

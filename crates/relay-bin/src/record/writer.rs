@@ -15,12 +15,12 @@ use std::{
 
 use anyhow::Context;
 use packet_trace::{
-    Clock as TraceClock, Datagram, FORMAT, Limits, Recorded, RelayConfig, RelayLimits, ShardHeader, TraceHeader,
-    TraceWriter,
+    Clock as TraceClock, Datagram, FORMAT, Limits, Recorded, RelayBandwidth, RelayConfig, RelayLimits, RelayRate,
+    ShardHeader, TraceHeader, TraceWriter,
 };
 use relay_server::{
-    Config as ServerConfig, DefaultFamily, Limits as ServerLimits, PortRange, QuotaBy, Timestamp, UnixTime,
-    UsernameLimit,
+    Bandwidth, Config as ServerConfig, DefaultFamily, Limits as ServerLimits, PortRange, QuotaBy, Rate, Timestamp,
+    UnixTime, UsernameLimit,
 };
 
 use tokio::{sync::oneshot, time::timeout};
@@ -200,8 +200,9 @@ pub(super) fn header(ports: PortRange, shards: &[ShardStart]) -> TraceHeader {
 
 fn shard_header(shard: &ShardStart) -> ShardHeader {
     let ServerConfig { relay_addresses, own_addresses, listen_port, ports, realm, .. } = &shard.server;
-    let ServerConfig { username_limit, quota_by, unlimited_user, strict_expiry, reply_limit, limits, .. } =
-        &shard.server;
+    let ServerConfig {
+        username_limit, quota_by, unlimited_user, strict_expiry, reply_limit, limits, bandwidth, ..
+    } = &shard.server;
     let ServerConfig { indications, dont_fragment, default_family, .. } = &shard.server;
     let (lowest, highest) = bounds(*ports);
     ShardHeader {
@@ -225,6 +226,7 @@ fn shard_header(shard: &ShardStart) -> ShardHeader {
             expiry_at_allocate_only: !strict_expiry,
             reply_limit: reply_limit.map(std::num::NonZeroU32::get),
             limits: Some(recorded_limits(*limits)),
+            bandwidth: bandwidth.is_limited().then(|| recorded_bandwidth(*bandwidth)),
             indications: *indications,
             dont_fragment: *dont_fragment,
             default_family_is_clients: *default_family == DefaultFamily::Client,
@@ -236,6 +238,13 @@ fn shard_header(shard: &ShardStart) -> ShardHeader {
 const fn recorded_limits(limits: ServerLimits) -> RelayLimits {
     let ServerLimits { channels_per_allocation, permissions_per_allocation, channels, permissions } = limits;
     RelayLimits { channels_per_allocation, permissions_per_allocation, channels, permissions }
+}
+
+fn recorded_bandwidth(bandwidth: Bandwidth) -> RelayBandwidth {
+    let Bandwidth { per_allocation, per_user, total } = bandwidth;
+    let [per_allocation, per_user, total] =
+        [per_allocation, per_user, total].map(|Rate { bytes, packets }| RelayRate { bytes, packets });
+    RelayBandwidth { per_allocation, per_user, total }
 }
 
 const fn bounds(ports: PortRange) -> (u16, u16) {

@@ -88,6 +88,12 @@ async fn serve(
     let health = operations::bind(&config.operations.health, HEALTH_CHECK_ADDR)?;
     let control = operations::bind(&config.operations.control, CONTROL_ENDPOINT)?;
     let xdp = config.offload.as_ref().map(Xdp::start).transpose()?;
+    if xdp.is_some() && config.bandwidth.is_limited() {
+        tracing::warn!(
+            "bandwidth is limited, so that all is relayed in user space: the kernel does not count by allocation; leave out the limits \
+             on bandwidth and packet rates to have it relay"
+        );
+    }
     let mut portal = match &config.portal {
         Some(portal) => Some(Portal::start(
             portal,

@@ -180,6 +180,7 @@ fn server_config(config: &Config, addresses: &AddressState, ports: PortRange) ->
         // The kernel spreads the clients behind one address over the workers.
         reply_limit: config.reply_limit.map(|limit| share(limit, config.workers)),
         limits: config.limits,
+        bandwidth: config.bandwidth,
         indications: config.relaying.indications,
         dont_fragment: udp_batch::can_send_unfragmented(),
         default_family: config.relaying.default_family,

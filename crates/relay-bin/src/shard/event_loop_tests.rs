@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use allocation_counter::measure;
 use relay_server::{
-    AddressStatus, AllocationPort, AuthSecret, Config, DefaultFamily, Family, Limits, PortRange, QuotaBy,
+    AddressStatus, AllocationPort, AuthSecret, Bandwidth, Config, DefaultFamily, Family, Limits, PortRange, QuotaBy,
     RelayAddresses, Server, UsernameLimit,
 };
 use socket2::SockRef;
@@ -59,6 +59,7 @@ fn event_loop_of(secret: &AuthSecret, published: Published) -> (EventLoop, Socke
         strict_expiry: false,
         reply_limit: None,
         limits: Limits::default(),
+        bandwidth: Bandwidth::default(),
         indications: true,
         dont_fragment: true,
         default_family: DefaultFamily::V4,

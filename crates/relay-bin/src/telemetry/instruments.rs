@@ -177,7 +177,7 @@ pub(super) const INSTRUMENTS: &[Instrument] = &[
             "reason",
             "what was wrong with it, such as `no_channel`, `no_permission`, `unknown_peer`, `not_stun_nor_channel_data`, `send_indication`, or with \
              sending it: `send_buffer_full`, `send_failed`, `no_socket`, `no_destination`, or that it was not answered: \
-             `reply_limit`",
+             `reply_limit`, or that it was over a limit on bandwidth: `allocation_bandwidth`, `user_bandwidth`, `total_bandwidth`",
         )],
         read: |now| {
             let name = |loss: &Loss| loss.to_string();

@@ -96,6 +96,9 @@ pub(crate) fn dropped(reason: DropReason, about: &About<'_>) -> Explanation {
             "many ICMP messages at once",
             format!("The client was told of many in this second, which says all that there is to say about {peer}."),
         ),
+        DropReason::AllocationBandwidth => over_limit("allocation", "--bandwidth-per-allocation, --packet-rate-per-allocation"),
+        DropReason::UserBandwidth => over_limit("user", "--bandwidth-per-username, --packet-rate-per-username"),
+        DropReason::TotalBandwidth => over_limit("relay", "--max-bandwidth, --max-packet-rate"),
         DropReason::PeerFamilyMismatch => family_mismatch(about),
         DropReason::PeerForbidden => because(
             "the peer is forbidden",
@@ -115,6 +118,16 @@ pub(crate) fn dropped(reason: DropReason, about: &About<'_>) -> Explanation {
             "The relay is still working on the first copy of this request; one answer is enough.".to_owned(),
         ),
     }
+}
+
+/// More is relayed than may be.
+fn over_limit(whose: &str, options: &str) -> Explanation {
+    Explanation::new(
+        Tone::Problem,
+        format!("Dropped: the {whose} relays too much"),
+        format!("The {whose} has relayed as much in this direction as it may in a second ({options})."),
+    )
+    .advice("Congestion control takes such a drop for what it is and sends less. If it should not, raise the limit.")
 }
 
 /// What a client sent went straight to another client of this relay.

@@ -9,6 +9,10 @@ use crate::{
 impl Server {
     /// Another shard said [`ShardMessage::CrossingOpened`](crate::ShardMessage::CrossingOpened).
     pub(crate) fn crossing_opened(&mut self, crossing: &Crossing) {
+        if self.bandwidth.is_some() {
+            // Its client's limits are counted on its own shard: data goes there through the sockets.
+            return;
+        }
         // Of all shards that hear of it, one is concerned: together they know no more crossings than there are channels. Of a port
         // that is lent to another shard later, that one does not know: data takes the way through the sockets.
         let port = crossing.from;

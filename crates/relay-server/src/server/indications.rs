@@ -7,13 +7,14 @@ use std::{net::SocketAddr, ops::Range};
 use allocation::{Allocation, PermissionError};
 use stun_msg::SendIndication;
 
-use crate::{DropReason, Encapsulation, Family, FiveTuple, Forward, PeerSocket, Server, Via, peer_policy};
+use crate::{DropReason, Encapsulation, Family, FiveTuple, Forward, PeerSocket, Server, Timestamp, Via, peer_policy};
 
 impl Server {
     /// [RFC 8656, section 11.2](https://www.rfc-editor.org/rfc/rfc8656#section-11.2). `datagram` is a Send indication by its header.
     #[inline(never)]
     pub(crate) fn relay_send(
         &mut self,
+        now: Timestamp,
         from: FiveTuple,
         datagram: &[u8],
         refused: &mut Option<DropReason>,
@@ -26,6 +27,12 @@ impl Server {
             }
         };
         let port = allocation.port();
+        if self.bandwidth.is_some() {
+            *refused = self.admit_to_peer(now, port, to, payload.len()).err();
+            if refused.is_some() {
+                return None;
+            }
+        }
         if self.config.relay_addresses.contains(to.ip()) {
             if unfragmented {
                 return self.route_unfragmented_to_ourselves(port, to, payload, refused);

@@ -108,12 +108,13 @@ impl Server {
         };
         let owner = allocation.owner();
         let (user_id, created_at) = (Arc::clone(owner.user_id()), allocation.created_at());
+        let port = allocation.port();
         let created = Event::AllocationCreated {
             id,
             five_tuple: allocation.five_tuple(),
             username: Arc::clone(owner.username()),
             user_id: Arc::clone(&user_id),
-            port: allocation.port(),
+            port,
             families: allocation.families(),
             lifetime: allocation.lifetime(),
         };
@@ -121,6 +122,9 @@ impl Server {
         let reserved = allocation.reservation().and_then(|token| self.allocations.reserved_port(token));
         if self.config.username_limit == UsernameLimit::ReplaceOldest {
             self.remove_of_user(&user_id, |other| other.id() != id);
+        }
+        if let Some(limit) = &mut self.bandwidth {
+            limit.open(port, &user_id, self.remote_quota.count(&user_id));
         }
         self.emit(created);
         self.tell_of_allocation(user_id, created_at);

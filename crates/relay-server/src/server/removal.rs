@@ -83,6 +83,9 @@ impl Server {
         }
         self.remove_all_flows(five_tuple, port, allocation.channels());
         self.close_relays(id, port, allocation.families());
+        if let Some(limit) = &mut self.bandwidth {
+            limit.close(port);
+        }
         let owner = allocation.owner();
         let (username, user_id) = (Arc::clone(owner.username()), Arc::clone(owner.user_id()));
         self.emit(Event::AllocationRemoved {

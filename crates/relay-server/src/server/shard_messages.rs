@@ -12,8 +12,14 @@ impl Server {
             ShardMessage::UsernameMoved { user_id, created_at } => {
                 self.remove_of_user(user_id, |allocation| allocation.created_at() < *created_at);
             }
-            ShardMessage::Allocated { user_id } => self.remote_quota.add(user_id),
-            ShardMessage::Ended { user_id } => self.remote_quota.subtract(user_id),
+            ShardMessage::Allocated { user_id } => {
+                self.remote_quota.add(user_id);
+                self.divide_bandwidth(user_id);
+            }
+            ShardMessage::Ended { user_id } => {
+                self.remote_quota.subtract(user_id);
+                self.divide_bandwidth(user_id);
+            }
             ShardMessage::PortReserved(reserved) => self.allocations.adopt_reservation(now, reserved),
             ShardMessage::ReservationTaken { token } => self.allocations.forget_reservation(*token),
             ShardMessage::PortReturned { port } => self.allocations.return_port(*port),
@@ -23,6 +29,13 @@ impl Server {
             ShardMessage::NoPort { from, number } => self.no_port(now, *from, *number),
             ShardMessage::CrossingOpened(crossing) => self.crossing_opened(crossing),
             ShardMessage::CrossingClosed(crossing) => self.crossing_closed(crossing),
+        }
+    }
+
+    /// The user has another number of allocations on other shards now, each of which grants a part of what the user may relay.
+    fn divide_bandwidth(&mut self, user_id: &str) {
+        if let Some(limit) = &mut self.bandwidth {
+            limit.set_elsewhere(user_id, self.remote_quota.count(user_id));
         }
     }
 

@@ -4,6 +4,7 @@
 mod accounting;
 mod allocate;
 mod authentication;
+mod bandwidth;
 mod binding;
 mod channel;
 mod channel_data;

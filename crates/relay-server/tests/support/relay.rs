@@ -10,9 +10,9 @@ use std::{
 };
 
 use relay_server::{
-    AllocationId, AllocationPort, AuthSecret, Config, DefaultFamily, DropReason, Event, Family, Flow, FlowKey, Forward,
-    Limits, Output, OwnAddresses, PeerSocket, PortRange, QuotaBy, RelayAddresses, RelayOpenError, Server, ShardId,
-    ShardMessage, Timestamp, UnixTime, UsernameLimit,
+    AllocationId, AllocationPort, AuthSecret, Bandwidth, Config, DefaultFamily, DropReason, Event, Family, Flow,
+    FlowKey, Forward, Limits, Output, OwnAddresses, PeerSocket, PortRange, QuotaBy, RelayAddresses, RelayOpenError,
+    Server, ShardId, ShardMessage, Timestamp, UnixTime, UsernameLimit,
 };
 
 use super::{
@@ -44,6 +44,7 @@ pub(crate) fn config() -> Config {
         strict_expiry: false,
         reply_limit: None,
         limits: Limits::default(),
+        bandwidth: Bandwidth::default(),
         indications: true,
         dont_fragment: true,
         default_family: DefaultFamily::V4,

@@ -7,9 +7,9 @@ use std::{
 };
 
 use relay_server::{
-    AllocationId, AllocationPort, AuthSecret, Config, DefaultFamily, Encapsulation, Family, Flow, FlowKey, Forward,
-    Limits, PortRange, QuotaBy, RelayAddresses, RelayOpenError, Server, ShardId, ShardMessage, Timestamp, Traffic,
-    UsernameLimit, Via,
+    AllocationId, AllocationPort, AuthSecret, Bandwidth, Config, DefaultFamily, Encapsulation, Family, Flow, FlowKey,
+    Forward, Limits, PortRange, QuotaBy, RelayAddresses, RelayOpenError, Server, ShardId, ShardMessage, Timestamp,
+    Traffic, UsernameLimit, Via,
 };
 use turn_auth::{Credentials, UnixTime};
 use turn_client::{Allocate, Received, Request, Success, TurnClient};
@@ -166,6 +166,7 @@ impl Fixture {
             strict_expiry: false,
             reply_limit: None,
             limits: Limits::default(),
+            bandwidth: Bandwidth::default(),
             indications: false,
             dont_fragment: true,
             default_family: DefaultFamily::V4,

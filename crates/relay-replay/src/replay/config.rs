@@ -1,0 +1,49 @@
+//! What a state machine was made from, as it stands in a recording.
+
+use std::{num::NonZeroU32, sync::Arc};
+
+use relay_server::{Bandwidth, Config, DefaultFamily, Limits, PortRange, QuotaBy, Rate, RelayAddresses, UsernameLimit};
+
+/// A shard's own ports, which may be none.
+fn ports(lowest: u16, highest: u16) -> Result<PortRange, String> {
+    if (lowest, highest) == (PortRange::EMPTY.lowest(), PortRange::EMPTY.highest()) {
+        return Ok(PortRange::EMPTY);
+    }
+    PortRange::new(lowest, highest).map_err(|error| error.to_string())
+}
+
+const fn limits(limits: packet_trace::RelayLimits) -> Limits {
+    let packet_trace::RelayLimits { channels_per_allocation, permissions_per_allocation, channels, permissions } =
+        limits;
+    Limits { channels_per_allocation, permissions_per_allocation, channels, permissions }
+}
+
+fn bandwidth(bandwidth: packet_trace::RelayBandwidth) -> Bandwidth {
+    let packet_trace::RelayBandwidth { per_allocation, per_user, total } = bandwidth;
+    let [per_allocation, per_user, total] =
+        [per_allocation, per_user, total].map(|packet_trace::RelayRate { bytes, packets }| Rate { bytes, packets });
+    Bandwidth { per_allocation, per_user, total }
+}
+
+pub(super) fn config(config: &packet_trace::RelayConfig) -> Result<Config, String> {
+    Ok(Config {
+        relay_addresses: RelayAddresses { v4: config.relay_v4, v6: config.relay_v6 },
+        own_addresses: config.own_addresses.clone(),
+        listen_port: config.listen_port,
+        ports: ports(config.lowest_port, config.highest_port)?,
+        realm: config.realm.clone(),
+        username_limit: match config.allocations_per_username {
+            None => UsernameLimit::ReplaceOldest,
+            Some(limit) => UsernameLimit::RefuseBeyond(limit),
+        },
+        quota_by: if config.quota_by_user_id { QuotaBy::UserId } else { QuotaBy::Username },
+        unlimited_user: config.unlimited_user.as_deref().map(Arc::from),
+        strict_expiry: !config.expiry_at_allocate_only,
+        reply_limit: config.reply_limit.and_then(NonZeroU32::new),
+        limits: config.limits.map_or_else(Limits::default, limits),
+        bandwidth: config.bandwidth.map_or_else(Bandwidth::default, bandwidth),
+        indications: config.indications,
+        dont_fragment: config.dont_fragment,
+        default_family: if config.default_family_is_clients { DefaultFamily::Client } else { DefaultFamily::V4 },
+    })
+}

@@ -1,0 +1,73 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::Meters;
+
+/// The users who have allocations here, each with a place.
+#[derive(Debug, Default)]
+pub(super) struct Users {
+    places: Vec<Option<User>>,
+    free: Vec<usize>,
+    by_id: BTreeMap<Arc<str>, usize>,
+}
+
+#[derive(Debug)]
+pub(super) struct User {
+    id: Arc<str>,
+    pub(super) meters: Meters,
+    /// How many allocations the user has on this shard.
+    pub(super) here: u64,
+    /// How many on others.
+    pub(super) elsewhere: u64,
+}
+
+impl Users {
+    pub(super) fn get(&self, place: usize) -> Option<&User> {
+        self.places.get(place)?.as_ref()
+    }
+
+    /// The user has one more allocation here. Returns the user's place.
+    pub(super) fn add(&mut self, id: &Arc<str>, elsewhere: u64) -> usize {
+        let place = match self.by_id.get(id) {
+            Some(place) => *place,
+            None => {
+                let place = self.free.pop().unwrap_or_else(|| {
+                    self.places.push(None);
+                    self.places.len() - 1
+                });
+                self.by_id.insert(Arc::clone(id), place);
+                self.places[place] = Some(User { id: Arc::clone(id), meters: Meters::default(), here: 0, elsewhere });
+                place
+            }
+        };
+        if let Some(user) = &mut self.places[place] {
+            user.here += 1;
+            user.elsewhere = elsewhere;
+        }
+        place
+    }
+
+    /// The user at `place` has one allocation less here.
+    pub(super) fn remove(&mut self, place: usize) {
+        let Some(user) = self.places.get_mut(place).and_then(Option::as_mut) else { return };
+        user.here -= 1;
+        if user.here == 0 {
+            self.by_id.remove(&user.id);
+            self.places[place] = None;
+            self.free.push(place);
+        }
+    }
+
+    /// The user has so many allocations on other shards.
+    pub(super) fn set_elsewhere(&mut self, id: &str, elsewhere: u64) {
+        if let Some(place) = self.by_id.get(id)
+            && let Some(user) = &mut self.places[*place]
+        {
+            user.elsewhere = elsewhere;
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_id.is_empty() && self.places.iter().all(Option::is_none)
+    }
+}
