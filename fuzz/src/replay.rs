@@ -52,3 +52,28 @@ fn response() {
 fn authentication() {
     replay("authentication", crate::authentication);
 }
+
+#[test]
+fn capture() {
+    replay("capture", crate::capture);
+}
+
+#[test]
+fn operations() {
+    replay("operations", crate::operations);
+}
+
+#[test]
+fn portal() {
+    replay("portal", crate::portal);
+}
+
+#[test]
+fn recording() {
+    replay("recording", crate::recording);
+}
+
+#[test]
+fn rewrite() {
+    replay("rewrite", crate::rewrite);
+}
