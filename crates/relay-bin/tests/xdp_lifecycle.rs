@@ -121,6 +121,40 @@ fn flows_beyond_the_map_are_relayed_by_user_space() {
 }
 
 #[test]
+fn an_allocation_has_its_share_of_the_map_and_the_rest_is_relayed_by_user_space() {
+    let Some(net) = Net::new(Mode::Generic) else { return };
+    let relay = net.start_relay(Mode::Generic, &["--ebpf-channels-per-allocation", "1"]);
+    let [one, other] = [1, 2].map(|_| Peer::start(&net.peer, address(PEER[V4], 0)));
+    let mut greedy = bound(&net, "greedy", one.address);
+    greedy.bind(CHANNEL + 1, other.address).unwrap();
+    let mut modest = bound(&net, "modest", one.address);
+    exchange(&mut greedy, CHANNEL, 0..500);
+    exchange(&mut greedy, CHANNEL + 1, 0..500);
+    exchange(&mut modest, CHANNEL, 500..1000);
+    assert_eq!(one.end(&mut modest, CHANNEL).len(), 1000);
+    assert_eq!(other.end(&mut greedy, CHANNEL + 1).len(), 500);
+    let log = relay.stop().log;
+    let summary = Summary::of(&log);
+    let (kernel, user_space) = (summary.in_kernel().packets, summary.in_user_space().packets);
+    assert_eq!(kernel + user_space, 3002, "{summary:?}");
+    assert!((1001..=1001 + Summary::tolerance(3002)).contains(&user_space), "{summary:?}");
+}
+
+#[test]
+fn with_a_limit_on_bandwidth_all_is_relayed_by_user_space_which_a_line_says() {
+    let Some(net) = Net::new(Mode::Generic) else { return };
+    let relay = net.start_relay(Mode::Generic, &["--max-bandwidth", "100Gbit"]);
+    let peer = Peer::start(&net.peer, address(PEER[V4], 0));
+    let mut client = bound(&net, "client", peer.address);
+    exchange(&mut client, CHANNEL, 0..200);
+    assert_eq!(peer.end(&mut client, CHANNEL).len(), 200);
+    let log = relay.stop().log;
+    let summary = Summary::of(&log);
+    assert_eq!((summary.in_kernel().packets, summary.in_user_space().packets), (0, 401), "{summary:?}");
+    assert!(log.contains("bandwidth is limited, so that all is relayed in user space"), "{log}");
+}
+
+#[test]
 fn clients_of_one_relay_reach_each_other_in_the_kernel() {
     const PACKETS: u32 = 200;
     for families in [(V4, V4), (V4, V6)] {

@@ -3,6 +3,7 @@
 mod addresses;
 mod config;
 mod events;
+mod shares;
 mod worker;
 mod xdp;
 
@@ -55,6 +56,8 @@ pub(crate) struct OffloadCounters {
     pub(crate) flows: u64,
     /// How many flows it did not take.
     pub(crate) refused_flows: u64,
+    /// How many flows it was not offered, since their allocations had their shares.
+    pub(crate) flows_over_share: u64,
 }
 
 /// Tells what was forwarded of a flow so far, if it is there.

@@ -14,6 +14,7 @@ use relay_server::{Flow, FlowKey, Timestamp, Traffic};
 use super::{
     Offload,
     addresses::{LocalAddresses, complete_key},
+    shares::FlowShares,
 };
 use crate::{addresses::AddressState, clock::Clock, option_names::EBPF_MAX_FLOWS, throttle::Throttle};
 
@@ -26,14 +27,23 @@ pub(super) struct Worker {
     pub(super) program: Arc<XdpProgram>,
     pub(super) addresses: LocalAddresses,
     pub(super) refusals: Arc<Refusals>,
+    pub(super) shares: FlowShares,
     pub(super) clock: Clock,
 }
 
 impl Offload for Worker {
     fn install(&mut self, flow: &Flow) -> bool {
         let Some(complete) = self.addresses.complete(flow) else { return false };
+        if !self.shares.has_room(&flow.key) {
+            self.refusals.note_over_share();
+            tracing::debug!(?flow, "a flow stays in user space: its allocation has its share of the kernel's table");
+            return false;
+        }
         match self.program.install(&complete) {
-            Ok(()) => true,
+            Ok(()) => {
+                self.shares.add(&flow.key);
+                true
+            }
             Err(error) => {
                 self.refusals.record(self.clock.now(), error);
                 false
@@ -43,7 +53,11 @@ impl Offload for Worker {
 
     fn remove(&mut self, key: &FlowKey) -> Option<Traffic> {
         match self.program.remove(&complete_key(key)) {
-            Ok(forwarded) => forwarded.map(traffic),
+            Ok(Some(forwarded)) => {
+                self.shares.remove(key);
+                Some(traffic(forwarded))
+            }
+            Ok(None) => None,
             Err(error) => {
                 // The channel has ended, so whatever the kernel goes on forwarding is forwarded without permission.
                 let error = anyhow::Error::from(error);
@@ -69,17 +83,31 @@ pub(super) const fn traffic(counters: relay_ebpf::Counters) -> Traffic {
 #[derive(Debug)]
 pub(super) struct Refusals {
     count: AtomicU64,
+    over_share: AtomicU64,
     warnings: Mutex<Throttle>,
 }
 
 impl Refusals {
     pub(super) fn new() -> Self {
-        Self { count: AtomicU64::new(0), warnings: Mutex::new(Throttle::new(WARN_EVERY)) }
+        Self {
+            count: AtomicU64::new(0),
+            over_share: AtomicU64::new(0),
+            warnings: Mutex::new(Throttle::new(WARN_EVERY)),
+        }
     }
 
     /// How many there were.
     pub(super) fn total(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// How many were not tried, since their allocations had their shares.
+    pub(super) fn over_share(&self) -> u64 {
+        self.over_share.load(Ordering::Relaxed)
+    }
+
+    fn note_over_share(&self) {
+        self.over_share.fetch_add(1, Ordering::Relaxed);
     }
 
     fn record(&self, now: Timestamp, error: InstallError) {

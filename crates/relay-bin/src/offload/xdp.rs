@@ -12,6 +12,7 @@ use super::{
     FlowMeter, Offload, OffloadConfig, OffloadCounters, OffloadStatistics,
     addresses::{LocalAddresses, complete_key},
     events::{Events, Relayed},
+    shares::FlowShares,
     worker::{Refusals, Worker, traffic},
 };
 use crate::{clock::Clock, option_names::EBPF_OFFLOADING};
@@ -22,6 +23,7 @@ pub(crate) struct Xdp {
     program: Arc<XdpProgram>,
     addresses: LocalAddresses,
     refusals: Arc<Refusals>,
+    channels_per_allocation: u32,
     relayed: Relayed,
     clock: Clock,
     /// `None` when statistics are off.
@@ -35,7 +37,7 @@ impl Xdp {
     ///
     /// When either does not go; the message names the cause and the remedy. To relay all the same would hide it.
     pub(crate) fn start(config: &OffloadConfig) -> anyhow::Result<Self> {
-        let OffloadConfig { xdp: config, addresses } = config;
+        let OffloadConfig { xdp: config, addresses, channels_per_allocation } = config;
         let cannot = || format!("cannot offload to XDP, as {EBPF_OFFLOADING} asks for");
         let mut program = XdpProgram::load(config).with_context(cannot)?;
         let relayed = Relayed::default();
@@ -47,6 +49,7 @@ impl Xdp {
             mode = ?config.mode,
             next_hop = ?config.next_hop,
             max_flows = config.max_flows,
+            channels_per_allocation,
             statistics = config.statistics,
             v4 = addresses.v4.map(tracing::field::display),
             v6 = addresses.v6.map(tracing::field::display),
@@ -56,6 +59,7 @@ impl Xdp {
             program: Arc::new(program),
             addresses: addresses.clone(),
             refusals: Arc::new(Refusals::new()),
+            channels_per_allocation: *channels_per_allocation,
             relayed,
             clock: Clock::start(),
             events,
@@ -68,6 +72,7 @@ impl Xdp {
             program: Arc::clone(&self.program),
             addresses: self.addresses.clone(),
             refusals: Arc::clone(&self.refusals),
+            shares: FlowShares::new(self.channels_per_allocation),
             clock: self.clock,
         }
     }
@@ -107,16 +112,18 @@ impl fmt::Display for Xdp {
             }
             None => f.write_str("what was relayed in the kernel was not counted")?,
         }
-        let OffloadCounters { packets, refused_flows, .. } = statistics.read();
+        let OffloadCounters { packets, refused_flows, flows_over_share, .. } = statistics.read();
         for (verdict, reason, count) in
             packets.into_iter().filter(|(verdict, _, count)| *verdict != "forwarded" && *count > 0)
         {
             write!(f, ", {count} {verdict} ({reason})")?;
         }
-        match refused_flows {
-            0 => Ok(()),
-            refused => write!(f, ", {refused} flows not taken"),
+        for (count, why) in [(refused_flows, "not taken"), (flows_over_share, "beyond their allocations' shares")] {
+            if count > 0 {
+                write!(f, ", {count} flows {why}")?;
+            }
         }
+        Ok(())
     }
 }
 
@@ -155,6 +162,7 @@ impl OffloadStatistics for Statistics {
             packets: counted.map(|(reason, count)| (verdict(reason), reason.name(), count)).collect(),
             flows: u64::try_from(self.program.flows()).unwrap_or(u64::MAX),
             refused_flows: self.refusals.total(),
+            flows_over_share: self.refusals.over_share(),
         }
     }
 }

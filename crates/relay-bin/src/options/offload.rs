@@ -17,6 +17,11 @@ const ATTACH_MODE: Name = Name::new("--ebpf-attach-mode", "EBPF_ATTACH_MODE");
 const INT4_ADDR: Name = Name::new("--ebpf-int4-addr", "EBPF_INT4_ADDR");
 const INT6_ADDR: Name = Name::new("--ebpf-int6-addr", "EBPF_INT6_ADDR");
 const NEXT_HOP: Name = Name::new("--ebpf-next-hop", "EBPF_NEXT_HOP");
+const CHANNELS_PER_ALLOCATION: Name = Name::new("--ebpf-channels-per-allocation", "EBPF_CHANNELS_PER_ALLOCATION");
+/// Of the table, one allocation has a 128th, since a channel takes two flows.
+const CHANNELS_OF_ONE: u32 = 256;
+/// As many in any table.
+const LEAST_CHANNELS: u32 = 32;
 const STATISTICS: Name = Name::new("--ebpf-statistics", "EBPF_STATISTICS");
 
 /// The longest name of an interface in bytes (IFNAMSIZ, less the zero at the end).
@@ -53,6 +58,11 @@ pub(crate) struct OffloadOptions {
     /// is full, this process relays further flows [default: 131072]
     #[arg(long, env = "EBPF_MAX_FLOWS", value_name = "NUMBER", help_heading = "Offloading to XDP")]
     pub(crate) ebpf_max_flows: Option<String>,
+
+    /// How many channels of one allocation the kernel relays; further ones stay in user space, so that no client fills the table
+    /// for others [default: a 256th of EBPF_MAX_FLOWS, at least 32: 512]
+    #[arg(long, env = "EBPF_CHANNELS_PER_ALLOCATION", value_name = "NUMBER", help_heading = "Offloading to XDP")]
+    pub(crate) ebpf_channels_per_allocation: Option<String>,
 
     /// Whether the XDP program counts what it relays, `on` or `off`. Off, CAP_PERFMON is not needed, and
     /// data_relayed_ebpf_bytes stays 0 [default: on]
@@ -102,6 +112,12 @@ pub(crate) fn read(
     let max_flows = problems.read(EBPF_MAX_FLOWS, options.ebpf_max_flows.as_deref(), &wanted, |text| {
         text.parse().ok().filter(|number| *number >= 2)
     });
+    let most = max_flows.unwrap_or(defaults.max_flows);
+    let channels = (most / CHANNELS_OF_ONE).max(LEAST_CHANNELS);
+    let wanted = format!("a number from 1 on, such as {channels}");
+    let given = options.ebpf_channels_per_allocation.as_deref();
+    let number = |text: &str| text.parse().ok().filter(|number: &u32| *number != 0);
+    let channels_per_allocation = problems.read(CHANNELS_PER_ALLOCATION, given, &wanted, number).unwrap_or(channels);
     let statistics =
         problems.read(STATISTICS, options.ebpf_statistics.as_deref(), "on or off", |switch| match switch {
             "on" => Some(true),
@@ -128,7 +144,7 @@ pub(crate) fn read(
         statistics: statistics.unwrap_or(defaults.statistics),
         packets_per_event: defaults.packets_per_event,
     };
-    Some(OffloadConfig { xdp, addresses })
+    Some(OffloadConfig { xdp, addresses, channels_per_allocation })
 }
 
 /// The interfaces in a list with commas between, each once.

@@ -74,7 +74,7 @@ fn nothing_is_offloaded_unless_asked_for() {
 
 #[test]
 fn defaults_follow_the_rest_of_the_configuration() {
-    let OffloadConfig { xdp, addresses } = read(&eth0()).unwrap();
+    let OffloadConfig { xdp, addresses, .. } = read(&eth0()).unwrap();
     let ports = PortRange::DYNAMIC;
     let expected = relay_ebpf::Config {
         interfaces: vec!["eth0".to_owned()],
@@ -97,13 +97,22 @@ fn everything_can_be_set() {
         ebpf_int6_addr: some("of no use without IPv6"),
         ebpf_next_hop: some("answer-sender"),
         ebpf_max_flows: some("4096"),
+        ebpf_channels_per_allocation: some("7"),
         ebpf_statistics: some("off"),
     });
-    let OffloadConfig { xdp, addresses } = xdp.unwrap();
+    let OffloadConfig { xdp, addresses, channels_per_allocation } = xdp.unwrap();
     assert_eq!(xdp.interfaces, ["eth0", "eth1"]);
     assert_eq!((xdp.mode, xdp.next_hop), (AttachMode::Generic, NextHop::AnswerSender));
-    assert_eq!((xdp.max_flows, xdp.statistics), (4096, false));
+    assert_eq!((xdp.max_flows, xdp.statistics, channels_per_allocation), (4096, false, 7));
     assert_eq!(addresses.v4, Some(OTHER));
+}
+
+#[test]
+fn an_allocation_s_share_follows_the_table() {
+    let share = |max_flows: &str| {
+        read(&OffloadOptions { ebpf_max_flows: some(max_flows), ..eth0() }).unwrap().channels_per_allocation
+    };
+    assert_eq!((share(""), share("1048576"), share("2")), (512, 4096, 32));
 }
 
 #[test]
@@ -113,6 +122,10 @@ fn problems_name_option_variable_and_remedy() {
     refused(&OffloadOptions { ebpf_attach_mode: some("native"), ..eth0() }, &["EBPF_ATTACH_MODE", "driver or generic"]);
     refused(&OffloadOptions { ebpf_next_hop: some("fib"), ..eth0() }, &["EBPF_NEXT_HOP", "routing-table"]);
     refused(&OffloadOptions { ebpf_max_flows: some("1"), ..eth0() }, &["EBPF_MAX_FLOWS", "131072"]);
+    refused(
+        &OffloadOptions { ebpf_channels_per_allocation: some("0"), ..eth0() },
+        &["EBPF_CHANNELS_PER_ALLOCATION", "such as 512"],
+    );
     refused(&OffloadOptions { ebpf_statistics: some("yes"), ..eth0() }, &["EBPF_STATISTICS", "on or off"]);
     refused(&OffloadOptions { ebpf_int4_addr: some("2001:db8::7"), ..eth0() }, &["EBPF_INT4_ADDR", "an IPv4 address"]);
     refused(&OffloadOptions { ebpf_int4_addr: some("203.0.113.7"), ..eth0() }, &["not an address of this machine"]);
@@ -146,7 +159,8 @@ fn all_problems_are_told_at_once() {
         ebpf_int6_addr: None,
         ebpf_next_hop: some("x"),
         ebpf_max_flows: some("x"),
+        ebpf_channels_per_allocation: some("x"),
         ebpf_statistics: some("x"),
     };
-    assert_eq!(read_at(natted(), &options).unwrap_err().iter().count(), 6);
+    assert_eq!(read_at(natted(), &options).unwrap_err().iter().count(), 7);
 }

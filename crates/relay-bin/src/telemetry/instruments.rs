@@ -257,6 +257,14 @@ pub(super) const INSTRUMENTS: &[Instrument] = &[
         read: |now| number(now.offload.refused_flows),
     },
     Instrument {
+        name: "ebpf_flows_over_share",
+        kind: Kind::Counter,
+        unit: "{flow}",
+        description: "Flows that stay in user space because their allocation has as many as EBPF_CHANNELS_PER_ALLOCATION allows",
+        attributes: &[],
+        read: |now| number(now.offload.flows_over_share),
+    },
+    Instrument {
         name: "portal_state",
         kind: Kind::Gauge,
         unit: "{relay}",

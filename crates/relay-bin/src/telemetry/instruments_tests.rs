@@ -28,8 +28,13 @@ pub(crate) fn busy() -> Snapshot {
     counters.responses.insert((3, Some(ErrorCode::ALLOCATION_MISMATCH)), 1);
     counters.lose(Loss::Dropped(DropReason::NotStunNorChannelData));
     counters.lose(Loss::SendBufferFull);
-    let offload =
-        OffloadCounters { relayed_bytes: 77, packets: vec![("passed", "no_route", 5)], flows: 8, refused_flows: 2 };
+    let offload = OffloadCounters {
+        relayed_bytes: 77,
+        packets: vec![("passed", "no_route", 5)],
+        flows: 8,
+        refused_flows: 2,
+        flows_over_share: 3,
+    };
     let public = IpAddr::from([192, 0, 2, 7]);
     let away = FamilyState { public, relay: public, source: None, local: public, status: AddressStatus::Missing };
     Snapshot {

@@ -1,0 +1,108 @@
+//! How much of the kernel's table each allocation has.
+
+use std::{collections::HashMap, net::SocketAddr};
+
+use relay_server::FlowKey;
+
+/// The flows of each allocation of one worker, of which the kernel takes so many and no more: one client that binds thousands of
+/// channels must not fill the table, so that new clients stay in user space.
+///
+/// An allocation is known by what its flows' keys tell: those from its client by the client's address, those from peers by the
+/// allocation's port. Each of the two counts by itself, so that nothing has to be remembered of each flow.
+#[derive(Debug)]
+pub(super) struct FlowShares {
+    channels_each: u32,
+    held: HashMap<Holder, u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Holder {
+    Client(SocketAddr),
+    Port(u16),
+}
+
+impl Holder {
+    const fn of(key: &FlowKey) -> Self {
+        match key.channel {
+            Some(_) => Self::Client(key.remote),
+            None => Self::Port(key.local_port),
+        }
+    }
+}
+
+impl FlowShares {
+    /// Flows in each direction for so many channels of each allocation.
+    pub(super) fn new(channels_each: u32) -> Self {
+        Self { channels_each, held: HashMap::new() }
+    }
+
+    /// Whether there is room for the flow in its allocation's share.
+    pub(super) fn has_room(&self, key: &FlowKey) -> bool {
+        self.held.get(&Holder::of(key)).is_none_or(|held| *held < self.channels_each)
+    }
+
+    /// The flow is in the table.
+    pub(super) fn add(&mut self, key: &FlowKey) {
+        *self.held.entry(Holder::of(key)).or_default() += 1;
+    }
+
+    /// It is not any more.
+    pub(super) fn remove(&mut self, key: &FlowKey) {
+        let holder = Holder::of(key);
+        match self.held.get_mut(&holder) {
+            Some(held) if *held > 1 => *held -= 1,
+            _ => _ = self.held.remove(&holder),
+        }
+        if self.held.len() < self.held.capacity() / 4 {
+            let twice = self.held.len() * 2;
+            self.held.shrink_to(twice);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_server::ChannelNumber;
+
+    use super::*;
+
+    fn from_client(port: u16, channel: u16) -> FlowKey {
+        let remote = SocketAddr::from(([198, 51, 100, 7], port));
+        FlowKey { remote, local_port: 3478, channel: ChannelNumber::new(0x4000 + channel) }
+    }
+
+    fn from_peer(local_port: u16, peer: u16) -> FlowKey {
+        FlowKey { remote: SocketAddr::from(([203, 0, 113, 9], peer)), local_port, channel: None }
+    }
+
+    /// How many of ten flows find room, which are then there.
+    fn taken(shares: &mut FlowShares, key: impl Fn(u16) -> FlowKey) -> usize {
+        let take = |number: &u16| {
+            let has_room = shares.has_room(&key(*number));
+            if has_room {
+                shares.add(&key(*number));
+            }
+            has_room
+        };
+        (0..10).filter(take).count()
+    }
+
+    #[test]
+    fn each_allocation_has_its_share_each_way_and_what_ends_makes_room() {
+        let mut shares = FlowShares::new(3);
+        for allocation in [50_000, 50_001] {
+            assert_eq!(taken(&mut shares, |channel| from_client(allocation, channel)), 3);
+            assert_eq!(taken(&mut shares, |peer| from_peer(allocation, peer)), 3);
+        }
+        shares.remove(&from_client(50_000, 1));
+        assert_eq!(taken(&mut shares, |channel| from_client(50_000, channel)), 1);
+        assert_eq!(taken(&mut shares, |peer| from_peer(50_000, peer)), 0);
+        for allocation in [50_000, 50_001] {
+            for number in 0..3 {
+                shares.remove(&from_client(allocation, number));
+                shares.remove(&from_peer(allocation, number));
+            }
+        }
+        assert!(shares.held.is_empty());
+    }
+}
