@@ -3,6 +3,7 @@
 
 use std::{
     net::{SocketAddr, UdpSocket},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -10,8 +11,8 @@ use test_support::{
     PATIENCE,
     echo::Echo,
     http,
-    port::free_tcp_address,
-    relay::{Relay, credentials},
+    port::{free_port, free_range, free_tcp_address},
+    relay::{ALONE, Relay, SECRET, credentials, program},
     wait_until,
 };
 use turn_client::{Allocate, BlockingClient, Failure, Request, TurnClient};
@@ -227,4 +228,57 @@ fn packets_are_limited_by_number_too() {
     let echoed = echoed(&relay, "a", &echo, 100);
     assert!((1..90).contains(&echoed), "{echoed}");
     wait_until(|| http::get(health, "/metrics").1.contains("{reason=\"allocation_bandwidth\"}"));
+}
+
+/// Binds channels to peers of other addresses each, until the relay has no room: how many it had.
+fn take_all(relay: &Relay, clients: &mut [BlockingClient]) -> u32 {
+    let mut bound = 0_u32;
+    for client in clients {
+        for channel in 0x4000..0x5000 {
+            let peer = SocketAddr::from(((0x0900_0000 + bound).to_be_bytes(), 9));
+            match code(client.bind(channel, peer)) {
+                None => bound += 1,
+                refused => {
+                    assert_eq!(refused, Some(508), "{relay:?}");
+                    return bound;
+                }
+            }
+        }
+    }
+    bound
+}
+
+#[test]
+fn clients_who_take_all_there_is_do_not_end_a_relay_with_little_memory() {
+    let port = free_port();
+    let port_text = port.to_string();
+    let range = free_range(20);
+    let (lowest, highest) = (range.start().to_string(), range.end().to_string());
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", r#"ulimit -v 160000; exec "$0" "$@""#])
+        .arg(program())
+        .args([
+            "--public-ip4-addr",
+            "127.0.0.1",
+            "--auth-secret",
+            SECRET,
+            "--listen-port",
+            &port_text,
+            "--workers",
+            "1",
+        ])
+        .args(["--lowest-port", &lowest, "--highest-port", &highest])
+        .env_clear()
+        .envs(ALONE)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let relay = Relay::spawn(&mut command, port);
+    let mut greedy: Vec<_> = (0..6).map(|_| allocated(&relay, "greedy")).collect();
+    assert_eq!(take_all(&relay, &mut greedy), 4 * 4096, "16 for each port, and room for four greedy clients");
+    let mut modest = allocated(&relay, "modest");
+    assert_eq!(code(modest.bind(0x4000, peer(1))), Some(508));
+    greedy[0].refresh(Duration::ZERO).unwrap();
+    modest.bind(0x4000, peer(1)).unwrap();
 }
