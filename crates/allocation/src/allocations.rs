@@ -7,6 +7,7 @@ mod lifecycle;
 mod model;
 mod permit;
 mod ports;
+mod revoke;
 
 use std::{
     collections::{BTreeSet, VecDeque},

@@ -92,7 +92,7 @@ impl Allocations {
     }
 
     /// Removes a permission whose timer is not armed any more.
-    fn remove_permission(&mut self, id: AllocationId, at: u16) -> Option<Permission> {
+    pub(super) fn remove_permission(&mut self, id: AllocationId, at: u16) -> Option<Permission> {
         let allocation = self.slots.get_mut(id)?;
         let removed = allocation.change_permissions(|permissions| permissions.remove(&self.hash, at))?;
         self.permission_count -= 1;
