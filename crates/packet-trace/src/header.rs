@@ -6,7 +6,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::AcceptedCredentials;
+use crate::{AcceptedCredentials, PeerPolicy};
 
 /// The newest trace format that this version writes and reads.
 pub const FORMAT: u32 = 1;
@@ -114,6 +114,9 @@ pub struct RelayConfig {
     /// Whether a client that asks for no family gets its own; otherwise it gets IPv4.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub default_family_is_clients: bool,
+    /// Which peers may be relayed to at the start; `None` in older traces, whose relays denied only what nothing can allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_policy: Option<PeerPolicy>,
     /// Further settings by name, so that older readers keep what newer writers add.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub more: serde_json::Map<String, serde_json::Value>,
@@ -188,6 +191,7 @@ impl TraceHeader {
                     indications: true,
                     dont_fragment: true,
                     default_family_is_clients: false,
+                    peer_policy: None,
                     more: serde_json::Map::new(),
                 },
             }],

@@ -2,7 +2,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::AcceptedCredentials;
+use crate::{AcceptedCredentials, PeerPolicy};
 
 /// Something other than a datagram that a state machine was told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +144,8 @@ pub enum Input {
         /// How the public IPv6 address is.
         v6: AddressStatus,
     },
+    /// These peers may be relayed to from now on.
+    PeerPolicy(PeerPolicy),
     /// New allocations are refused from now on.
     Drain,
     /// The wall clock was read.
@@ -204,6 +206,8 @@ pub enum RelayOpened {
     Ok,
     /// The port is taken.
     PortInUse,
+    /// It was not, since the client is an allocation of the relay itself.
+    OwnClient,
     /// It could not be opened.
     Failed,
 }

@@ -53,6 +53,7 @@ mod options;
 mod packet;
 mod pcap;
 mod pcapng;
+mod peer_policy;
 mod reader;
 mod writer;
 
@@ -63,5 +64,6 @@ pub use header::{Clock, FORMAT, RelayBandwidth, RelayConfig, RelayLimits, RelayR
 pub use input::{AddressStatus, Crossing, Input, InputRecord, IpFamily, PortNeed, RelayOpened};
 pub use link::LinkType;
 pub use packet::{Direction, Packet};
+pub use peer_policy::PeerPolicy;
 pub use reader::{FileKind, Record, TraceReader};
 pub use writer::{Limits, Recorded, TraceWriter};

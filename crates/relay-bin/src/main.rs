@@ -7,6 +7,7 @@ mod accounting;
 mod addresses;
 mod clock;
 mod credentials;
+mod file_watch;
 mod files;
 mod listen;
 mod logging;
@@ -15,12 +16,14 @@ mod operations;
 mod option_names;
 mod options;
 mod output;
+mod peers;
 mod phase;
 mod portal;
 mod record;
 mod relay;
 mod shard;
 mod telemetry;
+mod text_file;
 mod throttle;
 mod version;
 
@@ -34,7 +37,7 @@ use crate::{
     clock::Clock,
     logging::Logging,
     operations::Operations,
-    options::{Cli, Collector, Command, Config, OperationsConfig, Options, OsEntropy, Problems},
+    options::{CheckPeerOptions, Cli, Collector, Command, Config, OperationsConfig, Options, OsEntropy, Problems},
     output::Output,
 };
 
@@ -54,6 +57,17 @@ fn main() -> ExitCode {
             Ok(credentials) => print_line(&credentials),
             Err(problems) => usage(&problems),
         },
+        Some(Command::CheckPeer(asked)) => check_peer(&asked),
+    }
+}
+
+fn check_peer(asked: &CheckPeerOptions) -> ExitCode {
+    match options::check_peer(asked, &ThisHost::look(), &OsEntropy) {
+        Ok((explanation, is_allowed)) => match print_line(&explanation) {
+            ExitCode::SUCCESS if !is_allowed => ExitCode::from(FAILURE),
+            code => code,
+        },
+        Err(problems) => usage(&problems),
     }
 }
 

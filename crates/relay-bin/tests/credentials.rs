@@ -159,7 +159,7 @@ fn a_secret_is_replaced_without_a_session_ending() {
     file.replace(&format!("{SECRET}\n{OTHER_SECRET}\n"));
     wait_until(|| allocate(&relay, minted(Scheme::Firezone, SECRET, LATER, "bob")).is_ok());
     relay.signal("HUP");
-    wait_until(|| relay.has_logged("SIGHUP: reading the files with credentials again"));
+    wait_until(|| relay.has_logged("SIGHUP: reading the files of options again"));
     let log = relay.stop().log;
     assert!(!log.contains(SECRET) && !log.contains(OTHER_SECRET), "{log}");
 }

@@ -96,6 +96,35 @@ fn what_has_ended_is_not_relayed_by_the_kernel_either() {
 }
 
 #[test]
+fn a_peer_that_is_denied_is_not_relayed_to_by_the_kernel_either() {
+    let Some(net) = Net::new(Mode::Driver) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let rules = directory.path().join("peers");
+    std::fs::write(&rules, "").unwrap();
+    let relay = net.start_relay(Mode::Driver, &["--peer-rules-file", rules.to_str().unwrap()]);
+    let (denied, other) = (Peer::start(&net.peer, address(PEER[V4], 0)), Peer::start(&net.peer, address(PEER[V4], 0)));
+    let (mut to_denied, mut to_other) = (bound(&net, "a", denied.address), bound(&net, "b", other.address));
+    exchange(&mut to_denied, CHANNEL, 0..100);
+    exchange(&mut to_other, CHANNEL, 100..200);
+    std::fs::write(&rules, format!("deny {}\n", denied.address)).unwrap();
+    wait_until(|| relay.has_logged("a peer is not allowed any more"));
+    for number in 1000..1100 {
+        to_denied.send(CHANNEL, &payload(number)).unwrap();
+    }
+    exchange(&mut to_other, CHANNEL, 200..300);
+    assert_eq!(to_denied.bind(CHANNEL, denied.address).unwrap_err().code(), Some(403));
+    assert!(other.end(&mut to_other, CHANNEL).len() == 200);
+    std::fs::write(&rules, "").unwrap();
+    wait_until(|| to_denied.bind(CHANNEL, denied.address).is_ok());
+    let mut numbers = denied.end(&mut to_denied, CHANNEL);
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq(0..100), "what came after the rule has reached the peer");
+    let End { log, .. } = relay.stop();
+    let summary = Summary::of(&log);
+    assert!(summary.passed("no_route") >= 100, "{summary:?}");
+}
+
+#[test]
 fn flows_beyond_the_map_are_relayed_by_user_space() {
     let Some(net) = Net::new(Mode::Generic) else { return };
     let relay = net.start_relay(Mode::Generic, &["--ebpf-max-flows", "2"]);

@@ -37,6 +37,7 @@ mod explain;
 mod filter;
 mod headline;
 mod inspect;
+mod peer_policy;
 mod replay;
 mod row;
 mod session;

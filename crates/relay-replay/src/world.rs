@@ -9,8 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use packet_trace::{Clock, Direction, FORMAT, Input, Limits, RelayConfig, ShardHeader, TraceHeader, TraceWriter};
 use relay_server::{
-    AllocationPort, AuthSecret, Config, DefaultFamily, Family, Icmp, PeerSocket, PortRange, QuotaBy, RelayAddresses,
-    Server, Timestamp, UnixTime, UsernameLimit,
+    AllocationPort, AuthSecret, Config, DefaultFamily, Family, Icmp, PeerPolicy, PeerSocket, PortRange, QuotaBy,
+    RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
 };
 use stun_types::prelude::*;
 use turn_auth::Credentials;
@@ -83,6 +83,7 @@ impl World {
             bandwidth: relay_server::Bandwidth::default(),
             indications: world.indications,
             dont_fragment: false,
+            peer_policy: PeerPolicy::unrestricted().into(),
             default_family: DefaultFamily::V4,
         };
         // The world is a show: its secret need not be one.
@@ -116,6 +117,7 @@ impl World {
                     indications: config.indications,
                     dont_fragment: config.dont_fragment,
                     default_family_is_clients: false,
+                    peer_policy: None,
                     more: serde_json::Map::new(),
                 },
             }],

@@ -1,10 +1,6 @@
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
-    num::NonZeroU32,
-    sync::Arc,
-};
+use std::{net::IpAddr, num::NonZeroU32, sync::Arc};
 
-use crate::{AllocationPort, Bandwidth, Family, Limits, PortRange};
+use crate::{Bandwidth, Limits, PeerPolicy, PortRange, RelayAddresses};
 
 /// What a [`Server`](crate::Server) needs to know about the relay that it is the mind of.
 #[derive(Clone, Debug)]
@@ -12,7 +8,7 @@ pub struct Config {
     /// The addresses told to clients in XOR-RELAYED-ADDRESS; a family without one is not offered.
     pub relay_addresses: RelayAddresses,
     /// Every address that packets to the relay may carry as their destination (local ones, and the public ones when the
-    /// relay sits behind a one-to-one NAT). Peers at these addresses and [`Self::listen_port`] are refused. This is how they
+    /// relay sits behind a one-to-one NAT). What peers may be there, [`Self::peer_policy`] says. This is how they
     /// are at the start: [`Server::handle_own_addresses`](crate::Server::handle_own_addresses) changes them.
     pub own_addresses: Vec<IpAddr>,
     /// The UDP port that clients send to; 3478 by default.
@@ -46,53 +42,9 @@ pub struct Config {
     pub dont_fragment: bool,
     /// The family of an allocation whose client asks for none.
     pub default_family: DefaultFamily,
-}
-
-impl Config {
-    /// Whether `address` is one of the relay's own.
-    pub(crate) fn is_own_address(&self, address: IpAddr) -> bool {
-        self.own_addresses.contains(&address) || self.relay_addresses.contains(address)
-    }
-}
-
-/// The public addresses of the relay, at least one of them set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RelayAddresses {
-    /// The IPv4 address.
-    pub v4: Option<Ipv4Addr>,
-    /// The IPv6 address.
-    pub v6: Option<Ipv6Addr>,
-}
-
-impl RelayAddresses {
-    /// The address of this family.
-    #[must_use]
-    pub fn of(&self, family: Family) -> Option<IpAddr> {
-        match family {
-            Family::V4 => self.v4.map(IpAddr::V4),
-            Family::V6 => self.v6.map(IpAddr::V6),
-        }
-    }
-
-    /// Whether `address` is one of them.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        self.of(Family::of(address)) == Some(address)
-    }
-
-    /// The relayed transport address with this port, in this family.
-    #[must_use]
-    pub fn socket(&self, family: Family, port: AllocationPort) -> Option<SocketAddr> {
-        self.of(family).map(|address| SocketAddr::new(address, port.get()))
-    }
-
-    pub(crate) fn socket_v4(&self, port: AllocationPort) -> Option<SocketAddrV4> {
-        self.v4.map(|address| SocketAddrV4::new(address, port.get()))
-    }
-
-    pub(crate) fn socket_v6(&self, port: AllocationPort) -> Option<SocketAddrV6> {
-        self.v6.map(|address| SocketAddrV6::new(address, port.get(), 0, 0))
-    }
+    /// Which peers may be relayed to. This is how it is at the start:
+    /// [`Server::handle_peer_policy`](crate::Server::handle_peer_policy) changes it.
+    pub peer_policy: Arc<PeerPolicy>,
 }
 
 /// The family of the relayed transport address of a client that asks for none.

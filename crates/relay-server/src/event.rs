@@ -7,8 +7,8 @@ use std::{
 use stun_msg::Icmp;
 
 use crate::{
-    AllocationId, AllocationPort, ChannelNumber, Crossing, DropReason, Families, Family, FiveTuple, PeerSocket,
-    Rejection, Relayed, ReplyKind, Timestamp, Traffic,
+    AllocationId, AllocationPort, ChannelNumber, Crossing, DropReason, Families, Family, FiveTuple, PeerForbidden,
+    PeerSocket, Rejection, Relayed, ReplyKind, Timestamp, Traffic,
 };
 
 /// What happened, for metrics, logs, tests and pictures. Nothing depends on anybody's looking at it.
@@ -75,7 +75,7 @@ pub enum Event {
         /// Whether it had been there before and was refreshed.
         renewal: bool,
     },
-    /// A permission ended.
+    /// A permission ended: its time was up, or its peers are not allowed any more.
     PermissionExpired {
         /// Of which allocation.
         id: AllocationId,
@@ -99,7 +99,8 @@ pub enum Event {
         /// Whether it had relayed before and was refreshed or bound again.
         renewal: bool,
     },
-    /// A channel's binding lapsed: nothing is relayed, but number and peer stay reserved for each other.
+    /// A channel's binding lapsed: nothing is relayed, but number and peer stay reserved for each other. Where it was
+    /// [revoked](Self::PeerRevoked), [`Self::ChannelReleased`] follows at once.
     ChannelExpired {
         /// Of which allocation.
         id: AllocationId,
@@ -138,6 +139,24 @@ pub enum Event {
         peer: PeerSocket,
         /// Why not.
         icmp: Icmp,
+    },
+    /// A client asked for a permission or a channel, and may not have it.
+    PeerRefused {
+        /// Who asked.
+        five_tuple: FiveTuple,
+        /// For which peer; in a request for a permission its port means nothing.
+        peer: SocketAddr,
+        /// Why not.
+        reason: PeerForbidden,
+    },
+    /// A permission or a channel that there was ends, since its peer is not allowed any more.
+    PeerRevoked {
+        /// Of which allocation.
+        id: AllocationId,
+        /// The address of the peer.
+        address: IpAddr,
+        /// Why.
+        reason: PeerForbidden,
     },
     /// A request was answered.
     Responded {

@@ -3,13 +3,14 @@
 //!
 //! ```
 //! use relay_server::{
-//!     AuthSecret, Bandwidth, ClientSocket, Config, DefaultFamily, FiveTuple, Limits, Output, PortRange, QuotaBy, RelayAddresses, Server, Timestamp,
+//!     AuthSecret, Bandwidth, ClientSocket, Config, DefaultFamily, FiveTuple, Limits, Output, PeerPolicy, PortRange, QuotaBy, RelayAddresses, Server, Timestamp,
 //!     UnixTime, UsernameLimit,
 //! };
 //!
 //! let address = "192.0.2.1".parse()?;
+//! let relay_addresses = RelayAddresses { v4: Some(address), v6: None };
 //! let config = Config {
-//!     relay_addresses: RelayAddresses { v4: Some(address), v6: None },
+//!     relay_addresses,
 //!     own_addresses: vec![address.into()],
 //!     listen_port: 3478,
 //!     ports: PortRange::DYNAMIC,
@@ -24,6 +25,7 @@
 //!     indications: true,
 //!     dont_fragment: true,
 //!     default_family: DefaultFamily::V4,
+//!     peer_policy: PeerPolicy::of_relay_at(&relay_addresses, []).into(),
 //! };
 //! let (now, unix_time) = (Timestamp::ZERO, UnixTime(1_800_000_000));
 //! let mut server = Server::new(config, AuthSecret::from_random([1; 32]), [2; 32], now, unix_time)?;
@@ -79,6 +81,7 @@ mod own_addresses;
 mod peer_policy;
 mod pending_allocation;
 mod rejection;
+mod relay_addresses;
 mod remote_quota;
 mod reply_limit;
 mod requester;
@@ -93,7 +96,7 @@ pub use allocation::{
     ReservationToken, ReservedPort, Timestamp, Traffic,
 };
 pub use bandwidth::{Bandwidth, Rate};
-pub use config::{Config, DefaultFamily, QuotaBy, RelayAddresses, UsernameLimit};
+pub use config::{Config, DefaultFamily, QuotaBy, UsernameLimit};
 pub use crossing::Crossing;
 pub use drop_reason::DropReason;
 pub use event::{Account, Event, RemovalReason};
@@ -103,8 +106,12 @@ pub use icmp_limit::MAX_ICMP_PER_SECOND;
 pub use lifetime::{DEFAULT_LIFETIME, MAX_LIFETIME};
 pub use output::{Output, RelayOpenError};
 pub use own_addresses::{AddressStatus, AddressStatuses, OwnAddresses};
-pub use peer_policy::PeerForbidden;
+pub use peer_policy::{
+    PeerAction, PeerForbidden, PeerPolicy, PeerPorts, PeerRange, PeerRangeError, PeerRule, PeerRuleError, PeerVerdict,
+    PortSpan, RelayPlace, SpecialUse,
+};
 pub use rejection::Rejection;
+pub use relay_addresses::RelayAddresses;
 pub use reply_limit::{REPLY_BURST_SECONDS, ReplyKind};
 pub use server::Server;
 pub use shard_message::{ShardId, ShardMessage};

@@ -1,4 +1,7 @@
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use crate::{AllocationId, AllocationPort, ClientSocket, Event, Family, Flow, FlowKey, ShardId, ShardMessage};
 
@@ -23,6 +26,9 @@ pub enum Output {
         port: AllocationPort,
         /// The family to bind it in.
         family: Family,
+        /// The client's address, if it is one of this machine and a port that allocations have: if an allocation has it, the relay is
+        /// its own client, and the answer is [`RelayOpenError::OwnClient`].
+        own_client: Option<SocketAddr>,
     },
     /// Close the socket of a relayed transport address, if it is open; once per family. One that is still being opened is not
     /// wanted any more, and how that went need not be told.
@@ -74,6 +80,9 @@ pub enum RelayOpenError {
     /// Another program holds the port; the server tries another one.
     #[error("the port is taken by another program")]
     PortInUse,
+    /// The client is an allocation of this relay.
+    #[error("the client is an allocation of this relay")]
+    OwnClient,
     /// Anything else, such as too many open files.
     #[error("the socket could not be opened")]
     Failed,

@@ -24,6 +24,9 @@ pub enum Rejection {
     /// Allocate from an address that no client may have.
     #[error("the client's address is that of a Teredo or 6to4 tunnel")]
     ClientForbidden,
+    /// Allocate from a relayed transport address of this relay: allocations inside of one another multiply traffic.
+    #[error("the client is an allocation of this relay")]
+    ClientIsRelay,
     /// Allocate on a 5-tuple that has an allocation.
     #[error("the 5-tuple has an allocation already")]
     AllocationExists,
@@ -79,7 +82,7 @@ pub enum Rejection {
     #[error("the address family is not the allocation's")]
     FamilyMismatch,
     /// A peer that may not be relayed to.
-    #[error("the peer may not be relayed to: {0}")]
+    #[error("the peer is denied: {0}")]
     PeerForbidden(PeerForbidden),
     /// ChannelBind without CHANNEL-NUMBER.
     #[error("CHANNEL-NUMBER is missing")]
@@ -142,7 +145,7 @@ impl Rejection {
             | Self::ChannelOutOfRange { .. }
             | Self::ChannelInUse
             | Self::PeerInUse => ErrorCode::BAD_REQUEST,
-            Self::ClientForbidden | Self::PeerForbidden(_) => ErrorCode::FORBIDDEN,
+            Self::ClientForbidden | Self::ClientIsRelay | Self::PeerForbidden(_) => ErrorCode::FORBIDDEN,
             Self::UnknownAttributes { .. } => ErrorCode::UNKNOWN_ATTRIBUTE,
             Self::AllocationExists | Self::NoAllocation => ErrorCode::ALLOCATION_MISMATCH,
             Self::FamilyNotSupported => ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED,

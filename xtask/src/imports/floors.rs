@@ -19,7 +19,7 @@ const RELAY_BIN: &[&[&str]] = &[
     &["telemetry"],
     &["portal", "shard"],
     &["accounting"],
-    &["credentials", "files", "listen", "offload", "record"],
+    &["credentials", "files", "listen", "offload", "peers", "record"],
     &["addresses"],
-    &["clock", "option_names", "output", "phase", "throttle"],
+    &["clock", "file_watch", "option_names", "output", "phase", "text_file", "throttle"],
 ];

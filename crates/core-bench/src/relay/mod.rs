@@ -248,6 +248,7 @@ impl Machine {
             bandwidth: Bandwidth::default(),
             indications,
             dont_fragment: true,
+            peer_policy: relay_server::PeerPolicy::unrestricted().into(),
             default_family: DefaultFamily::V4,
         };
         let server = Server::new(config, secret, [2; 32], START, UNIX_TIME)?;

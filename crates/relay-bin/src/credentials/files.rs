@@ -1,44 +1,18 @@
 //! Files with secrets and with users, one on each line.
 
-use std::{collections::BTreeMap, fs, io, os::unix::fs::MetadataExt as _, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use relay_server::IntegrityKey;
 use turn_auth::{AuthSecret, Schemes};
 
 use super::scheme;
-
-/// More than anybody has users, and less than would hurt.
-const MAX_BYTES: u64 = 64 << 20;
+use crate::text_file::{at, lines, read, text};
 
 /// The longest name that fits into a USERNAME as RFC 8489 wants it.
 const MAX_NAME: usize = 508;
 
 /// The static users, with their long-term keys.
 pub(crate) type Users = BTreeMap<Box<str>, IntegrityKey>;
-
-/// What tells that a file has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    /// That of the file at `path`, if there is one.
-    pub(super) fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        Some(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
-    }
-}
 
 /// The secrets in the file at `path`, in their order.
 ///
@@ -103,32 +77,6 @@ pub(crate) fn user<'a>(line: &'a str, realm: &str) -> Result<(&'a str, Integrity
             Ok((name, IntegrityKey::from_bytes(key)))
         }
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let cannot = |error: io::Error| format!("cannot read {}: {error}", path.display());
-    let metadata = fs::metadata(path).map_err(cannot)?;
-    if !metadata.is_file() {
-        return Err(format!("{} is no regular file", path.display()));
-    }
-    if metadata.len() > MAX_BYTES {
-        return Err(format!("{} has {} bytes, more than {MAX_BYTES}", path.display(), metadata.len()));
-    }
-    fs::read(path).map_err(cannot)
-}
-
-/// The lines that say something, with their numbers, without white space around them.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
-    let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    (1..).zip(lines).filter(|(_, line)| !line.is_empty() && !line.starts_with(b"#"))
-}
-
-fn text(line: &[u8]) -> Result<&str, String> {
-    std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())
-}
-
-fn at(path: &Path, line: usize, problem: &str) -> String {
-    format!("{}, line {line}: {problem}", path.display())
 }
 
 #[cfg(test)]

@@ -13,5 +13,5 @@ pub(crate) use self::{
     mint::{DEFAULT_TTL, IceServer, PRINTED_USER, mint_for_about, mint_for_anybody},
     scheme::{advice, minting_scheme, parse_secret},
     sources::Sources,
-    watch::Watch,
+    watch::watch,
 };

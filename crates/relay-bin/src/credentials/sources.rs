@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use turn_auth::{AcceptedCredentials, AuthSecret, Schemes};
 
-use super::files::{self, Stamp, Users};
+use super::files::{self, Users};
 use crate::option_names::{AUTH_SECRET_FILE, USERS_FILE};
 
 /// What options say, and which files say more.
@@ -68,8 +68,8 @@ impl Sources {
         self.secrets_file.is_some() || self.users_file.is_some()
     }
 
-    /// What tells that a file has changed.
-    pub(super) fn stamps(&self) -> [Option<Stamp>; 2] {
-        [&self.secrets_file, &self.users_file].map(|file| file.as_deref().and_then(Stamp::of))
+    /// What there is to read.
+    pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        [&self.secrets_file, &self.users_file].into_iter().flatten().cloned()
     }
 }

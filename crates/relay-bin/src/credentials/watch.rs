@@ -1,79 +1,29 @@
-//! The thread that reads files with credentials again once they have changed.
+//! Reads files with credentials again once they have changed.
 
-use std::{
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
-    },
-    thread,
-    time::Duration,
-};
+use std::sync::Arc;
 
-use anyhow::Context as _;
 use turn_auth::AcceptedCredentials;
 
-use super::{CredentialConfig, files::Stamp, sources::Sources};
+use super::{CredentialConfig, sources::Sources};
+use crate::file_watch::{Changes, FileWatch};
 
-/// How often to look. A change is read once a second look sees no further one: whoever writes a file may not be at its end yet.
-const EVERY: Duration = Duration::from_secs(1);
-
-/// Tells the thread to look at once.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    now: Sender<()>,
-    has_files: bool,
-}
-
-impl Watch {
-    /// Looks at the files that `config` names from now on, if any, and calls `accept` with what they hold once that is something else.
-    /// A file that waits for a disk or a network keeps nobody waiting but this thread.
-    ///
-    /// # Errors
-    ///
-    /// When the system has no thread left.
-    pub(crate) fn start(
-        config: &CredentialConfig,
-        accept: impl Fn(Arc<AcceptedCredentials>) + Send + 'static,
-    ) -> anyhow::Result<Self> {
-        let (now, look_now) = channel();
-        // A portal is told one secret when it is joined.
-        let has_files = config.sources.has_files() && !config.is_portal_s;
-        if has_files {
-            let mut files = Files::new(config.sources.clone(), Arc::clone(&config.accepted));
-            let run = move || {
-                while let Some(hurried) = wait(&look_now) {
-                    if let Some(accepted) = files.look(hurried) {
-                        accept(accepted);
-                    }
-                }
-            };
-            thread::Builder::new()
-                .name("credentials".to_owned())
-                .spawn(run)
-                .context("cannot start the thread that watches credentials")?;
+/// Looks at the files that `config` names from now on, if any, and calls `accept` with what they hold once that is something else.
+///
+/// # Errors
+///
+/// When the system has no thread left.
+pub(crate) fn watch(
+    config: &CredentialConfig,
+    accept: impl Fn(Arc<AcceptedCredentials>) + Send + 'static,
+) -> anyhow::Result<FileWatch> {
+    // A portal is told one secret when it is joined.
+    let has_files = config.sources.has_files() && !config.is_portal_s;
+    let mut files = Files::new(config.sources.clone(), Arc::clone(&config.accepted));
+    FileWatch::start("credentials", has_files, move |is_hurried| {
+        if let Some(accepted) = files.look(is_hurried) {
+            accept(accepted);
         }
-        Ok(Self { now, has_files })
-    }
-
-    /// Whether there is anything to read.
-    pub(crate) const fn has_files(&self) -> bool {
-        self.has_files
-    }
-
-    /// Reads the files now, changed or not.
-    pub(crate) fn read_now(&self) {
-        // Without files nobody listens.
-        let _ = self.now.send(());
-    }
-}
-
-/// Whether somebody is in a hurry; nothing when the relay ends.
-fn wait(look_now: &Receiver<()>) -> Option<bool> {
-    match look_now.recv_timeout(EVERY) {
-        Ok(()) => Some(true),
-        Err(RecvTimeoutError::Timeout) => Some(false),
-        Err(RecvTimeoutError::Disconnected) => None,
-    }
+    })
 }
 
 /// What was read, and of which files.
@@ -81,26 +31,20 @@ fn wait(look_now: &Receiver<()>) -> Option<bool> {
 struct Files {
     sources: Sources,
     accepted: Arc<AcceptedCredentials>,
-    /// Of what was read last.
-    read: [Option<Stamp>; 2],
-    /// Of the last look.
-    seen: [Option<Stamp>; 2],
+    changes: Changes,
 }
 
 impl Files {
     fn new(sources: Sources, accepted: Arc<AcceptedCredentials>) -> Self {
-        // They may have changed since they were read, so nothing is known of what was.
-        Self { sources, accepted, read: [None; 2], seen: [None; 2] }
+        let changes = Changes::of(sources.files());
+        Self { sources, accepted, changes }
     }
 
     /// What is accepted from now on, if it is something else.
     fn look(&mut self, is_hurried: bool) -> Option<Arc<AcceptedCredentials>> {
-        let stamps = self.sources.stamps();
-        let is_still = std::mem::replace(&mut self.seen, stamps) == stamps;
-        if !is_hurried && (stamps == self.read || !is_still) {
+        if !self.changes.look(is_hurried) {
             return None;
         }
-        self.read = stamps;
         match self.sources.read() {
             Ok(accepted) if is_same(&accepted, &self.accepted) => None,
             Ok(accepted) => {
@@ -203,7 +147,7 @@ mod tests {
             for _ in 0..3 {
                 assert_eq!(names(files.look(false)), None);
             }
-            assert_eq!(files.read, files.sources.stamps());
+            assert!(!files.changes.look(false));
             assert_eq!(names(Some(Arc::clone(&files.accepted))), Some(vec!["alice".to_owned()]));
         }
         fs::write(&path, "alice:two\n").unwrap();

@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use super::{
     credentials::CredentialOptions, limits::LimitOptions, logging::LoggingOptions, mint::MintOptions,
-    offload::OffloadOptions, operations::OperationsOptions, portal::PortalOptions, record::RecordOptions,
-    relaying::RelayingOptions,
+    offload::OffloadOptions, operations::OperationsOptions, peers::PeerOptions, portal::PortalOptions,
+    record::RecordOptions, relaying::RelayingOptions,
 };
 use crate::version;
 
@@ -40,7 +40,7 @@ Examples:
 Open in the firewall: UDP to the listening port (3478) and to the allocation ports (49152-65535).
 
 SIGTERM stops new allocations and ends the relay when those that there are have ended, at the latest after DRAIN_TIMEOUT; \
-Ctrl-C (SIGINT) or a second signal ends it at once. SIGHUP reads files with credentials again, SIGUSR1 and SIGUSR2 are ignored.
+Ctrl-C (SIGINT) or a second signal ends it at once. SIGHUP reads files with credentials and with rules about peers again, SIGUSR1 and SIGUSR2 are ignored.
 
 Exit status: 0 after SIGTERM or Ctrl-C, 1 when the relay failed or the portal refused it, 2 when an option is wrong.";
 
@@ -67,6 +67,20 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Print a username and credential for a relay, as JSON.
     Credentials(MintOptions),
+    /// Say whether a relay with these options would relay to a peer, and why. Exits with 1 if not.
+    CheckPeer(Box<CheckPeerOptions>),
+}
+
+/// Options of `firezone-relay check-peer`.
+#[derive(Args, Debug)]
+pub(crate) struct CheckPeerOptions {
+    /// The peer: an address, or an address and a port.
+    #[arg(value_name = "ADDRESS[:PORT]")]
+    pub(crate) peer: String,
+
+    /// Those of the relay that is asked about.
+    #[command(flatten)]
+    pub(crate) options: Options,
 }
 
 /// The relay's options.
@@ -136,6 +150,9 @@ pub(crate) struct Options {
 
     #[command(flatten)]
     pub(crate) relaying: RelayingOptions,
+
+    #[command(flatten)]
+    pub(crate) peers: PeerOptions,
 
     #[command(flatten)]
     pub(crate) portal: PortalOptions,

@@ -19,7 +19,7 @@ use super::{
     limits,
     offload::{self, RelayEndpoints},
     operations::OperationsConfig,
-    portal,
+    peers, portal,
     problems::{Collector, Problems},
     record,
     relaying::RelayingConfig,
@@ -31,6 +31,7 @@ use crate::{
     offload::OffloadConfig,
     operations::Listen,
     option_names::{CONTROL_ENDPOINT, HEALTH_CHECK_ADDR, HIGHEST_PORT, LISTEN_PORT, LOWEST_PORT, Name},
+    peers::PeerConfig,
     portal::PortalConfig,
     record::RecordConfig,
 };
@@ -75,6 +76,8 @@ pub(crate) struct Config {
     /// How much each worker relays.
     pub(crate) bandwidth: Bandwidth,
     pub(crate) relaying: RelayingConfig,
+    /// Which peers clients may reach.
+    pub(crate) peers: PeerConfig,
     pub(crate) workers: NonZeroUsize,
     pub(crate) seed: Seed,
     pub(crate) seed_is_given: bool,
@@ -124,6 +127,7 @@ impl Config {
             limit => limit,
         };
         let relaying = RelayingConfig::read(&options.relaying, portal.is_some(), v4.is_some(), &mut problems);
+        let peers = peers::read(&options.peers, relay_addresses(v4, v6), &mut problems);
         let workers = read_workers(options, &mut problems);
         let reply_limit = read_reply_limit(options, &mut problems);
         let limits = limits::read(&options.limits, ports, workers, &mut problems);
@@ -151,6 +155,7 @@ impl Config {
                 limits,
                 bandwidth,
                 relaying,
+                peers,
                 workers,
                 seed,
                 seed_is_given,
@@ -167,15 +172,7 @@ impl Config {
 
     /// What clients are told that peers reach them at.
     pub(crate) fn relay_addresses(&self) -> RelayAddresses {
-        let v4 = self.v4.and_then(|addresses| match addresses.public {
-            IpAddr::V4(public) => Some(public),
-            IpAddr::V6(_) => None,
-        });
-        let v6 = self.v6.and_then(|addresses| match addresses.public {
-            IpAddr::V4(_) => None,
-            IpAddr::V6(public) => Some(public),
-        });
-        RelayAddresses { v4, v6 }
+        relay_addresses(self.v4, self.v6)
     }
 
     /// The addresses of each family that is served.
@@ -198,6 +195,18 @@ impl Config {
     pub(crate) fn portal_seed(&self) -> [u8; 32] {
         self.seed.derive_one(Purpose::Portal)
     }
+}
+
+fn relay_addresses(v4: Option<FamilyAddresses>, v6: Option<FamilyAddresses>) -> RelayAddresses {
+    let v4 = v4.and_then(|addresses| match addresses.public {
+        IpAddr::V4(public) => Some(public),
+        IpAddr::V6(_) => None,
+    });
+    let v6 = v6.and_then(|addresses| match addresses.public {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(public) => Some(public),
+    });
+    RelayAddresses { v4, v6 }
 }
 
 /// How long to wait for addresses. What is wrong with the option is told when the configuration is read.

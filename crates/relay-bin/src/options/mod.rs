@@ -3,6 +3,7 @@
 
 mod addresses;
 mod bandwidth;
+mod check_peer;
 mod cli;
 mod config;
 mod credentials;
@@ -13,6 +14,7 @@ mod logging;
 mod mint;
 mod offload;
 mod operations;
+mod peers;
 mod portal;
 mod problems;
 mod record;
@@ -21,7 +23,8 @@ mod seed;
 mod telemetry;
 
 pub(crate) use self::{
-    cli::{Cli, Command, Options},
+    check_peer::check_peer,
+    cli::{CheckPeerOptions, Cli, Command, Options},
     config::{ADDRESS_TIMEOUT, Config, address_timeout},
     entropy::OsEntropy,
     logging::read as read_logging,

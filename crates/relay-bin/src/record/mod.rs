@@ -8,6 +8,7 @@
 mod config;
 mod control;
 mod credentials;
+mod peer_policy;
 mod progress;
 mod queue;
 mod recorded_server;

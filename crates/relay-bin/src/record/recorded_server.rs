@@ -8,12 +8,14 @@ use std::{
 use packet_trace::{Direction, Input, RelayOpened};
 use relay_server::{
     AcceptedCredentials, AddressStatus, AllocationId, AllocationPort, ClientSocket, Family, FiveTuple, Forward, Icmp,
-    Output, OwnAddresses, PeerSocket, RelayOpenError, Server, ShardMessage, Timestamp, TooEarly, UnixTime, Via,
+    Output, OwnAddresses, PeerPolicy, PeerSocket, RelayOpenError, Server, ShardMessage, Timestamp, TooEarly, UnixTime,
+    Via,
 };
 
 use super::{
     Recorder,
     credentials::recorded_credentials,
+    peer_policy::recorded_policy,
     shard_message::{self, ip_family},
 };
 
@@ -124,6 +126,7 @@ impl RecordedServer {
             family: ip_family(family),
             result: match result {
                 Ok(()) => RelayOpened::Ok,
+                Err(RelayOpenError::OwnClient) => RelayOpened::OwnClient,
                 Err(RelayOpenError::PortInUse) => RelayOpened::PortInUse,
                 Err(_) => RelayOpened::Failed,
             },
@@ -163,6 +166,11 @@ impl RecordedServer {
             v6: recorded_status(status.v6),
         });
         self.server.handle_own_addresses(addresses);
+    }
+
+    pub(crate) fn handle_peer_policy(&mut self, now: Timestamp, policy: Arc<PeerPolicy>) {
+        self.input(now, || Input::PeerPolicy(recorded_policy(&policy)));
+        self.server.handle_peer_policy(policy);
     }
 
     pub(crate) fn handle_drain(&mut self, now: Timestamp) {

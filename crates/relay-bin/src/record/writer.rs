@@ -28,6 +28,7 @@ use tokio::{sync::oneshot, time::timeout};
 use super::{
     RecordConfig, Recorder,
     config::Existing,
+    peer_policy::recorded_policy,
     progress::{Outcome, Progress},
     queue::{ENTRIES, Entry, What},
 };
@@ -203,7 +204,7 @@ fn shard_header(shard: &ShardStart) -> ShardHeader {
     let ServerConfig {
         username_limit, quota_by, unlimited_user, strict_expiry, reply_limit, limits, bandwidth, ..
     } = &shard.server;
-    let ServerConfig { indications, dont_fragment, default_family, .. } = &shard.server;
+    let ServerConfig { indications, dont_fragment, default_family, peer_policy, .. } = &shard.server;
     let (lowest, highest) = bounds(*ports);
     ShardHeader {
         seed: shard.seed,
@@ -230,6 +231,7 @@ fn shard_header(shard: &ShardStart) -> ShardHeader {
             indications: *indications,
             dont_fragment: *dont_fragment,
             default_family_is_clients: *default_family == DefaultFamily::Client,
+            peer_policy: Some(recorded_policy(peer_policy)),
             more: serde_json::Map::new(),
         },
     }

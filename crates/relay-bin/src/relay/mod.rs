@@ -27,7 +27,7 @@ use crate::{
     accounting::Accounting,
     addresses::{self, AddressState, FamilyAddresses},
     clock::Clock,
-    credentials::Watch,
+    credentials,
     files::{self, Files},
     listen::{self, Listening},
     logging::FilterControl,
@@ -36,6 +36,7 @@ use crate::{
     option_names::{CONTROL_ENDPOINT, HEALTH_CHECK_ADDR},
     options::{Config, Options, Problems},
     output::Output,
+    peers,
     phase::{Phase, Phases},
     portal::Portal,
     record::RecordControl,
@@ -84,6 +85,7 @@ async fn serve(
         files::raise_open_files(config.families().count(), config.workers, listen::SOCKETS_PER_WORKER, config.ports);
     log_start(config);
     config.credentials.log();
+    config.peers.log();
     let bound = BoundSockets::bind(config, files)?;
     let health = operations::bind(&config.operations.health, HEALTH_CHECK_ADDR)?;
     let control = operations::bind(&config.operations.control, CONTROL_ENDPOINT)?;
@@ -143,10 +145,14 @@ async fn serve(
         }
     };
     let mail = shards.mail.clone();
-    let watch = Watch::start(&config.credentials, move |accepted| {
+    let of_credentials = credentials::watch(&config.credentials, move |accepted| {
         mail.iter().for_each(|shard| shard.send(Mail::Accept(Arc::clone(&accepted))));
     })?;
-    signals.reload_with(watch);
+    let mail = shards.mail.clone();
+    let of_peers = peers::watch(&config.peers, move |policy| {
+        mail.iter().for_each(|shard| shard.send(Mail::PeerPolicy(Arc::clone(&policy))));
+    })?;
+    signals.reload_with([of_credentials, of_peers]);
     let mail = shards.mail.clone();
     accounting.ask_shards_with(move || {
         mail.iter().for_each(|shard| shard.send(Mail::TellAccounts));

@@ -184,6 +184,7 @@ fn server_config(config: &Config, addresses: &AddressState, ports: PortRange) ->
         indications: config.relaying.indications,
         dont_fragment: udp_batch::can_send_unfragmented(),
         default_family: config.relaying.default_family,
+        peer_policy: config.peers.policy(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::credentials::Watch;
+use crate::file_watch::FileWatch;
 
 /// SIGTERM, and SIGINT as sent by Ctrl-C.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     /// What SIGHUP reads again.
-    watch: Arc<OnceLock<Watch>>,
+    watches: Arc<OnceLock<[FileWatch; 2]>>,
 }
 
 /// How the relay is asked to end.
@@ -63,16 +63,16 @@ impl Signals {
                 signal(SignalKind::from_raw(number)).with_context(|| format!("cannot catch signal {number}"))?;
         }
         let mut hangup = signal(SignalKind::hangup()).context("cannot catch SIGHUP")?;
-        let watch = Arc::<OnceLock<Watch>>::default();
-        let reload = Arc::clone(&watch);
+        let watches = Arc::<OnceLock<[FileWatch; 2]>>::default();
+        let reload = Arc::clone(&watches);
         tokio::spawn(async move {
             while hangup.recv().await.is_some() {
-                match reload.get().filter(|watch| watch.has_files()) {
-                    Some(watch) => {
+                match reload.get().filter(|watches| watches.iter().any(FileWatch::has_files)) {
+                    Some(watches) => {
                         tracing::info!(
-                            "SIGHUP: reading the files with credentials again; options are read at the start only"
+                            "SIGHUP: reading the files of options again; options themselves are read at the start only"
                         );
-                        watch.read_now();
+                        watches.iter().for_each(FileWatch::read_now);
                     }
                     None => tracing::info!(
                         "SIGHUP: there is nothing to reload, going on: options are read at the start only; the log filter can be \
@@ -83,13 +83,13 @@ impl Signals {
         });
         let terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
         let interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
-        Ok(Self { terminate, interrupt, watch })
+        Ok(Self { terminate, interrupt, watches })
     }
 
-    /// From now on SIGHUP has `watch` read its files.
-    pub(crate) fn reload_with(&self, watch: Watch) {
+    /// From now on SIGHUP has each of `watches` read its files.
+    pub(crate) fn reload_with(&self, watches: [FileWatch; 2]) {
         // There is one for each process.
-        let _ = self.watch.set(watch);
+        let _ = self.watches.set(watches);
     }
 
     /// Waits for the next one.

@@ -84,7 +84,8 @@ impl HeldPorts {
         word.fetch_and(!bit, Ordering::Release);
     }
 
-    fn contains(&self, address: SocketAddr) -> bool {
+    /// Whether an allocation holds the port of `address`, in its family.
+    pub(super) fn contains(&self, address: SocketAddr) -> bool {
         let (word, bit) = self.place(address.port(), Family::of(address.ip()));
         word.load(Ordering::Acquire) & bit != 0
     }

@@ -219,6 +219,7 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
                 Mail::FromShard(message) => self.driver.handle_shard_message(self.now, &mut self.sockets, &message),
                 Mail::RecordWith(recorder) => self.driver.record_with(self.now, recorder),
                 Mail::Addresses(addresses) => self.driver.handle_addresses(self.now, &mut self.sockets, &addresses),
+                Mail::PeerPolicy(policy) => self.driver.handle_peer_policy(self.now, &mut self.sockets, policy),
                 Mail::Accept(accepted) => self.driver.accept_credentials(self.now, accepted),
                 Mail::TellAccounts => self.driver.tell_accounts(),
                 Mail::Drain => self.driver.handle_drain(self.now),

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use allocation_counter::measure;
 use relay_server::{
-    AddressStatus, AllocationPort, AuthSecret, Bandwidth, Config, DefaultFamily, Family, Limits, PortRange, QuotaBy,
-    RelayAddresses, Server, UsernameLimit,
+    AddressStatus, AllocationPort, AuthSecret, Bandwidth, Config, DefaultFamily, Family, Limits, PeerPolicy, PortRange,
+    QuotaBy, RelayAddresses, Server, UsernameLimit,
 };
 use socket2::SockRef;
 use turn_auth::{Credentials, UnixTime};
@@ -63,6 +63,7 @@ fn event_loop_of(secret: &AuthSecret, published: Published) -> (EventLoop, Socke
         indications: true,
         dont_fragment: true,
         default_family: DefaultFamily::V4,
+        peer_policy: PeerPolicy::unrestricted().into(),
     };
     let clock = Clock::start();
     let server = Server::new(config, secret.clone(), [7; 32], clock.now(), UnixTime(1_900_000_000)).unwrap();

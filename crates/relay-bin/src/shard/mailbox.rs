@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use relay_server::{AcceptedCredentials, ShardMessage};
+use relay_server::{AcceptedCredentials, PeerPolicy, ShardMessage};
 
 use super::poller::{MailboxWaker, Poller};
 use crate::{addresses::AddressState, record::Recorder};
@@ -26,6 +26,8 @@ pub(crate) enum Mail {
     Addresses(Arc<AddressState>),
     /// From now on accept these credentials.
     Accept(Arc<AcceptedCredentials>),
+    /// From now on these peers may be relayed to.
+    PeerPolicy(Arc<PeerPolicy>),
     /// Tell accounting what has been relayed so far.
     TellAccounts,
     /// Take no new allocations.
@@ -69,7 +71,12 @@ impl Mail {
             Self::FromShard(message) => !message.is_urgent(),
             // It changes nothing but the answers to requests.
             Self::Accept(_) => true,
-            Self::RecordWith(_) | Self::Addresses(_) | Self::TellAccounts | Self::Drain | Self::Stop => false,
+            Self::RecordWith(_)
+            | Self::Addresses(_)
+            | Self::PeerPolicy(_)
+            | Self::TellAccounts
+            | Self::Drain
+            | Self::Stop => false,
         }
     }
 }

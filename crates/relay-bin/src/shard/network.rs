@@ -21,6 +21,9 @@ pub(super) trait Network {
         family: Family,
     ) -> Result<(), RelayOpenError>;
 
+    /// Whether an allocation of this relay, of any shard, has the port of `address`, in its family.
+    fn is_relayed(&self, address: SocketAddr) -> bool;
+
     /// Closes it again.
     fn close_relay(&mut self, port: AllocationPort, family: Family);
 

@@ -78,6 +78,10 @@ pub(crate) struct Counters {
     pub(crate) icmp_told: u64,
     /// Replies that [`Loss::ReplyLimit`] withheld.
     pub(crate) withheld_replies: BTreeMap<ReplyKind, u64>,
+    /// Permissions and channels that clients may not have, by the name of the reason.
+    pub(crate) peers_refused: BTreeMap<&'static str, u64>,
+    /// Permissions and channels that ended since their peers are not allowed any more, by the name of the reason.
+    pub(crate) peers_revoked: BTreeMap<&'static str, u64>,
     /// Errors while receiving, which cost no more than the call.
     pub(crate) receive_errors: u64,
     /// Datagrams that came faster than they were read, so that the kernel dropped them.
@@ -119,6 +123,8 @@ impl Counters {
             }
             Event::Dropped { reason, .. } => self.lose(Loss::Dropped(*reason)),
             Event::IcmpTold { .. } => self.icmp_told += 1,
+            Event::PeerRefused { reason, .. } => *self.peers_refused.entry(reason.name()).or_default() += 1,
+            Event::PeerRevoked { reason, .. } => *self.peers_revoked.entry(reason.name()).or_default() += 1,
             Event::ReplyWithheld { kind, .. } => {
                 self.lose(Loss::ReplyLimit);
                 *self.withheld_replies.entry(*kind).or_default() += 1;
@@ -141,6 +147,8 @@ impl Counters {
         merge_maps(&mut self.over_limit, other.over_limit);
         merge_maps(&mut self.losses, other.losses);
         merge_maps(&mut self.withheld_replies, other.withheld_replies);
+        merge_maps(&mut self.peers_refused, other.peers_refused);
+        merge_maps(&mut self.peers_revoked, other.peers_revoked);
         self.icmp_told += other.icmp_told;
         self.receive_errors += other.receive_errors;
         self.receive_overruns += other.receive_overruns;

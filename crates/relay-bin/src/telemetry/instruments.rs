@@ -40,6 +40,14 @@ pub(super) struct Instrument {
     pub(super) read: fn(&Snapshot) -> Points,
 }
 
+/// Why peers are refused: the names of `PeerForbidden`.
+const PEER_REASON: (&str, &str) = (
+    "reason",
+    "`rule` (one of --deny-peer), `own_listener`, `own_machine`, the use of an address range such as `private`, `loopback`, \
+     `cloud_metadata`, `link_local`, or what nothing allows: `multicast`, `broadcast`, `unspecified`, `ipv4_mapped`, `tunnel`, \
+     `port_zero`",
+);
+
 /// Every instrument.
 pub(super) const INSTRUMENTS: &[Instrument] = &[
     Instrument {
@@ -197,6 +205,27 @@ pub(super) const INSTRUMENTS: &[Instrument] = &[
         read: |now| {
             let name = |kind: &ReplyKind| format!("{kind:?}");
             by_key("kind", now.counters.withheld_replies.iter().map(|(kind, count)| (name(kind), *count)))
+        },
+    },
+    Instrument {
+        name: "peers_refused",
+        kind: Kind::Counter,
+        unit: "{request}",
+        description: "Requests for a permission or a channel that were answered 403 since their peer may not be relayed to; \
+                      `firezone-relay check-peer` says more",
+        attributes: &[PEER_REASON],
+        read: |now| {
+            by_key("reason", now.counters.peers_refused.iter().map(|(reason, count)| ((*reason).to_owned(), *count)))
+        },
+    },
+    Instrument {
+        name: "peers_revoked",
+        kind: Kind::Counter,
+        unit: "{peer}",
+        description: "Permissions and channels that ended since their peers are not allowed any more",
+        attributes: &[PEER_REASON],
+        read: |now| {
+            by_key("reason", now.counters.peers_revoked.iter().map(|(reason, count)| ((*reason).to_owned(), *count)))
         },
     },
     Instrument {

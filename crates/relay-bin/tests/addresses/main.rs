@@ -87,7 +87,7 @@ fn data_leaves_from_a_floating_address_and_while_it_is_away_allocations_are_refu
 #[test]
 fn what_was_taken_for_a_nats_address_is_sent_from_once_it_is_there() {
     let Some(net) = Net::new() else { return };
-    let _relay = net.start(&["--public-ip4-addr", PUBLIC]);
+    let _relay = net.start(&["--public-ip4-addr", PUBLIC, "--allow-peer", "10.9.0.0/24"]);
     assert!(net.is_ready(), "behind a NAT");
     let (mut client, peer) = (net.client(HOST, "a"), net.peer());
     let relayed = client.allocate(Allocate::default()).unwrap().relayed[0];
@@ -115,7 +115,7 @@ fn what_was_taken_for_a_nats_address_is_sent_from_once_it_is_there() {
 #[test]
 fn behind_a_nat_another_program_of_the_machine_is_a_peer_in_the_range_of_ports_too() {
     let Some(net) = Net::new() else { return };
-    let _relay = net.start(&["--public-ip4-addr", PUBLIC]);
+    let _relay = net.start(&["--public-ip4-addr", PUBLIC, "--allow-peer", HOST]);
     let mut client = net.client(HOST, "a");
     let relayed = client.allocate(Allocate::default()).unwrap().relayed[0];
     // Any but the allocation's own.

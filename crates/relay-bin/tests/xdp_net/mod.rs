@@ -177,6 +177,8 @@ impl Net {
 pub(crate) fn relay_command(public_v4: &str, options: &[&str]) -> Command {
     let mut command =
         command(["--auth-secret", SECRET, "--public-ip4-addr", public_v4, "--public-ip6-addr", RELAY[V6]]);
+    // Where the public address is another one.
+    command.args(["--allow-peer", "10.0.0.0/8"]);
     command.args(options);
     command
 }

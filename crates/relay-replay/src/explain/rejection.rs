@@ -48,7 +48,7 @@ pub(crate) fn rejected(rejection: Rejection, about: &About<'_>) -> Explanation {
             "the peer may not be relayed to",
             format!("The client asks for {}, and {why}.{}", about.peer_words(), all_or_none(about)),
         )
-        .advice("The client must leave such a candidate out. Multicast, broadcast, unspecified, link-local and tunnelled addresses and the relay's own listening port are never relayed to.")
+        .advice("The client must leave such a candidate out, or the relay's operator allow it (--allow-peer), if it is one of the operator's own network. Multicast, broadcast, unspecified, IPv6 link-local and tunnelled addresses and the relay's own listening port are never relayed to.")
         .link("https://www.rfc-editor.org/rfc/rfc8656#section-10.2"),
         Rejection::FamilyMismatch => problem(
             "the peer is of another address family",

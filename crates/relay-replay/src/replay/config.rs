@@ -2,7 +2,11 @@
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use relay_server::{Bandwidth, Config, DefaultFamily, Limits, PortRange, QuotaBy, Rate, RelayAddresses, UsernameLimit};
+use relay_server::{
+    Bandwidth, Config, DefaultFamily, Limits, PeerPolicy, PortRange, QuotaBy, Rate, RelayAddresses, UsernameLimit,
+};
+
+use crate::peer_policy;
 
 /// A shard's own ports, which may be none.
 fn ports(lowest: u16, highest: u16) -> Result<PortRange, String> {
@@ -44,6 +48,10 @@ pub(super) fn config(config: &packet_trace::RelayConfig) -> Result<Config, Strin
         bandwidth: config.bandwidth.map_or_else(Bandwidth::default, bandwidth),
         indications: config.indications,
         dont_fragment: config.dont_fragment,
+        peer_policy: match &config.peer_policy {
+            Some(recorded) => peer_policy::read(recorded)?,
+            None => PeerPolicy::unrestricted().into(),
+        },
         default_family: if config.default_family_is_clients { DefaultFamily::Client } else { DefaultFamily::V4 },
     })
 }

@@ -8,7 +8,7 @@ use relay_server::{
 
 use super::Replay;
 use crate::{
-    Change, DifferenceKind,
+    Change, DifferenceKind, peer_policy,
     shard_message::{family_of, shard_message},
     timeline::Timeline,
 };
@@ -47,6 +47,7 @@ impl Replay {
                 let result = match result {
                     RelayOpened::Ok => Ok(()),
                     RelayOpened::PortInUse => Err(RelayOpenError::PortInUse),
+                    RelayOpened::OwnClient => Err(RelayOpenError::OwnClient),
                     RelayOpened::Failed => Err(RelayOpenError::Failed),
                 };
                 shard.server.handle_relay_opened(now, id_found, family_of(*family), result);
@@ -70,6 +71,11 @@ impl Replay {
                 own: own.clone(),
                 status: AddressStatuses { v4: status_of(*v4), v6: status_of(*v6) },
             }),
+            Input::PeerPolicy(policy) => {
+                if let Ok(policy) = peer_policy::read(policy) {
+                    shard.server.handle_peer_policy(policy);
+                }
+            }
             Input::Drain => {
                 shard.server.handle_drain();
                 timeline.internal(record.shard, record.unix_nanos);

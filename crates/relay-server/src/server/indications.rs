@@ -7,7 +7,7 @@ use std::{net::SocketAddr, ops::Range};
 use allocation::{Allocation, PermissionError};
 use stun_msg::SendIndication;
 
-use crate::{DropReason, Encapsulation, Family, FiveTuple, Forward, PeerSocket, Server, Timestamp, Via, peer_policy};
+use crate::{DropReason, Encapsulation, Family, FiveTuple, Forward, PeerSocket, Server, Timestamp, Via};
 
 impl Server {
     /// [RFC 8656, section 11.2](https://www.rfc-editor.org/rfc/rfc8656#section-11.2). `datagram` is a Send indication by its header.
@@ -59,7 +59,9 @@ impl Server {
             PermissionError::NoAllocation => DropReason::NoAllocation,
             PermissionError::NoPermission => self.unpermitted(from, to),
         })?;
-        peer_policy::check_port(&self.config, to).map_err(|_| DropReason::PeerForbidden)?;
+        if !self.is_port_allowed(to) {
+            return Err(DropReason::PeerForbidden);
+        }
         Ok((allocation, to, payload, unfragmented))
     }
 
@@ -76,7 +78,7 @@ impl Server {
     /// Whether a client may be told of this peer, at an address that it has a permission for.
     #[inline]
     pub(crate) fn may_indicate(&self, peer: PeerSocket) -> bool {
-        peer_policy::check_port(&self.config, peer.address()).is_ok()
+        self.is_port_allowed(peer.address())
     }
 
     /// The Data indication that tells the client of `five_tuple` what `peer` sent, which has a permission and no channel:

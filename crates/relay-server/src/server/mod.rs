@@ -8,6 +8,7 @@ mod flows;
 mod icmp;
 mod indications;
 mod opening;
+mod peers;
 mod relay_path;
 mod removal;
 mod request;
@@ -26,9 +27,9 @@ use turn_auth::{AcceptedCredentials, Authenticator, NonceIssuer, RealmError, Uni
 
 use crate::{
     AddressStatus, AddressStatuses, AllocationId, AllocationPort, Config, DropReason, Event, Families, Family,
-    FiveTuple, Forward, Output, OwnAddresses, PeerSocket, PortRange, RelayOpenError, RemovalReason, ShardId, Timestamp,
-    TooEarly, bandwidth::BandwidthLimit, borrowings::Borrowings, crossings::Crossings, icmp_limit::IcmpLimit,
-    pending_allocation::PendingAllocation, remote_quota::RemoteQuota, reply_limit::ReplyLimit,
+    FiveTuple, Forward, Output, OwnAddresses, PeerPolicy, PeerSocket, PortRange, RelayOpenError, RemovalReason,
+    ShardId, Timestamp, TooEarly, bandwidth::BandwidthLimit, borrowings::Borrowings, crossings::Crossings,
+    icmp_limit::IcmpLimit, pending_allocation::PendingAllocation, remote_quota::RemoteQuota, reply_limit::ReplyLimit,
     transaction_ids::TransactionIds, wall_clock::WallClock,
 };
 
@@ -56,6 +57,8 @@ pub struct Server {
     pub(crate) borrowings: Borrowings,
     pub(crate) draining: bool,
     pub(crate) address_status: AddressStatuses,
+    /// Whether there may be permissions for addresses that are allowed at some of their ports only.
+    pub(crate) has_limited_permissions: bool,
     pub(crate) outputs: VecDeque<Output>,
     wall_clock: WallClock,
 }
@@ -104,6 +107,7 @@ impl Server {
             ports_of_all_shards: config.ports,
             borrowings: Borrowings::default(),
             address_status: AddressStatuses::default(),
+            has_limited_permissions: false,
             config,
             pending: BTreeMap::new(),
             remote_quota: RemoteQuota::default(),
@@ -273,11 +277,22 @@ impl Server {
         self.authenticator.accept(accepted);
     }
 
-    /// The relay's addresses are these from now on. Allocations and channels that there are stay.
+    /// The relay's addresses are these from now on. Allocations stay, and so do channels and permissions, unless their peers turn out
+    /// to be the relay's own machine.
     pub fn handle_own_addresses(&mut self, addresses: OwnAddresses) {
         let OwnAddresses { own, status } = addresses;
-        self.config.own_addresses = own;
         self.address_status = status;
+        if self.config.own_addresses != own {
+            self.config.own_addresses = own;
+            self.revoke_peers();
+        }
+    }
+
+    /// From now on these peers may be relayed to. Channels and permissions whose peers may not end, with what a faster data path
+    /// forwards for them.
+    pub fn handle_peer_policy(&mut self, policy: Arc<PeerPolicy>) {
+        self.config.peer_policy = policy;
+        self.revoke_peers();
     }
 
     /// From now on new allocations are refused; existing ones live on.

@@ -26,7 +26,10 @@ impl Server {
             return self.outputs.push_back(Output::ClaimQuota { id, user_id, limit });
         }
         match allocation.families().iter().find(|family| !pending.has_opened(*family)) {
-            Some(family) => self.outputs.push_back(Output::OpenRelay { id, port, family }),
+            Some(family) => {
+                let own_client = self.own_client(allocation.five_tuple().client.address());
+                self.outputs.push_back(Output::OpenRelay { id, port, family, own_client });
+            }
             None => self.finish_opening(id),
         }
     }
@@ -66,6 +69,7 @@ impl Server {
                     return self.borrow_instead(now, &allocation);
                 }
             }
+            Err(RelayOpenError::OwnClient) => return self.abandon_opening(id, Rejection::ClientIsRelay),
             // One family is better than none: ADDRESS-ERROR-CODE tells of the other.
             Err(_) if families == Some(Families::Both) => _ = self.allocations.remove_family(id, family),
             Err(_) => return self.abandon_opening(id, Rejection::RelayNotOpened),

@@ -13,6 +13,7 @@ mod crossing;
 mod general;
 mod icmp;
 mod indication;
+mod peers;
 mod permission;
 mod refresh;
 #[path = "../support/mod.rs"]

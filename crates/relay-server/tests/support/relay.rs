@@ -11,8 +11,8 @@ use std::{
 
 use relay_server::{
     AllocationId, AllocationPort, AuthSecret, Bandwidth, Config, DefaultFamily, DropReason, Event, Family, Flow,
-    FlowKey, Forward, Limits, Output, OwnAddresses, PeerSocket, PortRange, QuotaBy, RelayAddresses, RelayOpenError,
-    Server, ShardId, ShardMessage, Timestamp, UnixTime, UsernameLimit,
+    FlowKey, Forward, Limits, Output, OwnAddresses, PeerPolicy, PeerSocket, PortRange, QuotaBy, RelayAddresses,
+    RelayOpenError, Server, ShardId, ShardMessage, Timestamp, UnixTime, UsernameLimit,
 };
 
 use super::{
@@ -47,6 +47,7 @@ pub(crate) fn config() -> Config {
         bandwidth: Bandwidth::default(),
         indications: true,
         dont_fragment: true,
+        peer_policy: PeerPolicy::unrestricted().into(),
         default_family: DefaultFamily::V4,
     }
 }
@@ -288,8 +289,8 @@ impl Relay {
                 Output::Transmit { from, to, bytes } => {
                     self.sent.push_back(Sent { from, to: to.address(), response: Response::parse(&bytes) });
                 }
-                Output::OpenRelay { id, port, family } if self.hold => self.pending.push((id, port, family)),
-                Output::OpenRelay { id, port, family } => {
+                Output::OpenRelay { id, port, family, .. } if self.hold => self.pending.push((id, port, family)),
+                Output::OpenRelay { id, port, family, .. } => {
                     let result = self.answers.pop_front().unwrap_or(Ok(()));
                     self.opened(id, port, family, result);
                 }

@@ -1,10 +1,10 @@
 mod outputs;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use relay_server::{
-    AcceptedCredentials, AllocationId, AllocationPort, ClientSocket, Family, FiveTuple, Forward, Icmp, PeerSocket,
-    ShardId, ShardMessage, Timestamp, TooEarly,
+    AcceptedCredentials, AllocationId, AllocationPort, ClientSocket, Family, FiveTuple, Forward, Icmp, PeerPolicy,
+    PeerSocket, ShardId, ShardMessage, Timestamp, TooEarly,
 };
 use turn_auth::UnixTime;
 use udp_batch::Cursor;
@@ -28,7 +28,11 @@ use crate::{
     addresses::AddressState,
     offload::Offload,
     record::{RecordedServer, Recorder},
+    throttle::Throttle,
 };
+
+/// How often to tell of peers that are denied.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// Carries datagrams and time into the state machine, and what it wants out.
 pub(super) struct Driver<O> {
@@ -44,6 +48,8 @@ pub(super) struct Driver<O> {
     others: Vec<(ShardId, Sender)>,
     shared_quota: SharedQuota,
     limit_warnings: LimitWarnings,
+    peer_refused: Throttle,
+    peer_revoked: Throttle,
     withheld: WithheldReplies,
     accounting: AccountingSender,
 }
@@ -69,6 +75,8 @@ impl<O: Offload> Driver<O> {
             others,
             shared_quota: SharedQuota::default(),
             limit_warnings: LimitWarnings::new(),
+            peer_refused: Throttle::new(TELL_EVERY),
+            peer_revoked: Throttle::new(TELL_EVERY),
             withheld: WithheldReplies::default(),
             accounting,
         }
@@ -171,6 +179,12 @@ impl<O: Offload> Driver<O> {
     /// From now on these credentials are accepted.
     pub(super) fn accept_credentials(&mut self, now: Timestamp, accepted: Arc<AcceptedCredentials>) {
         self.server.handle_accepted_credentials(now, accepted);
+    }
+
+    /// From now on these peers may be relayed to.
+    pub(super) fn handle_peer_policy(&mut self, now: Timestamp, network: &mut impl Network, policy: Arc<PeerPolicy>) {
+        self.server.handle_peer_policy(now, policy);
+        self.settle(now, network);
     }
 
     /// The socket of an allocation is of no use any more.

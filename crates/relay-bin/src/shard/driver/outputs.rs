@@ -1,6 +1,6 @@
 //! What the state machine asks for, and what becomes of it.
 
-use relay_server::{Event, Flow, FlowKey, Output, ShardId, ShardMessage, Timestamp};
+use relay_server::{Event, Flow, FlowKey, Output, RelayOpenError, ShardId, ShardMessage, Timestamp};
 use tracing::Span;
 
 use super::Driver;
@@ -20,12 +20,16 @@ impl<O: Offload> Driver<O> {
                     self.server.note_response(from, to, &bytes);
                     network.respond(from, to.address(), &bytes, &mut self.counters);
                 }
-                Output::OpenRelay { id, port, family } => {
+                Output::OpenRelay { id, port, family, own_client } => {
                     let span = allocate.get_or_insert_with(
                         || tracing::debug_span!("allocate", allocation = %id, outcome = tracing::field::Empty),
                     );
                     let _entered = span.enter();
-                    let result = network.open_relay(now, id, port, family);
+                    let result = if own_client.is_some_and(|client| network.is_relayed(client)) {
+                        Err(RelayOpenError::OwnClient)
+                    } else {
+                        network.open_relay(now, id, port, family)
+                    };
                     self.server.handle_relay_opened(now, id, family, result);
                 }
                 Output::CloseRelay { port, family, .. } => {
@@ -80,6 +84,17 @@ impl<O: Offload> Driver<O> {
             Event::ReplyWithheld { to, .. } => {
                 tracing::trace!(?event, "not answered");
                 self.withheld.observe(now, to.ip(), self.server.server());
+            }
+            Event::PeerRefused { five_tuple, peer, reason } => {
+                if let Some(times) = self.peer_refused.pass(now) {
+                    let client = five_tuple.client.address();
+                    tracing::debug!(%client, %peer, times, "a peer is refused with 403: {reason}");
+                }
+            }
+            Event::PeerRevoked { id, address, reason } => {
+                if let Some(times) = self.peer_revoked.pass(now) {
+                    tracing::info!(allocation = %id, %address, times, "a peer is not allowed any more: {reason}");
+                }
             }
             Event::Dropped { .. } => tracing::trace!(?event, "dropped"),
             Event::IcmpTold { .. } => tracing::trace!(?event, "told a client of an ICMP error"),

@@ -34,6 +34,10 @@ impl Network for Sockets {
         self.open_for(now, id, port, family)
     }
 
+    fn is_relayed(&self, address: SocketAddr) -> bool {
+        self.addresses.held().contains(address)
+    }
+
     fn close_relay(&mut self, port: AllocationPort, family: Family) {
         self.relays.remove(port, family);
         self.addresses.held().remove(port, family);

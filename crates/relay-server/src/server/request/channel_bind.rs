@@ -3,9 +3,7 @@ use std::collections::BTreeSet;
 use allocation::{BindError, Bound};
 use stun_msg::{ChannelBind, Response};
 
-use crate::{
-    AllocationId, ChannelNumber, Event, PeerSocket, Rejection, Server, Timestamp, peer_policy, requester::Requester,
-};
+use crate::{AllocationId, ChannelNumber, Event, PeerSocket, Rejection, Server, Timestamp, requester::Requester};
 
 impl Server {
     /// [RFC 8656, section 12.2](https://www.rfc-editor.org/rfc/rfc8656#section-12.2).
@@ -20,7 +18,7 @@ impl Server {
         let peer = request.peer.ok_or(Rejection::NoPeerAddress)?;
         let channel = ChannelNumber::new(number).ok_or(Rejection::ChannelOutOfRange { number })?;
         self.check_family(id, peer.ip())?;
-        peer_policy::check(&self.config, peer)?;
+        self.check_peer(requester.five_tuple, peer)?;
 
         // Also a permission: https://www.rfc-editor.org/rfc/rfc8656#section-9
         let addresses = BTreeSet::from([peer.ip()]);

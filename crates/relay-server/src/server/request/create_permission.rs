@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use allocation::{PermitError, Permitted};
 use stun_msg::{CreatePermission, Response};
 
-use crate::{AllocationId, Event, Rejection, Server, Timestamp, peer_policy, requester::Requester};
+use crate::{AllocationId, Event, Rejection, Server, Timestamp, requester::Requester};
 
 impl Server {
     /// [RFC 8656, section 10.2](https://www.rfc-editor.org/rfc/rfc8656#section-10.2).
@@ -22,7 +22,7 @@ impl Server {
         }
         for peer in &request.peers {
             self.check_family(id, peer.ip())?;
-            peer_policy::check_permission(peer.ip())?;
+            self.check_peer_address(requester.five_tuple, *peer)?;
         }
         let addresses = request.peers.iter().map(|peer| peer.ip()).collect();
         self.permit(now, id, &addresses)?;

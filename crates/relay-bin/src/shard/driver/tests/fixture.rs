@@ -8,8 +8,8 @@ use std::{
 
 use relay_server::{
     AllocationId, AllocationPort, AuthSecret, Bandwidth, Config, DefaultFamily, Encapsulation, Family, Flow, FlowKey,
-    Forward, Limits, PortRange, QuotaBy, RelayAddresses, RelayOpenError, Server, ShardId, ShardMessage, Timestamp,
-    Traffic, UsernameLimit, Via,
+    Forward, Limits, PeerPolicy, PortRange, QuotaBy, RelayAddresses, RelayOpenError, Server, ShardId, ShardMessage,
+    Timestamp, Traffic, UsernameLimit, Via,
 };
 use turn_auth::{Credentials, UnixTime};
 use turn_client::{Allocate, Received, Request, Success, TurnClient};
@@ -55,6 +55,8 @@ pub(super) struct FakeNetwork {
     queued: Vec<(Datagram, Forward)>,
     /// The answers to the next requests to open a socket; success when empty.
     pub(super) open_results: VecDeque<Result<(), RelayOpenError>>,
+    /// What allocations of any shard have.
+    pub(super) relayed: Vec<SocketAddr>,
 }
 
 impl Network for FakeNetwork {
@@ -67,6 +69,10 @@ impl Network for FakeNetwork {
     ) -> Result<(), RelayOpenError> {
         self.asked.push(Asked::Open(port));
         self.open_results.pop_front().unwrap_or(Ok(()))
+    }
+
+    fn is_relayed(&self, address: SocketAddr) -> bool {
+        self.relayed.contains(&address)
     }
 
     fn close_relay(&mut self, port: AllocationPort, _: Family) {
@@ -169,6 +175,7 @@ impl Fixture {
             bandwidth: Bandwidth::default(),
             indications: false,
             dont_fragment: true,
+            peer_policy: PeerPolicy::unrestricted().into(),
             default_family: DefaultFamily::V4,
         };
         let now = Timestamp::from_secs(1);

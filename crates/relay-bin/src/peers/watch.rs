@@ -1,0 +1,45 @@
+//! Reads the file with rules again once it has changed.
+
+use std::sync::Arc;
+
+use relay_server::PeerPolicy;
+
+use super::config::PeerConfig;
+use crate::file_watch::{Changes, FileWatch};
+
+/// Looks at the file that `config` names from now on, if it names one, and calls `apply` with what follows from it once that is
+/// something else.
+///
+/// # Errors
+///
+/// When the system has no thread left.
+pub(crate) fn watch(
+    config: &PeerConfig,
+    apply: impl Fn(Arc<PeerPolicy>) + Send + 'static,
+) -> anyhow::Result<FileWatch> {
+    let config = config.clone();
+    let mut policy = config.policy();
+    let mut changes = Changes::of(config.sources.file.clone());
+    FileWatch::start("peers", config.sources.file.is_some(), move |is_hurried| {
+        if changes.look(is_hurried) {
+            reload(&config, &mut policy, &apply);
+        }
+    })
+}
+
+fn reload(config: &PeerConfig, policy: &mut Arc<PeerPolicy>, apply: &impl Fn(Arc<PeerPolicy>)) {
+    match config.sources.read() {
+        Ok(rules) => {
+            let new = config.policy_of(&rules);
+            if new != *policy {
+                tracing::info!(
+                    rules = rules.len(),
+                    "the rules about peers were read again; channels and permissions of peers that are denied now end"
+                );
+                policy.clone_from(&new);
+                apply(new);
+            }
+        }
+        Err(problem) => tracing::error!("{problem}; the rules that were read before stay in force"),
+    }
+}

@@ -1,0 +1,15 @@
+//! Which peers a recorded relay relayed to.
+
+use std::sync::Arc;
+
+use relay_server::{PeerPolicy, PeerRule, SpecialUse};
+
+/// What was recorded; the error says what is wrong with it.
+pub(crate) fn read(recorded: &packet_trace::PeerPolicy) -> Result<Arc<PeerPolicy>, String> {
+    let packet_trace::PeerPolicy { open, machine_is_open, rules } = recorded;
+    let open =
+        open.iter().map(|name| SpecialUse::named(name).ok_or_else(|| format!("{name:?} is no use of addresses")));
+    let rules = rules.iter().map(|rule| rule.parse::<PeerRule>().map_err(|error| error.to_string()));
+    let policy = PeerPolicy::new(open.collect::<Result<Vec<_>, _>>()?, rules.collect::<Result<Vec<_>, _>>()?);
+    Ok(Arc::new(if *machine_is_open { policy.with_open_machine() } else { policy }))
+}

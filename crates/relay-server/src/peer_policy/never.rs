@@ -1,0 +1,34 @@
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::forbidden::PeerForbidden;
+
+/// Why nothing can allow `address`.
+pub(super) const fn never(address: IpAddr) -> Option<PeerForbidden> {
+    if address.is_unspecified() {
+        return Some(PeerForbidden::Unspecified);
+    }
+    if address.is_multicast() {
+        return Some(PeerForbidden::Multicast);
+    }
+    match address {
+        // 240.0.0.0/4, which ends in the broadcast address.
+        IpAddr::V4(v4) if v4.octets()[0] >= 240 => Some(PeerForbidden::Broadcast),
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Some(PeerForbidden::Ipv4Mapped),
+        IpAddr::V6(v6) if is_tunnel(v6) => Some(PeerForbidden::Tunnel),
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => Some(PeerForbidden::LinkLocal),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
+}
+
+/// Whether no client at `address` may allocate.
+///
+/// [RFC 8656, section 21.4](https://www.rfc-editor.org/rfc/rfc8656#section-21.4)
+pub(crate) const fn is_forbidden_client(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if is_tunnel(v6))
+}
+
+/// [RFC 8656, section 21.4](https://www.rfc-editor.org/rfc/rfc8656#section-21.4): neither clients nor peers may be at addresses
+/// of Teredo or 6to4, since a tunnel's end could send to the relay what the relay sends to it.
+const fn is_tunnel(address: Ipv6Addr) -> bool {
+    matches!(address.segments(), [0x2001, 0, ..] | [0x2002, ..])
+}
