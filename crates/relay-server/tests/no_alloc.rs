@@ -6,10 +6,10 @@
 
 mod support;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, num::NonZeroU64};
 
 use allocation_counter::measure;
-use relay_server::{AllocationPort, Forward, PeerSocket, UsernameLimit, Via};
+use relay_server::{AllocationPort, Bandwidth, Forward, PeerSocket, Rate, UsernameLimit, Via};
 
 use support::{Client, Relay, Request, Shards, allocate_dual_stack, bind, channel_data, kind, method, permit};
 
@@ -42,7 +42,14 @@ fn bound(relay: &mut Relay, number: u16, others: &mut [Bound]) -> Bound {
 }
 
 fn relay_of(clients: u16) -> (Relay, Vec<Bound>) {
-    let mut relay = Relay::with(|config| config.username_limit = UsernameLimit::RefuseBeyond(u32::MAX));
+    limited_relay_of(clients, Bandwidth::default())
+}
+
+fn limited_relay_of(clients: u16, bandwidth: Bandwidth) -> (Relay, Vec<Bound>) {
+    let mut relay = Relay::with(|config| {
+        config.username_limit = UsernameLimit::RefuseBeyond(u32::MAX);
+        config.bandwidth = bandwidth;
+    });
     let mut all = Vec::new();
     for number in 0..clients {
         let next = bound(&mut relay, number, &mut all);
@@ -62,8 +69,12 @@ fn the_counter_counts() {
 
 #[test]
 fn relaying_allocates_nothing() {
-    for clients in [1, 10, 1000] {
-        let (mut relay, bound) = relay_of(clients);
+    let much = Rate { bytes: NonZeroU64::new(1 << 30), packets: NonZeroU64::new(1 << 20) };
+    let limited = Bandwidth { per_allocation: much, per_user: much, total: much };
+    for (clients, bandwidth) in
+        [1, 10, 1000].map(|clients| [(clients, Bandwidth::default()), (clients, limited)]).concat()
+    {
+        let (mut relay, bound) = limited_relay_of(clients, bandwidth);
         let server = &mut relay.server;
         let to_peers = [channel_data(0x4000, &[7; 1200]), channel_data(0x4001, &[])];
         let to_other = channel_data(0x4100, &[7; 1200]);
