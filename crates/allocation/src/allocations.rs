@@ -1,5 +1,5 @@
 mod bind;
-#[cfg(test)]
+#[cfg(any(test, feature = "invariants"))]
 mod invariants;
 mod lending;
 mod lifecycle;
@@ -91,6 +91,7 @@ impl Allocations {
     pub fn with_ports_of_all_shards(mut self, ports: PortRange) -> Self {
         self.by_port = vec![NO_SLOT; usize::from(ports.len())];
         self.ports = ports;
+        self.reservations.share();
         self
     }
 

@@ -11,6 +11,10 @@ use crate::{
 /// [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2) allows.
 pub const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 
+/// How much longer the shard that has reserved a port keeps it from others where a relay has several: 5 seconds. Another shard may have
+/// given it to the client in the last moment, and this one may hear of that a little later.
+pub(crate) const HEARING_TIME: Duration = Duration::from_secs(5);
+
 /// How many ports one user may have reserved at a time, so that a client that allocates and deletes in a loop does
 /// not tie up half of all ports.
 pub const MAX_RESERVATIONS_PER_USER: u16 = 10;
@@ -21,6 +25,8 @@ pub(crate) struct Reservations {
     by_token: BTreeMap<ReservationToken, Reservation>,
     /// How many of each user there are; none that is zero.
     counts: BTreeMap<Arc<str>, u16>,
+    /// Whether other shards give reserved ports to clients, too.
+    has_other_shards: bool,
 }
 
 /// A reservation as other shards of a relay are told of it: any of them may be asked for the port.
@@ -45,11 +51,18 @@ pub(crate) struct Reservation {
     pub(crate) families: Families,
     user: Arc<str>,
     expires_at: Timestamp,
+    /// When the port is free for others. Later than [`Self::expires_at`] if shards may yet tell of it.
+    lapses_at: Timestamp,
     /// Whether another shard has reserved it, which sees to what becomes of the port if nobody comes for it.
     pub(crate) is_adopted: bool,
 }
 
 impl Reservations {
+    /// From now on other shards give reserved ports to clients, too.
+    pub(crate) const fn share(&mut self) {
+        self.has_other_shards = true;
+    }
+
     /// How many ports are reserved for `user`.
     pub(crate) fn count_of(&self, user: &str) -> u16 {
         self.counts.get(user).copied().unwrap_or(0)
@@ -73,22 +86,24 @@ impl Reservations {
         };
         let expires_at = now + RESERVATION_LIFETIME;
         let reserved = ReservedPort { token, port, families, user_id: Arc::clone(user), expires_at };
-        self.insert(timers, &reserved, false);
+        let lapses_at = if self.has_other_shards { expires_at + HEARING_TIME } else { expires_at };
+        self.insert(timers, &reserved, lapses_at, false);
         token
     }
 
     /// Holds a reservation that another shard made, so that its client may also come here.
     pub(crate) fn adopt(&mut self, timers: &mut Timers, reserved: &ReservedPort) {
         if !self.by_token.contains_key(&reserved.token) {
-            self.insert(timers, reserved, true);
+            self.insert(timers, reserved, reserved.expires_at, true);
         }
     }
 
-    fn insert(&mut self, timers: &mut Timers, reserved: &ReservedPort, is_adopted: bool) {
+    fn insert(&mut self, timers: &mut Timers, reserved: &ReservedPort, lapses_at: Timestamp, is_adopted: bool) {
         let ReservedPort { token, port, families, user_id: ref user, expires_at } = *reserved;
-        self.by_token.insert(token, Reservation { port, families, user: Arc::clone(user), expires_at, is_adopted });
         *self.counts.entry(Arc::clone(user)).or_insert(0) += 1;
-        timers.arm((expires_at, TimerKey::Reservation(token)));
+        let user = Arc::clone(user);
+        self.by_token.insert(token, Reservation { port, families, user, expires_at, lapses_at, is_adopted });
+        timers.arm((lapses_at, TimerKey::Reservation(token)));
     }
 
     /// The reservation named `token`, as other shards are told of it.
@@ -100,13 +115,20 @@ impl Reservations {
     /// Ends the reservation named `token`, whoever it belongs to.
     pub(crate) fn forget(&mut self, timers: &mut Timers, token: ReservationToken) -> Option<Reservation> {
         let reservation = self.lapse(token)?;
-        timers.disarm((reservation.expires_at, TimerKey::Reservation(token)));
+        timers.disarm((reservation.lapses_at, TimerKey::Reservation(token)));
         Some(reservation)
     }
 
-    /// Ends the reservation named `token`, if it belongs to `user`.
-    pub(crate) fn take(&mut self, timers: &mut Timers, token: ReservationToken, user: &str) -> Option<Reservation> {
-        if *self.by_token.get(&token)?.user != *user {
+    /// Ends the reservation named `token`, if it belongs to `user` and has not expired.
+    pub(crate) fn take(
+        &mut self,
+        now: Timestamp,
+        timers: &mut Timers,
+        token: ReservationToken,
+        user: &str,
+    ) -> Option<Reservation> {
+        let reservation = self.by_token.get(&token)?;
+        if *reservation.user != *user || reservation.expires_at <= now {
             return None;
         }
         self.forget(timers, token)
@@ -122,22 +144,22 @@ impl Reservations {
         Some(reservation)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "invariants"))]
     pub(crate) fn ports(&self) -> impl Iterator<Item = AllocationPort> {
         self.by_token.values().filter(|reservation| !reservation.is_adopted).map(|reservation| reservation.port)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "invariants"))]
     pub(crate) fn timers(&self) -> impl Iterator<Item = (Timestamp, TimerKey)> {
-        self.by_token.iter().map(|(token, reservation)| (reservation.expires_at, TimerKey::Reservation(*token)))
+        self.by_token.iter().map(|(token, reservation)| (reservation.lapses_at, TimerKey::Reservation(*token)))
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "invariants"))]
     pub(crate) fn users(&self) -> impl Iterator<Item = &str> {
         self.by_token.values().map(|reservation| &*reservation.user)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "invariants"))]
     pub(crate) fn counts(&self) -> impl Iterator<Item = (&str, u16)> {
         self.counts.iter().map(|(user, count)| (&**user, *count))
     }

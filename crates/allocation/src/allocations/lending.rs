@@ -72,8 +72,13 @@ impl Allocations {
 
     /// Takes the port of a reservation for an allocation here. Not if it belongs here, was lent, reserved by the borrower, and has
     /// come back since: then somebody has had it.
-    pub(super) fn take_reservation(&mut self, token: ReservationToken, user: &str) -> Option<Reservation> {
-        let reservation = self.reservations.take(&mut self.timers, token, user)?;
+    pub(super) fn take_reservation(
+        &mut self,
+        now: Timestamp,
+        token: ReservationToken,
+        user: &str,
+    ) -> Option<Reservation> {
+        let reservation = self.reservations.take(now, &mut self.timers, token, user)?;
         let is_there =
             !reservation.is_adopted || !self.pool.owns(reservation.port) || self.lent.remove(&reservation.port);
         is_there.then_some(reservation)
@@ -116,6 +121,7 @@ mod tests {
     use super::*;
     use crate::{
         Allocation, Expired, NewAllocation, PortRange, PortRequest, RESERVATION_LIFETIME, RetryPortError,
+        reservations::HEARING_TIME,
         testing::{T0, request},
     };
 
@@ -172,7 +178,7 @@ mod tests {
         assert_eq!(reserved.port.get(), 11);
         home.adopt_reservation(T0, &reserved);
         home.assert_consistent();
-        let lapse = T0 + RESERVATION_LIFETIME;
+        let lapse = T0 + RESERVATION_LIFETIME + HEARING_TIME;
         home.handle_timeout(lapse);
         assert_eq!(home.free_ports(), 0, "the borrower says when");
         borrower.handle_timeout(lapse);
@@ -194,7 +200,7 @@ mod tests {
         let second = home.allocate(T0, request(2, PortRequest::Reserved(token))).unwrap().id();
         home.assert_consistent();
         borrower.forget_reservation(token);
-        borrower.handle_timeout(T0 + RESERVATION_LIFETIME);
+        borrower.handle_timeout(T0 + RESERVATION_LIFETIME + HEARING_TIME);
         assert_eq!(left(&mut borrower), []);
         home.remove(second);
         assert_eq!(home.free_ports(), 1);
@@ -203,6 +209,31 @@ mod tests {
         home.adopt_reservation(T0, &reserved);
         let refused = home.allocate(T0, request(3, PortRequest::Reserved(token))).map(Allocation::id);
         assert_eq!(refused, Err(crate::AllocateError::UnknownReservation));
+    }
+
+    #[test]
+    fn a_reservation_taken_elsewhere_in_the_last_moment_may_be_told_of_later() {
+        let [mut home, mut other] = shards();
+        let token = home.allocate(T0, request(1, PortRequest::EvenAndReserveNext)).unwrap().reservation().unwrap();
+        let reserved = home.reserved_port(token).unwrap();
+        other.adopt_reservation(T0, &reserved);
+        let expiry = T0 + RESERVATION_LIFETIME;
+        let just_before = Timestamp::from_nanos(expiry.as_nanos() - 1);
+        let taken = other.allocate(just_before, request(2, PortRequest::Reserved(token))).unwrap().id();
+
+        // At home it cannot be had any more, and it is not free, either.
+        let refused = home.allocate(expiry, request(3, PortRequest::Reserved(token))).map(Allocation::id);
+        assert_eq!(refused, Err(crate::AllocateError::UnknownReservation));
+        home.handle_timeout(expiry + HEARING_TIME / 2);
+        assert_eq!(home.free_ports(), 0);
+        home.forget_reservation(token);
+        home.handle_timeout(expiry + HEARING_TIME);
+        assert_eq!(home.free_ports(), 0, "it is lent");
+        other.remove(taken);
+        assert_eq!(left(&mut other), [(11, false)]);
+        home.return_port(reserved.port);
+        assert_eq!(home.free_ports(), 1);
+        home.assert_consistent();
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Allocations {
                 (PortKind::FirstOfPair, self.draw_port(now, PortKind::FirstOfPair, families, user))
             }
             PortRequest::Reserved(token) => {
-                let reserved = self.take_reservation(token, user).ok_or(AllocateError::UnknownReservation)?;
+                let reserved = self.take_reservation(now, token, user).ok_or(AllocateError::UnknownReservation)?;
                 if self.by_port(reserved.port).is_some() {
                     return Err(AllocateError::NoFreePort);
                 }

@@ -29,7 +29,7 @@ impl Allocations {
 
         self.set_slot_of_port(unusable, NO_SLOT);
         self.leave_held_port(now, unusable);
-        if let Some(next) = reservation.and_then(|token| self.reservations.take(&mut self.timers, token, &user)) {
+        if let Some(next) = reservation.and_then(|token| self.reservations.take(now, &mut self.timers, token, &user)) {
             self.leave_port(next.port);
         }
         let drawn = if may_retry { self.draw_port(now, kind, families, &user) } else { None };

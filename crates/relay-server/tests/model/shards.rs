@@ -112,7 +112,7 @@ impl World {
         self.waiting.remove(&client);
         if let Some(token) = response.attribute(kind::RESERVATION_TOKEN) {
             self.tokens.push(token.to_vec());
-            self.unclear_for(31);
+            self.unclear_for(36);
         }
     }
 
