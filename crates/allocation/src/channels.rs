@@ -282,7 +282,7 @@ fn position(at: usize) -> u16 {
     u16::try_from(at).unwrap_or(u16::MAX)
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "invariants"))]
 impl Channels {
     /// Every channel is found by its number and by its peer, and the index holds nothing else.
     pub(crate) fn assert_consistent(&self, hash: &KeyedHash) {

@@ -42,12 +42,12 @@ impl Clients {
         self.table = SlotTable::new(len, all);
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "invariants"))]
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "invariants"))]
     pub(crate) fn assert_consistent(&self, hash: &KeyedHash, slots: &Slots) {
         self.table.assert_consistent(|slot| hash_of(hash, slots, slot));
     }

@@ -130,7 +130,7 @@ fn position(at: usize) -> u16 {
     u16::try_from(at).unwrap_or(u16::MAX)
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "invariants"))]
 impl Permissions {
     /// Every permission is found by its address, and the index holds nothing else.
     pub(crate) fn assert_consistent(&self, hash: &KeyedHash) {

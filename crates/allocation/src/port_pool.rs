@@ -150,7 +150,7 @@ fn pick(rng: &mut impl RngCore, choices: usize) -> Option<usize> {
     usize::try_from(rng.random_range(0..choices)).ok()
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "invariants"))]
 impl PortPool {
     pub(crate) const fn range(&self) -> PortRange {
         self.range

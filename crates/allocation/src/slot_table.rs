@@ -154,7 +154,7 @@ const fn check_of(hashed: u64) -> u16 {
     (hashed >> 48) as u16
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "invariants"))]
 impl SlotTable {
     /// Every slot is found, and there is room for the search to end.
     pub(crate) fn assert_consistent(&self, hash_of: impl Fn(u16) -> u64) {

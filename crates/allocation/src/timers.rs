@@ -74,7 +74,7 @@ impl Timers {
         due.map(|(_, key)| key)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "invariants"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Timestamp, TimerKey)> {
         self.queue.iter().copied()
     }

@@ -77,7 +77,7 @@ impl Users {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "invariants"))]
     pub(crate) fn len(&self) -> usize {
         self.users.len()
     }

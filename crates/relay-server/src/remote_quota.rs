@@ -17,6 +17,11 @@ impl RemoteQuota {
         *count = count.saturating_add(1);
     }
 
+    #[cfg(feature = "invariants")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
     pub(crate) fn subtract(&mut self, user_id: &str) {
         match self.counts.get_mut(user_id) {
             Some(count) if *count > 1 => *count -= 1,

@@ -3,10 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Allocations;
-use crate::{Timestamp, shortcut::Shortcut, slots::NO_SLOT, timers::TimerKey};
+use crate::{AllocationPort, Timestamp, shortcut::Shortcut, slots::NO_SLOT, timers::TimerKey};
 
 impl Allocations {
-    pub(crate) fn assert_consistent(&self) {
+    /// Every index agrees with the allocations, and every port of its own is in one place.
+    ///
+    /// # Panics
+    ///
+    /// When one does not.
+    pub fn assert_consistent(&self) {
         let all: Vec<_> = self.iter().collect();
         assert_eq!(self.len(), all.len());
 
@@ -17,7 +22,9 @@ impl Allocations {
         for allocation in &all {
             assert_eq!(self.get(allocation.id()).map(|found| found.id()), Some(allocation.id()));
             assert_eq!(self.by_five_tuple(&allocation.five_tuple()).map(|found| found.id()), Some(allocation.id()));
-            by_port[self.ports.index_of(allocation.port()).unwrap()] = allocation.id().slot();
+            let index = self.ports.index_of(allocation.port());
+            assert!(index.is_some(), "{} is no port of any shard", allocation.port());
+            index.into_iter().for_each(|index| by_port[index] = allocation.id().slot());
         }
         assert_eq!(self.by_port, by_port);
 
@@ -79,9 +86,23 @@ impl Allocations {
     }
 
     /// Nothing is left of allocations and reservations.
-    pub(crate) fn assert_empty(&self) {
+    ///
+    /// # Panics
+    ///
+    /// When something is.
+    pub fn assert_empty(&self) {
         self.assert_consistent();
         assert!(self.is_empty());
         assert_eq!((self.free_ports(), self.poll_timeout()), (usize::from(self.pool.range().len()), None));
+    }
+
+    /// The ports of this shard that others have.
+    pub fn lent_ports(&self) -> impl Iterator<Item = AllocationPort> {
+        self.lent.iter().copied()
+    }
+
+    /// The ports, of whichever shard, that are reserved here.
+    pub fn reserved_ports(&self) -> impl Iterator<Item = AllocationPort> {
+        self.reservations.ports()
     }
 }

@@ -7,6 +7,8 @@ mod dont_fragment;
 mod flows;
 mod icmp;
 mod indications;
+#[cfg(feature = "invariants")]
+mod invariants;
 mod opening;
 mod peers;
 mod relay_path;

@@ -1,0 +1,74 @@
+//! What must hold of a server whose outputs were all taken, for tests that have no other view of it.
+
+use allocation::Allocation;
+
+use crate::{AllocationPort, Server};
+
+impl Server {
+    /// Every index agrees with the allocations, and nothing is queued or half done.
+    ///
+    /// # Panics
+    ///
+    /// When one does not, or something is.
+    pub fn assert_consistent(&self) {
+        self.allocations.assert_consistent();
+        assert_eq!(self.outputs.len(), 0, "outputs are left");
+        assert!(self.pending.is_empty(), "sockets are opened at once, but {:?} wait for theirs", self.pending);
+        let waiting = &self.borrowings;
+        assert_eq!(waiting.by_client.len(), waiting.by_number.len());
+        for (five_tuple, number) in &waiting.by_client {
+            let borrowing = waiting.by_number.get(number);
+            assert!(borrowing.is_some_and(|borrowing| borrowing.request.requester.five_tuple == *five_tuple));
+            assert!(
+                self.allocations.by_five_tuple(five_tuple).is_none(),
+                "{five_tuple:?} waits for a second allocation"
+            );
+        }
+        for allocation in self.allocations.iter() {
+            for channel in allocation.channels().iter().filter(|channel| channel.is_bound()) {
+                assert!(allocation.families().contains(crate::Family::of(channel.peer().address().ip())));
+            }
+        }
+    }
+
+    /// Nothing is left of allocations, reservations, and whatever other shards have told of theirs.
+    ///
+    /// # Panics
+    ///
+    /// When something is.
+    pub fn assert_empty(&self) {
+        self.assert_consistent();
+        self.allocations.assert_empty();
+        assert_eq!(self.requests_waiting(), 0);
+        assert!(self.remote_quota.is_empty(), "{:?}", self.remote_quota);
+        assert_eq!(self.crossings.iter().count(), 0);
+    }
+
+    /// How many requests for an allocation wait for a port of another shard.
+    #[must_use]
+    pub fn requests_waiting(&self) -> usize {
+        self.borrowings.by_number.len()
+    }
+
+    /// How many allocations user `id` has on other shards, as far as this one knows.
+    #[must_use]
+    pub fn remote_allocations_of(&self, id: &str) -> u32 {
+        self.remote_quota.count(id)
+    }
+
+    /// How many allocations user `id` has here.
+    #[must_use]
+    pub fn allocations_of(&self, id: &str) -> usize {
+        self.allocations.count_of_user(id)
+    }
+
+    /// The ports of this shard that others have.
+    pub fn lent_ports(&self) -> impl Iterator<Item = AllocationPort> {
+        self.allocations.lent_ports()
+    }
+
+    /// The ports, of whichever shard, that allocations here have or that are reserved here.
+    pub fn held_ports(&self) -> impl Iterator<Item = AllocationPort> {
+        self.allocations.iter().map(Allocation::port).chain(self.allocations.reserved_ports())
+    }
+}
