@@ -13,6 +13,7 @@ mod playground;
 mod portal;
 mod run;
 mod setup;
+mod simulate;
 mod test;
 mod wasm;
 mod webrtc_demo;
@@ -40,6 +41,7 @@ enum Command {
     Portal(portal::Args),
     Run(run::Args),
     Setup(setup::Args),
+    Simulate(simulate::Args),
     Test(test::Args),
     WebrtcDemo(webrtc_demo::Args),
 }
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Portal(args) => portal::main(&args),
         Command::Run(args) => run::main(&args),
         Command::Setup(args) => setup::main(&args),
+        Command::Simulate(args) => simulate::main(&args),
         Command::Test(args) => test::main(&args),
         Command::WebrtcDemo(args) => webrtc_demo::main(&args),
     };

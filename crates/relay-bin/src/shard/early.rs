@@ -63,6 +63,12 @@ impl Early {
         self.kept.is_empty()
     }
 
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) const fn len(&self) -> usize {
+        self.kept.len()
+    }
+
     /// Keeps `datagram`, which is in `buffers`. `since` is what [`Self::take`] told if it was kept before. Returns false if there is
     /// no room, or nothing more can come of it.
     pub(super) fn keep(&mut self, datagram: &Datagram, buffers: &ReceiveBuffers, since: Option<Since>) -> bool {

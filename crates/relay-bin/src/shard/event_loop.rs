@@ -276,6 +276,42 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
     }
 }
 
+/// For a test that turns it by hand.
+#[cfg(test)]
+impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
+    /// Turns once, without waiting, where `arrived` have something to read.
+    pub(super) fn turn_with(&mut self, arrived: impl IntoIterator<Item = Source>) {
+        for source in arrived {
+            if self.sockets.get_ready(source) {
+                self.ready.push_back(source);
+            }
+        }
+        self.work();
+    }
+
+    /// When to turn next, whatever arrives; at once if not everything was read.
+    pub(super) fn next_turn(&self) -> Timestamp {
+        if self.ready.is_empty() { self.next_due() } else { self.now }
+    }
+
+    /// Shows everything that was counted so far.
+    pub(super) fn publish_now(&mut self) {
+        self.publish();
+    }
+
+    pub(super) const fn driver(&self) -> &Driver<Box<dyn Offload + Send>> {
+        &self.driver
+    }
+
+    pub(super) const fn sockets(&self) -> &S {
+        &self.sockets
+    }
+
+    pub(super) const fn sockets_mut(&mut self) -> &mut S {
+        &mut self.sockets
+    }
+}
+
 #[cfg(test)]
 #[path = "event_loop_tests.rs"]
 mod tests;

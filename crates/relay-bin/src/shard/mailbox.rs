@@ -66,7 +66,7 @@ const WOKEN: u8 = 2;
 impl Mail {
     /// Whether it can wait until the shard turns anyhow, which it does once a second at least, to show that it is alive: a shard
     /// takes its mail before it handles what has arrived.
-    const fn can_wait(&self) -> bool {
+    pub(super) const fn can_wait(&self) -> bool {
         match self {
             Self::FromShard(message) => !message.is_urgent(),
             // It changes nothing but the answers to requests.

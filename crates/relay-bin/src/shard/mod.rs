@@ -23,6 +23,8 @@ mod pulse;
 mod refused_indications;
 mod relay_table;
 mod shared_quota;
+#[cfg(test)]
+mod simulation;
 mod sockets;
 pub(crate) mod stats;
 mod withheld_replies;

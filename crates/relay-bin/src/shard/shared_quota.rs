@@ -32,6 +32,13 @@ impl SharedQuota {
         }
     }
 
+    /// What is counted, for tests that compare it with what there is.
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> std::collections::BTreeMap<Arc<str>, u32> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().map(|(user_id, count)| (Arc::clone(user_id), *count)).collect()
+    }
+
     /// Counts one less.
     pub(super) fn release(&self, user_id: &str) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);

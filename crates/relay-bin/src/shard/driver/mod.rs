@@ -1,3 +1,5 @@
+#[cfg(test)]
+mod inspect;
 mod outputs;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};

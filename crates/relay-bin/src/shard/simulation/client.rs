@@ -1,0 +1,563 @@
+//! A client as those in use behave: it allocates, refreshes, binds, permits and sends, follows challenges, tries again where it is
+//! refused, and begins anew where its allocation is gone.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use rand::{Rng as _, RngCore as _};
+use rand_chacha::ChaCha8Rng;
+use relay_server::Timestamp;
+use turn_client::{
+    Allocate, Allocated, Answer, Credentials, Failure, Family, Received, Request, RequestId, Success, TurnClient,
+    decode_data_indication, encode_channel_data, encode_send_indication,
+};
+
+use super::{packet::Packet, plan::Setting};
+
+/// For how long a probe is under way at most, if nothing holds it up.
+pub(super) const PATIENCE: Duration = Duration::from_secs(4);
+
+/// RFC 8656: how long a channel is bound, and an address permitted.
+const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
+const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
+
+/// The times of the moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    pub(super) time: Timestamp,
+    /// What the relay's clock says. Clients do not know it; their claims are reckoned by it.
+    pub(super) relay: Timestamp,
+    pub(super) instant: Instant,
+}
+
+/// How a client does things.
+#[derive(Clone, Copy, Debug)]
+struct Style {
+    lifetime: Option<Duration>,
+    uses_channels: bool,
+    uses_indications: bool,
+    /// Whether it sends data right behind the request that permits it.
+    is_hasty: bool,
+    /// Whether the relay refuses requests with credentials that have expired, whatever they are for.
+    is_strict: bool,
+    /// Whether it renews what it has bound and permitted, or lets it lapse now and then.
+    is_diligent: bool,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Allocate,
+    Refresh,
+    Delete,
+    Bind(SocketAddr),
+    Permit(SocketAddr),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    purpose: Purpose,
+    /// When, by the relay's clock: what is granted begins later.
+    at: Timestamp,
+    /// How many datagrams were sent for it.
+    transmissions: u32,
+}
+
+/// An allocation.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) relayed: Vec<SocketAddr>,
+    /// Until when the relay owes it, by the relay's clock.
+    until: Timestamp,
+    refresh_at: Timestamp,
+    delete_at: Timestamp,
+    /// Whether the relay owes it: not if something happened that ends it.
+    pub(super) is_sure: bool,
+}
+
+/// Somebody to talk to.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) address: SocketAddr,
+    /// The client whose allocation that is.
+    pub(super) partner: Option<usize>,
+    channel: u16,
+    /// Until when, by the relay's clock.
+    bound_until: Timestamp,
+    permitted_until: Timestamp,
+    bind_at: Timestamp,
+    permit_at: Timestamp,
+}
+
+/// What a client wants of the world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// It has an allocation, and needs somebody to talk to.
+    Targets,
+    /// It has reserved a port for somebody of the same user.
+    Reserved(u64),
+    /// Its next life needs an address, credentials, and a place.
+    Rebirth,
+    /// A request behind which a probe was sent was granted at once, or was not.
+    Granted(RequestId, bool),
+    /// It asks for an allocation, by which others of its user may lose theirs.
+    Allocating,
+}
+
+/// A client.
+pub(super) struct Client {
+    pub(super) number: usize,
+    pub(super) user: usize,
+    pub(super) address: SocketAddr,
+    /// The relay's listening address.
+    pub(super) server: SocketAddr,
+    /// Which life it is in.
+    pub(super) life: u64,
+    turn: TurnClient,
+    rng: ChaCha8Rng,
+    style: Style,
+    pub(super) held: Option<Held>,
+    asked: BTreeMap<RequestId, Asked>,
+    pub(super) targets: Vec<Target>,
+    /// The channel of everybody it talked to: number and peer stay reserved for each other.
+    channels: BTreeMap<SocketAddr, u16>,
+    first_channel: u16,
+    pub(super) ask_at: Timestamp,
+    probe_at: Timestamp,
+    /// How many probes in a row did not come back.
+    misses: u32,
+    token: Option<u64>,
+    /// Whether the allocation that it is told of next may be gone.
+    doubts_answer: bool,
+    pub(super) wishes: Vec<Wish>,
+}
+
+const NEVER: Timestamp = Timestamp::from_nanos(u64::MAX);
+
+impl Client {
+    pub(super) fn new(number: usize, user: usize, mut rng: ChaCha8Rng, setting: &Setting) -> Self {
+        let (kind, can_indicate) = (rng.random_range(0..4), setting.indications);
+        let style = Style {
+            lifetime: [None, Some(Duration::from_secs(900)), Some(Duration::from_secs(3_600))][rng.random_range(0..3)],
+            uses_channels: kind > 0 || !can_indicate,
+            uses_indications: kind < 2 && can_indicate,
+            is_hasty: rng.random_bool(0.5),
+            is_strict: setting.strict_expiry,
+            is_diligent: rng.random_bool(0.8),
+        };
+        let nobody: SocketAddr = ([0, 0, 0, 0], 0).into();
+        Self {
+            number,
+            user,
+            address: nobody,
+            server: nobody,
+            life: 0,
+            turn: TurnClient::new(Credentials::new("", ""), 0),
+            rng,
+            style,
+            held: None,
+            asked: BTreeMap::new(),
+            targets: Vec::new(),
+            channels: BTreeMap::new(),
+            first_channel: 0x4000,
+            ask_at: NEVER,
+            probe_at: NEVER,
+            misses: 0,
+            token: None,
+            doubts_answer: false,
+            wishes: Vec::new(),
+        }
+    }
+
+    /// Begins a new life, in which nothing is known of the last one.
+    pub(super) fn begin(&mut self, at: Timestamp, address: SocketAddr, server: SocketAddr, credentials: Credentials) {
+        (self.address, self.server) = (address, server);
+        self.life += 1;
+        self.turn = TurnClient::new(credentials, self.rng.next_u64());
+        self.held = None;
+        self.asked.clear();
+        self.targets.clear();
+        self.channels.clear();
+        self.first_channel = 0x4000 + self.rng.random_range(0..8) * 16;
+        self.ask_at = at;
+        self.misses = 0;
+        self.token = None;
+    }
+
+    /// Asks for the port of a reservation next.
+    pub(super) const fn use_token(&mut self, token: u64) {
+        self.token = Some(token);
+    }
+
+    /// The relay does not owe this client its allocation any more, nor one that it may just be told of.
+    pub(super) fn doubt(&mut self) {
+        self.doubts_answer = true;
+        if let Some(held) = &mut self.held {
+            held.is_sure = false;
+        }
+    }
+
+    /// Whether the relay owes this client its allocation until some time after `now`.
+    pub(super) fn is_sure(&self, now: Now, margin: Duration) -> bool {
+        self.held.as_ref().is_some_and(|held| held.is_sure && held.until > now.relay + margin)
+    }
+
+    /// Whether the relay owes it that data to and from `peer` passes, in a channel or in indications.
+    pub(super) fn is_owed(&self, now: Now, peer: SocketAddr, by_channel: bool) -> bool {
+        let until = now.relay + PATIENCE;
+        self.is_sure(now, PATIENCE)
+            && self.targets.iter().any(|target| {
+                let is_bound = target.address == peer && target.bound_until > until;
+                let is_permitted = target.address.ip() == peer.ip() && target.permitted_until > until;
+                if by_channel { is_bound } else { is_permitted }
+            })
+    }
+
+    /// Talks to `address` from now on.
+    pub(super) fn add_target(&mut self, now: Now, address: SocketAddr, partner: Option<usize>) {
+        if self.targets.iter().any(|target| target.address == address) {
+            return;
+        }
+        let next = self.first_channel + u16::try_from(self.channels.len()).unwrap_or(0);
+        let (channel, zero) = (*self.channels.entry(address).or_insert(next), Timestamp::ZERO);
+        let at = now.time + self.rng.random_range(Duration::ZERO..Duration::from_secs(2));
+        self.targets.push(Target {
+            address,
+            partner,
+            channel,
+            bound_until: zero,
+            permitted_until: zero,
+            bind_at: if self.style.uses_channels { at } else { NEVER },
+            permit_at: if self.style.uses_indications { at } else { NEVER },
+        });
+    }
+
+    /// When [`Self::wake`] has something to do.
+    pub(super) fn wake_at(&self, origin: Instant) -> Timestamp {
+        let of_turn = self.turn.poll_timeout().map_or(NEVER, |due| timestamp(due, origin));
+        let own = match &self.held {
+            None => {
+                if self.is_asking(|purpose| purpose == Purpose::Allocate) {
+                    NEVER
+                } else {
+                    self.ask_at
+                }
+            }
+            Some(held) => {
+                let targets = self.targets.iter().map(|target| target.bind_at.min(target.permit_at));
+                held.refresh_at.min(held.delete_at).min(self.probe_at).min(targets.min().unwrap_or(NEVER))
+            }
+        };
+        of_turn.min(own)
+    }
+
+    /// Does what is due. Returns what to send: of each train, one datagram right behind the other.
+    pub(super) fn wake(&mut self, now: Now, pace: Duration, begin: &mut Begin<'_>) -> Vec<Vec<Packet>> {
+        self.turn.handle_timeout(now.instant);
+        self.take_answers(now);
+        match &self.held {
+            None if self.ask_at <= now.time && !self.is_asking(|purpose| purpose == Purpose::Allocate) => {
+                self.allocate(now);
+            }
+            None => {}
+            Some(held) if held.delete_at <= now.time => {
+                self.ask(now, Purpose::Delete, Request::Refresh { lifetime: Some(Duration::ZERO) });
+                if let Some(held) = &mut self.held {
+                    (held.is_sure, held.delete_at, held.refresh_at) = (false, NEVER, NEVER);
+                }
+            }
+            Some(held) => {
+                if held.refresh_at <= now.time {
+                    self.ask(now, Purpose::Refresh, Request::Refresh { lifetime: self.style.lifetime });
+                    if let Some(held) = &mut self.held {
+                        held.refresh_at = NEVER;
+                    }
+                }
+                self.renew_targets(now);
+            }
+        }
+        let mut trains = self.transmit(begin, now);
+        if self.held.is_some() && self.probe_at <= now.time {
+            self.probe_at = now.time + self.rng.random_range(pace / 4..pace * 2);
+            trains.extend(self.probe(now, begin));
+        }
+        trains
+    }
+
+    fn is_asking(&self, what: impl Fn(Purpose) -> bool) -> bool {
+        self.asked.values().any(|asked| what(asked.purpose))
+    }
+
+    fn ask(&mut self, now: Now, purpose: Purpose, request: Request) {
+        let id = self.turn.request(now.instant, request);
+        self.asked.insert(id, Asked { purpose, at: now.relay, transmissions: 0 });
+    }
+
+    fn allocate(&mut self, now: Now) {
+        let mut allocate = Allocate { lifetime: self.style.lifetime, ..Allocate::default() };
+        if let Some(token) = self.token.take() {
+            allocate.reservation_token = Some(token);
+        } else {
+            match self.rng.random_range(0..10) {
+                0 => allocate.family = Some(Family::V6),
+                1 | 2 => allocate.additional_family = Some(Family::V6),
+                3 => allocate.even_port = Some(false),
+                4 | 5 => allocate.even_port = Some(true),
+                _ => {}
+            }
+        }
+        self.doubts_answer = false;
+        self.wishes.push(Wish::Allocating);
+        self.ask(now, Purpose::Allocate, Request::Allocate(allocate));
+    }
+
+    fn renew_targets(&mut self, now: Now) {
+        let mut requests = Vec::new();
+        for target in &mut self.targets {
+            if target.bind_at <= now.time {
+                target.bind_at = NEVER;
+                let request = Request::ChannelBind { channel: target.channel, peer: target.address };
+                requests.push((Purpose::Bind(target.address), request));
+            }
+            if target.permit_at <= now.time {
+                target.permit_at = NEVER;
+                let request = Request::CreatePermission { peers: vec![target.address] };
+                requests.push((Purpose::Permit(target.address), request));
+            }
+        }
+        for (purpose, request) in requests {
+            self.ask(now, purpose, request);
+        }
+    }
+
+    /// Sends what requests need, and, if the client is hasty, data right behind the first of a request that permits it.
+    fn transmit(&mut self, begin: &mut Begin<'_>, now: Now) -> Vec<Vec<Packet>> {
+        let mut trains = Vec::new();
+        let was_asking = self.asked.values().any(|asked| asked.transmissions > 0);
+        while let Some(bytes) = self.turn.poll_transmit() {
+            let mut train = vec![self.packet(bytes)];
+            // Which of several requests a datagram is for is not known.
+            self.asked.values_mut().for_each(|asked| asked.transmissions += 1);
+            let newest = self.asked.iter().next_back().map(|(id, asked)| (*id, asked.purpose, asked.transmissions));
+            let is_only_one = !was_asking && self.asked.len() == 1;
+            if let Some((id, Purpose::Bind(peer), 1)) = newest
+                && is_only_one
+                && self.style.is_hasty
+                && let Some(target) = self.targets.iter().find(|target| target.address == peer)
+                && target.partner.is_none()
+            {
+                let (channel, is_owed) = (target.channel, self.is_sure(now, PATIENCE));
+                let payload = begin(self, peer, is_owed, Some(id));
+                train.push(self.packet(in_channel(channel, &payload)));
+            }
+            trains.push(train);
+        }
+        trains
+    }
+
+    /// Sends data to somebody.
+    fn probe(&mut self, now: Now, begin: &mut Begin<'_>) -> Option<Vec<Packet>> {
+        if self.targets.is_empty() {
+            return None;
+        }
+        let target = self.targets[self.rng.random_range(0..self.targets.len())].clone();
+        let by_channel = self.style.uses_channels && (!self.style.uses_indications || self.rng.random_bool(0.5));
+        let is_owed = self.is_owed(now, target.address, by_channel);
+        let payload = begin(self, target.address, is_owed, None);
+        Some(vec![self.data(&target, by_channel, &payload)])
+    }
+
+    /// Answers data that came from `peer`, if the client talks to it.
+    pub(super) fn answer(&mut self, peer: SocketAddr, payload: &[u8]) -> Option<Packet> {
+        let target = self.targets.iter().find(|target| target.address == peer)?.clone();
+        let by_channel = self.style.uses_channels;
+        Some(self.data(&target, by_channel, payload))
+    }
+
+    /// Whether [`Self::answer`] to `peer` would get through.
+    pub(super) fn owes_answer(&self, now: Now, peer: SocketAddr) -> bool {
+        self.targets.iter().any(|target| target.address == peer) && self.is_owed(now, peer, self.style.uses_channels)
+    }
+
+    fn data(&mut self, target: &Target, by_channel: bool, payload: &[u8]) -> Packet {
+        let bytes = if by_channel {
+            in_channel(target.channel, payload)
+        } else {
+            let transaction = u128::from(self.rng.next_u64());
+            encode_send_indication(target.address, payload, transaction, self.rng.random_bool(0.5))
+        };
+        self.packet(bytes)
+    }
+
+    /// How long the next probe is.
+    pub(super) fn payload_length(&mut self) -> usize {
+        self.rng.random_range(0..1_000)
+    }
+
+    const fn packet(&self, bytes: Vec<u8>) -> Packet {
+        Packet { from: self.address, to: self.server, bytes }
+    }
+
+    /// A datagram arrived. Returns the application data in it, if there is any, and who sent it.
+    pub(super) fn receive(&mut self, now: Now, bytes: &[u8]) -> Option<(SocketAddr, Vec<u8>)> {
+        match self.turn.handle_datagram(now.instant, bytes) {
+            Received::Data { channel, payload } => {
+                let target = self.targets.iter().find(|target| target.channel == channel)?;
+                Some((target.address, payload.to_vec()))
+            }
+            Received::Response => {
+                self.take_answers(now);
+                None
+            }
+            Received::Ignored => decode_data_indication(bytes),
+        }
+    }
+
+    /// What became of a probe.
+    pub(super) fn note_probe(&mut self, now: Now, life: u64, has_returned: bool) {
+        if life != self.life {
+            return;
+        }
+        self.misses = if has_returned { 0 } else { self.misses + 1 };
+        // So many in a row: what ICE calls failed. It begins anew.
+        if self.misses > 5 && self.held.is_some() && !self.is_sure(now, Duration::ZERO) {
+            self.wishes.push(Wish::Rebirth);
+        }
+    }
+
+    fn take_answers(&mut self, now: Now) {
+        while let Some((id, answer)) = self.turn.poll_answer() {
+            let Some(asked) = self.asked.remove(&id) else { continue };
+            self.wishes.push(Wish::Granted(id, answer.is_ok() && asked.transmissions == 1));
+            self.take_answer(now, asked, answer);
+        }
+    }
+
+    fn take_answer(&mut self, now: Now, asked: Asked, answer: Answer) {
+        if let Err(failure @ (Failure::BadIntegrity | Failure::Incomplete(_) | Failure::Unwritable(_))) = &answer {
+            panic!("client {}: {:?}: {failure}", self.number, asked.purpose);
+        }
+        match (asked.purpose, answer) {
+            (Purpose::Allocate, Ok(Success::Allocated(allocated))) => self.allocated(now, asked.at, allocated),
+            (Purpose::Allocate, Err(failure)) => self.not_allocated(now, &failure),
+            (Purpose::Refresh, Ok(Success::Refreshed { lifetime })) => {
+                if let Some(held) = &mut self.held {
+                    held.until = asked.at + lifetime;
+                    held.refresh_at = now.time + self.rng.random_range(lifetime / 4..lifetime - lifetime / 8);
+                }
+            }
+            (Purpose::Delete, _) => self.wishes.push(Wish::Rebirth),
+            (Purpose::Bind(peer), Ok(_)) => {
+                let again = self.again(CHANNEL_LIFETIME);
+                if let Some(target) = self.targets.iter_mut().find(|target| target.address == peer) {
+                    target.bound_until = asked.at + CHANNEL_LIFETIME;
+                    // Also a permission: https://www.rfc-editor.org/rfc/rfc8656#section-9
+                    target.permitted_until = target.permitted_until.max(asked.at + PERMISSION_LIFETIME);
+                    target.bind_at = now.time + again;
+                }
+            }
+            (Purpose::Permit(peer), Ok(_)) => {
+                let again = self.again(PERMISSION_LIFETIME);
+                if let Some(target) = self.targets.iter_mut().find(|target| target.address == peer) {
+                    target.permitted_until = asked.at + PERMISSION_LIFETIME;
+                    target.permit_at = now.time + again;
+                }
+            }
+            (purpose, Err(failure)) => self.refused(now, purpose, &failure),
+            (purpose, answer) => panic!("client {}: {answer:?} to {purpose:?}", self.number),
+        }
+    }
+
+    /// When to renew something that lasts for `lifetime`.
+    fn again(&mut self, lifetime: Duration) -> Duration {
+        if self.style.is_diligent || self.rng.random_bool(0.5) {
+            self.rng.random_range(lifetime / 4..lifetime - lifetime / 8)
+        } else {
+            self.rng.random_range(lifetime..lifetime * 2)
+        }
+    }
+
+    fn allocated(&mut self, now: Now, asked_at: Timestamp, allocated: Allocated) {
+        let lifetime = allocated.lifetime;
+        let is_short = self.rng.random_bool(0.3);
+        let stays = if is_short { Duration::from_secs(60) } else { Duration::from_secs(4_000) };
+        self.held = Some(Held {
+            relayed: allocated.relayed,
+            until: asked_at + lifetime,
+            refresh_at: now.time + self.rng.random_range(lifetime / 4..lifetime - lifetime / 8),
+            delete_at: now.time + self.rng.random_range(stays / 10..stays),
+            is_sure: !self.doubts_answer,
+        });
+        self.probe_at = now.time;
+        self.wishes.push(Wish::Targets);
+        self.wishes.extend(allocated.reservation_token.map(Wish::Reserved));
+    }
+
+    fn not_allocated(&mut self, now: Now, failure: &Failure) {
+        let wait = match failure.code() {
+            Some(400 | 420 | 442) => panic!("client {}: {failure}", self.number),
+            // Somebody at this address has an allocation, or the credentials are of no use: another socket, with new ones.
+            Some(437 | 401 | 441) => return self.wishes.push(Wish::Rebirth),
+            Some(_) => self.rng.random_range(1_000..30_000),
+            None => 100,
+        };
+        self.ask_at = now.time + Duration::from_millis(wait);
+    }
+
+    fn refused(&mut self, now: Now, purpose: Purpose, failure: &Failure) {
+        match failure.code() {
+            // Lost on the way, each time.
+            None => {}
+            Some(403) => {
+                let (Purpose::Bind(peer) | Purpose::Permit(peer)) = purpose else { panic!("{purpose:?}: {failure}") };
+                self.targets.retain(|target| target.address != peer);
+                return;
+            }
+            Some(401) if self.style.is_strict => {}
+            Some(508) => return self.put_off(now, purpose, failure),
+            Some(_) => {
+                let is_sure = self.is_sure(now, Duration::ZERO);
+                assert!(
+                    !is_sure,
+                    "client {} at {} is owed its allocation: {purpose:?}: {failure}",
+                    self.number, self.address
+                );
+            }
+        }
+        self.wishes.push(Wish::Rebirth);
+    }
+}
+
+impl Client {
+    /// There are too many channels or permissions, so the client tries later. What it has may be renewed all the same.
+    fn put_off(&mut self, now: Now, purpose: Purpose, failure: &Failure) {
+        let is_sure = self.is_sure(now, Duration::ZERO);
+        let later = now.time + Duration::from_millis(self.rng.random_range(5_000..60_000));
+        let (Purpose::Bind(peer) | Purpose::Permit(peer)) = purpose else { panic!("{purpose:?}: {failure}") };
+        let Some(target) = self.targets.iter_mut().find(|target| target.address == peer) else { return };
+        let has =
+            target.permitted_until > now.relay && (purpose == Purpose::Permit(peer) || target.bound_until > now.relay);
+        assert!(!(is_sure && has), "client {} may renew what it has: {purpose:?}: {failure}", self.number);
+        match purpose {
+            Purpose::Bind(_) => target.bind_at = later,
+            _ => target.permit_at = later,
+        }
+    }
+}
+
+/// Begins a probe: of a client, to somebody, which the relay owes or not, behind a request or not. Returns its payload.
+pub(super) type Begin<'a> = dyn FnMut(&mut Client, SocketAddr, bool, Option<RequestId>) -> Vec<u8> + 'a;
+
+fn in_channel(channel: u16, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_channel_data(channel, payload, &mut bytes);
+    bytes
+}
+
+fn timestamp(instant: Instant, origin: Instant) -> Timestamp {
+    let since = instant.saturating_duration_since(origin);
+    Timestamp::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,32 @@
+//! The relay's clocks, which stand still until the simulation moves them.
+
+use std::{cell::Cell, rc::Rc};
+
+use relay_server::Timestamp;
+use turn_auth::UnixTime;
+
+use crate::clock::TimeSource;
+
+/// The clocks of the relay's machine.
+#[derive(Clone, Debug)]
+pub(super) struct SimulatedClock(Rc<Cell<(Timestamp, UnixTime)>>);
+
+impl SimulatedClock {
+    pub(super) fn new(now: Timestamp, unix_time: UnixTime) -> Self {
+        Self(Rc::new(Cell::new((now, unix_time))))
+    }
+
+    pub(super) fn set(&self, now: Timestamp, unix_time: UnixTime) {
+        self.0.set((now, unix_time));
+    }
+}
+
+impl TimeSource for SimulatedClock {
+    fn now(&self) -> Timestamp {
+        self.0.get().0
+    }
+
+    fn unix_time(&self) -> UnixTime {
+        self.0.get().1
+    }
+}

@@ -1,0 +1,286 @@
+//! The relay: its workers, as `shard::run` makes them, on a simulated machine.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rand::{Rng as _, RngCore as _};
+use rand_chacha::ChaCha8Rng;
+use relay_server::{
+    AcceptedCredentials, AddressStatus, Config, Family, PeerPolicy, PortRange, Server, ShardId, Timestamp,
+};
+use turn_auth::UnixTime;
+
+use super::{
+    clock::SimulatedClock,
+    kernel::{Kernel, SharedKernel, SimulatedOffload, lock},
+    packet::Packet,
+    plan::Setting,
+    sockets::{Machine, SimulatedSockets},
+};
+use crate::{
+    accounting::AccountingSender,
+    offload::Offload,
+    record::RecordedServer,
+    shard::{
+        address_map::HeldPorts,
+        driver::Driver,
+        event_loop::EventLoop,
+        mailbox::{Mail, Mailbox, Sender},
+        poller::{Poller, Source},
+        pulse::Pulse,
+        shared_quota::SharedQuota,
+        stats::{Counters, Published},
+    },
+};
+
+/// A worker.
+pub(super) struct Shard {
+    pub(super) event_loop: EventLoop<SimulatedSockets, SimulatedClock>,
+    published: Published,
+    inbox: Sender,
+    /// What it has sent to each of the others.
+    outboxes: Vec<(usize, Mailbox)>,
+    /// The sockets that have something to read since the last turn.
+    arrived: Vec<Source>,
+    /// When it turns next.
+    pub(super) turn_at: Option<Timestamp>,
+    pub(super) stalled_until: Timestamp,
+}
+
+/// The relay and its machine.
+pub(super) struct Relay {
+    setting: Rc<Setting>,
+    pub(super) clock: SimulatedClock,
+    pub(super) shards: Vec<Shard>,
+    pub(super) kernel: SharedKernel,
+    pub(super) machine: Rc<RefCell<Machine>>,
+    pub(super) held: HeldPorts,
+    pub(super) quota: SharedQuota,
+    /// Mail that has not arrived, by sender and receiver, and when it does.
+    mail: BTreeMap<(usize, usize), VecDeque<(Timestamp, Mail)>>,
+    pub(super) is_draining: bool,
+    rng: ChaCha8Rng,
+}
+
+/// Who sends what does not come from a worker.
+const OUTSIDE: usize = usize::MAX;
+
+impl Relay {
+    /// A relay that has just started.
+    pub(super) fn start(
+        setting: &Rc<Setting>,
+        clock: SimulatedClock,
+        accepted: Arc<AcceptedCredentials>,
+        times: (Timestamp, UnixTime),
+        mut rng: ChaCha8Rng,
+    ) -> Self {
+        let addresses = setting.addresses(AddressStatus::Present);
+        let machine = Rc::new(RefCell::new(Machine::default()));
+        let kernel = Arc::new(Mutex::new(Kernel::new(setting.flows)));
+        let (held, quota) = (HeldPorts::new(), SharedQuota::default());
+        let count = usize::from(setting.shards);
+        let inboxes: Vec<_> = (0..count).map(|_| mailbox()).collect();
+        let mut senders: Vec<Vec<(ShardId, Sender)>> = Vec::new();
+        let mut outboxes = Vec::new();
+        for from in 0..count {
+            let others: Vec<_> = (0..count).filter(|to| *to != from).collect();
+            let boxes = others.iter().map(|to| (*to, mailbox()));
+            let (mut to_send, mut to_carry) = (Vec::new(), Vec::new());
+            for (to, (_, sender, mailbox)) in boxes {
+                to_send.push((shard_id(to), sender));
+                to_carry.push((to, mailbox));
+            }
+            senders.push(to_send);
+            outboxes.push(to_carry);
+        }
+        let all_ports = range(setting, 0, setting.shards);
+        let mut shards = Vec::new();
+        for (number, ((poller, inbox, mailbox), (others, outboxes))) in
+            inboxes.into_iter().zip(senders.into_iter().zip(outboxes)).enumerate()
+        {
+            let (id, mut seed) = (shard_id(number), [0; 32]);
+            rng.fill_bytes(&mut seed);
+            let config = config(setting, range(setting, id.get(), 1));
+            let server = Server::new(config, Arc::clone(&accepted), seed, times.0, times.1);
+            let server = server.expect("the realm is one").as_shard(id, setting.shards, all_ports);
+            let offload: Box<dyn Offload + Send> = Box::new(SimulatedOffload::new(number, &kernel, &addresses));
+            let published = Published::default();
+            let accounting = AccountingSender::unheard();
+            let driver = Driver::new(RecordedServer::new(server, None), offload, published.clone(), others, accounting);
+            let driver = driver.with_shared_quota(quota.clone());
+            let sockets = SimulatedSockets::new(number, setting, &machine, held.clone(), &addresses);
+            let event_loop = EventLoop::new(driver, sockets, poller, mailbox, clock.clone(), Pulse::default());
+            shards.push(Shard {
+                event_loop,
+                published,
+                inbox,
+                outboxes,
+                arrived: Vec::new(),
+                turn_at: None,
+                stalled_until: Timestamp::ZERO,
+            });
+        }
+        Self {
+            setting: Rc::clone(setting),
+            clock,
+            shards,
+            kernel,
+            machine,
+            held,
+            quota,
+            mail: BTreeMap::new(),
+            is_draining: false,
+            rng,
+        }
+    }
+
+    /// The worker that the kernel hands the datagrams of a client to, or those for a port.
+    pub(super) fn worker_of(&self, packet: &Packet) -> Option<usize> {
+        if packet.to.port() == Setting::LISTEN_PORT {
+            let hash = packet.from.port().wrapping_mul(0x9E37) >> 8;
+            return Some(usize::from(hash % self.setting.shards));
+        }
+        let port = relay_server::AllocationPort::new(packet.to.port());
+        self.machine.borrow().open.get(&(port, Family::of(packet.to.ip()))).copied()
+    }
+
+    /// A datagram reaches the machine. Returns the worker that has to read it; gives it back if nobody has.
+    pub(super) fn arrive(&mut self, packet: Packet) -> Result<usize, Packet> {
+        let Some(worker) = self.worker_of(&packet) else { return Err(packet) };
+        let shard = &mut self.shards[worker];
+        let source = shard.event_loop.sockets_mut().arrive(packet)?;
+        shard.arrived.push(source);
+        Ok(worker)
+    }
+
+    /// Something other than a datagram makes `source` ready.
+    pub(super) fn note_ready(&mut self, worker: usize, source: Source) {
+        self.shards[worker].arrived.push(source);
+    }
+
+    /// A worker turns.
+    pub(super) fn turn(&mut self, now: Timestamp, worker: usize) {
+        self.deliver_mail(now, worker);
+        let shard = &mut self.shards[worker];
+        let arrived = std::mem::take(&mut shard.arrived);
+        shard.event_loop.turn_with(arrived);
+        let mut sent = Vec::new();
+        for (to, mailbox) in &shard.outboxes {
+            sent.extend(std::iter::from_fn(|| mailbox.take()).map(|mail| (*to, mail)));
+        }
+        for (to, mail) in sent {
+            self.post(now, worker, to, mail);
+        }
+    }
+
+    /// Has what a worker is told arrive as far as it is due.
+    fn deliver_mail(&mut self, now: Timestamp, worker: usize) {
+        for ((_, to), letters) in &mut self.mail {
+            if *to == worker {
+                while let Some((_, mail)) = letters.pop_front_if(|(due, _)| *due <= now) {
+                    self.shards[worker].inbox.send(mail);
+                }
+            }
+        }
+    }
+
+    fn post(&mut self, now: Timestamp, from: usize, to: usize, mail: Mail) {
+        let late = self.setting.mail_delay;
+        let late = if late.is_zero() { late } else { self.rng.random_range(Duration::ZERO..=late) };
+        let letters = self.mail.entry((from, to)).or_default();
+        // That of one sender stays in order.
+        let due = letters.back().map_or(now + late, |(before, _)| (*before).max(now + late));
+        letters.push_back((due, mail));
+    }
+
+    /// Tells all workers something from outside.
+    pub(super) fn tell_all(&mut self, now: Timestamp, mail: impl Fn() -> Mail) {
+        for worker in 0..self.shards.len() {
+            self.post(now, OUTSIDE, worker, mail());
+        }
+    }
+
+    /// When a worker has to turn for its mail.
+    pub(super) fn mail_due(&self, worker: usize) -> Option<Timestamp> {
+        let to_it = self.mail.iter().filter(|((_, to), _)| *to == worker).flat_map(|(_, letters)| letters);
+        to_it.filter(|(_, mail)| !mail.can_wait()).map(|(due, _)| *due).min()
+    }
+
+    /// All mail arrives now.
+    pub(super) fn hurry_mail(&mut self, now: Timestamp) {
+        self.mail.values_mut().flatten().for_each(|(due, _)| *due = (*due).min(now));
+    }
+
+    /// Whether there is nothing that one worker has said and another is yet to hear.
+    pub(super) fn has_heard_all(&self) -> bool {
+        self.mail.values().all(VecDeque::is_empty)
+    }
+
+    /// What a worker has counted so far.
+    pub(super) fn counters(&mut self, worker: usize) -> Counters {
+        let shard = &mut self.shards[worker];
+        shard.event_loop.publish_now();
+        shard.published.read()
+    }
+
+    pub(super) fn server(&self, worker: usize) -> &Server {
+        self.shards[worker].event_loop.driver().server()
+    }
+
+    pub(super) fn servers(&self) -> impl Iterator<Item = &Server> {
+        self.shards.iter().map(|shard| shard.event_loop.driver().server())
+    }
+
+    /// What was received and not read when it ended.
+    pub(super) fn unread(&self) -> Vec<Packet> {
+        self.shards.iter().flat_map(|shard| shard.event_loop.sockets().unread()).cloned().collect()
+    }
+
+    /// How many flows the kernel has.
+    pub(super) fn flow_count(&self) -> usize {
+        lock(&self.kernel).flows.len()
+    }
+}
+
+fn shard_id(number: usize) -> ShardId {
+    ShardId::new(u16::try_from(number).unwrap_or(u16::MAX))
+}
+
+/// A mailbox, its sender, and where it would be waited for.
+fn mailbox() -> (Poller, Sender, Mailbox) {
+    let poller = Poller::new().expect("an epoll file");
+    let (sender, mailbox) = Mailbox::new(&poller).expect("an event file");
+    (poller, sender, mailbox)
+}
+
+/// The ports of `count` workers from `first` on.
+fn range(setting: &Setting, first: u16, count: u16) -> PortRange {
+    let lowest = Setting::LOWEST_PORT + first * setting.ports_per_shard;
+    PortRange::new(lowest, lowest + count * setting.ports_per_shard - 1).expect("there are some")
+}
+
+fn config(setting: &Setting, ports: PortRange) -> Config {
+    Config {
+        relay_addresses: setting.public(),
+        own_addresses: setting.addresses(AddressStatus::Present).own,
+        listen_port: Setting::LISTEN_PORT,
+        ports,
+        realm: "firezone".to_owned(),
+        username_limit: setting.username_limit,
+        quota_by: setting.quota_by,
+        unlimited_user: None,
+        strict_expiry: setting.strict_expiry,
+        reply_limit: setting.reply_limit,
+        limits: setting.limits,
+        bandwidth: setting.bandwidth,
+        peer_policy: PeerPolicy::of_relay_at(&setting.public(), []).into(),
+        indications: setting.indications,
+        dont_fragment: true,
+        default_family: setting.default_family,
+    }
+}

@@ -1,0 +1,600 @@
+//! The relay, its clients and peers, and the time that passes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rand::Rng as _;
+use rand_chacha::ChaCha8Rng;
+use relay_server::{AcceptedCredentials, AuthSecret, Family, Scheme, Schemes, Timestamp, UsernameLimit};
+use turn_auth::UnixTime;
+
+use super::{
+    client::{Client, Now, PATIENCE, Wish},
+    clock::SimulatedClock,
+    kernel::lock,
+    links::Links,
+    packet::{Packet, Payload},
+    plan::{Plan, Setting},
+    probes::Probes,
+    relay::Relay,
+};
+use crate::clock::Clock;
+
+/// When everything begins: a relay's clock may have run for long.
+const START: Timestamp = Timestamp::from_secs(1_000);
+const START_UNIX: u64 = 1_900_000_000;
+
+/// From a datagram's arrival to the turn of the worker that reads it, at most.
+const WAKE_UP: Duration = Duration::from_micros(200);
+
+/// How many of the last things that happened are told of.
+const TOLD: usize = 60;
+
+/// How long a request for an allocation may take that its client waits for, or has given up.
+const ALLOCATING: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Debug)]
+enum Event {
+    AtRelay(Packet),
+    /// From the relay's machine to itself: not through the data path below the sockets.
+    AtRelayFromWithin(Packet),
+    AtHost(Packet),
+    Turn(usize),
+    Wake(usize),
+    ProbeEnds(u64),
+}
+
+/// Everything there is.
+pub(super) struct World {
+    pub(super) plan: Plan,
+    pub(super) setting: Rc<Setting>,
+    pub(super) now: Timestamp,
+    origin: Instant,
+    /// How far the relay's clock is ahead of everybody else's.
+    pub(super) ahead: Duration,
+    /// The same for its wall clock, in seconds, and perhaps behind.
+    pub(super) wall_ahead: i64,
+    events: BTreeMap<(Timestamp, u64), Event>,
+    next_event: u64,
+    pub(super) relay: Relay,
+    pub(super) links: Links,
+    pub(super) clients: Vec<Client>,
+    /// When each client wakes next.
+    wakes: Vec<Option<Timestamp>>,
+    pub(super) probes: Probes,
+    /// Who sends back what they are sent.
+    peers: BTreeSet<SocketAddr>,
+    /// Those that the relay accepts, the newest first.
+    pub(super) secrets: Vec<AuthSecret>,
+    /// How often the relay was started.
+    starts: u64,
+    /// How long between two probes of a client, on average.
+    pace: Duration,
+    next_port: u16,
+    /// Who has asked for an allocation of late, where it may take the place of another one: when, which user, and in which life.
+    allocating: VecDeque<(Timestamp, usize, (usize, u64))>,
+    /// No worker stood still since.
+    pub(super) last_stall: Timestamp,
+    /// Every datagram that was sent, in one number: the same for each run of a plan.
+    pub(super) fingerprint: u64,
+    pub(super) steps: u64,
+    pub(super) turns: u64,
+    pub(super) rng: ChaCha8Rng,
+    /// A copy of something that a client has sent, for those who change it.
+    pub(super) overheard: Option<Packet>,
+    told: VecDeque<String>,
+    /// Whether to remember what happened.
+    tells: bool,
+}
+
+impl World {
+    pub(super) fn new(plan: Plan, tells: bool) -> Self {
+        let setting = Rc::new(Setting::new(&plan));
+        let mut rng = plan.rng(1);
+        let clock = SimulatedClock::new(START, UnixTime(START_UNIX));
+        let secret = AuthSecret::from_random(rng.random());
+        let accepted = AcceptedCredentials::of_secret(Schemes::Only(Scheme::Firezone), secret.clone());
+        let times = (START, UnixTime(START_UNIX));
+        let relay = Relay::start(&setting, clock, Arc::new(accepted), times, plan.rng(2));
+        let client = |number: usize| {
+            let user = number % setting.users;
+            Client::new(number, user, plan.rng(1_000 + number as u64), &setting)
+        };
+        let mut world = Self {
+            plan,
+            now: START,
+            origin: Clock::start().origin(),
+            ahead: Duration::ZERO,
+            wall_ahead: 0,
+            events: BTreeMap::new(),
+            next_event: 0,
+            relay,
+            links: Links::new(&setting, plan.rng(3)),
+            clients: (0..setting.clients).map(client).collect(),
+            wakes: vec![None; setting.clients],
+            probes: Probes::default(),
+            peers: BTreeSet::new(),
+            secrets: vec![secret],
+            starts: 0,
+            pace: Duration::from_secs(1),
+            next_port: 20_000,
+            allocating: VecDeque::new(),
+            last_stall: Timestamp::ZERO,
+            fingerprint: 0xCBF2_9CE4_8422_2325,
+            steps: 0,
+            turns: 0,
+            rng,
+            overheard: None,
+            told: VecDeque::new(),
+            tells,
+            setting,
+        };
+        for number in 0..4 {
+            world.peers.insert(SocketAddr::new(Ipv4Addr::new(90, 2, 0, number / 2).into(), 7_000 + u16::from(number)));
+            let v6 = Ipv6Addr::new(0x2a02, 0x26f0, 0, 0, 0, 0, 0, u16::from(number / 2));
+            world.peers.insert(SocketAddr::new(v6.into(), 7_000 + u16::from(number)));
+        }
+        for number in 0..world.clients.len() {
+            let at = world.now + world.rng.random_range(Duration::ZERO..Duration::from_secs(3));
+            world.begin_life(number, at);
+        }
+        for worker in 0..world.relay.shards.len() {
+            world.plan_turn(worker);
+        }
+        world
+    }
+
+    pub(super) fn times(&self) -> Now {
+        let since = Duration::from_nanos(self.now.as_nanos());
+        Now { time: self.now, relay: self.now + self.ahead, instant: self.origin + since }
+    }
+
+    /// How long it has been going on.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.now.saturating_duration_since(START)
+    }
+
+    /// What happened last.
+    pub(super) fn told(&self) -> impl Iterator<Item = &String> {
+        self.told.iter()
+    }
+
+    pub(super) fn tell(&mut self, what: impl FnOnce() -> String) {
+        if self.tells {
+            if self.told.len() == TOLD {
+                self.told.pop_front();
+            }
+            let since = self.now.saturating_duration_since(START);
+            self.told.push_back(format!("{:>12.6} {}", since.as_secs_f64(), what()));
+        }
+    }
+
+    /// Lets the next thing happen.
+    pub(super) fn step(&mut self) {
+        let Some(((at, _), event)) = self.events.pop_first() else { return };
+        self.now = self.now.max(at);
+        self.set_clock();
+        match event {
+            Event::Turn(worker) => return self.turn(worker, at),
+            Event::AtRelay(packet) => self.at_relay(packet),
+            Event::AtRelayFromWithin(packet) => self.at_socket(packet),
+            Event::AtHost(packet) => self.at_host(packet),
+            Event::Wake(client) if self.wakes[client] != Some(at) => return,
+            Event::Wake(client) => {
+                self.wakes[client] = None;
+                self.wake(client);
+            }
+            Event::ProbeEnds(number) => self.end_probe(number),
+        }
+        self.steps += 1;
+        self.maybe_inject();
+        // A while of much traffic, then one in which little happens but what is due.
+        if self.steps.is_multiple_of(400) {
+            let millis = [100, 300, 2_000, 30_000, 90_000][self.rng.random_range(0..5)];
+            self.pace = Duration::from_millis(millis);
+        }
+    }
+
+    pub(super) fn set_clock(&mut self) {
+        let unix = START_UNIX + self.now.saturating_duration_since(START).as_secs();
+        self.relay.clock.set(self.now + self.ahead, UnixTime(unix.saturating_add_signed(self.wall_ahead)));
+    }
+
+    /// A random generator for a relay that is started again.
+    pub(super) fn relay_rng(&mut self) -> ChaCha8Rng {
+        self.starts += 1;
+        self.plan.rng(100_000 + self.starts)
+    }
+
+    fn schedule(&mut self, at: Timestamp, event: Event) {
+        self.events.insert((at, self.next_event), event);
+        self.next_event += 1;
+    }
+
+    // The relay.
+
+    fn turn(&mut self, worker: usize, at: Timestamp) {
+        if self.relay.shards[worker].turn_at != Some(at) {
+            return;
+        }
+        self.relay.shards[worker].turn_at = None;
+        self.turns += 1;
+        let before = self.tells.then(|| self.relay.counters(worker));
+        self.relay.turn(self.now + self.ahead, worker);
+        if let Some(before) = before {
+            let after = self.relay.counters(worker);
+            for (loss, count) in after.losses {
+                if before.losses.get(&loss) != Some(&count) {
+                    self.tell(|| format!("worker {worker} drops: {loss}"));
+                }
+            }
+        }
+        self.carry();
+        self.check_turn(worker);
+        for other in 0..self.relay.shards.len() {
+            self.plan_turn(other);
+        }
+    }
+
+    /// Sees to it that a worker turns when it has something to do.
+    pub(super) fn plan_turn(&mut self, worker: usize) {
+        let (ahead, now) = (self.ahead, self.now);
+        let due = self.relay.shards[worker].event_loop.next_turn();
+        let due = self.relay.mail_due(worker).map_or(due, |mail| mail.min(due));
+        self.turn_at(worker, now + due.saturating_duration_since(now + ahead));
+    }
+
+    fn turn_at(&mut self, worker: usize, at: Timestamp) {
+        let shard = &mut self.relay.shards[worker];
+        let at = at.max(shard.stalled_until);
+        if shard.turn_at.is_none_or(|planned| at < planned || planned < shard.stalled_until) {
+            shard.turn_at = Some(at);
+            self.schedule(at, Event::Turn(worker));
+        }
+    }
+
+    pub(super) fn turn_soon(&mut self, worker: usize) {
+        let at = self.now + self.rng.random_range(Duration::ZERO..WAKE_UP);
+        self.turn_at(worker, at);
+    }
+
+    /// Takes what left the machine's sockets to where it goes.
+    pub(super) fn carry(&mut self) {
+        let sent = std::mem::take(&mut self.relay.machine.borrow_mut().sent);
+        for packet in sent {
+            self.leave_relay(packet);
+        }
+    }
+
+    fn leave_relay(&mut self, mut packet: Packet) {
+        self.tell(|| format!("relay sends {}", describe(&packet)));
+        let family = Family::of(packet.to.ip());
+        let Some(public) = self.setting.public().of(family) else { return self.probes.lose(&packet) };
+        if packet.to.ip() == self.setting.local(public) {
+            let at = self.now + Duration::from_micros(20);
+            return self.schedule(at, Event::AtRelayFromWithin(packet));
+        }
+        packet.from.set_ip(self.setting.public_of(packet.from.ip()));
+        // A NAT does not send back what comes from inside.
+        if packet.to.ip() == public {
+            return self.probes.lose(&packet);
+        }
+        self.send(vec![packet], false);
+    }
+
+    fn at_relay(&mut self, mut packet: Packet) {
+        packet.to.set_ip(self.setting.local(packet.to.ip()));
+        let forwarded = lock(&self.relay.kernel).forward(&self.setting, packet);
+        match forwarded {
+            Ok(forwarded) => self.leave_relay(forwarded),
+            Err(packet) => self.at_socket(packet),
+        }
+    }
+
+    fn at_socket(&mut self, packet: Packet) {
+        match self.relay.arrive(packet) {
+            Ok(worker) => self.turn_soon(worker),
+            Err(packet) => {
+                self.tell(|| format!("no socket for {}", describe(&packet)));
+                // A socket that is closed, or whose queue is full. Where a client is owed its allocation, its socket is open.
+                if packet.to.port() == Setting::LISTEN_PORT || self.relay.worker_of(&packet).is_some() {
+                    self.probes.lose(&packet);
+                }
+            }
+        }
+    }
+
+    // The network.
+
+    /// Sends datagrams, one right behind the other: they share their fate.
+    pub(super) fn send(&mut self, train: Vec<Packet>, to_relay: bool) {
+        let Some(first) = train.first() else { return };
+        let remote = if to_relay { first.from } else { first.to };
+        let copies = self.links.copies(remote);
+        for packet in &train {
+            self.note(packet);
+            match copies.len() {
+                0 => {
+                    self.tell(|| format!("lost {}", describe(packet)));
+                    self.probes.lose(packet);
+                }
+                1 => {}
+                _ => self.probes.duplicate(packet),
+            }
+        }
+        for delay in copies {
+            for packet in &train {
+                let packet = packet.clone();
+                let event = if to_relay { Event::AtRelay(packet) } else { Event::AtHost(packet) };
+                self.schedule(self.now + delay, event);
+            }
+        }
+    }
+
+    fn note(&mut self, packet: &Packet) {
+        let numbers = [self.now.as_nanos(), u64::from(packet.from.port()), u64::from(packet.to.port())];
+        let bytes = packet.bytes.iter().map(|byte| u64::from(*byte));
+        for number in numbers.into_iter().chain(bytes) {
+            self.fingerprint = (self.fingerprint ^ number).wrapping_mul(0x0000_0100_0000_01B3);
+        }
+    }
+
+    fn at_host(&mut self, packet: Packet) {
+        let now = self.times();
+        if self.peers.contains(&packet.to) {
+            if let Some(payload) = Payload::find(&packet.bytes).filter(|payload| !payload.is_answer) {
+                let bytes = Payload { is_answer: true, ..payload }.write(packet.bytes.len());
+                self.send(vec![Packet { from: packet.to, to: packet.from, bytes }], true);
+            }
+            return;
+        }
+        let Some(number) = self.clients.iter().position(|client| client.address == packet.to) else {
+            return self.probes.lose(&packet);
+        };
+        self.tell(|| format!("client {number} receives {}", describe(&packet)));
+        let client = &mut self.clients[number];
+        let data = client.receive(now, &packet.bytes);
+        match data {
+            None => {
+                if Payload::find(&packet.bytes).is_some() {
+                    // In a channel that this client, which has begun anew, knows nothing of.
+                    self.probes.lose(&packet);
+                }
+            }
+            Some((peer, bytes)) => self.at_client(number, peer, &packet, &bytes),
+        }
+        self.grant_wishes(number);
+        self.plan_wake(number);
+    }
+
+    /// Application data has reached a client.
+    fn at_client(&mut self, number: usize, peer: SocketAddr, packet: &Packet, bytes: &[u8]) {
+        let Some(payload) = Payload::find(bytes) else { return };
+        if payload.is_answer {
+            let Some(probe) = self.probes.get(payload.probe).copied() else { return };
+            let client = &self.clients[number];
+            // Ports are given to others, and so may be what is under way to them.
+            if (probe.client, probe.life) == (number, client.life) {
+                assert_eq!(probe.to, peer, "client {number} hears of {peer} what it had sent elsewhere");
+                self.probes.come_back(payload.probe);
+            }
+            return;
+        }
+        let bytes = Payload { is_answer: true, ..payload }.write(bytes.len());
+        match self.clients[number].answer(peer, &bytes) {
+            Some(answer) => self.send(vec![answer], true),
+            None => self.probes.lose(packet),
+        }
+    }
+
+    // Clients.
+
+    /// A client begins anew, with another socket and new credentials.
+    pub(super) fn begin_life(&mut self, number: usize, at: Timestamp) {
+        self.next_port += 1;
+        // Some share a NAT's address; a third of them are at IPv6 addresses.
+        let host = u16::try_from(number % 4).unwrap_or(0);
+        let is_v6 = self.setting.has_v6 && number % 3 == 2;
+        let ip: IpAddr = if is_v6 {
+            Ipv6Addr::new(0x2a02, 0x8100, 0, 0, 0, 0, 0, host + 1).into()
+        } else {
+            Ipv4Addr::new(80, 1, 0, u8::try_from(host + 1).unwrap_or(1)).into()
+        };
+        self.begin_life_at(number, at, SocketAddr::new(ip, self.next_port));
+    }
+
+    pub(super) fn begin_life_at(&mut self, number: usize, at: Timestamp, address: SocketAddr) {
+        self.leave(number);
+        let public = self.setting.public().of(Family::of(address.ip()));
+        let server = SocketAddr::new(public.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), Setting::LISTEN_PORT);
+        let unix = START_UNIX + self.now.saturating_duration_since(START).as_secs();
+        let expiry = UnixTime(unix + self.rng.random_range(600..7_200));
+        let user = format!("user{}", self.clients[number].user);
+        let minted = Scheme::Firezone.mint(&self.secrets[0], expiry, &user);
+        let credentials = turn_client::Credentials::new(minted.username, minted.password);
+        self.clients[number].begin(at, address, server, credentials);
+        self.tell(|| format!("client {number} begins anew at {address}"));
+        self.plan_wake(number);
+    }
+
+    /// Nobody talks to a client any more, whose allocation is of no use to it.
+    pub(super) fn leave(&mut self, number: usize) {
+        let relayed = self.clients[number].held.take().map(|held| held.relayed).unwrap_or_default();
+        self.probes.forgive(number, &relayed);
+        for client in &mut self.clients {
+            client.targets.retain(|target| target.partner != Some(number));
+        }
+    }
+
+    fn wake(&mut self, number: usize) {
+        let (now, pace) = (self.times(), self.pace);
+        let owed: Vec<_> = self.owed_by_partners(number, now).collect();
+        let client = &mut self.clients[number];
+        let is_unlimited = !self.setting.bandwidth.is_limited();
+        let (probes, mut begun) = (&mut self.probes, Vec::new());
+        let mut begin = |client: &mut Client, to, is_owed: bool, behind| {
+            let is_partner = client.targets.iter().any(|target| target.address == to && target.partner.is_some());
+            let is_owed = is_owed && is_unlimited && (!is_partner || owed.contains(&to));
+            let payload = probes.begin((client.number, client.life), to, now.time, is_owed, behind);
+            begun.push(payload.probe);
+            payload.write(client.payload_length())
+        };
+        let trains = client.wake(now, pace, &mut begin);
+        for probe in begun {
+            self.schedule(self.now + PATIENCE, Event::ProbeEnds(probe));
+        }
+        for train in trains {
+            for packet in &train {
+                self.tell(|| format!("client {number} sends {}", describe(packet)));
+            }
+            self.overheard = train.first().cloned();
+            self.send(train, true);
+        }
+        self.grant_wishes(number);
+        self.plan_wake(number);
+    }
+
+    /// The partners of a client that owe it an answer.
+    fn owed_by_partners(&self, number: usize, now: Now) -> impl Iterator<Item = SocketAddr> {
+        let client = &self.clients[number];
+        client.targets.iter().filter_map(move |target| {
+            let partner = &self.clients[target.partner?];
+            let held = partner.held.as_ref().filter(|held| held.relayed.contains(&target.address));
+            let mine = client.held.as_ref()?.relayed.iter().find(|mine| mine.is_ipv4() == target.address.is_ipv4())?;
+            (held.is_some() && partner.owes_answer(now, *mine)).then_some(target.address)
+        })
+    }
+
+    pub(super) fn plan_wake(&mut self, number: usize) {
+        let at = self.clients[number].wake_at(self.origin).max(self.now);
+        if at < Timestamp::from_nanos(u64::MAX) && self.wakes[number].is_none_or(|planned| at < planned) {
+            self.wakes[number] = Some(at);
+            self.schedule(at, Event::Wake(number));
+        }
+    }
+
+    fn grant_wishes(&mut self, number: usize) {
+        let recently = self.now.saturating_duration_since(Timestamp::ZERO).saturating_sub(ALLOCATING);
+        while self
+            .allocating
+            .pop_front_if(|(at, ..)| at.saturating_duration_since(Timestamp::ZERO) < recently)
+            .is_some()
+        {}
+        for wish in std::mem::take(&mut self.clients[number].wishes) {
+            match wish {
+                Wish::Targets => {
+                    let life = (number, self.clients[number].life);
+                    let user = self.clients[number].user;
+                    if self.allocating.iter().any(|(_, of, other)| *of == user && *other != life) {
+                        self.doubt(number);
+                    }
+                    self.find_targets(number);
+                }
+                Wish::Reserved(token) => self.hand_over(number, token),
+                Wish::Rebirth => {
+                    let at = self.now + self.rng.random_range(Duration::ZERO..Duration::from_secs(5));
+                    self.begin_life(number, at);
+                }
+                Wish::Granted(request, at_once) => self.probes.decide(number, request, at_once),
+                Wish::Allocating => {
+                    if self.setting.username_limit == UsernameLimit::ReplaceOldest {
+                        self.doubt_user(number);
+                        let client = &self.clients[number];
+                        self.allocating.push_back((self.now, client.user, (number, client.life)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// All others of the client's user may lose their allocations.
+    fn doubt_user(&mut self, number: usize) {
+        let user = self.clients[number].user;
+        for other in 0..self.clients.len() {
+            if other != number && self.clients[other].user == user {
+                self.doubt(other);
+            }
+        }
+    }
+
+    /// The relay does not owe a client its allocation any more.
+    pub(super) fn doubt(&mut self, number: usize) {
+        self.clients[number].doubt();
+        let relayed = self.clients[number].held.as_ref().map(|held| held.relayed.clone()).unwrap_or_default();
+        self.probes.forgive(number, &relayed);
+    }
+
+    fn find_targets(&mut self, number: usize) {
+        let now = self.times();
+        let relayed = self.clients[number].held.as_ref().map(|held| held.relayed.clone()).unwrap_or_default();
+        let count = self.rng.random_range(0..3);
+        let peers: Vec<_> = self.peers.iter().copied().collect();
+        for _ in 0..count {
+            let peer = peers[self.rng.random_range(0..peers.len())];
+            if relayed.iter().any(|relayed| relayed.is_ipv4() == peer.is_ipv4()) {
+                self.clients[number].add_target(now, peer, None);
+            }
+        }
+        let partner = self.rng.random_range(0..self.clients.len());
+        let theirs = self.clients[partner].held.as_ref().map(|held| held.relayed.clone()).unwrap_or_default();
+        for (mine, theirs) in relayed.iter().flat_map(|mine| theirs.iter().map(move |theirs| (*mine, *theirs))) {
+            if partner != number && mine.is_ipv4() == theirs.is_ipv4() {
+                self.clients[number].add_target(now, theirs, Some(partner));
+                self.clients[partner].add_target(now, mine, Some(number));
+                self.plan_wake(partner);
+            }
+        }
+    }
+
+    /// Gives a reservation to another client of the same user, which begins anew for it.
+    fn hand_over(&mut self, number: usize, token: u64) {
+        let user = self.clients[number].user;
+        let others = (0..self.clients.len()).filter(|other| *other != number && self.clients[*other].user == user);
+        let others: Vec<_> = others.collect();
+        if others.is_empty() || self.rng.random_bool(0.3) {
+            return;
+        }
+        let other = others[self.rng.random_range(0..others.len())];
+        let at = self.now + self.rng.random_range(Duration::ZERO..Duration::from_secs(35));
+        self.begin_life(other, at);
+        self.clients[other].use_token(token);
+    }
+
+    fn end_probe(&mut self, number: u64) {
+        let Some(probe) = self.probes.get(number) else { return };
+        // What stood still held it up.
+        if self.last_stall > probe.sent_at && self.now < self.last_stall + PATIENCE && probe.returned == 0 {
+            return self.schedule(self.last_stall + PATIENCE, Event::ProbeEnds(number));
+        }
+        let Some(probe) = self.probes.end(number) else { return };
+        let now = self.times();
+        if probe.is_owed && probe.behind.is_none() {
+            self.probes.owed += 1;
+            assert!(
+                probe.returned > 0,
+                "the data of client {} to {}, probe {number}, did not come back, though nothing was lost on its way",
+                probe.client,
+                probe.to
+            );
+        }
+        self.clients[probe.client].note_probe(now, probe.life, probe.returned > 0);
+        self.grant_wishes(probe.client);
+        self.plan_wake(probe.client);
+    }
+}
+
+/// A datagram in a few words.
+pub(super) fn describe(packet: &Packet) -> String {
+    let Packet { from, to, bytes } = packet;
+    let probe = Payload::find(bytes).map(|payload| {
+        let direction = if payload.is_answer { "answer to probe" } else { "probe" };
+        format!(" with {direction} {}", payload.probe)
+    });
+    let begin = bytes.get(..4).map_or_else(|| format!("{bytes:02x?}"), |head| format!("{head:02x?}"));
+    format!("{from} -> {to}: {} bytes, {begin}{}", bytes.len(), probe.unwrap_or_default())
+}
