@@ -70,6 +70,14 @@ impl Allocations {
         }
     }
 
+    /// The port that `token` reserved is not reserved any more: nobody has been told of it.
+    pub fn cancel_reservation(&mut self, token: ReservationToken) {
+        let cancelled = self.reservations.forget(&mut self.timers, token);
+        if let Some(Reservation { port, is_adopted: false, .. }) = cancelled {
+            self.leave_port(port);
+        }
+    }
+
     /// Takes the port of a reservation for an allocation here. Not if it belongs here, was lent, reserved by the borrower, and has
     /// come back since: then somebody has had it.
     pub(super) fn take_reservation(

@@ -40,7 +40,12 @@ impl Server {
                 pending.is_claimed = true;
                 self.continue_opening(id);
             }
-            Some(_) => self.abandon_opening(id, Rejection::QuotaReached),
+            Some(_) => {
+                if let Some(token) = self.allocations.get(id).and_then(Allocation::reservation) {
+                    self.allocations.cancel_reservation(token);
+                }
+                self.abandon_opening(id, Rejection::QuotaReached);
+            }
             None if is_granted => self.release_quota(user_id),
             None => {}
         }

@@ -153,6 +153,17 @@ fn the_quota_holds_when_shards_are_asked_at_the_same_moment() {
 }
 
 #[test]
+fn who_is_over_the_quota_reserves_no_port() {
+    let mut shards = Shards::new(2, 2, |config| config.username_limit = UsernameLimit::RefuseBeyond(1));
+    let client = |number: u16, user| Client::named(&format!("198.51.100.7:{}", 50_000 + number), user);
+    let [mut first, mut second, mut other] = [client(1, "alice"), client(2, "alice"), client(3, "bob")];
+    let pair = allocate().with_even_port(true);
+    assert_eq!(shards.relays[0].outcome(&mut first, &pair), Ok(()));
+    assert_eq!(shards.relays[1].outcome(&mut second, &pair), Err(486));
+    assert_eq!(shards.relays[1].outcome(&mut other, &pair), Ok(()));
+}
+
+#[test]
 fn what_is_claimed_and_does_not_come_to_be_is_released() {
     let mut shards = Shards::new(2, 30, |config| config.username_limit = UsernameLimit::RefuseBeyond(1));
     let relay = &mut shards.relays[0];
