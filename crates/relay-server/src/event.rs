@@ -5,6 +5,7 @@ use std::{
 };
 
 use stun_msg::Icmp;
+use turn_auth::UnixTime;
 
 use crate::{
     AllocationId, AllocationPort, ChannelNumber, Crossing, DropReason, Families, Family, FiveTuple, PeerForbidden,
@@ -157,6 +158,13 @@ pub enum Event {
         address: IpAddr,
         /// Why.
         reason: PeerForbidden,
+    },
+    /// The wall clock was set, so that credentials have other times left. Allocations do not depend on it.
+    WallClockJumped {
+        /// What it would have said.
+        from: UnixTime,
+        /// What it says.
+        to: UnixTime,
     },
     /// A request was answered.
     Responded {

@@ -2,6 +2,9 @@ use turn_auth::UnixTime;
 
 use crate::Timestamp;
 
+/// In seconds. Corrections by NTP are smaller, and so is what a reading may be late.
+const JUMP: u64 = 60;
+
 /// Wall-clock time, which advances with monotonic time between two readings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WallClock {
@@ -12,6 +15,11 @@ pub(crate) struct WallClock {
 impl WallClock {
     pub(crate) const fn new(read_at: Timestamp, unix_time: UnixTime) -> Self {
         Self { read_at, unix_time }
+    }
+
+    /// Whether `unix_time` at `now` is far from what was to be expected: somebody has set the clock, or the machine was suspended.
+    pub(crate) const fn has_jumped(&self, now: Timestamp, unix_time: UnixTime) -> bool {
+        self.at(now).0.abs_diff(unix_time.0) >= JUMP
     }
 
     pub(crate) const fn at(&self, now: Timestamp) -> UnixTime {

@@ -256,7 +256,7 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         }
         if self.wall_clock_at <= now {
             self.wall_clock_at = now + WALL_CLOCK_EVERY;
-            self.driver.handle_wall_clock(now, self.clock.unix_time());
+            self.driver.handle_wall_clock(now, &mut self.sockets, self.clock.unix_time());
             if self.driver.should_trim_memory() {
                 memory::trim();
             }

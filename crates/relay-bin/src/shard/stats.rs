@@ -82,6 +82,8 @@ pub(crate) struct Counters {
     pub(crate) peers_refused: BTreeMap<&'static str, u64>,
     /// Permissions and channels that ended since their peers are not allowed any more, by the name of the reason.
     pub(crate) peers_revoked: BTreeMap<&'static str, u64>,
+    /// How often the wall clock was set.
+    pub(crate) wall_clock_jumps: u64,
     /// Errors while receiving, which cost no more than the call.
     pub(crate) receive_errors: u64,
     /// Datagrams that came faster than they were read, so that the kernel dropped them.
@@ -149,6 +151,7 @@ impl Counters {
         merge_maps(&mut self.withheld_replies, other.withheld_replies);
         merge_maps(&mut self.peers_refused, other.peers_refused);
         merge_maps(&mut self.peers_revoked, other.peers_revoked);
+        self.wall_clock_jumps += other.wall_clock_jumps;
         self.icmp_told += other.icmp_told;
         self.receive_errors += other.receive_errors;
         self.receive_overruns += other.receive_overruns;

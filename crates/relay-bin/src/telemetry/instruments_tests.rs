@@ -7,10 +7,12 @@ use crate::{
     addresses::{AddressState, FamilyState},
     offload::OffloadCounters,
     output::Losses,
-    shard::stats::Counters,
+    phase::Phase,
+    shard::stats::{Counters, Loss},
     telemetry::{
+        instrument::Kind,
         observer::Snapshot,
-        points::{Attributes, message_type},
+        points::{Attributes, Points, message_type},
         prometheus,
     },
 };
@@ -52,7 +54,7 @@ pub(crate) fn busy() -> Snapshot {
 }
 
 fn read(name: &str) -> Vec<(String, u64)> {
-    let instrument = INSTRUMENTS.iter().find(|instrument| instrument.name == name).unwrap();
+    let instrument = instruments().find(|instrument| instrument.name == name).unwrap();
     let Points::Numbers(points) = (instrument.read)(&busy()) else { panic!("{name} is a histogram") };
     let values =
         |attributes: &Attributes| attributes.iter().map(|(_, value)| value.as_ref()).collect::<Vec<_>>().join(" ");
@@ -62,7 +64,7 @@ fn read(name: &str) -> Vec<(String, u64)> {
 #[test]
 fn the_names_that_dashboards_depend_on() {
     for name in ["data_relayed_userspace_bytes", "data_relayed_ebpf_bytes", "active_allocations", "responses"] {
-        assert!(INSTRUMENTS.iter().any(|instrument| instrument.name == name), "{name}");
+        assert!(instruments().any(|instrument| instrument.name == name), "{name}");
     }
 }
 
@@ -92,7 +94,7 @@ fn values() {
 
 #[test]
 fn points_have_the_attributes_that_are_documented() {
-    for instrument in INSTRUMENTS {
+    for instrument in instruments() {
         let documented: BTreeSet<&str> = instrument.attributes.iter().map(|(name, _)| *name).collect();
         if let Points::Numbers(points) = (instrument.read)(&busy()) {
             for (name, _) in points.iter().flat_map(|(attributes, _)| attributes) {
@@ -127,7 +129,7 @@ fn page() -> String {
         Counters and histograms are cumulative since the relay started. XDP relays without asking user space, so what it relays is only in\n\
         the `ebpf` ones; the traffic of a relay is the sum of both `data_relayed_` counters.\n\n\
         | OTLP name | Prometheus name | Kind | Unit | What |\n|---|---|---|---|---|\n";
-    for instrument in INSTRUMENTS {
+    for instrument in instruments() {
         let kind = match instrument.kind {
             Kind::Counter => "counter",
             Kind::UpDownCounter => "up-down counter",

@@ -3,6 +3,7 @@
 //! The data path only adds to plain counters of its own worker; everything here reads their sum now and then.
 
 mod config;
+mod instrument;
 mod instruments;
 mod observer;
 mod otlp;

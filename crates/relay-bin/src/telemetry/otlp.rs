@@ -26,7 +26,8 @@ use tonic::transport::Channel;
 
 use super::{
     config::{EXPORT_LIMIT, TelemetryConfig},
-    instruments::{INSTRUMENTS, Instrument, Kind},
+    instrument::{Instrument, Kind},
+    instruments::instruments,
     observer::{Observer, Snapshot},
     points::{Attributes, Distribution, Points},
     traces::Tracer,
@@ -163,7 +164,7 @@ fn request(config: &TelemetryConfig, now: &Snapshot) -> ExportMetricsServiceRequ
     };
     let scope_metrics = ScopeMetrics {
         scope: Some(scope),
-        metrics: INSTRUMENTS.iter().map(|instrument| to_metric(instrument, now)).collect(),
+        metrics: instruments().map(|instrument| to_metric(instrument, now)).collect(),
         schema_url: String::new(),
     };
     ExportMetricsServiceRequest {
@@ -239,7 +240,7 @@ mod tests {
     use crate::telemetry::instruments::tests::busy;
 
     fn metric(name: &str) -> metric::Data {
-        let instrument = INSTRUMENTS.iter().find(|instrument| instrument.name == name).unwrap();
+        let instrument = instruments().find(|instrument| instrument.name == name).unwrap();
         to_metric(instrument, &busy()).data.unwrap()
     }
 

@@ -4,7 +4,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    instruments::{INSTRUMENTS, Instrument, Kind},
+    instrument::{Instrument, Kind},
+    instruments::instruments,
     observer::Snapshot,
     points::{Attributes, Distribution, Points},
 };
@@ -15,7 +16,7 @@ pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 /// Every instrument's name and points.
 pub(crate) fn render(now: &Snapshot) -> String {
     let mut text = String::new();
-    for instrument in INSTRUMENTS {
+    for instrument in instruments() {
         // Writing to a string does not fail.
         let _ = write_instrument(&mut text, instrument, now);
     }

@@ -146,8 +146,12 @@ impl Server {
         self.allocations.len()
     }
 
-    /// The wall clock says `unix_time` at `now`; between two calls it is taken to advance with `now`.
+    /// The wall clock says `unix_time` at `now`; between two calls it is taken to advance with `now`. If it has been set by a minute or
+    /// more meanwhile, [`Event::WallClockJumped`] says so.
     pub fn handle_wall_clock(&mut self, now: Timestamp, unix_time: UnixTime) {
+        if self.wall_clock.has_jumped(now, unix_time) {
+            self.emit(Event::WallClockJumped { from: self.wall_clock.at(now), to: unix_time });
+        }
         self.wall_clock = WallClock::new(now, unix_time);
     }
 

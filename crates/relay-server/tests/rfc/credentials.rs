@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use relay_server::{AcceptedCredentials, AuthSecret, Event, Scheme, Schemes, UsernameLimit};
+use relay_server::{AcceptedCredentials, AuthSecret, Event, Scheme, Schemes, UnixTime, UsernameLimit};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -59,6 +59,32 @@ fn a_call_outlives_its_credential_and_a_new_one_does_not_begin() {
     client.credentials.key[0] ^= 1;
     assert_eq!(relay.outcome(&mut client, &delete()), Ok(()));
     assert_eq!(relay.outcome(&mut client, &refresh()), Err(401), "it holds nothing any more");
+}
+
+#[test]
+fn a_call_outlives_a_jump_of_the_wall_clock_which_is_told_once() {
+    for jump in [-7_200, -60, 60, 7_200] {
+        let mut relay = Relay::new();
+        let mut client = brief();
+        relay.allocate(&mut client);
+        relay.advance_secs(10);
+        let mut read = |difference| {
+            let unix_time = UnixTime((UNIX_TIME + 10).saturating_add_signed(difference));
+            relay.server.handle_wall_clock(relay.now, unix_time);
+            relay.drain();
+            let jumps = relay.take_events().into_iter().filter(|event| matches!(event, Event::WallClockJumped { .. }));
+            jumps.collect::<Vec<_>>()
+        };
+        for late_or_corrected in [59, 0, -59, 0] {
+            assert_eq!(read(late_or_corrected), Vec::new());
+        }
+        let (from, to) = (UnixTime(UNIX_TIME + 10), UnixTime((UNIX_TIME + 10).saturating_add_signed(jump)));
+        assert_eq!(read(jump), [Event::WallClockJumped { from, to }]);
+        assert_eq!(read(jump), Vec::new());
+        for request in requests() {
+            assert_eq!(relay.outcome(&mut client, &request), Ok(()), "{jump}");
+        }
+    }
 }
 
 #[test]

@@ -244,8 +244,9 @@ impl<O: Offload> Driver<O> {
     }
 
     /// The wall clock says `unix_time`.
-    pub(super) fn handle_wall_clock(&mut self, now: Timestamp, unix_time: UnixTime) {
+    pub(super) fn handle_wall_clock(&mut self, now: Timestamp, network: &mut impl Network, unix_time: UnixTime) {
         self.server.handle_wall_clock(now, unix_time);
+        self.settle(now, network);
     }
 
     /// When to call [`Self::handle_timeout`].

@@ -96,10 +96,26 @@ impl<O: Offload> Driver<O> {
                     tracing::info!(allocation = %id, %address, times, "a peer is not allowed any more: {reason}");
                 }
             }
+            // Each shard sees it; one tells.
+            Event::WallClockJumped { from, to } if self.is_first() => {
+                self.counters.wall_clock_jumps += 1;
+                let (seconds, direction) = (to.0.abs_diff(from.0), if to > from { "ahead" } else { "back" });
+                tracing::warn!(
+                    seconds,
+                    "the wall clock was set {direction} by {seconds} s, or the machine was suspended: which credentials are accepted follows it, \
+                     allocations that there are live on; if clients are answered 401 now, look at the machine's time (`timedatectl`)"
+                );
+            }
+            Event::WallClockJumped { .. } => {}
             Event::Dropped { .. } => tracing::trace!(?event, "dropped"),
             Event::IcmpTold { .. } => tracing::trace!(?event, "told a client of an ICMP error"),
             event => tracing::debug!(?event, "state changed"),
         }
+    }
+
+    /// Whether this is the first of all shards.
+    fn is_first(&self) -> bool {
+        self.others.iter().all(|(shard, _)| *shard != ShardId::new(0))
     }
 
     /// Has the kernel forward `flow`, in place of one of the same key.
