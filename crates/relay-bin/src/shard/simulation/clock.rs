@@ -1,6 +1,6 @@
 //! The relay's clocks, which stand still until the simulation moves them.
 
-use std::{cell::Cell, rc::Rc};
+use std::{cell::Cell, rc::Rc, time::Instant};
 
 use relay_server::Timestamp;
 use turn_auth::UnixTime;
@@ -29,4 +29,10 @@ impl TimeSource for SimulatedClock {
     fn unix_time(&self) -> UnixTime {
         self.0.get().1
     }
+}
+
+/// `instant` as a client counts time.
+pub(super) fn timestamp(instant: Instant, origin: Instant) -> Timestamp {
+    let since = instant.saturating_duration_since(origin);
+    Timestamp::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }

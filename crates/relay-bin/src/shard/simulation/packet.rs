@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use turn_client::encode_channel_data;
+
 /// A datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Packet {
@@ -37,4 +39,22 @@ impl Payload {
         let (is_answer, rest) = rest.split_first()?;
         Some(Self { probe: u64::from_be_bytes(*rest.first_chunk()?), is_answer: *is_answer == 1 })
     }
+}
+
+/// A datagram in a few words.
+pub(super) fn describe(packet: &Packet) -> String {
+    let Packet { from, to, bytes } = packet;
+    let probe = Payload::find(bytes).map(|payload| {
+        let direction = if payload.is_answer { "answer to probe" } else { "probe" };
+        format!(" with {direction} {}", payload.probe)
+    });
+    let begin = bytes.get(..4).map_or_else(|| format!("{bytes:02x?}"), |head| format!("{head:02x?}"));
+    format!("{from} -> {to}: {} bytes, {begin}{}", bytes.len(), probe.unwrap_or_default())
+}
+
+/// ChannelData.
+pub(super) fn in_channel(channel: u16, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_channel_data(channel, payload, &mut bytes);
+    bytes
 }
