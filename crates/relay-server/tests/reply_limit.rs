@@ -58,6 +58,17 @@ fn a_binding_request_of_a_client_with_an_allocation_is_always_answered() {
 }
 
 #[test]
+fn what_is_held_back_is_no_response() {
+    let mut relay = relay();
+    let answered = asks(&mut relay, &mut client(7, 40_000), 2_000) + begs(&mut relay, &mut client(7, 40_000), 2_000);
+    assert!(answered < 4_000);
+    let count = |matches: fn(&Event) -> bool| relay.events.iter().filter(|event| matches(event)).count();
+    let responses = count(|event| matches!(event, Event::Responded { .. }));
+    let withheld = count(|event| matches!(event, Event::ReplyWithheld { .. }));
+    assert_eq!((responses, withheld), (answered as usize, 4_000 - answered as usize));
+}
+
+#[test]
 fn bindings_do_not_starve_challenges() {
     let mut relay = relay();
     assert!(asks(&mut relay, &mut client(7, 40_000), 2_000) < 2_000);
