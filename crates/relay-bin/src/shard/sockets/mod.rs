@@ -61,7 +61,7 @@ pub(super) struct Sockets {
     /// Whether clients are told of ICMP errors.
     tells_icmp: bool,
     cannot_open: Throttle,
-    /// How many datagrams the kernel has dropped since [`Self::take_overruns`] was called.
+    /// How many datagrams the kernel has dropped since they were last taken.
     overruns: u64,
 }
 
