@@ -14,10 +14,7 @@ mod rule;
 mod rules;
 mod special;
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 
 use crate::{PortRange, RelayAddresses};
 
@@ -38,8 +35,8 @@ pub use self::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerPolicy {
     rules: Rules,
-    /// What the table does not deny.
-    open: BTreeSet<SpecialUse>,
+    /// What the table does not deny: a bit for each use.
+    open: u32,
     /// Whether the addresses of the relay's machine are like any others.
     machine_is_open: bool,
 }
@@ -85,7 +82,11 @@ impl PeerPolicy {
     /// A policy of these rules, where the table does not deny what is `open`.
     #[must_use]
     pub fn new(open: impl IntoIterator<Item = SpecialUse>, rules: impl IntoIterator<Item = PeerRule>) -> Self {
-        Self { rules: Rules::new(rules), open: open.into_iter().collect(), machine_is_open: false }
+        Self {
+            rules: Rules::new(rules),
+            open: open.into_iter().fold(0, |bits, usage| bits | bit(usage)),
+            machine_is_open: false,
+        }
     }
 
     /// What a relay at these addresses should relay to, unless its operator says otherwise: a relay that is in a private network
@@ -131,7 +132,11 @@ impl PeerPolicy {
 
     /// What the table does not deny.
     pub fn open(&self) -> impl Iterator<Item = SpecialUse> {
-        self.open.iter().copied()
+        SpecialUse::ALL.into_iter().filter(|usage| self.is_open(*usage))
+    }
+
+    const fn is_open(&self, usage: SpecialUse) -> bool {
+        self.open & bit(usage) != 0
     }
 
     /// Whether the addresses of the relay's machine are like any others.
@@ -159,7 +164,7 @@ impl PeerPolicy {
     /// Why at none.
     pub fn check_address(&self, place: &RelayPlace<'_>, address: IpAddr) -> Result<PeerPorts, PeerForbidden> {
         // The answer changes at these ports alone.
-        let mut ports = BTreeSet::from([1]);
+        let mut ports = vec![1];
         for address in readings(address) {
             let named = self.rules.ports_of(address);
             ports.extend(named.flat_map(|span| [Some(span.first()), span.last().checked_add(1)]).flatten());
@@ -169,7 +174,7 @@ impl PeerPolicy {
                 ports.extend([Some(lowest), Some(place.listen_port)].into_iter().chain(after).flatten());
             }
         }
-        ports.remove(&0);
+        ports.retain(|port| *port != 0);
         let mut refused = None;
         let mut is_any_allowed = false;
         for port in ports {
@@ -222,10 +227,14 @@ impl PeerPolicy {
         }
         match special::find(address) {
             None => (0, PeerVerdict::Unmentioned),
-            Some((_, usage)) if self.open.contains(&usage) => (0, PeerVerdict::Open(usage)),
+            Some((_, usage)) if self.is_open(usage) => (0, PeerVerdict::Open(usage)),
             Some((range, usage)) => (range.prefix_len(), PeerVerdict::Denied(PeerForbidden::Special { range, usage })),
         }
     }
+}
+
+const fn bit(usage: SpecialUse) -> u32 {
+    1 << usage as u32
 }
 
 impl PeerVerdict {

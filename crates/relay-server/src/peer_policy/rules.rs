@@ -32,7 +32,8 @@ impl Rules {
         }
         for (net, of_net) in &mut all.by_net {
             // Ports from 1 to 65535 are as many as where none are named.
-            of_net.sort_by_key(|(ports, action)| (ports.map_or(u16::MAX - 1, PortSpan::width), *action));
+            of_net
+                .sort_unstable_by_key(|(ports, action)| (ports.map_or(u16::MAX - 1, PortSpan::width), *action, *ports));
             match net {
                 IpNet::V4(net) => all.lengths_v4.push(net.prefix_len()),
                 IpNet::V6(net) => all.lengths_v6.push(net.prefix_len()),
