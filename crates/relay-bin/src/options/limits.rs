@@ -28,8 +28,8 @@ pub(crate) struct LimitOptions {
     pub(crate) permissions_per_allocation: Option<String>,
 
     /// How many channels all allocations may have together, for about 125 bytes each; beyond it the answer is 508. Each worker
-    /// grants its part of them [default: 16 for each allocation port, and room for 4 allocations, or one for each worker, that have
-    /// as many as one may]
+    /// grants its part of them [default: 16 for each allocation port, and at least as many as 4 allocations, or one for each worker,
+    /// may have]
     #[arg(long, env = "MAX_CHANNELS", value_name = "NUMBER", help_heading = "Limits")]
     pub(crate) max_channels: Option<String>,
 
