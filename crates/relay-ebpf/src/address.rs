@@ -81,6 +81,13 @@ impl Address {
         self.0
     }
 
+    /// The same as two words of 64 bits, for arithmetic that does not depend on byte order.
+    #[inline(always)]
+    pub(crate) const fn pairs(&self) -> [u64; 2] {
+        let [a, b, c, d] = self.0;
+        [a as u64 | (b as u64) << 32, c as u64 | (d as u64) << 32]
+    }
+
     /// Whether this is a mapped IPv4 address.
     #[must_use]
     #[inline(always)]

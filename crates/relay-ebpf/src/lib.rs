@@ -68,35 +68,42 @@
 
 mod address;
 mod checksum;
+mod entry;
 mod flow;
 #[cfg(feature = "loader")]
 mod flow_error;
 mod frame;
+mod hop;
 mod host;
 #[cfg(all(feature = "loader", target_os = "linux"))]
 mod loader;
+mod neighbour;
 mod packet;
 mod reason;
 mod rewrite;
 mod route;
+mod seal;
 mod settings;
 mod statistics;
 mod wire;
 
 pub use address::{Address, Be16};
+pub use entry::Entry;
 pub use flow::{Flow, FlowError};
 #[cfg(feature = "loader")]
 pub use flow_error::{InstallError, RemoveError};
 pub use frame::{Frame, SliceFrame};
+pub use hop::{DSCP, KeptHop, Question};
 pub use host::{Device, Host, Leaving, Link};
 #[cfg(all(feature = "loader", target_os = "linux"))]
 pub use loader::{
     AttachHint, AttachMode, Config, NextHop, OffloadError, Reading, Run, StatisticsError, StatisticsReader, XdpProgram,
     program,
 };
+pub use neighbour::Neighbour;
 pub use reason::Reason;
 pub use rewrite::{Forwarded, rewrite};
-pub use route::{Entry, FlowKey, Route};
+pub use route::{FlowKey, Route};
 pub use settings::Settings;
 #[cfg(feature = "loader")]
 pub use statistics::Accumulator;

@@ -1,11 +1,11 @@
-//! The entries of the flow map: what a packet is found by, and all fields of what leaves.
+//! What a packet is found by, and all fields of what leaves.
 
 use core::net::SocketAddr;
 
 use crate::{
     address::{Address, Be16},
     checksum::{self, fold},
-    statistics::Counters,
+    seal::seal,
     wire::UDP,
 };
 
@@ -40,11 +40,11 @@ impl FlowKey {
     }
 }
 
-/// All that a packet of one flow becomes, worked out beforehand: the value of the map `FLOWS`.
+/// All that a packet of one flow becomes, worked out beforehand: the first part of an [`Entry`].
 ///
-/// The kernel may hand an entry that is deleted while a program reads it to another flow. Therefore a route repeats what it
-/// is for, as its last fields: a reader that copies it front to back and then finds them to be those of its packet has
-/// not read a mixture of two.
+/// The kernel may hand an entry that is deleted while a program reads it to another flow. Therefore a route ends with a
+/// check word over all of it and over its key. A reader that finds it right for its packet's key has neither a mixture of two
+/// routes nor another flow's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct Route {
@@ -62,25 +62,11 @@ pub struct Route {
     pub(crate) leaving_addresses: u16,
     /// The first word of a leaving IPv6 header with traffic class 0; 0 if IPv4 leaves.
     pub(crate) version_and_label: u32,
-    pub(crate) key: FlowKey,
     pub(crate) local: Address,
+    pub(crate) check: u64,
 }
 
-const _: () = assert!(size_of::<Route>() == 88 && align_of::<Route>() == 8, "shared with the kernel program");
-
-/// A flow's route, and what was forwarded by it: the value of the map `FLOWS`.
-///
-/// The counters are the program's to write, and lie behind what it reads last of the route. They start at zero when a flow is installed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C, align(8))]
-pub struct Entry {
-    /// Where its packets go.
-    pub route: Route,
-    /// How many did.
-    pub forwarded: Counters,
-}
-
-const _: () = assert!(size_of::<Entry>() == 104 && align_of::<Entry>() == 8, "shared with the kernel program");
+const _: () = assert!(size_of::<Route>() == 72 && align_of::<Route>() == 8, "shared with the kernel program");
 
 impl Route {
     /// The number of 64-bit words that a route is.
@@ -99,7 +85,7 @@ impl Route {
         let leaving = checksum::address(&source) + checksum::address(&destination);
         let old = arriving + raw(key.remote_port) + raw(key.local_port) + channel_data(key.channel);
         let new = leaving + raw(source_port) + raw(destination_port) + channel_data(channel);
-        Self {
+        let mut route = Self {
             source,
             destination,
             source_port,
@@ -109,9 +95,11 @@ impl Route {
             arriving_pseudo_header: fold(arriving + protocol),
             leaving_addresses: fold(leaving),
             version_and_label: if destination.is_v4() { 0 } else { (0x6000_0000 | (flow_label & 0xf_ffff)).to_be() },
-            key,
             local,
-        }
+            check: 0,
+        };
+        route.check = route.seal(&key);
+        route
     }
 
     /// The address that packets leave from.
@@ -156,16 +144,40 @@ impl Route {
         self.version_and_label == 0
     }
 
-    /// Whether this route is for packets of `key` that were sent to `local`.
+    /// Whether this is the whole route of packets of `key` that were sent to `local`.
     #[inline(always)]
     pub(crate) const fn is_for(&self, key: &FlowKey, local: &Address) -> bool {
-        differences(&self.key.remote, &key.remote)
-            | differences(&self.local, local)
-            | (self.key.remote_port.raw() ^ key.remote_port.raw()) as u32
-            | (self.key.local_port.raw() ^ key.local_port.raw()) as u32
-            | (self.key.channel.raw() ^ key.channel.raw()) as u32
-            == 0
+        differences(&self.local, local) == 0 && self.check == self.seal(key)
     }
+
+    /// The check word of this route under `key`.
+    #[inline(always)]
+    const fn seal(&self, key: &FlowKey) -> u64 {
+        let ports = pair(self.source_port, self.destination_port)
+            | pair(self.channel, Be16::from_raw(self.checksum_change)) << 32;
+        let sums = pair(Be16::from_raw(self.arriving_pseudo_header), Be16::from_raw(self.leaving_addresses));
+        let [source, destination, local, remote] =
+            [self.source.pairs(), self.destination.pairs(), self.local.pairs(), key.remote.pairs()];
+        seal(&[
+            source[0],
+            source[1],
+            destination[0],
+            destination[1],
+            ports,
+            sums | (self.version_and_label as u64) << 32,
+            local[0],
+            local[1],
+            remote[0],
+            remote[1],
+            pair(key.remote_port, key.local_port) | pair(key.channel, Be16::from_raw(0)) << 32,
+        ])
+    }
+}
+
+/// Two numbers side by side.
+#[inline(always)]
+const fn pair(low: Be16, high: Be16) -> u64 {
+    low.raw() as u64 | (high.raw() as u64) << 16
 }
 
 /// The bits in which any two words differ: no branch, as the answer is nearly always that none do.

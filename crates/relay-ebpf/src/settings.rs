@@ -17,12 +17,21 @@ pub struct Settings {
     /// A CPU sends a `STATS` event whenever its number of packets forwarded has none of these bits: one less than a power of
     /// two, which is how many packets there are from one event to the next.
     pub event_mask: u32,
+    /// For how long a next hop is kept: for this power of two, in ticks of the kernel's clock.
+    pub period: u32,
 }
 
 impl Settings {
     /// Of a program that leaves every packet alone.
-    pub const NOTHING: Self =
-        Self { listen_port: 0, lowest_port: 1, highest_port: 0, look_up_next_hop: 0, statistics: 0, event_mask: 0 };
+    pub const NOTHING: Self = Self {
+        listen_port: 0,
+        lowest_port: 1,
+        highest_port: 0,
+        look_up_next_hop: 0,
+        statistics: 0,
+        event_mask: 0,
+        period: 0,
+    };
 }
 
-const _: () = assert!(size_of::<Settings>() == 12 && align_of::<Settings>() == 4, "shared with the kernel program");
+const _: () = assert!(size_of::<Settings>() == 16 && align_of::<Settings>() == 4, "shared with the kernel program");

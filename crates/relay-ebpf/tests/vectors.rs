@@ -132,5 +132,6 @@ fn settings() -> Settings {
         look_up_next_hop: 0,
         statistics: 1,
         event_mask: 0,
+        period: 0,
     }
 }

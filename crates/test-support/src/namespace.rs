@@ -8,6 +8,7 @@ use std::{
 };
 
 use nix::{
+    net::if_::if_nametoindex,
     sched::{CloneFlags, unshare},
     unistd::{Pid, gettid},
 };
@@ -26,6 +27,15 @@ pub fn enter() -> Result<(), String> {
 /// Runs `ip` with these arguments.
 pub fn ip(arguments: &str) {
     run("ip", arguments);
+}
+
+/// The index of an interface of the calling thread's namespace.
+///
+/// # Panics
+/// When there is none of that name.
+#[must_use]
+pub fn interface_index(name: &str) -> u32 {
+    if_nametoindex(name).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// Runs a program with these arguments.

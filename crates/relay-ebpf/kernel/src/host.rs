@@ -1,18 +1,20 @@
 //! The kernel's answers to what the rewrite asks.
 
 use aya_ebpf::{
-    helpers::{bpf_check_mtu, bpf_fib_lookup, bpf_get_prandom_u32},
+    helpers::{bpf_check_mtu, bpf_fib_lookup, bpf_get_prandom_u32, bpf_jiffies64},
     programs::XdpContext,
 };
-use relay_ebpf::{Counters, FlowKey, Host, Leaving, Link, MacAddresses, Reason, Route, Settings};
+use relay_ebpf::{
+    DSCP, Device, Entry, FlowKey, Host, KeptHop, Leaving, Link, MacAddresses, Neighbour, Question, Reason, Route, Settings,
+};
 
 use crate::maps;
 
 /// The kernel, as seen from a packet.
 pub struct KernelHost<'a> {
     pub context: &'a XdpContext,
-    /// Where the packet's flow is counted; null until its route is found.
-    pub flow: *mut Counters,
+    /// The packet's flow; null until its route is found.
+    pub entry: *mut Entry,
 }
 
 /// `struct bpf_fib_lookup`, with plain fields where the kernel's has unions.
@@ -56,12 +58,57 @@ impl Host for KernelHost<'_> {
 
     #[inline(always)]
     fn route(&mut self, key: &FlowKey, route: &mut Route) -> bool {
-        self.flow = maps::copy_route(key, route);
-        !self.flow.is_null()
+        self.entry = maps::copy_route(key, route);
+        !self.entry.is_null()
     }
 
     #[inline(always)]
     fn next_hop(&mut self, route: &Route, leaving: &Leaving, link: &mut Link) -> Reason {
+        // Before the look-up: an answer that was found before a change must not be kept as one from after it.
+        let generation = maps::generation();
+        // Not a call: the kernel puts a load of its tick count in the place of this one.
+        // SAFETY: a helper without arguments.
+        let now = unsafe { bpf_jiffies64() };
+        let question = Question::new(route, leaving, now, maps::SETTINGS.load().period, generation);
+        let mut hop = KeptHop::default();
+        maps::copy_hop(self.entry, &mut hop);
+        let arrived_on = self.context.ingress_ifindex() as u32;
+        if !hop.answers(&question, leaving) {
+            let reason = self.look_up(route, leaving, &question, now, arrived_on, &mut hop);
+            if reason as u32 != Reason::Forwarded as u32 {
+                return reason;
+            }
+        }
+        hop.apply(arrived_on, link);
+        Reason::Forwarded
+    }
+
+    #[inline(always)]
+    fn fits(&mut self, length: u32) -> bool {
+        let mut length = length;
+        // SAFETY: `length` outlives the call. Interface 0 is the one that the frame arrived on.
+        unsafe { bpf_check_mtu(self.context.ctx.cast(), 0, &raw mut length, 0, 0) == 0 }
+    }
+
+    #[inline(always)]
+    fn identification(&mut self) -> u16 {
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_get_prandom_u32() as u16 }
+    }
+}
+
+impl KernelHost<'_> {
+    /// Asks the routing table, and keeps the answer.
+    #[inline(always)]
+    fn look_up(
+        &self,
+        route: &Route,
+        leaving: &Leaving,
+        question: &Question,
+        now: u64,
+        arrived_on: u32,
+        hop: &mut KeptHop,
+    ) -> Reason {
         if leaving.length > 0xffff {
             return Reason::TooLarge;
         }
@@ -77,9 +124,9 @@ impl Host for KernelHost<'_> {
             length: leaving.length as u16,
             interface: LOOPBACK,
             class: if v4 {
-                leaving.traffic_class as u32
+                (leaving.traffic_class & DSCP) as u32
             } else {
-                route.first_word(leaving.traffic_class) & FLOW_INFORMATION
+                route.first_word(leaving.traffic_class & DSCP) & FLOW_INFORMATION
             },
             source: [if v4 { source[3] } else { source[0] }, source[1], source[2], source[3]],
             destination: [
@@ -89,7 +136,7 @@ impl Host for KernelHost<'_> {
                 destination[3],
             ],
             vlan: 0,
-            addresses: link.addresses.words(),
+            addresses: [source[3], destination[0], destination[1]],
         };
         // SAFETY: `fib` is a whole `struct bpf_fib_lookup`, all of it initialised.
         let answer =
@@ -102,25 +149,20 @@ impl Host for KernelHost<'_> {
                 _ => Reason::NoNextHop,
             };
         }
-        link.addresses = MacAddresses::from_words(fib.addresses).swapped();
-        let arrived_on = self.context.ingress_ifindex() as u32;
-        if fib.interface == arrived_on {
-            link.tagged = 0;
-            return Reason::Forwarded;
+        let mut device = Device { interface: arrived_on, ..Device::default() };
+        if fib.interface != arrived_on && !maps::device(fib.interface, &mut device) {
+            return Reason::OtherInterface;
         }
-        maps::leave_by(fib.interface, arrived_on, link)
-    }
-
-    #[inline(always)]
-    fn fits(&mut self, length: u32) -> bool {
-        let mut length = length;
-        // SAFETY: `length` outlives the call. Interface 0 is the one that the frame arrived on.
-        unsafe { bpf_check_mtu(self.context.ctx.cast(), 0, &raw mut length, 0, 0) == 0 }
-    }
-
-    #[inline(always)]
-    fn identification(&mut self) -> u16 {
-        // SAFETY: a helper without arguments.
-        unsafe { bpf_get_prandom_u32() as u16 }
+        // Where there was the length, there is the MTU now (Linux 5.12).
+        *hop = KeptHop::new(question, MacAddresses::from_words(fib.addresses).swapped(), device, fib.length);
+        maps::keep_hop(self.entry, hop);
+        // The gateway's address, if there is one. That of an IPv4 route may be IPv6 (RFC 8950).
+        let neighbour = if fib.family == AF_INET {
+            Neighbour::from_v4_word(fib.destination[0], fib.interface)
+        } else {
+            Neighbour::from_v6_words(fib.destination, fib.interface)
+        };
+        maps::note_neighbour(&neighbour, now);
+        Reason::Forwarded
     }
 }

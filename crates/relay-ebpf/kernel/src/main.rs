@@ -17,7 +17,7 @@ use crate::{frame::PacketFrame, host::KernelHost};
 #[xdp]
 pub fn relay(context: XdpContext) -> u32 {
     let mut forwarded = Forwarded::default();
-    let mut host = KernelHost { context: &context, flow: core::ptr::null_mut() };
+    let mut host = KernelHost { context: &context, entry: core::ptr::null_mut() };
     let reason = rewrite(&mut PacketFrame(&context), &mut host, &mut forwarded) as u32;
     if reason != Reason::Forwarded as u32 {
         if reason == Reason::NotOurs as u32 {
@@ -26,7 +26,7 @@ pub fn relay(context: XdpContext) -> u32 {
         maps::count_reason(reason);
         return if reason == Reason::Aborted as u32 { xdp_action::XDP_ABORTED } else { xdp_action::XDP_PASS };
     }
-    maps::count_forwarded(&context, forwarded.payload, host.flow);
+    maps::count_forwarded(&context, forwarded.payload, host.entry);
     if forwarded.redirected == 0 {
         return xdp_action::XDP_TX;
     }

@@ -8,7 +8,7 @@ use aya_ebpf::{
     maps::{HashMap, PerCpuArray, PerfEventArray},
     programs::XdpContext,
 };
-use relay_ebpf::{Counters, Device, Entry, FlowKey, Link, Reason, Route, Settings};
+use relay_ebpf::{Counters, Device, Entry, FlowKey, KeptHop, Neighbour, Reason, Route, Settings};
 
 /// Replaced by the loader before the program is loaded; the values here keep the program off everything.
 #[unsafe(no_mangle)]
@@ -22,6 +22,11 @@ static FLOWS: HashMap<FlowKey, Entry> = HashMap::with_max_entries(1, 0);
 #[map]
 static DEVICES: HashMap<u32, Device> = HashMap::with_max_entries(1024, 0);
 
+/// When the Ethernet address of each neighbour was last looked up. User space keeps these fresh in the host's own table, and
+/// takes out those that are not used any more. One that finds no room is used all the same.
+#[map]
+static NEIGHBOURS: HashMap<Neighbour, u64> = HashMap::with_max_entries(4096, 0);
+
 /// What this CPU has forwarded.
 #[map]
 static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
@@ -34,33 +39,81 @@ static REASONS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reason::COUNT a
 #[map]
 static STATS: PerfEventArray<Counters> = PerfEventArray::new(0);
 
-/// Copies the route of `key`, and returns where what is forwarded by it is counted; null if there is none.
+/// How often user space has heard that routes or neighbours changed.
+#[unsafe(no_mangle)]
+static mut GENERATION: u64 = 0;
+
 #[inline(always)]
-pub fn copy_route(key: &FlowKey, route: &mut Route) -> *mut Counters {
-    let Some(found) = FLOWS.get_ptr_mut(key) else {
+pub fn generation() -> u64 {
+    // SAFETY: a word that user space writes whole.
+    unsafe { (&raw const GENERATION).read_volatile() }
+}
+
+/// Copies the route of `key`, and returns its entry; null if there is none.
+#[inline(always)]
+pub fn copy_route(key: &FlowKey, route: &mut Route) -> *mut Entry {
+    let Some(entry) = FLOWS.get_ptr_mut(key) else {
         return core::ptr::null_mut();
     };
     // SAFETY: within the entry.
-    let (from, forwarded) = unsafe { ((&raw const (*found).route).cast::<u64>(), &raw mut (*found).forwarded) };
+    let from = unsafe { (&raw const (*entry).route).cast::<u64>() };
     let to = core::ptr::from_mut(route).cast::<u64>();
     for word in 0..Route::WORDS {
         // SAFETY: both are `Route`s, aligned for and made of whole 64-bit words. The kernel may write to the entry at the
-        // same time, hence volatile and front to back, as `Route` asks.
+        // same time, hence volatile.
         unsafe { to.add(word).write(from.add(word).read_volatile()) };
     }
-    forwarded
+    entry
 }
 
-/// Fills in `link` for a frame that arrived on `arrived_on` and whose next hop is behind `interface`.
+/// Copies the next hop that `entry` keeps.
 #[inline(always)]
-pub fn leave_by(interface: u32, arrived_on: u32, link: &mut Link) -> Reason {
-    let Some(device) = DEVICES.get_ptr(interface) else {
-        return Reason::OtherInterface;
+pub fn copy_hop(entry: *const Entry, hop: &mut KeptHop) {
+    // SAFETY: within the entry.
+    let from = unsafe { (&raw const (*entry).hop).cast::<u64>() };
+    let to = core::ptr::from_mut(hop).cast::<u64>();
+    for word in 0..KeptHop::WORDS {
+        // SAFETY: as for the route; other CPUs may write.
+        unsafe { to.add(word).write(from.add(word).read_volatile()) };
+    }
+}
+
+/// Keeps `hop` in `entry`.
+#[inline(always)]
+pub fn keep_hop(entry: *mut Entry, hop: &KeptHop) {
+    // SAFETY: within the entry, which is memory of such entries for as long as the program runs.
+    let to = unsafe { (&raw mut (*entry).hop).cast::<u64>() };
+    let from = core::ptr::from_ref(hop).cast::<u64>();
+    for word in 0..KeptHop::WORDS {
+        // SAFETY: as above. Each word is written whole, and `KeptHop` says why that is enough.
+        unsafe { to.add(word).write_volatile(from.add(word).read()) };
+    }
+}
+
+/// How frames leave by `interface`, if the program is on it.
+#[inline(always)]
+pub fn device(interface: u32, device: &mut Device) -> bool {
+    let Some(found) = DEVICES.get_ptr(interface) else {
+        return false;
     };
-    // SAFETY: written once, before the program is attached.
-    let device = unsafe { &*device };
-    device.apply(arrived_on, link);
-    Reason::Forwarded
+    // SAFETY: an entry of the map, which user space replaces as a whole.
+    *device = unsafe { *found };
+    true
+}
+
+/// Notes that `neighbour` is in use.
+#[inline(always)]
+pub fn note_neighbour(neighbour: &Neighbour, now: u64) {
+    match NEIGHBOURS.get_ptr_mut(neighbour) {
+        // SAFETY: within the entry, a word that is read and written whole. Many flows may have one neighbour, hence only when
+        // it says something new.
+        Some(last) => unsafe {
+            if last.read_volatile() != now {
+                last.write_volatile(now);
+            }
+        },
+        None => _ = NEIGHBOURS.insert(neighbour, &now, 0),
+    }
 }
 
 #[inline(always)]
@@ -72,13 +125,14 @@ pub fn count_reason(reason: u32) {
 }
 
 #[inline(always)]
-pub fn count_forwarded(context: &XdpContext, payload: u32, flow: *mut Counters) {
+pub fn count_forwarded(context: &XdpContext, payload: u32, entry: *mut Entry) {
     let settings = SETTINGS.load();
     if settings.statistics == 0 {
         return;
     }
-    if !flow.is_null() {
-        count_flow(flow, payload);
+    if !entry.is_null() {
+        // SAFETY: within the entry.
+        count_flow(unsafe { &raw mut (*entry).forwarded }, payload);
     }
     let Some(counters) = COUNTERS.get_ptr_mut(0) else {
         return;

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::OffloadError;
+use super::{OffloadError, clock};
 use crate::Settings;
 
 /// How to load and attach the program.
@@ -89,6 +89,7 @@ impl Config {
             look_up_next_hop: u8::from(self.next_hop == NextHop::RoutingTable),
             statistics: u8::from(self.statistics),
             event_mask: self.packets_per_event.next_power_of_two() - 1,
+            period: clock::period(),
         }
     }
 }

@@ -49,7 +49,7 @@ impl Flows {
     pub(super) fn install(&self, flow: &Flow) -> Result<(), InstallError> {
         // <https://www.rfc-editor.org/rfc/rfc6437#section-3>: the same for all packets of a flow, and hard to guess.
         let label = (self.labels.hash_one((flow.source, flow.destination)) >> 44) as u32;
-        let route = Entry { route: flow.route(label)?, forwarded: Counters::default() };
+        let route = Entry { route: flow.route(label)?, ..Entry::default() };
         let key = flow.key();
         let mut map = self.lock();
         // A map that is full refuses new keys; the kernel says which these are.
@@ -159,7 +159,7 @@ fn errno(error: &MapError) -> Option<i32> {
     }
 }
 
-fn io_error(error: MapError) -> io::Error {
+pub(super) fn io_error(error: MapError) -> io::Error {
     match error {
         MapError::SyscallError(error) => error.io_error,
         MapError::IoError(error) => error,

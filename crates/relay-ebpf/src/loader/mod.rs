@@ -1,29 +1,34 @@
 //! Puts the program into the kernel, attaches it to interfaces, and keeps its maps.
 
 mod attach;
+mod clock;
 mod config;
 mod devices;
 mod error;
 mod flows;
+mod next_hops;
 mod program;
 mod statistics;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    io,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{HashMap, Map, MapData, PerCpuArray},
+    maps::{Array, HashMap, Map, MapData, PerCpuArray},
     programs::{TestRun, TestRunOptions, Xdp, links::Link as _, xdp::XdpLink},
 };
 
-use self::flows::Flows;
 pub use self::{
     config::{AttachMode, Config, NextHop},
     error::{AttachHint, OffloadError},
     program::program,
     statistics::{Reading, StatisticsError, StatisticsReader},
 };
-use crate::{Counters, Device, Entry, Flow, FlowKey, InstallError, Reason, RemoveError, Settings};
+use self::{flows::Flows, next_hops::NextHops};
+use crate::{Counters, Device, Entry, Flow, FlowKey, InstallError, Neighbour, Reason, RemoveError, Settings};
 
 // SAFETY: repr(C) with explicit padding (their sizes are asserted where they are defined), made of integers alone: any
 // bytes are a value.
@@ -36,9 +41,13 @@ unsafe impl Pod for Device {}
 unsafe impl Pod for Counters {}
 // SAFETY: as above.
 unsafe impl Pod for Settings {}
+// SAFETY: as above.
+unsafe impl Pod for Neighbour {}
 
 /// The program's name in the object and, cut to 15 bytes, in the kernel.
 const PROGRAM: &str = "relay";
+/// The map of the program's global variables, of which there is one: `GENERATION`.
+const GLOBALS: &str = ".bss";
 
 /// The program in the kernel, from [`load`](Self::load) until this is dropped; the end of the process, however it comes,
 /// detaches it too, since nothing is pinned.
@@ -49,6 +58,7 @@ pub struct XdpProgram {
     links: Mutex<Vec<XdpLink>>,
     ebpf: Ebpf,
     flows: Flows,
+    next_hops: NextHops,
     devices: HashMap<MapData, u32, Device>,
     counters: PerCpuArray<MapData, Counters>,
     reasons: PerCpuArray<MapData, u64>,
@@ -70,13 +80,16 @@ impl XdpProgram {
             .load(object)
             .map_err(OffloadError::from_load)?;
         let flows = Flows::new(take_map(&mut ebpf, "FLOWS")?, config.max_flows)?;
+        let generation = Array::try_from(take_map(&mut ebpf, GLOBALS)?).map_err(OffloadError::from_map)?;
+        let neighbours = HashMap::try_from(take_map(&mut ebpf, "NEIGHBOURS")?).map_err(OffloadError::from_map)?;
+        let next_hops = NextHops::new(generation, neighbours);
         let devices = HashMap::try_from(take_map(&mut ebpf, "DEVICES")?).map_err(OffloadError::from_map)?;
         let counters = PerCpuArray::try_from(take_map(&mut ebpf, "COUNTERS")?).map_err(OffloadError::from_map)?;
         let reasons = PerCpuArray::try_from(take_map(&mut ebpf, "REASONS")?).map_err(OffloadError::from_map)?;
         let events = take_map(&mut ebpf, "STATS")?;
         let readers = if config.statistics { statistics::open(events)? } else { Vec::new() };
         let (links, readers) = (Mutex::default(), Mutex::new(readers));
-        let mut program = Self { links, ebpf, flows, devices, counters, reasons, readers };
+        let mut program = Self { links, ebpf, flows, next_hops, devices, counters, reasons, readers };
         program.xdp_mut()?.load().map_err(OffloadError::from_program)?;
         Ok(program)
     }
@@ -136,6 +149,32 @@ impl XdpProgram {
     #[must_use]
     pub fn forwarded(&self, key: &FlowKey) -> Option<Counters> {
         self.flows.forwarded(key)
+    }
+
+    /// From now on, no packet is forwarded by a next hop that was looked up before. To be called when routes, policy rules,
+    /// neighbours, links or addresses have changed; the program notices by itself, if only within a period of at most 0.64 s.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn forget_next_hops(&self) -> io::Result<()> {
+        self.next_hops.forget_all()
+    }
+
+    /// The neighbours that packets were forwarded to, and when each one's Ethernet address was last looked up, in ticks of the
+    /// kernel's clock: for one that is in use, at least once in 0.64 s.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn neighbours(&self) -> io::Result<Vec<(Neighbour, u64)>> {
+        self.next_hops.neighbours()
+    }
+
+    /// Takes a neighbour out of [`neighbours`](Self::neighbours), until it is looked up again.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn forget_neighbour(&self, neighbour: &Neighbour) -> io::Result<()> {
+        self.next_hops.forget_neighbour(neighbour)
     }
 
     /// The readers of `STATS`, one per CPU that is online; empty if statistics are off, or when called again.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
 
 pub mod cases;
+pub mod generate;
 pub mod kernel;
 pub mod model;
 pub mod packet;

@@ -1,0 +1,48 @@
+//! The kernel's tick count, by which the program tells the time.
+
+/// For how many milliseconds a next hop is kept at most.
+const MILLISECONDS: u64 = 640;
+
+/// The lowest number of ticks a second that Linux is built with on 64-bit machines. Taken where the number is not known,
+/// since it makes periods shorter, not longer.
+const FEWEST_TICKS: u64 = 100;
+
+/// For how long the program keeps a next hop: for this power of two, in ticks.
+pub(super) fn period() -> u32 {
+    period_of(ticks_per_second().unwrap_or(FEWEST_TICKS))
+}
+
+/// The longest period of at most [`MILLISECONDS`] that is a power of two of ticks.
+fn period_of(ticks_per_second: u64) -> u32 {
+    (ticks_per_second.max(FEWEST_TICKS) * MILLISECONDS / 1000).ilog2()
+}
+
+/// The kernel's `CONFIG_HZ`. The clocks that advance with each tick tell it by their resolution.
+fn ticks_per_second() -> Option<u64> {
+    let mut resolution = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `resolution` is a `timespec` that outlives the call.
+    let result = unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut resolution) };
+    let nanoseconds = u64::try_from(resolution.tv_nsec).ok()?;
+    (result == 0 && resolution.tv_sec == 0).then(|| 1_000_000_000_u64.checked_div(nanoseconds)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_is_a_third_to_two_thirds_of_a_second() {
+        for (ticks_per_second, milliseconds) in [(100, 640), (250, 512), (300, 426), (1000, 512), (1024, 500)] {
+            let ticks = 1 << period_of(ticks_per_second);
+            assert_eq!(ticks * 1000 / ticks_per_second, milliseconds, "{ticks_per_second}");
+        }
+        // Not known: as short as with the fewest ticks, whatever it is.
+        assert_eq!(period_of(0), period_of(FEWEST_TICKS));
+    }
+
+    #[test]
+    fn this_kernels_ticks_are_known() {
+        let ticks = ticks_per_second().unwrap();
+        assert!((24..=10_000).contains(&ticks), "{ticks}");
+    }
+}
