@@ -254,15 +254,16 @@ fn after(unix_nanos: u64, seconds: u32) -> u64 {
     unix_nanos.saturating_add(u64::from(seconds) * SECOND)
 }
 
-/// The name of an enum's variant as words: `NoAllocation` becomes `no allocation`.
+/// The name of an enum's variant, which is ASCII, as words: `NoAllocation` becomes `no allocation`. (Unicode's tables would be a fortieth of the
+/// playground's module.)
 pub(crate) fn words(variant: &impl Debug) -> String {
     let name = format!("{variant:?}");
     let mut text = String::new();
-    for (index, letter) in name.chars().take_while(|letter| letter.is_alphanumeric()).enumerate() {
-        if letter.is_uppercase() && index > 0 {
+    for (index, letter) in name.chars().take_while(char::is_ascii_alphanumeric).enumerate() {
+        if letter.is_ascii_uppercase() && index > 0 {
             text.push(' ');
         }
-        text.extend(letter.to_lowercase());
+        text.push(letter.to_ascii_lowercase());
     }
     text
 }

@@ -79,7 +79,7 @@ fn headers(packet: &Packet<'_>, udp: &UdpPacket<'_>) -> Vec<Field> {
     });
     let part =
         |name: &'static str, value: String, from: usize, to: usize| Field::new(name, value, udp_at + from..udp_at + to);
-    let mut checksum = part("Checksum", format!("{:?}", udp.checksum).to_lowercase(), 6, 8);
+    let mut checksum = part("Checksum", format!("{:?}", udp.checksum).to_ascii_lowercase(), 6, 8);
     if udp.checksum == Checksum::Wrong {
         checksum = checksum.note(
             "In a capture taken on the sending machine this is usual: the network card would have filled it in later.",
