@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use stun_msg::{IntegrityKey, Message};
 use turn_auth::{
-    AcceptedCredentials, AuthError, AuthSecret, Authenticator, Holder, NonceIssuer, Scheme, Schemes, UnixTime,
+    AcceptedCredentials, AuthError, AuthSecret, Authenticator, Holder, NonceIssuer, Scheme, Schemes, UnixTime, UserKeys,
 };
 
 use crate::input::{self, Input};
@@ -17,13 +17,13 @@ pub fn authentication(input: &[u8]) {
 
     // A right realm and a right nonce, if wanted, so that the later checks are reached.
     let issuer = NonceIssuer::new([7; 32]);
-    let nonce = issuer.issue(now, client);
-    let (realm, fresh, integrity) = (input.flag(), input.flag(), input.flag());
+    let (realm, fresh, integrity) = (input.flag(), input.byte(), input.flag());
+    let nonce = issuer.issue(now, client, fresh & 2 != 0);
     let mut bytes = input::message(message_type, &mut Input(&[]));
     if realm {
         input::push(&mut bytes, 0x0014, b"firezone");
     }
-    if fresh {
+    if fresh & 1 != 0 {
         input::push(&mut bytes, 0x0015, nonce.as_bytes());
     }
     let rest = input::message(message_type, &mut input);
@@ -38,7 +38,7 @@ pub fn authentication(input: &[u8]) {
         let accepted = AcceptedCredentials {
             schemes,
             secrets: [[9; 32], [8; 32]].map(AuthSecret::from_random).into(),
-            users: [("alice".into(), KEY), ("".into(), KEY), ("1000".into(), KEY)].into(),
+            users: ["alice", "", "1000"].map(|name| (name.into(), UserKeys::from_bytes([7; 16], Some([7; 32])))).into(),
             nonce_key: None,
         };
         let authenticator =
@@ -47,9 +47,6 @@ pub fn authentication(input: &[u8]) {
     }
 }
 
-/// Of users and of an allocation: not what a message of zeros is signed with.
-const KEY: IntegrityKey = IntegrityKey::from_bytes([7; 16]);
-
 fn check(authenticator: &Authenticator, bytes: &[u8], now: UnixTime, client: SocketAddr) {
     let Ok(message) = Message::parse(bytes) else { return };
     let error = authenticator.authenticate(&message, now, client).expect_err("authenticated without the secret");
@@ -57,8 +54,10 @@ fn check(authenticator: &Authenticator, bytes: &[u8], now: UnixTime, client: Soc
     assert_eq!(error == AuthError::Unauthenticated, !message.has_integrity());
     // Who has an allocation is asked for its key, and nothing else changes.
     let username = message.username().and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
-    for expiry in [None, Some(now), Some(UnixTime(u64::MAX))] {
-        let holder = Holder { username, key: &KEY, expiry };
+    // Of users and of an allocation: not what a message of zeros is signed with.
+    let keys = [IntegrityKey::from([7; 16]), IntegrityKey::from([7; 32])];
+    for (key, expiry) in keys.iter().zip([None, Some(now)]).chain(keys.iter().zip([Some(UnixTime(u64::MAX)), None])) {
+        let holder = Holder { username, key, expiry };
         let with_allocation = authenticator.authenticate_holder(&message, now, client, holder);
         assert_eq!(with_allocation.expect_err("authenticated without the key"), error);
     }

@@ -1,4 +1,4 @@
-use stun_msg::{AttributeType, Class, ErrorCode, IntegrityKey, Message, Request, RequestError, Response};
+use stun_msg::{AttributeType, Class, ErrorCode, IntegrityKey, Message, PasswordAlgorithm, Request, RequestError, Response};
 
 use crate::{
     indication::{XOR_PEER_ADDRESS, covered_attributes, xor_address},
@@ -16,7 +16,7 @@ pub fn request(input: &[u8]) {
 }
 
 pub(crate) fn check_request(message: &Message<'_>) {
-    let key = IntegrityKey::long_term("user", "realm", "pass");
+    let key = IntegrityKey::long_term(PasswordAlgorithm::Md5, "user", "realm", "pass");
     assert!(message.verify_integrity(&key).is_err(), "nobody knows this key");
 
     match message.request() {

@@ -2,7 +2,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use stun_msg::{
     AddressError, AllocateSuccess, AttributeType, Class, ErrorCode, FamilyCode, IntegrityKey, Message, Method,
-    Response, Transaction, TransactionId,
+    PasswordAlgorithm, Response, Transaction, TransactionId,
 };
 
 use crate::input::Input;
@@ -12,7 +12,8 @@ pub fn response(input: &[u8]) {
     let mut input = Input(input);
     let transaction =
         Transaction { method: Method::new(input.u16()), id: TransactionId(input.array()), fingerprint: input.flag() };
-    let key = input.flag().then(|| IntegrityKey::long_term("user", "realm", "pass"));
+    let algorithm = [None, Some(PasswordAlgorithm::Md5), Some(PasswordAlgorithm::Sha256)][usize::from(input.byte() % 3)];
+    let key = algorithm.map(|algorithm| IntegrityKey::long_term(algorithm, "user", "realm", "pass"));
     let kind = input.byte();
     let realm = String::from_utf8_lossy(input.short_bytes()).into_owned();
     let nonce = input.short_bytes();

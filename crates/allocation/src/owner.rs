@@ -1,11 +1,14 @@
 use std::{fmt, sync::Arc};
 
-/// Who an allocation belongs to: the credentials that it was made with. Its `Debug` does not show the key.
+use zeroize::Zeroizing;
+
+/// Who an allocation belongs to: the credentials that it was made with. `Debug` does not show the key, and dropping it overwrites it.
 #[derive(PartialEq, Eq)]
 pub struct Owner {
     username: Arc<str>,
     user_id: Arc<str>,
-    key: [u8; 16],
+    key: Zeroizing<[u8; Credential::MAX_KEY_LEN]>,
+    key_len: usize,
     expires_at: Option<u64>,
 }
 
@@ -16,8 +19,8 @@ pub struct Credential<'a> {
     pub username: &'a str,
     /// Whom the username stands for; several usernames may stand for one user, whose allocations are counted together.
     pub user_id: &'a str,
-    /// What requests are signed with, which this crate only keeps.
-    pub key: [u8; 16],
+    /// What requests are signed with, which this crate only keeps: at most [`Credential::MAX_KEY_LEN`] bytes; more are cut off.
+    pub key: &'a [u8],
     /// When it expires, in seconds of Unix time, if ever. An allocation may live longer.
     pub expires_at: Option<u64>,
 }
@@ -34,21 +37,24 @@ impl Owner {
         let user_id = user.map_or_else(|| Arc::from(credential.user_id), Arc::clone);
         let username =
             if credential.username == &*user_id { Arc::clone(&user_id) } else { Arc::from(credential.username) };
-        Self { username, user_id, key: credential.key, expires_at: credential.expires_at }
+        let key_len = credential.key.len().min(Credential::MAX_KEY_LEN);
+        let mut key = Zeroizing::new([0; Credential::MAX_KEY_LEN]);
+        key[..key_len].copy_from_slice(&credential.key[..key_len]);
+        Self { username, user_id, key, key_len, expires_at: credential.expires_at }
     }
 
     /// Whether it was made from `credential`.
     pub(crate) fn has(&self, credential: &Credential<'_>) -> bool {
         *self.username == *credential.username
             && *self.user_id == *credential.user_id
-            && self.key == credential.key
+            && self.key() == credential.key
             && self.expires_at == credential.expires_at
     }
 
     /// The credential that it was made from.
     #[must_use]
     pub fn credential(&self) -> Credential<'_> {
-        Credential { username: &self.username, user_id: &self.user_id, key: self.key, expires_at: self.expires_at }
+        Credential { username: &self.username, user_id: &self.user_id, key: self.key(), expires_at: self.expires_at }
     }
 
     /// The username that the allocation was made with.
@@ -65,8 +71,8 @@ impl Owner {
 
     /// The key that the allocation's requests are signed with, as good as the password.
     #[must_use]
-    pub const fn key(&self) -> [u8; 16] {
-        self.key
+    pub fn key(&self) -> &[u8] {
+        &self.key[..self.key_len]
     }
 
     /// When the credential expires, in seconds of Unix time, if ever.
@@ -77,10 +83,13 @@ impl Owner {
 }
 
 impl<'a> Credential<'a> {
+    /// How long a key may be, in bytes: a SHA-256.
+    pub const MAX_KEY_LEN: usize = 32;
+
     /// One of a user whose username is never another, with a key of zeros: for tests and where nobody signs.
     #[must_use]
     pub const fn unsigned(username: &'a str) -> Self {
-        Self { username, user_id: username, key: [0; 16], expires_at: None }
+        Self { username, user_id: username, key: &[0; 16], expires_at: None }
     }
 }
 
@@ -116,12 +125,12 @@ mod tests {
     };
 
     const ALICE: Credential<'_> =
-        Credential { username: "1892160000:alice", user_id: "alice", key: [1; 16], expires_at: Some(1_892_160_000) };
+        Credential { username: "1892160000:alice", user_id: "alice", key: &[1; 16], expires_at: Some(1_892_160_000) };
 
     #[test]
     fn allocations_of_one_user_are_counted_together_whatever_their_usernames() {
         let mut allocations = Allocations::new(PortRange::DYNAMIC, [1; 32]);
-        let later = Credential { username: "1892160001:alice", key: [2; 16], ..ALICE };
+        let later = Credential { username: "1892160001:alice", key: &[2; 32], ..ALICE };
         let ids: Vec<_> = (1..)
             .zip([ALICE, later, ALICE, later])
             .map(|(client, credential)| {

@@ -41,7 +41,11 @@ fn ice_server(relay: &Relay, now: UnixTime) -> Result<IceServer, getrandom::Erro
     let announced = &relay.announcement;
     let addresses = [announced.ipv4.map(IpAddr::V4), announced.ipv6.map(IpAddr::V6)];
     let url = |address: IpAddr| format!("turn:{}?transport=udp", SocketAddr::new(address, announced.port));
-    Ok(IceServer { urls: addresses.into_iter().flatten().map(url).collect(), username, credential: password })
+    Ok(IceServer {
+        urls: addresses.into_iter().flatten().map(url).collect(),
+        username,
+        credential: password.to_string(),
+    })
 }
 
 /// That many random bytes as hexadecimal digits.
@@ -84,6 +88,6 @@ mod tests {
         let (expiry, salt) = server["username"].as_str().unwrap().split_once(':').unwrap();
         assert_eq!(expiry, "87400");
         let expected = Credentials::mint(&secret, UnixTime(87_400), salt);
-        assert_eq!(server["credential"], expected.password);
+        assert_eq!(server["credential"], expected.password.as_str());
     }
 }

@@ -17,7 +17,7 @@ pub struct AcceptedCredentials {
     /// What nonces follow from where they do not follow from a secret, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce_key: Option<String>,
-    /// The static users' long-term keys, in hexadecimal, by name.
+    /// The static users' long-term keys, in hexadecimal, by name: that of MD5, and behind it that of SHA-256 if it is known.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub users: BTreeMap<String, String>,
 }

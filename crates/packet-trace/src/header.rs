@@ -96,6 +96,9 @@ pub struct RelayConfig {
     /// Whether the expiry of credentials was asked for at Allocate only, as earlier versions never did.
     #[serde(default, skip_serializing_if = "is_false")]
     pub expiry_at_allocate_only: bool,
+    /// How long a nonce held at least; `None` in older traces: 600 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce_lifetime_seconds: Option<u64>,
     /// How many replies per second went to one address that has shown no credentials; `None`: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_limit: Option<u32>,
@@ -185,6 +188,7 @@ impl TraceHeader {
                     quota_by_user_id: false,
                     unlimited_user: None,
                     expiry_at_allocate_only: false,
+                    nonce_lifetime_seconds: None,
                     reply_limit: None,
                     limits: None,
                     bandwidth: None,

@@ -2,15 +2,17 @@
 
 use std::{fs, io, path::Path};
 
+use zeroize::Zeroizing;
+
 /// More than anybody has entries, and less than would hurt.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// The whole file.
+/// The whole file, which may hold secrets: it is overwritten when it is dropped.
 ///
 /// # Errors
 ///
 /// Why it cannot be read.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let cannot = |error: io::Error| format!("cannot read {}: {error}", path.display());
     let metadata = fs::metadata(path).map_err(cannot)?;
     if !metadata.is_file() {
@@ -19,7 +21,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     if metadata.len() > MAX_BYTES {
         return Err(format!("{} has {} bytes, more than {MAX_BYTES}", path.display(), metadata.len()));
     }
-    fs::read(path).map_err(cannot)
+    fs::read(path).map(Zeroizing::new).map_err(cannot)
 }
 
 /// The lines that say something, with their numbers, without white space around them.

@@ -1,6 +1,11 @@
-use std::{net::IpAddr, num::NonZeroU32, sync::Arc};
+use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
+
+use turn_auth::NonceIssuer;
 
 use crate::{Bandwidth, Limits, PeerPolicy, PortRange, RelayAddresses};
+
+/// How long a nonce holds at least, unless [`Config::nonce_lifetime`] says otherwise.
+pub const DEFAULT_NONCE_LIFETIME: Duration = Duration::from_secs(NonceIssuer::PERIOD_SECONDS);
 
 /// What a [`Server`](crate::Server) needs to know about the relay that it is the mind of.
 #[derive(Clone, Debug)]
@@ -26,6 +31,10 @@ pub struct Config {
     /// Whether credentials must not have expired for any request of an allocation. Otherwise they must not for Allocate only, and a
     /// call may outlive its credential.
     pub strict_expiry: bool,
+    /// How long a nonce holds at least; it holds for twice as long at most. Whole seconds from
+    /// [`NonceIssuer::MIN_PERIOD_SECONDS`](turn_auth::NonceIssuer::MIN_PERIOD_SECONDS) to
+    /// [`NonceIssuer::MAX_PERIOD_SECONDS`](turn_auth::NonceIssuer::MAX_PERIOD_SECONDS).
+    pub nonce_lifetime: Duration,
     /// How many replies per second, of each [`ReplyKind`](crate::ReplyKind), go to one address that has shown no credentials;
     /// [`REPLY_BURST_SECONDS`](crate::REPLY_BURST_SECONDS) times as many at once; a prefix (/24, /56) is sent twice as many.
     /// `None` for no limit.

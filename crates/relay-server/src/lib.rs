@@ -19,6 +19,7 @@
 //!     quota_by: QuotaBy::UserId,
 //!     unlimited_user: None,
 //!     strict_expiry: false,
+//!     nonce_lifetime: relay_server::DEFAULT_NONCE_LIFETIME,
 //!     reply_limit: None,
 //!     limits: Limits::default(),
 //!     bandwidth: Bandwidth::default(),
@@ -96,7 +97,7 @@ pub use allocation::{
     ReservationToken, ReservedPort, Timestamp, Traffic,
 };
 pub use bandwidth::{Bandwidth, Rate};
-pub use config::{Config, DefaultFamily, QuotaBy, UsernameLimit};
+pub use config::{Config, DEFAULT_NONCE_LIFETIME, DefaultFamily, QuotaBy, UsernameLimit};
 pub use crossing::Crossing;
 pub use drop_reason::DropReason;
 pub use event::{Account, Event, RemovalReason};
@@ -115,5 +116,8 @@ pub use relay_addresses::RelayAddresses;
 pub use reply_limit::{REPLY_BURST_SECONDS, ReplyKind};
 pub use server::Server;
 pub use shard_message::{ShardId, ShardMessage};
-pub use stun_msg::{AttributeType, DataHeader, ErrorCode, Icmp, IntegrityKey, Method, TransactionId};
-pub use turn_auth::{AcceptedCredentials, AuthError, AuthSecret, RealmError, Scheme, Schemes, SecretError, UnixTime};
+pub use stun_msg::{AttributeType, DataHeader, ErrorCode, Icmp, Method, PasswordAlgorithm, TransactionId};
+pub use turn_auth::{
+    AcceptedCredentials, AuthError, AuthSecret, NonceIssuer, RealmError, Scheme, Schemes, SecretError, UnixTime,
+    UserKeys,
+};

@@ -1,46 +1,115 @@
 use std::fmt;
 
-use hmac::{Hmac, Mac, digest::KeyInit};
+use hmac::{
+    Hmac, Mac,
+    digest::{self, KeyInit},
+};
 use md5::{Digest, Md5};
 use sha1::Sha1;
 use sha2::Sha256;
+use zeroize::Zeroize as _;
 
-/// The key of a MESSAGE-INTEGRITY; its `Debug` does not show it.
+use crate::PasswordAlgorithm;
+
+/// The key that a client and a server sign messages with, and the HMAC that responses are signed with.
+///
+/// `Debug` does not show the key, and dropping it overwrites it.
 #[derive(Clone)]
-pub struct IntegrityKey([u8; 16]);
+pub struct IntegrityKey {
+    /// An MD5 key is followed by zeros.
+    bytes: [u8; Self::MAX_LEN],
+    algorithm: PasswordAlgorithm,
+    signs_with_sha256: bool,
+}
 
 impl IntegrityKey {
-    /// The key of the [long-term credential mechanism](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.2):
-    /// MD5 of `username:realm:password`.
+    /// How long the longest key is, in bytes.
+    pub const MAX_LEN: usize = PasswordAlgorithm::Sha256.key_len();
+
+    /// The key of the [long-term credential mechanism](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.2): the hash of
+    /// `username:realm:password`. Responses are signed with MESSAGE-INTEGRITY by an MD5 key and with MESSAGE-INTEGRITY-SHA256
+    /// by a SHA-256 key.
     #[must_use]
-    pub fn long_term(username: &str, realm: &str, password: &str) -> Self {
-        let mut digest = Md5::new();
-        for part in [username, ":", realm, ":", password] {
-            digest.update(part);
+    pub fn long_term(algorithm: PasswordAlgorithm, username: &str, realm: &str, password: &str) -> Self {
+        let parts = [username, ":", realm, ":", password];
+        match algorithm {
+            PasswordAlgorithm::Md5 => Self::new(algorithm, &digest::<Md5>(parts)),
+            PasswordAlgorithm::Sha256 => Self::new(algorithm, &digest::<Sha256>(parts)),
         }
-        Self(digest.finalize().into())
     }
 
-    /// The key that these bytes are: one that was computed before.
+    /// The key with these bytes, which was computed before: 16 of MD5 or 32 of SHA-256. `None` for any other number of bytes.
     #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let algorithm =
+            [PasswordAlgorithm::Md5, PasswordAlgorithm::Sha256].into_iter().find(|of| of.key_len() == bytes.len())?;
+        Some(Self::new(algorithm, bytes))
     }
 
-    /// Its bytes, which are as good as the password.
+    fn new(algorithm: PasswordAlgorithm, key: &[u8]) -> Self {
+        let mut bytes = [0; Self::MAX_LEN];
+        bytes[..key.len()].copy_from_slice(key);
+        Self { bytes, algorithm, signs_with_sha256: algorithm == PasswordAlgorithm::Sha256 }
+    }
+
+    /// The same key, which signs responses with MESSAGE-INTEGRITY-SHA256: a client that names its password algorithm
+    /// [is answered so](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4), even if it names MD5.
     #[must_use]
-    pub const fn to_bytes(&self) -> [u8; 16] {
-        self.0
+    pub const fn signing_with_sha256(mut self) -> Self {
+        self.signs_with_sha256 = true;
+        self
     }
 
-    pub(crate) const fn as_bytes(&self) -> &[u8] {
-        &self.0
+    /// Whether it signs responses with MESSAGE-INTEGRITY-SHA256.
+    pub(crate) const fn signs_with_sha256(&self) -> bool {
+        self.signs_with_sha256
     }
+
+    /// The hash that it was made with.
+    #[must_use]
+    pub const fn algorithm(&self) -> PasswordAlgorithm {
+        self.algorithm
+    }
+
+    /// Its 16 or 32 bytes, which are as good as the password.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.algorithm.key_len()]
+    }
+}
+
+/// The MD5 key with these bytes.
+impl From<[u8; 16]> for IntegrityKey {
+    fn from(bytes: [u8; 16]) -> Self {
+        Self::new(PasswordAlgorithm::Md5, &bytes)
+    }
+}
+
+/// The SHA-256 key with these bytes.
+impl From<[u8; 32]> for IntegrityKey {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self::new(PasswordAlgorithm::Sha256, &bytes)
+    }
+}
+
+impl Drop for IntegrityKey {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
+}
+
+fn digest<D: Digest>(parts: [&str; 5]) -> digest::Output<D> {
+    parts.into_iter().fold(D::new(), D::chain_update).finalize()
 }
 
 /// HMAC-SHA1 over `parts` in sequence.
 pub(crate) fn sign_sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
     mac::<Hmac<Sha1>>(key, parts).finalize().into_bytes().into()
+}
+
+/// HMAC-SHA256 over `parts` in sequence.
+pub(crate) fn sign_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    mac::<Hmac<Sha256>>(key, parts).finalize().into_bytes().into()
 }
 
 /// Whether `expected` is the HMAC-SHA1 over `parts`, in constant time.

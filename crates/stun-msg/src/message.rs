@@ -1,5 +1,6 @@
 use crate::{
-    AttributeType, Class, IntegrityError, IntegrityKey, Method, ParseError, Transaction, TransactionId,
+    AttributeType, Class, IntegrityError, IntegrityKey, Method, ParseError, RequestedAlgorithm, Transaction,
+    TransactionId,
     attribute::{Attributes, RawAttribute},
     fingerprint,
     header::{self, HEADER_LEN},
@@ -197,6 +198,14 @@ impl<'a> Message<'a> {
             None => integrity::verify_sha1(key, &parts, hmac),
         };
         if matches { Ok(()) } else { Err(IntegrityError::Mismatch) }
+    }
+
+    /// What PASSWORD-ALGORITHM and PASSWORD-ALGORITHMS of a request say, which answers a challenge with
+    /// [`PasswordAlgorithm::OFFER`](crate::PasswordAlgorithm::OFFER).
+    #[must_use]
+    pub fn requested_algorithm(&self) -> RequestedAlgorithm {
+        let value = |kind| self.attributes().find(|attribute| attribute.kind == kind).map(|attribute| attribute.value);
+        RequestedAlgorithm::of(value(AttributeType::PASSWORD_ALGORITHMS), value(AttributeType::PASSWORD_ALGORITHM))
     }
 
     /// The attributes that count, in order: those before MESSAGE-INTEGRITY(-SHA256) and FINGERPRINT.

@@ -4,14 +4,14 @@ use std::{
 };
 
 use stun_types::{
-    attribute::{AttributeExt, AttributeWrite, MessageIntegrity, RawAttribute, XorMappedAddress, pad_attribute_len},
+    attribute::{AttributeWrite, RawAttribute, XorMappedAddress, pad_attribute_len},
     message::{Message as StunMessage, MessageClass, MessageType, MessageWrite, MessageWriteExt, MessageWriteVec},
 };
 use turn_types::attribute::{Lifetime, ReservationToken, XorRelayedAddress};
 
 use crate::{
-    AttributeType, ErrorCode, FamilyCode, IntegrityKey, Transaction, attribute::ATTRIBUTE_HEADER_LEN,
-    header::HEADER_LEN, integrity,
+    AttributeType, ErrorCode, FamilyCode, IntegrityKey, PasswordAlgorithm, Transaction,
+    attribute::ATTRIBUTE_HEADER_LEN, header::HEADER_LEN, integrity,
 };
 
 /// REALM and NONCE [may have this many bytes](https://www.rfc-editor.org/rfc/rfc8489#section-14.9); more are cut off.
@@ -68,6 +68,8 @@ struct ErrorBody<'a> {
     reason: &'a str,
     /// REALM and NONCE.
     challenge: Option<(&'a [u8], &'a [u8])>,
+    /// Whether PASSWORD-ALGORITHMS follows the NONCE.
+    offers_algorithms: bool,
     unknown: &'a [AttributeType],
     max_len: usize,
 }
@@ -100,8 +102,14 @@ impl<'a> Response<'a> {
 
     /// An [error](https://www.rfc-editor.org/rfc/rfc8489#section-6.3.1.1) with the recommended reason phrase.
     pub const fn error(transaction: Transaction, code: ErrorCode) -> Self {
-        let body =
-            Body::Error(ErrorBody { code, reason: code.reason(), challenge: None, unknown: &[], max_len: usize::MAX });
+        let body = Body::Error(ErrorBody {
+            code,
+            reason: code.reason(),
+            challenge: None,
+            offers_algorithms: false,
+            unknown: &[],
+            max_len: usize::MAX,
+        });
         Self { transaction, body }
     }
 
@@ -112,6 +120,15 @@ impl<'a> Response<'a> {
             let realm = &realm[..realm.floor_char_boundary(MAX_TEXT_LEN)];
             let nonce = &nonce[..nonce.len().min(MAX_TEXT_LEN)];
             error.challenge = Some((realm.as_bytes(), nonce));
+        }
+        self
+    }
+
+    /// Adds [PASSWORD-ALGORITHMS](https://www.rfc-editor.org/rfc/rfc8489#section-14.11) to a challenge:
+    /// [`PasswordAlgorithm::OFFER`](crate::PasswordAlgorithm::OFFER). Its nonce must say so. Successes ignore this.
+    pub const fn offer_password_algorithms(mut self) -> Self {
+        if let Body::Error(error) = &mut self.body {
+            error.offers_algorithms = true;
         }
         self
     }
@@ -143,7 +160,7 @@ impl<'a> Response<'a> {
         self
     }
 
-    /// The message: with MESSAGE-INTEGRITY (SHA-1) if there is a `key`, and with FINGERPRINT if the request had one.
+    /// The message: with MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 if there is a `key`, and with FINGERPRINT if the request had one.
     #[must_use]
     pub fn finish(self, key: Option<&IntegrityKey>) -> Vec<u8> {
         let class = if matches!(self.body, Body::Error(_)) { MessageClass::Error } else { MessageClass::Success };
@@ -161,7 +178,7 @@ impl<'a> Response<'a> {
             Body::Allocate(success) => writer.allocate(&success),
             Body::Refresh { lifetime } => writer.lifetime(lifetime),
             Body::Empty => {}
-            Body::Error(error) => writer.error(&error, key.is_some()),
+            Body::Error(error) => writer.error(&error, key),
         }
         writer.finish(key)
     }
@@ -204,14 +221,17 @@ impl Writer {
         }
     }
 
-    fn error(&mut self, error: &ErrorBody<'_>, integrity: bool) {
+    fn error(&mut self, error: &ErrorBody<'_>, key: Option<&IntegrityKey>) {
         let padded = |value: &[u8]| ATTRIBUTE_HEADER_LEN + pad_attribute_len(value.len());
         let unknown: Vec<u8> = error.unknown.iter().flat_map(|kind| kind.number().to_be_bytes()).collect();
         let reason = error.reason;
 
-        let mut len = HEADER_LEN + padded(&error_value(0, error.code, reason)) + self.protection_len(integrity);
+        let mut len = HEADER_LEN + padded(&error_value(0, error.code, reason)) + self.protection_len(key);
         if let Some((realm, nonce)) = error.challenge {
             len += padded(realm) + padded(nonce);
+            if error.offers_algorithms {
+                len += padded(&PasswordAlgorithm::OFFER);
+            }
         }
         if !unknown.is_empty() {
             len += padded(&unknown);
@@ -222,6 +242,9 @@ impl Writer {
         if let Some((realm, nonce)) = error.challenge {
             self.push_raw(AttributeType::REALM, realm);
             self.push_raw(AttributeType::NONCE, nonce);
+            if error.offers_algorithms {
+                self.push_raw(AttributeType::PASSWORD_ALGORITHMS, &PasswordAlgorithm::OFFER);
+            }
         }
         if !unknown.is_empty() {
             self.push_raw(AttributeType::UNKNOWN_ATTRIBUTES, &unknown);
@@ -229,19 +252,35 @@ impl Writer {
     }
 
     /// How many bytes [`Self::finish`] adds.
-    fn protection_len(&self, integrity: bool) -> usize {
-        let integrity = if integrity { ATTRIBUTE_HEADER_LEN + 20 } else { 0 };
+    fn protection_len(&self, key: Option<&IntegrityKey>) -> usize {
+        let integrity = match key {
+            Some(key) if key.signs_with_sha256() => ATTRIBUTE_HEADER_LEN + 32,
+            Some(_) => ATTRIBUTE_HEADER_LEN + 20,
+            None => 0,
+        };
         let fingerprint = if self.transaction.fingerprint { ATTRIBUTE_HEADER_LEN + 4 } else { 0 };
         integrity + fingerprint
     }
 
+    /// Adds the HMAC over all that is before it, with a length in the header that counts it.
+    fn sign<const LEN: usize>(&mut self, kind: AttributeType, hmac: impl FnOnce(&[u8]) -> [u8; LEN]) {
+        let signed = self.message.len();
+        self.push_raw(kind, &[0; LEN]);
+        let hmac = hmac(&self.message[..signed]);
+        self.message[signed + ATTRIBUTE_HEADER_LEN..].copy_from_slice(&hmac);
+    }
+
     fn finish(mut self, key: Option<&IntegrityKey>) -> Vec<u8> {
-        if let Some(key) = key {
-            let attribute = MessageIntegrity::new([0; 20]);
-            self.push(&attribute);
-            let signed = self.message.len() - attribute.padded_len();
-            let hmac = integrity::sign_sha1(key.as_bytes(), &[&self.message[..signed]]);
-            self.message[signed + ATTRIBUTE_HEADER_LEN..].copy_from_slice(&hmac);
+        match key {
+            Some(key) if key.signs_with_sha256() => {
+                self.sign(AttributeType::MESSAGE_INTEGRITY_SHA256, |signed| {
+                    integrity::sign_sha256(key.as_bytes(), &[signed])
+                });
+            }
+            Some(key) => {
+                self.sign(AttributeType::MESSAGE_INTEGRITY, |signed| integrity::sign_sha1(key.as_bytes(), &[signed]));
+            }
+            None => {}
         }
         if self.transaction.fingerprint {
             // Refused only for a second FINGERPRINT.
@@ -259,5 +298,7 @@ fn error_value(family: u8, code: ErrorCode, reason: &str) -> Vec<u8> {
     [&[family, 0, class, number], reason.as_bytes()].concat()
 }
 
+#[cfg(test)]
+mod algorithm_tests;
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,8 @@ use stun_types::{
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use crate::{
-    AttributeType, Class, IntegrityError, IntegrityKey, Message, Method, ParseError, Request, RequestError, Response,
+    AttributeType, Class, IntegrityError, IntegrityKey, Message, Method, ParseError, PasswordAlgorithm, Request,
+    RequestError, Response,
     testing::{self, VECTORS, unhex},
 };
 
@@ -113,8 +114,9 @@ fn the_long_term_request_is_authenticated_by_its_key() {
     assert_eq!(message.nonce(), Some(b"f//499k954d6OL34oL9FSTvy64sA".as_slice()));
     assert_eq!(message.request(), Ok(Request::Binding));
 
-    let verify =
-        |username, realm, password| message.verify_integrity(&IntegrityKey::long_term(username, realm, password));
+    let verify = |username, realm, password| {
+        message.verify_integrity(&IntegrityKey::long_term(PasswordAlgorithm::Md5, username, realm, password))
+    };
     assert_eq!(verify(USERNAME, "example.org", "TheMatrIX"), Ok(()));
     for (username, realm, password) in
         [("user", "example.org", "TheMatrIX"), (USERNAME, "example.net", "TheMatrIX"), (USERNAME, "example.org", "")]

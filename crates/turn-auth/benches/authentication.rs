@@ -5,7 +5,7 @@
 use std::{hint::black_box, net::SocketAddr, sync::Arc, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use stun_msg::{ErrorCode, IntegrityKey, Message, Response};
+use stun_msg::{ErrorCode, IntegrityKey, Message, PasswordAlgorithm, Response};
 use turn_auth::{
     AcceptedCredentials, AuthError, AuthSecret, Authenticator, Credentials, Holder, NonceIssuer, Scheme, Schemes,
     UnixTime,
@@ -14,9 +14,9 @@ use turn_client::{Request, TurnClient};
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
 /// When a nonce of now is in the bucket before, and still accepted.
-const LATER: UnixTime = UnixTime(NOW.0 + NonceIssuer::BUCKET_SECONDS);
+const LATER: UnixTime = UnixTime(NOW.0 + NonceIssuer::PERIOD_SECONDS);
 /// When a nonce of now is not accepted any more.
-const TOO_LATE: UnixTime = UnixTime(NOW.0 + 2 * NonceIssuer::BUCKET_SECONDS);
+const TOO_LATE: UnixTime = UnixTime(NOW.0 + 2 * NonceIssuer::PERIOD_SECONDS);
 const EXPIRY: UnixTime = UnixTime(NOW.0 + 86_400);
 const SALT: &str = "n23JJ2wKKtt30oXi";
 const LIFETIME: Duration = Duration::from_secs(600);
@@ -41,7 +41,7 @@ fn requests(username: &str, password: &str) -> [Vec<u8>; 2] {
     client_core.request(now, Request::Refresh { lifetime: Some(LIFETIME) });
     let first = client_core.poll_transmit().unwrap();
     let (authenticator, transaction) = (authenticator(), Message::parse(&first).unwrap().transaction());
-    let nonce = authenticator.nonce(NOW, client());
+    let nonce = authenticator.nonce(NOW, client(), false);
     let challenge = Response::error(transaction, ErrorCode::UNAUTHENTICATED)
         .challenge(authenticator.realm(), nonce.as_bytes())
         .finish(None);
@@ -91,7 +91,7 @@ fn accepted(criterion: &mut Criterion) {
             });
         }
     }
-    let key = IntegrityKey::long_term(&username, "firezone", &password);
+    let key = IntegrityKey::long_term(PasswordAlgorithm::Md5, &username, "firezone", &password);
     let holder = Holder { username: &username, key: &key, expiry: None };
     let authenticator = authenticator();
     group.bench_function("an allocation", |bencher| {
@@ -122,10 +122,10 @@ fn credentials(criterion: &mut Criterion) {
 fn nonces(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("nonce");
     let issuer = NonceIssuer::new([7; 32]);
-    group.bench_function("issue", |bencher| bencher.iter(|| issuer.issue(NOW, black_box(client()))));
-    let nonce = issuer.issue(NOW, client());
+    group.bench_function("issue", |bencher| bencher.iter(|| issuer.issue(NOW, black_box(client()), false)));
+    let nonce = issuer.issue(NOW, client(), false);
     for (name, now, is_fresh) in
-        [("this bucket", NOW, true), ("previous bucket", LATER, true), ("stale", TOO_LATE, false)]
+        [("this period", NOW, true), ("previous period", LATER, true), ("stale", TOO_LATE, false)]
     {
         assert_eq!(issuer.verify(nonce.as_bytes(), now, client().ip()).is_ok(), is_fresh);
         group.bench_function(name, |bencher| {

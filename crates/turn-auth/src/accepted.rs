@@ -1,6 +1,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use stun_msg::IntegrityKey;
+use stun_msg::{IntegrityKey, PasswordAlgorithm};
+use zeroize::Zeroizing;
 
 use crate::{AuthSecret, Scheme, Schemes};
 
@@ -17,10 +18,41 @@ pub struct AcceptedCredentials {
     pub secrets: Vec<AuthSecret>,
     /// The users whose credentials do not expire, with their
     /// [long-term keys](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.2) for the relay's realm.
-    pub users: BTreeMap<Box<str>, IntegrityKey>,
+    pub users: BTreeMap<Box<str>, UserKeys>,
     /// What nonces follow from where no secret is long enough to withstand guessing: random, and the same for all shards of a relay.
     /// Only those at the start count.
-    pub nonce_key: Option<[u8; 32]>,
+    pub nonce_key: Option<Zeroizing<[u8; 32]>>,
+}
+
+/// The long-term keys of a user whose credentials do not expire.
+#[derive(Clone, Debug)]
+pub struct UserKeys {
+    md5: IntegrityKey,
+    sha256: Option<IntegrityKey>,
+}
+
+impl UserKeys {
+    /// Those that follow from a password.
+    #[must_use]
+    pub fn of_password(username: &str, realm: &str, password: &str) -> Self {
+        let key = |algorithm| IntegrityKey::long_term(algorithm, username, realm, password);
+        Self { md5: key(PasswordAlgorithm::Md5), sha256: Some(key(PasswordAlgorithm::Sha256)) }
+    }
+
+    /// The MD5 key, and the SHA-256 key if it is known.
+    #[must_use]
+    pub fn from_bytes(md5: [u8; 16], sha256: Option<[u8; 32]>) -> Self {
+        Self { md5: IntegrityKey::from(md5), sha256: sha256.map(IntegrityKey::from) }
+    }
+
+    /// The key of this algorithm, if it is known.
+    #[must_use]
+    pub const fn key(&self, algorithm: PasswordAlgorithm) -> Option<&IntegrityKey> {
+        match algorithm {
+            PasswordAlgorithm::Md5 => Some(&self.md5),
+            PasswordAlgorithm::Sha256 => self.sha256.as_ref(),
+        }
+    }
 }
 
 impl AcceptedCredentials {
@@ -30,6 +62,11 @@ impl AcceptedCredentials {
     /// The first secret that withstands guessing, if there is one.
     pub(crate) fn strong_secret(&self) -> Option<&AuthSecret> {
         self.secrets.iter().find(|secret| secret.expose().len() >= AuthSecret::MIN_LEN)
+    }
+
+    /// Whether every user can sign with every [`PasswordAlgorithm`].
+    pub(crate) fn has_all_keys(&self) -> bool {
+        self.users.values().all(|keys| keys.sha256.is_some())
     }
 
     /// Whether nonces can follow from a secret. Every stranger gets nonces, and could otherwise try guesses on them.

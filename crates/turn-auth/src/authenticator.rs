@@ -3,7 +3,7 @@ use std::{
     sync::Arc,
 };
 
-use stun_msg::{AttributeType, IntegrityKey, Message};
+use stun_msg::{AttributeType, IntegrityKey, Message, PasswordAlgorithm, RequestedAlgorithm};
 
 use crate::{
     AcceptedCredentials, AuthError, Nonce, NonceIssuer, UnixTime,
@@ -14,6 +14,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Authenticator {
     accepted: Arc<AcceptedCredentials>,
+    offers_algorithms: bool,
     nonces: NonceIssuer,
     realm: String,
 }
@@ -83,11 +84,14 @@ impl Authenticator {
         if realm.chars().any(|character| character.is_control() || matches!(character, '"' | '\\')) {
             return Err(RealmError::ForbiddenCharacter);
         }
-        Ok(Self { accepted: accepted.into(), nonces, realm: realm.to_owned() })
+        let accepted = accepted.into();
+        let offers_algorithms = accepted.has_all_keys();
+        Ok(Self { accepted, offers_algorithms, nonces, realm: realm.to_owned() })
     }
 
     /// From now on takes these credentials, for the same realm.
     pub fn accept(&mut self, accepted: Arc<AcceptedCredentials>) {
+        self.offers_algorithms = accepted.has_all_keys();
         self.accepted = accepted;
     }
 
@@ -97,10 +101,16 @@ impl Authenticator {
         &self.realm
     }
 
-    /// The NONCE of a challenge for this client.
+    /// The NONCE of a challenge for this client, which PASSWORD-ALGORITHMS comes with or not: see [`Self::offers_algorithms`].
     #[must_use]
-    pub fn nonce(&self, now: UnixTime, client: SocketAddr) -> Nonce {
-        self.nonces.issue(now, client)
+    pub fn nonce(&self, now: UnixTime, client: SocketAddr, offers_algorithms: bool) -> Nonce {
+        self.nonces.issue(now, client, offers_algorithms)
+    }
+
+    /// Whether a challenge may offer [password algorithms](PasswordAlgorithm::OFFER): not if a user is known by an MD5 key alone.
+    #[must_use]
+    pub const fn offers_algorithms(&self) -> bool {
+        self.offers_algorithms
     }
 
     /// Whether `nonce` was issued to `client` and still holds: whoever shows it receives what is sent to that address.
@@ -131,18 +141,20 @@ impl Authenticator {
         let realm = message.realm().ok_or(AuthError::Missing(AttributeType::REALM))?;
         let nonce = message.nonce().ok_or(AuthError::Missing(AttributeType::NONCE))?;
 
+        let algorithm = requested_algorithm(message, nonce)?;
         let username = username::text(message.username().ok_or(AuthError::Userhash)?)?;
         let authenticated = match self.accepted.users.get(username) {
-            Some(key) => {
+            Some(keys) => {
                 self.check_realm(realm)?;
+                let key = keys.key(algorithm.hash()).ok_or(AuthError::WrongPassword)?;
                 message.verify_integrity(key).map_err(|_| AuthError::WrongPassword)?;
-                Authenticated { username, user_id: username, expiry: None, key: key.clone() }
+                Authenticated { username, user_id: username, expiry: None, key: algorithm.signing(key.clone()) }
             }
             None => {
                 let username = Username::parse(username, self.accepted.schemes)?;
                 check_expiry(username.expiry, now)?;
                 self.check_realm(realm)?;
-                let key = self.key(message, &username).ok_or(AuthError::WrongPassword)?;
+                let key = self.key(message, algorithm, &username).ok_or(AuthError::WrongPassword)?;
                 Authenticated {
                     username: username.text,
                     user_id: username.user_id(),
@@ -174,11 +186,14 @@ impl Authenticator {
             && message.realm() == Some(self.realm.as_bytes())
             && holder.expiry.is_none_or(|expiry| check_expiry(expiry, now).is_ok())
             && let Some(nonce) = message.nonce()
+            && let Ok(algorithm) = requested_algorithm(message, nonce)
+            && algorithm.hash() == holder.key.algorithm()
             && message.verify_integrity(holder.key).is_ok()
         {
             self.nonces.verify(nonce, now, client.ip()).map_err(|_| AuthError::StaleNonce)?;
             let user_id = Username::parse(username, self.accepted.schemes).map_or(username, |parsed| parsed.user_id());
-            return Ok(Authenticated { username, user_id, expiry: holder.expiry, key: holder.key.clone() });
+            let key = algorithm.signing(holder.key.clone());
+            return Ok(Authenticated { username, user_id, expiry: holder.expiry, key });
         }
         self.authenticate(message, now, client)
     }
@@ -188,15 +203,53 @@ impl Authenticator {
     }
 
     /// The key that the request is signed with, if it follows from `username` and one of the secrets.
-    fn key(&self, message: &Message<'_>, username: &Username<'_>) -> Option<IntegrityKey> {
+    fn key(&self, message: &Message<'_>, algorithm: Algorithm, username: &Username<'_>) -> Option<IntegrityKey> {
         let AcceptedCredentials { schemes, secrets, .. } = &*self.accepted;
         secrets.iter().flat_map(|secret| schemes.iter().map(move |scheme| (scheme, secret))).find_map(
             |(scheme, secret)| {
                 let password = scheme.password(secret, username)?;
-                let key = IntegrityKey::long_term(username.text, &self.realm, &password);
-                message.verify_integrity(&key).is_ok().then_some(key)
+                let key = IntegrityKey::long_term(algorithm.hash(), username.text, &self.realm, &password);
+                message.verify_integrity(&key).is_ok().then(|| algorithm.signing(key))
             },
         )
+    }
+}
+
+/// How a request is signed.
+#[derive(Clone, Copy)]
+enum Algorithm {
+    /// As RFC 5389 has it.
+    Unnamed,
+    /// With a key of this algorithm, and so is the response.
+    Named(PasswordAlgorithm),
+}
+
+impl Algorithm {
+    const fn hash(self) -> PasswordAlgorithm {
+        match self {
+            Self::Unnamed => PasswordAlgorithm::Md5,
+            Self::Named(hash) => hash,
+        }
+    }
+
+    const fn signing(self, key: IntegrityKey) -> IntegrityKey {
+        match self {
+            Self::Unnamed => key,
+            Self::Named(_) => key.signing_with_sha256(),
+        }
+    }
+}
+
+/// What a request with this NONCE [is signed with](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4). Nothing was offered with a nonce
+/// without cookie: what such a request says of algorithms is ignored.
+fn requested_algorithm(message: &Message<'_>, nonce: &[u8]) -> Result<Algorithm, AuthError> {
+    if !Nonce::is_offer(nonce) {
+        return Ok(Algorithm::Unnamed);
+    }
+    match message.requested_algorithm() {
+        RequestedAlgorithm::Unnamed => Ok(Algorithm::Unnamed),
+        RequestedAlgorithm::Named(algorithm) => Ok(Algorithm::Named(algorithm)),
+        RequestedAlgorithm::Invalid => Err(AuthError::PasswordAlgorithms),
     }
 }
 
@@ -209,5 +262,7 @@ const fn check_expiry(expiry: UnixTime, now: UnixTime) -> Result<(), AuthError> 
 
 #[cfg(test)]
 mod accepted_tests;
+#[cfg(test)]
+mod algorithm_tests;
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,14 @@
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 /// A username and its password. Its `Debug` does not show the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// Who, and until when.
     pub username: String,
     /// What follows from the username and a secret.
-    pub password: String,
+    pub password: Zeroizing<String>,
 }
 
 impl fmt::Debug for Credentials {
@@ -31,9 +33,9 @@ mod tests {
         assert_eq!(hex::encode(key), "8493fbc53ba582fb4c044c456bdc40eb");
 
         let credentials = Credentials::mint(&testing::secret(), testing::EXPIRY, "salt");
-        let (username, password) = (&credentials.username, &credentials.password);
+        let (username, password) = (&credentials.username, &*credentials.password);
         let key: [u8; 16] = md5::Md5::digest(format!("{username}:firezone:{password}")).into();
-        let nonce = testing::authenticator().nonce(testing::NOW, testing::client());
+        let nonce = testing::authenticator().nonce(testing::NOW, testing::client(), false);
         let mut bytes = testing::request(username, "firezone", nonce.as_bytes());
         testing::push_sha1(&mut bytes, &key);
         let authenticated = testing::authenticate(&bytes).unwrap();

@@ -14,6 +14,9 @@ pub enum AuthError {
     /// Its USERNAME is none that credentials are minted for.
     #[error(transparent)]
     Username(#[from] UsernameError),
+    /// It names a password algorithm otherwise than it was offered: without the list, with another list, or one that is not in it.
+    #[error("PASSWORD-ALGORITHM and PASSWORD-ALGORITHMS do not answer what was offered")]
+    PasswordAlgorithms,
     /// It names its user by a USERHASH, which this server does not offer.
     #[error("the user is named by USERHASH, which is not offered here")]
     Userhash,
@@ -39,7 +42,7 @@ impl AuthError {
     #[must_use]
     pub const fn error_code(self) -> ErrorCode {
         match self {
-            Self::Missing(_) => ErrorCode::BAD_REQUEST,
+            Self::Missing(_) | Self::PasswordAlgorithms => ErrorCode::BAD_REQUEST,
             Self::StaleNonce => ErrorCode::STALE_NONCE,
             Self::Unauthenticated
             | Self::Username(_)
@@ -54,6 +57,6 @@ impl AuthError {
     /// not](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4).
     #[must_use]
     pub const fn needs_challenge(self) -> bool {
-        !matches!(self, Self::Missing(_))
+        !matches!(self, Self::Missing(_) | Self::PasswordAlgorithms)
     }
 }

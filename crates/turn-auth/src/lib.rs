@@ -7,7 +7,7 @@
 //! let secret = AuthSecret::new("4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab")?;
 //! let credentials = Credentials::mint(&secret, UnixTime(1_892_160_000), "n23JJ2wKKtt30oXi");
 //! assert_eq!(credentials.username, "1892160000:n23JJ2wKKtt30oXi");
-//! assert_eq!(credentials.password, "00hqldgk5xLeKKOB+xls9mHMVtgqzie9DulfgQwMv68");
+//! assert_eq!(*credentials.password, "00hqldgk5xLeKKOB+xls9mHMVtgqzie9DulfgQwMv68");
 //!
 //! // A Refresh request without credentials is told to authenticate.
 //! let request = [0x00, 0x04, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
@@ -22,11 +22,12 @@
 //! secret. A nonce follows from the client's address, the time and one key. So unauthenticated clients cannot make the relay use more memory, and shards
 //! with the same key accept each other's nonces without communicating.
 //!
-//! Secrets, passwords and keys are compared in constant time and never shown by `Debug`. Wall-clock time is an argument. It may jump: at worst,
+//! Secrets, passwords and keys are compared in constant time, never shown by `Debug`, and overwritten when they are dropped. Wall-clock time is an argument. It may jump: at worst,
 //! a client gets a new nonce, or is refused because its credentials seem to have expired.
 //!
-//! This crate does not support PASSWORD-ALGORITHMS or USERHASH; [`NonceIssuer`] says why. It does not decide what an authenticated user may do, and does
-//! not count failures.
+//! A challenge may offer SHA-256 keys ([PASSWORD-ALGORITHMS](https://www.rfc-editor.org/rfc/rfc8489#section-14.11)), with a nonce that says so. The caller
+//! decides for which requests, as this makes the challenge 28 bytes longer; [`NonceIssuer`] describes the nonce. USERHASH is not supported.
+//! This crate does not decide what an authenticated user may do, and does not count failures.
 #![forbid(unsafe_code)]
 
 mod accepted;
@@ -42,7 +43,7 @@ mod testing;
 mod time;
 mod username;
 
-pub use accepted::AcceptedCredentials;
+pub use accepted::{AcceptedCredentials, UserKeys};
 pub use authenticator::{Authenticated, Authenticator, Holder, RealmError};
 pub use credentials::Credentials;
 pub use error::AuthError;

@@ -1,8 +1,10 @@
 use std::fmt;
 
-/// What a relay and those who mint credentials for it share. Its `Debug` does not show it.
+use zeroize::Zeroizing;
+
+/// What a relay and those who mint credentials for it share. `Debug` does not show it, and dropping it overwrites it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct AuthSecret(String);
+pub struct AuthSecret(Zeroizing<String>);
 
 /// Why a text is no secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -57,7 +59,7 @@ impl AuthSecret {
         }
         match secret.bytes().position(|byte| !byte.is_ascii_graphic()) {
             Some(position) => Err(SecretError::ForbiddenCharacter { position }),
-            None => Ok(Self(secret.to_owned())),
+            None => Ok(Self(Zeroizing::new(secret.to_owned()))),
         }
     }
 
@@ -77,14 +79,14 @@ impl AuthSecret {
         }
         match secret.find(char::is_control) {
             Some(position) => Err(SecretError::ControlCharacter { position }),
-            None => Ok(Self(secret.to_owned())),
+            None => Ok(Self(Zeroizing::new(secret.to_owned()))),
         }
     }
 
     /// The secret that is these random bytes in lower-case hexadecimal.
     #[must_use]
     pub fn from_random(bytes: [u8; 32]) -> Self {
-        Self(hex::encode(bytes))
+        Self(Zeroizing::new(hex::encode(bytes)))
     }
 
     /// The text itself: for the portal, or for a user who asked for it.

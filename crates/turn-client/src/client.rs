@@ -30,8 +30,8 @@ pub struct Credentials {
 impl Credentials {
     /// These credentials.
     #[must_use]
-    pub fn new(username: impl Into<String>, password: impl Into<String>) -> Self {
-        Self { username: username.into(), password: password.into() }
+    pub fn new(username: impl Into<String>, password: impl AsRef<str>) -> Self {
+        Self { username: username.into(), password: password.as_ref().to_owned() }
     }
 
     /// The username.

@@ -243,6 +243,7 @@ impl Machine {
             quota_by: QuotaBy::UserId,
             unlimited_user: None,
             strict_expiry: false,
+            nonce_lifetime: relay_server::DEFAULT_NONCE_LIFETIME,
             reply_limit: NonZeroU32::new(1_000_000),
             limits: Limits::default(),
             bandwidth: Bandwidth::default(),

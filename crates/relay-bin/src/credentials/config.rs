@@ -1,6 +1,6 @@
 //! Whose credentials are accepted.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use turn_auth::{AcceptedCredentials, AuthSecret, Scheme};
 
@@ -15,6 +15,7 @@ pub(crate) struct CredentialConfig {
     /// Whether the secret is known to nobody but this process.
     pub(crate) is_drawn: bool,
     pub(crate) strict_expiry: bool,
+    pub(crate) nonce_lifetime: Duration,
     /// Whether a portal mints them all.
     pub(crate) is_portal_s: bool,
     pub(crate) print_when: PrintWhen,

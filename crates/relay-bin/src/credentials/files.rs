@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use relay_server::IntegrityKey;
+use relay_server::UserKeys;
 use turn_auth::{AuthSecret, Schemes};
 
 use super::scheme;
@@ -12,7 +12,7 @@ use crate::text_file::{at, lines, read, text};
 const MAX_NAME: usize = 508;
 
 /// The static users, with their long-term keys.
-pub(crate) type Users = BTreeMap<Box<str>, IntegrityKey>;
+pub(crate) type Users = BTreeMap<Box<str>, UserKeys>;
 
 /// The secrets in the file at `path`, in their order.
 ///
@@ -53,8 +53,8 @@ pub(super) fn users(path: &Path, realm: &str) -> Result<Users, String> {
     Ok(users)
 }
 
-/// A user's name and key, from `name:password` or `name:0x` and the key in hexadecimal. The error does not show the password.
-pub(crate) fn user<'a>(line: &'a str, realm: &str) -> Result<(&'a str, IntegrityKey), String> {
+/// A user's name and keys, from `name:password`, or `name:0x` and the MD5 key in hexadecimal. The error does not show the password.
+pub(crate) fn user<'a>(line: &'a str, realm: &str) -> Result<(&'a str, UserKeys), String> {
     let (name, password) =
         line.split_once(':').ok_or("there is no colon: give name:password, or name:0x and the key in 32 digits")?;
     if name.is_empty() || password.is_empty() {
@@ -65,7 +65,7 @@ pub(crate) fn user<'a>(line: &'a str, realm: &str) -> Result<(&'a str, Integrity
         return Err(format!("a name has up to {MAX_NAME} bytes and no control characters"));
     }
     match password.strip_prefix("0x") {
-        None => Ok((name, IntegrityKey::long_term(name, realm, password))),
+        None => Ok((name, UserKeys::of_password(name, realm, password))),
         Some(digits) => {
             let mut key = [0; 16];
             hex::decode_to_slice(digits, &mut key).map_err(|_| {
@@ -74,7 +74,7 @@ pub(crate) fn user<'a>(line: &'a str, realm: &str) -> Result<(&'a str, Integrity
                      \"{name}:{realm}:$PASSWORD\" | md5sum` prints"
                 )
             })?;
-            Ok((name, IntegrityKey::from_bytes(key)))
+            Ok((name, UserKeys::from_bytes(key, None)))
         }
     }
 }

@@ -1,5 +1,6 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
+use relay_server::PasswordAlgorithm;
 use turn_auth::Scheme;
 
 use super::*;
@@ -90,11 +91,16 @@ fn users_have_passwords_or_keys() {
         "user:pass\n1000:0x8493FBC53BA582FB4C044C456BDC40EB\r\nalice: with:colons and 0x \nb\u{F6}b:0x8493fbc53ba582fb4c044c456bdc40eb\n",
     );
     let users = users(&file.0, "realm").unwrap();
-    let key = |name: &str| hex::encode(users[name].to_bytes());
+    let key = |name: &str| hex::encode(users[name].key(PasswordAlgorithm::Md5).unwrap().as_bytes());
     assert_eq!(users.len(), 4);
     assert_eq!(key("user"), "8493fbc53ba582fb4c044c456bdc40eb");
     assert_eq!(key("1000"), key("user"));
     assert_eq!(key("b\u{F6}b"), key("user"));
-    let password = IntegrityKey::long_term("alice", "realm", " with:colons and 0x");
-    assert_eq!(key("alice"), hex::encode(password.to_bytes()));
+    let password = UserKeys::of_password("alice", "realm", " with:colons and 0x");
+    for algorithm in [PasswordAlgorithm::Md5, PasswordAlgorithm::Sha256] {
+        let [read, made] = [&users["alice"], &password].map(|keys| keys.key(algorithm).unwrap().as_bytes());
+        assert_eq!(read, made);
+    }
+    // A SHA-256 key does not follow from an MD5 key.
+    assert!(users["1000"].key(PasswordAlgorithm::Sha256).is_none());
 }

@@ -50,7 +50,7 @@ fn is_plain(credentials: &Credentials) -> bool {
 impl IceServer {
     pub(crate) fn new(urls: Vec<String>, credentials: Credentials) -> Self {
         let Credentials { username, password } = credentials;
-        Self { urls, username, credential: password }
+        Self { urls, username, credential: password.to_string() }
     }
 
     /// The entry on one line.
@@ -103,7 +103,7 @@ mod tests {
         for scheme in [Scheme::Firezone, Scheme::TurnRest] {
             for now in (0..50).map(UnixTime) {
                 let minted = mint_for_about(scheme, &secret, "alice", now, Duration::from_secs(100));
-                assert!(is_plain(&minted), "{}", minted.password);
+                assert!(is_plain(&minted), "{}", *minted.password);
                 let expiry: u64 = minted.username.trim_end_matches(":alice").parse().unwrap();
                 assert!((now.0 + 100..=now.0 + 164).contains(&expiry));
             }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use relay_server::{PasswordAlgorithm, UserKeys};
 use turn_auth::AcceptedCredentials;
+use zeroize::Zeroizing;
 
 use super::{CredentialConfig, sources::Sources};
 use crate::file_watch::{Changes, FileWatch};
@@ -80,10 +82,14 @@ impl Files {
 }
 
 fn is_same(one: &AcceptedCredentials, other: &AcceptedCredentials) -> bool {
-    let keys = |accepted: &AcceptedCredentials| -> Vec<_> {
-        accepted.users.iter().map(|(name, key)| (name.clone(), key.to_bytes())).collect()
+    let bytes = |keys: &UserKeys| {
+        [PasswordAlgorithm::Md5, PasswordAlgorithm::Sha256]
+            .map(|algorithm| keys.key(algorithm).map(|key| Zeroizing::new(key.as_bytes().to_owned())))
     };
-    one.secrets == other.secrets && keys(one) == keys(other)
+    let users = |accepted: &AcceptedCredentials| -> Vec<_> {
+        accepted.users.iter().map(|(name, keys)| (name.clone(), bytes(keys))).collect()
+    };
+    one.secrets == other.secrets && users(one) == users(other)
 }
 
 #[cfg(test)]

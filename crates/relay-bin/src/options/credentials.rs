@@ -1,11 +1,12 @@
 //! The options about credentials, and what they come to.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
+use relay_server::{DEFAULT_NONCE_LIFETIME, NonceIssuer};
 use turn_auth::{AuthSecret, Scheme, Schemes};
 
-use super::problems::Collector;
+use super::{duration, problems::Collector};
 use crate::{
     credentials::{CredentialConfig, PrintWhen, Sources, Users, advice, parse_secret, parse_user},
     option_names::{AUTH_SECRET_FILE, Name, PRINT_CREDENTIALS, USERS_FILE},
@@ -14,6 +15,7 @@ use crate::{
 pub(super) const CREDENTIAL_SCHEME: Name = Name::new("--credential-scheme", "CREDENTIAL_SCHEME");
 const AUTH_SECRET: Name = Name::new("--auth-secret", "AUTH_SECRET");
 const USERS: Name = Name::new("--user", "USERS");
+const NONCE_LIFETIME: Name = Name::new("--nonce-lifetime", "NONCE_LIFETIME");
 const STRICT_EXPIRY: Name = Name::new("--strict-expiry", "STRICT_EXPIRY");
 
 /// Whose credentials are accepted.
@@ -60,6 +62,11 @@ pub(crate) struct CredentialOptions {
         help_heading = "Credentials"
     )]
     pub(crate) strict_expiry: Option<String>,
+
+    /// How long a nonce holds at least, from 1m to 30m, such as `5m` or `600`; it holds for twice as long at most. Then a client is
+    /// told a new one (438) and asks again, so a request that somebody recorded is of no use for longer [default: 10m]
+    #[arg(long, env = "NONCE_LIFETIME", value_name = "DURATION", help_heading = "Credentials")]
+    pub(crate) nonce_lifetime: Option<String>,
 }
 
 /// Reads `options`; `draw` draws a secret, and `nonce_key` is random: nonces follow from it where there is no strong secret.
@@ -82,6 +89,12 @@ pub(crate) fn read(
             }
         });
     let strict_expiry = read_bool(STRICT_EXPIRY, options.strict_expiry.as_deref(), problems);
+    let nonce_lifetime = problems.read(
+        NONCE_LIFETIME,
+        options.nonce_lifetime.as_deref(),
+        "from 1m to 30m, such as 5m",
+        parse_nonce_lifetime,
+    );
     let sources = Sources {
         schemes,
         realm: realm.to_owned(),
@@ -98,7 +111,7 @@ pub(crate) fn read(
     if !is_given {
         accepted.secrets.push(draw(problems)?);
     }
-    accepted.nonce_key = nonce_key.filter(|_| !accepted.has_strong_secret());
+    accepted.nonce_key = nonce_key.filter(|_| !accepted.has_strong_secret()).map(Into::into);
     if has_portal && (accepted.secrets.len() > 1 || !accepted.users.is_empty()) {
         problems.add(format!(
             "{AUTH_SECRET}, {AUTH_SECRET_FILE}, {USERS}, {USERS_FILE}: a portal is told one secret and mints all credentials: \
@@ -110,9 +123,15 @@ pub(crate) fn read(
         accepted: Arc::new(accepted),
         is_drawn: !is_given,
         strict_expiry: strict_expiry || has_portal,
+        nonce_lifetime: nonce_lifetime.unwrap_or(DEFAULT_NONCE_LIFETIME),
         is_portal_s: has_portal,
         print_when: print_when.unwrap_or_default(),
     })
+}
+
+fn parse_nonce_lifetime(text: &str) -> Option<Duration> {
+    let allowed = NonceIssuer::MIN_PERIOD_SECONDS..=NonceIssuer::MAX_PERIOD_SECONDS;
+    duration::parse(text).filter(|lifetime| allowed.contains(&lifetime.as_secs()))
 }
 
 /// The schemes with this name.

@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use relay_server::PasswordAlgorithm;
+
 use super::*;
 
 const SECRET: &str = "0123456789abcdef";
@@ -96,6 +100,18 @@ fn a_short_secret_is_taken_where_it_is_coturn_s() {
 }
 
 #[test]
+fn nonces_hold_for_ten_minutes_unless_told_otherwise() {
+    let of = |text: &str| CredentialOptions { nonce_lifetime: Some(text.to_owned()), ..of(&[SECRET]) };
+    assert_eq!(read(&self::of(&[SECRET]), false).unwrap().nonce_lifetime, Duration::from_secs(600));
+    for (text, seconds) in [("1m", 60), ("60", 60), ("30m", 1800), ("301", 301)] {
+        assert_eq!(read(&of(text), false).unwrap().nonce_lifetime, Duration::from_secs(seconds));
+    }
+    for text in ["", "59s", "31m", "1h", "never"] {
+        refused(&of(text), false, &["NONCE_LIFETIME", "from 1m to 30m"]);
+    }
+}
+
+#[test]
 fn users_alone_need_no_secret() {
     let users = |users: &[&str]| CredentialOptions { user: strings(users), ..of(&[]) };
     let key = format!("carol:0x{}", "ab".repeat(16));
@@ -104,7 +120,7 @@ fn users_alone_need_no_secret() {
         assert!(!config.is_drawn && config.secret().is_none());
         let names: Vec<_> = config.accepted.users.keys().map(|name| &**name).collect();
         assert_eq!(names, ["alice", "bob", "carol"]);
-        assert_eq!(config.accepted.users["carol"].to_bytes(), [0xAB; 16]);
+        assert_eq!(config.accepted.users["carol"].key(PasswordAlgorithm::Md5).unwrap().as_bytes(), [0xAB; 16]);
     }
     refused(&users(&["alice:one", "alice:hunter2"]), false, &["USERS", "alice", "twice"]);
     refused(&users(&["alice:one", "hunter2"]), false, &["USERS), number 2", "no colon", "USERS_FILE"]);
@@ -113,7 +129,7 @@ fn users_alone_need_no_secret() {
 /// Strangers are given nonces, and may try guesses on them.
 #[test]
 fn nonces_are_random_where_no_secret_is_strong() {
-    let nonce_key = |options: &CredentialOptions| read(options, false).unwrap().accepted.nonce_key;
+    let nonce_key = |options: &CredentialOptions| read(options, false).unwrap().accepted.nonce_key.as_deref().copied();
     assert_eq!(nonce_key(&CredentialOptions::default()), None);
     assert_eq!(nonce_key(&of(&[SECRET])), None);
     let turn_rest = Some("turn-rest".to_owned());

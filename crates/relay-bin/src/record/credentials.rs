@@ -1,6 +1,6 @@
 //! What is accepted, in the words of a trace.
 
-use relay_server::{AcceptedCredentials, Scheme};
+use relay_server::{AcceptedCredentials, PasswordAlgorithm, Scheme, UserKeys};
 
 /// All of it, secrets and keys included: for recordings that may hold them.
 pub(super) fn recorded_credentials(accepted: &AcceptedCredentials) -> packet_trace::AcceptedCredentials {
@@ -8,7 +8,13 @@ pub(super) fn recorded_credentials(accepted: &AcceptedCredentials) -> packet_tra
         firezone: accepted.schemes.contains(Scheme::Firezone),
         turn_rest: accepted.schemes.contains(Scheme::TurnRest),
         secrets: accepted.secrets.iter().map(|secret| secret.expose().to_owned()).collect(),
-        nonce_key: accepted.nonce_key.map(hex::encode),
-        users: accepted.users.iter().map(|(name, key)| (name.to_string(), hex::encode(key.to_bytes()))).collect(),
+        nonce_key: accepted.nonce_key.as_deref().map(hex::encode),
+        users: accepted.users.iter().map(|(name, keys)| (name.to_string(), recorded_keys(keys))).collect(),
     }
+}
+
+/// The MD5 key, and the SHA-256 key behind it if there is one.
+fn recorded_keys(keys: &UserKeys) -> String {
+    let digits = |algorithm| keys.key(algorithm).map(|key| hex::encode(key.as_bytes()));
+    [PasswordAlgorithm::Md5, PasswordAlgorithm::Sha256].into_iter().filter_map(digits).collect()
 }

@@ -202,7 +202,15 @@ pub(super) fn header(ports: PortRange, shards: &[ShardStart]) -> TraceHeader {
 fn shard_header(shard: &ShardStart) -> ShardHeader {
     let ServerConfig { relay_addresses, own_addresses, listen_port, ports, realm, .. } = &shard.server;
     let ServerConfig {
-        username_limit, quota_by, unlimited_user, strict_expiry, reply_limit, limits, bandwidth, ..
+        username_limit,
+        quota_by,
+        unlimited_user,
+        strict_expiry,
+        nonce_lifetime,
+        reply_limit,
+        limits,
+        bandwidth,
+        ..
     } = &shard.server;
     let ServerConfig { indications, dont_fragment, default_family, peer_policy, .. } = &shard.server;
     let (lowest, highest) = bounds(*ports);
@@ -225,6 +233,7 @@ fn shard_header(shard: &ShardStart) -> ShardHeader {
             quota_by_user_id: *quota_by == QuotaBy::UserId,
             unlimited_user: unlimited_user.as_deref().map(str::to_owned),
             expiry_at_allocate_only: !strict_expiry,
+            nonce_lifetime_seconds: Some(nonce_lifetime.as_secs()),
             reply_limit: reply_limit.map(std::num::NonZeroU32::get),
             limits: Some(recorded_limits(*limits)),
             bandwidth: bandwidth.is_limited().then(|| recorded_bandwidth(*bandwidth)),

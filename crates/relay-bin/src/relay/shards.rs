@@ -177,6 +177,7 @@ fn server_config(config: &Config, addresses: &AddressState, ports: PortRange) ->
         // Whoever has what a relay with a drawn secret prints has the secret, too: it is there to be tried.
         unlimited_user: config.credentials.is_drawn.then(|| PRINTED_USER.into()),
         strict_expiry: config.credentials.strict_expiry,
+        nonce_lifetime: config.credentials.nonce_lifetime,
         // The kernel spreads the clients behind one address over the workers.
         reply_limit: config.reply_limit.map(|limit| share(limit, config.workers)),
         limits: config.limits,

@@ -57,6 +57,7 @@ fn event_loop_of(secret: &AuthSecret, published: Published) -> (EventLoop, Socke
         quota_by: QuotaBy::UserId,
         unlimited_user: None,
         strict_expiry: false,
+        nonce_lifetime: relay_server::DEFAULT_NONCE_LIFETIME,
         reply_limit: None,
         limits: Limits::default(),
         bandwidth: Bandwidth::default(),

@@ -76,6 +76,7 @@ fn datagrams(relay: &Relay) -> Result<Vec<(String, Vec<u8>)>> {
     const REQUESTED_TRANSPORT: &[u8] = &[0x00, 0x19, 0, 4, 17, 0, 0, 0];
     const LIFETIME: &[u8] = &[0x00, 0x0D, 0, 4, 0, 0, 2, 0x58];
     const UNKNOWN: &[u8] = &[0x00, 0x7E, 0, 0];
+    const SOFTWARE: &[u8] = b"\x80\x22\x00\x0Cany software";
     let stun = |message_type: u16, cookie: [u8; 4], attributes: &[u8]| {
         let length = u16::try_from(attributes.len()).unwrap_or(u16::MAX);
         [&message_type.to_be_bytes()[..], &length.to_be_bytes(), &cookie, b"amplifier---", attributes].concat()
@@ -94,6 +95,10 @@ fn datagrams(relay: &Relay) -> Result<Vec<(String, Vec<u8>)>> {
         ("Binding request, 20 unknown attributes".into(), stun(0x0001, COOKIE, &unknown_attributes(20))),
         ("Allocate, no attribute at all".into(), stun(0x0003, COOKIE, &[])),
         ("Allocate, REQUESTED-TRANSPORT alone".into(), stun(0x0003, COOKIE, REQUESTED_TRANSPORT)),
+        (
+            "Allocate, large enough to be offered SHA-256".into(),
+            stun(0x0003, COOKIE, &[REQUESTED_TRANSPORT, SOFTWARE].concat()),
+        ),
         ("Allocate, 20 unknown attributes".into(), stun(0x0003, COOKIE, &unknown_attributes(20))),
         ("Refresh, no attribute at all".into(), stun(0x0004, COOKIE, &[])),
         ("Refresh, LIFETIME alone".into(), stun(0x0004, COOKIE, LIFETIME)),

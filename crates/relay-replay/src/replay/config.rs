@@ -1,6 +1,6 @@
 //! What a state machine was made from, as it stands in a recording.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use relay_server::{
     Bandwidth, Config, DefaultFamily, Limits, PeerPolicy, PortRange, QuotaBy, Rate, RelayAddresses, UsernameLimit,
@@ -43,6 +43,7 @@ pub(super) fn config(config: &packet_trace::RelayConfig) -> Result<Config, Strin
         quota_by: if config.quota_by_user_id { QuotaBy::UserId } else { QuotaBy::Username },
         unlimited_user: config.unlimited_user.as_deref().map(Arc::from),
         strict_expiry: !config.expiry_at_allocate_only,
+        nonce_lifetime: config.nonce_lifetime_seconds.map_or(relay_server::DEFAULT_NONCE_LIFETIME, Duration::from_secs),
         reply_limit: config.reply_limit.and_then(NonZeroU32::new),
         limits: config.limits.map_or_else(Limits::default, limits),
         bandwidth: config.bandwidth.map_or_else(Bandwidth::default, bandwidth),

@@ -1,7 +1,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use packet_trace::TraceHeader;
-use relay_server::{AcceptedCredentials, AuthSecret, IntegrityKey, Scheme, Schemes};
+use relay_server::{AcceptedCredentials, AuthSecret, Scheme, Schemes, UserKeys};
+
+/// What is wrong with the keys of a user.
+const NO_KEYS: &str = "a user's keys are 32 hexadecimal digits, or 96";
 
 /// What the relay that `header` describes accepted at its start; the error says what is wrong with the description.
 pub(super) fn of_header(header: &TraceHeader) -> Result<Arc<AcceptedCredentials>, String> {
@@ -22,8 +25,9 @@ pub(super) fn read(recorded: &packet_trace::AcceptedCredentials) -> Result<Arc<A
     };
     let secrets = recorded.secrets.iter().map(|secret| AuthSecret::any_text(secret).map_err(|error| error.to_string()));
     let users = recorded.users.iter().map(|(name, digits)| {
-        let key = key(digits).ok_or("a user's key is 32 hexadecimal digits")?;
-        Ok((name.as_str().into(), IntegrityKey::from_bytes(key)))
+        let (md5, sha256) = digits.split_at_checked(32).ok_or(NO_KEYS)?;
+        let sha256 = if sha256.is_empty() { None } else { Some(key(sha256).ok_or(NO_KEYS)?) };
+        Ok((name.as_str().into(), UserKeys::from_bytes(key(md5).ok_or(NO_KEYS)?, sha256)))
     });
     let nonce_key =
         recorded.nonce_key.as_ref().map(|digits| key(digits).ok_or("a key of nonces is 64 hexadecimal digits"));
@@ -31,7 +35,7 @@ pub(super) fn read(recorded: &packet_trace::AcceptedCredentials) -> Result<Arc<A
         schemes,
         secrets: secrets.collect::<Result<_, String>>()?,
         users: users.collect::<Result<BTreeMap<_, _>, String>>()?,
-        nonce_key: nonce_key.transpose()?,
+        nonce_key: nonce_key.transpose()?.map(Into::into),
     }))
 }
 

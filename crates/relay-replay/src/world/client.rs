@@ -31,7 +31,8 @@ impl Client {
         message.add_attribute(&Username::new(&username)?)?;
         message.add_attribute(&Realm::new(realm)?)?;
         message.add_attribute(&Nonce::new(nonce)?)?;
-        let key = LongTermKeyCredentials::new(username, password, realm.clone()).make_key(IntegrityAlgorithm::Sha1);
+        let key = LongTermKeyCredentials::new(username, password.to_string(), realm.clone())
+            .make_key(IntegrityAlgorithm::Sha1);
         message.add_message_integrity_with_key(&key, IntegrityAlgorithm::Sha1)
     }
 

@@ -95,6 +95,7 @@ impl Server {
             rng.fill_bytes(&mut key);
             NonceIssuer::new(key)
         });
+        let nonces = nonces.with_period(config.nonce_lifetime.as_secs());
         Ok(Self {
             allocations: Allocations::new(config.ports, draw()).with_limits(config.limits),
             authenticator: Authenticator::new(accepted, nonces, &config.realm)?,

@@ -267,7 +267,7 @@ fn a_secret_that_is_taken_away_leaves_the_allocations_of_its_users() {
 fn a_static_user_s_new_password_is_good_for_the_allocation_of_the_old() {
     let user = |password: &str| {
         let Credentials { key, .. } = Credentials::new("alice", password);
-        let users = [("alice".into(), relay_server::IntegrityKey::from_bytes(key))].into();
+        let users = [("alice".into(), relay_server::UserKeys::from_bytes(key, None))].into();
         Arc::new(AcceptedCredentials { schemes: Schemes::Both, secrets: Vec::new(), users, nonce_key: None })
     };
     let mut relay = Relay::new();

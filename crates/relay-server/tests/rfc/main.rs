@@ -13,6 +13,7 @@ mod crossing;
 mod general;
 mod icmp;
 mod indication;
+mod password_algorithms;
 mod peers;
 mod permission;
 mod refresh;

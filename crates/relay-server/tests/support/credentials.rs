@@ -1,5 +1,7 @@
 //! What a portal hands to a client, made as the specification says.
 
+use std::fmt::Display;
+
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use md5::Md5;
 use sha2::{Digest, Sha256};
@@ -20,18 +22,21 @@ impl Credentials {
     /// `{expiry}:{salt}` with the password that the secret mints for them; `expiry` is a text, so that it may be absurd.
     pub(crate) fn mint(expiry: impl ToString, salt: &str) -> Self {
         let expiry = expiry.to_string();
-        let password = STANDARD_NO_PAD.encode(Sha256::digest(format!("{expiry}:{SECRET}:{salt}")));
-        Self::new(&format!("{expiry}:{salt}"), &password)
+        Self::new(&format!("{expiry}:{salt}"), &password(SECRET, &expiry, salt))
     }
 
     /// As [`Self::mint`], with another secret.
     pub(crate) fn mint_with(secret: &str, expiry: u64, salt: &str) -> Self {
-        let password = STANDARD_NO_PAD.encode(Sha256::digest(format!("{expiry}:{secret}:{salt}")));
-        Self::new(&format!("{expiry}:{salt}"), &password)
+        Self::new(&format!("{expiry}:{salt}"), &password(secret, expiry, salt))
     }
 
     pub(crate) fn new(username: &str, password: &str) -> Self {
         let key = Md5::digest(format!("{username}:{REALM}:{password}")).into();
         Self { username: username.as_bytes().to_vec(), key }
     }
+}
+
+/// What the secret mints for this username.
+pub(crate) fn password(secret: &str, expiry: impl Display, salt: &str) -> String {
+    STANDARD_NO_PAD.encode(Sha256::digest(format!("{expiry}:{secret}:{salt}")))
 }

@@ -12,7 +12,7 @@ mod shards;
 mod wire;
 
 pub(crate) use client::Client;
-pub(crate) use credentials::{Credentials, REALM, SECRET};
+pub(crate) use credentials::{Credentials, REALM, SECRET, password};
 pub(crate) use relay::{LISTEN_PORT, RELAY_V4, RELAY_V6, Relay, Sent, Socket, UNIX_TIME, config};
 pub(crate) use request::{
     Request, XorAddress, allocate, allocate_dual_stack, allocate_with, bind, binding, channel_data, delete, method,
@@ -20,4 +20,4 @@ pub(crate) use request::{
 };
 pub(crate) use response::Response;
 pub(crate) use shards::Shards;
-pub(crate) use wire::{append, append_fingerprint, append_integrity};
+pub(crate) use wire::{append, append_fingerprint, append_integrity, append_integrity_sha256};

@@ -42,6 +42,7 @@ pub(crate) fn config() -> Config {
         quota_by: QuotaBy::UserId,
         unlimited_user: None,
         strict_expiry: false,
+        nonce_lifetime: relay_server::DEFAULT_NONCE_LIFETIME,
         reply_limit: None,
         limits: Limits::default(),
         bandwidth: Bandwidth::default(),

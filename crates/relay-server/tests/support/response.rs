@@ -115,16 +115,26 @@ impl Response {
 
     /// Whether there is a MESSAGE-INTEGRITY. It must have been made with `key`, and only FINGERPRINT may follow it.
     pub(crate) fn is_signed_with(&self, key: &[u8]) -> bool {
-        let Some(position) = self.attributes.iter().position(|(kind, _)| *kind == kind::MESSAGE_INTEGRITY) else {
+        self.is_signed(kind::MESSAGE_INTEGRITY, |signed| wire::hmac_sha1(key, signed))
+    }
+
+    /// The same for MESSAGE-INTEGRITY-SHA256.
+    pub(crate) fn is_signed_with_sha256(&self, key: &[u8]) -> bool {
+        self.is_signed(kind::MESSAGE_INTEGRITY_SHA256, |signed| wire::hmac_sha256(key, signed))
+    }
+
+    fn is_signed<const LEN: usize>(&self, integrity: u16, hmac: impl Fn(&[u8]) -> [u8; LEN]) -> bool {
+        let Some(position) = self.attributes.iter().position(|(kind, _)| *kind == integrity) else {
             return false;
         };
         let behind = &self.attributes[position + 1..];
         assert!(behind.iter().all(|(kind, _)| *kind == kind::FINGERPRINT), "behind MESSAGE-INTEGRITY");
         // What is signed ends before MESSAGE-INTEGRITY and says in the header that it ends with it.
-        let end = self.bytes.len() - 24 - behind.len() * 8;
-        let mut signed = self.bytes[..end + 24].to_vec();
+        let len = 4 + LEN;
+        let end = self.bytes.len() - len - behind.len() * 8;
+        let mut signed = self.bytes[..end + len].to_vec();
         wire::set_length(&mut signed);
-        assert_eq!(signed[end + 4..], wire::hmac_sha1(key, &signed[..end]), "MESSAGE-INTEGRITY");
+        assert_eq!(signed[end + 4..], hmac(&signed[..end]), "MESSAGE-INTEGRITY");
         true
     }
 }

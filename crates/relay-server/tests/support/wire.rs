@@ -2,6 +2,7 @@
 
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
+use sha2::Sha256;
 use stun_types::attribute::Fingerprint;
 
 use super::kind;
@@ -20,6 +21,14 @@ pub(crate) fn append_integrity(message: &mut Vec<u8>, key: &[u8]) {
     append(message, kind::MESSAGE_INTEGRITY, &[0; 20]);
     let end = message.len() - 24;
     let hmac = hmac_sha1(key, &message[..end]);
+    message[end + 4..].copy_from_slice(&hmac);
+}
+
+/// Appends a MESSAGE-INTEGRITY-SHA256.
+pub(crate) fn append_integrity_sha256(message: &mut Vec<u8>, key: &[u8]) {
+    append(message, kind::MESSAGE_INTEGRITY_SHA256, &[0; 32]);
+    let end = message.len() - 36;
+    let hmac = hmac_sha256(key, &message[..end]);
     message[end + 4..].copy_from_slice(&hmac);
 }
 
@@ -44,6 +53,12 @@ pub(crate) fn set_length(message: &mut [u8]) {
 
 pub(crate) fn hmac_sha1(key: &[u8], message: &[u8]) -> [u8; 20] {
     let mut mac = Hmac::<Sha1>::new_from_slice(key).unwrap();
+    mac.update(message);
+    mac.finalize().into_bytes().into()
+}
+
+pub(crate) fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
     mac.update(message);
     mac.finalize().into_bytes().into()
 }

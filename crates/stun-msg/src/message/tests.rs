@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
+use crate::PasswordAlgorithm;
 use crate::testing::{self, ALLOCATE, BINDING, TRANSACTION_ID, VECTORS, push, push_fingerprint, push_integrity, unhex};
 
 const KEY: &[u8] = b"0123456789abcdef";
@@ -160,7 +161,7 @@ fn message_integrity_does_not_count_behind_sha256() {
 #[test]
 fn without_integrity_there_is_nothing_to_verify() {
     let bytes = testing::message(BINDING, &[]);
-    let key = IntegrityKey::long_term("user", "realm", "pass");
+    let key = IntegrityKey::long_term(PasswordAlgorithm::Md5, "user", "realm", "pass");
     assert_eq!(Message::parse(&bytes).unwrap().verify_integrity(&key), Err(IntegrityError::Missing));
 }
 

@@ -8,11 +8,11 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
 use crate::{
-    Message, Method, TransactionId,
+    Message, Method, PasswordAlgorithm, TransactionId,
     testing::{self, TRANSACTION_ID, attributes, crc32, hmac_sha1},
 };
 
-const fn transaction(method: Method, fingerprint: bool) -> Transaction {
+pub(super) const fn transaction(method: Method, fingerprint: bool) -> Transaction {
     Transaction { method, id: TransactionId(TRANSACTION_ID), fingerprint }
 }
 
@@ -68,12 +68,12 @@ fn responses(fingerprint: bool) -> Vec<Response<'static>> {
 }
 
 /// Types and values, in order.
-fn read(bytes: &[u8]) -> Vec<(u16, Vec<u8>)> {
+pub(super) fn read(bytes: &[u8]) -> Vec<(u16, Vec<u8>)> {
     attributes(bytes).into_iter().map(|(kind, value, _)| (kind, value)).collect()
 }
 
 fn key() -> (IntegrityKey, [u8; 16]) {
-    (IntegrityKey::long_term("user", "realm", "pass"), Md5::digest("user:realm:pass").into())
+    (IntegrityKey::long_term(PasswordAlgorithm::Md5, "user", "realm", "pass"), Md5::digest("user:realm:pass").into())
 }
 
 #[test]
@@ -344,16 +344,18 @@ proptest! {
         unknown in prop::collection::vec(any::<u16>(), 0..20),
         max_len in 0..200_usize,
         fingerprint: bool,
-        sign: bool,
+        sign in prop::option::of(prop::sample::select(vec![PasswordAlgorithm::Md5, PasswordAlgorithm::Sha256])),
+        offer: bool,
     ) {
         let unknown: Vec<_> = unknown.into_iter().map(AttributeType::new).collect();
-        let key = sign.then(|| key().0);
+        let key = sign.map(|algorithm| IntegrityKey::long_term(algorithm, "user", "realm", "pass"));
         let response = Response::error(transaction(Method::REFRESH, fingerprint), ErrorCode::new(number).unwrap());
-        let bytes = response.challenge(&realm, &nonce).unknown_attributes(&unknown).max_len(max_len).finish(key.as_ref());
+        let response = response.challenge(&realm, &nonce).unknown_attributes(&unknown).max_len(max_len);
+        let bytes = if offer { response.offer_password_algorithms() } else { response }.finish(key.as_ref());
         let message = Message::parse(&bytes).unwrap();
         prop_assert_eq!(message.realm(), Some(realm.as_bytes()));
         prop_assert_eq!(message.nonce(), Some(nonce.as_slice()));
-        prop_assert_eq!(message.has_integrity(), sign);
+        prop_assert_eq!(message.has_integrity(), sign.is_some());
         prop_assert_eq!(message.has_fingerprint(), fingerprint);
         if let Some(key) = key {
             prop_assert_eq!(message.verify_integrity(&key), Ok(()));

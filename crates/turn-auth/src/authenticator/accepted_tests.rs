@@ -6,7 +6,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
 use crate::{
-    AuthSecret, Credentials, Scheme, Schemes, UsernameError,
+    AuthSecret, Credentials, Scheme, Schemes, UserKeys, UsernameError,
     testing::{EXPIRY, NOW, client, push_sha1, request, secret},
 };
 
@@ -23,7 +23,7 @@ fn with(accepted: AcceptedCredentials) -> Authenticator {
 
 fn signed(authenticator: &Authenticator, credentials: &Credentials) -> Vec<u8> {
     let Credentials { username, password } = credentials;
-    let mut bytes = request(username, "firezone", authenticator.nonce(NOW, client()).as_bytes());
+    let mut bytes = request(username, "firezone", authenticator.nonce(NOW, client(), false).as_bytes());
     push_sha1(&mut bytes, &key(username, password));
     bytes
 }
@@ -42,7 +42,7 @@ fn user_id(authenticator: &Authenticator, credentials: &Credentials) -> Result<S
 }
 
 fn credentials(username: &str, password: &str) -> Credentials {
-    Credentials { username: username.to_owned(), password: password.to_owned() }
+    Credentials { username: username.to_owned(), password: password.to_owned().into() }
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn each_of_several_secrets_is_as_good_as_the_first() {
 
 #[test]
 fn static_users_do_not_expire_and_come_first() {
-    let user = |name: &str, password| (Box::from(name), IntegrityKey::long_term(name, "firezone", password));
+    let user = |name: &str, password| (Box::from(name), UserKeys::of_password(name, "firezone", password));
     // The last one looks as if it had expired long ago.
     let users = [user("bob", "s3cret"), user("1000", "pbx")].into();
     let authenticator =
@@ -128,7 +128,7 @@ fn static_users_do_not_expire_and_come_first() {
 
 #[test]
 fn without_secrets_only_static_users_are_accepted() {
-    let users = [(Box::from("bob"), IntegrityKey::long_term("bob", "firezone", "s3cret"))].into();
+    let users = [(Box::from("bob"), UserKeys::of_password("bob", "firezone", "s3cret"))].into();
     let authenticator =
         with(AcceptedCredentials { schemes: Schemes::Both, secrets: Vec::new(), users, nonce_key: None });
     assert!(user_id(&authenticator, &credentials("bob", "s3cret")).is_ok());
@@ -142,7 +142,7 @@ fn what_an_allocation_was_made_with_outlives_its_secret_and_its_expiry() {
     let gone = AuthSecret::from_random([1; 32]);
     let authenticator = of(Schemes::Both, &[&secret()]);
     let made_with = Credentials::mint(&gone, UnixTime(NOW.0 - 1), "alice");
-    let held = IntegrityKey::from_bytes(key(&made_with.username, &made_with.password));
+    let held = IntegrityKey::from(key(&made_with.username, &made_with.password));
     let holder = Holder { username: &made_with.username, key: &held, expiry: None };
     let authenticate = |bytes: &[u8], holder| {
         let message = Message::parse(bytes).unwrap();

@@ -17,7 +17,7 @@ fn credentials() -> Credentials {
 }
 
 fn nonce() -> Nonce {
-    authenticator().nonce(NOW, client())
+    authenticator().nonce(NOW, client(), false)
 }
 
 fn key(username: &str, realm: &str, password: &str) -> [u8; 16] {
@@ -158,7 +158,7 @@ fn another_password_is_refused() {
     let Credentials { username, password } = credentials();
     let of_other_secret = Credentials::mint(&AuthSecret::from_random([9; 32]), EXPIRY, "salt").password;
     let of_other_salt = Credentials::mint(&secret(), EXPIRY, "pepper").password;
-    for wrong in ["", "password", &of_other_secret, &of_other_salt, &format!("{password}=")] {
+    for wrong in ["", "password", &of_other_secret, &of_other_salt, &format!("{}=", *password)] {
         let bytes = signed(&username, "firezone", nonce().as_bytes(), wrong);
         assert_eq!(authenticate(&bytes).unwrap_err(), AuthError::WrongPassword);
     }
@@ -167,10 +167,9 @@ fn another_password_is_refused() {
 #[test]
 fn a_stale_nonce_is_told() {
     let Credentials { username, password } = credentials();
-    let other_client = authenticator().nonce(NOW, "198.51.100.77:1".parse().unwrap());
-    let old = authenticator().nonce(UnixTime(NOW.0 - 2 * NonceIssuer::BUCKET_SECONDS), client());
-    for nonce in [other_client.as_bytes().as_slice(), old.as_bytes(), b"", b"obMatJos2AAACf//499k954d6OL34oL9FSTvy64sA"]
-    {
+    let other_client = authenticator().nonce(NOW, "198.51.100.77:1".parse().unwrap(), false);
+    let old = authenticator().nonce(UnixTime(NOW.0 - 2 * NonceIssuer::PERIOD_SECONDS), client(), false);
+    for nonce in [other_client.as_bytes(), old.as_bytes(), b"", b"obMatJos2AAACf//499k954d6OL34oL9FSTvy64sA"] {
         let bytes = signed(&username, "firezone", nonce, &password);
         let error = authenticate(&bytes).unwrap_err();
         assert_eq!(error, AuthError::StaleNonce);
@@ -183,7 +182,7 @@ fn a_stale_nonce_is_told() {
 fn a_nonce_is_accepted_from_every_port_of_its_address() {
     let Credentials { username, password } = credentials();
     let other_port = SocketAddr::new(client().ip(), client().port() ^ 1);
-    let nonce = authenticator().nonce(NOW, other_port);
+    let nonce = authenticator().nonce(NOW, other_port, false);
     let bytes = signed(&username, "firezone", nonce.as_bytes(), &password);
     assert_eq!(authenticate(&bytes).unwrap().username, username);
     assert!(authenticator().recognises_nonce(nonce.as_bytes(), NOW, client().ip()));
@@ -272,7 +271,7 @@ proptest! {
     fn minted_credentials_authenticate(expiry in NOW.0 + 1.., salt in ".{1,40}", port: u16) {
         let client = SocketAddr::new(client().ip(), port);
         let Credentials { username, password } = Credentials::mint(&secret(), UnixTime(expiry), &salt);
-        let bytes = signed(&username, "firezone", authenticator().nonce(NOW, client).as_bytes(), &password);
+        let bytes = signed(&username, "firezone", authenticator().nonce(NOW, client, false).as_bytes(), &password);
         let message = Message::parse(&bytes).unwrap();
         let authenticated = authenticator().authenticate(&message, NOW, client).unwrap();
         prop_assert_eq!(authenticated.username, username);

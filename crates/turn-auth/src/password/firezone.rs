@@ -1,5 +1,6 @@
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::{AuthSecret, UnixTime};
 
@@ -7,8 +8,8 @@ use crate::{AuthSecret, UnixTime};
 ///
 /// Whoever has one password can compute that of a salt which continues with the hash's padding. The padding begins with byte 0x80,
 /// so no such salt is UTF-8, and only usernames in UTF-8 are taken.
-pub(super) fn password(secret: &AuthSecret, expiry: UnixTime, salt: &str) -> String {
+pub(super) fn password(secret: &AuthSecret, expiry: UnixTime, salt: &str) -> Zeroizing<String> {
     let expiry = expiry.0.to_string();
     let parts = [&expiry, ":", secret.expose(), ":", salt];
-    STANDARD_NO_PAD.encode(parts.into_iter().fold(Sha256::new(), Sha256::chain_update).finalize())
+    Zeroizing::new(STANDARD_NO_PAD.encode(parts.into_iter().fold(Sha256::new(), Sha256::chain_update).finalize()))
 }

@@ -3,6 +3,8 @@
 mod firezone;
 mod turn_rest;
 
+use zeroize::Zeroizing;
+
 use crate::{AuthSecret, Credentials, Scheme, UnixTime, username::Username};
 
 impl Scheme {
@@ -20,7 +22,7 @@ impl Scheme {
     }
 
     /// The password of `username`; none if this scheme does not have such usernames.
-    pub(crate) fn password(self, secret: &AuthSecret, username: &Username<'_>) -> Option<String> {
+    pub(crate) fn password(self, secret: &AuthSecret, username: &Username<'_>) -> Option<Zeroizing<String>> {
         match self {
             Self::Firezone => {
                 let salt = username.user.filter(|_| username.is_expiry_first)?;

@@ -8,7 +8,7 @@ use crate::{Schemes, testing};
 fn minted(scheme: Scheme, secret: &str, expiry: u64, user: &str) -> (String, String) {
     let secret = AuthSecret::any_text(secret).unwrap();
     let Credentials { username, password } = scheme.mint(&secret, UnixTime(expiry), user);
-    (username, password)
+    (username, String::clone(&password))
 }
 
 /// Those of the deployed system.
@@ -48,7 +48,11 @@ fn turn_rest_credentials_are_those_that_coturn_accepts() {
         ("alice:1892160000", "X7sFP52DnPxWb1/P8xW1bY9zdV8="),
     ] {
         let username = Username::parse(text, Schemes::Only(Scheme::TurnRest)).unwrap();
-        assert_eq!(Scheme::TurnRest.password(&secret, &username).as_deref(), Some(password), "{text}");
+        assert_eq!(
+            Scheme::TurnRest.password(&secret, &username).as_deref().map(String::as_str),
+            Some(password),
+            "{text}"
+        );
     }
 }
 

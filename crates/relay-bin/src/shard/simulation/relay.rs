@@ -275,6 +275,7 @@ fn config(setting: &Setting, ports: PortRange) -> Config {
         quota_by: setting.quota_by,
         unlimited_user: None,
         strict_expiry: setting.strict_expiry,
+        nonce_lifetime: relay_server::DEFAULT_NONCE_LIFETIME,
         reply_limit: setting.reply_limit,
         limits: setting.limits,
         bandwidth: setting.bandwidth,

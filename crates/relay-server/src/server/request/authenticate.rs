@@ -22,22 +22,24 @@ impl Server {
             return self.authenticator.authenticate(message, now, client);
         };
         let owner = allocation.owner();
+        let Some(key) = IntegrityKey::from_bytes(owner.key()) else {
+            return self.authenticator.authenticate(message, now, client);
+        };
         let is_expiry_asked_for = self.config.strict_expiry || message.method() == Method::ALLOCATE;
-        let key = IntegrityKey::from_bytes(owner.key());
         let expiry = owner.expires_at().filter(|_| is_expiry_asked_for).map(UnixTime);
         let holder = Holder { username: owner.username(), key: &key, expiry };
         self.authenticator.authenticate_holder(message, now, client, holder)
     }
 
     /// What an allocation is made with.
-    pub(crate) fn credential<'a>(&self, authenticated: &Authenticated<'a>) -> Credential<'a> {
+    pub(crate) fn credential<'a>(&self, authenticated: &'a Authenticated<'_>) -> Credential<'a> {
         Credential {
             username: authenticated.username,
             user_id: match self.config.quota_by {
                 QuotaBy::Username => authenticated.username,
                 QuotaBy::UserId => authenticated.user_id,
             },
-            key: authenticated.key.to_bytes(),
+            key: authenticated.key.as_bytes(),
             expires_at: authenticated.expiry.map(|expiry| expiry.0),
         }
     }

@@ -47,18 +47,19 @@ impl Server {
             return;
         }
         let mut requester = Requester::new(from, message);
-        let credential = match message.method() {
-            Method::BINDING => Credential::unsigned(""),
+        let authenticated = match message.method() {
+            Method::BINDING => None,
             _ => match self.authenticate(now, &from, message) {
                 Ok(authenticated) => {
-                    let credential = self.credential(&authenticated);
                     self.note_authenticated(now, from, message);
-                    requester.key = Some(authenticated.key);
-                    credential
+                    requester.key = Some(authenticated.key.clone());
+                    Some(authenticated)
                 }
                 Err(error) => return self.challenge(now, &requester, message, error),
             },
         };
+        let credential =
+            authenticated.as_ref().map_or(Credential::unsigned(""), |authenticated| self.credential(authenticated));
         let username = credential.username;
         let handled = match message.request() {
             Ok(Request::Binding) => {

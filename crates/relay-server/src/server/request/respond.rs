@@ -1,10 +1,16 @@
 use stun_msg::{AddressError, AllocateSuccess, AttributeType, ErrorCode, Message, Response};
-use turn_auth::AuthError;
+use turn_auth::{AuthError, Nonce};
 
 use crate::{
     AddressStatus, AllocationId, Event, Family, FiveTuple, Output, Rejection, Server, Timestamp, family,
     requester::Requester,
 };
+
+/// How long a challenge with [`PasswordAlgorithm::OFFER`](stun_msg::PasswordAlgorithm::OFFER) is, in bytes, but for the characters of its realm:
+/// header, ERROR-CODE without a reason, REALM, NONCE, PASSWORD-ALGORITHMS.
+const OFFER_LEN: usize = 20 + 8 + 4 + (4 + Nonce::OFFER_LEN.next_multiple_of(4)) + 12;
+
+const FINGERPRINT_LEN: usize = 8;
 
 impl Server {
     pub(crate) fn succeed(&mut self, requester: &Requester, response: Response<'_>) {
@@ -49,17 +55,36 @@ impl Server {
     /// Refuses a request that is not authenticated (401, 438, and the 400 for half of the credentials).
     pub(crate) fn challenge(&mut self, now: Timestamp, requester: &Requester, message: &Message<'_>, error: AuthError) {
         let rejection = Rejection::from(error);
-        let nonce = self.authenticator.nonce(self.unix_time(now), requester.five_tuple.client.address());
+        let offers_algorithms = self.offers_algorithms(requester, message);
+        let client = requester.five_tuple.client.address();
+        let nonce = self.authenticator.nonce(self.unix_time(now), client, offers_algorithms);
         let reason = rejection.reason_phrase();
         let mut response =
             Response::error(requester.transaction, rejection.error_code()).reason(&reason).max_len(requester.max_len());
         if error.needs_challenge() {
             response = response.challenge(self.authenticator.realm(), nonce.as_bytes());
+            if offers_algorithms {
+                response = response.offer_password_algorithms();
+            }
         }
         let bytes = response.finish(requester.key.as_ref());
         if self.may_refuse_signed(now, requester.five_tuple, message, error, bytes.len()) {
             self.transmit(requester, bytes, Err(rejection));
         }
+    }
+
+    /// Whether the client may choose SHA-256. A stranger may if the challenge that says so is not longer than [`Requester::max_len`]; a client that
+    /// has signed is told again what its challenge said.
+    fn offers_algorithms(&self, requester: &Requester, message: &Message<'_>) -> bool {
+        let was_offered = match message.has_integrity() {
+            true => message.nonce().is_some_and(Nonce::is_offer),
+            false => {
+                let fingerprint = if message.has_fingerprint() { FINGERPRINT_LEN } else { 0 };
+                let realm = self.authenticator.realm().len().next_multiple_of(4);
+                OFFER_LEN + realm + fingerprint <= requester.max_len()
+            }
+        };
+        was_offered && self.authenticator.offers_algorithms()
     }
 
     /// 420, with the attributes that are not supported.

@@ -170,6 +170,7 @@ impl Fixture {
             quota_by: QuotaBy::UserId,
             unlimited_user: None,
             strict_expiry: false,
+            nonce_lifetime: relay_server::DEFAULT_NONCE_LIFETIME,
             reply_limit: None,
             limits: Limits::default(),
             bandwidth: Bandwidth::default(),
