@@ -16,7 +16,11 @@ const TOLERANCE: f64 = 5.0;
 /// How often each scenario runs in either of two runs; what the second takes more is what it costs, set-up excluded.
 const TIMES: [u64; 2] = [1_000, 2_000];
 
-/// Count the instructions of each scenario of `crates/core-bench`, and fail if one takes more than is committed.
+/// The same for comparisons with secrets, whose set-up is small.
+const COMPARISON_TIMES: [u64; 2] = [100, 200];
+
+/// Count the instructions of each scenario of `crates/core-bench`, and fail if one takes more than is committed, or if a comparison with a secret
+/// takes more or fewer when another byte is wrong.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Write the counts instead, to be committed: after a change that is worth its price, or that made something cheaper.
@@ -33,16 +37,18 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         eprintln!("written to {}", baseline().display());
         return Ok(());
     }
-    compare(&counts)
+    compare(&counts)?;
+    compare_secrets()
 }
 
-/// Counts, and fails if anything takes more than is committed.
+/// Counts, and fails if anything takes more than is committed, or if a secret can be guessed byte by byte.
 ///
 /// # Errors
 ///
 /// When it does, or something cannot be run.
 pub(crate) fn check() -> Result<()> {
-    compare(&count_all()?)
+    compare(&count_all()?)?;
+    compare_secrets()
 }
 
 fn baseline() -> PathBuf {
@@ -51,26 +57,55 @@ fn baseline() -> PathBuf {
 
 fn count_all() -> Result<BTreeMap<String, u64>> {
     command::run(cargo().args(["build", "--release", "--package", "core-bench"]))?;
-    let program = workspace::target().join("release/core-bench");
+    let program = program();
     let names = command::output(&mut Command::new(&program)).context("core-bench does not tell its scenarios")?;
     let mut counts = BTreeMap::new();
     for name in names.lines() {
-        let [few, many] = TIMES.map(|times| count(&program, name, times));
+        let [few, many] = TIMES.map(|times| count(&program, &[name, &times.to_string()]));
         counts.insert(name.to_owned(), many?.saturating_sub(few?) / (TIMES[1] - TIMES[0]));
     }
     Ok(counts)
 }
 
-/// The instructions of a whole run.
-fn count(program: &PathBuf, scenario: &str, times: u64) -> Result<u64> {
+fn program() -> PathBuf {
+    workspace::target().join("release/core-bench")
+}
+
+/// Fails if a comparison with a secret takes more instructions the later a guess goes wrong: then it could be guessed byte by byte.
+fn compare_secrets() -> Result<()> {
+    let program = program();
+    let list =
+        command::output(Command::new(&program).arg("--secrets")).context("core-bench does not tell its secrets")?;
+    println!("{:<48} instructions when the first, the middle and the last byte is wrong", "comparison of");
+    for line in list.lines() {
+        let (name, len) = line.rsplit_once(' ').context("core-bench tells a secret without its length")?;
+        let len: u64 = len.parse().context("a length is a number")?;
+        let mut counts = Vec::new();
+        for wrong in [0, len / 2, len - 1] {
+            let run = |times: u64| count(&program, &["--secret", name, &wrong.to_string(), &times.to_string()]);
+            let [few, many] = COMPARISON_TIMES.map(run);
+            counts.push(many?.saturating_sub(few?));
+        }
+        println!("{name:<48} {counts:?} in {} comparisons", COMPARISON_TIMES[1] - COMPARISON_TIMES[0]);
+        if counts.iter().any(|count| *count != counts[0]) {
+            bail!(
+                "a comparison with a {name} does not take the same time whichever byte is wrong: it can be guessed byte by byte"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The instructions of a whole run of `program` with these arguments.
+fn count(program: &PathBuf, arguments: &[&str]) -> Result<u64> {
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(program);
-    let output = valgrind.args([scenario, &times.to_string()]).output().context("cannot start valgrind")?;
+    let output = valgrind.args(arguments).output().context("cannot start valgrind")?;
     let told = String::from_utf8_lossy(&output.stderr);
     let collected = told.lines().find_map(|line| line.split_once("Collected : "));
     match collected.and_then(|(_, count)| count.trim().parse().ok()) {
         Some(count) if output.status.success() => Ok(count),
-        _ => bail!("valgrind could not run `{scenario}`:\n{told}"),
+        _ => bail!("valgrind could not run `{}`:\n{told}", arguments.join(" ")),
     }
 }
 
