@@ -1,6 +1,7 @@
 //! Who is connected, and who has to leave when there are too many.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, HashMap, VecDeque},
     net::IpAddr,
 };
@@ -14,8 +15,10 @@ pub(super) struct Crowd {
     tasks: JoinSet<()>,
     /// The source of each, by task.
     sources: HashMap<Id, Source>,
-    /// Those of each source that were not asked to leave, the longest there first.
-    members: BTreeMap<Source, VecDeque<AbortHandle>>,
+    /// Those of each source that were not asked to leave, the longest there first, with the number that each came as.
+    members: BTreeMap<Source, VecDeque<(u64, AbortHandle)>>,
+    /// How many have come.
+    admitted: u64,
     /// How many were asked to leave and are still there.
     leaving: usize,
 }
@@ -41,7 +44,7 @@ impl Source {
 
 impl Crowd {
     pub(super) fn new(most: usize) -> Self {
-        Self { most, tasks: JoinSet::new(), sources: HashMap::new(), members: BTreeMap::new(), leaving: 0 }
+        Self { most, tasks: JoinSet::new(), sources: HashMap::new(), members: BTreeMap::new(), admitted: 0, leaving: 0 }
     }
 
     /// Lets somebody in. There must be room.
@@ -49,7 +52,8 @@ impl Crowd {
         let source = Source::of(from);
         let task = self.tasks.spawn(connection);
         self.sources.insert(task.id(), source);
-        self.members.entry(source).or_default().push_back(task);
+        self.members.entry(source).or_default().push_back((self.admitted, task));
+        self.admitted += 1;
     }
 
     /// Waits until there is room for one more, and asks one to leave if there is none.
@@ -82,9 +86,13 @@ impl Crowd {
     }
 
     /// The one that is longest there, of those whose source has most.
+    ///
+    /// Where many sources have as many, as a crowd of strangers with an address each has, it is the longest there of all: no address is
+    /// worse than another, and whoever has just come has time to ask.
     fn ask_one_to_leave(&mut self) {
-        let most = self.members.values_mut().max_by_key(|members| members.len());
-        if let Some(oldest) = most.and_then(VecDeque::pop_front) {
+        let rank = |members: &VecDeque<(u64, _)>| (members.len(), Reverse(members.front().map(|(number, _)| *number)));
+        let most = self.members.values_mut().max_by_key(|members| rank(members));
+        if let Some((_, oldest)) = most.and_then(VecDeque::pop_front) {
             oldest.abort();
             self.leaving += 1;
         }
@@ -93,7 +101,7 @@ impl Crowd {
     fn note_left(&mut self, id: Id) {
         let Some(source) = self.sources.remove(&id) else { return };
         let Some(members) = self.members.get_mut(&source) else { return };
-        match members.iter().position(|member| member.id() == id) {
+        match members.iter().position(|(_, member)| member.id() == id) {
             Some(place) => {
                 members.remove(place);
             }
@@ -140,6 +148,22 @@ mod tests {
         // 2 and 4 are one source, then 3, 5 and 6.
         assert_eq!(*left.lock().unwrap(), [2, 3, 5]);
         assert_eq!((crowd.tasks.len(), crowd.sources.len(), crowd.leaving), (4, 4, 0));
+    }
+
+    #[tokio::test]
+    async fn of_many_sources_with_one_each_the_oldest_makes_room_whatever_its_address() {
+        let mut crowd = Crowd::new(3);
+        let left = Arc::<Mutex<Vec<u32>>>::default();
+        for (number, source) in (1..).zip(["10.0.0.5", "10.0.0.9", "10.0.0.1", "10.0.0.8", "10.0.0.4", "10.0.0.3"]) {
+            crowd.make_room().await;
+            let member = Member(number, Arc::clone(&left));
+            crowd.admit(source.parse().unwrap(), async move {
+                let _member = member;
+                pending::<()>().await;
+            });
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*left.lock().unwrap(), [1, 2, 3]);
     }
 
     #[tokio::test]

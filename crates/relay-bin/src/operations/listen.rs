@@ -14,8 +14,10 @@ use tokio::net::{TcpListener, UnixListener};
 use super::unix_socket::UnixSocket;
 use crate::option_names::Name;
 
-/// How many connections may wait in the kernel. More than a burst of strangers' takes, so that others need not ask twice.
-const BACKLOG: i32 = 1_024;
+/// How many connections may wait in the kernel, which has a limit of its own (`net.core.somaxconn`, 4,096 where nobody has changed it).
+/// When it is full, whoever comes asks once more a second later. Each of those that wait takes some 25 us to be let in and shown out, so a
+/// full queue is no long wait.
+const BACKLOG: i32 = 4_096;
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
