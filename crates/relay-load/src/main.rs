@@ -18,6 +18,7 @@ mod poller;
 mod process;
 mod sequence;
 mod socket;
+mod started;
 mod traffic;
 mod wrap;
 

@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     io::{self, IoSliceMut},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     rc::Rc,
 };
 
@@ -64,6 +64,18 @@ impl UdpSocket {
             self.state.try_send((&*self.socket).into(), &transmit)
         };
         match result {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionRefused) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends `contents` from `source`, which is any address of this machine; the socket is bound to none. `false` when there is no room.
+    pub(crate) fn send_from(&self, source: IpAddr, to: SocketAddr, contents: &[u8]) -> io::Result<bool> {
+        let transmit = Transmit { destination: to, ecn: None, contents, segment_size: None, src_ip: Some(source) };
+        match self.state.try_send((&*self.socket).into(), &transmit) {
             Ok(()) => Ok(true),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionRefused) => {
                 Ok(false)

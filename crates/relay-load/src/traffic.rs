@@ -16,7 +16,7 @@ use crate::{
     wrap::{self, Wrap, Wrappers},
 };
 
-/// How long to wait for stragglers at the end, and before what is under way counts as lost.
+/// How long to wait before what is under way counts as lost, and for stragglers at the end unless asked for longer.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// How many are sent before it is looked what came.
 const BURST: u64 = 64;
@@ -103,6 +103,9 @@ pub(crate) struct Traffic {
     next_route: usize,
     ready: VecDeque<usize>,
     clients: Vec<Client>,
+    /// How long to wait for stragglers at the end, after the last that came.
+    patience: Duration,
+    network_comes_and_goes: bool,
 }
 
 impl Traffic {
@@ -130,6 +133,8 @@ impl Traffic {
             next_route: 0,
             ready: VecDeque::new(),
             clients: Vec::new(),
+            patience: PATIENCE,
+            network_comes_and_goes: false,
         })
     }
 
@@ -137,6 +142,24 @@ impl Traffic {
     pub(crate) fn of_clients(mut self, clients: Vec<Client>) -> Self {
         self.clients = clients;
         self
+    }
+
+    /// Waits for stragglers for so long, where they are to be told from what is lost on a machine that has much else to do.
+    pub(crate) const fn wait_for_stragglers(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// From now on it is no failure when there is no way to the server: nothing is sent meanwhile.
+    pub(crate) const fn let_network_come_and_go(&mut self) {
+        self.network_comes_and_goes = true;
+    }
+
+    /// Throws away what has arrived at its sockets.
+    pub(crate) fn discard_arrived(&mut self) -> io::Result<()> {
+        for socket in &self.sockets {
+            while socket.receive(&mut self.buffers, |_, _| {})? {}
+        }
+        Ok(())
     }
 
     /// The clients whose allocations it goes through.
@@ -202,7 +225,7 @@ impl Traffic {
             }
         }
         let mut quiet_since = clock::now();
-        while report.received + report.corrupt < report.sent && clock::now() - quiet_since < PATIENCE {
+        while report.received + report.corrupt < report.sent && clock::now() - quiet_since < self.patience {
             if self.receive(plan, Duration::from_millis(10), &mut report)? > 0 {
                 quiet_since = clock::now();
                 last_arrival = quiet_since;
@@ -236,8 +259,13 @@ impl Traffic {
             }
             let segment = (plan.segments > 1).then_some(each);
             let socket = &self.sockets[route.from];
-            let went = socket
-                .send(route.to, &self.outgoing, segment)
+            let result = match socket.send(route.to, &self.outgoing, segment) {
+                Err(error) if error.kind() == io::ErrorKind::NetworkUnreachable && self.network_comes_and_goes => {
+                    Ok(false)
+                }
+                result => result,
+            };
+            let went = result
                 .with_context(|| format!("cannot send from {:?} to {}", socket.socket().local_addr(), route.to))?;
             if !went {
                 // It was not sent, so it cannot be lost.

@@ -43,6 +43,11 @@ pub(crate) fn present() -> String {
     names.collect::<Vec<_>>().join(",")
 }
 
+/// Whether that one is present.
+pub(crate) fn has(name: &str) -> bool {
+    CAPABILITIES.iter().any(|capability| capability.name == name && (capability.present)())
+}
+
 fn can_import(package: &str) -> bool {
     command::succeeds(Command::new(setup::python()).args(["-c", &format!("import {package}")]))
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::{capabilities, conformance, deploy, features};
 use crate::{
+    abuse,
     bench::instructions,
     command::{self, cargo, run},
     imports, playground,
@@ -95,6 +96,12 @@ pub(crate) const STEPS: &[Step] = &[
         run: instructions::check,
     },
     Step { name: "fuzz", what: "replays the corpora of the fuzz targets", uses: &[Use::Test], run: fuzz },
+    Step {
+        name: "abuse",
+        what: "strangers, mutated packets, cycles, half-open connections, kill -9, a short soak: cargo xtask abuse",
+        uses: &[Use::Run],
+        run: || abuse::check(!capabilities::has("netns") || !capabilities::has("xdp")),
+    },
     Step { name: "wasm", what: "the tests of the no-IO crates under WebAssembly", uses: &[Use::Wasm], run: wasm_tests },
     Step {
         name: "playground",

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use turn_client::{Allocate, Credentials, Request, TurnClient, encode_channel_data, encode_send_indication};
 
-use super::people::{Relay, socket_at};
+use super::{people::socket_at, relay::Relay};
 use crate::clock;
 
 /// How many bytes and packets each kind of datagram from a source without credentials is answered with. Each comes from an address of its
@@ -71,7 +71,7 @@ fn received(socket: &UdpSocket, wait: Duration) -> Result<(usize, usize)> {
 }
 
 /// One datagram of each kind that is answered, or might be.
-fn datagrams(relay: &Relay) -> Result<Vec<(String, Vec<u8>)>> {
+pub(super) fn datagrams(relay: &Relay) -> Result<Vec<(String, Vec<u8>)>> {
     const COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
     const REQUESTED_TRANSPORT: &[u8] = &[0x00, 0x19, 0, 4, 17, 0, 0, 0];
     const LIFETIME: &[u8] = &[0x00, 0x0D, 0, 4, 0, 0, 2, 0x58];

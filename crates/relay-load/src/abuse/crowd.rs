@@ -5,7 +5,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::people::{self, Relay, STANDARD};
+use super::{
+    people::{self, STANDARD},
+    relay::Relay,
+};
 
 /// Many people behind one address want an allocation at about the same time.
 #[derive(clap::Args)]

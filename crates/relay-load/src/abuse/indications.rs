@@ -5,11 +5,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use turn_client::Credentials;
 
-use super::people::{EXPIRY, Relay};
+use super::relay::Relay;
 use crate::{
-    client::Server,
     clients::{self, Via},
     flood::{Flood, Kind},
     flows::{self, Direction},
@@ -35,12 +33,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(args: &Args, relay: &Relay) -> Result<()> {
-    let minted = turn_auth::Credentials::mint(&relay.secret, EXPIRY, "abuse");
-    let server = Server {
-        address: relay.address,
-        credentials: Credentials::new(minted.username, minted.password),
-        from: IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1)),
-    };
+    let server = relay.server(IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1)), 0);
     let plan = Plan {
         pace: Pace::Rate(args.rate),
         size: 200,

@@ -7,7 +7,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use turn_client::Allocate;
 
-use super::people::{Relay, STANDARD};
+use super::{people::STANDARD, relay::Relay};
 use crate::clock;
 
 /// Clients with allocations behind one address keep their NAT's mapping by Binding requests.

@@ -1,30 +1,48 @@
-//! `relay-load abuse`: what crowds and noisy neighbours do to a relay that limits its replies, and who was served when.
+//! `relay-load abuse`: what crowds, noisy neighbours and those who mean harm do to a relay on this machine.
 
 mod amplification;
+mod connections;
 mod crowd;
+mod crowd_of_connections;
+mod cycles;
+mod echo;
+mod figures;
+mod good_client;
+mod http;
 mod indications;
 mod keepalive;
+mod kill;
+mod mutate;
+mod mutated;
 mod neighbour;
+mod netns;
+mod pair;
 mod people;
+mod relay;
+mod soak;
+mod strangers;
 
-use std::net::SocketAddr;
+use std::{ffi::OsString, path::PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Subcommand;
-use turn_auth::AuthSecret;
 
-use crate::process;
+use self::relay::{Relay, Starter};
+use crate::{process, started};
 
-/// Have many clients of one address, or one noisy address, ask a relay on this machine, and tell who was served when. Hosts are
-/// addresses of the loopback network.
+/// Do to a relay on this machine what crowds, noisy neighbours and attackers do, and print what came of it. Every address is one of the
+/// loopback network, or of network namespaces that this program makes. It fails when a goal is missed.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The relay, at a loopback address.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:3478")]
-    server: SocketAddr,
-    /// The secret that its credentials are made with.
+    /// The relay's program, which is started at free ports.
+    #[arg(long, value_name = "FILE")]
+    relay: PathBuf,
+    /// An option for the relay, such as `--relay-option=--reply-limit=1000`; as often as wanted.
+    #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
+    relay_option: Vec<OsString>,
+    /// Fail where a part would have to be skipped, for want of root for instance.
     #[arg(long)]
-    secret: String,
+    no_skips: bool,
     #[command(subcommand)]
     scenario: Scenario,
 }
@@ -36,18 +54,37 @@ enum Scenario {
     Neighbour(neighbour::Args),
     Crowd(crowd::Args),
     Indications(indications::Args),
+    Strangers(strangers::Args),
+    Mutated(mutated::Args),
+    Cycles(cycles::Args),
+    Connections(connections::Args),
+    Kill(kill::Args),
+    Soak(soak::Args),
 }
 
 pub(crate) fn main(args: &Args) -> Result<()> {
-    anyhow::ensure!(args.server.ip().is_loopback(), "{} is not a loopback address: this floods", args.server);
     process::raise_open_files()?;
-    let secret = AuthSecret::new(&args.secret).context("--secret")?;
-    let relay = people::Relay { address: args.server, secret };
+    started::end_with_this_program()?;
+    let starter = || Starter::new(&args.relay, &args.relay_option, args.no_skips);
+    let with_relay = |scenario: &dyn Fn(&mut Relay) -> Result<()>| {
+        let starter = starter()?;
+        let mut relay = starter.start()?;
+        scenario(&mut relay)?;
+        relay.ensure_running()?;
+        relay.stop()
+    };
     match &args.scenario {
-        Scenario::Amplification(args) => amplification::main(args, &relay),
-        Scenario::Keepalive(args) => keepalive::main(args, &relay),
-        Scenario::Neighbour(args) => neighbour::main(args, &relay),
-        Scenario::Crowd(args) => crowd::main(args, &relay),
-        Scenario::Indications(args) => indications::main(args, &relay),
+        Scenario::Amplification(args) => with_relay(&|relay| amplification::main(args, relay)),
+        Scenario::Keepalive(args) => with_relay(&|relay| keepalive::main(args, relay)),
+        Scenario::Neighbour(args) => with_relay(&|relay| neighbour::main(args, relay)),
+        Scenario::Crowd(args) => with_relay(&|relay| crowd::main(args, relay)),
+        Scenario::Indications(args) => with_relay(&|relay| indications::main(args, relay)),
+        Scenario::Strangers(args) => with_relay(&|relay| strangers::main(args, relay)),
+        Scenario::Mutated(args) => with_relay(&|relay| mutated::main(args, relay)),
+        Scenario::Connections(args) => with_relay(&|relay| connections::main(args, relay)),
+        // These change how the relay is started.
+        Scenario::Cycles(args) => cycles::main(args, &starter),
+        Scenario::Kill(args) => kill::main(args, &starter),
+        Scenario::Soak(args) => soak::main(args, &starter),
     }
 }

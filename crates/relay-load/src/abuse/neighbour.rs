@@ -8,7 +8,10 @@ use std::{
 use anyhow::{Context as _, Result};
 use turn_client::{Allocate, BlockingClient, Credentials, Request, TurnClient};
 
-use super::people::{self, BINDING, Relay, STANDARD, socket_at};
+use super::{
+    people::{self, BINDING, STANDARD, socket_at},
+    relay::Relay,
+};
 use crate::clock;
 
 /// A prefix in which one address, or each, is noisy, and honest clients beside it.

@@ -7,8 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use turn_auth::{AuthSecret, UnixTime};
-use turn_client::{Allocate, BlockingClient, Credentials};
+use turn_client::{Allocate, BlockingClient};
 
 use crate::clock;
 
@@ -16,36 +15,11 @@ use crate::clock;
 /// ([RFC 8489, section 6.2.1](https://www.rfc-editor.org/rfc/rfc8489#section-6.2.1)).
 pub(super) const STANDARD: (Duration, u32) = (Duration::from_millis(500), 7);
 
-/// Far enough for any scenario.
-pub(super) const EXPIRY: UnixTime = UnixTime(4_000_000_000);
-
 /// The stack of a thread that waits for one client's answers.
 const STACK: usize = 256 * 1024;
 
 /// A Binding request; the last byte of its transaction ID may be changed.
 pub(super) const BINDING: [u8; 20] = *b"\x00\x01\x00\x00\x21\x12\xA4\x42abuse-tool--";
-
-/// The relay under test.
-pub(super) struct Relay {
-    pub(super) address: SocketAddr,
-    pub(super) secret: AuthSecret,
-}
-
-impl Relay {
-    /// A client at `host` with a user of its own.
-    pub(super) fn client(
-        &self,
-        host: IpAddr,
-        user: usize,
-        (timeout, tries): (Duration, u32),
-    ) -> Result<BlockingClient> {
-        let minted = turn_auth::Credentials::mint(&self.secret, EXPIRY, &format!("abuse{user}"));
-        let socket = socket_at(host)?;
-        socket.connect(self.address)?;
-        let client = BlockingClient::with_socket(socket, Credentials::new(minted.username, minted.password));
-        Ok(client.with_retransmission(timeout, tries))
-    }
-}
 
 pub(super) fn socket_at(host: IpAddr) -> Result<UdpSocket> {
     UdpSocket::bind(SocketAddr::new(host, 0)).with_context(|| format!("cannot open a socket at {host}"))

@@ -17,11 +17,11 @@ use anyhow::{Context as _, Result};
 
 pub(crate) use self::args::Args;
 use self::{servers::Starter, table::Results};
-use crate::process;
+use crate::{process, started};
 
 pub(crate) fn main(args: &Args) -> Result<()> {
     process::raise_open_files()?;
-    servers::end_with_this_program()?;
+    started::end_with_this_program()?;
     fs::create_dir_all(&args.logs).with_context(|| format!("cannot make {}", args.logs.display()))?;
     let starter = Starter {
         relay: args.relay.clone(),

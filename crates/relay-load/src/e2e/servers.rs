@@ -1,28 +1,18 @@
 //! The servers that are compared, each a process of its own on loopback.
 
 use std::{
-    collections::BTreeSet,
     fs::File,
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::{Mutex, PoisonError},
+    process::{Command, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
-use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
-    iterator::Signals,
-};
 use turn_auth::{AuthSecret, UnixTime};
 use turn_client::{BlockingClient, Credentials};
 
-use crate::{client::Server, floor};
+use crate::{client::Server, floor, started::Started};
 
 /// Servers have this address, clients and peers others, so that no port of one is in the way of another.
 pub(super) const SERVER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
@@ -37,64 +27,28 @@ const MOST: &str = "20000";
 /// How often to look whether a server is up, 100 ms apart.
 const ATTEMPTS: u32 = 100;
 
-/// The processes that were started and have not been waited for, so that their numbers are still theirs.
-static STARTED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
-
-/// From now on a signal to end this program ends the servers first, which go on otherwise.
-///
-/// # Errors
-///
-/// When the system does not let signals be caught.
-pub(super) fn end_with_this_program() -> Result<()> {
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("cannot catch signals")?;
-    std::thread::spawn(move || {
-        if let Some(signal) = signals.forever().next() {
-            // Held until the end, so that none is started meanwhile.
-            let started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
-            for pid in started.iter().map(|pid| pid.cast_signed()).filter(|pid| *pid > 0) {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
-            std::process::exit(128 + signal);
-        }
-    });
-    Ok(())
-}
-
 /// A running process, ended when dropped.
 pub(super) struct Running {
     pub(super) name: String,
-    child: Child,
+    process: Started,
     pub(super) server: Server,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = self.child.wait();
-        started.remove(&self.child.id());
-    }
 }
 
 impl Running {
     pub(super) fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
     fn start(name: &str, mut command: Command, server: Server, log: &Path) -> Result<Self> {
         let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
-        let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
-        let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
-        started.insert(child.id());
-        drop(started);
-        Ok(Self { name: name.to_owned(), child, server })
+        Ok(Self { name: name.to_owned(), process: Started::spawn(&mut command)?, server })
     }
 
     /// Waits until it answers Binding requests.
     fn wait_until_up(mut self, log: &Path) -> Result<Self> {
         for _ in 0..ATTEMPTS {
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.process.ended()? {
                 bail!("{} ended with {status}; its log is {}", self.name, log.display());
             }
             let client = BlockingClient::connect(self.server.address, self.server.credentials.clone())?;

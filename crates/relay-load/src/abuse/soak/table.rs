@@ -1,0 +1,91 @@
+//! What came of each fault.
+
+use std::fmt;
+
+use super::{super::figures::Figures, faults::Fault};
+use crate::traffic::Report;
+
+#[derive(Default)]
+struct Row {
+    times: u32,
+    done: u64,
+    during: Report,
+    after: Report,
+}
+
+pub(super) struct Table {
+    rows: Vec<(Fault, Row)>,
+}
+
+/// What is not as it was sent.
+const fn wrong(report: &Report) -> u64 {
+    report.lost() + report.corrupt + report.duplicates
+}
+
+impl Table {
+    pub(super) fn new(faults: &[Fault]) -> Self {
+        Self { rows: faults.iter().map(|fault| (*fault, Row::default())).collect() }
+    }
+
+    pub(super) fn add(&mut self, number: usize, done: u64, during: &Report, after: &Report) {
+        if let Some((_, row)) = self.rows.get_mut(number) {
+            row.times += 1;
+            row.done += done;
+            row.during.merge(during);
+            row.after.merge(after);
+        }
+    }
+
+    pub(super) fn print(&self) {
+        println!(
+            "{:<46}{:>6}{:>24}{:>10}{:>6}{:>10}{:>10}{:>6}",
+            "fault", "times", "how much", "sent", "lost", "p99", "sent", "lost"
+        );
+        println!("{:<46}{:>6}{:>24}{:>10}{:>6}{:>10}{:>10}{:>6}", "", "", "", "during", "", "", "after", "");
+        for (fault, row) in &self.rows {
+            let p99 = row.during.latency.percentile(99.0).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3);
+            println!(
+                "{:<46}{:>6}{:>24}{:>10}{:>6}{:>10}{:>10}{:>6}",
+                fault.name(),
+                row.times,
+                format!("{} {}", row.done, fault.unit()),
+                row.during.sent,
+                row.during.lost(),
+                format!("{p99:.1} ms"),
+                row.after.sent,
+                row.after.lost()
+            );
+        }
+    }
+
+    fn sum(&self, choose: impl Fn(&Fault, &Row) -> u64) -> u64 {
+        self.rows.iter().map(|(fault, row)| choose(fault, row)).sum()
+    }
+
+    /// Says what was lost where nothing may be.
+    pub(super) fn judge(&self, figures: &mut Figures) {
+        figures.tell("datagrams", self.sum(|_, row| row.during.sent + row.after.sent));
+        let stated = self.sum(|fault, row| if fault.may_lose() { row.during.lost() } else { 0 });
+        figures.tell("lost while the relay's own address was gone", stated);
+        let during = self.sum(|fault, row| if fault.may_lose() { 0 } else { wrong(&row.during) });
+        figures.expect("lost, changed or doubled during all other faults", during, "0", during == 0);
+        let after = self.sum(|_, row| wrong(&row.after));
+        figures.expect("lost, changed or doubled between faults", after, "0", after == 0);
+        let none = self.rows.iter().filter(|(_, row)| row.done == 0).map(|(fault, _)| fault.name());
+        let none = none.collect::<Vec<_>>().join(", ");
+        figures.expect(
+            "faults that did not happen",
+            if none.is_empty() { "none" } else { &none },
+            "none",
+            none.is_empty(),
+        );
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sent = self.sum(|_, row| row.during.sent + row.after.sent);
+        let (during, after) = (self.sum(|_, row| wrong(&row.during)), self.sum(|_, row| wrong(&row.after)));
+        write!(f, "{sent} datagrams, {during} lost during faults, {after} between them")
+    }
+}
