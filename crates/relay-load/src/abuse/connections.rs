@@ -43,8 +43,9 @@ pub(super) struct Args {
     at_most: f64,
 }
 
-/// Where probes come from, as no other connection does.
-const PROBE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 8, 1));
+/// Where probes come from, as no other connection does: above the others, since which of many addresses has to make room once followed from
+/// their order.
+const PROBE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 200, 0, 1));
 
 /// How probes were answered.
 #[derive(Debug, Default)]

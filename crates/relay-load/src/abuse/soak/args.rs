@@ -1,7 +1,7 @@
 /// Clients whose data is checked byte for byte, and one fault after the other beside them: floods of every kind, mutated packets, half-open
 /// connections, clients that vanish, clients that come and go, a collector that is silent, refuses or hangs up, a log that nobody reads,
-/// rules that change, and addresses that come and go (as root, in a network namespace). After each there is a while without any. No packet
-/// may be lost but where the table says so.
+/// rules that change, and addresses that come and go (as root, in a network namespace). After each there is a while without any. Data may be lost
+/// only while strangers flood at full speed, and while the relay's own address is gone.
 #[derive(clap::Args)]
 pub(in crate::abuse) struct Args {
     /// How long, in seconds.
