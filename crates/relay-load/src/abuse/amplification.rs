@@ -24,6 +24,9 @@ pub(super) struct Args {
     at_most: f64,
 }
 
+/// How often to ask for a challenge, a second apart.
+const TRIES: u32 = 20;
+
 /// The first source; one in a prefix of its own for each.
 const FIRST_HOST: [u8; 4] = [127, 40, 0, 1];
 
@@ -132,9 +135,9 @@ fn first_and_signed(relay: &Relay, number: usize, request: Request) -> Result<(V
     let socket = socket_at(IpAddr::V4(Ipv4Addr::new(127, 41, u8::try_from(number)?, 1)))?;
     socket.connect(relay.address)?;
     socket.set_read_timeout(Some(Duration::from_secs(1)))?;
-    socket.send(&first)?;
     let mut buffer = [0; 2048];
-    let length = socket.recv(&mut buffer).context("the relay does not answer a request")?;
+    let mut ask = || socket.send(&first).and_then(|_| socket.recv(&mut buffer)).ok();
+    let length = (0..TRIES).find_map(|_| ask()).context("the relay does not answer a request")?;
     client.handle_datagram(clock::instant(), &buffer[..length]);
     let signed = client.poll_transmit().context("no answer to the challenge")?;
     Ok((first, signed))

@@ -34,8 +34,8 @@ pub(super) struct Args {
     at_most: f64,
 }
 
-/// How long data is waited for, and how long what should not come.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a process and data are waited for, and how long what should not come.
+const PATIENCE: Duration = Duration::from_secs(60);
 const SILENCE: Duration = Duration::from_millis(100);
 
 /// Where clients and their peer are.
@@ -103,7 +103,7 @@ fn run(args: &Args, starter: &Starter, place: &Place, figures: &mut Figures) -> 
         // Asked again every few milliseconds, until it is there.
         let mut new = loop {
             relay.ensure_running().context("the new process did not stay")?;
-            let impatient = (Duration::from_millis(5), 3);
+            let impatient = (Duration::from_millis(5) + (clock::now() - start) / 10, 3);
             match served(&relay, place, 1_000 + args.clients, &echo, impatient) {
                 Ok(client) => break client,
                 Err(error) if clock::now() - start > PATIENCE => return Err(error.context("no new client is served")),
