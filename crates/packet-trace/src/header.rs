@@ -90,6 +90,9 @@ pub struct RelayConfig {
     /// Whether usernames that differ in nothing but their expiry were one user.
     #[serde(default, skip_serializing_if = "is_false")]
     pub quota_by_user_id: bool,
+    /// How many allocations the clients of one network may hold together; `None`: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocations_per_prefix: Option<u32>,
     /// The user whom the limit does not concern.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unlimited_user: Option<String>,
@@ -186,6 +189,7 @@ impl TraceHeader {
                     realm: "firezone".to_owned(),
                     allocations_per_username: None,
                     quota_by_user_id: false,
+                    allocations_per_prefix: None,
                     unlimited_user: None,
                     expiry_at_allocate_only: false,
                     nonce_lifetime_seconds: None,

@@ -9,12 +9,15 @@ use crate::{AcceptedCredentials, PeerPolicy};
 #[serde(tag = "input", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Input {
-    /// Whether a user may have an allocation, as far as the limit for all shards goes. Earlier versions did not ask.
+    /// Whether a user, or a network, may have an allocation, as far as the limit for all shards goes. Earlier versions did not ask.
     QuotaClaimed {
         /// The allocation's id, as the state machine numbers them.
         id: u64,
-        /// Who.
+        /// Which user; empty if it is a network.
         username: String,
+        /// Which network of clients, such as `203.0.113.0/24`, if it is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prefix: Option<String>,
         /// Whether it counts now.
         is_granted: bool,
     },

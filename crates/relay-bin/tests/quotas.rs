@@ -183,6 +183,28 @@ fn a_user_who_asks_all_workers_at_the_same_moment_gets_no_more_than_the_limit() 
 }
 
 /// A client with channels to an echo, which has sent `packets` of them at once: how many came back.
+#[test]
+fn the_clients_of_one_network_have_a_limit_together() {
+    let (relay, health) = start(&["--workers", "2", "--allocations-per-prefix", "5"]);
+    let from = |host: &str, user: &str| {
+        let socket = UdpSocket::bind((host, 0)).unwrap();
+        socket.connect(relay.v4()).unwrap();
+        BlockingClient::with_socket(socket, credentials(user))
+    };
+    // Whichever workers they reach.
+    let mut clients: Vec<_> = (1..=8).map(|host| from(&format!("127.7.7.{host}"), &format!("user{host}"))).collect();
+    let answers: Vec<_> = clients.iter_mut().map(|client| code(client.allocate(Allocate::default()))).collect();
+    assert_eq!(answers.iter().filter(|code| code.is_none()).count(), 5, "{answers:?}");
+    assert_eq!(answers.iter().filter(|code| **code == Some(486)).count(), 3, "{answers:?}");
+    from("127.7.8.1", "elsewhere").allocate(Allocate::default()).unwrap();
+    wait_until(|| has_line(health, "requests_over_limit_total{limit=\"allocations_per_prefix\"} 3"));
+
+    let ended = answers.iter().position(Option::is_none).unwrap();
+    clients[ended].refresh(Duration::ZERO).unwrap();
+    let refused = answers.iter().position(Option::is_some).unwrap();
+    clients[refused].allocate(Allocate::default()).unwrap();
+}
+
 fn echoed(relay: &Relay, user: &str, echo: &Echo, packets: u32) -> u32 {
     let mut client = allocated(relay, user);
     client.bind(0x4000, echo.address).unwrap();

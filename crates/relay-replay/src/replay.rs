@@ -14,7 +14,7 @@ use std::{
 use packet_trace::{Clock, Direction, Packet, TraceHeader};
 use relay_server::{
     Allocation, AllocationId, AllocationPort, ClientSocket, Encapsulation, FiveTuple, Forward, Output, PeerSocket,
-    PortRange, Server, ShardId, Timestamp, UnixTime, Via,
+    PortRange, QuotaHolder, Server, ShardId, Timestamp, UnixTime, Via,
 };
 use stun_msg::SendIndication;
 
@@ -44,7 +44,7 @@ struct Shard {
     /// The Allocate requests that wait for their relay sockets, by allocation id.
     opening: BTreeMap<u64, (AllocationId, u32)>,
     /// The allocations that wait to hear whether their users may have them.
-    claiming: BTreeMap<u64, (AllocationId, Arc<str>, u32)>,
+    claiming: BTreeMap<u64, (AllocationId, QuotaHolder, u32)>,
 }
 
 #[derive(Debug)]
@@ -229,8 +229,8 @@ impl Shard {
                 Output::Transmit { from, to, bytes } => {
                     self.expect(cause.unwrap_or(last), Via::Listener(from), to.address(), bytes);
                 }
-                Output::ClaimQuota { id, user_id, .. } => {
-                    self.claiming.insert(id.as_u64(), (id, user_id, cause.unwrap_or(last)));
+                Output::ClaimQuota { id, holder, .. } => {
+                    self.claiming.insert(id.as_u64(), (id, holder, cause.unwrap_or(last)));
                 }
                 Output::OpenRelay { id, .. } => {
                     self.opening.entry(id.as_u64()).or_insert_with(|| (id, cause.unwrap_or(last)));

@@ -26,6 +26,9 @@ pub struct Config {
     pub username_limit: UsernameLimit,
     /// Who counts as one user.
     pub quota_by: QuotaBy,
+    /// How many allocations all clients of one network ([`ClientPrefix`](crate::ClientPrefix)) may hold together, on all shards; beyond it
+    /// the answer is 486 (Allocation Quota Reached). `None` for no limit.
+    pub allocations_per_prefix: Option<NonZeroU32>,
     /// A user id whom [`UsernameLimit::RefuseBeyond`] does not concern.
     pub unlimited_user: Option<Arc<str>>,
     /// Whether credentials must not have expired for any request of an allocation. Otherwise they must not for Allocate only, and a

@@ -17,6 +17,7 @@
 //!     realm: "firezone".to_owned(),
 //!     username_limit: UsernameLimit::RefuseBeyond(10),
 //!     quota_by: QuotaBy::UserId,
+//!     allocations_per_prefix: None,
 //!     unlimited_user: None,
 //!     strict_expiry: false,
 //!     nonce_lifetime: relay_server::DEFAULT_NONCE_LIFETIME,
@@ -81,6 +82,7 @@ mod output;
 mod own_addresses;
 mod peer_policy;
 mod pending_allocation;
+mod quota_holder;
 mod rejection;
 mod relay_addresses;
 mod remote_quota;
@@ -111,6 +113,7 @@ pub use peer_policy::{
     PeerAction, PeerForbidden, PeerPolicy, PeerPorts, PeerRange, PeerRangeError, PeerRule, PeerRuleError, PeerVerdict,
     PortSpan, RelayPlace, SpecialUse,
 };
+pub use quota_holder::{ClientPrefix, QuotaHolder};
 pub use rejection::Rejection;
 pub use relay_addresses::RelayAddresses;
 pub use reply_limit::{REPLY_BURST_SECONDS, ReplyKind};

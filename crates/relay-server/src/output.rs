@@ -1,9 +1,8 @@
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::net::{IpAddr, SocketAddr};
 
-use crate::{AllocationId, AllocationPort, ClientSocket, Event, Family, Flow, FlowKey, ShardId, ShardMessage};
+use crate::{
+    AllocationId, AllocationPort, ClientSocket, Event, Family, Flow, FlowKey, QuotaHolder, ShardId, ShardMessage,
+};
 
 /// What the server wants done, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,21 +46,21 @@ pub enum Output {
     /// Tell all other shards of the relay ([`Server::handle_shard_message`](crate::Server::handle_shard_message)). It comes before the
     /// response that lets the client know.
     TellShards(ShardMessage),
-    /// Count one more allocation of a user whose limit holds for all shards, unless they have as many together: answer with
+    /// Count one more allocation of a holder whose limit holds for all shards, unless they have as many together: answer with
     /// [`Server::handle_quota_claimed`](crate::Server::handle_quota_claimed). Whoever counts must do so for all shards in one place,
-    /// so that two that ask at the same moment do not both get the last one. Only where there are several shards.
+    /// so that two that ask at the same moment do not both get the last one. For users only where there are several shards.
     ClaimQuota {
         /// Which allocation it is for; nobody has been told of it.
         id: AllocationId,
         /// Who.
-        user_id: Arc<str>,
+        holder: QuotaHolder,
         /// How many there may be.
         limit: u32,
     },
     /// Count one less.
     ReleaseQuota {
         /// Who.
-        user_id: Arc<str>,
+        holder: QuotaHolder,
     },
     /// Tell one of the other shards, in the same way.
     TellShard {

@@ -2,20 +2,28 @@
 
 use crate::{Families, Family, requester::Requester};
 
+/// Which limits for all shards an allocation counts against, as [`Output::ClaimQuota`](crate::Output::ClaimQuota) asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claims {
+    /// That of its user.
+    pub(crate) user: bool,
+    /// That of its client's network.
+    pub(crate) prefix: bool,
+}
+
 /// An Allocate request on its way to an answer.
 #[derive(Debug)]
 pub(crate) struct PendingAllocation {
     pub(crate) requester: Requester,
     /// Whether both families were asked for, so that one is better than none.
     pub(crate) dual_stack: bool,
-    /// Whether the allocation counts against its user's limit on all shards, as [`Output::ClaimQuota`](crate::Output::ClaimQuota) asks.
-    pub(crate) is_claimed: bool,
+    pub(crate) claims: Claims,
     pub(crate) opened: Option<Families>,
 }
 
 impl PendingAllocation {
     pub(crate) const fn new(requester: Requester, dual_stack: bool) -> Self {
-        Self { requester, dual_stack, is_claimed: false, opened: None }
+        Self { requester, dual_stack, claims: Claims { user: false, prefix: false }, opened: None }
     }
 
     pub(crate) fn has_opened(&self, family: Family) -> bool {

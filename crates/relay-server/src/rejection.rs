@@ -75,6 +75,9 @@ pub enum Rejection {
     /// The username has as many allocations as it may.
     #[error("the username has reached its allocation quota")]
     QuotaReached,
+    /// The clients of a network have as many allocations as they may.
+    #[error("the clients of this network have as many allocations as they may")]
+    PrefixQuotaReached,
     /// The relay is about to stop.
     #[error("the relay takes no new allocations because it is about to stop")]
     Draining,
@@ -152,7 +155,7 @@ impl Rejection {
             Self::WrongCredentials => ErrorCode::WRONG_CREDENTIALS,
             Self::UnsupportedTransport { .. } => ErrorCode::UNSUPPORTED_TRANSPORT_PROTOCOL,
             Self::FamilyMismatch => ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH,
-            Self::QuotaReached => ErrorCode::ALLOCATION_QUOTA_REACHED,
+            Self::QuotaReached | Self::PrefixQuotaReached => ErrorCode::ALLOCATION_QUOTA_REACHED,
             Self::UnknownReservation
             | Self::NoFreePort
             | Self::RelayNotOpened

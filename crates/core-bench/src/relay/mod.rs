@@ -241,6 +241,7 @@ impl Machine {
             realm: "firezone".to_owned(),
             username_limit: UsernameLimit::RefuseBeyond(u32::MAX),
             quota_by: QuotaBy::UserId,
+            allocations_per_prefix: None,
             unlimited_user: None,
             strict_expiry: false,
             nonce_lifetime: relay_server::DEFAULT_NONCE_LIFETIME,

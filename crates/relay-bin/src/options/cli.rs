@@ -138,6 +138,11 @@ pub(crate) struct Options {
     #[arg(long, env = "ALLOCATIONS_PER_USERNAME", value_name = "NUMBER", help_heading = "Credentials")]
     pub(crate) allocations_per_username: Option<String>,
 
+    /// How many allocations the clients of one network (an IPv4 /24, an IPv6 /56) may hold at a time together, whoever they are;
+    /// beyond it the answer is 486. An office or a mobile network can have thousands of clients in one [default: no limit]
+    #[arg(long, env = "ALLOCATIONS_PER_PREFIX", value_name = "NUMBER", help_heading = "Limits")]
+    pub(crate) allocations_per_prefix: Option<String>,
+
     /// How many replies per second go to one address (an IPv4 address, an IPv6 /64) whose requests show no credentials, counted
     /// apart for Binding and for challenges; four times as many at once, and twice as many to one /24 or /56. It keeps others from
     /// flooding that address through this relay. Clients that have an allocation or answer their challenge do not count. Raise it

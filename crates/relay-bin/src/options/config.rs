@@ -40,6 +40,7 @@ pub(crate) const ADDRESS_TIMEOUT: Name = Name::new("--address-timeout", "ADDRESS
 const REALM: Name = Name::new("--realm", "REALM");
 const ALLOCATIONS_PER_USERNAME: Name = Name::new("--allocations-per-username", "ALLOCATIONS_PER_USERNAME");
 const WORKERS: Name = Name::new("--workers", "WORKERS");
+const ALLOCATIONS_PER_PREFIX: Name = Name::new("--allocations-per-prefix", "ALLOCATIONS_PER_PREFIX");
 const REPLY_LIMIT: Name = Name::new("--reply-limit", "REPLY_LIMIT");
 const RNG_SEED: Name = Name::new("--rng-seed", "RNG_SEED");
 
@@ -71,6 +72,7 @@ pub(crate) struct Config {
     pub(crate) username_limit: UsernameLimit,
     /// Replies per second, of each kind, to one address that has shown no credentials; `None` for no limit.
     pub(crate) reply_limit: Option<NonZeroU32>,
+    pub(crate) allocations_per_prefix: Option<NonZeroU32>,
     /// How many channels and permissions there may be on each worker.
     pub(crate) limits: Limits,
     /// How much each worker relays.
@@ -130,6 +132,12 @@ impl Config {
         let peers = peers::read(&options.peers, relay_addresses(v4, v6), &mut problems);
         let workers = read_workers(options, &mut problems);
         let reply_limit = read_reply_limit(options, &mut problems);
+        let allocations_per_prefix = problems.read(
+            ALLOCATIONS_PER_PREFIX,
+            options.allocations_per_prefix.as_deref(),
+            "a number from 1 on, such as 1000",
+            |text| text.parse().ok(),
+        );
         let limits = limits::read(&options.limits, ports, workers, &mut problems);
         let bandwidth = bandwidth::read(&options.limits.bandwidth, workers, &mut problems);
         let behind_nat = read_behind_nat(options, &mut problems);
@@ -152,6 +160,7 @@ impl Config {
                 realm,
                 username_limit,
                 reply_limit,
+                allocations_per_prefix,
                 limits,
                 bandwidth,
                 relaying,

@@ -259,6 +259,14 @@ fn replies_are_limited_unless_that_is_switched_off() {
 }
 
 #[test]
+fn networks_have_no_limit_unless_one_is_given() {
+    let options = |text: &str| Options { allocations_per_prefix: some(text), ..Options::default() };
+    assert_eq!(config(&Options::default()).unwrap().allocations_per_prefix, None);
+    assert_eq!(config(&options("7")).unwrap().allocations_per_prefix, NonZeroU32::new(7));
+    refused(&options("0"), &["ALLOCATIONS_PER_PREFIX", "from 1 on"]);
+}
+
+#[test]
 fn with_a_portal_a_username_holds_one_allocation_and_the_newest_wins() {
     use crate::options::portal::PortalOptions;
 

@@ -8,8 +8,8 @@ use std::{
 use packet_trace::{Direction, Input, RelayOpened};
 use relay_server::{
     AcceptedCredentials, AddressStatus, AllocationId, AllocationPort, ClientSocket, Family, FiveTuple, Forward, Icmp,
-    Output, OwnAddresses, PeerPolicy, PeerSocket, RelayOpenError, Server, ShardMessage, Timestamp, TooEarly, UnixTime,
-    Via,
+    Output, OwnAddresses, PeerPolicy, PeerSocket, QuotaHolder, RelayOpenError, Server, ShardMessage, Timestamp,
+    TooEarly, UnixTime, Via,
 };
 
 use super::{
@@ -107,11 +107,17 @@ impl RecordedServer {
         &mut self,
         now: Timestamp,
         id: AllocationId,
-        user_id: &Arc<str>,
+        holder: QuotaHolder,
         is_granted: bool,
     ) {
-        self.input(now, || Input::QuotaClaimed { id: id.as_u64(), username: user_id.to_string(), is_granted });
-        self.server.handle_quota_claimed(now, id, user_id, is_granted);
+        self.input(now, || {
+            let (username, prefix) = match &holder {
+                QuotaHolder::User(user_id) => (user_id.to_string(), None),
+                QuotaHolder::Prefix(prefix) => (String::new(), Some(prefix.to_string())),
+            };
+            Input::QuotaClaimed { id: id.as_u64(), username, prefix, is_granted }
+        });
+        self.server.handle_quota_claimed(now, id, holder, is_granted);
     }
 
     pub(crate) fn handle_relay_opened(

@@ -204,6 +204,7 @@ fn shard_header(shard: &ShardStart) -> ShardHeader {
     let ServerConfig {
         username_limit,
         quota_by,
+        allocations_per_prefix,
         unlimited_user,
         strict_expiry,
         nonce_lifetime,
@@ -231,6 +232,7 @@ fn shard_header(shard: &ShardStart) -> ShardHeader {
                 UsernameLimit::RefuseBeyond(limit) => Some(*limit),
             },
             quota_by_user_id: *quota_by == QuotaBy::UserId,
+            allocations_per_prefix: allocations_per_prefix.map(std::num::NonZeroU32::get),
             unlimited_user: unlimited_user.as_deref().map(str::to_owned),
             expiry_at_allocate_only: !strict_expiry,
             nonce_lifetime_seconds: Some(nonce_lifetime.as_secs()),

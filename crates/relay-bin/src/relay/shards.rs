@@ -175,6 +175,7 @@ fn server_config(config: &Config, addresses: &AddressState, ports: PortRange) ->
         // The portal gives each client a username of its own.
         quota_by: if config.portal.is_some() { QuotaBy::Username } else { QuotaBy::UserId },
         // Whoever has what a relay with a drawn secret prints has the secret, too: it is there to be tried.
+        allocations_per_prefix: config.allocations_per_prefix,
         unlimited_user: config.credentials.is_drawn.then(|| PRINTED_USER.into()),
         strict_expiry: config.credentials.strict_expiry,
         nonce_lifetime: config.credentials.nonce_lifetime,

@@ -1,32 +1,34 @@
-//! How many allocations users have, for all shards.
+//! How many allocations users and networks have, for all shards.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// The allocations of each user on all shards, counted before anybody is told of them: when several shards are asked at the same
+use relay_server::QuotaHolder;
+
+/// The allocations of each user, and of each network where that is limited, on all shards, counted before anybody is told of them: when several shards are asked at the same
 /// moment, what they grant together is never more than the limit.
 ///
 /// Its lock is held for one look-up, once when an allocation begins and once when it ends.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SharedQuota(Arc<Mutex<HashMap<Arc<str>, u32>>>);
+pub(crate) struct SharedQuota(Arc<Mutex<HashMap<QuotaHolder, u32>>>);
 
 impl SharedQuota {
-    /// Counts one more allocation of the user, unless there are `limit`. Whether it did.
-    pub(super) fn claim(&self, user_id: &Arc<str>, limit: u32) -> bool {
+    /// Counts one more allocation of `holder`, unless there are `limit`. Whether it did.
+    pub(super) fn claim(&self, holder: &QuotaHolder, limit: u32) -> bool {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if limit == 0 {
             return false;
         }
-        match counts.get_mut(user_id) {
+        match counts.get_mut(holder) {
             Some(count) if *count >= limit => false,
             Some(count) => {
                 *count += 1;
                 true
             }
             None => {
-                counts.insert(Arc::clone(user_id), 1);
+                counts.insert(holder.clone(), 1);
                 true
             }
         }
@@ -34,17 +36,17 @@ impl SharedQuota {
 
     /// What is counted, for tests that compare it with what there is.
     #[cfg(test)]
-    pub(super) fn counts(&self) -> std::collections::BTreeMap<Arc<str>, u32> {
+    pub(super) fn counts(&self) -> std::collections::BTreeMap<QuotaHolder, u32> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.iter().map(|(user_id, count)| (Arc::clone(user_id), *count)).collect()
+        counts.iter().map(|(holder, count)| (holder.clone(), *count)).collect()
     }
 
     /// Counts one less.
-    pub(super) fn release(&self, user_id: &str) {
+    pub(super) fn release(&self, holder: &QuotaHolder) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match counts.get_mut(user_id) {
+        match counts.get_mut(holder) {
             Some(count) if *count > 1 => *count -= 1,
-            _ => _ = counts.remove(user_id),
+            _ => _ = counts.remove(holder),
         }
         if counts.len() < counts.capacity() / 4 {
             let twice = counts.len() * 2;
@@ -62,12 +64,12 @@ mod tests {
     #[test]
     fn a_limit_holds_and_what_is_released_can_be_claimed_again() {
         let quota = SharedQuota::default();
-        let [alice, bob] = ["alice", "bob"].map(Arc::<str>::from);
+        let [alice, bob] = ["alice", "bob"].map(|user| QuotaHolder::User(user.into()));
         assert_eq!([(); 3].map(|()| quota.claim(&alice, 2)), [true, true, false]);
         assert!(quota.claim(&bob, 2) && !quota.claim(&bob, 0));
-        quota.clone().release("alice");
+        quota.clone().release(&alice);
         assert_eq!([(); 2].map(|()| quota.claim(&alice, 2)), [true, false]);
-        for user in ["alice", "alice", "bob"] {
+        for user in [&alice, &alice, &bob] {
             quota.release(user);
         }
         assert!(quota.0.lock().unwrap().is_empty());
@@ -77,7 +79,7 @@ mod tests {
     fn many_threads_together_get_no_more() {
         const LIMIT: u32 = 5;
         let (quota, held) = (SharedQuota::default(), AtomicU32::new(0));
-        let user: Arc<str> = "alice".into();
+        let user = QuotaHolder::User("alice".into());
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {

@@ -181,6 +181,7 @@ impl Counters {
 const fn limit_of(rejection: Rejection) -> Option<&'static str> {
     Some(match rejection {
         Rejection::QuotaReached => "allocations_per_username",
+        Rejection::PrefixQuotaReached => "allocations_per_prefix",
         Rejection::NoFreePort => "ports",
         Rejection::TooManyChannels { .. } => "channels_per_allocation",
         Rejection::TooManyPermissions { .. } => "permissions_per_allocation",

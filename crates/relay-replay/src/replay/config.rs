@@ -41,6 +41,7 @@ pub(super) fn config(config: &packet_trace::RelayConfig) -> Result<Config, Strin
             Some(limit) => UsernameLimit::RefuseBeyond(limit),
         },
         quota_by: if config.quota_by_user_id { QuotaBy::UserId } else { QuotaBy::Username },
+        allocations_per_prefix: config.allocations_per_prefix.and_then(NonZeroU32::new),
         unlimited_user: config.unlimited_user.as_deref().map(Arc::from),
         strict_expiry: !config.expiry_at_allocate_only,
         nonce_lifetime: config.nonce_lifetime_seconds.map_or(relay_server::DEFAULT_NONCE_LIFETIME, Duration::from_secs),

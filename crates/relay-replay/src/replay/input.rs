@@ -19,20 +19,20 @@ impl Replay {
         let Some(shard) = self.shard(record.shard) else { return };
         let mut cause = None;
         match &record.input {
-            Input::QuotaClaimed { id, username, is_granted } => {
-                let Some((id_found, _, request)) = shard.claiming.remove(id) else {
+            Input::QuotaClaimed { id, is_granted, .. } => {
+                let Some((id_found, holder, request)) = shard.claiming.remove(id) else {
                     let row = timeline.internal(record.shard, record.unix_nanos);
                     let text =
                         format!("allocation {id} was counted for its user, which the replayed relay did not ask for");
                     return timeline.difference(row, DifferenceKind::Input, text);
                 };
                 cause = Some(request);
-                shard.server.handle_quota_claimed(now, id_found, &username.as_str().into(), *is_granted);
+                shard.server.handle_quota_claimed(now, id_found, holder, *is_granted);
             }
             Input::RelayOpened { id, family, result } => {
-                if let Some((id_found, user_id, request)) = shard.claiming.remove(id) {
+                if let Some((id_found, holder, request)) = shard.claiming.remove(id) {
                     // Older relays did not ask.
-                    shard.server.handle_quota_claimed(now, id_found, &user_id, true);
+                    shard.server.handle_quota_claimed(now, id_found, holder, true);
                     let outputs = shard.outputs();
                     shard.take(timeline, Some(request), outputs);
                 }

@@ -11,6 +11,7 @@ mod indications;
 mod invariants;
 mod opening;
 mod peers;
+mod quota;
 mod relay_path;
 mod removal;
 mod request;
@@ -29,10 +30,10 @@ use turn_auth::{AcceptedCredentials, Authenticator, NonceIssuer, RealmError, Uni
 
 use crate::{
     AddressStatus, AddressStatuses, AllocationId, AllocationPort, Config, DropReason, Event, Families, Family,
-    FiveTuple, Forward, Output, OwnAddresses, PeerPolicy, PeerSocket, PortRange, RelayOpenError, RemovalReason,
-    ShardId, Timestamp, TooEarly, bandwidth::BandwidthLimit, borrowings::Borrowings, crossings::Crossings,
-    icmp_limit::IcmpLimit, pending_allocation::PendingAllocation, remote_quota::RemoteQuota, reply_limit::ReplyLimit,
-    transaction_ids::TransactionIds, wall_clock::WallClock,
+    FiveTuple, Forward, Output, OwnAddresses, PeerPolicy, PeerSocket, PortRange, QuotaHolder, RelayOpenError,
+    RemovalReason, ShardId, Timestamp, TooEarly, bandwidth::BandwidthLimit, borrowings::Borrowings,
+    crossings::Crossings, icmp_limit::IcmpLimit, pending_allocation::PendingAllocation, remote_quota::RemoteQuota,
+    reply_limit::ReplyLimit, transaction_ids::TransactionIds, wall_clock::WallClock,
 };
 
 /// A STUN/TURN relay without its sockets.
@@ -255,10 +256,10 @@ impl Server {
         self.relay_from_peer(port, peer, datagram.len())
     }
 
-    /// Answers [`Output::ClaimQuota`] for `id`: whether there is one more allocation of the user, counted on all shards.
-    pub fn handle_quota_claimed(&mut self, now: Timestamp, id: AllocationId, user_id: &Arc<str>, is_granted: bool) {
+    /// Answers [`Output::ClaimQuota`] for `id`: whether there is one more allocation of the holder, counted on all shards.
+    pub fn handle_quota_claimed(&mut self, now: Timestamp, id: AllocationId, holder: QuotaHolder, is_granted: bool) {
         self.expire_if_due(now);
-        self.quota_claimed(id, user_id, is_granted);
+        self.quota_claimed(id, holder, is_granted);
     }
 
     /// Answers the last [`Output::OpenRelay`] for `id`.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use allocation::{Allocation, RetryPortError};
 
 use crate::{
-    AllocationId, Event, Families, Family, Output, Rejection, RelayOpenError, Server, ShardMessage, Timestamp,
-    UsernameLimit, borrowings::Borrow, pending_allocation::PendingAllocation,
+    AllocationId, Event, Families, Family, Output, QuotaHolder, Rejection, RelayOpenError, Server, ShardMessage,
+    Timestamp, UsernameLimit, borrowings::Borrow, pending_allocation::PendingAllocation,
 };
 
 impl Server {
-    /// Asks for the next thing that `id` lacks, a place within its user's limit and then its relay sockets, or tells its client of
+    /// Asks for the next thing that `id` lacks, a place within each limit and then its relay sockets, or tells its client of
     /// success when it lacks none.
     ///
     /// One at a time, so that every answer belongs to the one question that is open.
@@ -19,11 +19,8 @@ impl Server {
             return;
         };
         let port = allocation.port();
-        if !pending.is_claimed
-            && let Some(limit) = self.limit_on_all_shards(allocation.owner().user_id())
-        {
-            let user_id = Arc::clone(allocation.owner().user_id());
-            return self.outputs.push_back(Output::ClaimQuota { id, user_id, limit });
+        if let Some((holder, limit)) = self.next_claim(pending.claims, allocation) {
+            return self.outputs.push_back(Output::ClaimQuota { id, holder, limit });
         }
         match allocation.families().iter().find(|family| !pending.has_opened(*family)) {
             Some(family) => {
@@ -34,19 +31,26 @@ impl Server {
         }
     }
 
-    pub(crate) fn quota_claimed(&mut self, id: AllocationId, user_id: &Arc<str>, is_granted: bool) {
+    pub(crate) fn quota_claimed(&mut self, id: AllocationId, holder: QuotaHolder, is_granted: bool) {
         match self.pending.get_mut(&id) {
             Some(pending) if is_granted => {
-                pending.is_claimed = true;
+                match holder {
+                    QuotaHolder::User(_) => pending.claims.user = true,
+                    QuotaHolder::Prefix(_) => pending.claims.prefix = true,
+                }
                 self.continue_opening(id);
             }
             Some(_) => {
                 if let Some(token) = self.allocations.get(id).and_then(Allocation::reservation) {
                     self.allocations.cancel_reservation(token);
                 }
-                self.abandon_opening(id, Rejection::QuotaReached);
+                let rejection = match holder {
+                    QuotaHolder::User(_) => Rejection::QuotaReached,
+                    QuotaHolder::Prefix(_) => Rejection::PrefixQuotaReached,
+                };
+                self.abandon_opening(id, rejection);
             }
-            None if is_granted => self.release_quota(user_id),
+            None if is_granted => self.outputs.push_back(Output::ReleaseQuota { holder }),
             None => {}
         }
     }
@@ -84,14 +88,12 @@ impl Server {
 
     /// `allocation`, which is gone, had a port that another program holds, and there is no other one here.
     fn borrow_instead(&mut self, now: Timestamp, allocation: &Allocation) {
-        let Some(PendingAllocation { requester, dual_stack, is_claimed, .. }) = self.pending.remove(&allocation.id())
+        let Some(PendingAllocation { requester, dual_stack, claims, .. }) = self.pending.remove(&allocation.id())
         else {
             return;
         };
-        if is_claimed {
-            // The one with the port that is borrowed counts anew.
-            self.release_quota(allocation.owner().user_id());
-        }
+        // The one with the port that is borrowed counts anew.
+        self.release_claims(allocation, claims);
         let Some(need) = allocation.port_need() else {
             return self.reject(&requester, Rejection::NoFreePort);
         };
@@ -147,8 +149,8 @@ impl Server {
         self.close_opened(id);
         let removed = self.allocations.remove(id);
         if let Some(pending) = self.pending.remove(&id) {
-            if let Some(allocation) = removed.filter(|_| pending.is_claimed) {
-                self.release_quota(allocation.owner().user_id());
+            if let Some(allocation) = removed {
+                self.release_claims(&allocation, pending.claims);
             }
             self.reject(&pending.requester, rejection);
         }

@@ -76,9 +76,7 @@ impl Server {
         if let Some(pending) = self.pending.remove(&id) {
             // Nobody has heard of it yet. One of its sockets is still being opened.
             self.close_relays(id, port, allocation.families());
-            if pending.is_claimed {
-                self.release_quota(allocation.owner().user_id());
-            }
+            self.release_claims(allocation, pending.claims);
             return self.return_ports();
         }
         self.remove_all_flows(five_tuple, port, allocation.channels());
@@ -97,9 +95,7 @@ impl Server {
             account: Box::new(Account { created_at: allocation.created_at(), relayed: allocation.relayed() }),
             reason,
         });
-        if self.limit_on_all_shards(&user_id).is_some() {
-            self.release_quota(&user_id);
-        }
+        self.release_claims(allocation, self.claims_of(allocation));
         self.tell_of_end(user_id);
         self.return_ports();
     }

@@ -15,7 +15,8 @@ use std::{
 
 use proptest::prelude::*;
 use relay_server::{
-    AllocationPort, ChannelNumber, Families, FiveTuple, Permission, RelayOpenError, Timestamp, UsernameLimit,
+    AllocationPort, ChannelNumber, Families, FiveTuple, Permission, QuotaHolder, RelayOpenError, Timestamp,
+    UsernameLimit,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -271,7 +272,9 @@ impl World {
     fn check_usernames(&self, entries: &[Entry]) {
         if let UsernameLimit::RefuseBeyond(limit) = self.limit {
             let mut counts = BTreeMap::<_, u32>::new();
-            entries.iter().for_each(|entry| *counts.entry(Arc::clone(&entry.user_id)).or_default() += 1);
+            entries
+                .iter()
+                .for_each(|entry| *counts.entry(QuotaHolder::User(Arc::clone(&entry.user_id))).or_default() += 1);
             assert!(counts.values().all(|count| *count <= limit), "{counts:?}");
             let claims = self.shards.relays[0].claims.borrow();
             assert!(claims.iter().filter(|(_, count)| **count > 0).eq(&counts), "{claims:?} claimed, {counts:?} held");

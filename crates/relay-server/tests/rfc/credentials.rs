@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use relay_server::{AcceptedCredentials, AuthSecret, Event, Scheme, Schemes, UnixTime, UsernameLimit};
+use relay_server::{AcceptedCredentials, AuthSecret, Event, QuotaHolder, Scheme, Schemes, UnixTime, UsernameLimit};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -213,17 +213,41 @@ fn what_is_claimed_and_does_not_come_to_be_is_released() {
     assert_eq!((relay.server.allocation_count(), claimed(relay)), (0, 0));
 
     // An answer that comes too late counts for nobody.
-    let user: Arc<str> = "alice".into();
+    let user = QuotaHolder::User("alice".into());
     let id = {
         relay.hold = false;
         relay.allocate(&mut client);
         relay.server.allocations().next().unwrap().id()
     };
     relay.granted(&mut client, &delete());
-    relay.claims.borrow_mut().insert(Arc::clone(&user), 1);
-    relay.server.handle_quota_claimed(relay.now, id, &user, true);
+    relay.claims.borrow_mut().insert(user.clone(), 1);
+    relay.server.handle_quota_claimed(relay.now, id, user, true);
     relay.drain();
     assert_eq!(claimed(relay), 0);
+}
+
+/// [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2), point 10, leaves it to the server what a quota is for.
+#[test]
+fn the_clients_of_one_network_have_a_quota_on_all_workers_together() {
+    for workers in [1, 2] {
+        let limit = std::num::NonZeroU32::new(2);
+        let mut shards = Shards::new(workers, 30, |config| config.allocations_per_prefix = limit);
+        let last = usize::from(workers) - 1;
+        let [mut first, mut second, mut third] = [1, 2, 3].map(|host| Client::new(&format!("198.51.100.{host}:50000")));
+        assert_eq!(shards.relays[0].outcome(&mut first, &allocate()), Ok(()));
+        assert_eq!(shards.relays[last].outcome(&mut second, &allocate()), Ok(()));
+        assert_eq!(shards.relays[0].outcome(&mut third, &allocate()), Err(486));
+        assert_eq!(shards.relays[last].outcome(&mut third, &allocate()), Err(486));
+        let mut elsewhere = Client::new("198.51.101.1:50000");
+        assert_eq!(shards.relays[0].outcome(&mut elsewhere, &allocate()), Ok(()));
+        // One that ends makes room for another.
+        assert_eq!(shards.relays[0].outcome(&mut first, &delete()), Ok(()));
+        assert_eq!(shards.relays[last].outcome(&mut third, &allocate()), Ok(()));
+        for (shard, client) in [(last, &mut second), (last, &mut third), (0, &mut elsewhere)] {
+            assert_eq!(shards.relays[shard].outcome(client, &delete()), Ok(()));
+        }
+        assert!(shards.relays[0].claims.borrow().values().all(|count| *count == 0));
+    }
 }
 
 #[test]

@@ -11,8 +11,8 @@ use std::{
 
 use relay_server::{
     AllocationId, AllocationPort, AuthSecret, Bandwidth, Config, DefaultFamily, DropReason, Event, Family, Flow,
-    FlowKey, Forward, Limits, Output, OwnAddresses, PeerPolicy, PeerSocket, PortRange, QuotaBy, RelayAddresses,
-    RelayOpenError, Server, ShardId, ShardMessage, Timestamp, UnixTime, UsernameLimit,
+    FlowKey, Forward, Limits, Output, OwnAddresses, PeerPolicy, PeerSocket, PortRange, QuotaBy, QuotaHolder,
+    RelayAddresses, RelayOpenError, Server, ShardId, ShardMessage, Timestamp, UnixTime, UsernameLimit,
 };
 
 use super::{
@@ -40,6 +40,7 @@ pub(crate) fn config() -> Config {
         realm: REALM.to_owned(),
         username_limit: UsernameLimit::RefuseBeyond(10),
         quota_by: QuotaBy::UserId,
+        allocations_per_prefix: None,
         unlimited_user: None,
         strict_expiry: false,
         nonce_lifetime: relay_server::DEFAULT_NONCE_LIFETIME,
@@ -77,7 +78,7 @@ pub(crate) struct Relay {
     /// What other shards are to hear, or one of them, and nobody has taken yet.
     pub(crate) told: Vec<(Option<ShardId>, ShardMessage)>,
     /// The allocations of each user on all shards.
-    pub(crate) claims: Rc<RefCell<BTreeMap<Arc<str>, u32>>>,
+    pub(crate) claims: Rc<RefCell<BTreeMap<QuotaHolder, u32>>>,
     /// Every output as it came, for a test that sets this and looks at the order.
     pub(crate) recorded: Option<Vec<Output>>,
     /// How the next sockets open; when it is empty, they do.
@@ -303,27 +304,27 @@ impl Relay {
                 Output::RemoveFlow(key) => _ = self.flows.remove(&key),
                 Output::TellShards(message) => self.told.push((None, message)),
                 Output::TellShard { to, message } => self.told.push((Some(to), message)),
-                Output::ClaimQuota { id, user_id, limit } => {
-                    let is_granted = self.claim(&user_id, limit);
-                    self.server.handle_quota_claimed(self.now, id, &user_id, is_granted);
+                Output::ClaimQuota { id, holder, limit } => {
+                    let is_granted = self.claim(&holder, limit);
+                    self.server.handle_quota_claimed(self.now, id, holder, is_granted);
                 }
-                Output::ReleaseQuota { user_id } => self.release(&user_id),
+                Output::ReleaseQuota { holder } => self.release(&holder),
                 Output::Event(event) => self.events.push(event),
             }
         }
     }
 
-    fn claim(&mut self, user_id: &Arc<str>, limit: u32) -> bool {
+    fn claim(&mut self, holder: &QuotaHolder, limit: u32) -> bool {
         let mut claims = self.claims.borrow_mut();
-        let count = claims.entry(Arc::clone(user_id)).or_default();
+        let count = claims.entry(holder.clone()).or_default();
         let is_granted = *count < limit;
         *count += u32::from(is_granted);
         is_granted
     }
 
-    fn release(&mut self, user_id: &str) {
+    fn release(&mut self, holder: &QuotaHolder) {
         let mut claims = self.claims.borrow_mut();
-        let count = claims.get_mut(user_id).expect("it was claimed");
+        let count = claims.get_mut(holder).expect("it was claimed");
         *count = count.checked_sub(1).expect("it was claimed");
     }
 

@@ -43,11 +43,11 @@ impl<O: Offload> Driver<O> {
                 Output::RemoveFlow(key) => self.remove_flow(&key),
                 Output::TellShards(message) => self.tell_others(None, &message),
                 Output::TellShard { to, message } => self.tell_others(Some(to), &message),
-                Output::ClaimQuota { id, user_id, limit } => {
-                    let is_granted = self.shared_quota.claim(&user_id, limit);
-                    self.server.handle_quota_claimed(now, id, &user_id, is_granted);
+                Output::ClaimQuota { id, holder, limit } => {
+                    let is_granted = self.shared_quota.claim(&holder, limit);
+                    self.server.handle_quota_claimed(now, id, holder, is_granted);
                 }
-                Output::ReleaseQuota { user_id } => self.shared_quota.release(&user_id),
+                Output::ReleaseQuota { holder } => self.shared_quota.release(&holder),
                 Output::Event(event) => {
                     let entered = allocate.as_ref().map(Span::enter);
                     self.handle_event(now, &event);

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use relay_server::{AllocationPort, Family, Server, UsernameLimit};
+use relay_server::{AllocationPort, ClientPrefix, Family, QuotaHolder, Server, UsernameLimit};
 
 use super::{
     faults::Fault,
@@ -140,17 +140,25 @@ impl World {
         }
     }
 
-    /// The allocations that users are counted for, on all workers together, are those that there are.
+    /// The allocations that users and networks are counted for, on all workers together, are those that there are.
     fn check_quota(&self) {
-        let mut users: BTreeMap<_, u32> = BTreeMap::new();
+        let (mut users, mut prefixes) = (BTreeMap::<_, u32>::new(), BTreeMap::<_, u32>::new());
         for allocation in self.relay.servers().flat_map(Server::allocations) {
-            *users.entry(Arc::clone(allocation.owner().user_id())).or_default() += 1;
+            *users.entry(QuotaHolder::User(Arc::clone(allocation.owner().user_id()))).or_default() += 1;
+            let prefix = ClientPrefix::of(allocation.five_tuple().client.address().ip());
+            *prefixes.entry(QuotaHolder::Prefix(prefix)).or_default() += 1;
         }
-        let UsernameLimit::RefuseBeyond(limit) = self.setting.username_limit else { return };
-        assert!(users.values().all(|count| *count <= limit), "more than {limit}: {users:?}");
-        if self.setting.shards > 1 {
-            assert_eq!(self.relay.quota.counts(), users);
+        let mut counted = BTreeMap::new();
+        if let UsernameLimit::RefuseBeyond(limit) = self.setting.username_limit {
+            assert!(users.values().all(|count| *count <= limit), "more than {limit}: {users:?}");
+            // One worker knows how many its users have.
+            counted.extend(users.into_iter().filter(|_| self.setting.shards > 1));
         }
+        if let Some(limit) = self.setting.allocations_per_prefix {
+            assert!(prefixes.values().all(|count| *count <= limit.get()), "more than {limit}: {prefixes:?}");
+            counted.extend(prefixes);
+        }
+        assert_eq!(self.relay.quota.counts(), counted);
     }
 
     /// All workers know how many allocations a user has.

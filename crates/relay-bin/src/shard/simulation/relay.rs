@@ -273,6 +273,7 @@ fn config(setting: &Setting, ports: PortRange) -> Config {
         realm: "firezone".to_owned(),
         username_limit: setting.username_limit,
         quota_by: setting.quota_by,
+        allocations_per_prefix: setting.allocations_per_prefix,
         unlimited_user: None,
         strict_expiry: setting.strict_expiry,
         nonce_lifetime: relay_server::DEFAULT_NONCE_LIFETIME,

@@ -137,7 +137,7 @@ pub(super) const RELAYING: &[Instrument] = &[
         description: "Requests refused because of a limit; `responses` has them, too",
         attributes: &[(
             "limit",
-            "`allocations_per_username` (486), and with 508: `ports`, `channels_per_allocation`, `permissions_per_allocation`, \
+            "`allocations_per_username` and `allocations_per_prefix` (486), and with 508: `ports`, `channels_per_allocation`, `permissions_per_allocation`, \
              `max_channels`, `max_permissions`",
         )],
         read: |now| {

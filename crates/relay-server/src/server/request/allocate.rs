@@ -4,7 +4,7 @@ use allocation::{AllocateError, Allocation, Credential, NewAllocation, Owner, Po
 use stun_msg::{Allocate, AttributeType};
 
 use crate::{
-    AddressStatus, DefaultFamily, DropReason, Families, Family, Output, Rejection, Server, ShardMessage, Timestamp,
+    AddressStatus, DefaultFamily, DropReason, Families, Family, Rejection, Server, ShardMessage, Timestamp,
     UsernameLimit, borrowings::Borrow, family, lifetime, peer_policy, pending_allocation::PendingAllocation,
     requester::Requester,
 };
@@ -138,10 +138,6 @@ impl Server {
             }
             _ => None,
         }
-    }
-
-    pub(crate) fn release_quota(&mut self, user_id: &Arc<str>) {
-        self.outputs.push_back(Output::ReleaseQuota { user_id: Arc::clone(user_id) });
     }
 
     /// How many allocations user `id` has, on all shards, as far as this one has heard.

@@ -168,6 +168,7 @@ impl Fixture {
             realm: "firezone".to_owned(),
             username_limit,
             quota_by: QuotaBy::UserId,
+            allocations_per_prefix: None,
             unlimited_user: None,
             strict_expiry: false,
             nonce_lifetime: relay_server::DEFAULT_NONCE_LIFETIME,
