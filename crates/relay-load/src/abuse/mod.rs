@@ -16,6 +16,7 @@ mod mutate;
 mod mutated;
 mod neighbour;
 mod netns;
+mod original;
 mod pair;
 mod people;
 mod relay;

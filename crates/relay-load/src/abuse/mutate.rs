@@ -1,20 +1,9 @@
 //! Messages that are wrong in one way or several, drawn from a seed.
 
-use hmac::{Hmac, Mac as _, digest::KeyInit};
 use rand::{Rng as _, RngCore as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use sha1::Sha1;
-use stun_msg::{IntegrityKey, PasswordAlgorithm};
 
-/// The length of a STUN header, and where its length field is.
-const HEADER: usize = 20;
-const LENGTH: std::ops::Range<usize> = 2..4;
-
-/// The types of attributes that matter here.
-const MESSAGE_INTEGRITY: u16 = 0x0008;
-const REALM: u16 = 0x0014;
-/// How long MESSAGE-INTEGRITY is, with its header.
-const INTEGRITY_LENGTH: usize = 24;
+use super::original::{LENGTH, Original, attributes, overwrite, sign, tell_length};
 
 /// The longest datagram that is made.
 const LONGEST: usize = 2_000;
@@ -56,33 +45,6 @@ const ALL: [Mutation; 12] = [
     Mutation::Noise,
 ];
 
-/// A message to mutate.
-#[derive(Clone)]
-pub(super) struct Original {
-    bytes: Vec<u8>,
-    /// What it is signed with. It gets that far into a server only if it is signed after it was mutated.
-    key: Option<IntegrityKey>,
-}
-
-impl Original {
-    /// A message that is not signed anew.
-    pub(super) const fn plain(bytes: Vec<u8>) -> Self {
-        Self { bytes, key: None }
-    }
-
-    /// A request, signed anew after it was mutated, half of the time, if it is signed at all.
-    pub(super) fn request(bytes: Vec<u8>, username: &str, password: &str) -> Self {
-        let is_signed = attributes(&bytes).into_iter().any(|place| type_of(&bytes, place) == MESSAGE_INTEGRITY);
-        let realm = attributes(&bytes).into_iter().find(|place| type_of(&bytes, *place) == REALM);
-        let key = realm.filter(|_| is_signed).and_then(|(start, _)| {
-            let length = u16::from_be_bytes([*bytes.get(start + 2)?, *bytes.get(start + 3)?]);
-            let realm = std::str::from_utf8(bytes.get(start + 4..start + 4 + usize::from(length))?).ok()?;
-            Some(IntegrityKey::long_term(PasswordAlgorithm::Md5, username, realm, password))
-        });
-        Self { bytes, key }
-    }
-}
-
 /// Makes them.
 pub(super) struct Mutator {
     random: ChaCha8Rng,
@@ -95,14 +57,16 @@ impl Mutator {
         Self { random: ChaCha8Rng::seed_from_u64(seed), messages }
     }
 
+    /// How many there are to make them of.
+    pub(super) fn messages(&self) -> usize {
+        self.messages.len()
+    }
+
     /// The next one.
     pub(super) fn next(&mut self) -> Vec<u8> {
-        let Original { bytes: mut message, key } = self.any_message();
-        let key = key.filter(|_| self.random.random());
-        if key.is_some() {
-            let unsigned = message.len().saturating_sub(INTEGRITY_LENGTH);
-            message.truncate(unsigned);
-        }
+        let original = self.any_message();
+        let key = original.key.filter(|_| self.random.random());
+        let mut message = if key.is_some() { original.unsigned } else { original.signed };
         for _ in 0..self.random.random_range(1..=3) {
             let mutation = ALL[self.random.random_range(0..ALL.len())];
             self.mutate(mutation, &mut message);
@@ -135,7 +99,7 @@ impl Mutator {
             }
             Mutation::LieAboutLength => {
                 let lie: u16 = self.lie();
-                overwrite(message, LENGTH.start, lie);
+                overwrite(message, LENGTH, lie);
             }
             Mutation::LieAboutAttribute => {
                 let lie: u16 = self.lie();
@@ -187,7 +151,7 @@ impl Mutator {
             Mutation::Splice => {
                 message.truncate(self.random.random_range(0..=message.len()));
                 let start: u32 = self.random.random();
-                let other = self.any_message().bytes;
+                let other = self.any_message().signed;
                 let start = start as usize % (other.len() + 1);
                 message.extend(&other[start..]);
                 message.truncate(LONGEST);
@@ -220,52 +184,10 @@ impl Mutator {
     }
 }
 
-/// Where the attributes of a STUN message begin and end, padding included.
-fn attributes(message: &[u8]) -> Vec<(usize, usize)> {
-    let mut found = Vec::new();
-    if message.first().is_none_or(|first| *first >= 0x40) {
-        return found;
-    }
-    let mut start = HEADER;
-    while let Some([_, _, high, low]) = message.get(start..start + 4) {
-        let end = start + 4 + usize::from(u16::from_be_bytes([*high, *low])).next_multiple_of(4);
-        if end > message.len() {
-            break;
-        }
-        found.push((start, end));
-        start = end;
-    }
-    found
-}
-
-fn type_of(message: &[u8], (start, _): (usize, usize)) -> u16 {
-    message.get(start..start + 2).map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
-}
-
-/// Appends a MESSAGE-INTEGRITY
-/// ([RFC 8489, section 14.5](https://www.rfc-editor.org/rfc/rfc8489#section-14.5)), which is right whatever else is wrong.
-fn sign(message: &mut Vec<u8>, key: &IntegrityKey) {
-    let length = (message.len() + INTEGRITY_LENGTH).saturating_sub(HEADER);
-    overwrite(message, LENGTH.start, u16::try_from(length).unwrap_or(u16::MAX));
-    let Ok(mac) = <Hmac<Sha1> as KeyInit>::new_from_slice(key.as_bytes()) else { return };
-    let mac = mac.chain_update(&*message).finalize().into_bytes();
-    message.extend(MESSAGE_INTEGRITY.to_be_bytes().into_iter().chain([0, 20]).chain(mac));
-}
-
-/// Has the header say how long the message is.
-fn tell_length(message: &mut [u8]) {
-    let length = u16::try_from(message.len().saturating_sub(HEADER)).unwrap_or(u16::MAX);
-    overwrite(message, LENGTH.start, length);
-}
-
-fn overwrite(message: &mut [u8], at: usize, value: u16) {
-    if let Some(bytes) = message.get_mut(at..at + 2) {
-        bytes.copy_from_slice(&value.to_be_bytes());
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use stun_msg::{IntegrityKey, PasswordAlgorithm};
+
     use super::*;
 
     fn message() -> Vec<u8> {

@@ -11,7 +11,8 @@ use turn_client::{Allocate, Credentials, Request, TurnClient, encode_channel_dat
 use super::{
     figures::{Figures, kib_more, mib},
     good_client::{self, GoodClient},
-    mutate::{Mutator, Original},
+    mutate::Mutator,
+    original::Original,
     people::socket_at,
     relay::Relay,
 };
@@ -63,7 +64,14 @@ pub(super) fn main(args: &Args, relay: &mut Relay) -> Result<()> {
     let mut good = GoodClient::open(relay, 1, args.good_rate)?;
     let mut senders = GoodClient::open_at(relay, (CLIENT, PEER), USER, args.clients, args.good_rate)?;
     let attackers = attackers(args, relay, senders.clients_mut())?;
-    println!("seed {}: {} packets from {} sockets", args.seed, args.packets, attackers.len());
+    let messages: usize = attackers.iter().map(|sender| sender.mutator.messages()).sum();
+    println!(
+        "seed {}: {} packets from {} sockets, made of {} messages each on average",
+        args.seed,
+        args.packets,
+        attackers.len(),
+        messages / attackers.len().max(1)
+    );
     let before = relay.resident()?;
     let (sent, mut most) = (AtomicU64::new(0), before);
     let (elapsed, report) = good.run_beside(
@@ -130,7 +138,8 @@ fn attackers(args: &Args, relay: &Relay, clients: &mut [Client]) -> Result<Vec<S
         senders.push(Sender { socket, to, mutator });
     };
     for client in clients {
-        let requests = requests(&mut client.turn, client.relayed, &own);
+        let mut requests = requests(&mut client.turn, client.relayed, &own);
+        requests.extend(with_sha256(&client.socket, &requests, &own)?);
         let messages = [requests.as_slice(), &all[..3]].concat();
         add(client.socket.try_clone()?, vec![relay.address], messages);
         all.extend(requests);
@@ -201,4 +210,40 @@ fn requests(turn: &mut TurnClient, peer: SocketAddr, credentials: &turn_auth::Cr
     }
     let turn_auth::Credentials { username, password } = credentials;
     std::iter::from_fn(|| turn.poll_transmit()).map(|bytes| Original::request(bytes, username, password)).collect()
+}
+
+/// Those of `requests` that are signed, signed with SHA-256, if the server offers that to what is long enough.
+fn with_sha256(
+    socket: &UdpSocket,
+    requests: &[Original],
+    credentials: &turn_auth::Credentials,
+) -> Result<Vec<Original>> {
+    let turn_auth::Credentials { username, password } = credentials;
+    // A Refresh with a long SOFTWARE.
+    let long = [b"\x00\x04\x00\x68\x21\x12\xA4\x42a-challenge-\x80\x22\x00\x64", &[b'x'; 100][..]].concat();
+    let challenge = answer(socket, &long)?;
+    let signed: Vec<_> =
+        requests.iter().filter_map(|request| request.with_sha256(&challenge, username, password)).collect();
+    for request in &signed {
+        let answer = answer(socket, &request.signed)?;
+        // Whoever has an allocation gets no other.
+        let is_known = matches!(answer.get(..2), Some([0x01, 0x04 | 0x08 | 0x09] | [0x01, 0x13]));
+        ensure!(is_known, "a request that is signed with SHA-256 is answered {:x?}", answer.get(..2));
+    }
+    Ok(signed)
+}
+
+/// The answer to a `request` of a socket that is connected and never waits.
+fn answer(socket: &UdpSocket, request: &[u8]) -> Result<Vec<u8>> {
+    let mut buffer = [0; 2048];
+    for wait in 0..5_000 {
+        if wait % 500 == 0 {
+            socket.send(request)?;
+        }
+        match socket.recv(&mut buffer) {
+            Ok(length) if buffer[8..20] == request[8..20] => return Ok(buffer[..length].to_vec()),
+            _ => thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    anyhow::bail!("the relay does not answer")
 }
