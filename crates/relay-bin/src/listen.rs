@@ -27,7 +27,7 @@ pub(crate) const SOCKETS_PER_WORKER: usize = 2;
 const DATA: &[Pattern] = &[Pattern::first_byte(0b1100_0000, 0b0100_0000), Pattern::first_two_bytes(0xFFFF, 0x0016)];
 
 /// How many bytes may wait in each direction at a listening socket.
-const BUFFER_SIZE: usize = 8 * 1024 * 1024;
+pub(crate) const BUFFER_SIZE: usize = 8 * 1024 * 1024;
 
 /// A socket bound to the listening port, and what it is for.
 #[derive(Debug)]

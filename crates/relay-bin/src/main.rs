@@ -7,6 +7,7 @@ mod accounting;
 mod addresses;
 mod clock;
 mod credentials;
+mod doctor;
 mod file_watch;
 mod files;
 mod listen;
@@ -37,7 +38,10 @@ use crate::{
     clock::Clock,
     logging::Logging,
     operations::Operations,
-    options::{CheckPeerOptions, Cli, Collector, Command, Config, OperationsConfig, Options, OsEntropy, Problems},
+    options::{
+        CheckPeerOptions, Cli, Collector, Command, Config, DoctorOptions, OperationsConfig, Options, OsEntropy,
+        Problems,
+    },
     output::Output,
 };
 
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
             Err(problems) => usage(&problems),
         },
         Some(Command::CheckPeer(asked)) => check_peer(&asked),
+        Some(Command::Doctor(asked)) => examine(&asked),
     }
 }
 
@@ -68,6 +73,14 @@ fn check_peer(asked: &CheckPeerOptions) -> ExitCode {
             code => code,
         },
         Err(problems) => usage(&problems),
+    }
+}
+
+fn examine(asked: &DoctorOptions) -> ExitCode {
+    let report = options::doctor(asked, &doctor::System::this(), &ThisHost::look(), &OsEntropy);
+    match print_line(&if asked.json { report.to_json() } else { report.to_text() }) {
+        ExitCode::SUCCESS => ExitCode::from(report.exit_code()),
+        code => code,
     }
 }
 

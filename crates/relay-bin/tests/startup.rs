@@ -247,3 +247,22 @@ fn help_and_version() {
     assert!(status.success());
     assert!(version.starts_with("firezone-relay "), "{version}");
 }
+
+/// Its exit status is that of the worst finding, whatever this machine is like.
+#[test]
+fn doctor_says_what_to_change_and_changes_nothing() {
+    let (status, stdout, stderr) = run(["doctor", "--json", "--listen-port", "3478"]);
+    assert_eq!(stderr, "");
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let expected = match report["status"].as_str().unwrap() {
+        "good" | "note" => 0,
+        "improve" => 1,
+        other => panic!("{other}: {stdout}"),
+    };
+    assert_eq!(status.code(), Some(expected));
+
+    let (status, stdout, _) = run(["doctor", "--listen-port", "0"]);
+    assert_eq!(status.code(), Some(3));
+    let problem = stdout.lines().find(|line| line.starts_with("BROKEN   options: ")).unwrap();
+    assert!(problem.contains("--listen-port (LISTEN_PORT)"), "{problem}");
+}

@@ -14,7 +14,7 @@ const RELAY_BIN: &[&[&str]] = &[
     &[""],
     &["relay"],
     &["options"],
-    &["operations", "version"],
+    &["doctor", "operations", "version"],
     &["logging"],
     &["telemetry"],
     &["portal", "shard"],

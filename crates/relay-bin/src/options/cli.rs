@@ -34,6 +34,8 @@ Examples:
     firezone-relay --public-ip4-addr 203.0.113.7 --firezone-api-url wss://api.firezone.dev
   Mint credentials for a relay with that secret:
     firezone-relay credentials --secret \"$SECRET\" --ttl 24h --url turn:203.0.113.7:3478
+  See what to change on this machine before a relay runs here:
+    firezone-relay doctor
   In place of coturn, for a back end that mints with its static-auth-secret:
     firezone-relay --public-ip4-addr 203.0.113.7 --auth-secret-file /etc/relay/secrets --realm example.org
 
@@ -69,6 +71,21 @@ pub(crate) enum Command {
     Credentials(MintOptions),
     /// Say whether a relay with these options would relay to a peer, and why. Exits with 1 if not.
     CheckPeer(Box<CheckPeerOptions>),
+    /// Say what this machine can do for a relay with these options, and what to change. Needs no privilege, and changes nothing. Exits with 0
+    /// if there is nothing to change, 1 if the relay would work better, 3 if it would not work.
+    Doctor(Box<DoctorOptions>),
+}
+
+/// Options of `firezone-relay doctor`.
+#[derive(Args, Debug)]
+pub(crate) struct DoctorOptions {
+    /// Print JSON, for programs: the status of the whole, and of each thing that was looked at.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Those of the relay that is to run here.
+    #[command(flatten)]
+    pub(crate) options: Options,
 }
 
 /// Options of `firezone-relay check-peer`.

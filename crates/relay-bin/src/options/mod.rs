@@ -7,6 +7,7 @@ mod check_peer;
 mod cli;
 mod config;
 mod credentials;
+mod doctor;
 mod duration;
 mod entropy;
 mod limits;
@@ -24,8 +25,9 @@ mod telemetry;
 
 pub(crate) use self::{
     check_peer::check_peer,
-    cli::{CheckPeerOptions, Cli, Command, Options},
+    cli::{CheckPeerOptions, Cli, Command, DoctorOptions, Options},
     config::{ADDRESS_TIMEOUT, Config, address_timeout},
+    doctor::doctor,
     entropy::OsEntropy,
     logging::read as read_logging,
     mint::mint,

@@ -1,0 +1,98 @@
+//! Whether packets can be relayed in the kernel.
+
+use super::{
+    needs::Needs,
+    report::{Report, Status},
+    system::System,
+};
+
+/// The oldest kernel whose verifier takes the program.
+const OLDEST: (u64, u64) = (5, 15);
+
+/// What loading and attaching the program takes, with the bits in `CapEff`.
+const CAPABILITIES: [(&str, u32); 3] = [("CAP_NET_ADMIN", 12), ("CAP_PERFMON", 38), ("CAP_BPF", 39)];
+
+pub(super) fn examine(system: &System, needs: &Needs, report: &mut Report) {
+    // What is missing for something that nobody asked for is not wrong.
+    let missing = if needs.kernel_path.is_some() { Status::Broken } else { Status::Note };
+    match &needs.no_program {
+        None => report.good("kernel program", "in this build"),
+        Some(why) => report.add(
+            "kernel program",
+            missing,
+            format!("not in this build: {why}"),
+            "use a release build, or build with `cargo xtask setup` done and RELAY_EBPF=require",
+        ),
+    }
+    kernel(system, missing, report);
+    capabilities(system, missing, report);
+    if needs.kernel_path.as_ref().is_none_or(|path| path.by_routing_table) {
+        forwarding(system, missing, report);
+    }
+}
+
+fn kernel(system: &System, missing: Status, report: &mut Report) {
+    let release = system.text("proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|character: char| !character.is_ascii_digit()).map(str::parse::<u64>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= OLDEST => {
+            report.good("kernel", format!("Linux {release}"));
+        }
+        (Some(Ok(_)), Some(Ok(_))) => report.add(
+            "kernel",
+            missing,
+            format!("Linux {release}"),
+            format!("relaying in the kernel takes Linux {}.{} or later; user space works with any", OLDEST.0, OLDEST.1),
+        ),
+        _ => {
+            report.add(
+                "kernel",
+                Status::Note,
+                "/proc/sys/kernel/osrelease does not say",
+                "nothing, if /proc is hidden",
+            );
+        }
+    }
+}
+
+fn capabilities(system: &System, missing: Status, report: &mut Report) {
+    const CHECK: &str = "capabilities";
+    let effective = system.line("proc/self/status", "CapEff:");
+    let Some(bits) = effective.and_then(|digits| u64::from_str_radix(&digits, 16).ok()) else {
+        return report.add(CHECK, Status::Note, "/proc/self/status does not say", "nothing, if /proc is hidden");
+    };
+    let lacking: Vec<_> =
+        CAPABILITIES.iter().filter(|(_, bit)| bits & (1 << bit) == 0).map(|(name, _)| *name).collect();
+    if lacking.is_empty() {
+        report.good(CHECK, "enough for the kernel path");
+    } else {
+        report.add(
+            CHECK,
+            missing,
+            format!("this process lacks {}", lacking.join(", ")),
+            "for the kernel path: `AmbientCapabilities=CAP_BPF CAP_NET_ADMIN CAP_PERFMON` in systemd, or `--cap-add` each in a container; \
+             run this with what the relay has",
+        );
+    }
+}
+
+/// The kernel answers the program's questions about routes only where it forwards.
+fn forwarding(system: &System, missing: Status, report: &mut Report) {
+    for (check, path, setting) in [
+        ("IPv4 route look-ups", "proc/sys/net/ipv4/conf/lo/forwarding", "net.ipv4.conf.lo.forwarding"),
+        ("IPv6 route look-ups", "proc/sys/net/ipv6/conf/lo/forwarding", "net.ipv6.conf.lo.forwarding"),
+    ] {
+        match system.number(path) {
+            Some(0) => report.add(
+                check,
+                missing.min(Status::Note),
+                format!("{setting} is 0; the relay sets it if it may"),
+                format!(
+                    "where /proc/sys is read-only: sysctl -w {setting}=1 (lo alone: the host does not become a router)"
+                ),
+            ),
+            Some(_) => report.good(check, format!("{setting} is 1")),
+            None => report.good(check, "this machine has no such addresses"),
+        }
+    }
+}
