@@ -59,7 +59,7 @@ const CHECKS: &[&[&str]] = &[
     &["cycles"],
     &["connections", "--seconds", "10", "--at-most", "60"],
     &["kill", "--rounds", "2", "--at-most", "60"],
-    &["soak", "--duration", "20"],
+    &["soak", "--duration", "20", "--may-lose", "3"],
 ];
 
 /// Runs each, one after the other; `may_skip`: this machine cannot make network namespaces, or load XDP programs.

@@ -118,6 +118,18 @@ pub(crate) fn udp_drops(addresses: &[SocketAddr]) -> Result<u64> {
     Ok(sum)
 }
 
+/// How many packets the kernel has dropped since the machine's start because a core's queue of arrivals was full
+/// (`net.core.netdev_max_backlog`), which all programs share, on loopback as well.
+///
+/// # Errors
+///
+/// When the kernel does not tell.
+pub(crate) fn backlog_drops() -> std::io::Result<u64> {
+    let text = fs::read_to_string("/proc/net/softnet_stat")?;
+    let of_core = |line: &str| u64::from_str_radix(line.split_whitespace().nth(1)?, 16).ok();
+    Ok(text.lines().filter_map(of_core).sum())
+}
+
 /// The address and the count that a line of /proc/net/udp tells of.
 fn drops(line: &str) -> Option<(&str, u64)> {
     let mut words = line.split_whitespace();

@@ -12,6 +12,7 @@ use crate::{
     lane::{Arrival, Lane},
     payload::{HEADER, Pattern, Stamp},
     poller::Poller,
+    process,
     socket::{Buffers, UdpSocket},
     wrap::{self, Wrap, Wrappers},
 };
@@ -62,6 +63,10 @@ pub(crate) struct Report {
     pub(crate) corrupt: u64,
     pub(crate) duplicates: u64,
     pub(crate) late: u64,
+    /// Packets of any program on this machine that the kernel dropped meanwhile, since it could not keep up: some may be ours.
+    pub(crate) backlog_drops: u64,
+    /// What was lost and cannot have been among those.
+    pub(crate) lost_by_server: u64,
     /// From the first datagram sent until the last one received.
     pub(crate) elapsed: Duration,
     /// One way.
@@ -83,6 +88,8 @@ impl Report {
         self.corrupt += other.corrupt;
         self.duplicates += other.duplicates;
         self.late += other.late;
+        self.backlog_drops += other.backlog_drops;
+        self.lost_by_server += other.lost_by_server;
         self.elapsed += other.elapsed;
         self.latency.merge(&other.latency);
     }
@@ -184,6 +191,7 @@ impl Traffic {
     /// When a socket fails.
     pub(crate) fn run(&mut self, plan: &Plan, mut progress: impl FnMut(&Report)) -> Result<Report> {
         let mut report = Report::default();
+        let drops = process::backlog_drops()?;
         let start = clock::now();
         let end = start + plan.duration;
         let mut last_arrival = start;
@@ -232,6 +240,8 @@ impl Traffic {
             }
         }
         report.elapsed = last_arrival - start;
+        report.backlog_drops = process::backlog_drops()?.saturating_sub(drops);
+        report.lost_by_server = report.lost().saturating_sub(report.backlog_drops);
         Ok(report)
     }
 

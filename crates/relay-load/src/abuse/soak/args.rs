@@ -16,6 +16,10 @@ pub(in crate::abuse) struct Args {
     /// How much the relay's memory may grow, in MiB.
     #[arg(long, default_value_t = 16)]
     pub(super) growth: u64,
+    /// How many datagrams may be lost during faults that may lose none: where other programs keep the machine busy, the kernel drops one now
+    /// and then.
+    #[arg(long, default_value_t = 0, value_name = "NUMBER")]
+    pub(super) may_lose: u64,
     /// What floods are drawn from.
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,

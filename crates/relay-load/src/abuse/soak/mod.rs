@@ -73,6 +73,16 @@ fn soak(args: &Args, duration: Duration, is_alone: bool, ground: &mut Ground) ->
             let after = ground.good.run(slot - window).with_context(|| format!("after \"{}\"", fault.name()))?;
             ground.relay.ensure_running().with_context(|| format!("after \"{}\"", fault.name()))?;
             table.add(number, done, &during, &after);
+            if !fault.may_lose() && during.lost() + after.lost() > 0 {
+                println!(
+                    "after {:.0} s: {} lost during \"{}\" and {} after it; the relay has had {} receive overruns since it was started",
+                    (clock::now() - start).as_secs_f64(),
+                    during.lost(),
+                    fault.name(),
+                    after.lost(),
+                    ground.relay.metric("receive_overruns_total", "")?
+                );
+            }
             if clock::now() - refreshed >= REFRESH_EVERY {
                 refreshed = clock::now();
                 ground.good.refresh().context("a client could not refresh")?;
@@ -91,7 +101,7 @@ fn soak(args: &Args, duration: Duration, is_alone: bool, ground: &mut Ground) ->
     println!();
     let mut figures = Figures::default();
     figures.tell("time", format!("{:.0} s", (clock::now() - start).as_secs_f64()));
-    table.judge(&mut figures);
+    table.judge(&mut figures, args.may_lose);
     figures.tell("lines of the relay's log", ground.log.lines());
     figures.tell("lines of it that were lost, as it says", ground.relay.metric("log_lines_lost_total", "")?);
     figures.tell("resident memory at the start", mib(before.resident));

@@ -17,9 +17,9 @@ pub(super) struct Table {
     rows: Vec<(Fault, Row)>,
 }
 
-/// What is not as it was sent.
+/// What is not as it was sent, by the relay's fault.
 const fn wrong(report: &Report) -> u64 {
-    report.lost() + report.corrupt + report.duplicates
+    report.lost_by_server + report.corrupt + report.duplicates
 }
 
 impl Table {
@@ -66,13 +66,22 @@ impl Table {
     }
 
     /// Says what was lost where nothing may be.
-    pub(super) fn judge(&self, figures: &mut Figures) {
+    pub(super) fn judge(&self, figures: &mut Figures, may_lose: u64) {
         figures.tell("datagrams", self.sum(|_, row| row.during.sent + row.after.sent));
         let [stated, of] = [Report::lost, |report: &Report| report.sent]
             .map(|count| self.sum(|fault, row| if fault.may_lose() { count(&row.during) } else { 0 }));
         figures.tell("lost during the faults marked *", format!("{stated} of {of}"));
+        let [dropped, excused] =
+            [|report: &Report| report.backlog_drops, |report: &Report| report.lost() - report.lost_by_server].map(
+                |count| {
+                    self.sum(|fault, row| if fault.may_lose() { 0 } else { count(&row.during) } + count(&row.after))
+                },
+            );
+        figures.tell("dropped by the kernel without them, of all programs", dropped);
+        figures.tell("lost when it did, and not counted below", excused);
         let during = self.sum(|fault, row| if fault.may_lose() { 0 } else { wrong(&row.during) });
-        figures.expect("lost, changed or doubled during the others", during, "0", during == 0);
+        let goal = format!("{may_lose} at most");
+        figures.expect("lost, changed or doubled during the others", during, &goal, during <= may_lose);
         let after = self.sum(|_, row| wrong(&row.after));
         figures.expect("lost, changed or doubled between faults", after, "0", after == 0);
         let none = self.rows.iter().filter(|(_, row)| row.done == 0).map(|(fault, _)| fault.name());
