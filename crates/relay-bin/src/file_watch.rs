@@ -77,6 +77,7 @@ pub(crate) struct Changes {
     read: Vec<Option<Stamp>>,
     /// Of the last look.
     seen: Vec<Option<Stamp>>,
+    has_failed: bool,
 }
 
 impl Changes {
@@ -84,7 +85,12 @@ impl Changes {
     pub(crate) fn of(files: impl IntoIterator<Item = PathBuf>) -> Self {
         let files: Vec<_> = files.into_iter().collect();
         let unknown = vec![None; files.len()];
-        Self { files, read: unknown.clone(), seen: unknown }
+        Self { files, read: unknown.clone(), seen: unknown, has_failed: false }
+    }
+
+    /// The files could not be read: the next look tries again, since what was in the way, such as a limit on open files, need not be in them.
+    pub(crate) fn note_failure(&mut self) {
+        self.has_failed = true;
     }
 
     /// Whether to read the files now.
@@ -92,9 +98,10 @@ impl Changes {
         let stamps: Vec<_> = self.files.iter().map(|file| Stamp::of(file)).collect();
         let is_still = self.seen == stamps;
         self.seen.clone_from(&stamps);
-        if !is_hurried && (stamps == self.read || !is_still) {
+        if !is_hurried && !(is_still && (self.has_failed || stamps != self.read)) {
             return false;
         }
+        self.has_failed = false;
         self.read = stamps;
         true
     }

@@ -8,6 +8,7 @@ mod addresses;
 mod clock;
 mod credentials;
 mod doctor;
+mod faults;
 mod file_watch;
 mod files;
 mod listen;

@@ -5,6 +5,8 @@
 mod accepted;
 #[path = "recording/control.rs"]
 mod control;
+#[path = "recording/full_disk.rs"]
+mod full_disk;
 #[path = "recording/trace.rs"]
 mod trace;
 

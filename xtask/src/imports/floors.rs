@@ -21,5 +21,5 @@ const RELAY_BIN: &[&[&str]] = &[
     &["accounting"],
     &["credentials", "files", "listen", "offload", "peers", "record"],
     &["addresses"],
-    &["clock", "file_watch", "option_names", "output", "phase", "text_file", "throttle"],
+    &["clock", "faults", "file_watch", "option_names", "output", "phase", "text_file", "throttle"],
 ];

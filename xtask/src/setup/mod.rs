@@ -9,8 +9,8 @@ mod python;
 use std::env;
 
 use anyhow::{Result, bail};
-pub(crate) use needs::Use;
 use needs::{NEEDS, Need};
+pub(crate) use needs::{Use, has_libfaketime};
 pub(crate) use node::folder as node_folder;
 pub(crate) use python::python;
 

@@ -80,6 +80,12 @@ pub(crate) enum Way {
     NodePackages,
 }
 
+/// Whether the library that sets a program's wall clock is where Debian puts it.
+pub(crate) fn has_libfaketime() -> bool {
+    let Ok(folders) = std::fs::read_dir("/usr/lib") else { return false };
+    folders.flatten().any(|folder| folder.path().join("faketime/libfaketimeMT.so.1").is_file())
+}
+
 /// Everything. A need comes after those that its installation needs.
 pub(crate) const NEEDS: &[Need] = &[
     Need {
@@ -281,6 +287,13 @@ pub(crate) const NEEDS: &[Need] = &[
         uses: &[Use::Test],
         present: || command::find("tshark").is_some() && command::find("tcpdump").is_some(),
         ways: &[Way::Apt(&["tshark", "tcpdump"])],
+    },
+    Need {
+        name: "libfaketime",
+        why: "sets the wall clock of a relay under test",
+        uses: &[Use::Test],
+        present: has_libfaketime,
+        ways: &[Way::Apt(&["libfaketime"])],
     },
     Need {
         name: "shellcheck",

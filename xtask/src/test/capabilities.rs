@@ -31,6 +31,8 @@ const CAPABILITIES: &[Capability] = &[
     Capability { name: "ipv6", present: || UdpSocket::bind("[::1]:0").is_ok() },
     Capability { name: "tshark", present: || command::find("tshark").is_some() },
     Capability { name: "nft", present: || command::find("nft").is_some() },
+    Capability { name: "faketime", present: setup::has_libfaketime },
+    Capability { name: "mount", present: can_mount },
     Capability { name: "netns", present: can_make_namespaces },
     Capability { name: "prlimit", present: can_raise_limits },
     Capability { name: "vlan", present: || in_namespace("ip link add link lo name lo.7 type vlan id 7") },
@@ -66,6 +68,11 @@ fn has_pion() -> bool {
 
 fn can_make_namespaces() -> bool {
     in_namespace("ip link add name one type veth peer name other && ip link set one up")
+}
+
+/// Whether a file system can be mounted where nobody else sees it.
+fn can_mount() -> bool {
+    command::succeeds(Command::new("unshare").args(["-m", "sh", "-c", "mount -t tmpfs -o size=64k tmpfs /mnt"]))
 }
 
 /// Whether a shell command succeeds in a network namespace of its own.

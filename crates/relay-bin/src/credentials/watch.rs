@@ -7,7 +7,10 @@ use turn_auth::AcceptedCredentials;
 use zeroize::Zeroizing;
 
 use super::{CredentialConfig, sources::Sources};
-use crate::file_watch::{Changes, FileWatch};
+use crate::{
+    faults::{Faults, Part},
+    file_watch::{Changes, FileWatch},
+};
 
 /// Looks at the files that `config` names from now on, if any, and calls `accept` with what they hold once that is something else.
 ///
@@ -16,11 +19,13 @@ use crate::file_watch::{Changes, FileWatch};
 /// When the system has no thread left.
 pub(crate) fn watch(
     config: &CredentialConfig,
+    faults: &Faults,
     accept: impl Fn(Arc<AcceptedCredentials>) + Send + 'static,
 ) -> anyhow::Result<FileWatch> {
     // A portal is told one secret when it is joined.
     let has_files = config.sources.has_files() && !config.is_portal_s;
     let mut files = Files::new(config.sources.clone(), Arc::clone(&config.accepted));
+    files.faults = faults.clone();
     FileWatch::start("credentials", has_files, move |is_hurried| {
         if let Some(accepted) = files.look(is_hurried) {
             accept(accepted);
@@ -34,12 +39,15 @@ struct Files {
     sources: Sources,
     accepted: Arc<AcceptedCredentials>,
     changes: Changes,
+    faults: Faults,
+    /// What was wrong at the last look.
+    told: Vec<String>,
 }
 
 impl Files {
     fn new(sources: Sources, accepted: Arc<AcceptedCredentials>) -> Self {
         let changes = Changes::of(sources.files());
-        Self { sources, accepted, changes }
+        Self { sources, accepted, changes, faults: Faults::default(), told: Vec::new() }
     }
 
     /// What is accepted from now on, if it is something else.
@@ -47,7 +55,9 @@ impl Files {
         if !self.changes.look(is_hurried) {
             return None;
         }
-        match self.sources.read() {
+        let result = self.sources.read();
+        let told = std::mem::replace(&mut self.told, result.as_ref().err().cloned().unwrap_or_default());
+        match result {
             Ok(accepted) if is_same(&accepted, &self.accepted) => None,
             Ok(accepted) => {
                 self.tell(&accepted);
@@ -55,6 +65,11 @@ impl Files {
                 Some(Arc::clone(&self.accepted))
             }
             Err(problems) => {
+                self.changes.note_failure();
+                if problems == told {
+                    return None;
+                }
+                self.faults.note(Part::File);
                 for problem in problems {
                     tracing::error!("{problem}; what was read before stays in force");
                 }
@@ -140,12 +155,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_changes_nothing_and_is_looked_at_once() {
+    fn what_is_wrong_changes_nothing_and_is_told_once() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("users");
         fs::write(&path, "alice:one\n").unwrap();
         let mut files = files(&path);
-        for content in [Some(""), Some("bob\n"), None] {
+        for (faults, content) in (1..).zip([Some(""), Some("bob\n"), None]) {
             match content {
                 Some(content) => fs::write(&path, content).unwrap(),
                 None => fs::remove_file(&path).unwrap(),
@@ -153,7 +168,9 @@ mod tests {
             for _ in 0..3 {
                 assert_eq!(names(files.look(false)), None);
             }
-            assert!(!files.changes.look(false));
+            assert!(files.changes.look(false), "it is tried again: what is wrong need not be in the file");
+            files.changes.note_failure();
+            assert!(files.faults.counts().contains(&(Part::File, faults)));
             assert_eq!(names(Some(Arc::clone(&files.accepted))), Some(vec!["alice".to_owned()]));
         }
         fs::write(&path, "alice:two\n").unwrap();

@@ -21,6 +21,11 @@ use super::{
     crowd::Crowd,
     listen::{self, Bound, Connection, Listener},
 };
+use crate::{
+    clock::Clock,
+    faults::{Faults, Part},
+    throttle::Throttle,
+};
 
 /// How long a connection may last, whatever happens on it.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(60);
@@ -33,6 +38,9 @@ const BUFFER: usize = 16 << 10;
 
 /// How long to wait after a failure to accept, such as for want of files.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How often to warn of that.
+const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// What is answered.
 pub(crate) type Answer = Response<Full<Bytes>>;
@@ -59,7 +67,7 @@ pub(crate) struct Ask<'r> {
 ///
 /// A new connection never waits for a place: the one that is longest there makes room, of those from the address that has most of
 /// them. A probe says what it wants and is answered in one step; what stays is half a request, or an answer that nobody reads.
-pub(super) async fn serve<H, A>(listeners: Vec<Bound>, connections: usize, handler: H)
+pub(super) async fn serve<H, A>(listeners: Vec<Bound>, connections: usize, faults: Faults, clock: Clock, handler: H)
 where
     H: Fn(&Ask<'_>) -> A + Send + Sync + 'static,
     A: Future<Output = Answer> + Send + 'static,
@@ -75,7 +83,7 @@ where
     };
     let handler = Arc::new(handler);
     let mut crowd = Crowd::new(connections);
-    let mut has_warned = false;
+    let mut lines = Throttle::new(WARN_EVERY);
     for turn in 0.. {
         crowd.make_room().await;
         let accepted = tokio::select! {
@@ -94,10 +102,11 @@ where
                 });
             }
             Err(error) => {
-                if !has_warned {
-                    has_warned = true;
+                faults.note(Part::Http);
+                if let Some(times) = lines.pass(clock.now()) {
                     tracing::warn!(
                         %error,
+                        times,
                         "cannot accept a connection that asks for health, metrics or control, and closes an old one each time; if \
                          files are short, raise this process's limit (`ulimit -Hn`, LimitNOFILE= in systemd, --ulimit nofile= in Docker)"
                     );

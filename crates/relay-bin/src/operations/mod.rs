@@ -124,9 +124,10 @@ async fn operate(setup: Setup, telemetry: Option<Telemetry>, stopped: oneshot::R
     let observer = Arc::new(observer);
     let observed = Arc::clone(&observer);
     let answer = move |ask: &Ask<'_>| ready(health::answer(&observed, ask));
-    tokio::spawn(http::serve(health, files.health_connections(), answer));
+    let (faults, clock) = (observer.faults.clone(), observer.clock);
+    tokio::spawn(http::serve(health, files.health_connections(), faults.clone(), clock, answer));
     let answer = move |ask: &Ask<'_>| control::answer(&filter, &record, &users, ask);
-    tokio::spawn(http::serve(control, files.control_connections(), answer));
+    tokio::spawn(http::serve(control, files.control_connections(), faults, clock, answer));
     tokio::spawn(throughput::log(Arc::clone(&observer)));
     match telemetry {
         Some(mut telemetry) => telemetry.run(&observer, stopped).await,

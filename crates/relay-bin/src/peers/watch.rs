@@ -5,7 +5,10 @@ use std::sync::Arc;
 use relay_server::PeerPolicy;
 
 use super::config::PeerConfig;
-use crate::file_watch::{Changes, FileWatch};
+use crate::{
+    faults::{Faults, Part},
+    file_watch::{Changes, FileWatch},
+};
 
 /// Looks at the file that `config` names from now on, if it names one, and calls `apply` with what follows from it once that is
 /// something else.
@@ -15,31 +18,39 @@ use crate::file_watch::{Changes, FileWatch};
 /// When the system has no thread left.
 pub(crate) fn watch(
     config: &PeerConfig,
+    faults: &Faults,
     apply: impl Fn(Arc<PeerPolicy>) + Send + 'static,
 ) -> anyhow::Result<FileWatch> {
-    let config = config.clone();
+    let (config, faults) = (config.clone(), faults.clone());
     let mut policy = config.policy();
     let mut changes = Changes::of(config.sources.file.clone());
+    let mut told = None;
     FileWatch::start("peers", config.sources.file.is_some(), move |is_hurried| {
-        if changes.look(is_hurried) {
-            reload(&config, &mut policy, &apply);
+        if !changes.look(is_hurried) {
+            return;
         }
+        let problem = reload(&config, &mut policy, &apply).err();
+        if let Some(problem) = &problem {
+            changes.note_failure();
+            if told.as_ref() != Some(problem) {
+                faults.note(Part::File);
+                tracing::error!("{problem}; the rules that were read before stay in force");
+            }
+        }
+        told = problem;
     })
 }
 
-fn reload(config: &PeerConfig, policy: &mut Arc<PeerPolicy>, apply: &impl Fn(Arc<PeerPolicy>)) {
-    match config.sources.read() {
-        Ok(rules) => {
-            let new = config.policy_of(&rules);
-            if new != *policy {
-                tracing::info!(
-                    rules = rules.len(),
-                    "the rules about peers were read again; channels and permissions of peers that are denied now end"
-                );
-                policy.clone_from(&new);
-                apply(new);
-            }
-        }
-        Err(problem) => tracing::error!("{problem}; the rules that were read before stay in force"),
+fn reload(config: &PeerConfig, policy: &mut Arc<PeerPolicy>, apply: &impl Fn(Arc<PeerPolicy>)) -> Result<(), String> {
+    let rules = config.sources.read()?;
+    let new = config.policy_of(&rules);
+    if new != *policy {
+        tracing::info!(
+            rules = rules.len(),
+            "the rules about peers were read again; channels and permissions of peers that are denied now end"
+        );
+        policy.clone_from(&new);
+        apply(new);
     }
+    Ok(())
 }

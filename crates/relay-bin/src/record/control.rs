@@ -18,7 +18,10 @@ use super::{
     progress::{Figures, Outcome},
     writer::{OPEN_LIMIT, Recording, header},
 };
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    faults::{Faults, Part},
+};
 
 /// Has a shard record from now on, or stop.
 pub(crate) type TellShard = Box<dyn Fn(Option<Recorder>) + Send>;
@@ -27,6 +30,7 @@ pub(crate) type TellShard = Box<dyn Fn(Option<Recorder>) + Send>;
 pub(crate) struct RecordControl {
     directory: Option<PathBuf>,
     clock: Clock,
+    faults: Faults,
     // Only the operations thread and the start and end of the relay take it; shards are told by mail.
     state: Mutex<State>,
 }
@@ -97,8 +101,8 @@ pub(crate) struct Status {
 
 impl RecordControl {
     /// A switch for recordings in `directory`, if they are wanted at all.
-    pub(crate) fn new(directory: Option<PathBuf>, clock: Clock) -> Self {
-        Self { directory, clock, state: Mutex::default() }
+    pub(crate) fn new(directory: Option<PathBuf>, clock: Clock, faults: Faults) -> Self {
+        Self { directory, clock, faults, state: Mutex::default() }
     }
 
     /// Where recordings go that are started at run time.
@@ -124,7 +128,7 @@ impl RecordControl {
         let mut recorders = Vec::new();
         let mut begun = None;
         if let Some(record) = record {
-            let (recording, each, opened) = Recording::start(record, relay.header(record))?;
+            let (recording, each, opened) = Recording::start(record, relay.header(record), &self.faults)?;
             open_soon(opened, &record.file).await.context("--record-trace needs a file that can be written")?;
             begun = Some(recording);
             recorders = each;
@@ -146,7 +150,10 @@ impl RecordControl {
         state.starting = None;
         result.map_err(|error| match exists(&error) {
             true => Refusal::Exists(record.file.clone()),
-            false => Refusal::Failed(error),
+            false => {
+                self.faults.note(Part::Recording);
+                Refusal::Failed(error)
+            }
         })?;
         let State { relay, recording, is_stopping, .. } = &mut *state;
         let relay = relay.as_ref().ok_or(Refusal::NotServing)?;
@@ -173,7 +180,7 @@ impl RecordControl {
         }
         let clock = TraceClock { unix_nanos: Clock::unix_nanos(), monotonic_nanos: self.clock.now().as_nanos() };
         let header = TraceHeader { from_start: false, clock, ..relay.header(record) };
-        let prepared = Recording::start(record, header).map_err(Refusal::Failed)?;
+        let prepared = Recording::start(record, header, &self.faults).map_err(Refusal::Failed)?;
         *starting = Some(record.file.clone());
         Ok(prepared)
     }

@@ -13,6 +13,7 @@ mod progress;
 mod queue;
 mod recorded_server;
 mod shard_message;
+mod trace_file;
 mod writer;
 
 pub(crate) use config::{DEFAULT_MAX_BYTES, Existing, RecordConfig};

@@ -43,6 +43,14 @@ impl Progress {
         self.missing.store(writer.missing(), Ordering::Relaxed);
     }
 
+    /// Shows that it ended before its time, with what is in the file.
+    pub(super) fn fail(&self, packets: u64, bytes: u64) {
+        let written = self.packets.swap(packets, Ordering::Relaxed);
+        self.missing.fetch_add(written.saturating_sub(packets), Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.end(Outcome::Failed);
+    }
+
     /// Shows how it ended.
     pub(super) fn end(&self, outcome: Outcome) {
         // After the figures, so that whoever sees the end sees the last of them.

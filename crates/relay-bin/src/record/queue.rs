@@ -44,6 +44,8 @@ pub(crate) struct Recorder {
     /// How many were lost at the end, for the one who closes the file.
     lost_at_end: Arc<AtomicU64>,
     with_secret: bool,
+    /// Whether nobody writes any more.
+    is_over: bool,
 }
 
 impl Recorder {
@@ -59,7 +61,7 @@ impl Recorder {
         lost_at_end: Arc<AtomicU64>,
         with_secret: bool,
     ) -> Self {
-        Self { shard, queue, waiting, lost: 0, lost_at_end, with_secret }
+        Self { shard, queue, waiting, lost: 0, lost_at_end, with_secret, is_over: false }
     }
 
     /// Records a datagram, or counts it if the queue is full; never waits.
@@ -71,6 +73,9 @@ impl Recorder {
         destination: SocketAddr,
         parts: [&[u8]; 3],
     ) {
+        if self.is_over {
+            return;
+        }
         let length: usize = parts.iter().map(|part| part.len()).sum();
         if self.waiting.load(Ordering::Relaxed) + length > BYTES {
             return self.lose();
@@ -99,6 +104,7 @@ impl Recorder {
             // The writer has given up, and has said so.
             Err(TrySendError::Disconnected(_)) => {
                 self.waiting.fetch_sub(length, Ordering::Relaxed);
+                self.is_over = true;
             }
         }
     }

@@ -31,7 +31,9 @@ use super::{
     peer_policy::recorded_policy,
     progress::{Outcome, Progress},
     queue::{ENTRIES, Entry, What},
+    trace_file::{Kept, TraceFile},
 };
+use crate::faults::{Faults, Part};
 
 /// How much is collected before it is written.
 const CHUNK: usize = 256 << 10;
@@ -72,6 +74,7 @@ impl Recording {
     pub(super) fn start(
         record: &RecordConfig,
         header: TraceHeader,
+        faults: &Faults,
     ) -> anyhow::Result<(Self, Vec<Recorder>, oneshot::Receiver<anyhow::Result<()>>)> {
         let shards = header.shards.len();
         let mut out = Vec::with_capacity(2 * CHUNK);
@@ -82,7 +85,7 @@ impl Recording {
         let lost_at_end: Vec<Arc<AtomicU64>> = (0..shards).map(|_| Arc::default()).collect();
         let recorders = recorders(&sender, &waiting, &lost_at_end, record.with_secret);
         let progress = Arc::new(Progress::default());
-        let shown = Arc::clone(&progress);
+        let (shown, faults) = (Arc::clone(&progress), faults.clone());
         let (tell_opened, opened) = oneshot::channel();
         let (tell_end, ended) = oneshot::channel();
         let record = record.clone();
@@ -92,8 +95,8 @@ impl Recording {
             match open(&record, &mut out) {
                 Ok(file) => {
                     let _ = tell_opened.send(Ok(()));
-                    let path = record.file;
-                    Work { queue, waiting, lost_at_end, writer, progress, file, path, out, is_full: false }.run();
+                    let file = TraceFile::new(file, record.file, out);
+                    Work { queue, waiting, lost_at_end, writer, progress, faults, file, is_full: false }.run();
                 }
                 Err(error) => {
                     progress.end(Outcome::Failed);
@@ -271,9 +274,8 @@ struct Work {
     lost_at_end: Vec<Arc<AtomicU64>>,
     writer: TraceWriter,
     progress: Arc<Progress>,
-    file: File,
-    path: PathBuf,
-    out: Vec<u8>,
+    faults: Faults,
+    file: TraceFile,
     is_full: bool,
 }
 
@@ -283,15 +285,13 @@ impl Work {
             let result = match self.queue.recv_timeout(FLUSH_EVERY) {
                 Ok(entry) => {
                     self.take(entry);
-                    if self.out.len() < CHUNK { Ok(()) } else { self.flush() }
+                    if self.file.waiting() < CHUNK { Ok(()) } else { self.file.flush() }
                 }
-                Err(RecvTimeoutError::Timeout) => self.flush(),
+                Err(RecvTimeoutError::Timeout) => self.file.flush(),
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             if let Err(error) = result {
-                tracing::error!(%error, file = %self.path.display(), "cannot record any more; relaying goes on");
-                self.progress.end(Outcome::Failed);
-                return;
+                return fail(&mut self.file, &self.progress, &self.faults, &error, "cannot record any more");
             }
         }
         self.finish();
@@ -304,22 +304,17 @@ impl Work {
             What::Packet { direction, source, destination, payload } => {
                 self.waiting.fetch_sub(payload.len(), Ordering::Relaxed);
                 let datagram = Datagram { source, destination, payload: &payload };
-                self.writer.packet(shard, at.as_nanos(), direction, datagram, &mut self.out)
+                self.writer.packet(shard, at.as_nanos(), direction, datagram, self.file.out())
             }
-            What::Input(input) => self.writer.input(shard, at.as_nanos(), input, &mut self.out),
+            What::Input(input) => self.writer.input(shard, at.as_nanos(), input, self.file.out()),
         };
         if recorded == Recorded::LimitReached && !self.is_full {
             self.is_full = true;
             self.progress.end(Outcome::Full);
-            tracing::warn!(file = %self.path.display(), "the trace is as long as it may be; relaying goes on unrecorded");
+            tracing::warn!(file = %self.file.path().display(), "the trace is as long as it may be; relaying goes on unrecorded");
         }
+        self.file.end_record(self.writer.packets());
         self.progress.count(&self.writer);
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.write_all(&self.out)?;
-        self.out.clear();
-        Ok(())
     }
 
     fn finish(mut self) {
@@ -328,21 +323,28 @@ impl Work {
         }
         self.progress.count(&self.writer);
         let (packets, bytes) = (self.writer.packets(), self.writer.bytes());
-        self.writer.finish(&mut self.out);
-        match self.file.write_all(&self.out).and_then(|()| sync(&self.file)) {
+        self.writer.finish(self.file.out());
+        match self.file.finish() {
             Ok(()) => {
                 self.progress.end(Outcome::Complete);
-                tracing::info!(file = %self.path.display(), packets, bytes, "recorded");
+                tracing::info!(file = %self.file.path().display(), packets, bytes, "recorded");
             }
-            Err(error) => {
-                self.progress.end(Outcome::Failed);
-                tracing::error!(%error, file = %self.path.display(), "cannot finish the trace");
-            }
+            Err(error) => fail(&mut self.file, &self.progress, &self.faults, &error, "cannot finish the trace"),
         }
     }
 }
 
-/// Has the system write it to the disk, if it is on one.
-fn sync(file: &File) -> io::Result<()> {
-    if file.metadata()?.is_file() { file.sync_all() } else { Ok(()) }
+/// Ends the file where it is.
+fn fail(file: &mut TraceFile, progress: &Progress, faults: &Faults, error: &io::Error, what: &str) {
+    let Kept { packets, bytes, is_whole } = file.cut();
+    let ending = if is_whole { "it is complete up to there" } else { "it may end in the middle of a record" };
+    tracing::error!(
+        %error,
+        file = %file.path().display(),
+        packets,
+        bytes,
+        "{what}: {ending}; relaying goes on, and another recording can be started"
+    );
+    faults.note(Part::Recording);
+    progress.fail(packets, bytes);
 }

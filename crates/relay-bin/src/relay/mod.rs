@@ -28,6 +28,7 @@ use crate::{
     addresses::{self, AddressState, FamilyAddresses},
     clock::Clock,
     credentials,
+    faults::Faults,
     files::{self, Files},
     listen::{self, Listening},
     logging::FilterControl,
@@ -110,7 +111,7 @@ async fn serve(
     let watched = ShardFigures::new(config);
     let addresses = addresses::follow(config.addresses.clone(), config.tracker.clone())?;
     let observer = watched.observer(&phases, portal.as_ref(), xdp.as_ref(), output);
-    let record = Arc::new(RecordControl::new(config.record_directory.clone(), watched.clock));
+    let record = Arc::new(RecordControl::new(config.record_directory.clone(), watched.clock, watched.faults.clone()));
     let tracer = operations.tracer().map(Tracer::subscriber);
     let accounting = Accounting::start(
         watched.clock,
@@ -145,11 +146,11 @@ async fn serve(
         }
     };
     let mail = shards.mail.clone();
-    let of_credentials = credentials::watch(&config.credentials, move |accepted| {
+    let of_credentials = credentials::watch(&config.credentials, &watched.faults, move |accepted| {
         mail.iter().for_each(|shard| shard.send(Mail::Accept(Arc::clone(&accepted))));
     })?;
     let mail = shards.mail.clone();
-    let of_peers = peers::watch(&config.peers, move |policy| {
+    let of_peers = peers::watch(&config.peers, &watched.faults, move |policy| {
         mail.iter().for_each(|shard| shard.send(Mail::PeerPolicy(Arc::clone(&policy))));
     })?;
     signals.reload_with([of_credentials, of_peers]);
@@ -284,6 +285,7 @@ struct ShardFigures {
     clock: Clock,
     published: Vec<Published>,
     pulses: Vec<Pulse>,
+    faults: Faults,
     /// How the relay's addresses are, as far as all shards were told.
     addresses: watch::Sender<Arc<AddressState>>,
 }
@@ -295,6 +297,7 @@ impl ShardFigures {
             clock: Clock::start(),
             published: std::iter::repeat_with(Published::default).take(workers).collect(),
             pulses: std::iter::repeat_with(Pulse::default).take(workers).collect(),
+            faults: Faults::default(),
             addresses: watch::Sender::new(Arc::new(config.addresses.clone())),
         }
     }
@@ -314,6 +317,7 @@ impl ShardFigures {
             addresses: self.addresses.subscribe(),
             offload: Mutex::new(offload),
             log: Arc::clone(&output.stderr),
+            faults: self.faults.clone(),
         }
     }
 }

@@ -97,6 +97,7 @@ impl Shards {
                 held_ports: held_ports.clone(),
                 shared_quota: shared_quota.clone(),
                 files,
+                faults: watched.faults.clone(),
                 offload: match xdp {
                     Some(xdp) => Box::new(xdp.worker()),
                     None => Box::new(offload::NoOffload),

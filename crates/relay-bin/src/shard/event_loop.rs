@@ -16,6 +16,7 @@ use super::{
 use crate::{
     clock::{Clock, TimeSource},
     offload::Offload,
+    throttle::Throttle,
 };
 
 /// How often to look at the wall clock, which people and NTP may set.
@@ -26,6 +27,9 @@ const PUBLISH_WITHIN: Duration = Duration::from_millis(10);
 
 /// How long to leave a listening socket alone that gives nothing but errors.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How often to warn that one gives nothing but errors.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// What turns a shard: gives each socket that has something its turn, then what is due, then waits.
 pub(super) struct EventLoop<S = Sockets, C = Clock> {
@@ -48,6 +52,7 @@ pub(super) struct EventLoop<S = Sockets, C = Clock> {
     beat_at: Timestamp,
     publish_at: Option<Timestamp>,
     resume_at: Option<Timestamp>,
+    cannot_receive: Throttle,
 }
 
 impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
@@ -76,6 +81,7 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
             beat_at: now,
             publish_at: None,
             resume_at: None,
+            cannot_receive: Throttle::new(WARN_EVERY),
         }
     }
 
@@ -172,7 +178,9 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
                         tracing::warn!(%error, %allocation, "the socket of an allocation failed; the allocation ends");
                         self.driver.handle_relay_failed(self.now, &mut self.sockets, allocation);
                     } else {
-                        tracing::warn!(%error, "cannot receive from clients; going on in a moment");
+                        if let Some(times) = self.cannot_receive.pass(self.now) {
+                            tracing::warn!(%error, times, "cannot receive from clients; going on in a moment");
+                        }
                         self.resume_at = Some(self.now + PAUSE);
                     }
                     return false;
@@ -230,6 +238,7 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
     }
 
     fn publish(&mut self) {
+        self.sockets.tell_send_failures(self.now);
         self.driver.note_overruns(self.sockets.take_overruns());
         self.driver.publish();
     }
@@ -257,6 +266,8 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         if self.wall_clock_at <= now {
             self.wall_clock_at = now + WALL_CLOCK_EVERY;
             self.driver.handle_wall_clock(now, &mut self.sockets, self.clock.unix_time());
+            // A jump is counted, also where nothing is relayed.
+            self.publish_soon();
             if self.driver.should_trim_memory() {
                 memory::trim();
             }

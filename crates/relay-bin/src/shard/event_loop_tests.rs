@@ -15,6 +15,7 @@ use super::*;
 use crate::accounting::AccountingSender;
 use crate::{
     addresses::{AddressState, FamilyState},
+    faults::Faults,
     files::Files,
     listen, offload,
     record::RecordedServer,
@@ -77,7 +78,8 @@ fn event_loop_of(secret: &AuthSecret, published: Published) -> (EventLoop, Socke
     let v4 = FamilyState { public: HOST, relay: HOST, source: Some(HOST), local: HOST, status: AddressStatus::Present };
     let addresses = AddressState { v4: Some(v4), ..AddressState::default() };
     let (watcher, files) = (poller.watcher().unwrap(), Files::unlimited());
-    let sockets = Sockets::new(listeners, ports, &addresses, HeldPorts::new(), watcher, files, false).unwrap();
+    let sockets =
+        Sockets::new(listeners, ports, &addresses, HeldPorts::new(), watcher, files, Faults::default(), false).unwrap();
     let offload: Box<dyn Offload + Send> = Box::new(offload::NoOffload);
     let server = RecordedServer::new(server, None);
     let driver = Driver::new(server, offload, published, Vec::new(), AccountingSender::unheard());

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use relay_server::{AllocationId, Family};
+use relay_server::{AllocationId, Family, Timestamp};
 use udp_batch::SendError;
 
 use super::{ingress::ReceiveBuffers, network::Network, poller::Source};
@@ -45,6 +45,9 @@ pub(super) trait Inbound: Network {
 
     /// Takes the kernel's errors about datagrams that left by the socket of an allocation and did not arrive.
     fn take_errors(&self, source: Source, each: impl FnMut(SendError));
+
+    /// Tells, now and then, of datagrams that could not be sent.
+    fn tell_send_failures(&mut self, now: Timestamp);
 
     /// How many datagrams were dropped since the last call because they were not read in time.
     fn take_overruns(&mut self) -> u64;

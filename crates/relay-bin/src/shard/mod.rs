@@ -22,6 +22,7 @@ pub(crate) mod ports;
 mod pulse;
 mod refused_indications;
 mod relay_table;
+mod send_failures;
 mod shared_quota;
 #[cfg(test)]
 mod simulation;
@@ -41,6 +42,7 @@ use crate::{
     accounting::AccountingSender,
     addresses::AddressState,
     clock::Clock,
+    faults::Faults,
     files::Files,
     listen::Listening,
     offload::Offload,
@@ -73,6 +75,7 @@ pub(crate) struct Setup {
     /// The allocations that users have on all shards.
     pub(crate) shared_quota: SharedQuota,
     pub(crate) files: Files,
+    pub(crate) faults: Faults,
     pub(crate) offload: Box<dyn Offload + Send>,
     pub(crate) published: Published,
     /// Where it waits for packets and mail.
@@ -99,7 +102,7 @@ pub(crate) struct Setup {
 ///
 /// When it cannot start, or the kernel does not let it wait.
 pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
-    let Setup { server, all_ports, accepted, seed, clock, listeners, addresses, held_ports, files, .. } = setup;
+    let Setup { server, all_ports, accepted, seed, clock, listeners, addresses, held_ports, files, faults, .. } = setup;
     let Setup {
         offload,
         published,
@@ -120,7 +123,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     let server = Server::new(server, accepted, seed, started.0, started.1)?.as_shard(shard, count, all_ports);
     let server = RecordedServer::new(server, recorder);
     let watcher = poller.watcher().context("cannot watch sockets")?;
-    let sockets = Sockets::new(listeners, all_ports, &addresses, held_ports, watcher, files, tells_icmp)
+    let sockets = Sockets::new(listeners, all_ports, &addresses, held_ports, watcher, files, faults, tells_icmp)
         .context("cannot use a listening socket")?;
     let driver = Driver::new(server, offload, published, others, accounting).with_shared_quota(shared_quota);
     let event_loop = EventLoop::new(driver, sockets, poller, mailbox, clock, pulse);

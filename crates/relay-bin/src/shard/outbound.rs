@@ -1,11 +1,12 @@
 use std::{io, net::IpAddr, net::SocketAddr, ops::Range};
 
-use relay_server::DataHeader;
+use relay_server::{DataHeader, Timestamp};
 use udp_batch::{Message, UdpSocket};
 
 use super::{
     ingress::ReceiveBuffers,
     poller::Source,
+    send_failures::SendFailures,
     stats::{Counters, Loss},
 };
 
@@ -111,11 +112,18 @@ pub(super) struct Outbound {
     /// Decides on the order of destinations in this batch. Odd.
     salt: u16,
     sender: udp_batch::Sender,
+    failures: SendFailures,
 }
 
 impl Default for Outbound {
     fn default() -> Self {
-        Self { queue: Vec::new(), headers: Vec::new(), salt: 1, sender: udp_batch::Sender::default() }
+        Self {
+            queue: Vec::new(),
+            headers: Vec::new(),
+            salt: 1,
+            sender: udp_batch::Sender::default(),
+            failures: SendFailures::default(),
+        }
     }
 }
 
@@ -131,19 +139,23 @@ impl Outbound {
         Header::Data(self.headers.len() - 1)
     }
 
-    /// Sends a datagram at once.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`UdpSocket::send`].
+    /// Sends a datagram at once, or counts it as lost.
     pub(super) fn send(
         &mut self,
         socket: &UdpSocket,
         source: Option<IpAddr>,
         to: SocketAddr,
         bytes: &[u8],
-    ) -> io::Result<()> {
-        socket.send(&mut self.sender, source, to, bytes)
+        counters: &mut Counters,
+    ) {
+        if let Err(error) = socket.send(&mut self.sender, source, to, bytes) {
+            count_failure(&error, &mut self.failures, counters);
+        }
+    }
+
+    /// Tells, now and then, of datagrams that could not be sent.
+    pub(super) fn tell_send_failures(&mut self, now: Timestamp) {
+        self.failures.tell(now);
     }
 
     /// Says in the log that segmentation was refused: the first time only.
@@ -167,14 +179,14 @@ impl Outbound {
                 run.iter().for_each(|_| counters.lose(Loss::NoSocket));
                 continue;
             };
-            let headers = &self.headers;
+            let (headers, failures) = (&self.headers, &mut self.failures);
             let messages = run.iter().map(|outgoing| outgoing.message(buffers, headers));
             let done = |index: usize, result: Result<(), &io::Error>| match result {
                 Ok(()) => match run[index].towards {
                     Towards::Peer | Towards::PeerUnfragmented => counters.relayed_to_peer(run[index].payload),
                     Towards::Client => counters.relayed_to_client(run[index].payload),
                 },
-                Err(error) => count_failure(error, counters),
+                Err(error) => count_failure(error, failures, counters),
             };
             if run.first().is_some_and(Outgoing::is_unfragmented) {
                 if let Err(error) = socket.send_unfragmented(&mut self.sender, messages, done) {
@@ -202,8 +214,9 @@ impl Outbound {
 }
 
 /// Counts a datagram that could not be sent.
-pub(super) fn count_failure(error: &io::Error, counters: &mut Counters) {
+fn count_failure(error: &io::Error, failures: &mut SendFailures, counters: &mut Counters) {
     tracing::trace!(%error, "cannot send");
+    failures.note(error);
     counters.lose(match error.kind() {
         io::ErrorKind::WouldBlock => Loss::SendBufferFull,
         _ => Loss::SendFailed,

@@ -5,6 +5,7 @@ use relay_server::{AddressStatus, DropReason, ErrorCode, Method, RemovalReason};
 use super::*;
 use crate::{
     addresses::{AddressState, FamilyState},
+    faults::Part,
     offload::OffloadCounters,
     output::Losses,
     phase::Phase,
@@ -50,6 +51,7 @@ pub(crate) fn busy() -> Snapshot {
         workers: 2,
         stuck_workers: 1,
         log_losses: Losses { queue_full: 9, write_failed: 4 },
+        faults: Part::ALL.map(|part| (part, 6)),
     }
 }
 
@@ -85,6 +87,7 @@ fn values() {
     assert_eq!(read("public_address"), states);
     assert_eq!(read("workers"), [("turning".to_owned(), 1), ("stuck".to_owned(), 1)]);
     assert_eq!(read("log_lines_lost"), [("queue_full".to_owned(), 9), ("write_failed".to_owned(), 4)]);
+    assert_eq!(read("faults")[0], ("allocation_socket".to_owned(), 6));
     let states = read("portal_state");
     assert_eq!(
         states.iter().filter(|(_, value)| *value == 1).map(|(state, _)| state).collect::<Vec<_>>(),

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::{
     addresses::{AddressState, AddressWatch},
     clock::Clock,
+    faults::{FaultCounts, Faults},
     offload::{OffloadCounters, OffloadStatistics},
     output::{Losses, Stream},
     phase::Phase,
@@ -31,6 +32,7 @@ pub(crate) struct Observer {
     pub(crate) offload: Mutex<Box<dyn OffloadStatistics>>,
     /// Where the log goes.
     pub(crate) log: Arc<Stream>,
+    pub(crate) faults: Faults,
 }
 
 impl fmt::Debug for Observer {
@@ -52,6 +54,7 @@ pub(crate) struct Snapshot {
     pub(super) workers: u64,
     pub(super) stuck_workers: u64,
     pub(super) log_losses: Losses,
+    pub(super) faults: FaultCounts,
 }
 
 impl Observer {
@@ -96,6 +99,7 @@ impl Observer {
             workers: count(self.pulses.len()),
             stuck_workers: count(self.stuck_workers().count()),
             log_losses: self.log.losses(),
+            faults: self.faults.counts(),
         }
     }
 }

@@ -32,6 +32,7 @@ use super::{
     points::{Attributes, Distribution, Points},
     traces::Tracer,
 };
+use crate::faults::Part;
 
 /// The name of the meter.
 pub(super) const SCOPE: &str = "relay";
@@ -142,6 +143,9 @@ impl Telemetry {
             Ok(Err(status)) => Err(status.message().to_owned()),
             Err(_) => Err("no answer in time".to_owned()),
         };
+        if result.is_err() {
+            observer.faults.note(Part::Collector);
+        }
         let is_news = self.exporter_health.note(result.is_ok());
         let collector = self.config.endpoint.uri().authority().map(ToString::to_string);
         match result {

@@ -1,6 +1,7 @@
 //! Addresses that come and go while a relay starts and runs, between network namespaces.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod faults;
 mod net;
 
 use std::net::SocketAddr;

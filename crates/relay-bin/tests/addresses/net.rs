@@ -118,7 +118,12 @@ impl Net {
 
     /// A socket outside, for a peer.
     pub(crate) fn peer(&self) -> UdpSocket {
-        patient(self.outside.within(|| UdpSocket::bind((OUTSIDE, 0)).unwrap()))
+        self.peer_at(OUTSIDE)
+    }
+
+    /// The same at another address there.
+    pub(crate) fn peer_at(&self, ip: &'static str) -> UdpSocket {
+        patient(self.outside.within(move || UdpSocket::bind((ip, 0)).unwrap()))
     }
 
     /// A socket on the host, for a peer that is another program of that machine.

@@ -1,7 +1,9 @@
 //! Allocations leave files for everything else.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
     sync::{Arc, Mutex},
     thread,
     time::Duration,
@@ -36,6 +38,69 @@ fn allocate_all(bare: &Bare, first: usize) -> Vec<BlockingClient> {
 }
 
 #[test]
+fn without_any_file_left_it_relays_on_and_all_comes_back_when_there_are_some() {
+    let control = free_tcp_address();
+    let folder = tempfile::TempDir::new().unwrap();
+    let rules = folder.path().join("rules");
+    fs::write(&rules, "deny 192.0.2.1\n").unwrap();
+    let (stderr, write) = std::io::pipe().unwrap();
+    let bare = Bare::start(|relay| {
+        relay.stderr(write).arg("--control-endpoint").arg(control.to_string());
+        relay.arg("--record-directory").arg(folder.path()).arg("--peer-rules-file").arg(&rules);
+    });
+    let log = read_all(stderr);
+    let echo = Echo::start(bare.server);
+    let mut client = BlockingClient::connect(bare.server, credentials("a")).unwrap();
+    client.allocate(Allocate::default()).unwrap();
+    client.bind(0x4000, echo.address).unwrap();
+    // The hard limit stays as it is, and so do files that are open.
+    let limit = |files: u64| runs("prlimit", ["--pid", &bare.child.id().to_string(), &format!("--nofile={files}:")]);
+    assert!(limit(1));
+    let mut waiting = TcpStream::connect(bare.health).unwrap();
+    waiting.write_all(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+    fs::write(&rules, "deny 192.0.2.0/24\n").unwrap();
+    let has_logged = |text: &str| log.lock().unwrap().contains(text);
+    wait_until(|| {
+        has_logged("cannot accept a connection") && has_logged("the rules that were read before stay in force")
+    });
+    let mut other = BlockingClient::connect(bare.server, credentials("b")).unwrap();
+    assert_eq!(other.allocate(Allocate::default()).unwrap_err().code(), Some(508));
+    for _ in 0..10 {
+        exchange(&mut client, 0x4000, b"hello");
+    }
+    client.refresh(Duration::from_secs(600)).unwrap();
+
+    assert!(limit(1_000));
+    // The probe that waited, the file that was not read, the client that was refused.
+    let mut answer = String::new();
+    waiting.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    wait_until(|| has_logged("the rules about peers were read again"));
+    other.allocate(Allocate::default()).unwrap();
+    assert_eq!(request(control, "POST", "/record/start?file=trace.pcapng", "").0, 200);
+    for part in ["http", "file", "allocation_socket"] {
+        assert!(bare.metric(&format!("faults_total{{part=\"{part}\"}}")) > 0, "{part}");
+    }
+    let log = log.lock().unwrap();
+    for line in ["cannot accept a connection", "the rules that were read before stay in force", "cannot open a socket"]
+    {
+        assert_eq!(log.matches(line).count(), 1, "{line}: {log}");
+    }
+}
+
+/// What comes out of a pipe until now.
+fn read_all(pipe: std::io::PipeReader) -> Arc<Mutex<String>> {
+    let text = Arc::<Mutex<String>>::default();
+    let written = Arc::clone(&text);
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            written.lock().unwrap().push_str(&line);
+        }
+    });
+    text
+}
+
+#[test]
 fn allocations_that_use_up_the_limit_on_files_leave_some_for_everything_else() {
     let control = free_tcp_address();
     let folder = tempfile::TempDir::new().unwrap();
@@ -44,20 +109,15 @@ fn allocations_that_use_up_the_limit_on_files_leave_some_for_everything_else() {
         let relay = limit(relay, "-n 160").stderr(write);
         relay.arg("--control-endpoint").arg(control.to_string()).arg("--record-directory").arg(folder.path());
     });
-    let log = Arc::<Mutex<String>>::default();
-    let written = Arc::clone(&log);
-    thread::spawn(move || {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            written.lock().unwrap().push_str(&line);
-        }
-    });
+    let log = read_all(stderr);
     let has_logged = |text: &str| log.lock().unwrap().contains(text);
 
     let mut clients = allocate_all(&bare, 0);
     assert!(clients.len() > 40, "{} allocations", clients.len());
     wait_until(|| has_logged("clients are answered 508") && has_logged("LimitNOFILE="));
+    wait_until(|| bare.metric("faults_total{part=\"allocation_socket\"}") > 0);
     // Somebody keeps connections for later, as Prometheus does.
-    let _kept: Vec<_> = (0..10).map(|_| std::net::TcpStream::connect(bare.health).unwrap()).collect();
+    let _kept: Vec<_> = (0..10).map(|_| TcpStream::connect(bare.health).unwrap()).collect();
     for _ in 0..10 {
         assert_eq!(get(bare.health, "/healthz").0, 200);
     }

@@ -51,9 +51,13 @@ fn a_trace_that_outgrows_the_limit_on_files_does_not_end_the_relay() {
     let noise = UdpSocket::bind("127.0.0.1:0").unwrap();
     wait_until(|| {
         noise.send_to(&[0xff; 1024], bare.server).unwrap();
-        std::fs::read_to_string(&log).unwrap().contains("cannot record any more; relaying goes on")
+        std::fs::read_to_string(&log).unwrap().contains("cannot record any more: it is complete up to there")
     });
     client.allocate(Allocate::default()).unwrap();
     bare.signal("TERM");
     assert_eq!(bare.wait().code(), Some(0));
+    let mut session = relay_replay::Session::new();
+    session.push(&std::fs::read(&trace).unwrap());
+    session.end();
+    assert_eq!(session.error(), None);
 }

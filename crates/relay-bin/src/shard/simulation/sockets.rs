@@ -318,6 +318,8 @@ impl Inbound for SimulatedSockets {
 
     fn take_errors(&self, _: Source, _: impl FnMut(SendError)) {}
 
+    fn tell_send_failures(&mut self, _: Timestamp) {}
+
     fn take_overruns(&mut self) -> u64 {
         std::mem::take(&mut self.overruns)
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use relay_server::{AllocationId, Family};
+use relay_server::{AllocationId, Family, Timestamp};
 use udp_batch::{Received, Remaining, SendError};
 
 use super::Sockets;
@@ -121,6 +121,10 @@ impl Inbound for Sockets {
             Source::Relay(port, family) => self.relays.get(port, family).map(|relay| relay.id),
             _ => None,
         }
+    }
+
+    fn tell_send_failures(&mut self, now: Timestamp) {
+        self.outbound.tell_send_failures(now);
     }
 
     fn take_overruns(&mut self) -> u64 {

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     addresses::AddressState,
+    faults::Faults,
     files::Files,
     listen::{Listening, Role},
     throttle::Throttle,
@@ -58,6 +59,7 @@ pub(super) struct Sockets {
     outbound: Outbound,
     watcher: Watcher,
     files: Files,
+    faults: Faults,
     /// Whether clients are told of ICMP errors.
     tells_icmp: bool,
     cannot_open: Throttle,
@@ -71,6 +73,7 @@ impl Sockets {
     /// # Errors
     ///
     /// When one cannot be watched.
+    #[expect(clippy::too_many_arguments, reason = "each is another thing, and there is one caller")]
     pub(super) fn new(
         listening: Vec<Listening>,
         ports: PortRange,
@@ -78,6 +81,7 @@ impl Sockets {
         held: HeldPorts,
         watcher: Watcher,
         files: Files,
+        faults: Faults,
         tells_icmp: bool,
     ) -> io::Result<Self> {
         let (mut v4, mut v6) = (None, None);
@@ -102,6 +106,7 @@ impl Sockets {
             outbound: Outbound::default(),
             watcher,
             files,
+            faults,
             tells_icmp,
             cannot_open: Throttle::new(open::WARN_EVERY),
             overruns: 0,

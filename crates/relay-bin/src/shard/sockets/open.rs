@@ -10,7 +10,7 @@ use relay_server::{AllocationId, AllocationPort, Family, RelayOpenError, Timesta
 use udp_batch::{Config, UdpSocket};
 
 use super::Sockets;
-use crate::{addresses::FamilyState, shard::poller::Source};
+use crate::{addresses::FamilyState, faults::Part, shard::poller::Source};
 
 /// How often to warn that sockets cannot be opened.
 pub(super) const WARN_EVERY: Duration = Duration::from_secs(10);
@@ -62,6 +62,7 @@ impl Sockets {
                 Err(RelayOpenError::PortInUse)
             }
             Err(error) => {
+                self.faults.note(Part::AllocationSocket);
                 if let Some(times) = self.cannot_open.pass(now) {
                     let remedy = remedy(&error);
                     tracing::warn!(%error, times, "cannot open a socket for an allocation: {remedy}");

@@ -10,7 +10,7 @@ use crate::{
     shard::{
         ingress::{Datagram, ReceiveBuffers},
         network::Network,
-        outbound::{Header, Outgoing, Towards, count_failure, sort_key},
+        outbound::{Header, Outgoing, Towards, sort_key},
         poller::Source,
         stats::{Counters, Loss},
     },
@@ -54,9 +54,7 @@ impl Network for Sockets {
         let listener = index.and_then(|index| self.listeners.get(usize::from(index)));
         let Some(listener) = listener else { return counters.lose(Loss::NoSocket) };
         let source = listener.address.is_none().then_some(from);
-        if let Err(error) = self.outbound.send(&listener.socket, source, to, bytes) {
-            count_failure(&error, counters);
-        }
+        self.outbound.send(&listener.socket, source, to, bytes, counters);
     }
 
     fn queue(&mut self, datagram: &Datagram, forward: &Forward, buffers: &mut ReceiveBuffers, counters: &mut Counters) {

@@ -167,6 +167,20 @@ pub(super) const PROCESS: &[Instrument] = &[
         },
     },
     Instrument {
+        name: "faults",
+        kind: Kind::Counter,
+        unit: "{fault}",
+        description: "What failed in one part of the relay while the rest went on; a line of the log says what, the first time and now and then",
+        attributes: &[(
+            "part",
+            "`allocation_socket` (it could not be opened; the client was answered 508), `http` (a connection for health, metrics or control could \
+             not be accepted), `file` (credentials or rules could not be read again; the old ones stay in force), `recording` (it could not be \
+             begun, or be written any further), `accounting` (an allocation is in no account: too many began at once), `collector` (it did not \
+             take metrics), `worker` (it panicked, and was started again; its allocations are lost)",
+        )],
+        read: |now| numbers(now.faults.iter().map(|(part, count)| (vec![("part", part.name().into())], *count))),
+    },
+    Instrument {
         name: "build_info",
         kind: Kind::Gauge,
         unit: "{relay}",
