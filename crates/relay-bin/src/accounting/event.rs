@@ -83,6 +83,8 @@ pub(crate) struct AccountingSender {
     shard: ShardId,
     collected: Vec<AccountingEvent>,
     events: mpsc::Sender<Vec<AccountingEvent>>,
+    /// What makes ids of allocations others than those before a restart of the shard.
+    life: u64,
 }
 
 impl Drop for AccountingSender {
@@ -100,7 +102,7 @@ impl fmt::Debug for AccountingEvent {
 
 impl AccountingSender {
     pub(super) const fn new(shard: ShardId, events: mpsc::Sender<Vec<AccountingEvent>>) -> Self {
-        Self { shard, collected: Vec::new(), events }
+        Self { shard, collected: Vec::new(), events, life: 0 }
     }
 
     /// Nobody hears what it tells.
@@ -109,12 +111,22 @@ impl AccountingSender {
         Self::new(ShardId::new(0), mpsc::channel().0)
     }
 
+    /// The shard has ended all its allocations, and counts them anew from now on.
+    pub(crate) const fn start_again(&mut self) {
+        // Above all that a shard counts: it would take a hundred years to.
+        self.life = self.life.wrapping_add(1 << 56);
+    }
+
+    const fn number(&self, id: AllocationId) -> u64 {
+        id.as_u64() ^ self.life
+    }
+
     /// Tells of `event`, if that is of an allocation's beginning or end.
     pub(crate) fn record(&mut self, now: Timestamp, event: &Event) {
         match event {
             Event::AllocationCreated { id, five_tuple, user_id, port, families, .. } => {
                 let created = Created {
-                    id: id.as_u64(),
+                    id: self.number(*id),
                     user_id: Arc::clone(user_id),
                     five_tuple: *five_tuple,
                     port: *port,
@@ -126,7 +138,7 @@ impl AccountingSender {
             Event::AllocationRemoved { id, account, reason, .. } => {
                 let reason = EndReason::Removed(*reason);
                 self.tell(AccountingEvent::Ended {
-                    key: (self.shard, id.as_u64()),
+                    key: (self.shard, self.number(*id)),
                     at: now,
                     relayed: account.relayed,
                     reason,
@@ -160,14 +172,14 @@ impl AccountingSender {
         allocations: impl Iterator<Item = (AllocationId, Relayed)>,
         crossings: impl Iterator<Item = (Crossing, Traffic)>,
     ) {
-        let allocations = allocations.map(|(id, relayed)| (id.as_u64(), relayed)).collect();
+        let allocations = allocations.map(|(id, relayed)| (self.number(id), relayed)).collect();
         self.tell(AccountingEvent::SoFar { shard: self.shard, allocations, crossings: crossings.collect() });
     }
 
     /// The shard stops, and this allocation ends with it.
     pub(crate) fn stopped(&mut self, now: Timestamp, id: AllocationId, relayed: Relayed) {
         self.tell(AccountingEvent::Ended {
-            key: (self.shard, id.as_u64()),
+            key: (self.shard, self.number(id)),
             at: now,
             relayed,
             reason: EndReason::Shutdown,

@@ -112,6 +112,8 @@ impl Shards {
                 ready: tell_ready,
                 pulse,
                 accounting: accounting.sender(shard(index)?),
+                #[cfg(test)]
+                fuse: None,
             };
             shards.threads.spawn(move || shard::run(setup))?;
             shards.ready.push(ready);

@@ -1,7 +1,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use anyhow::Context as _;
-use relay_server::Timestamp;
+use relay_server::{Server, Timestamp};
+use turn_auth::UnixTime;
 
 use super::{
     driver::Driver,
@@ -11,6 +12,7 @@ use super::{
     memory,
     poller::{Poller, Source},
     pulse::Pulse,
+    restart::Known,
     sockets::Sockets,
 };
 use crate::{
@@ -53,6 +55,8 @@ pub(super) struct EventLoop<S = Sockets, C = Clock> {
     publish_at: Option<Timestamp>,
     resume_at: Option<Timestamp>,
     cannot_receive: Throttle,
+    /// For what comes after a panic.
+    known: Known,
 }
 
 impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
@@ -82,6 +86,7 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
             publish_at: None,
             resume_at: None,
             cannot_receive: Throttle::new(WARN_EVERY),
+            known: Known::default(),
         }
     }
 
@@ -90,13 +95,52 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
     /// # Errors
     ///
     /// When the kernel does not tell what is ready.
-    pub(super) fn run(mut self) -> anyhow::Result<()> {
+    pub(super) fn run(&mut self) -> anyhow::Result<()> {
         while !self.is_told_to_stop {
             self.turn()?;
         }
         self.driver.close_accounts(self.now);
         self.publish();
         Ok(())
+    }
+
+    /// What time it is.
+    pub(super) fn time(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The wall clock.
+    pub(super) fn unix_time(&self) -> UnixTime {
+        self.clock.unix_time()
+    }
+
+    /// What it was told.
+    pub(super) const fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// Ends all allocations, after a panic: how many there were.
+    pub(super) fn end_allocations(&mut self) -> usize {
+        self.now = self.clock.now();
+        self.driver.end_allocations(self.now, &mut self.sockets)
+    }
+
+    /// Begins anew with `server`, whatever else a panic has left.
+    pub(super) fn start_again(&mut self, server: Server) {
+        self.now = self.clock.now();
+        self.sockets.start_again();
+        self.driver.start_again(server);
+        (self.buffers, self.ready, self.in_error) = (ReceiveBuffers::new(), VecDeque::new(), Vec::new());
+        if let Some(addresses) = self.known.addresses.clone() {
+            self.driver.handle_addresses(self.now, &mut self.sockets, &addresses);
+        }
+        if self.known.is_draining {
+            self.driver.drain_again(self.now);
+        }
+        // What has arrived is not told of a second time.
+        self.mailbox.look_again();
+        self.resume_at = Some(self.now);
+        self.publish_at = Some(self.now);
     }
 
     /// Waits until there is something to do, and does it.
@@ -223,6 +267,7 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         while let Some(mail) = self.mailbox.take() {
             // It may have been sent later than this turn began.
             self.now = self.clock.now();
+            self.known.note(&mail);
             match mail {
                 Mail::FromShard(message) => self.driver.handle_shard_message(self.now, &mut self.sockets, &message),
                 Mail::RecordWith(recorder) => self.driver.record_with(self.now, recorder),
@@ -232,6 +277,8 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
                 Mail::TellAccounts => self.driver.tell_accounts(),
                 Mail::Drain => self.driver.handle_drain(self.now),
                 Mail::Stop => self.is_told_to_stop = true,
+                #[cfg(test)]
+                Mail::FailForGood => self.driver.fail_for_good(),
             }
             self.publish_soon();
         }

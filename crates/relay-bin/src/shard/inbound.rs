@@ -46,6 +46,9 @@ pub(super) trait Inbound: Network {
     /// Takes the kernel's errors about datagrams that left by the socket of an allocation and did not arrive.
     fn take_errors(&self, source: Source, each: impl FnMut(SendError));
 
+    /// Closes what is left of allocations, and forgets what was about to be sent or read.
+    fn start_again(&mut self);
+
     /// Tells, now and then, of datagrams that could not be sent.
     fn tell_send_failures(&mut self, now: Timestamp);
 

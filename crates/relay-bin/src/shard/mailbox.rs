@@ -34,6 +34,9 @@ pub(crate) enum Mail {
     Drain,
     /// End.
     Stop,
+    /// Panic, and again when allocations are to be ended.
+    #[cfg(test)]
+    FailForGood,
 }
 
 /// A shard's end of it.
@@ -77,6 +80,8 @@ impl Mail {
             | Self::TellAccounts
             | Self::Drain
             | Self::Stop => false,
+            #[cfg(test)]
+            Self::FailForGood => false,
         }
     }
 }
@@ -98,6 +103,11 @@ impl Mailbox {
         // Most of the time there is nothing, and then the other threads may keep their copies of the state. Swapped, since whatever
         // was left before that is seen then, and whatever is left later wakes it again.
         self.flag.state.load(Ordering::Acquire) != NOTHING && self.flag.state.swap(NOTHING, Ordering::AcqRel) != NOTHING
+    }
+
+    /// Looks as if something had come: some may have been left unread.
+    pub(super) fn look_again(&self) {
+        self.flag.state.fetch_or(MAIL, Ordering::AcqRel);
     }
 
     /// The next of what has come, if any.

@@ -22,6 +22,7 @@ pub(crate) mod ports;
 mod pulse;
 mod refused_indications;
 mod relay_table;
+mod restart;
 mod send_failures;
 mod shared_quota;
 #[cfg(test)]
@@ -33,11 +34,17 @@ mod withheld_replies;
 use std::sync::Arc;
 
 use anyhow::Context;
-use relay_server::{PortRange, Server, ShardId, Timestamp};
+use relay_server::{PortRange, ShardId, Timestamp};
 use tokio::sync::oneshot;
 use turn_auth::{AcceptedCredentials, UnixTime};
 
-use self::{driver::Driver, event_loop::EventLoop, sockets::Sockets, stats::Published};
+use self::{
+    driver::Driver,
+    event_loop::EventLoop,
+    restart::{Blueprint, Known},
+    sockets::Sockets,
+    stats::Published,
+};
 use crate::{
     accounting::AccountingSender,
     addresses::AddressState,
@@ -94,13 +101,16 @@ pub(crate) struct Setup {
     pub(crate) pulse: Pulse,
     /// Tells accounting of its allocations.
     pub(crate) accounting: AccountingSender,
+    /// After how many of its clients' datagrams it panics.
+    #[cfg(test)]
+    pub(crate) fuse: Option<u32>,
 }
 
 /// Runs a shard on the calling thread until it is told to stop.
 ///
 /// # Errors
 ///
-/// When it cannot start, or the kernel does not let it wait.
+/// When it cannot start, the kernel does not let it wait, or it panics and cannot begin anew.
 pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     let Setup { server, all_ports, accepted, seed, clock, listeners, addresses, held_ports, files, faults, .. } = setup;
     let Setup {
@@ -120,14 +130,18 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     } = setup;
     let count = u16::try_from(others.len() + 1).context("there are too many workers")?;
     let tells_icmp = server.indications;
-    let server = Server::new(server, accepted, seed, started.0, started.1)?.as_shard(shard, count, all_ports);
+    let blueprint = Blueprint { config: server, accepted, seed, shard, count, all_ports };
+    let server = blueprint.server(0, &Known::default(), started.0, started.1)?;
     let server = RecordedServer::new(server, recorder);
     let watcher = poller.watcher().context("cannot watch sockets")?;
-    let sockets = Sockets::new(listeners, all_ports, &addresses, held_ports, watcher, files, faults, tells_icmp)
-        .context("cannot use a listening socket")?;
+    let sockets =
+        Sockets::new(listeners, all_ports, &addresses, held_ports, watcher, files, faults.clone(), tells_icmp)
+            .context("cannot use a listening socket")?;
     let driver = Driver::new(server, offload, published, others, accounting).with_shared_quota(shared_quota);
+    #[cfg(test)]
+    let driver = driver.with_fuse(setup.fuse);
     let event_loop = EventLoop::new(driver, sockets, poller, mailbox, clock, pulse);
     // Nobody waits for it any more if another shard failed meanwhile.
     let _ = ready.send(());
-    event_loop.run()
+    restart::run(event_loop, &blueprint, &faults)
 }

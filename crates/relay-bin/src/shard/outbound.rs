@@ -153,6 +153,11 @@ impl Outbound {
         }
     }
 
+    /// Forgets what was queued.
+    pub(super) fn start_again(&mut self) {
+        (self.queue, self.headers, self.sender) = (Vec::new(), Vec::new(), udp_batch::Sender::default());
+    }
+
     /// Tells, now and then, of datagrams that could not be sent.
     pub(super) fn tell_send_failures(&mut self, now: Timestamp) {
         self.failures.tell(now);

@@ -70,6 +70,20 @@ impl RelayTable {
         }
     }
 
+    /// Closes all sockets: which those were.
+    pub(super) fn take_all(&mut self) -> Vec<(AllocationPort, Family)> {
+        let mut taken = Vec::new();
+        for (places, family) in [(&mut self.v4, Family::V4), (&mut self.v6, Family::V6)] {
+            for (port, place) in (self.lowest..=u16::MAX).zip(places.iter_mut()) {
+                if mem::replace(place, NOWHERE) != NOWHERE {
+                    taken.push((AllocationPort::new(port), family));
+                }
+            }
+        }
+        self.relays = Slab::new();
+        taken
+    }
+
     fn place(&mut self, port: AllocationPort, family: Family) -> Option<&mut u32> {
         let index = self.index(port)?;
         match family {

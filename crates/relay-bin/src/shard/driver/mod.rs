@@ -1,6 +1,7 @@
 #[cfg(test)]
 mod inspect;
 mod outputs;
+mod restart;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -54,6 +55,8 @@ pub(super) struct Driver<O> {
     peer_revoked: Throttle,
     withheld: WithheldReplies,
     accounting: AccountingSender,
+    #[cfg(test)]
+    fuse: Option<u32>,
 }
 
 impl<O: Offload> Driver<O> {
@@ -81,6 +84,8 @@ impl<O: Offload> Driver<O> {
             peer_revoked: Throttle::new(TELL_EVERY),
             withheld: WithheldReplies::default(),
             accounting,
+            #[cfg(test)]
+            fuse: None,
         }
     }
 
@@ -161,6 +166,8 @@ impl<O: Offload> Driver<O> {
         let bytes = &buffers[datagram.range.clone()];
         let since = self.early.next_tried();
         let result = self.server.handle_client_datagram_in_order(now, from, bytes);
+        #[cfg(test)]
+        self.burn_fuse();
         if result.is_err() && !self.early.keep(datagram, buffers, since) {
             return Ok(self.server.handle_client_datagram(now, from, bytes));
         }

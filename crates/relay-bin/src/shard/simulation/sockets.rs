@@ -318,6 +318,12 @@ impl Inbound for SimulatedSockets {
 
     fn take_errors(&self, _: Source, _: impl FnMut(SendError)) {}
 
+    fn start_again(&mut self) {
+        assert!(self.relays.is_empty(), "sockets are left: {:?}", self.relays.keys());
+        assert!(self.queued.is_empty());
+        self.listeners.iter_mut().for_each(|listener| listener.is_ready = false);
+    }
+
     fn tell_send_failures(&mut self, _: Timestamp) {}
 
     fn take_overruns(&mut self) -> u64 {

@@ -123,6 +123,16 @@ impl Inbound for Sockets {
         }
     }
 
+    fn start_again(&mut self) {
+        for (port, family) in self.relays.take_all() {
+            self.addresses.held().remove(port, family);
+        }
+        self.outbound.start_again();
+        for listener in &mut self.listeners {
+            (listener.errors, listener.is_ready) = (0, false);
+        }
+    }
+
     fn tell_send_failures(&mut self, now: Timestamp) {
         self.outbound.tell_send_failures(now);
     }

@@ -103,7 +103,7 @@ pub(super) const RELAYING: &[Instrument] = &[
         description: "Allocations that ended",
         attributes: &[(
             "reason",
-            "`expired`, `deleted` (by its client), `replaced` (its username allocated again), `relay_failed` (its socket)",
+            "`expired`, `deleted` (by its client), `replaced` (its username allocated again), `relay_failed` (its socket, or its worker)",
         )],
         read: |now| {
             let removed = &now.counters.allocations_removed;
