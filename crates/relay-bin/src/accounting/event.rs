@@ -1,10 +1,12 @@
-use std::{fmt, sync::Arc, sync::mpsc};
+use std::{fmt, sync::Arc};
 
 use relay_server::{
     AllocationId, AllocationPort, Crossing, Event, Families, FiveTuple, Flow, FlowKey, Relayed, RemovalReason, ShardId,
     Timestamp, Traffic,
 };
 use tokio::sync::oneshot;
+
+use super::queue::{LeftOut, Sender};
 
 /// Why an allocation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +84,8 @@ pub(super) enum AccountingEvent {
 pub(crate) struct AccountingSender {
     shard: ShardId,
     collected: Vec<AccountingEvent>,
-    events: mpsc::Sender<Vec<AccountingEvent>>,
+    events: Sender,
+    left_out: LeftOut,
     /// What makes ids of allocations others than those before a restart of the shard.
     life: u64,
 }
@@ -101,14 +104,14 @@ impl fmt::Debug for AccountingEvent {
 }
 
 impl AccountingSender {
-    pub(super) const fn new(shard: ShardId, events: mpsc::Sender<Vec<AccountingEvent>>) -> Self {
-        Self { shard, collected: Vec::new(), events, life: 0 }
+    pub(super) fn new(shard: ShardId, events: Sender) -> Self {
+        Self { shard, collected: Vec::new(), events, left_out: LeftOut::default(), life: 0 }
     }
 
     /// Nobody hears what it tells.
     #[cfg(test)]
     pub(crate) fn unheard() -> Self {
-        Self::new(ShardId::new(0), mpsc::channel().0)
+        Self::new(ShardId::new(0), super::queue::queue().0)
     }
 
     /// The shard has ended all its allocations, and counts them anew from now on.
@@ -192,7 +195,9 @@ impl AccountingSender {
     }
 
     fn tell(&mut self, event: AccountingEvent) {
-        self.collected.push(event);
+        if self.left_out.admits(&event, &self.events, self.collected.len()) {
+            self.collected.push(event);
+        }
     }
 
     /// Hands over what was collected. What other shards tell of this one's allocations must come later: so it is called before they hear

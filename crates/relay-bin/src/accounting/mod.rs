@@ -7,6 +7,7 @@
 
 mod event;
 mod ledger;
+mod queue;
 mod record;
 mod users;
 
@@ -28,10 +29,17 @@ pub(crate) use self::event::AccountingSender;
 use self::{
     event::AccountingEvent,
     ledger::Ledger,
+    queue::{Receiver, Sender},
     record::Record,
     users::{Totals, Users},
 };
-use crate::{clock::Clock, offload::FlowMeter, output::Stream};
+use crate::{
+    clock::Clock,
+    faults::{Faults, Part},
+    offload::FlowMeter,
+    output::Stream,
+    throttle::Throttle,
+};
 
 /// How many user ids have totals, besides those with allocations.
 const ROOM: usize = 10_000;
@@ -42,12 +50,15 @@ const SHARDS_LIMIT: Duration = Duration::from_secs(1);
 /// How long the last records may wait, all in all, for those who read the log.
 const FINISH_LIMIT: Duration = Duration::from_secs(4);
 
+/// How often to warn of allocations that are in no account.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
 /// How often to look whether the log has room.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// The accounting thread. Dropping this tells of all allocations that there are, and ends it.
 pub(crate) struct Accounting {
-    events: mpsc::Sender<Vec<AccountingEvent>>,
+    events: Sender,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -59,14 +70,15 @@ impl fmt::Debug for Accounting {
 
 /// Asks for what users have relayed.
 #[derive(Clone, Debug)]
-pub(crate) struct UserTotals(mpsc::Sender<Vec<AccountingEvent>>);
+pub(crate) struct UserTotals(Sender);
 
 impl UserTotals {
-    /// The `count` users with the most bytes, and what they have relayed, as JSON; `None` if the relay ends.
+    /// The `count` users with the most bytes, and what they have relayed, as JSON; `None` if the relay ends,
+    /// or accounting has too much to do.
     pub(crate) async fn top(&self, count: usize) -> Option<String> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(vec![AccountingEvent::TopUsers { count, answer }]).ok()?;
-        answered.await.ok()
+        let is_sent = self.0.has_room(0) && self.0.send(vec![AccountingEvent::TopUsers { count, answer }]);
+        if is_sent { answered.await.ok() } else { None }
     }
 }
 
@@ -82,8 +94,9 @@ impl Accounting {
         log: Arc<Stream>,
         tracer: Option<SdkTracer>,
         kernel: Option<FlowMeter>,
+        faults: Faults,
     ) -> anyhow::Result<Self> {
-        let (events, received) = mpsc::channel();
+        let (events, received) = queue::queue();
         let accountant = Accountant {
             clock,
             addresses,
@@ -96,6 +109,9 @@ impl Accounting {
             asked: Vec::new(),
             missing: 0,
             answer_at: None,
+            faults,
+            left_out: 0,
+            warnings: Throttle::new(WARN_EVERY),
         };
         let thread = thread::Builder::new()
             .name("accounting".to_owned())
@@ -145,18 +161,22 @@ struct Accountant {
     /// How many shards have not told yet what they were asked.
     missing: usize,
     answer_at: Option<Timestamp>,
+    faults: Faults,
+    /// How many allocations were told of that are in no account.
+    left_out: u64,
+    warnings: Throttle,
 }
 
 impl Accountant {
-    fn run(mut self, collected: &mpsc::Receiver<Vec<AccountingEvent>>) {
+    fn run(mut self, queue: &Receiver) {
         'running: loop {
             let now = self.clock.now();
             let due = [self.ledger.poll_timeout(), self.answer_at].into_iter().flatten().min();
             let events = match due {
-                None => collected.recv().ok(),
+                None => queue.events.recv().ok(),
                 Some(due) => {
                     let wait = Duration::from_nanos(due.as_nanos().saturating_sub(now.as_nanos()));
-                    match collected.recv_timeout(wait) {
+                    match queue.events.recv_timeout(wait) {
                         Ok(events) => Some(events),
                         Err(mpsc::RecvTimeoutError::Timeout) => {
                             self.do_what_is_due();
@@ -167,6 +187,8 @@ impl Accountant {
                 }
             };
             let Some(events) = events else { break };
+            queue.note_taken(events.len());
+            self.note_left_out(queue.left_out());
             for event in events {
                 if matches!(event, AccountingEvent::Finish) {
                     break 'running;
@@ -176,6 +198,20 @@ impl Accountant {
             }
         }
         self.finish();
+    }
+
+    /// So many allocations are in no account, all in all.
+    fn note_left_out(&mut self, all: u64) {
+        for _ in self.left_out..all {
+            self.faults.note(Part::Accounting);
+            if let Some(allocations) = self.warnings.pass(self.clock.now()) {
+                tracing::warn!(
+                    allocations,
+                    "more allocations begin than accounting takes: some are in no account; relaying goes on"
+                );
+            }
+        }
+        self.left_out = all;
     }
 
     fn take(&mut self, event: AccountingEvent) {

@@ -41,7 +41,7 @@ fn top_users(users: UserTotals, ask: &Ask<'_>) -> Reply {
     Box::pin(async move {
         match users.top(count).await {
             Some(json) => typed(StatusCode::OK, "application/json", json),
-            None => text(StatusCode::SERVICE_UNAVAILABLE, "the relay ends\n"),
+            None => text(StatusCode::SERVICE_UNAVAILABLE, "the relay ends, or accounting has too much to do\n"),
         }
     })
 }

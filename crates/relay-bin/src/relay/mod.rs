@@ -119,6 +119,7 @@ async fn serve(
         Arc::clone(&output.stderr),
         tracer,
         xdp.as_ref().map(Xdp::flow_meter),
+        watched.faults.clone(),
     )?;
     operations.serve(operations::Setup {
         health,
