@@ -2,7 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -181,6 +185,86 @@ fn a_registration_with_the_portal_is_a_span() {
     // The span waits for its batch, or for the end.
     relay.stop();
     wait_until(|| collector.text().contains("portal_registration"));
+}
+
+/// The way to a collector, which can be cut.
+struct Way {
+    address: SocketAddr,
+    is_open: Arc<AtomicBool>,
+    streams: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Way {
+    fn to(collector: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let way = Self {
+            address: listener.local_addr().unwrap(),
+            is_open: Arc::new(AtomicBool::new(true)),
+            streams: Arc::default(),
+        };
+        let (is_open, streams) = (Arc::clone(&way.is_open), Arc::clone(&way.streams));
+        // Until this process ends.
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let mut streams = streams.lock().unwrap();
+                if is_open.load(Ordering::Relaxed) {
+                    let onward = TcpStream::connect(collector).unwrap();
+                    for (mut from, mut to) in [(&stream, &onward), (&onward, &stream)]
+                        .map(|(from, to)| (from.try_clone().unwrap(), to.try_clone().unwrap()))
+                    {
+                        thread::spawn(move || std::io::copy(&mut from, &mut to));
+                    }
+                    streams.extend([stream, onward]);
+                }
+            }
+        });
+        way
+    }
+
+    fn set_open(&self, is_open: bool) {
+        self.is_open.store(is_open, Ordering::Relaxed);
+        if !is_open {
+            for stream in self.streams.lock().unwrap().drain(..) {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_collector_that_comes_and_goes_is_told_once_each_time_and_costs_no_memory() {
+    const TIMES: usize = 10;
+    let Some(collector) = Collector::start("flaps") else { return };
+    let (way, health) = (Way::to(collector.address), free_tcp_address());
+    let options = ["--health-check-addr", &health.to_string()];
+    let relay = start_with(&[SPAN_INTERVAL], way.address, &options);
+    let echo = Echo::start(relay.v4());
+    let mut client = transfer(&relay, &echo, "a", 10);
+    let count = |text: &str| relay.logged(text);
+    let mut settled = 0;
+    for time in 1..=TIMES {
+        wait_until(|| count("the OpenTelemetry collector takes metrics") == time);
+        way.set_open(false);
+        wait_until(|| count("cannot send metrics to") == time);
+        // Spans that nobody takes.
+        for number in 0..50 {
+            let mut other = relay.client(relay.v4(), &format!("{time}-{number}"));
+            other.allocate(Allocate::default()).unwrap();
+            other.refresh(std::time::Duration::ZERO).unwrap();
+        }
+        exchange(&mut client, 10);
+        way.set_open(true);
+        if time == 3 {
+            settled = relay.resident_kib();
+        }
+    }
+    wait_until(|| count("the OpenTelemetry collector takes metrics") == TIMES + 1);
+    wait_until(|| collector.has_value("data_relayed_userspace_bytes", 2 * 10 * 100 * (1 + TIMES as u64)));
+    let grown = relay.resident_kib().saturating_sub(settled);
+    assert!(grown < 8 << 10, "{grown} KiB more");
+    let faults = get(health, "/metrics").1;
+    let faults = faults.lines().find_map(|line| line.strip_prefix("faults_total{part=\"collector\"} ")).unwrap();
+    assert!(faults.parse::<usize>().unwrap() >= TIMES, "{faults}");
 }
 
 #[test]

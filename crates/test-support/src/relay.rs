@@ -182,6 +182,11 @@ impl Relay {
         self.log.lock().unwrap().contains(text)
     }
 
+    /// How often it has logged this until now.
+    pub fn logged(&self, text: &str) -> usize {
+        self.log.lock().unwrap().matches(text).count()
+    }
+
     /// The process's id.
     pub fn id(&self) -> u32 {
         self.child.id()

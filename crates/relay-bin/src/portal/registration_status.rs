@@ -14,14 +14,14 @@ pub(crate) struct RegistrationStatus {
     /// From the loss of the registration until it is back.
     span: Span,
     failures: u32,
-    /// The last failure that was logged as a warning: while they repeat, for a day perhaps, one of them is enough.
-    warned: Option<Failure>,
+    /// The kinds of failures that were logged as warnings: while they repeat, for a day perhaps, and in turn, one of each is enough.
+    warned: Vec<Kind>,
 }
 
 impl RegistrationStatus {
     pub(crate) fn new() -> (Self, watch::Receiver<PortalState>) {
         let (state, receiver) = watch::channel(PortalState::Registering);
-        (Self { state, span: span(), failures: 0, warned: None }, receiver)
+        (Self { state, span: span(), failures: 0, warned: Vec::new() }, receiver)
     }
 
     pub(crate) fn handle(&mut self, event: Event) {
@@ -35,7 +35,7 @@ impl RegistrationStatus {
                 self.state.send_replace(PortalState::Registered);
                 self.span = Span::none();
                 self.failures = 0;
-                self.warned = None;
+                self.warned.clear();
             }
             Event::Disconnected { failure, retry_in } => {
                 let was_registered = *self.state.borrow() == PortalState::Registered;
@@ -44,7 +44,7 @@ impl RegistrationStatus {
                     self.span = span();
                 }
                 self.failures = self.failures.saturating_add(1);
-                if self.warned.as_ref().map(kind) == Some(kind(&failure)) {
+                if self.warned.contains(&kind(&failure)) {
                     tracing::debug!(%failure, ?retry_in, "still no connection to the portal");
                 } else {
                     let consequence = match *self.state.borrow() {
@@ -52,7 +52,7 @@ impl RegistrationStatus {
                         PortalState::Registered | PortalState::Partitioned => "relaying goes on",
                     };
                     tracing::warn!(%failure, ?retry_in, "no connection to the portal; {consequence}");
-                    self.warned = Some(failure);
+                    self.warned.push(kind(&failure));
                 }
             }
             Event::Ignored { what } => tracing::debug!(what, "ignored what the portal said"),
@@ -61,8 +61,10 @@ impl RegistrationStatus {
     }
 }
 
-/// What makes a failure another one than the last, whatever its details.
-fn kind(failure: &Failure) -> (Discriminant<Failure>, Option<u16>) {
+/// What makes a failure another one than others, whatever its details: with the status, if the portal answered.
+type Kind = (Discriminant<Failure>, Option<u16>);
+
+fn kind(failure: &Failure) -> Kind {
     let status = match failure {
         Failure::Refused { status, .. } => Some(*status),
         _ => None,
@@ -107,17 +109,17 @@ mod tests {
     #[test]
     fn a_failure_that_repeats_is_a_warning_once() {
         let (mut registration_status, _state) = RegistrationStatus::new();
-        registration_status.handle(lost());
-        let warned = registration_status.warned.clone();
-        assert!(warned.is_some());
-        registration_status.handle(lost());
-        assert_eq!((registration_status.failures, registration_status.warned.clone()), (2, warned));
-        for status in [503, 404] {
-            let failure = Failure::Refused { status, retry_after: None };
-            registration_status.handle(Event::Disconnected { failure: failure.clone(), retry_in: Duration::ZERO });
-            assert_eq!(registration_status.warned, Some(failure), "another kind of failure");
+        for failures in 1..3 {
+            registration_status.handle(lost());
+            assert_eq!((registration_status.failures, registration_status.warned.len()), (failures, 1));
         }
+        // In turn.
+        for status in [503, 404, 503, 404] {
+            let failure = Failure::Refused { status, retry_after: None };
+            registration_status.handle(Event::Disconnected { failure, retry_in: Duration::ZERO });
+        }
+        assert_eq!((registration_status.failures, registration_status.warned.len()), (6, 3));
         registration_status.handle(Event::Ready);
-        assert_eq!((registration_status.failures, registration_status.warned.clone()), (0, None));
+        assert_eq!((registration_status.failures, registration_status.warned.len()), (0, 0));
     }
 }
