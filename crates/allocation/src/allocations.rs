@@ -1,4 +1,5 @@
 mod bind;
+mod inherit;
 #[cfg(any(test, feature = "invariants"))]
 mod invariants;
 mod lending;

@@ -106,6 +106,13 @@ impl PortPool {
         }
     }
 
+    /// Takes `port`, if it is one of the range.
+    pub(crate) fn take(&mut self, port: AllocationPort) {
+        if self.range.contains(port) {
+            self.set(port, false);
+        }
+    }
+
     /// Whether `port` is one of the range, free or not.
     pub(crate) const fn owns(&self, port: AllocationPort) -> bool {
         self.range.contains(port)

@@ -45,7 +45,7 @@ pub struct ReservedPort {
 }
 
 /// A port, and what comes with it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reservation {
     pub(crate) port: AllocationPort,
     pub(crate) families: Families,
@@ -104,6 +104,18 @@ impl Reservations {
         let user = Arc::clone(user);
         self.by_token.insert(token, Reservation { port, families, user, expires_at, lapses_at, is_adopted });
         timers.arm((lapses_at, TimerKey::Reservation(token)));
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&ReservationToken, &Reservation)> {
+        self.by_token.iter()
+    }
+
+    /// Holds a reservation as a shard's former allocations did.
+    pub(crate) fn inherit(&mut self, timers: &mut Timers, token: ReservationToken, reservation: Reservation) {
+        *self.counts.entry(Arc::clone(&reservation.user)).or_insert(0) += 1;
+        timers.arm((reservation.lapses_at, TimerKey::Reservation(token)));
+        self.by_token.insert(token, reservation);
     }
 
     /// The reservation named `token`, as other shards are told of it.

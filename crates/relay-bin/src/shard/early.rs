@@ -64,7 +64,6 @@ impl Early {
     }
 
     /// How many there are.
-    #[cfg(test)]
     pub(super) const fn len(&self) -> usize {
         self.kept.len()
     }

@@ -1,8 +1,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use anyhow::Context as _;
-use relay_server::{Server, Timestamp};
-use turn_auth::UnixTime;
+use relay_server::Timestamp;
 
 use super::{
     driver::Driver,
@@ -12,7 +11,7 @@ use super::{
     memory,
     poller::{Poller, Source},
     pulse::Pulse,
-    restart::Known,
+    restart::{Blueprint, Known},
     sockets::Sockets,
 };
 use crate::{
@@ -109,25 +108,15 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         self.clock.now()
     }
 
-    /// The wall clock.
-    pub(super) fn unix_time(&self) -> UnixTime {
-        self.clock.unix_time()
-    }
-
-    /// What it was told.
-    pub(super) const fn known(&self) -> &Known {
-        &self.known
-    }
-
-    /// Ends all allocations, after a panic: how many there were.
-    pub(super) fn end_allocations(&mut self) -> usize {
+    /// Ends all allocations after a panic, and begins life number `life`: how many allocations there were.
+    ///
+    /// # Errors
+    ///
+    /// When there is no state machine to begin with.
+    pub(super) fn begin_anew(&mut self, blueprint: &Blueprint, life: u64) -> anyhow::Result<usize> {
         self.now = self.clock.now();
-        self.driver.end_allocations(self.now, &mut self.sockets)
-    }
-
-    /// Begins anew with `server`, whatever else a panic has left.
-    pub(super) fn start_again(&mut self, server: Server) {
-        self.now = self.clock.now();
+        let allocations = self.driver.end_allocations(self.now, &mut self.sockets);
+        let server = blueprint.server(life, &self.known, self.now, self.clock.unix_time())?;
         self.sockets.start_again();
         self.driver.start_again(server);
         (self.buffers, self.ready, self.in_error) = (ReceiveBuffers::new(), VecDeque::new(), Vec::new());
@@ -141,6 +130,7 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         self.mailbox.look_again();
         self.resume_at = Some(self.now);
         self.publish_at = Some(self.now);
+        Ok(allocations)
     }
 
     /// Waits until there is something to do, and does it.

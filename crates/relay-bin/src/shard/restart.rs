@@ -113,16 +113,15 @@ pub(super) fn run<S: Inbound, C: TimeSource>(
             // The log has it already.
             Err(_) => faults.note(Part::Worker),
         }
-        let ended = catch_unwind(AssertUnwindSafe(|| event_loop.end_allocations()));
-        let allocations = ended.map_err(|_| {
-            anyhow!("it panicked, and again as it ended its allocations: this is a bug; the messages above say where")
-        })?;
         if event_loop.time() < began + SOON {
             thread::sleep(PAUSE);
         }
         began = event_loop.time();
-        let server = blueprint.server(life, event_loop.known(), began, event_loop.unix_time());
-        event_loop.start_again(server.context("it cannot begin anew")?);
+        let allocations = catch_unwind(AssertUnwindSafe(|| event_loop.begin_anew(blueprint, life)));
+        let allocations = allocations.map_err(|_| {
+            anyhow!("it panicked, and again as it ended its allocations: this is a bug; the messages above say where")
+        })?;
+        let allocations = allocations.context("it cannot begin anew")?;
         tracing::error!(
             allocations,
             "worker {number} has panicked, which is a bug, and serves again: its allocations have ended, and their clients are answered 437 \

@@ -43,6 +43,8 @@ pub(crate) enum Loss {
     NoDestination,
     /// Somebody who has shown no credentials was not answered: others from the same address or prefix were, many times.
     ReplyLimit,
+    /// It waited for something when its worker panicked.
+    WorkerPanicked,
 }
 
 impl fmt::Display for Loss {

@@ -44,12 +44,6 @@ impl Server {
         assert_eq!(self.crossings.iter().count(), 0);
     }
 
-    /// How many requests for an allocation wait for a port of another shard.
-    #[must_use]
-    pub fn requests_waiting(&self) -> usize {
-        self.borrowings.by_number.len()
-    }
-
     /// How many allocations user `id` has on other shards, as far as this one knows.
     #[must_use]
     pub fn remote_allocations_of(&self, id: &str) -> u32 {

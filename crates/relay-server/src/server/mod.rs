@@ -7,6 +7,7 @@ mod dont_fragment;
 mod flows;
 mod icmp;
 mod indications;
+mod inherit;
 #[cfg(feature = "invariants")]
 mod invariants;
 mod opening;

@@ -1,7 +1,5 @@
 //! The end of everything after a panic, and what comes then.
 
-use std::time::Duration;
-
 use relay_server::{Server, Timestamp};
 
 use super::Driver;
@@ -10,28 +8,23 @@ use crate::{
     record::RecordedServer,
     shard::{
         early::Early, live_channels::LiveChannels, live_permissions::LivePermissions, memory::Trimmer,
-        network::Network, refused_indications::RefusedIndications,
+        network::Network, refused_indications::RefusedIndications, stats::Loss,
     },
 };
 
-/// Longer than any reservation, and than any request that waits for a port.
-const LONG: Duration = Duration::from_hours(24);
-
 impl<O: Offload> Driver<O> {
-    /// Ends all allocations, reservations and requests that wait, so that nobody else holds anything for them: how many allocations
-    /// there were.
+    /// Ends all allocations, so that nobody else holds anything for them: how many there were.
     pub(in crate::shard) fn end_allocations(&mut self, now: Timestamp, network: &mut impl Network) -> usize {
         #[cfg(test)]
         self.burn_fuse();
         // A replay could not follow. What is recorded until now is the best there is about the bug.
         self.server.record_with(now, None);
         let count = self.server.server().allocation_count();
-        self.fail_all(now, network);
-        // What is due by then is due now.
-        self.server.handle_timeout(now + LONG);
+        let ids: Vec<_> = self.server.server().allocations().map(relay_server::Allocation::id).collect();
+        for id in ids {
+            self.server.handle_relay_failed(now, id);
+        }
         self.do_outputs(now, network, None);
-        // A request that waited for a port of another worker may have got one that was free again.
-        self.fail_all(now, network);
         for (crossing, crossed) in self.server.server().crossings() {
             self.accounting.crossing_stopped(crossing, crossed);
         }
@@ -39,16 +32,13 @@ impl<O: Offload> Driver<O> {
         count
     }
 
-    fn fail_all(&mut self, now: Timestamp, network: &mut impl Network) {
-        let ids: Vec<_> = self.server.server().allocations().map(relay_server::Allocation::id).collect();
-        for id in ids {
-            self.server.handle_relay_failed(now, id);
-        }
-        self.do_outputs(now, network, None);
-    }
-
     /// Begins anew with `server`, which nothing was told so far.
-    pub(in crate::shard) fn start_again(&mut self, server: Server) {
+    pub(in crate::shard) fn start_again(&mut self, mut server: Server) {
+        let former = self.server.server();
+        server.inherit(former);
+        // Their clients ask again.
+        let waiting = self.early.len() + former.requests_waiting();
+        (0..waiting).for_each(|_| self.counters.lose(Loss::WorkerPanicked));
         self.server = RecordedServer::new(server, None);
         self.trimmer = Trimmer::default();
         (self.channels, self.permissions) = (LiveChannels::default(), LivePermissions::default());

@@ -45,11 +45,15 @@ pub(super) enum Fault {
     Secret,
     /// The public address goes and comes back.
     Address,
+    /// A worker panics, and begins anew.
+    Panic,
+    /// The rules about peers change.
+    Rules,
 }
 
 impl Fault {
     /// Every kind.
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::Loss,
         Self::Duplication,
         Self::Delay,
@@ -70,6 +74,8 @@ impl Fault {
         Self::WallClock,
         Self::Secret,
         Self::Address,
+        Self::Panic,
+        Self::Rules,
     ];
 
     fn name(self) -> String {

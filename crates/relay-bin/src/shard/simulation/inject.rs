@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rand::{Rng as _, RngCore as _};
-use relay_server::{AcceptedCredentials, AddressStatus, AllocationPort, AuthSecret, Scheme, Schemes};
+use relay_server::{AcceptedCredentials, AddressStatus, AllocationPort, AuthSecret, PeerPolicy, Scheme, Schemes};
 use turn_auth::UnixTime;
 
 use super::{faults::Fault, packet::Packet, plan::Setting, relay::Relay, world::World};
@@ -47,6 +47,8 @@ impl World {
             }
             Fault::Secret => self.replace_secret(),
             Fault::Address => self.change_address(),
+            Fault::Panic => self.fail_worker(),
+            Fault::Rules => self.change_rules(),
         }
         // A relay that drains is of no use for long.
         if self.relay.is_draining && self.rng.random_bool(0.2) {
@@ -234,6 +236,44 @@ impl World {
         }
         let addresses = Arc::new(addresses);
         self.relay.tell_all(self.now + self.ahead, || Mail::Addresses(Arc::clone(&addresses)));
+        (0..self.relay.shards.len()).for_each(|worker| self.plan_turn(worker));
+    }
+
+    /// A worker panics between two turns: its allocations end, and it begins anew. Clients of other workers are owed theirs as before.
+    fn fail_worker(&mut self) {
+        let worker = self.rng.random_range(0..self.relay.shards.len());
+        for number in 0..self.clients.len() {
+            let held = self.clients[number].held.as_ref().map(|held| held.relayed.clone()).unwrap_or_default();
+            let address = self.clients[number].address;
+            let of_worker = self.relay.server(worker).allocations().any(|allocation| {
+                allocation.five_tuple().client.address() == address
+                    || held.iter().any(|relayed| relayed.port() == allocation.port().get())
+            });
+            // One that is just being answered is not known to hold anything.
+            if of_worker || held.is_empty() {
+                self.doubt(number);
+            }
+        }
+        let now = self.now + self.ahead;
+        self.relay.fail(now, worker);
+        self.carry();
+        self.check_all();
+        (0..self.relay.shards.len()).for_each(|worker| self.plan_turn(worker));
+    }
+
+    /// Some peers are denied from now on, or none.
+    fn change_rules(&mut self) {
+        let rules = [&[][..], &["deny 90.2.0.0/31"], &["deny 90.2.0.1"], &["deny 2a02:26f0::/32"]];
+        let rules = rules[self.rng.random_range(0..rules.len())].iter().map(|rule| rule.parse().expect("a rule"));
+        let policy = Arc::new(PeerPolicy::of_relay_at(&self.setting.public(), rules.collect::<Vec<_>>()));
+        // Whoever talks to peers may be cut off, now or at the next permission.
+        (0..self.clients.len()).for_each(|number| self.doubt(number));
+        let now = self.now + self.ahead;
+        self.relay.tell_all(now, || Mail::PeerPolicy(Arc::clone(&policy)));
+        // Until all know, a worker may grant what ends at once.
+        self.relay.hurry_mail(now);
+        (0..self.relay.shards.len()).for_each(|worker| self.relay.turn(now, worker));
+        self.carry();
         (0..self.relay.shards.len()).for_each(|worker| self.plan_turn(worker));
     }
 }

@@ -33,6 +33,7 @@ use crate::{
         mailbox::{Mail, Mailbox, Sender},
         poller::{Poller, Source},
         pulse::Pulse,
+        restart::{Blueprint, Known},
         shared_quota::SharedQuota,
         stats::{Counters, Published},
     },
@@ -50,6 +51,9 @@ pub(super) struct Shard {
     /// When it turns next.
     pub(super) turn_at: Option<Timestamp>,
     pub(super) stalled_until: Timestamp,
+    blueprint: Blueprint,
+    /// How often it has begun anew.
+    lives: u64,
 }
 
 /// The relay and its machine.
@@ -106,8 +110,9 @@ impl Relay {
             let (id, mut seed) = (shard_id(number), [0; 32]);
             rng.fill_bytes(&mut seed);
             let config = config(setting, range(setting, id.get(), 1));
-            let server = Server::new(config, Arc::clone(&accepted), seed, times.0, times.1);
-            let server = server.expect("the realm is one").as_shard(id, setting.shards, all_ports);
+            let accepted = Arc::clone(&accepted);
+            let blueprint = Blueprint { config, accepted, seed, shard: id, count: setting.shards, all_ports };
+            let server = blueprint.server(0, &Known::default(), times.0, times.1).expect("the realm is one");
             let offload: Box<dyn Offload + Send> = Box::new(SimulatedOffload::new(number, &kernel, &addresses));
             let published = Published::default();
             let accounting = AccountingSender::unheard();
@@ -123,6 +128,8 @@ impl Relay {
                 arrived: Vec::new(),
                 turn_at: None,
                 stalled_until: Timestamp::ZERO,
+                blueprint,
+                lives: 0,
             });
         }
         Self {
@@ -169,6 +176,20 @@ impl Relay {
         let shard = &mut self.shards[worker];
         let arrived = std::mem::take(&mut shard.arrived);
         shard.event_loop.turn_with(arrived);
+        self.collect_mail(now, worker);
+    }
+
+    /// A worker has panicked, and begins anew.
+    pub(super) fn fail(&mut self, now: Timestamp, worker: usize) {
+        let shard = &mut self.shards[worker];
+        shard.lives += 1;
+        shard.event_loop.begin_anew(&shard.blueprint, shard.lives).expect("the realm is one");
+        self.collect_mail(now, worker);
+    }
+
+    /// Takes what a worker has to tell others on its way.
+    fn collect_mail(&mut self, now: Timestamp, worker: usize) {
+        let shard = &mut self.shards[worker];
         let mut sent = Vec::new();
         for (to, mailbox) in &shard.outboxes {
             sent.extend(std::iter::from_fn(|| mailbox.take()).map(|mail| (*to, mail)));

@@ -153,7 +153,7 @@ pub(super) const RELAYING: &[Instrument] = &[
         attributes: &[(
             "reason",
             "what was wrong with it, such as `no_channel`, `no_permission`, `unknown_peer`, `not_stun_nor_channel_data`, `send_indication`, or with \
-             sending it: `send_buffer_full`, `send_failed`, `no_socket`, `no_destination`, or that it was not answered: \
+             sending it: `send_buffer_full`, `send_failed`, `no_socket`, `no_destination`, or `worker_panicked` (it waited for something then), or that it was not answered: \
              `reply_limit`, or that it was over a limit on bandwidth: `allocation_bandwidth`, `user_bandwidth`, `total_bandwidth`",
         )],
         read: |now| {
