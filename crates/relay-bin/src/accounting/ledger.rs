@@ -11,7 +11,7 @@ use relay_server::{
 };
 
 use super::{
-    event::{Created, EndReason, Key},
+    event::{AccountingEvent, Created, EndReason, Key},
     record::Record,
     users::Totals,
 };
@@ -110,6 +110,26 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
+    /// Takes what a shard tells of allocations, and of what others count of them.
+    pub(super) fn note(&mut self, now: Timestamp, event: AccountingEvent) {
+        match event {
+            AccountingEvent::Created(shard, created) => self.created(shard, created),
+            AccountingEvent::Ended { key, at, relayed, reason } => self.ended(now, key, at, relayed, reason),
+            AccountingEvent::CrossingOpened(shard, crossing) => self.crossing_opened(shard, &crossing),
+            AccountingEvent::CrossingClosed(shard, crossing, crossed) => {
+                self.crossing_closed(now, shard, &crossing, crossed);
+            }
+            AccountingEvent::FlowInstalled(flow) => {
+                self.flow_installed(flow.key, flow.from_client_of, flow.to_client_of);
+            }
+            AccountingEvent::FlowRemoved(key, forwarded) => self.flow_removed(now, &key, forwarded),
+            AccountingEvent::SoFar { .. }
+            | AccountingEvent::AskShards(_)
+            | AccountingEvent::TopUsers { .. }
+            | AccountingEvent::Finish => {}
+        }
+    }
+
     pub(super) fn created(&mut self, shard: ShardId, created: Created) {
         let Created { id, user_id, five_tuple, port, families, at } = created;
         let account = Account { user_id, five_tuple, port, families, created_at: at, counted: None };

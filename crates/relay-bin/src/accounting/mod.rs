@@ -5,6 +5,8 @@
 //! separately: the kernel's flows, and what another shard sends straight to its client. So an allocation is told of once all of these
 //! have ended, which they do at once.
 
+#[cfg(test)]
+mod books;
 mod event;
 mod ledger;
 mod queue;
@@ -25,6 +27,8 @@ use relay_server::{RelayAddresses, Relayed, ShardId, Timestamp, Traffic};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+#[cfg(test)]
+pub(crate) use self::books::Books;
 pub(crate) use self::event::AccountingSender;
 use self::{
     event::AccountingEvent,
@@ -217,16 +221,6 @@ impl Accountant {
     fn take(&mut self, event: AccountingEvent) {
         let now = self.clock.now();
         match event {
-            AccountingEvent::Created(shard, created) => self.ledger.created(shard, created),
-            AccountingEvent::Ended { key, at, relayed, reason } => self.ledger.ended(now, key, at, relayed, reason),
-            AccountingEvent::CrossingOpened(shard, crossing) => self.ledger.crossing_opened(shard, &crossing),
-            AccountingEvent::CrossingClosed(shard, crossing, crossed) => {
-                self.ledger.crossing_closed(now, shard, &crossing, crossed);
-            }
-            AccountingEvent::FlowInstalled(flow) => {
-                self.ledger.flow_installed(flow.key, flow.from_client_of, flow.to_client_of);
-            }
-            AccountingEvent::FlowRemoved(key, forwarded) => self.ledger.flow_removed(now, &key, forwarded),
             AccountingEvent::SoFar { shard, allocations, crossings } => {
                 self.ledger.so_far(shard, allocations, crossings);
                 self.missing = self.missing.saturating_sub(1);
@@ -246,6 +240,7 @@ impl Accountant {
                 }
             }
             AccountingEvent::Finish => {}
+            event => self.ledger.note(now, event),
         }
     }
 

@@ -154,11 +154,7 @@ mod tests {
             receiver.note_taken(batch.len());
             events += batch.len();
             for event in batch {
-                match event {
-                    AccountingEvent::Created(shard, created) => ledger.created(shard, created),
-                    AccountingEvent::Ended { key, at, relayed, reason } => ledger.ended(T0, key, at, relayed, reason),
-                    _ => {}
-                }
+                ledger.note(T0, event);
                 told += std::iter::from_fn(|| ledger.poll_record()).count();
             }
         }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use relay_server::{AllocationPort, ClientPrefix, Family, QuotaHolder, Server, UsernameLimit};
+use relay_server::{AllocationPort, ClientPrefix, Family, QuotaHolder, Relayed, Server, UsernameLimit};
 
 use super::{
     faults::Fault,
@@ -199,6 +199,24 @@ impl World {
         }
     }
 
+    /// Every allocation is in one account, with what it has relayed. All have ended.
+    fn check_accounts(&mut self) {
+        let mut counters = Counters::default();
+        for worker in 0..self.relay.shards.len() {
+            // Showing them hands over what accounting is told.
+            counters.merge(self.relay.counters(worker));
+        }
+        let books = &mut self.relay.books;
+        books.take_all(self.now + self.ahead);
+        assert_eq!((books.told, books.open()), (counters.allocations_created, 0), "allocations, and their accounts");
+        let Relayed { to_peers, from_peers } = books.in_user_space;
+        // What crosses from one client to another counts for both.
+        assert!(to_peers.bytes >= counters.to_peers.bytes, "{to_peers:?}, {:?}", counters.to_peers);
+        if books.incomplete == 0 {
+            assert_eq!(from_peers, counters.to_clients, "accounted for, and sent to clients");
+        }
+    }
+
     /// Lets everything end, after which nothing may be left.
     pub(super) fn finish(&mut self) {
         self.links.mend();
@@ -230,6 +248,7 @@ impl World {
         self.check_all();
         self.check_quota();
         self.relay.servers().for_each(Server::assert_empty);
+        self.check_accounts();
         assert!(self.relay.machine.borrow().open.is_empty(), "sockets are left");
         assert_eq!(self.relay.flow_count(), 0, "flows are left");
         for shard in &self.relay.shards {

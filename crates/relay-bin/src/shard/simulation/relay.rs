@@ -23,7 +23,7 @@ use super::{
     sockets::{Machine, SimulatedSockets},
 };
 use crate::{
-    accounting::AccountingSender,
+    accounting::Books,
     offload::Offload,
     record::RecordedServer,
     shard::{
@@ -65,6 +65,7 @@ pub(super) struct Relay {
     pub(super) machine: Rc<RefCell<Machine>>,
     pub(super) held: HeldPorts,
     pub(super) quota: SharedQuota,
+    pub(super) books: Books,
     /// Mail that has not arrived, by sender and receiver, and when it does.
     mail: BTreeMap<(usize, usize), VecDeque<(Timestamp, Mail)>>,
     pub(super) is_draining: bool,
@@ -103,6 +104,7 @@ impl Relay {
             outboxes.push(to_carry);
         }
         let all_ports = range(setting, 0, setting.shards);
+        let books = Books::new();
         let mut shards = Vec::new();
         for (number, ((poller, inbox, mailbox), (others, outboxes))) in
             inboxes.into_iter().zip(senders.into_iter().zip(outboxes)).enumerate()
@@ -115,7 +117,7 @@ impl Relay {
             let server = blueprint.server(0, &Known::default(), times.0, times.1).expect("the realm is one");
             let offload: Box<dyn Offload + Send> = Box::new(SimulatedOffload::new(number, &kernel, &addresses));
             let published = Published::default();
-            let accounting = AccountingSender::unheard();
+            let accounting = books.sender(id);
             let driver = Driver::new(RecordedServer::new(server, None), offload, published.clone(), others, accounting);
             let driver = driver.with_shared_quota(quota.clone());
             let sockets = SimulatedSockets::new(number, setting, &machine, held.clone(), &addresses);
@@ -140,6 +142,7 @@ impl Relay {
             machine,
             held,
             quota,
+            books,
             mail: BTreeMap::new(),
             is_draining: false,
             rng,
@@ -177,6 +180,7 @@ impl Relay {
         let arrived = std::mem::take(&mut shard.arrived);
         shard.event_loop.turn_with(arrived);
         self.collect_mail(now, worker);
+        self.books.take_all(now);
     }
 
     /// A worker has panicked, and begins anew.
