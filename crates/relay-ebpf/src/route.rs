@@ -40,7 +40,7 @@ impl FlowKey {
     }
 }
 
-/// All that a packet of one flow becomes, worked out beforehand: the first part of an [`Entry`].
+/// All that a packet of one flow becomes, worked out beforehand: the first part of an [`Entry`](crate::Entry).
 ///
 /// The kernel may hand an entry that is deleted while a program reads it to another flow. Therefore a route ends with a
 /// check word over all of it and over its key. A reader that finds it right for its packet's key has neither a mixture of two

@@ -4,6 +4,8 @@ mod addresses;
 mod config;
 mod events;
 mod shares;
+mod table;
+mod waiting;
 mod worker;
 mod xdp;
 
@@ -11,13 +13,19 @@ use relay_server::{Flow, FlowKey, Traffic};
 
 use crate::addresses::AddressState;
 
+#[cfg(test)]
+pub(crate) use self::worker::{FlowTable, Inserted, Worker};
 pub(crate) use self::{addresses::LocalAddresses, config::OffloadConfig, xdp::Xdp};
 
 /// A data path that forwards flows before they reach this process. It owes nothing: a flow that it does not take, or loses,
 /// is relayed through the sockets.
 pub(crate) trait Offload {
-    /// Forward `flow`, of a key that has none, from now on. Whether it does.
+    /// Forward `flow`, of a key that has none, from now on. Whether it does. One that is refused for lack of room waits for it.
     fn install(&mut self, flow: &Flow) -> bool;
+
+    /// Forward one of the flows that were refused for lack of room, if there is some now: which one. To be called until there is
+    /// none, after whatever may have made room, here or elsewhere.
+    fn install_waiting(&mut self) -> Option<Flow>;
 
     /// Do not forward it any more. Returns what was forwarded of it; `None` if it was not there.
     fn remove(&mut self, key: &FlowKey) -> Option<Traffic>;
@@ -29,6 +37,10 @@ pub(crate) trait Offload {
 impl<O: Offload + ?Sized> Offload for Box<O> {
     fn install(&mut self, flow: &Flow) -> bool {
         (**self).install(flow)
+    }
+
+    fn install_waiting(&mut self) -> Option<Flow> {
+        (**self).install_waiting()
     }
 
     fn remove(&mut self, key: &FlowKey) -> Option<Traffic> {
@@ -76,6 +88,10 @@ pub(crate) struct NoOffload;
 impl Offload for NoOffload {
     fn install(&mut self, _: &Flow) -> bool {
         false
+    }
+
+    fn install_waiting(&mut self) -> Option<Flow> {
+        None
     }
 
     fn remove(&mut self, _: &FlowKey) -> Option<Traffic> {

@@ -15,14 +15,18 @@ pub(super) struct FlowShares {
     held: HashMap<Holder, u32>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Holder {
+/// An allocation, as the keys of its flows tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Holder {
+    /// By its client's address.
     Client(SocketAddr),
+    /// By its port.
     Port(u16),
 }
 
 impl Holder {
-    const fn of(key: &FlowKey) -> Self {
+    /// Whose flow it is.
+    pub(super) const fn of(key: &FlowKey) -> Self {
         match key.channel {
             Some(_) => Self::Client(key.remote),
             None => Self::Port(key.local_port),

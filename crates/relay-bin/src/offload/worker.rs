@@ -1,152 +1,151 @@
-//! What a worker's flows become in the kernel.
+//! What becomes of a worker's flows.
 
-use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
-
-use relay_ebpf::{InstallError, XdpProgram};
-use relay_server::{Flow, FlowKey, Timestamp, Traffic};
+use relay_server::{Flow, FlowKey, Traffic};
 
 use super::{
     Offload,
-    addresses::{LocalAddresses, complete_key},
-    shares::FlowShares,
+    shares::{FlowShares, Holder},
+    waiting::{Queue, WaitingFlows},
 };
-use crate::{addresses::AddressState, clock::Clock, option_names::EBPF_MAX_FLOWS, throttle::Throttle};
+use crate::addresses::AddressState;
 
-/// How often to warn that the kernel does not take flows.
-const WARN_EVERY: Duration = Duration::from_secs(10);
+/// A table of flows that all workers share.
+pub(crate) trait FlowTable {
+    /// Whether it could take `flow`, if it had room.
+    fn can_take(&self, flow: &Flow) -> bool;
 
-/// One worker's access to the program that all share.
-#[derive(Debug)]
-pub(super) struct Worker {
-    pub(super) program: Arc<XdpProgram>,
-    pub(super) addresses: LocalAddresses,
-    pub(super) refusals: Arc<Refusals>,
-    pub(super) shares: FlowShares,
-    pub(super) clock: Clock,
+    /// Takes `flow`, of a key that it does not have.
+    fn insert(&mut self, flow: &Flow) -> Inserted;
+
+    /// Gives it up. Returns what was forwarded of it; `None` if it was not there.
+    fn remove(&mut self, key: &FlowKey) -> Option<Traffic>;
+
+    /// `flow` waits, since the table is full.
+    fn note_full(&mut self, flow: &Flow);
+
+    /// `flow` waits, since its allocation has its share.
+    fn note_over_share(&mut self, flow: &Flow);
+
+    /// How many flows all workers have removed so far. While this stays, a table that was full is full.
+    fn removals(&self) -> u64;
+
+    /// The relay's addresses are these from now on. Whether flows that are there have to be installed anew for that.
+    fn set_addresses(&mut self, addresses: &AddressState) -> bool;
 }
 
-impl Offload for Worker {
+/// What came of inserting a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inserted {
+    Yes,
+    /// There is no room.
+    Full,
+    /// It cannot be taken, room or not.
+    Never,
+}
+
+/// One worker's access to the table: each allocation has its share, and flows that find no room wait for it.
+#[derive(Debug)]
+pub(crate) struct Worker<T> {
+    table: T,
+    shares: FlowShares,
+    waiting: WaitingFlows,
+    /// [`FlowTable::removals`] when the table was last found full.
+    full_at: Option<u64>,
+}
+
+impl<T: FlowTable> Worker<T> {
+    /// So many channels of each allocation enter `table`.
+    pub(crate) fn new(table: T, channels_per_allocation: u32) -> Self {
+        let shares = FlowShares::new(channels_per_allocation);
+        Self { table, shares, waiting: WaitingFlows::default(), full_at: None }
+    }
+
+    /// A flow of `holder` has gone, from the table or from those that wait for room there: another one that waited for its share
+    /// waits for room instead.
+    fn promote(&mut self, holder: Holder) {
+        if let Some(flow) = self.waiting.first(Queue::Share(holder)).copied()
+            && self.shares.has_room(&flow.key)
+        {
+            self.waiting.push(Queue::Room, flow);
+        }
+    }
+
+    /// Whether `flow` could enter, if there were room.
+    #[cfg(test)]
+    pub(crate) fn can_take(&self, flow: &Flow) -> bool {
+        self.table.can_take(flow)
+    }
+}
+
+impl<T: FlowTable> Offload for Worker<T> {
     fn install(&mut self, flow: &Flow) -> bool {
-        let Some(complete) = self.addresses.complete(flow) else { return false };
-        if !self.shares.has_room(&flow.key) {
-            self.refusals.note_over_share();
-            tracing::debug!(?flow, "a flow stays in user space: its allocation has its share of the kernel's table");
+        self.waiting.remove(&flow.key);
+        if !self.table.can_take(flow) {
             return false;
         }
-        match self.program.install(&complete) {
-            Ok(()) => {
-                self.shares.add(&flow.key);
-                true
+        if !self.shares.has_room(&flow.key) {
+            self.table.note_over_share(flow);
+            self.waiting.push(Queue::Share(Holder::of(&flow.key)), *flow);
+            return false;
+        }
+        let removals = self.table.removals();
+        let inserted = self.table.insert(flow);
+        match inserted {
+            Inserted::Yes => self.shares.add(&flow.key),
+            Inserted::Full => {
+                self.full_at = Some(removals);
+                self.table.note_full(flow);
+                self.waiting.push(Queue::Room, *flow);
             }
-            Err(error) => {
-                self.refusals.record(self.clock.now(), error);
-                false
+            Inserted::Never => {}
+        }
+        inserted == Inserted::Yes
+    }
+
+    fn install_waiting(&mut self) -> Option<Flow> {
+        if self.waiting.is_empty() || self.full_at == Some(self.table.removals()) {
+            return None;
+        }
+        while let Some(flow) = self.waiting.first(Queue::Room).copied() {
+            let removals = self.table.removals();
+            if !self.shares.has_room(&flow.key) {
+                self.waiting.push(Queue::Share(Holder::of(&flow.key)), flow);
+                continue;
+            }
+            match self.table.insert(&flow) {
+                Inserted::Yes => {
+                    self.waiting.remove(&flow.key);
+                    self.shares.add(&flow.key);
+                    return Some(flow);
+                }
+                // It keeps its place.
+                Inserted::Full => {
+                    self.full_at = Some(removals);
+                    return None;
+                }
+                Inserted::Never => {
+                    self.waiting.remove(&flow.key);
+                    self.promote(Holder::of(&flow.key));
+                }
             }
         }
+        None
     }
 
     fn remove(&mut self, key: &FlowKey) -> Option<Traffic> {
-        match self.program.remove(&complete_key(key)) {
-            Ok(Some(forwarded)) => {
-                self.shares.remove(key);
-                Some(traffic(forwarded))
-            }
-            Ok(None) => None,
-            Err(error) => {
-                // The channel has ended, so whatever the kernel goes on forwarding is forwarded without permission.
-                let error = anyhow::Error::from(error);
-                tracing::error!(
-                    "{error:#}: it may forward packets of a channel that has ended until the relay is restarted"
-                );
-                None
-            }
+        let forwarded = if self.waiting.remove(key) { None } else { self.table.remove(key) };
+        if forwarded.is_some() {
+            self.shares.remove(key);
         }
+        self.promote(Holder::of(key));
+        forwarded
     }
 
     fn set_addresses(&mut self, addresses: &AddressState) -> bool {
-        self.addresses.update(addresses)
-    }
-}
-
-/// What the kernel has counted of a flow.
-pub(super) const fn traffic(counters: relay_ebpf::Counters) -> Traffic {
-    Traffic { packets: counters.packets, bytes: counters.bytes }
-}
-
-/// Flows that the kernel did not take, of all workers.
-#[derive(Debug)]
-pub(super) struct Refusals {
-    count: AtomicU64,
-    over_share: AtomicU64,
-    warnings: Mutex<Throttle>,
-}
-
-impl Refusals {
-    pub(super) fn new() -> Self {
-        Self {
-            count: AtomicU64::new(0),
-            over_share: AtomicU64::new(0),
-            warnings: Mutex::new(Throttle::new(WARN_EVERY)),
-        }
-    }
-
-    /// How many there were.
-    pub(super) fn total(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
-    }
-
-    /// How many were not tried, since their allocations had their shares.
-    pub(super) fn over_share(&self) -> u64 {
-        self.over_share.load(Ordering::Relaxed)
-    }
-
-    fn note_over_share(&self) {
-        self.over_share.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn record(&self, now: Timestamp, error: InstallError) {
-        if let InstallError::Flow(error) = error {
-            // Its message holds addresses, and a peer that nobody can relay to is no fault of this relay.
-            tracing::debug!(%error, "a flow stays in user space");
-            return;
-        }
-        self.count.fetch_add(1, Ordering::Relaxed);
-        let passes = self.warnings.lock().unwrap_or_else(PoisonError::into_inner).pass(now);
-        let Some(times) = passes else { return };
-        let remedy = match &error {
-            InstallError::Full { .. } => format!("raise {EBPF_MAX_FLOWS}, of which each channel takes two"),
-            _ => "relaying goes on, but slower".to_owned(),
-        };
-        let error = anyhow::Error::from(error);
-        tracing::warn!(times, "flows stay in user space: {error:#}: {remedy}");
+        self.table.set_addresses(addresses)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use relay_ebpf::FlowError;
-
-    use super::*;
-
-    #[test]
-    fn flows_beyond_the_room_are_counted() {
-        let refusals = Refusals::new();
-        for _ in 0..4 {
-            refusals.record(Timestamp::ZERO, InstallError::Full { max_flows: 1 });
-        }
-        assert_eq!(refusals.total(), 4);
-    }
-
-    #[test]
-    fn flows_that_no_data_path_could_take_are_not_counted_as_refused() {
-        let refusals = Refusals::new();
-        refusals.record(Timestamp::ZERO, InstallError::Flow(FlowError::NotUnicast(([224, 0, 0, 1], 2000).into())));
-        assert_eq!(refusals.total(), 0);
-    }
-}
+#[path = "worker_tests.rs"]
+mod tests;

@@ -12,8 +12,8 @@ use super::{
     FlowMeter, Offload, OffloadConfig, OffloadCounters, OffloadStatistics,
     addresses::{LocalAddresses, complete_key},
     events::{Events, Relayed},
-    shares::FlowShares,
-    worker::{Refusals, Worker, traffic},
+    table::{Refusals, XdpTable, traffic},
+    worker::Worker,
 };
 use crate::{clock::Clock, option_names::EBPF_OFFLOADING};
 
@@ -68,13 +68,13 @@ impl Xdp {
 
     /// What a worker gives its flows to.
     pub(crate) fn worker(&self) -> impl Offload + Send + 'static {
-        Worker {
+        let table = XdpTable {
             program: Arc::clone(&self.program),
             addresses: self.addresses.clone(),
             refusals: Arc::clone(&self.refusals),
-            shares: FlowShares::new(self.channels_per_allocation),
             clock: self.clock,
-        }
+        };
+        Worker::new(table, self.channels_per_allocation)
     }
 
     /// What tells accounting how much was forwarded of living flows.

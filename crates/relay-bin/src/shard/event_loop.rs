@@ -155,6 +155,8 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         self.give_turns();
         self.take_errors();
         self.do_what_is_due();
+        // There may be room since this turn, or since another worker's.
+        self.driver.install_waiting_flows();
     }
 
     /// Gives each socket that is ready its turn. What several have received is handled together.

@@ -46,6 +46,10 @@ impl Flows {
         self.length.load(Ordering::Relaxed)
     }
 
+    pub(super) const fn max_flows(&self) -> u32 {
+        self.max_flows
+    }
+
     pub(super) fn install(&self, flow: &Flow) -> Result<(), InstallError> {
         // <https://www.rfc-editor.org/rfc/rfc6437#section-3>: the same for all packets of a flow, and hard to guess.
         let label = (self.labels.hash_one((flow.source, flow.destination)) >> 44) as u32;

@@ -214,6 +214,12 @@ impl XdpProgram {
         self.flows.len()
     }
 
+    /// How many flows there is room for.
+    #[must_use]
+    pub const fn max_flows(&self) -> u32 {
+        self.flows.max_flows()
+    }
+
     /// Runs the program on `frame` without any interface (BPF_PROG_TEST_RUN), `repeat` times, the next time on what the time
     /// before made of it. For tests and measurements; what it forwards is counted as usual.
     ///

@@ -294,6 +294,13 @@ impl<O: Offload> Driver<O> {
         self.published.publish(&mut self.counters);
     }
 
+    /// Has the kernel forward flows that it had no room for, as far as it has some now.
+    pub(super) fn install_waiting_flows(&mut self) {
+        while let Some(flow) = self.offload.install_waiting() {
+            self.accounting.flow_installed(&flow);
+        }
+    }
+
     /// Ends every handler.
     fn settle(&mut self, now: Timestamp, network: &mut impl Network) {
         self.trimmer.observe(self.server.server().allocation_count());

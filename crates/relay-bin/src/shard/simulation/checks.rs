@@ -24,6 +24,7 @@ impl World {
     pub(super) fn check_turn(&mut self, worker: usize) {
         self.check_sockets(worker);
         self.check_quota();
+        lock(&self.relay.kernel).assert_none_waits_in_vain(worker);
         if self.turns.is_multiple_of(EVERY) {
             self.check_all();
         }
@@ -109,7 +110,7 @@ impl World {
             installed.insert(flow.key);
         }
         for (key, flow) in wanted {
-            let is_there = installed.contains(&key) || kernel.refused.contains(&(worker, key));
+            let is_there = installed.contains(&key) || kernel.refused.contains_key(&(worker, key));
             assert!(is_there, "worker {worker} did not have the kernel take {flow:?}");
         }
     }

@@ -1,7 +1,7 @@
 //! The data path below the sockets: what it forwards never reaches a worker.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -10,7 +10,10 @@ use relay_server::{AllocationPort, ChannelNumber, Family, Flow, FlowKey, Traffic
 use turn_client::{decode_channel_data, encode_channel_data};
 
 use super::{packet::Packet, plan::Setting};
-use crate::{addresses::AddressState, offload::Offload};
+use crate::{
+    addresses::AddressState,
+    offload::{FlowTable, Inserted, Offload, Worker},
+};
 
 /// One map for all workers.
 #[derive(Debug, Default)]
@@ -18,8 +21,11 @@ pub(super) struct Kernel {
     /// How many flows there is room for.
     room: usize,
     pub(super) flows: BTreeMap<FlowKey, Installed>,
-    /// The flows that each worker wanted to install and could not, and has not removed since.
-    pub(super) refused: BTreeSet<(usize, FlowKey)>,
+    /// The flows that each worker wanted to install and could not, and has not removed or installed since; and whether they could be
+    /// taken if there were room.
+    pub(super) refused: BTreeMap<(usize, FlowKey), bool>,
+    /// How many flows were removed.
+    removals: u64,
     /// All that was ever forwarded.
     pub(super) forwarded: Traffic,
     /// The same as workers were told when they removed flows.
@@ -77,6 +83,31 @@ impl Kernel {
         self.flows.values().filter(move |installed| installed.worker == worker).map(|installed| &installed.flow)
     }
 
+    /// After a turn of `worker`: none of its flows waits although there is room for it.
+    pub(super) fn assert_none_waits_in_vain(&self, worker: usize) {
+        if self.flows.len() >= self.room {
+            return;
+        }
+        let of_allocation = |key: &FlowKey| match key.channel {
+            Some(_) => (Some(key.remote), None),
+            None => (None, Some(key.local_port)),
+        };
+        for ((_, key), can_take) in self.refused.iter().filter(|((refused_by, _), _)| *refused_by == worker) {
+            let holder = of_allocation(key);
+            let held = self.of_worker(worker).filter(|flow| of_allocation(&flow.key) == holder).count();
+            let has_share = held >= self.channels_per_allocation() as usize;
+            assert!(
+                !can_take || has_share,
+                "worker {worker}: {key:?} waits, with {held} flows of its allocation in the map"
+            );
+        }
+    }
+
+    /// How many channels of each allocation there is room for.
+    pub(super) fn channels_per_allocation(&self) -> u32 {
+        u32::try_from(self.room / 3).unwrap_or(u32::MAX).max(1)
+    }
+
     /// What was forwarded of the flows that are there.
     pub(super) fn untold(&self) -> Traffic {
         let mut sum = Traffic::default();
@@ -88,17 +119,19 @@ impl Kernel {
 /// The map, as all have it.
 pub(super) type SharedKernel = Arc<Mutex<Kernel>>;
 
-/// What one worker has to do with the map.
+/// What one worker has to do with the map, by the rules of the real one.
 #[derive(Debug)]
 pub(super) struct SimulatedOffload {
     worker: usize,
     kernel: SharedKernel,
-    own: Vec<IpAddr>,
+    rules: Worker<SimulatedTable>,
 }
 
 impl SimulatedOffload {
     pub(super) fn new(worker: usize, kernel: &SharedKernel, addresses: &AddressState) -> Self {
-        Self { worker, kernel: Arc::clone(kernel), own: addresses.own.clone() }
+        let channels_per_allocation = lock(kernel).channels_per_allocation();
+        let table = SimulatedTable { worker, kernel: Arc::clone(kernel), own: addresses.own.clone() };
+        Self { worker, kernel: Arc::clone(kernel), rules: Worker::new(table, channels_per_allocation) }
     }
 }
 
@@ -108,29 +141,73 @@ pub(super) fn lock(kernel: &SharedKernel) -> MutexGuard<'_, Kernel> {
 
 impl Offload for SimulatedOffload {
     fn install(&mut self, flow: &Flow) -> bool {
-        let mut kernel = lock(&self.kernel);
+        let is_installed = self.rules.install(flow);
+        if !is_installed {
+            let can_take = self.rules.can_take(flow);
+            lock(&self.kernel).refused.insert((self.worker, flow.key), can_take);
+        }
+        is_installed
+    }
+
+    fn install_waiting(&mut self) -> Option<Flow> {
+        let flow = self.rules.install_waiting()?;
+        let was_refused = lock(&self.kernel).refused.remove(&(self.worker, flow.key));
+        assert!(was_refused.is_some(), "{flow:?} waited, but was not refused before, or has gone since");
+        Some(flow)
+    }
+
+    fn remove(&mut self, key: &FlowKey) -> Option<Traffic> {
+        lock(&self.kernel).refused.remove(&(self.worker, *key));
+        self.rules.remove(key)
+    }
+
+    fn set_addresses(&mut self, addresses: &AddressState) -> bool {
+        self.rules.set_addresses(addresses)
+    }
+}
+
+/// The map, for one worker.
+#[derive(Debug)]
+struct SimulatedTable {
+    worker: usize,
+    kernel: SharedKernel,
+    own: Vec<IpAddr>,
+}
+
+impl FlowTable for SimulatedTable {
+    fn can_take(&self, flow: &Flow) -> bool {
         // What stays on this machine does not cross the network.
-        let stays = self.own.contains(&flow.to.ip()) || self.own.contains(&flow.key.remote.ip());
-        let is_full = kernel.flows.len() >= kernel.room && !kernel.flows.contains_key(&flow.key);
-        if stays || is_full {
-            kernel.refused.insert((self.worker, flow.key));
-            return false;
+        !self.own.contains(&flow.to.ip()) && !self.own.contains(&flow.key.remote.ip())
+    }
+
+    fn insert(&mut self, flow: &Flow) -> Inserted {
+        let mut kernel = lock(&self.kernel);
+        if kernel.flows.len() >= kernel.room && !kernel.flows.contains_key(&flow.key) {
+            return Inserted::Full;
         }
         let installed = Installed { worker: self.worker, flow: *flow, forwarded: Traffic::default() };
         if let Some(replaced) = kernel.flows.insert(flow.key, installed) {
             kernel.told += replaced.forwarded;
             assert_eq!(replaced.worker, self.worker, "two workers install one flow: {:?}, {flow:?}", replaced.flow);
         }
-        true
+        Inserted::Yes
     }
 
     fn remove(&mut self, key: &FlowKey) -> Option<Traffic> {
         let mut kernel = lock(&self.kernel);
-        kernel.refused.remove(&(self.worker, *key));
         let removed = kernel.flows.remove(key)?;
         assert_eq!(removed.worker, self.worker, "a worker removes another's flow: {:?}", removed.flow);
         kernel.told += removed.forwarded;
+        kernel.removals += 1;
         Some(removed.forwarded)
+    }
+
+    fn note_full(&mut self, _: &Flow) {}
+
+    fn note_over_share(&mut self, _: &Flow) {}
+
+    fn removals(&self) -> u64 {
+        lock(&self.kernel).removals
     }
 
     fn set_addresses(&mut self, addresses: &AddressState) -> bool {

@@ -127,6 +127,10 @@ impl Offload for FakeOffload {
         true
     }
 
+    fn install_waiting(&mut self) -> Option<Flow> {
+        None
+    }
+
     fn remove(&mut self, key: &FlowKey) -> Option<Traffic> {
         let before = self.installed.len();
         self.installed.retain(|installed| installed != key);

@@ -1,0 +1,158 @@
+//! The flow table in the kernel.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use relay_ebpf::{InstallError, XdpProgram};
+use relay_server::{Flow, FlowKey, Timestamp, Traffic};
+
+use super::{
+    addresses::{LocalAddresses, complete_key},
+    worker::{FlowTable, Inserted},
+};
+use crate::{addresses::AddressState, clock::Clock, option_names::EBPF_MAX_FLOWS, throttle::Throttle};
+
+/// How often to warn that the kernel does not take flows.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+
+/// The program's map of flows, for one worker.
+#[derive(Debug)]
+pub(super) struct XdpTable {
+    pub(super) program: Arc<XdpProgram>,
+    pub(super) addresses: LocalAddresses,
+    pub(super) refusals: Arc<Refusals>,
+    pub(super) clock: Clock,
+}
+
+impl FlowTable for XdpTable {
+    fn can_take(&self, flow: &Flow) -> bool {
+        self.addresses.complete(flow).is_some()
+    }
+
+    fn insert(&mut self, flow: &Flow) -> Inserted {
+        let Some(complete) = self.addresses.complete(flow) else { return Inserted::Never };
+        match self.program.install(&complete) {
+            Ok(()) => Inserted::Yes,
+            Err(InstallError::Full { .. }) => Inserted::Full,
+            Err(error) => {
+                self.refusals.record(self.clock.now(), error);
+                Inserted::Never
+            }
+        }
+    }
+
+    fn note_full(&mut self, _: &Flow) {
+        self.refusals.record(self.clock.now(), InstallError::Full { max_flows: self.program.max_flows() });
+    }
+
+    fn remove(&mut self, key: &FlowKey) -> Option<Traffic> {
+        match self.program.remove(&complete_key(key)) {
+            Ok(forwarded) => {
+                let forwarded = forwarded.map(traffic)?;
+                self.refusals.removals.fetch_add(1, Ordering::Relaxed);
+                Some(forwarded)
+            }
+            Err(error) => {
+                // The channel has ended, so whatever the kernel goes on forwarding is forwarded without permission.
+                let error = anyhow::Error::from(error);
+                tracing::error!(
+                    "{error:#}: it may forward packets of a channel that has ended until the relay is restarted"
+                );
+                None
+            }
+        }
+    }
+
+    fn note_over_share(&mut self, flow: &Flow) {
+        self.refusals.over_share.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(?flow, "a flow stays in user space: its allocation has its share of the kernel's table");
+    }
+
+    fn removals(&self) -> u64 {
+        self.refusals.removals.load(Ordering::Relaxed)
+    }
+
+    fn set_addresses(&mut self, addresses: &AddressState) -> bool {
+        self.addresses.update(addresses)
+    }
+}
+/// What the kernel has counted of a flow.
+pub(super) const fn traffic(counters: relay_ebpf::Counters) -> Traffic {
+    Traffic { packets: counters.packets, bytes: counters.bytes }
+}
+
+/// Flows that the kernel did not take, of all workers.
+#[derive(Debug)]
+pub(super) struct Refusals {
+    count: AtomicU64,
+    over_share: AtomicU64,
+    /// How many flows were removed.
+    removals: AtomicU64,
+    warnings: Mutex<Throttle>,
+}
+
+impl Refusals {
+    pub(super) fn new() -> Self {
+        Self {
+            count: AtomicU64::new(0),
+            over_share: AtomicU64::new(0),
+            removals: AtomicU64::new(0),
+            warnings: Mutex::new(Throttle::new(WARN_EVERY)),
+        }
+    }
+
+    /// How many there were.
+    pub(super) fn total(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// How many were not tried, since their allocations had their shares.
+    pub(super) fn over_share(&self) -> u64 {
+        self.over_share.load(Ordering::Relaxed)
+    }
+
+    fn record(&self, now: Timestamp, error: InstallError) {
+        if let InstallError::Flow(error) = error {
+            // Its message holds addresses, and a peer that nobody can relay to is no fault of this relay.
+            tracing::debug!(%error, "a flow stays in user space");
+            return;
+        }
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let passes = self.warnings.lock().unwrap_or_else(PoisonError::into_inner).pass(now);
+        let Some(times) = passes else { return };
+        let remedy = match &error {
+            InstallError::Full { .. } => format!("raise {EBPF_MAX_FLOWS}, of which each channel takes two"),
+            _ => "relaying goes on, but slower".to_owned(),
+        };
+        let error = anyhow::Error::from(error);
+        tracing::warn!(times, "flows stay in user space: {error:#}: {remedy}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_ebpf::FlowError;
+
+    use super::*;
+
+    #[test]
+    fn flows_beyond_the_room_are_counted() {
+        let refusals = Refusals::new();
+        for _ in 0..4 {
+            refusals.record(Timestamp::ZERO, InstallError::Full { max_flows: 1 });
+        }
+        assert_eq!(refusals.total(), 4);
+    }
+
+    #[test]
+    fn flows_that_no_data_path_could_take_are_not_counted_as_refused() {
+        let refusals = Refusals::new();
+        refusals.record(Timestamp::ZERO, InstallError::Flow(FlowError::NotUnicast(([224, 0, 0, 1], 2000).into())));
+        assert_eq!(refusals.total(), 0);
+    }
+}
