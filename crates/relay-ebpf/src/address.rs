@@ -53,7 +53,7 @@ impl fmt::Debug for Be16 {
 }
 
 /// An IP address in 16 bytes of network byte order; IPv4 addresses are mapped (`::ffff:a.b.c.d`).
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct Address(pub(crate) [u32; 4]);
 

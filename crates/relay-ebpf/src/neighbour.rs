@@ -6,7 +6,7 @@ use crate::address::Address;
 
 /// A neighbour that packets were forwarded to: the key of the map `NEIGHBOURS`. The value is when its Ethernet address was
 /// last looked up, in ticks of the kernel's clock.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(C)]
 pub struct Neighbour {
     address: Address,
@@ -28,6 +28,12 @@ impl Neighbour {
     #[inline(always)]
     pub const fn from_v6_words(words: [u32; 4], interface: u32) -> Self {
         Self { address: Address(words), interface }
+    }
+
+    /// The neighbour of that address, on the interface of that index.
+    #[must_use]
+    pub fn new(ip: IpAddr, interface: u32) -> Self {
+        Self { address: ip.into(), interface }
     }
 
     /// Its IP address.

@@ -3,6 +3,7 @@
 mod addresses;
 mod config;
 mod events;
+mod next_hops;
 mod shares;
 mod table;
 mod waiting;

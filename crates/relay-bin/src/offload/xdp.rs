@@ -6,12 +6,13 @@ use std::{
 };
 
 use anyhow::Context;
-use relay_ebpf::{Counters, Reason, XdpProgram};
+use relay_ebpf::{Counters, NextHop, Reason, XdpProgram};
 
 use super::{
     FlowMeter, Offload, OffloadConfig, OffloadCounters, OffloadStatistics,
     addresses::{LocalAddresses, complete_key},
     events::{Events, Relayed},
+    next_hops::NextHops,
     table::{Refusals, XdpTable, traffic},
     worker::Worker,
 };
@@ -28,6 +29,8 @@ pub(crate) struct Xdp {
     clock: Clock,
     /// `None` when statistics are off.
     events: Option<Events>,
+    /// `None` when nothing is looked up.
+    _next_hops: Option<NextHops>,
 }
 
 impl Xdp {
@@ -55,13 +58,16 @@ impl Xdp {
             v6 = addresses.v6.map(tracing::field::display),
             "offloading to XDP"
         );
+        let (program, clock) = (Arc::new(program), Clock::start());
+        let looks_up = config.next_hop == NextHop::RoutingTable;
         Ok(Self {
-            program: Arc::new(program),
+            _next_hops: looks_up.then(|| NextHops::start(&program, clock)).transpose()?,
+            program,
             addresses: addresses.clone(),
             refusals: Arc::new(Refusals::new()),
             channels_per_allocation: *channels_per_allocation,
             relayed,
-            clock: Clock::start(),
+            clock,
             events,
         })
     }

@@ -49,8 +49,9 @@ pub(crate) struct OffloadOptions {
     #[arg(long, env = "EBPF_INT6_ADDR", value_name = "IPV6", help_heading = "Offloading to XDP")]
     pub(crate) ebpf_int6_addr: Option<String>,
 
-    /// How the XDP program finds out where a packet goes next: `routing-table`, or `answer-sender`, which is faster and sends
-    /// everything back to the router that it came from. Use that only where all traffic passes one router [default: routing-table]
+    /// How the XDP program finds out where a packet goes next: `routing-table`, or `answer-sender`, which sends everything back to the
+    /// router that it came from. That is hardly faster any more, and only right where all traffic passes one router: use it where
+    /// `net.ipv4.conf.lo.forwarding` and `net.ipv6.conf.lo.forwarding` cannot be set to 1 [default: routing-table]
     #[arg(long, env = "EBPF_NEXT_HOP", value_name = "HOW", help_heading = "Offloading to XDP")]
     pub(crate) ebpf_next_hop: Option<String>,
 

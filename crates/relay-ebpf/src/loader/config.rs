@@ -58,8 +58,8 @@ pub enum NextHop {
     /// By the host's routing and neighbour tables.
     #[default]
     RoutingTable,
-    /// Back to the Ethernet address that the packet came from, by the same interface: right and faster where one router is
-    /// all that the host has to do with.
+    /// Back to the Ethernet address that the packet came from, by the same interface: right where one router is all that the host has
+    /// to do with, and hardly faster. It needs no forwarding on the loopback interface.
     AnswerSender,
 }
 

@@ -169,6 +169,12 @@ impl XdpProgram {
         self.next_hops.neighbours()
     }
 
+    /// Whether packets were forwarded to a neighbour that was not forgotten since.
+    #[must_use]
+    pub fn has_neighbour(&self, neighbour: &Neighbour) -> bool {
+        self.next_hops.has_neighbour(neighbour)
+    }
+
     /// Takes a neighbour out of [`neighbours`](Self::neighbours), until it is looked up again.
     ///
     /// # Errors

@@ -34,6 +34,10 @@ impl NextHops {
         self.lock().neighbours.iter().collect::<Result<_, _>>().map_err(io_error)
     }
 
+    pub(super) fn has_neighbour(&self, neighbour: &Neighbour) -> bool {
+        self.lock().neighbours.get(neighbour, 0).is_ok()
+    }
+
     pub(super) fn forget_neighbour(&self, neighbour: &Neighbour) -> io::Result<()> {
         match self.lock().neighbours.remove(neighbour).map_err(io_error) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
