@@ -52,6 +52,10 @@ impl Offload for Kernel {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(format!("{:?}", flow.key))
     }
 
+    fn install_waiting(&mut self) -> Option<Flow> {
+        None
+    }
+
     fn remove(&mut self, key: &FlowKey) -> Option<Traffic> {
         let was_there = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&format!("{key:?}"));
         was_there.then(Traffic::default)
