@@ -1,5 +1,6 @@
 //! What addresses this machine has, now and later.
 
+mod default_routes;
 mod family;
 mod follow;
 mod monitor;
@@ -11,6 +12,7 @@ mod this_host;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub(crate) use self::{
+    default_routes::default_route_interfaces,
     family::{FamilyAddresses, Origin, any},
     follow::follow,
     network::Network,

@@ -5,6 +5,7 @@ use super::{
     report::{Report, Status},
     system::System,
 };
+use crate::addresses::default_route_interfaces;
 
 /// The largest MTU that every driver can run the program with: a frame must fit a page, beside what the driver puts there.
 const LARGEST_MTU: u64 = 3_498;
@@ -121,19 +122,5 @@ fn interface(system: &System, name: &str, in_driver: bool, missing: Status, repo
 fn default_routes(system: &System) -> Vec<String> {
     let v4 = system.text("proc/net/route").unwrap_or_default();
     let v6 = system.text("proc/net/ipv6_route").unwrap_or_default();
-    // Columns: interface, destination, ..., mask is the eighth.
-    let v4 = v4.lines().skip(1).filter_map(|line| {
-        let columns: Vec<_> = line.split_whitespace().collect();
-        (columns.get(1) == Some(&"00000000") && columns.get(7) == Some(&"00000000")).then(|| columns[0].to_owned())
-    });
-    // Columns: destination, its length, ..., the interface is the last.
-    let v6 = v6.lines().filter_map(|line| {
-        let columns: Vec<_> = line.split_whitespace().collect();
-        let is_default = columns.first().is_some_and(|address| address.bytes().all(|digit| digit == b'0'));
-        (is_default && columns.get(1) == Some(&"00")).then(|| (*columns[columns.len() - 1]).to_owned())
-    });
-    let mut names: Vec<String> = v4.chain(v6).filter(|name| name != "lo").collect();
-    names.sort();
-    names.dedup();
-    names
+    default_route_interfaces(&v4, &v6)
 }

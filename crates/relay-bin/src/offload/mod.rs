@@ -1,6 +1,7 @@
 //! Data paths ahead of the sockets, such as XDP.
 
 mod addresses;
+mod auto;
 mod config;
 mod events;
 mod next_hops;
@@ -16,7 +17,12 @@ use crate::addresses::AddressState;
 
 #[cfg(test)]
 pub(crate) use self::worker::{FlowTable, Inserted, Worker};
-pub(crate) use self::{addresses::LocalAddresses, config::OffloadConfig, xdp::Xdp};
+pub(crate) use self::{
+    addresses::LocalAddresses,
+    auto::start,
+    config::{Choice, OffloadConfig},
+    xdp::Xdp,
+};
 
 /// A data path that forwards flows before they reach this process. It owes nothing: a flow that it does not take, or loses,
 /// is relayed through the sockets.
@@ -61,6 +67,8 @@ pub(crate) fn xdp() -> Result<(), &'static str> {
 /// What a data path has done since it was loaded, cumulative.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OffloadCounters {
+    /// How the program is attached, `driver` or `generic`; `None` if it is not.
+    pub(crate) mode: Option<&'static str>,
     /// Bytes of application data that it relayed; ChannelData headers do not count.
     pub(crate) relayed_bytes: u64,
     /// How many packets met which fate: a verdict such as `forwarded` or `passed`, and why.

@@ -6,11 +6,12 @@ use std::{
 };
 
 use anyhow::Context;
-use relay_ebpf::{Counters, NextHop, Reason, XdpProgram};
+use relay_ebpf::{AttachMode, Counters, NextHop, Reason, XdpProgram};
 
 use super::{
     FlowMeter, Offload, OffloadConfig, OffloadCounters, OffloadStatistics,
     addresses::{LocalAddresses, complete_key},
+    auto,
     events::{Events, Relayed},
     next_hops::NextHops,
     table::{Refusals, XdpTable, traffic},
@@ -23,6 +24,7 @@ use crate::{clock::Clock, option_names::EBPF_OFFLOADING};
 pub(crate) struct Xdp {
     program: Arc<XdpProgram>,
     addresses: LocalAddresses,
+    mode: AttachMode,
     refusals: Arc<Refusals>,
     channels_per_allocation: u32,
     relayed: Relayed,
@@ -34,13 +36,13 @@ pub(crate) struct Xdp {
 }
 
 impl Xdp {
-    /// Loads the program and attaches it.
+    /// Loads the program and attaches it. The log says so, and `why` in this way.
     ///
     /// # Errors
     ///
     /// When either does not go; the message names the cause and the remedy. To relay all the same would hide it.
-    pub(crate) fn start(config: &OffloadConfig) -> anyhow::Result<Self> {
-        let OffloadConfig { xdp: config, addresses, channels_per_allocation } = config;
+    pub(super) fn start(config: &OffloadConfig, why: &str) -> anyhow::Result<Self> {
+        let OffloadConfig { xdp: config, addresses, channels_per_allocation, .. } = config;
         let cannot = || format!("cannot offload to XDP, as {EBPF_OFFLOADING} asks for");
         let mut program = XdpProgram::load(config).with_context(cannot)?;
         let relayed = Relayed::default();
@@ -56,6 +58,7 @@ impl Xdp {
             statistics = config.statistics,
             v4 = addresses.v4.map(tracing::field::display),
             v6 = addresses.v6.map(tracing::field::display),
+            why,
             "offloading to XDP"
         );
         let (program, clock) = (Arc::new(program), Clock::start());
@@ -64,6 +67,7 @@ impl Xdp {
             _next_hops: looks_up.then(|| NextHops::start(&program, clock)).transpose()?,
             program,
             addresses: addresses.clone(),
+            mode: config.mode,
             refusals: Arc::new(Refusals::new()),
             channels_per_allocation: *channels_per_allocation,
             relayed,
@@ -93,6 +97,7 @@ impl Xdp {
     pub(crate) fn statistics(&self) -> Statistics {
         Statistics {
             program: Arc::clone(&self.program),
+            mode: self.mode,
             relayed: Arc::clone(&self.relayed),
             refusals: Arc::clone(&self.refusals),
         }
@@ -137,6 +142,7 @@ impl fmt::Display for Xdp {
 #[derive(Clone, Debug)]
 pub(crate) struct Statistics {
     program: Arc<XdpProgram>,
+    mode: AttachMode,
     relayed: Relayed,
     refusals: Arc<Refusals>,
 }
@@ -164,6 +170,7 @@ impl OffloadStatistics for Statistics {
         });
         let counted = reasons.into_iter().filter(|(reason, _)| *reason != Reason::NotOurs);
         OffloadCounters {
+            mode: Some(auto::name(self.mode)),
             relayed_bytes: self.relayed().bytes,
             packets: counted.map(|(reason, count)| (verdict(reason), reason.name(), count)).collect(),
             flows: u64::try_from(self.program.flows()).unwrap_or(u64::MAX),

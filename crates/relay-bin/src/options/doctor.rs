@@ -9,7 +9,7 @@ use super::{cli::DoctorOptions, config::Config, entropy::Entropy};
 use crate::{
     addresses::Host,
     doctor::{self, KernelPath, Needs, Report, System},
-    offload,
+    offload::{self, Choice},
 };
 
 /// What `system` can do for a relay with these options. What is wrong with them is a part of it.
@@ -37,10 +37,13 @@ fn needs(config: &Config, no_program: Option<String>) -> Needs {
         ports: config.ports,
         families: config.families().count(),
         workers: config.workers,
-        kernel_path: config.offload.as_ref().map(|offload| KernelPath {
-            interfaces: offload.xdp.interfaces.clone(),
-            in_driver: offload.xdp.mode == AttachMode::Driver,
-            by_routing_table: offload.xdp.next_hop == NextHop::RoutingTable,
+        // Where the relay finds out by itself, what is missing is no fault.
+        kernel_path: config.offload.as_ref().filter(|offload| offload.choice == Choice::Given).map(|offload| {
+            KernelPath {
+                interfaces: offload.xdp.interfaces.clone(),
+                in_driver: offload.xdp.mode == AttachMode::Driver,
+                by_routing_table: offload.xdp.next_hop == NextHop::RoutingTable,
+            }
         }),
         no_program,
     }

@@ -9,7 +9,7 @@ use relay_server::PortRange;
 use super::problems::Collector;
 use crate::{
     addresses::{FamilyAddresses, Host},
-    offload::{LocalAddresses, OffloadConfig},
+    offload::{Choice, LocalAddresses, OffloadConfig},
     option_names::{EBPF_MAX_FLOWS, EBPF_OFFLOADING, Name},
 };
 
@@ -24,6 +24,9 @@ const CHANNELS_OF_ONE: u32 = 256;
 const LEAST_CHANNELS: u32 = 32;
 const STATISTICS: Name = Name::new("--ebpf-statistics", "EBPF_STATISTICS");
 
+/// Instead of interfaces: the relay finds them, and does without if it cannot. No interface should be called so.
+const AUTO: &str = "auto";
+
 /// The longest name of an interface in bytes (IFNAMSIZ, less the zero at the end).
 const MAX_INTERFACE: usize = 15;
 
@@ -31,12 +34,18 @@ const MAX_INTERFACE: usize = 15;
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct OffloadOptions {
     /// The network interfaces, with commas between, at which an XDP program is to forward the packets of channels before this
-    /// process sees them. Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; when it cannot be done, the relay does not start
-    /// [default: none]
-    #[arg(long, env = "EBPF_OFFLOADING", value_name = "INTERFACE[,INTERFACE...]", help_heading = "Offloading to XDP")]
+    /// process sees them. Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; when it cannot be done, the relay does not start. `auto`
+    /// finds the interfaces, tries the driver, then the network stack, and else relays in user space; a line of the log says which, and
+    /// why [default: none]
+    #[arg(
+        long,
+        env = "EBPF_OFFLOADING",
+        value_name = "auto|INTERFACE[,INTERFACE...]",
+        help_heading = "Offloading to XDP"
+    )]
     pub(crate) ebpf_offloading: Option<String>,
 
-    /// How to attach the XDP program: `driver`, which is fast, or `generic`, which works with any driver [default: driver]
+    /// How to attach the XDP program: `driver`, which is fast, or `generic`, which works with any driver [default: driver; with `auto` whichever goes]
     #[arg(long, env = "EBPF_ATTACH_MODE", value_name = "MODE", help_heading = "Offloading to XDP")]
     pub(crate) ebpf_attach_mode: Option<String>,
 
@@ -90,12 +99,17 @@ pub(crate) fn read(
     problems: &mut Collector,
 ) -> Option<OffloadConfig> {
     options.ebpf_offloading.as_deref().filter(|names| !names.trim().is_empty())?;
-    let interfaces = problems.read(
-        EBPF_OFFLOADING,
-        options.ebpf_offloading.as_deref(),
-        "the interfaces that clients and peers are behind, such as eth0 or eth0,eth1 (`ip link` lists them)",
-        parse_interfaces,
-    );
+    let is_auto = options.ebpf_offloading.as_deref().is_some_and(|names| names.trim() == AUTO);
+    let interfaces = if is_auto {
+        Some(Vec::new())
+    } else {
+        problems.read(
+            EBPF_OFFLOADING,
+            options.ebpf_offloading.as_deref(),
+            "auto, or the interfaces that clients and peers are behind, such as eth0 or eth0,eth1 (`ip link` lists them)",
+            parse_interfaces,
+        )
+    };
     let defaults = relay_ebpf::Config::default();
     let mode =
         problems.read(ATTACH_MODE, options.ebpf_attach_mode.as_deref(), "driver or generic", |mode| match mode {
@@ -127,6 +141,9 @@ pub(crate) fn read(
         });
     let v4 = AddressOption { name: INT4_ADDR, text: options.ebpf_int4_addr.as_deref(), example: "10.0.0.7" };
     let v6 = AddressOption { name: INT6_ADDR, text: options.ebpf_int6_addr.as_deref(), example: "2001:db8::7" };
+    // An address that cannot be found is no reason not to start where nothing in particular was asked for.
+    let mut forgiven = Collector::default();
+    let problems = if is_auto && !v4.is_given() && !v6.is_given() { &mut forgiven } else { problems };
     let addresses = LocalAddresses {
         v4: place.v4.and_then(|family| v4.local_address(family, host, problems)),
         v6: place.v6.and_then(|family| v6.local_address(family, host, problems)),
@@ -145,7 +162,12 @@ pub(crate) fn read(
         statistics: statistics.unwrap_or(defaults.statistics),
         packets_per_event: defaults.packets_per_event,
     };
-    Some(OffloadConfig { xdp, addresses, channels_per_allocation })
+    let choice = match (is_auto, mode) {
+        (false, _) => Choice::Given,
+        (true, Some(only)) => Choice::Auto { modes: vec![only] },
+        (true, None) => Choice::Auto { modes: vec![AttachMode::Driver, AttachMode::Generic] },
+    };
+    Some(OffloadConfig { xdp, addresses, choice, channels_per_allocation })
 }
 
 /// The interfaces in a list with commas between, each once.

@@ -89,6 +89,20 @@ fn defaults_follow_the_rest_of_the_configuration() {
 }
 
 #[test]
+fn auto_names_no_interface_and_tries_both_modes() {
+    let auto = OffloadOptions { ebpf_offloading: some("auto"), ..OffloadOptions::default() };
+    let OffloadConfig { xdp, choice, addresses, .. } = read(&auto).unwrap();
+    assert_eq!(xdp.interfaces, Vec::<String>::new());
+    assert_eq!(choice, Choice::Auto { modes: vec![AttachMode::Driver, AttachMode::Generic] });
+    assert_eq!(addresses.v4, Some(PRIVATE));
+
+    let only = OffloadOptions { ebpf_attach_mode: some("generic"), ..auto.clone() };
+    assert_eq!(read(&only).unwrap().choice, Choice::Auto { modes: vec![AttachMode::Generic] });
+    // What is given must be right all the same.
+    assert!(read(&OffloadOptions { ebpf_max_flows: some("1"), ..auto }).is_err());
+}
+
+#[test]
 fn everything_can_be_set() {
     let xdp = read(&OffloadOptions {
         ebpf_offloading: some("eth0, eth1,eth0"),
@@ -100,7 +114,8 @@ fn everything_can_be_set() {
         ebpf_channels_per_allocation: some("7"),
         ebpf_statistics: some("off"),
     });
-    let OffloadConfig { xdp, addresses, channels_per_allocation } = xdp.unwrap();
+    let OffloadConfig { xdp, addresses, channels_per_allocation, choice } = xdp.unwrap();
+    assert_eq!(choice, Choice::Given);
     assert_eq!(xdp.interfaces, ["eth0", "eth1"]);
     assert_eq!((xdp.mode, xdp.next_hop), (AttachMode::Generic, NextHop::AnswerSender));
     assert_eq!((xdp.max_flows, xdp.statistics, channels_per_allocation), (4096, false, 7));

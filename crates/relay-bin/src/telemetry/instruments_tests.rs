@@ -32,6 +32,7 @@ pub(crate) fn busy() -> Snapshot {
     counters.lose(Loss::Dropped(DropReason::NotStunNorChannelData));
     counters.lose(Loss::SendBufferFull);
     let offload = OffloadCounters {
+        mode: Some("generic"),
         relayed_bytes: 77,
         packets: vec![("passed", "no_route", 5)],
         flows: 8,

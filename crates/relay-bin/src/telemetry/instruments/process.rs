@@ -37,6 +37,17 @@ pub(super) const PROCESS: &[Instrument] = &[
         read: |now| number(now.counters.icmp_told),
     },
     Instrument {
+        name: "ebpf_mode",
+        kind: Kind::Gauge,
+        unit: "{relay}",
+        description: "1 for how the XDP program is attached, 0 for the others",
+        attributes: &[(
+            "mode",
+            "`driver` (in the network driver), `generic` (in the network stack), `none`: all packets are relayed in user space",
+        )],
+        read: |now| one_of("mode", &["driver", "generic", "none"], now.offload.mode.unwrap_or("none")),
+    },
+    Instrument {
         name: "ebpf_packets",
         kind: Kind::Counter,
         unit: "{packet}",
