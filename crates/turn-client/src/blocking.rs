@@ -1,5 +1,6 @@
 use std::{
     collections::VecDeque,
+    hash::{BuildHasher as _, RandomState},
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     time::{Duration, Instant},
@@ -60,7 +61,8 @@ impl BlockingClient {
     /// Uses `socket`, which is connected to the server.
     #[must_use]
     pub fn with_socket(socket: UdpSocket, credentials: Credentials) -> Self {
-        let seed = socket.local_addr().map_or(0, |address| address.port().into());
+        // A new one each time: the system soon gives the port of a socket that was closed to another.
+        let seed = RandomState::new().hash_one(());
         Self {
             client: TurnClient::new(credentials, seed),
             socket,
@@ -215,4 +217,27 @@ fn is_transient(error: &io::Error) -> bool {
 #[expect(clippy::disallowed_methods, reason = "a blocking client waits for real time")]
 fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_client_at_the_same_port_has_other_transaction_ids() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(server.local_addr().unwrap()).unwrap();
+        let sent = [(); 2].map(|()| {
+            let socket = socket.try_clone().unwrap();
+            let client = BlockingClient::with_socket(socket, Credentials::new("alice", "secret"));
+            // Nobody answers.
+            let asked = client.with_retransmission(Duration::from_millis(1), 1).mapped_address();
+            assert!(asked.is_err());
+            let mut buffer = [0; 100];
+            let length = server.recv(&mut buffer).unwrap();
+            buffer[..length].to_vec()
+        });
+        assert_ne!(sent[0], sent[1]);
+    }
 }
