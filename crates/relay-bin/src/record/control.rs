@@ -193,15 +193,15 @@ impl RecordControl {
         if let Some(file) = starting {
             return Err(Refusal::Starting(file.clone()));
         }
+        // Before the shards are told: it may end at once then.
+        let stopped = recording.as_ref().filter(|recording| !*is_stopping && !recording.has_ended());
+        let stopped = stopped.map(|recording| recording.file().to_owned());
         // Also when the file could not be written any further: its recorders are of no more use.
         for shard in &relay.shards {
             shard(None);
         }
-        let Some(recording) = recording.as_ref().filter(|recording| !*is_stopping && !recording.has_ended()) else {
-            return Err(Refusal::NotRecording);
-        };
-        *is_stopping = true;
-        Ok(recording.file().to_owned())
+        *is_stopping |= stopped.is_some();
+        stopped.ok_or(Refusal::NotRecording)
     }
 
     /// How far the last recording is, if there was one.

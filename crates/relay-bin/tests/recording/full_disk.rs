@@ -1,6 +1,6 @@
 //! A disk that is full: for the recording, and for the log beside it.
 
-use std::{fs, net::SocketAddr, path::PathBuf, process::Command};
+use std::{fs, io::Write as _, net::SocketAddr, path::PathBuf, process::Command};
 
 use relay_replay::{Mode, NotReplayed, Session};
 use serde_json::Value;
@@ -43,7 +43,8 @@ impl OnDisk {
         // The process stays the same.
         command.arg(format!("{mount} && exec \"$0\" \"$@\" 2> {disk}/log")).arg(program());
         command.args(["--public-ip4-addr", "127.0.0.1", "--auth-secret", SECRET, "--listen-port", &port.to_string()]);
-        command.args(["--workers", "1", "--log-filter", "debug", "--record-directory", &disk]);
+        command.args(["--workers", "1", "--log-filter", "debug", "--allocations-per-username", "1000"]);
+        command.args(["--record-directory", &disk]);
         command.args(["--control-endpoint", &control.to_string(), "--health-check-addr", &health.to_string()]);
         command.stdin(std::process::Stdio::null());
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
@@ -103,10 +104,15 @@ fn a_full_disk_ends_the_recording_with_a_whole_record_and_another_can_follow() {
     assert_eq!(status["packets"], packets);
     assert!(packets > 500, "{packets} packets");
 
-    // While there is no room, the next one is refused.
+    // While there is no room, the next one is refused. What was cut off may have left some.
+    let mut filler = fs::File::create(test.path("filler")).unwrap();
+    while filler.write_all(&[0; 512]).is_ok() {}
     assert_eq!(test.post("/record/start?file=second.pcapng").0, 500);
     assert_eq!(test.metric("faults_total{part=\"recording\"}"), 2);
-    fs::remove_file(test.path("first.pcapng")).unwrap();
+    for name in ["first.pcapng", "filler"] {
+        fs::remove_file(test.path(name)).unwrap();
+    }
+    drop(filler);
     let _ = fs::remove_file(test.path("second.pcapng"));
     assert_eq!(test.post("/record/start?file=third.pcapng").0, 200);
     converse(&test.relay, 10);
