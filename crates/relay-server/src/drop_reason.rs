@@ -18,6 +18,8 @@ pub enum DropReason {
     UnknownPort,
     /// A peer's datagram from, or an ICMP message about one to, an address that no channel of the allocation is bound to, and that it has no permission for.
     UnknownPeer,
+    /// A request from where no client can be: port 0, an address that is none of one host, or the relay's own listening port.
+    ImpossibleSource,
     /// A STUN response or success, which no client sends to a server.
     UnexpectedResponse,
     /// A request with a method that this relay does not know; RFC 8489, section 6.3, has it discarded.

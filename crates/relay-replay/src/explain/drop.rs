@@ -104,6 +104,10 @@ pub(crate) fn dropped(reason: DropReason, about: &About<'_>) -> Explanation {
             "the peer is forbidden",
             format!("{peer} is the relay's own listening port, or has port 0: neither is relayed to."),
         ),
+        DropReason::ImpossibleSource => because(
+            "no client can be there",
+            "The source is port 0, an address that no host has, or the relay's own listening port: an answer would reach nobody who asked.".to_owned(),
+        ),
         DropReason::UnexpectedResponse => because(
             "a response to a server",
             "Responses go from a server to a client, not the other way.".to_owned(),

@@ -18,7 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::{PortRange, RelayAddresses};
 
-pub(crate) use self::never::is_forbidden_client;
+pub(crate) use self::never::{is_forbidden_client, is_unicast};
 use self::{embedded::readings, never::never, rules::Rules};
 pub use self::{
     forbidden::PeerForbidden,

@@ -27,6 +27,11 @@ pub(crate) const fn is_forbidden_client(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if is_tunnel(v6))
 }
 
+/// Whether `address` is one that a host sends from.
+pub(crate) const fn is_unicast(address: IpAddr) -> bool {
+    !matches!(never(address), Some(PeerForbidden::Unspecified | PeerForbidden::Multicast | PeerForbidden::Broadcast))
+}
+
 /// [RFC 8656, section 21.4](https://www.rfc-editor.org/rfc/rfc8656#section-21.4): neither clients nor peers may be at addresses
 /// of Teredo or 6to4, since a tunnel's end could send to the relay what the relay sends to it.
 const fn is_tunnel(address: Ipv6Addr) -> bool {

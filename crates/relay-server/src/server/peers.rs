@@ -8,7 +8,7 @@ use crate::{AllocationId, Event, FiveTuple, PeerForbidden, PeerPorts, RelayPlace
 
 impl Server {
     /// Where the relay is, as the policy sees it.
-    fn place(&self) -> RelayPlace<'_> {
+    pub(crate) fn place(&self) -> RelayPlace<'_> {
         RelayPlace {
             relay_addresses: self.config.relay_addresses,
             own_addresses: &self.config.own_addresses,

@@ -7,8 +7,8 @@ use relay_server::{DropReason, PortRange, UsernameLimit};
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use crate::support::{
-    Client, Credentials, Relay, Request, allocate, allocate_with, bind, binding, channel_data, delete, kind, method,
-    permit, refresh,
+    Client, Credentials, LISTEN_PORT, RELAY_V4, RELAY_V6, Relay, Request, allocate, allocate_with, bind, binding,
+    channel_data, delete, kind, method, permit, refresh,
 };
 
 fn client() -> Client {
@@ -87,6 +87,32 @@ fn responses_are_dropped() {
             assert_eq!(relay.take_drops(), [DropReason::UnexpectedResponse]);
         }
     }
+}
+
+/// Whatever is written into a packet as its source: an answer would reach nobody who asked, or the relay itself.
+#[test]
+fn requests_from_where_no_client_can_be_are_not_answered() {
+    let mut relay = Relay::new();
+    let own = [format!("{RELAY_V4}:{LISTEN_PORT}"), format!("[{RELAY_V6}]:{LISTEN_PORT}")];
+    let others =
+        ["198.51.100.7:0", "224.0.0.1:5000", "255.255.255.255:5000", "0.0.0.0:5000", "[ff02::1]:5000", "[::]:5000"];
+    for source in own.iter().map(String::as_str).chain(others) {
+        let mut client = Client::new(source);
+        for request in [binding(), allocate(), refresh()] {
+            let bytes = client.unsigned(&request);
+            relay.take_events();
+            assert_eq!(relay.answer(&client, &bytes), None, "{source}");
+            assert_eq!(relay.take_drops(), [DropReason::ImpossibleSource], "{source}");
+        }
+        // A Binding request of RFC 3489.
+        let classic = [&[0, 1, 0, 0][..], &[7; 16]].concat();
+        assert_eq!(relay.receive(&client, &classic), None);
+        assert!(relay.take_sent().is_none(), "{source}");
+    }
+    // Others at the relay's own address can be clients.
+    let mut client = Client::new(&format!("{RELAY_V4}:5000"));
+    let bytes = client.unsigned(&binding());
+    assert!(relay.answer(&client, &bytes).is_some());
 }
 
 #[test]

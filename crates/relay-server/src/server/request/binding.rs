@@ -1,6 +1,6 @@
 use stun_msg::{ClassicBinding, Method, Response};
 
-use crate::{Event, FiveTuple, Output, Server, Timestamp, requester::Requester};
+use crate::{DropReason, Event, FiveTuple, Output, Server, Timestamp, requester::Requester};
 
 impl Server {
     /// [RFC 8489, section 6.3.1.1](https://www.rfc-editor.org/rfc/rfc8489#section-6.3.1.1): tells the client its address.
@@ -13,6 +13,9 @@ impl Server {
 
     /// [RFC 5389, section 12.2](https://www.rfc-editor.org/rfc/rfc5389#section-12.2): a client of RFC 3489 is answered in its own words.
     pub(crate) fn handle_classic_binding(&mut self, now: Timestamp, from: FiveTuple, request: ClassicBinding) {
+        if !self.can_answer(from) {
+            return self.drop_from_client(from, DropReason::ImpossibleSource);
+        }
         if !self.may_answer_binding(now, from) {
             return;
         }

@@ -14,7 +14,10 @@ use std::net::IpAddr;
 use allocation::{Allocation, Credential};
 use stun_msg::{Class, Message, Method, Request, RequestError};
 
-use crate::{AllocationId, DropReason, Event, Family, FiveTuple, Rejection, Server, Timestamp, requester::Requester};
+use crate::{
+    AllocationId, DropReason, Event, Family, FiveTuple, Rejection, Server, Timestamp, peer_policy::is_unicast,
+    requester::Requester,
+};
 
 impl Server {
     /// Handles a datagram that looks like STUN.
@@ -42,6 +45,9 @@ impl Server {
         ) {
             // RFC 8489, section 6.3: a message with an unknown method is silently discarded.
             return self.drop_from_client(from, DropReason::UnknownMethod);
+        }
+        if !self.can_answer(from) {
+            return self.drop_from_client(from, DropReason::ImpossibleSource);
         }
         if !self.may_reply_unsigned(now, from, message) {
             return;
@@ -89,6 +95,14 @@ impl Server {
         if let Err(rejection) = handled {
             self.reject(&requester, rejection);
         }
+    }
+
+    /// Whether somebody can be where a request comes from. Anybody can write another source into a packet; an answer to the relay's own
+    /// listening port would go to the relay, one to port 0 or to many hosts to nobody who asked.
+    pub(super) fn can_answer(&self, from: FiveTuple) -> bool {
+        let client = from.client.address();
+        let is_own = client.port() == self.config.listen_port && self.place().has(client.ip());
+        client.port() != 0 && is_unicast(client.ip()) && !is_own
     }
 
     /// Drops a Send indication, since they are off.
