@@ -185,3 +185,25 @@ fn a_collector_gets_a_span_from_an_allocations_beginning_to_its_end() {
     wait_until(|| has(&collector.text(), &parts));
     relay.stop();
 }
+
+/// Whoever mints credentials may let clients choose what they are called.
+#[test]
+fn a_user_id_cannot_forge_lines_or_colours() {
+    const USER: &str = "eve\n2026-01-01T00:00:00Z ERROR forged \u{1b}[31m\" \u{7}";
+    for format in ["human", "json", "google-cloud"] {
+        let control = free_tcp_address();
+        let control_text = control.to_string();
+        let relay =
+            Relay::start(&["--log-format", format, "--log-filter", "debug", "--control-endpoint", &control_text]);
+        let echo = Echo::start(relay.v4());
+        let mut client = bound(&relay, USER, echo.address);
+        exchange(&mut client, &[100]);
+        let users: Value = serde_json::from_str(&get(control, "/users?top=10").1).unwrap();
+        assert!(users.to_string().contains("forged"), "{users}");
+        client.refresh(Duration::ZERO).unwrap();
+        let log = relay.stop().log;
+        assert!(log.contains("forged"), "{log}");
+        assert!(!log.contains('\u{1b}') && !log.contains('\u{7}'), "{log}");
+        assert!(log.lines().all(|line| !line.starts_with("2026-01-01T00:00:00Z")), "{log}");
+    }
+}
