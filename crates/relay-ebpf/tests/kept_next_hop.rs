@@ -15,7 +15,7 @@ use support::{
     cases::{arriving, flow},
     kernel::{Kernel, XDP_PASS},
 };
-use test_support::namespace::ip;
+use test_support::namespace::{interface_index, ip};
 
 /// For how long a next hop is kept at most: 640 ms, and a tick that has begun.
 const KEPT: Duration = Duration::from_millis(660);
@@ -215,6 +215,28 @@ fn an_interface_that_comes_back_under_another_index_is_not_taken_for_the_old_one
     ip("link set up1 down");
     thread::sleep(KEPT);
     assert_eq!(host.send(100), [Err(Reason::NoNextHop); 2]);
+}
+
+#[test]
+fn a_stranger_under_the_index_of_an_interface_that_went_is_not_sent_to() {
+    let Some(mut host) = Host::new() else { return };
+    route_by(1, 1);
+    assert_eq!(host.send(100), [Ok(OTHER); 2]);
+    let index = interface_index("up1");
+    ip("link del up1");
+    ip(&format!("link add stranger index {index} address 02:00:00:00:00:a1 type veth peer name peer"));
+    ip("link set stranger up");
+    ip("link set peer up");
+    ip("addr add 10.0.1.10/24 dev stranger");
+    ip("addr add fd00:1::10/64 dev stranger nodad");
+    for router in ["10.0.1.1", "fd00:1::1"] {
+        ip(&format!("neigh replace {router} lladdr 02:00:00:00:00:b1 dev stranger nud permanent"));
+    }
+    ip("route replace 192.0.2.2 via 10.0.1.1 dev stranger");
+    ip("route replace 2001:db8::2 via fd00:1::1 dev stranger");
+    host.kernel.offload.follow_interfaces().unwrap();
+    host.kernel.offload.forget_next_hops().unwrap();
+    assert_eq!(host.send(100), [Err(Reason::OtherInterface); 2]);
 }
 
 /// Sends packets of one flow from several threads, while another changes what it depends on as fast as it can.

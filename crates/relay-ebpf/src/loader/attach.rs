@@ -21,6 +21,11 @@ impl Interface {
         let index = unsafe { libc::if_nametoindex(c_name.as_ptr()) };
         if index == 0 { Err(missing()) } else { Ok(Self { name: name.to_owned(), index }) }
     }
+
+    /// Whether there still is an interface of this name under this index.
+    pub(super) fn is_there(&self) -> bool {
+        Self::find(&self.name).is_ok_and(|found| found.index == self.index)
+    }
 }
 
 /// All interfaces of these names.

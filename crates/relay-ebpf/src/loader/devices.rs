@@ -1,29 +1,34 @@
 //! Which interfaces frames may leave by, beside the one they came in by.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
-use aya::maps::{HashMap, MapData};
+use aya::maps::{HashMap, MapData, MapError};
 
-use super::{OffloadError, attach::Interface};
+use super::attach::Interface;
 use crate::{Be16, Device};
 
 /// The kernel's list of VLAN interfaces; not there if it has none.
 const VLANS: &str = "/proc/net/vlan/config";
 
-/// Enters the interfaces that the program is attached to, and their VLANs.
-pub(super) fn fill(map: &mut HashMap<MapData, u32, Device>, interfaces: &[Interface]) -> Result<(), OffloadError> {
-    for interface in interfaces {
-        let device = Device { interface: interface.index, ..Device::default() };
-        map.insert(interface.index, device, 0).map_err(OffloadError::from_map)?;
-    }
-    for vlan in parse(&fs::read_to_string(VLANS).unwrap_or_default()) {
-        let below = interfaces.iter().find(|interface| interface.name == vlan.parent);
+/// Enters those of the interfaces that the program was attached to which are still there, and their VLANs; takes out all others.
+pub(super) fn update(map: &mut HashMap<MapData, u32, Device>, attached: &[Interface]) -> Result<(), MapError> {
+    let there: Vec<_> = attached.iter().filter(|interface| interface.is_there()).collect();
+    let untagged =
+        there.iter().map(|interface| (interface.index, Device { interface: interface.index, ..Device::default() }));
+    let list = fs::read_to_string(VLANS).unwrap_or_default();
+    let tagged = parse(&list).filter_map(|vlan| {
+        let below = there.iter().find(|interface| interface.name == vlan.parent)?;
         // One that vanished since it was listed needs no entry.
-        let index = Interface::find(vlan.name).ok();
-        if let (Some(below), Some(own)) = (below, index) {
-            let device = Device { interface: below.index, vlan: Be16::new(vlan.identifier), tagged: 1 };
-            map.insert(own.index, device, 0).map_err(OffloadError::from_map)?;
-        }
+        let own = Interface::find(vlan.name).ok()?;
+        Some((own.index, Device { interface: below.index, vlan: Be16::new(vlan.identifier), tagged: 1 }))
+    });
+    let wanted: BTreeMap<_, _> = untagged.chain(tagged).collect();
+    let present = map.iter().collect::<Result<BTreeMap<_, _>, _>>()?;
+    for index in present.keys().filter(|index| !wanted.contains_key(index)) {
+        map.remove(index)?;
+    }
+    for (index, device) in wanted.iter().filter(|(index, device)| present.get(index) != Some(device)) {
+        map.insert(index, device, 0)?;
     }
     Ok(())
 }

@@ -18,16 +18,16 @@ use std::{
 use aya::{
     Ebpf, EbpfLoader, Pod,
     maps::{Array, HashMap, Map, MapData, PerCpuArray},
-    programs::{TestRun, TestRunOptions, Xdp, links::Link as _, xdp::XdpLink},
+    programs::{ProgramError, TestRun, TestRunOptions, Xdp, links::Link as _, xdp::XdpLink},
 };
 
+use self::{attach::Interface, flows::Flows, next_hops::NextHops};
 pub use self::{
     config::{AttachMode, Config, NextHop},
     error::{AttachHint, OffloadError},
     program::program,
     statistics::{Reading, StatisticsError, StatisticsReader},
 };
-use self::{flows::Flows, next_hops::NextHops};
 use crate::{Counters, Device, Entry, Flow, FlowKey, InstallError, Neighbour, Reason, RemoveError, Settings};
 
 // SAFETY: repr(C) with explicit padding (their sizes are asserted where they are defined), made of integers alone: any
@@ -46,8 +46,16 @@ unsafe impl Pod for Neighbour {}
 
 /// The program's name in the object and, cut to 15 bytes, in the kernel.
 const PROGRAM: &str = "relay";
+/// How often the kernel is asked to verify the program, if signals interrupt it.
+const ATTEMPTS: usize = 20;
 /// The map of the program's global variables, of which there is one: `GENERATION`.
 const GLOBALS: &str = ".bss";
+
+/// The interfaces that frames may leave by, and those that the program was attached to.
+struct Devices {
+    map: HashMap<MapData, u32, Device>,
+    attached: Vec<Interface>,
+}
 
 /// The program in the kernel, from [`load`](Self::load) until this is dropped; the end of the process, however it comes,
 /// detaches it too, since nothing is pinned.
@@ -59,7 +67,7 @@ pub struct XdpProgram {
     ebpf: Ebpf,
     flows: Flows,
     next_hops: NextHops,
-    devices: HashMap<MapData, u32, Device>,
+    devices: Mutex<Devices>,
     counters: PerCpuArray<MapData, Counters>,
     reasons: PerCpuArray<MapData, u64>,
     readers: Mutex<Vec<StatisticsReader>>,
@@ -83,15 +91,29 @@ impl XdpProgram {
         let generation = Array::try_from(take_map(&mut ebpf, GLOBALS)?).map_err(OffloadError::from_map)?;
         let neighbours = HashMap::try_from(take_map(&mut ebpf, "NEIGHBOURS")?).map_err(OffloadError::from_map)?;
         let next_hops = NextHops::new(generation, neighbours);
-        let devices = HashMap::try_from(take_map(&mut ebpf, "DEVICES")?).map_err(OffloadError::from_map)?;
+        let map = HashMap::try_from(take_map(&mut ebpf, "DEVICES")?).map_err(OffloadError::from_map)?;
+        let devices = Mutex::new(Devices { map, attached: Vec::new() });
         let counters = PerCpuArray::try_from(take_map(&mut ebpf, "COUNTERS")?).map_err(OffloadError::from_map)?;
         let reasons = PerCpuArray::try_from(take_map(&mut ebpf, "REASONS")?).map_err(OffloadError::from_map)?;
         let events = take_map(&mut ebpf, "STATS")?;
         let readers = if config.statistics { statistics::open(events)? } else { Vec::new() };
         let (links, readers) = (Mutex::default(), Mutex::new(readers));
         let mut program = Self { links, ebpf, flows, next_hops, devices, counters, reasons, readers };
-        program.xdp_mut()?.load().map_err(OffloadError::from_program)?;
+        program.verify()?;
         Ok(program)
+    }
+
+    /// Has the kernel verify the program. It gives up, without a verdict, when a signal comes meanwhile.
+    fn verify(&mut self) -> Result<(), OffloadError> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match self.xdp_mut()?.load() {
+                Err(ProgramError::LoadError { io_error, .. })
+                    if io_error.kind() == io::ErrorKind::WouldBlock && attempts < ATTEMPTS => {}
+                result => return result.map_err(OffloadError::from_program),
+            }
+        }
     }
 
     /// Attaches the program to all interfaces of `config`, or to none if one refuses.
@@ -103,7 +125,8 @@ impl XdpProgram {
         if config.next_hop == NextHop::RoutingTable {
             attach::allow_route_lookups()?;
         }
-        devices::fill(&mut self.devices, &interfaces)?;
+        self.devices().attached.clone_from(&interfaces);
+        self.follow_interfaces().map_err(|error| OffloadError::from_map(error.into()))?;
         for interface in &interfaces {
             match attach::attach(self.xdp_mut()?, interface, config.mode) {
                 Ok(link) => {
@@ -158,6 +181,16 @@ impl XdpProgram {
     /// If the kernel refuses.
     pub fn forget_next_hops(&self) -> io::Result<()> {
         self.next_hops.forget_all()
+    }
+
+    /// From now on, frames leave by those interfaces that the program was attached to which are still there, and by the VLANs that
+    /// these have now. To be called when interfaces have come or gone.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn follow_interfaces(&self) -> io::Result<()> {
+        let Devices { map, attached } = &mut *self.devices();
+        devices::update(map, attached).map_err(flows::io_error)
     }
 
     /// The neighbours that packets were forwarded to, and when each one's Ethernet address was last looked up, in ticks of the
@@ -238,6 +271,10 @@ impl XdpProgram {
         let result = self.xdp()?.test_run(options).map_err(OffloadError::from_program)?;
         out.truncate(result.data_size_out as usize);
         Ok(Run { action: result.return_value, frame: out, per_packet: result.duration })
+    }
+
+    fn devices(&self) -> MutexGuard<'_, Devices> {
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn links(&self) -> MutexGuard<'_, Vec<XdpLink>> {

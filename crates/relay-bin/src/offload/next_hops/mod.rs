@@ -60,6 +60,7 @@ impl NextHops {
             watch: Watch::default(),
             clock,
             must_forget: false,
+            has_other_interfaces: false,
             forgot_at: None,
         };
         let thread = thread::Builder::new()
@@ -89,6 +90,8 @@ struct Follower {
     clock: Clock,
     /// Something has changed since the program was last told.
     must_forget: bool,
+    /// Interfaces have come or gone since the program was last told.
+    has_other_interfaces: bool,
     forgot_at: Option<Timestamp>,
 }
 
@@ -138,6 +141,10 @@ impl Follower {
             match self.changes.next()? {
                 None => return Ok(false),
                 Some(Change::Other) => self.must_forget = true,
+                Some(Change::Interface | Change::Unknown) => {
+                    self.must_forget = true;
+                    self.has_other_interfaces = true;
+                }
                 Some(Change::Neighbour(ip, interface, entry)) => {
                     let neighbour = Neighbour::new(ip, interface);
                     let known = self.watch.note(&neighbour, entry);
@@ -165,6 +172,11 @@ impl Follower {
 
     fn forget(&mut self, now: Timestamp) {
         self.must_forget = false;
+        if std::mem::take(&mut self.has_other_interfaces)
+            && let Err(error) = self.program.follow_interfaces()
+        {
+            tracing::debug!(%error, "cannot tell the XDP program which interfaces there are");
+        }
         self.forgot_at = Some(now);
         if let Err(error) = self.program.forget_next_hops() {
             tracing::debug!(%error, "cannot have the XDP program look next hops up anew; it does so by itself, if later");

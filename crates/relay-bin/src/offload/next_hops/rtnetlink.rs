@@ -182,8 +182,12 @@ fn message(neighbour: &Neighbour, state: NeighbourState, flags: NeighbourFlags) 
 pub(super) enum Change {
     /// A neighbour's entry is this now, or there is none.
     Neighbour(IpAddr, u32, Option<Entry>),
-    /// Anything else that look-ups depend on, or several things.
+    /// An interface has come, gone or changed.
+    Interface,
+    /// Anything else that look-ups depend on.
     Other,
+    /// Some were lost, or are of a kind that the library does not know.
+    Unknown,
 }
 
 /// A socket that hears of changes.
@@ -209,9 +213,8 @@ impl Changes {
         let length = match recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT).map_err(io::Error::from) {
             Ok(length) => length,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            // Some were lost, or not heard in whole.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Some(Change::Other)),
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(Some(Change::Other)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Some(Change::Unknown)),
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(Some(Change::Unknown)),
             Err(error) => return Err(error),
         };
         let change = parse(&buffer[..length]).ok().and_then(|message| match message.payload {
@@ -221,9 +224,13 @@ impl Changes {
             NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelNeighbour(message)) => {
                 neighbour_change(&message, None)
             }
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(_) | RouteNetlinkMessage::DelLink(_)) => {
+                Some(Change::Interface)
+            }
+            NetlinkPayload::InnerMessage(_) => Some(Change::Other),
             _ => None,
         });
-        Ok(Some(change.unwrap_or(Change::Other)))
+        Ok(Some(change.unwrap_or(Change::Unknown)))
     }
 }
 
@@ -308,16 +315,18 @@ mod tests {
             assert!(!heard.is_empty(), "{command}");
             heard
         };
+        assert!(heard("link set up0 mtu 1400").contains(&Change::Interface));
         for command in [
             "route add 192.0.2.0/24 via 10.0.0.1",
             "rule add to 192.0.2.0/24 table 7",
             "-6 rule add to 2001:db8::/32 table 7",
-            "link set up0 mtu 1400",
             "addr add fd00::1/64 dev up0 nodad",
             "-6 route add 2001:db8::/32 dev up0",
             "nexthop add id 7 dev up0",
         ] {
-            assert!(heard(command).contains(&Change::Other), "{command}");
+            let told = heard(command);
+            let is_other = |change: &Change| matches!(change, Change::Other | Change::Unknown);
+            assert!(told.iter().any(is_other), "{command}: {told:?}");
         }
         let index = neighbour.interface();
         let entry = Entry { state: State::Confirmed, address: Some([2, 0, 0, 0, 0, 1]) };
