@@ -116,7 +116,7 @@ impl Server {
     }
 
     /// Whether user `id` may have one more allocation, as far as this shard has heard. Before the client is told,
-    /// [`Output::ClaimQuota`] asks for certain.
+    /// [`Output::ClaimQuota`](crate::Output::ClaimQuota) asks for certain.
     pub(crate) fn check_quota(&self, id: &str) -> Result<(), Rejection> {
         match self.config.username_limit {
             UsernameLimit::RefuseBeyond(limit)
