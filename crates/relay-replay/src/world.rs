@@ -9,8 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use packet_trace::{Clock, Direction, FORMAT, Input, Limits, RelayConfig, ShardHeader, TraceHeader, TraceWriter};
 use relay_server::{
-    AllocationPort, AuthSecret, Config, DefaultFamily, Family, Icmp, PeerPolicy, PeerSocket, PortRange, QuotaBy,
-    RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
+    AllocationPort, AuthSecret, Config, Family, Icmp, PeerPolicy, PeerSocket, QuotaBy, RelayAddresses, Server,
+    Timestamp, UnixTime, UsernameLimit,
 };
 use stun_types::prelude::*;
 use turn_auth::Credentials;
@@ -69,24 +69,15 @@ impl World {
         let addresses = RelayAddresses { v4, v6: RELAY_V6.parse().ok() };
         let own_addresses: Vec<IpAddr> = Family::ALL.into_iter().filter_map(|family| addresses.of(family)).collect();
         let config = Config {
-            relay_addresses: addresses,
-            own_addresses: own_addresses.clone(),
             listen_port: LISTEN_PORT,
-            ports: PortRange::DYNAMIC,
             realm: REALM.to_owned(),
             username_limit: UsernameLimit::ReplaceOldest,
             quota_by: QuotaBy::Username,
-            allocations_per_prefix: None,
-            unlimited_user: None,
             strict_expiry: true,
-            nonce_lifetime: relay_server::DEFAULT_NONCE_LIFETIME,
-            reply_limit: None,
-            limits: relay_server::Limits::default(),
-            bandwidth: relay_server::Bandwidth::default(),
             indications: world.indications,
             dont_fragment: false,
             peer_policy: PeerPolicy::unrestricted().into(),
-            default_family: DefaultFamily::V4,
+            ..Config::of_relay_at(addresses)
         };
         // The world is a show: its secret need not be one.
         let secret = AuthSecret::from_random(seed);

@@ -59,6 +59,34 @@ pub struct Config {
     pub peer_policy: Arc<PeerPolicy>,
 }
 
+impl Config {
+    /// That of a relay at these addresses, which are its machine's own: port 3478, the dynamic ports, indications, ten allocations for a
+    /// user id, no peer that [`PeerPolicy::of_relay_at`] denies, and no other limits than [`Limits::default`]. The realm is `firezone`.
+    #[must_use]
+    pub fn of_relay_at(relay_addresses: RelayAddresses) -> Self {
+        Self {
+            relay_addresses,
+            own_addresses: relay_addresses.iter().collect(),
+            listen_port: 3478,
+            ports: PortRange::DYNAMIC,
+            realm: "firezone".to_owned(),
+            username_limit: UsernameLimit::RefuseBeyond(10),
+            quota_by: QuotaBy::UserId,
+            allocations_per_prefix: None,
+            unlimited_user: None,
+            strict_expiry: false,
+            nonce_lifetime: DEFAULT_NONCE_LIFETIME,
+            reply_limit: None,
+            limits: Limits::default(),
+            bandwidth: Bandwidth::default(),
+            indications: true,
+            dont_fragment: true,
+            default_family: DefaultFamily::V4,
+            peer_policy: PeerPolicy::of_relay_at(&relay_addresses, []).into(),
+        }
+    }
+}
+
 /// The family of the relayed transport address of a client that asks for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DefaultFamily {

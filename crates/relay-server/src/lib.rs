@@ -3,32 +3,12 @@
 //!
 //! ```
 //! use relay_server::{
-//!     AuthSecret, Bandwidth, ClientSocket, Config, DefaultFamily, FiveTuple, Limits, Output, PeerPolicy, PortRange, QuotaBy, RelayAddresses, Server, Timestamp,
-//!     UnixTime, UsernameLimit,
+//!     AuthSecret, ClientSocket, Config, FiveTuple, Output, RelayAddresses, Server, Timestamp, UnixTime,
 //! };
 //!
 //! let address = "192.0.2.1".parse()?;
 //! let relay_addresses = RelayAddresses { v4: Some(address), v6: None };
-//! let config = Config {
-//!     relay_addresses,
-//!     own_addresses: vec![address.into()],
-//!     listen_port: 3478,
-//!     ports: PortRange::DYNAMIC,
-//!     realm: "firezone".to_owned(),
-//!     username_limit: UsernameLimit::RefuseBeyond(10),
-//!     quota_by: QuotaBy::UserId,
-//!     allocations_per_prefix: None,
-//!     unlimited_user: None,
-//!     strict_expiry: false,
-//!     nonce_lifetime: relay_server::DEFAULT_NONCE_LIFETIME,
-//!     reply_limit: None,
-//!     limits: Limits::default(),
-//!     bandwidth: Bandwidth::default(),
-//!     indications: true,
-//!     dont_fragment: true,
-//!     default_family: DefaultFamily::V4,
-//!     peer_policy: PeerPolicy::of_relay_at(&relay_addresses, []).into(),
-//! };
+//! let config = Config::of_relay_at(relay_addresses);
 //! let (now, unix_time) = (Timestamp::ZERO, UnixTime(1_800_000_000));
 //! let mut server = Server::new(config, AuthSecret::from_random([1; 32]), [2; 32], now, unix_time)?;
 //!

@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::Result;
 use relay_server::{
-    AllocationPort, AuthSecret, Bandwidth, ClientSocket, Config, DefaultFamily, Event, FiveTuple, Limits, Output,
-    PeerSocket, PortRange, QuotaBy, RelayAddresses, Server, Timestamp, UnixTime, UsernameLimit,
+    AllocationPort, AuthSecret, ClientSocket, Config, Event, FiveTuple, Output, PeerSocket, PortRange, RelayAddresses,
+    Server, Timestamp, UnixTime, UsernameLimit,
 };
 
 use self::client::{Client, Newcomer};
@@ -234,24 +234,12 @@ impl Machine {
     fn new(index: usize, secret: AuthSecret, indications: bool) -> Result<Self> {
         let address = Ipv4Addr::from_bits(RELAY.to_bits() + u32::try_from(index)?);
         let config = Config {
-            relay_addresses: RelayAddresses { v4: Some(address), v6: None },
-            own_addresses: vec![address.into()],
-            listen_port: 3478,
             ports: PortRange::new(4_000, u16::MAX)?,
-            realm: "firezone".to_owned(),
             username_limit: UsernameLimit::RefuseBeyond(u32::MAX),
-            quota_by: QuotaBy::UserId,
-            allocations_per_prefix: None,
-            unlimited_user: None,
-            strict_expiry: false,
-            nonce_lifetime: relay_server::DEFAULT_NONCE_LIFETIME,
             reply_limit: NonZeroU32::new(1_000_000),
-            limits: Limits::default(),
-            bandwidth: Bandwidth::default(),
             indications,
-            dont_fragment: true,
             peer_policy: relay_server::PeerPolicy::unrestricted().into(),
-            default_family: DefaultFamily::V4,
+            ..Config::of_relay_at(RelayAddresses { v4: Some(address), v6: None })
         };
         let server = Server::new(config, secret, [2; 32], START, UNIX_TIME)?;
         Ok(Self { server, address: address.into() })

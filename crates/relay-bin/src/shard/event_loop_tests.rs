@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use allocation_counter::measure;
 use relay_server::{
-    AddressStatus, AllocationPort, AuthSecret, Bandwidth, Config, DefaultFamily, Family, Limits, PeerPolicy, PortRange,
-    QuotaBy, RelayAddresses, Server, UsernameLimit,
+    AddressStatus, AllocationPort, AuthSecret, Config, Family, PeerPolicy, PortRange, RelayAddresses, Server,
+    UsernameLimit,
 };
 use socket2::SockRef;
 use turn_auth::{Credentials, UnixTime};
@@ -49,24 +49,10 @@ fn event_loop_of(secret: &AuthSecret, published: Published) -> (EventLoop, Socke
     let ports = PortRange::DYNAMIC;
     let listen_at = socket().local_addr().unwrap();
     let config = Config {
-        relay_addresses: RelayAddresses { v4: Some(Ipv4Addr::LOCALHOST), v6: None },
-        own_addresses: vec![HOST],
         listen_port: listen_at.port(),
-        ports,
-        realm: "firezone".to_owned(),
         username_limit: UsernameLimit::RefuseBeyond(u32::MAX),
-        quota_by: QuotaBy::UserId,
-        allocations_per_prefix: None,
-        unlimited_user: None,
-        strict_expiry: false,
-        nonce_lifetime: relay_server::DEFAULT_NONCE_LIFETIME,
-        reply_limit: None,
-        limits: Limits::default(),
-        bandwidth: Bandwidth::default(),
-        indications: true,
-        dont_fragment: true,
-        default_family: DefaultFamily::V4,
         peer_policy: PeerPolicy::unrestricted().into(),
+        ..Config::of_relay_at(RelayAddresses { v4: Some(Ipv4Addr::LOCALHOST), v6: None })
     };
     let clock = Clock::start();
     let server = Server::new(config, secret.clone(), [7; 32], clock.now(), UnixTime(1_900_000_000)).unwrap();

@@ -8,10 +8,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use relay_server::{
-    AddressStatus, AllocationPort, AuthSecret, Bandwidth, DefaultFamily, Flow, FlowKey, Limits, QuotaBy,
-    RelayAddresses, Traffic, UsernameLimit,
-};
+use relay_server::{AddressStatus, AllocationPort, AuthSecret, Flow, FlowKey, RelayAddresses, Traffic, UsernameLimit};
 use test_support::{
     PATIENCE,
     echo::Echo,
@@ -197,24 +194,11 @@ impl Workers {
 
 fn config(listen_port: u16, ports: PortRange) -> Config {
     Config {
-        relay_addresses: RelayAddresses { v4: Some(Ipv4Addr::LOCALHOST), v6: None },
-        own_addresses: vec![HOST],
         listen_port,
         ports,
-        realm: "firezone".to_owned(),
         username_limit: UsernameLimit::RefuseBeyond(QUOTA),
-        quota_by: QuotaBy::UserId,
-        unlimited_user: None,
-        strict_expiry: false,
-        nonce_lifetime: relay_server::DEFAULT_NONCE_LIFETIME,
-        allocations_per_prefix: None,
-        reply_limit: None,
-        limits: Limits::default(),
-        bandwidth: Bandwidth::default(),
-        indications: true,
-        dont_fragment: true,
-        default_family: DefaultFamily::V4,
         peer_policy: PeerPolicy::unrestricted().into(),
+        ..Config::of_relay_at(RelayAddresses { v4: Some(Ipv4Addr::LOCALHOST), v6: None })
     }
 }
 

@@ -33,24 +33,10 @@ const START: Timestamp = Timestamp::from_secs(1_000);
 /// A relay on both families, with the dynamic ports and no more than ten allocations for one user.
 pub(crate) fn config() -> Config {
     Config {
-        relay_addresses: RelayAddresses { v4: Some(RELAY_V4), v6: Some(RELAY_V6) },
-        own_addresses: vec![RELAY_V4.into(), RELAY_V6.into()],
         listen_port: LISTEN_PORT,
-        ports: PortRange::DYNAMIC,
         realm: REALM.to_owned(),
-        username_limit: UsernameLimit::RefuseBeyond(10),
-        quota_by: QuotaBy::UserId,
-        allocations_per_prefix: None,
-        unlimited_user: None,
-        strict_expiry: false,
-        nonce_lifetime: relay_server::DEFAULT_NONCE_LIFETIME,
-        reply_limit: None,
-        limits: Limits::default(),
-        bandwidth: Bandwidth::default(),
-        indications: true,
-        dont_fragment: true,
         peer_policy: PeerPolicy::unrestricted().into(),
-        default_family: DefaultFamily::V4,
+        ..Config::of_relay_at(RelayAddresses { v4: Some(RELAY_V4), v6: Some(RELAY_V6) })
     }
 }
 

@@ -10,9 +10,7 @@ use std::{
 
 use rand::{Rng as _, RngCore as _};
 use rand_chacha::ChaCha8Rng;
-use relay_server::{
-    AcceptedCredentials, AddressStatus, Config, Family, PeerPolicy, PortRange, Server, ShardId, Timestamp,
-};
+use relay_server::{AcceptedCredentials, AddressStatus, Config, Family, PortRange, Server, ShardId, Timestamp};
 use turn_auth::UnixTime;
 
 use super::{
@@ -291,23 +289,18 @@ fn range(setting: &Setting, first: u16, count: u16) -> PortRange {
 
 fn config(setting: &Setting, ports: PortRange) -> Config {
     Config {
-        relay_addresses: setting.public(),
         own_addresses: setting.addresses(AddressStatus::Present).own,
         listen_port: Setting::LISTEN_PORT,
         ports,
-        realm: "firezone".to_owned(),
         username_limit: setting.username_limit,
         quota_by: setting.quota_by,
         allocations_per_prefix: setting.allocations_per_prefix,
-        unlimited_user: None,
         strict_expiry: setting.strict_expiry,
-        nonce_lifetime: relay_server::DEFAULT_NONCE_LIFETIME,
         reply_limit: setting.reply_limit,
         limits: setting.limits,
         bandwidth: setting.bandwidth,
-        peer_policy: PeerPolicy::of_relay_at(&setting.public(), []).into(),
         indications: setting.indications,
-        dont_fragment: true,
         default_family: setting.default_family,
+        ..Config::of_relay_at(setting.public())
     }
 }

@@ -7,9 +7,8 @@ use std::{
 };
 
 use relay_server::{
-    AllocationId, AllocationPort, AuthSecret, Bandwidth, Config, DefaultFamily, Encapsulation, Family, Flow, FlowKey,
-    Forward, Limits, PeerPolicy, PortRange, QuotaBy, RelayAddresses, RelayOpenError, Server, ShardId, ShardMessage,
-    Timestamp, Traffic, UsernameLimit, Via,
+    AllocationId, AllocationPort, AuthSecret, Config, Encapsulation, Family, Flow, FlowKey, Forward, PeerPolicy,
+    PortRange, RelayAddresses, RelayOpenError, Server, ShardId, ShardMessage, Timestamp, Traffic, UsernameLimit, Via,
 };
 use turn_auth::{Credentials, UnixTime};
 use turn_client::{Allocate, Received, Request, Success, TurnClient};
@@ -165,24 +164,10 @@ impl Fixture {
     pub(super) fn new(username_limit: UsernameLimit) -> Self {
         let secret = AuthSecret::new(SECRET).unwrap();
         let config = Config {
-            relay_addresses: RelayAddresses { v4: Some("192.0.2.9".parse().unwrap()), v6: None },
-            own_addresses: vec![relay_ip()],
-            listen_port: 3478,
-            ports: PortRange::DYNAMIC,
-            realm: "firezone".to_owned(),
             username_limit,
-            quota_by: QuotaBy::UserId,
-            allocations_per_prefix: None,
-            unlimited_user: None,
-            strict_expiry: false,
-            nonce_lifetime: relay_server::DEFAULT_NONCE_LIFETIME,
-            reply_limit: None,
-            limits: Limits::default(),
-            bandwidth: Bandwidth::default(),
             indications: false,
-            dont_fragment: true,
             peer_policy: PeerPolicy::unrestricted().into(),
-            default_family: DefaultFamily::V4,
+            ..Config::of_relay_at(RelayAddresses { v4: Some("192.0.2.9".parse().unwrap()), v6: None })
         };
         let now = Timestamp::from_secs(1);
         let minted = Credentials::mint(&secret, UnixTime(2_000_000_000), "salt");
