@@ -77,7 +77,8 @@ pub(crate) struct Changes {
     read: Vec<Option<Stamp>>,
     /// Of the last look.
     seen: Vec<Option<Stamp>>,
-    has_failed: bool,
+    /// What was wrong when they were read last, if anything.
+    failure: Option<String>,
 }
 
 impl Changes {
@@ -85,12 +86,15 @@ impl Changes {
     pub(crate) fn of(files: impl IntoIterator<Item = PathBuf>) -> Self {
         let files: Vec<_> = files.into_iter().collect();
         let unknown = vec![None; files.len()];
-        Self { files, read: unknown.clone(), seen: unknown, has_failed: false }
+        Self { files, read: unknown.clone(), seen: unknown, failure: None }
     }
 
-    /// The files could not be read: the next look tries again, since what was in the way, such as a limit on open files, need not be in them.
-    pub(crate) fn note_failure(&mut self) {
-        self.has_failed = true;
+    /// Notes what was wrong with the files that were just read, if anything: the next look then tries again, since what was in the way,
+    /// such as a limit on open files, need not be in them. Whether it is a failure that was not there the last time.
+    pub(crate) fn note(&mut self, failure: Option<String>) -> bool {
+        let is_new = failure.is_some() && failure != self.failure;
+        self.failure = failure;
+        is_new
     }
 
     /// Whether to read the files now.
@@ -98,10 +102,9 @@ impl Changes {
         let stamps: Vec<_> = self.files.iter().map(|file| Stamp::of(file)).collect();
         let is_still = self.seen == stamps;
         self.seen.clone_from(&stamps);
-        if !is_hurried && !(is_still && (self.has_failed || stamps != self.read)) {
+        if !is_hurried && !(is_still && (self.failure.is_some() || stamps != self.read)) {
             return false;
         }
-        self.has_failed = false;
         self.read = stamps;
         true
     }

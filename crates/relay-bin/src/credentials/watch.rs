@@ -40,14 +40,12 @@ struct Files {
     accepted: Arc<AcceptedCredentials>,
     changes: Changes,
     faults: Faults,
-    /// What was wrong at the last look.
-    told: Vec<String>,
 }
 
 impl Files {
     fn new(sources: Sources, accepted: Arc<AcceptedCredentials>) -> Self {
         let changes = Changes::of(sources.files());
-        Self { sources, accepted, changes, faults: Faults::default(), told: Vec::new() }
+        Self { sources, accepted, changes, faults: Faults::default() }
     }
 
     /// What is accepted from now on, if it is something else.
@@ -56,7 +54,7 @@ impl Files {
             return None;
         }
         let result = self.sources.read();
-        let told = std::mem::replace(&mut self.told, result.as_ref().err().cloned().unwrap_or_default());
+        let is_new = self.changes.note(result.as_ref().err().map(|problems| problems.join("\n")));
         match result {
             Ok(accepted) if is_same(&accepted, &self.accepted) => None,
             Ok(accepted) => {
@@ -64,11 +62,8 @@ impl Files {
                 self.accepted = Arc::new(accepted);
                 Some(Arc::clone(&self.accepted))
             }
+            Err(_) if !is_new => None,
             Err(problems) => {
-                self.changes.note_failure();
-                if problems == told {
-                    return None;
-                }
                 self.faults.note(Part::File);
                 for problem in problems {
                     tracing::error!("{problem}; what was read before stays in force");
@@ -169,7 +164,6 @@ mod tests {
                 assert_eq!(names(files.look(false)), None);
             }
             assert!(files.changes.look(false), "it is tried again: what is wrong need not be in the file");
-            files.changes.note_failure();
             assert!(files.faults.counts().contains(&(Part::File, faults)));
             assert_eq!(names(Some(Arc::clone(&files.accepted))), Some(vec!["alice".to_owned()]));
         }

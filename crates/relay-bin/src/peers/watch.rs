@@ -24,20 +24,17 @@ pub(crate) fn watch(
     let (config, faults) = (config.clone(), faults.clone());
     let mut policy = config.policy();
     let mut changes = Changes::of(config.sources.file.clone());
-    let mut told = None;
     FileWatch::start("peers", config.sources.file.is_some(), move |is_hurried| {
         if !changes.look(is_hurried) {
             return;
         }
         let problem = reload(&config, &mut policy, &apply).err();
-        if let Some(problem) = &problem {
-            changes.note_failure();
-            if told.as_ref() != Some(problem) {
-                faults.note(Part::File);
-                tracing::error!("{problem}; the rules that were read before stay in force");
-            }
+        if changes.note(problem.clone())
+            && let Some(problem) = problem
+        {
+            faults.note(Part::File);
+            tracing::error!("{problem}; the rules that were read before stay in force");
         }
-        told = problem;
     })
 }
 
