@@ -10,30 +10,34 @@ use crate::addresses::default_route_interfaces;
 /// The largest MTU that every driver can run the program with: a frame must fit a page, beside what the driver puts there.
 const LARGEST_MTU: u64 = 3_498;
 
-/// What drivers can do, and what they want.
-struct Driver {
-    name: &'static str,
-    runs_xdp: bool,
-    advice: &'static str,
+/// What a driver makes of the program.
+#[derive(Clone, Copy)]
+enum Support {
+    Full,
+    /// On a condition, which it names `IF` in.
+    If(&'static str),
+    None,
 }
 
-const DRIVERS: [Driver; 12] = [
-    Driver {
-        name: "virtio_net",
-        runs_xdp: true,
-        advice: "wants twice as many queues as are in use (`ethtool -L IF combined N`), and guest offloads off at the host's side",
-    },
-    Driver { name: "ena", runs_xdp: true, advice: "wants half of the queues free (`ethtool -L IF combined N`)" },
-    Driver { name: "gve", runs_xdp: true, advice: "wants half of the queues free (`ethtool -L IF rx N tx N`)" },
-    Driver { name: "mlx5_core", runs_xdp: true, advice: "" },
-    Driver { name: "ice", runs_xdp: true, advice: "" },
-    Driver { name: "i40e", runs_xdp: true, advice: "" },
-    Driver { name: "ixgbe", runs_xdp: true, advice: "" },
-    Driver { name: "bnxt_en", runs_xdp: true, advice: "" },
-    Driver { name: "igb", runs_xdp: true, advice: "" },
-    Driver { name: "igc", runs_xdp: true, advice: "" },
-    Driver { name: "e1000", runs_xdp: false, advice: "" },
-    Driver { name: "e1000e", runs_xdp: false, advice: "" },
+/// What is known of drivers, by their names.
+const DRIVERS: [(&str, Support); 12] = [
+    (
+        "virtio_net",
+        Support::If(
+            "wants twice as many queues as are in use (`ethtool -L IF combined N`), and guest offloads off at the host's side",
+        ),
+    ),
+    ("ena", Support::If("wants half of the queues free (`ethtool -L IF combined N`)")),
+    ("gve", Support::If("wants half of the queues free (`ethtool -L IF rx N tx N`)")),
+    ("mlx5_core", Support::Full),
+    ("ice", Support::Full),
+    ("i40e", Support::Full),
+    ("ixgbe", Support::Full),
+    ("bnxt_en", Support::Full),
+    ("igb", Support::Full),
+    ("igc", Support::Full),
+    ("e1000", Support::None),
+    ("e1000e", Support::None),
 ];
 
 pub(super) fn examine(system: &System, needs: &Needs, report: &mut Report) {
@@ -74,7 +78,7 @@ fn interface(system: &System, name: &str, in_driver: bool, missing: Status, repo
     let driver = system.link_name(&format!("{folder}/device/driver"));
     let queues = system.names(&format!("{folder}/queues")).iter().filter(|queue| queue.starts_with("rx-")).count();
     let state = system.text(&format!("{folder}/operstate")).unwrap_or_default();
-    let known = driver.as_deref().and_then(|driver| DRIVERS.iter().find(|known| known.name == driver));
+    let support = DRIVERS.iter().find(|(name, _)| driver.as_deref() == Some(*name)).map(|(_, support)| *support);
     let found = format!(
         "{name}: driver {}, {queues} receive queues, MTU {mtu}, {state}",
         driver.as_deref().unwrap_or("none (virtual)")
@@ -93,22 +97,20 @@ fn interface(system: &System, name: &str, in_driver: bool, missing: Status, repo
             format!("for the kernel path: ip link set {name} mtu 1500, or EBPF_ATTACH_MODE=generic"),
         );
     }
-    match known {
-        Some(Driver { runs_xdp: false, .. }) => report.add(
+    match support {
+        Some(Support::Full) => report.good("interface", found),
+        Some(Support::If(condition)) => report.add(
+            "interface",
+            Status::Note,
+            found,
+            format!("for the kernel path, the driver {}", condition.replace("IF", name)),
+        ),
+        Some(Support::None) => report.add(
             "interface",
             missing,
             format!("{found}: this driver cannot run programs"),
             "for the kernel path: EBPF_ATTACH_MODE=generic",
         ),
-        Some(Driver { advice, .. }) if !advice.is_empty() => {
-            report.add(
-                "interface",
-                Status::Note,
-                found,
-                format!("for the kernel path, the driver {}", advice.replace("IF", name)),
-            );
-        }
-        Some(_) => report.good("interface", found),
         None => report.add(
             "interface",
             Status::Note,

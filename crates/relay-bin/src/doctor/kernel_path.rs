@@ -27,7 +27,7 @@ pub(super) fn examine(system: &System, needs: &Needs, report: &mut Report) {
     kernel(system, missing, report);
     capabilities(system, missing, report);
     if needs.kernel_path.as_ref().is_none_or(|path| path.by_routing_table) {
-        forwarding(system, missing, report);
+        forwarding(system, report);
     }
 }
 
@@ -76,8 +76,8 @@ fn capabilities(system: &System, missing: Status, report: &mut Report) {
     }
 }
 
-/// The kernel answers the program's questions about routes only where it forwards.
-fn forwarding(system: &System, missing: Status, report: &mut Report) {
+/// The kernel answers the program's questions about routes only where it forwards. The relay switches that on by itself, where it may.
+fn forwarding(system: &System, report: &mut Report) {
     for (check, path, setting) in [
         ("IPv4 route look-ups", "proc/sys/net/ipv4/conf/lo/forwarding", "net.ipv4.conf.lo.forwarding"),
         ("IPv6 route look-ups", "proc/sys/net/ipv6/conf/lo/forwarding", "net.ipv6.conf.lo.forwarding"),
@@ -85,7 +85,7 @@ fn forwarding(system: &System, missing: Status, report: &mut Report) {
         match system.number(path) {
             Some(0) => report.add(
                 check,
-                missing.min(Status::Note),
+                Status::Note,
                 format!("{setting} is 0; the relay sets it if it may"),
                 format!(
                     "where /proc/sys is read-only: sysctl -w {setting}=1 (lo alone: the host does not become a router)"

@@ -7,6 +7,8 @@ use relay_server::PortRange;
 /// What the relay is going to need.
 #[derive(Clone, Debug)]
 pub(crate) struct Needs {
+    /// The port that clients send to.
+    pub(crate) listen_port: u16,
     /// The allocation ports.
     pub(crate) ports: PortRange,
     /// How many address families the relay serves.

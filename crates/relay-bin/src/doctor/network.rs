@@ -13,7 +13,7 @@ pub(super) fn examine(system: &System, needs: &Needs, report: &mut Report) {
     buffers(system, report);
     local_ports(system, needs.ports, report);
     reverse_paths(system, report);
-    conntrack(system, report);
+    conntrack(system, needs, report);
 }
 
 /// A listening socket's buffer holds what arrives while its worker is busy.
@@ -102,15 +102,20 @@ fn reverse_paths(system: &System, report: &mut Report) {
 }
 
 /// Every flow that conntrack follows is an entry of its table and costs time; a full table drops packets.
-fn conntrack(system: &System, report: &mut Report) {
+fn conntrack(system: &System, needs: &Needs, report: &mut Report) {
     const CHECK: &str = "conntrack";
     let number = |name: &str| system.number(&format!("proc/sys/net/netfilter/nf_conntrack_{name}"));
     let (Some(count), Some(most)) = (number("count"), number("max")) else {
         return report.good(CHECK, "not loaded");
     };
     let found = format!("{count} of {most} entries in use");
-    let advice = "exclude the relay's ports: nft add rule inet raw prerouting udp dport '{ 3478, 49152-65535 }' notrack, and the same with \
-                  sport in output; or raise net.netfilter.nf_conntrack_max";
+    let advice = format!(
+        "exclude the relay's ports: nft add rule inet raw prerouting udp dport '{{ {}, {}-{} }}' notrack, and the same with sport in \
+         output; or raise net.netfilter.nf_conntrack_max",
+        needs.listen_port,
+        needs.ports.lowest(),
+        needs.ports.highest()
+    );
     if count.saturating_mul(2) > most {
         report.add(CHECK, Status::Improve, format!("{found}: when it is full, packets are dropped"), advice);
     } else if count > 0 {

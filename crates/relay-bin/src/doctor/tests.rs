@@ -62,9 +62,19 @@ impl Machine {
     }
 
     fn examine(&self, kernel_path: Option<KernelPath>) -> Report {
-        let needs =
-            Needs { ports: PortRange::DYNAMIC, families: 2, workers: NonZeroUsize::MIN, kernel_path, no_program: None };
+        let needs = Needs { kernel_path, ..needs() };
         examine(&System::at(self.0.path()), &needs)
+    }
+}
+
+fn needs() -> Needs {
+    Needs {
+        listen_port: 443,
+        ports: PortRange::DYNAMIC,
+        families: 2,
+        workers: NonZeroUsize::MIN,
+        kernel_path: None,
+        no_program: None,
     }
 }
 
@@ -116,7 +126,9 @@ fn conntrack_is_told_by_how_full_its_table_is() {
         machine.set("proc/sys/net/netfilter/nf_conntrack_count", count);
         machine.set("proc/sys/net/netfilter/nf_conntrack_max", "1000");
         let report = machine.examine(None);
-        assert!(report.to_text().contains(found));
+        let text = report.to_text();
+        assert!(text.contains(found), "{text}");
+        assert_eq!(text.contains("udp dport '{ 443, 49152-65535 }' notrack"), count != "0", "{text}");
         assert_eq!(report.exit_code(), code);
     }
 }
@@ -161,13 +173,7 @@ fn a_strict_reverse_path_filter_matters_with_several_interfaces() {
 #[test]
 fn a_machine_that_tells_nothing_is_not_broken() {
     let hidden = tempfile::tempdir().unwrap();
-    let needs = Needs {
-        ports: PortRange::DYNAMIC,
-        families: 1,
-        workers: NonZeroUsize::MIN,
-        kernel_path: None,
-        no_program: Some("no reason".to_owned()),
-    };
+    let needs = Needs { families: 1, no_program: Some("no reason".to_owned()), ..needs() };
     let report = examine(&System::at(hidden.path()), &needs);
     assert_eq!(report.exit_code(), 0, "{}", report.to_text());
 }

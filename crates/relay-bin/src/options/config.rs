@@ -44,7 +44,7 @@ const ALLOCATIONS_PER_PREFIX: Name = Name::new("--allocations-per-prefix", "ALLO
 const REPLY_LIMIT: Name = Name::new("--reply-limit", "REPLY_LIMIT");
 const RNG_SEED: Name = Name::new("--rng-seed", "RNG_SEED");
 
-const DEFAULT_LISTEN_PORT: u16 = 3478;
+pub(super) const DEFAULT_LISTEN_PORT: u16 = 3478;
 const DEFAULT_PORTS: PortRange = PortRange::DYNAMIC;
 /// Longer than IPv6 looks for duplicates, and than most networks take to come up.
 const DEFAULT_ADDRESS_TIMEOUT: Duration = Duration::from_secs(30);

@@ -5,7 +5,11 @@ use std::{num::NonZeroUsize, thread};
 use relay_ebpf::{AttachMode, NextHop};
 use relay_server::PortRange;
 
-use super::{cli::DoctorOptions, config::Config, entropy::Entropy};
+use super::{
+    cli::DoctorOptions,
+    config::{Config, DEFAULT_LISTEN_PORT},
+    entropy::Entropy,
+};
 use crate::{
     addresses::Host,
     doctor::{self, KernelPath, Needs, Report, System},
@@ -19,6 +23,7 @@ pub(crate) fn doctor(options: &DoctorOptions, system: &System, host: &impl Host,
         Ok(config) => doctor::examine(system, &needs(&config, no_program)),
         Err(problems) => {
             let defaults = Needs {
+                listen_port: DEFAULT_LISTEN_PORT,
                 ports: PortRange::DYNAMIC,
                 families: 2,
                 workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
@@ -34,6 +39,7 @@ pub(crate) fn doctor(options: &DoctorOptions, system: &System, host: &impl Host,
 
 fn needs(config: &Config, no_program: Option<String>) -> Needs {
     Needs {
+        listen_port: config.listen_port,
         ports: config.ports,
         families: config.families().count(),
         workers: config.workers,
