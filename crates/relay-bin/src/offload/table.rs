@@ -81,6 +81,7 @@ impl FlowTable for XdpTable {
         self.addresses.update(addresses)
     }
 }
+
 /// What the kernel has counted of a flow.
 pub(super) const fn traffic(counters: relay_ebpf::Counters) -> Traffic {
     Traffic { packets: counters.packets, bytes: counters.bytes }

@@ -131,19 +131,23 @@ mod tests {
         }
     }
 
+    /// `member` comes from `source`, and stays until it is asked to leave.
+    async fn come(crowd: &mut Crowd, source: &str, member: Member) {
+        crowd.make_room().await;
+        crowd.admit(source.parse().unwrap(), async move {
+            let _member = member;
+            pending::<()>().await;
+        });
+        tokio::task::yield_now().await;
+    }
+
     #[tokio::test]
     async fn the_oldest_of_the_busiest_source_makes_room() {
         let mut crowd = Crowd::new(4);
         let left = Arc::<Mutex<Vec<u32>>>::default();
         let sources = ["10.0.0.1", "2001:db8::1", "::ffff:10.0.0.2", "2001:db8::2", "10.0.0.2", "10.0.0.2", "10.0.0.3"];
         for (number, source) in (1..).zip(sources) {
-            crowd.make_room().await;
-            let member = Member(number, Arc::clone(&left));
-            crowd.admit(source.parse().unwrap(), async move {
-                let _member = member;
-                pending::<()>().await;
-            });
-            tokio::task::yield_now().await;
+            come(&mut crowd, source, Member(number, Arc::clone(&left))).await;
         }
         // 2 and 4 are one source, then 3, 5 and 6.
         assert_eq!(*left.lock().unwrap(), [2, 3, 5]);
@@ -155,13 +159,7 @@ mod tests {
         let mut crowd = Crowd::new(3);
         let left = Arc::<Mutex<Vec<u32>>>::default();
         for (number, source) in (1..).zip(["10.0.0.5", "10.0.0.9", "10.0.0.1", "10.0.0.8", "10.0.0.4", "10.0.0.3"]) {
-            crowd.make_room().await;
-            let member = Member(number, Arc::clone(&left));
-            crowd.admit(source.parse().unwrap(), async move {
-                let _member = member;
-                pending::<()>().await;
-            });
-            tokio::task::yield_now().await;
+            come(&mut crowd, source, Member(number, Arc::clone(&left))).await;
         }
         assert_eq!(*left.lock().unwrap(), [1, 2, 3]);
     }

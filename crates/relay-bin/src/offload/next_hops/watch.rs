@@ -56,9 +56,9 @@ impl NeighbourTable for Requests {
 
 /// Keeps the neighbours that flows use fresh in the kernel's table, which packets that the kernel forwards for us do not.
 ///
-/// Each one is asked every 0.4 s at its present address. One that does not answer within 0.2 s may have changed its Ethernet address: its entry is given up, so that the kernel asks everybody. Meanwhile packets go through user
-/// space, where the kernel holds them back until it knows. One that then turns out to be where it was is only slow, and has
-/// twice the time from then on.
+/// Each one is asked every 0.4 s at its present address. One that does not answer within 0.2 s may have changed its Ethernet
+/// address: its entry is given up, so that the kernel asks everybody. Meanwhile packets go through user space, where the kernel
+/// holds them back until it knows. One that then turns out to be where it was is only slow, and has twice the time from then on.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     ticks: u64,

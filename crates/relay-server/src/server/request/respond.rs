@@ -76,13 +76,12 @@ impl Server {
     /// Whether the client may choose SHA-256. A stranger may if the challenge that says so is not longer than [`Requester::max_len`]; a client that
     /// has signed is told again what its challenge said.
     fn offers_algorithms(&self, requester: &Requester, message: &Message<'_>) -> bool {
-        let was_offered = match message.has_integrity() {
-            true => message.nonce().is_some_and(Nonce::is_offer),
-            false => {
-                let fingerprint = if message.has_fingerprint() { FINGERPRINT_LEN } else { 0 };
-                let realm = self.authenticator.realm().len().next_multiple_of(4);
-                OFFER_LEN + realm + fingerprint <= requester.max_len()
-            }
+        let was_offered = if message.has_integrity() {
+            message.nonce().is_some_and(Nonce::is_offer)
+        } else {
+            let fingerprint = if message.has_fingerprint() { FINGERPRINT_LEN } else { 0 };
+            let realm = self.authenticator.realm().len().next_multiple_of(4);
+            OFFER_LEN + realm + fingerprint <= requester.max_len()
         };
         was_offered && self.authenticator.offers_algorithms()
     }
