@@ -21,7 +21,7 @@ pub(super) trait Network {
         family: Family,
     ) -> Result<(), RelayOpenError>;
 
-    /// Whether an allocation of this relay, of any shard, has the port of `address`, in its family.
+    /// Whether an allocation of this relay, of any shard, has the port of `address`, in its family, and may send from there.
     fn is_relayed(&self, address: SocketAddr) -> bool;
 
     /// Closes it again.

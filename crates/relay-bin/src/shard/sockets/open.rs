@@ -19,7 +19,7 @@ pub(super) const WARN_EVERY: Duration = Duration::from_secs(10);
 const BUFFER_SIZE: usize = 1024 * 1024;
 
 /// Where the allocations of one family send from.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct RelayAddress {
     /// What to bind the next socket to: one address, or all of them; `None` for a family that is not served.
     bind: Option<IpAddr>,
@@ -27,12 +27,24 @@ pub(super) struct RelayAddress {
     public: Option<IpAddr>,
     /// Whether some socket was bound to all addresses, as it is while this machine does not have the public one.
     has_unbound: bool,
+    /// What sockets were to be bound to, now and before: few, since these are addresses of this machine.
+    ever_bound: Vec<IpAddr>,
 }
 
 impl RelayAddress {
     pub(super) fn set(&mut self, family: Option<FamilyState>) {
         self.bind = family.map(|family| family.relay);
+        if let Some(address) = self.bind
+            && !self.ever_bound.contains(&address)
+        {
+            self.ever_bound.push(address);
+        }
         self.public = family.and_then(|family| family.source);
+    }
+
+    /// Whether an allocation may send from this address, if it is one of this machine.
+    pub(super) fn may_be(&self, address: IpAddr) -> bool {
+        self.ever_bound.iter().any(|bound| bound.is_unspecified() || *bound == address)
     }
 
     /// What to tell the kernel to send from. Nothing in the ordinary case: the sockets are bound to the address that clients
@@ -101,5 +113,34 @@ fn remedy(error: &io::Error) -> &'static str {
         Some(libc::ENOMEM | libc::ENOBUFS) => "this machine is out of memory",
         Some(libc::EADDRNOTAVAIL) => "this machine has lost the address",
         _ => "clients are answered 508",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_server::AddressStatus;
+
+    use super::*;
+
+    fn at(relay: &str) -> Option<FamilyState> {
+        let (relay, public) = (relay.parse().unwrap(), "203.0.113.7".parse().unwrap());
+        Some(FamilyState { public, relay, source: None, local: relay, status: AddressStatus::Present })
+    }
+
+    #[test]
+    fn an_allocation_sends_from_what_its_socket_was_bound_to() {
+        let [first, second, other] = ["192.0.2.1", "192.0.2.2", "127.0.1.1"].map(|address| address.parse().unwrap());
+        let mut relays = RelayAddress::default();
+        assert!(!relays.may_be(first));
+        relays.set(at("192.0.2.1"));
+        assert!(relays.may_be(first) && !relays.may_be(second) && !relays.may_be(other));
+        // Sockets that were opened before stay as they are.
+        for relay in [None, at("192.0.2.2")] {
+            relays.set(relay);
+            assert!(relays.may_be(first) && !relays.may_be(other));
+        }
+        assert!(relays.may_be(second));
+        relays.set(at("0.0.0.0"));
+        assert!(relays.may_be(other));
     }
 }

@@ -35,7 +35,8 @@ impl Network for Sockets {
     }
 
     fn is_relayed(&self, address: SocketAddr) -> bool {
-        self.addresses.held().contains(address)
+        let relays = if address.is_ipv4() { &self.v4_relays } else { &self.v6_relays };
+        self.addresses.held().contains(address) && relays.may_be(address.ip())
     }
 
     fn close_relay(&mut self, port: AllocationPort, family: Family) {
