@@ -5,7 +5,7 @@
 use std::{hint::black_box, net::SocketAddr};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use relay_ebpf::Flow;
+use relay_ebpf::{Encapsulation, Flow};
 
 const CHANNEL: u16 = 0x4000;
 
@@ -18,10 +18,10 @@ fn up(client_is_v4: bool, peer_is_v4: bool) -> Flow {
     Flow {
         remote: address(client_is_v4, "192.0.2.1", "2001:db8:1::1", 40_000),
         local: address(client_is_v4, "203.0.113.9", "2001:db8:3::9", 3_478),
-        channel: Some(CHANNEL),
+        arrives_in: Encapsulation::Channel(CHANNEL),
         source: address(peer_is_v4, "203.0.113.9", "2001:db8:3::9", 50_000),
         destination: address(peer_is_v4, "198.51.100.2", "2001:db8:2::2", 5_555),
-        outgoing_channel: None,
+        leaves_in: Encapsulation::Bare,
     }
 }
 
@@ -31,10 +31,10 @@ fn down(client_is_v4: bool, peer_is_v4: bool) -> Flow {
     Flow {
         remote: up.destination,
         local: up.source,
-        channel: None,
+        arrives_in: Encapsulation::Bare,
         source: up.local,
         destination: up.remote,
-        outgoing_channel: up.channel,
+        leaves_in: up.arrives_in,
     }
 }
 

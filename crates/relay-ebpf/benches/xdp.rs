@@ -5,17 +5,23 @@
 //! live, and the next one begins anew.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a program for people")]
 
+#[path = "xdp/indications.rs"]
+mod indications;
 #[path = "../tests/support/packet.rs"]
 #[allow(dead_code, unreachable_pub, missing_docs, clippy::cast_possible_truncation, reason = "shared with the tests")]
 mod packet;
+#[path = "../tests/support/stun.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs, reason = "shared with the tests")]
+mod stun;
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     process::ExitCode,
 };
 
+use indications::measure_indications;
 use packet::{Packet, channel_data};
-use relay_ebpf::{AttachMode, Config, Flow, NextHop, OffloadError, XdpProgram};
+use relay_ebpf::{AttachMode, Config, Encapsulation, Flow, NextHop, OffloadError, XdpProgram};
 use test_support::namespace::{self, ip};
 
 /// Bytes of application data.
@@ -114,6 +120,7 @@ fn measure_families(offloads: &[&XdpProgram; 2]) -> Result<(), OffloadError> {
             alone = both;
         }
     }
+    measure_indications(offloads)?;
     let many: Vec<Step> = (0..ACTIVE_FLOWS).map(|number| Step { v4: true, channel: number % 2 == 0 }).collect();
     // One after the other: each would drive the other's flows out of the processor's caches.
     let many_of = |offload| Ok(measure(&[offload], &many, 0)?[0]);
@@ -167,18 +174,28 @@ fn calls<const N: usize>(
     let mut times = [const { Vec::new() }; N];
     for frame in frames.iter().cycle().take(calls as usize) {
         for (offload, times) in offloads.iter().zip(&mut times) {
-            let run = offload.run(frame, repeat)?;
-            let is_ip = frame[12..14] == [0x08, 0x00] || frame[12..14] == [0x86, 0xdd];
-            let forwarded = run.action == XDP_TX || run.action == XDP_REDIRECT;
-            assert_eq!(is_ip, forwarded, "{:?}", offload.reasons());
-            // The kernel rounds down to whole nanoseconds.
-            times.push(run.per_packet.as_secs_f64() * 1e9 + 0.5);
+            times.extend(forwarded_in(offload, frame, repeat)?);
         }
     }
-    Ok(times.map(|mut times| {
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
+    Ok(times.map(|times| {
+        assert!(times.len() * 100 > calls as usize * 99, "{} of {calls} calls were as they should be", times.len());
+        median(times)
     }))
+}
+
+/// The time per packet of one call, if all of them were forwarded, or none of a frame that is not IP.
+fn forwarded_in(offload: &XdpProgram, frame: &[u8], repeat: u32) -> Result<Option<f64>, OffloadError> {
+    let run = offload.run(frame, repeat)?;
+    let is_ip = frame[12..14] == [0x08, 0x00] || frame[12..14] == [0x86, 0xdd];
+    let is_forwarded = run.action == XDP_TX || run.action == XDP_REDIRECT;
+    // One packet in 65,536 looks as if its checksum was partial, and transaction IDs are drawn anew each time. The kernel rounds down
+    // to whole nanoseconds.
+    Ok((is_ip == is_forwarded).then_some(run.per_packet.as_secs_f64() * 1e9 + 0.5))
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
 }
 
 fn remote(chain: &[Step], at: usize) -> SocketAddr {
@@ -198,18 +215,18 @@ fn local(chain: &[Step], at: usize) -> SocketAddr {
     SocketAddr::new(ip, if step.channel { LISTEN_PORT } else { 50_000 })
 }
 
-fn channel(chain: &[Step], at: usize) -> Option<u16> {
-    chain[at % chain.len()].channel.then_some(CHANNEL)
+fn encapsulation(chain: &[Step], at: usize) -> Encapsulation {
+    if chain[at % chain.len()].channel { Encapsulation::Channel(CHANNEL) } else { Encapsulation::Bare }
 }
 
 fn flow(chain: &[Step], at: usize, nested: bool) -> Flow {
     Flow {
         remote: remote(chain, at),
         local: local(chain, at),
-        channel: channel(chain, at),
+        arrives_in: encapsulation(chain, at),
         source: remote(chain, at + 1),
         destination: local(chain, at + 1),
-        outgoing_channel: if nested { None } else { channel(chain, at + 1) },
+        leaves_in: if nested { Encapsulation::Bare } else { encapsulation(chain, at + 1) },
     }
 }
 
@@ -227,9 +244,9 @@ fn other_flow(number: u32) -> Flow {
     Flow {
         remote: SocketAddr::new(Ipv4Addr::from(0x0b00_0000 + number).into(), 4001),
         local: "10.255.1.9:3478".parse().unwrap(),
-        channel: Some(CHANNEL),
+        arrives_in: Encapsulation::Channel(CHANNEL),
         source: "10.255.1.9:50001".parse().unwrap(),
         destination: "192.0.2.2:5555".parse().unwrap(),
-        outgoing_channel: None,
+        leaves_in: Encapsulation::Bare,
     }
 }

@@ -15,6 +15,15 @@ pub(crate) const fn fold(sum: u32) -> u16 {
     sum as u16
 }
 
+/// Folds a sum of a few 32-bit words to 16 bits.
+#[inline(always)]
+pub(crate) const fn fold_words(sum: u64) -> u16 {
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    #[expect(clippy::cast_possible_truncation, reason = "17 bits and a carry")]
+    fold(sum as u32)
+}
+
 /// The sum of the two 16-bit halves of `word`: at most 0x1fffe.
 #[inline(always)]
 pub(crate) const fn halves(word: u32) -> u32 {

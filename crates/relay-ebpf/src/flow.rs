@@ -1,4 +1,4 @@
-//! One direction of a channel, as a caller says it.
+//! One direction between a client and a peer, as a caller says it.
 
 use core::{
     fmt,
@@ -7,11 +7,16 @@ use core::{
 
 use crate::{
     address::{Address, Be16},
+    encapsulation::Encapsulation,
+    indication,
     route::{FlowKey, Route},
 };
 
-/// One direction of a channel: a packet from `remote` to `local` that carries `channel` leaves from `source` to
-/// `destination`, carrying `outgoing_channel`.
+/// One direction between a client and a peer, or between two clients: a packet from `remote` to `local` leaves from `source` to
+/// `destination`, wrapped in something else.
+///
+/// A Send indication is one of this flow if it is for `destination`; a Data indication says that its data comes from `remote`. Both have
+/// a peer at the other side, not another client.
 ///
 /// The addresses are those in the packets that this host sees: behind 1:1 NAT, its private ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,14 +25,14 @@ pub struct Flow {
     pub remote: SocketAddr,
     /// The address and port of the relay that it is sent to; of `remote`'s family.
     pub local: SocketAddr,
-    /// The channel number of the ChannelData message it is: `Some` from clients, `None` from peers.
-    pub channel: Option<u16>,
+    /// What it arrives in: bare from peers.
+    pub arrives_in: Encapsulation,
     /// The address and port of the relay that it leaves from.
     pub source: SocketAddr,
     /// Where it goes; of `source`'s family.
     pub destination: SocketAddr,
-    /// The channel number to send it with: `Some` to clients, `None` to peers.
-    pub outgoing_channel: Option<u16>,
+    /// What it leaves in: bare to peers.
+    pub leaves_in: Encapsulation,
 }
 
 /// Why a [`Flow`] cannot be a route.
@@ -45,6 +50,8 @@ pub enum FlowError {
     NotUnicast(SocketAddr),
     /// Not a channel number of RFC 5766's or RFC 8656's: outside of 0x4000-0x7FFF.
     NotAChannel(u16),
+    /// An indication that does not have a peer at the other side.
+    IndicationWithoutPeer,
 }
 
 impl fmt::Display for FlowError {
@@ -53,6 +60,7 @@ impl fmt::Display for FlowError {
             Self::MixedFamilies { from, to } => write!(f, "{from} and {to} are of different address families"),
             Self::NotUnicast(address) => write!(f, "{address} is not the address of one host"),
             Self::NotAChannel(number) => write!(f, "{number:#06x} is not a channel number"),
+            Self::IndicationWithoutPeer => f.write_str("an indication is relayed to or from a peer only"),
         }
     }
 }
@@ -63,7 +71,12 @@ impl Flow {
     /// What packets of this flow are found by.
     #[must_use]
     pub fn key(&self) -> FlowKey {
-        FlowKey::new(self.remote, self.local.port(), self.channel)
+        let (remote, port) = (self.remote, self.local.port());
+        match self.arrives_in {
+            Encapsulation::Bare => FlowKey::new(remote, port, None),
+            Encapsulation::Channel(number) => FlowKey::new(remote, port, Some(number)),
+            Encapsulation::Indication => FlowKey::of_send(remote, port, self.destination),
+        }
     }
 
     /// What the kernel does with packets of this flow.
@@ -83,17 +96,27 @@ impl Flow {
                 return Err(FlowError::NotUnicast(address));
             }
         }
-        for number in [self.channel, self.outgoing_channel].into_iter().flatten() {
-            if number >> 14 != 0b01 {
+        for encapsulation in [self.arrives_in, self.leaves_in] {
+            if let Encapsulation::Channel(number) = encapsulation
+                && number >> 14 != 0b01
+            {
                 return Err(FlowError::NotAChannel(number));
             }
         }
+        let leaves_in = match (self.arrives_in, self.leaves_in) {
+            (Encapsulation::Indication | Encapsulation::Bare | Encapsulation::Channel(_), Encapsulation::Bare) => {
+                Be16::default()
+            }
+            (Encapsulation::Bare | Encapsulation::Channel(_), Encapsulation::Channel(number)) => Be16::new(number),
+            (Encapsulation::Bare, Encapsulation::Indication) => indication::DATA,
+            _ => return Err(FlowError::IndicationWithoutPeer),
+        };
         Ok(Route::new(
             self.key(),
             self.local.ip().into(),
             (self.source.ip().into(), Be16::new(self.source.port())),
             (self.destination.ip().into(), Be16::new(self.destination.port())),
-            Be16::new(self.outgoing_channel.unwrap_or(0)),
+            leaves_in,
             flow_label,
         ))
     }
@@ -114,10 +137,10 @@ mod tests {
         Flow {
             remote: "192.0.2.1:1111".parse().unwrap(),
             local: "198.51.100.9:3478".parse().unwrap(),
-            channel: Some(0x4000),
+            arrives_in: Encapsulation::Channel(0x4000),
             source: "[2001:db8::9]:50000".parse().unwrap(),
             destination: "[2001:db8::2]:2222".parse().unwrap(),
-            outgoing_channel: None,
+            leaves_in: Encapsulation::Bare,
         }
     }
 
@@ -145,9 +168,37 @@ mod tests {
     }
 
     #[test]
+    fn indications_have_a_peer_at_the_other_side() {
+        use Encapsulation::{Bare, Channel, Indication};
+        for (arrives_in, leaves_in, is_right) in [
+            (Indication, Bare, true),
+            (Bare, Indication, true),
+            (Indication, Indication, false),
+            (Indication, Channel(0x4000), false),
+            (Channel(0x4000), Indication, false),
+        ] {
+            let route = Flow { arrives_in, leaves_in, ..flow() }.route(0);
+            assert_eq!(route.is_ok(), is_right, "{arrives_in:?} to {leaves_in:?}");
+        }
+    }
+
+    #[test]
+    fn a_send_indication_is_known_by_its_peer_too() {
+        let send = Flow { arrives_in: Encapsulation::Indication, ..flow() };
+        let key = |peer: &str| FlowKey::of_send(send.remote, 3478, peer.parse().unwrap());
+        assert_eq!(send.key(), key("[2001:db8::2]:2222"));
+        for other in ["[2001:db8::2]:2223", "[2001:db8::3]:2222", "192.0.2.1:2222"] {
+            assert_ne!(send.key(), key(other));
+        }
+        assert_ne!(send.key(), flow().key());
+        assert_ne!(send.key(), FlowKey::new(send.remote, 3478, None));
+    }
+
+    #[test]
     fn numbers_of_no_channel_are_refused() {
         for number in [0, 0x3fff, 0x8000, 0xffff] {
-            assert_eq!(Flow { channel: Some(number), ..flow() }.route(0), Err(FlowError::NotAChannel(number)));
+            let arrives_in = Encapsulation::Channel(number);
+            assert_eq!(Flow { arrives_in, ..flow() }.route(0), Err(FlowError::NotAChannel(number)));
         }
     }
 }

@@ -15,6 +15,9 @@ pub enum InstallError {
     /// The flow itself is at fault.
     #[error(transparent)]
     Flow(#[from] FlowError),
+    /// Send indications of the same client to another peer have the same key, by chance.
+    #[error("the key of the flow is another peer's")]
+    OtherPeer,
     /// The kernel refused.
     #[error("the kernel refused the flow")]
     Kernel(#[source] std::io::Error),

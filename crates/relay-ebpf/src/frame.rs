@@ -16,6 +16,11 @@ pub trait Frame {
     #[must_use]
     fn grow_front(&mut self, by: i32) -> bool;
 
+    /// Moves the end of the frame by `by` bytes: outwards if positive; what comes in is zeros. False, with the frame unchanged, if
+    /// there is no room.
+    #[must_use]
+    fn grow_back(&mut self, by: i32) -> bool;
+
     /// Overwrites the header at `offset`. False, with the frame unchanged, if it ends before.
     #[must_use]
     fn write<T: Wire>(&mut self, offset: usize, header: &T) -> bool;
@@ -35,19 +40,27 @@ pub trait Frame {
 pub struct SliceFrame<'a> {
     memory: &'a mut [u8],
     start: usize,
+    end: usize,
 }
 
 impl<'a> SliceFrame<'a> {
     /// The frame that begins after `headroom` bytes of `memory` and ends with it; `None` if it would begin beyond.
     #[must_use]
     pub fn new(memory: &'a mut [u8], headroom: usize) -> Option<Self> {
-        (headroom <= memory.len()).then_some(Self { memory, start: headroom })
+        Self::with_tailroom(memory, headroom, 0)
+    }
+
+    /// The same, with `tailroom` bytes of `memory` behind the frame.
+    #[must_use]
+    pub fn with_tailroom(memory: &'a mut [u8], headroom: usize, tailroom: usize) -> Option<Self> {
+        let end = memory.len().checked_sub(tailroom)?;
+        (headroom <= end).then_some(Self { memory, start: headroom, end })
     }
 
     /// The frame's bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.memory[self.start..]
+        &self.memory[self.start..self.end]
     }
 }
 
@@ -68,7 +81,7 @@ impl Frame for SliceFrame<'_> {
     fn grow_front(&mut self, by: i32) -> bool {
         let start = isize::try_from(by).ok().and_then(|by| self.start.checked_add_signed(by.checked_neg()?));
         match start {
-            Some(start) if start <= self.memory.len() => {
+            Some(start) if start <= self.end => {
                 self.start = start;
                 true
             }
@@ -76,8 +89,22 @@ impl Frame for SliceFrame<'_> {
         }
     }
 
+    fn grow_back(&mut self, by: i32) -> bool {
+        let end = isize::try_from(by).ok().and_then(|by| self.end.checked_add_signed(by));
+        match end {
+            Some(end) if end >= self.start && end <= self.memory.len() => {
+                if let Some(new) = self.memory.get_mut(self.end..end) {
+                    new.fill(0);
+                }
+                self.end = end;
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn write<T: Wire>(&mut self, offset: usize, header: &T) -> bool {
-        let frame = &mut self.memory[self.start..];
+        let frame = &mut self.memory[self.start..self.end];
         let Some(bytes) = frame.get_mut(offset..).and_then(|rest| rest.get_mut(..size_of::<T>())) else {
             return false;
         };
@@ -113,5 +140,17 @@ mod tests {
         assert!(frame.grow_front(-12));
         assert_eq!(frame.length(), 0);
         assert!(SliceFrame::new(&mut memory, 13).is_none());
+    }
+
+    #[test]
+    fn the_end_moves_within_the_memory_and_uncovers_zeros() {
+        let mut memory = [7; 12];
+        let mut frame = SliceFrame::with_tailroom(&mut memory, 4, 3).unwrap();
+        assert!(!frame.grow_back(4) && !frame.grow_back(-6) && !frame.grow_back(i32::MAX));
+        assert!(frame.grow_back(-2) && frame.grow_back(5));
+        assert_eq!(frame.bytes(), [7, 7, 7, 0, 0, 0, 0, 0]);
+        assert!(frame.grow_back(-8) && !frame.grow_front(-1));
+        assert!(SliceFrame::with_tailroom(&mut memory, 10, 3).is_none());
+        assert!(SliceFrame::with_tailroom(&mut memory, 0, 13).is_none());
     }
 }

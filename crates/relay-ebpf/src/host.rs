@@ -31,6 +31,10 @@ pub trait Host {
     /// A number that an IPv4 packet's fragments could be told from others' by.
     #[must_use]
     fn identification(&mut self) -> u16;
+
+    /// A number that nobody can tell beforehand: of transaction IDs.
+    #[must_use]
+    fn random(&mut self) -> u32;
 }
 
 /// What is decided about the IP packet that leaves.

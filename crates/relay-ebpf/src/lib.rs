@@ -13,7 +13,7 @@
 //! to the peer:
 //!
 //! ```
-//! use relay_ebpf::{Flow, FlowKey, Forwarded, Host, Leaving, Link, Reason, Route, Settings, SliceFrame, rewrite};
+//! use relay_ebpf::{Encapsulation, Flow, FlowKey, Forwarded, Host, Leaving, Link, Reason, Route, Settings, SliceFrame, rewrite};
 //!
 //! struct OneFlow(Flow);
 //!
@@ -34,15 +34,18 @@
 //!     fn identification(&mut self) -> u16 {
 //!         0
 //!     }
+//!     fn random(&mut self) -> u32 {
+//!         0
+//!     }
 //! }
 //!
 //! let mut host = OneFlow(Flow {
 //!     remote: "192.0.2.1:40000".parse().unwrap(),
 //!     local: "192.0.2.9:3478".parse().unwrap(),
-//!     channel: Some(0x4000),
+//!     arrives_in: Encapsulation::Channel(0x4000),
 //!     source: "192.0.2.9:50000".parse().unwrap(),
 //!     destination: "198.51.100.2:5555".parse().unwrap(),
-//!     outgoing_channel: None,
+//!     leaves_in: Encapsulation::Bare,
 //! });
 //! let mut frame = [
 //!     2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 1, 0x08, 0x00, // Ethernet
@@ -68,6 +71,7 @@
 
 mod address;
 mod checksum;
+mod encapsulation;
 mod entry;
 mod flow;
 #[cfg(feature = "loader")]
@@ -75,6 +79,7 @@ mod flow_error;
 mod frame;
 mod hop;
 mod host;
+mod indication;
 #[cfg(all(feature = "loader", target_os = "linux"))]
 mod loader;
 mod neighbour;
@@ -88,6 +93,7 @@ mod statistics;
 mod wire;
 
 pub use address::{Address, Be16};
+pub use encapsulation::Encapsulation;
 pub use entry::Entry;
 pub use flow::{Flow, FlowError};
 #[cfg(feature = "loader")]

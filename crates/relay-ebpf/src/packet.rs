@@ -5,6 +5,7 @@ use crate::{
     checksum::{fold, halves},
     frame::Frame,
     host::{Host, Link},
+    indication::{self, Send},
     reason::Reason,
     route::FlowKey,
     wire::{
@@ -25,12 +26,16 @@ pub(crate) struct Packet {
     pub(crate) hops: u8,
     pub(crate) udp_length: Be16,
     pub(crate) checksum: u16,
-    /// The length of all headers, that of ChannelData included.
+    /// The length of all headers, those of ChannelData or of an indication included.
     pub(crate) headers: u32,
     /// The length of the application data.
     pub(crate) payload: u32,
-    /// How many bytes of the frame follow the IP packet.
+    /// How many bytes of the frame follow the application data: padding of the frame; of an indication, also its own and its FINGERPRINT.
     pub(crate) trailer: u32,
+    /// 1 if it is a Send indication.
+    pub(crate) is_send: u8,
+    /// See [`Send`].
+    pub(crate) sum: u16,
 }
 
 impl Packet {
@@ -48,10 +53,32 @@ impl Packet {
             _ => return Reason::NotOurs,
         };
         self.link.addresses = ethernet.addresses.swapped();
-        if reason as u32 == Reason::Forwarded as u32 && ethernet.addresses.is_to_group() {
+        if reason as u32 != Reason::Forwarded as u32 {
+            return reason;
+        }
+        if ethernet.addresses.is_to_group() {
             return Reason::Multicast;
         }
-        reason
+        if self.is_send != 0 { self.parse_send(frame) } else { reason }
+    }
+
+    /// Of a Send indication, what was taken for its data is all of it: takes it apart.
+    #[inline(always)]
+    fn parse_send<F: Frame>(&mut self, frame: &F) -> Reason {
+        let mut send = Send::default();
+        let reason = send.parse(frame, self.headers, self.payload);
+        if reason as u32 != Reason::Forwarded as u32 {
+            return reason;
+        }
+        if self.checksum == 0 && send.has_fingerprint != 0 {
+            return Reason::NoChecksum;
+        }
+        self.key.set_peer(&send.peer, send.peer_port);
+        self.trailer += self.payload - send.header - send.payload;
+        self.headers += send.header;
+        self.payload = send.payload;
+        self.sum = send.sum;
+        Reason::Forwarded
     }
 
     #[inline(always)]
@@ -155,15 +182,20 @@ impl Packet {
             let mut data = ChannelData::default();
             if udp_length < length_of::<Udp>() + length_of::<ChannelData>()
                 || !frame.read((udp_start + length_of::<Udp>()) as usize, &mut data)
-                || data.number.get() >> 14 != 0b01
             {
                 return Reason::NotChannelData;
             }
-            headers += length_of::<ChannelData>();
-            if u32::from(data.length.get()) + headers != end {
-                return Reason::LengthMismatch;
+            if data.number.get() >> 14 == 0b01 {
+                headers += length_of::<ChannelData>();
+                if u32::from(data.length.get()) + headers != end {
+                    return Reason::LengthMismatch;
+                }
+                channel = data.number;
+            } else if data.number.get() == indication::SEND {
+                self.is_send = 1;
+            } else {
+                return Reason::NotChannelData;
             }
-            channel = data.number;
         }
         if self.hops <= 1 {
             return Reason::TimeToLive;

@@ -27,7 +27,7 @@ reasons! {
     Forwarded = 0, "forwarded";
     /// Not a UDP packet to a port of the relay: left to the host, and not counted.
     NotOurs = 1, "not_ours";
-    /// To the listening port, but not ChannelData: STUN, or anything else. User space's business.
+    /// To the listening port, but neither ChannelData nor a Send indication: other STUN, or anything else. User space's business.
     NotChannelData = 2, "not_channel_data";
     /// No route for it: user space relays it, or drops it.
     NoRoute = 3, "no_route";
@@ -66,6 +66,10 @@ reasons! {
     NoHeadroom = 19, "no_headroom";
     /// The frame could not be written after its size changed: dropped. Never seen, and never expected.
     Aborted = 20, "aborted";
+    /// A Send indication of another than the plain shape: XOR-PEER-ADDRESS, DATA, and FINGERPRINT or nothing.
+    UnusualIndication = 21, "unusual_indication";
+    /// The driver left no room behind the frame for the padding of a Data indication.
+    NoTailroom = 22, "no_tailroom";
 }
 
 impl Reason {

@@ -2,9 +2,10 @@
 
 use crate::{
     address::Be16,
-    checksum::fold,
+    checksum::{fold, fold_words},
     frame::Frame,
     host::{Host, Leaving, Link},
+    indication::{self, Data},
     packet::Packet,
     reason::Reason,
     route::Route,
@@ -51,7 +52,10 @@ pub fn rewrite<F: Frame, H: Host>(frame: &mut F, host: &mut H, forwarded: &mut F
     if !host.route(&key, &mut route) {
         return Reason::NoRoute;
     }
-    if !route.is_for(&packet.key, &packet.local) {
+    if !route.is_for(&packet.key, &packet.local)
+        || (packet.is_send != 0
+            && !indication::is_for(frame, packet.headers, &route.destination, route.destination_port))
+    {
         return Reason::OtherRoute;
     }
     let leaves_as_v4 = route.leaves_as_v4();
@@ -63,14 +67,22 @@ pub fn rewrite<F: Frame, H: Host>(frame: &mut F, host: &mut H, forwarded: &mut F
         return Reason::PartialChecksum;
     }
 
-    let channel_data = if route.channel == Be16::default() { 0 } else { length_of::<ChannelData>() };
-    let udp_length = length_of::<Udp>() + channel_data + packet.payload;
+    let wrapping = if route.channel == Be16::default() {
+        0
+    } else if route.leaves_in_data() {
+        indication::header_length(packet.v6)
+    } else {
+        length_of::<ChannelData>()
+    };
+    let padding = if route.leaves_in_data() { indication::padding(packet.payload) } else { 0 };
+    let udp_length = length_of::<Udp>() + wrapping + packet.payload + padding;
     let ip_header = if leaves_as_v4 { length_of::<Ipv4>() } else { length_of::<Ipv6>() };
     if ip_header + udp_length > 0xffff {
         return Reason::TooLarge;
     }
+    let has_indication = packet.is_send != 0 || route.leaves_in_data();
     let leaving = Leaving {
-        length: ip_header + udp_length + packet.trailer,
+        length: ip_header + udp_length + if has_indication { 0 } else { packet.trailer },
         traffic_class: packet.traffic_class,
         hops: packet.hops - 1,
     };
@@ -83,19 +95,45 @@ pub fn rewrite<F: Frame, H: Host>(frame: &mut F, host: &mut H, forwarded: &mut F
         }
     }
     let link_header = if link.tagged == 0 { ETHERNET } else { ETHERNET_TAGGED };
-    let headers = link_header + ip_header + length_of::<Udp>() + channel_data;
+    let headers = link_header + ip_header + length_of::<Udp>() + wrapping;
     let growth = headers.wrapping_sub(packet.headers) as i32;
     if settings.look_up_next_hop == 0 && growth > 0 && !host.fits(leaving.length) {
         return Reason::TooLarge;
     }
 
+    let mut ending = Ending::default();
+    if has_indication {
+        ending = Ending::new(packet.trailer, padding, headers + packet.payload);
+        // Of a frame that only becomes longer at its end nothing is lost if it then cannot at its front.
+        if ending.lacks_room() || (ending.cut == 0 && !ending.pad(frame)) {
+            return Reason::NoTailroom;
+        }
+    }
+    if growth != 0 && !frame.grow_front(growth) {
+        return if ending.cut == 0 && !ending.unpad(frame) { Reason::Aborted } else { Reason::NoHeadroom };
+    }
+    if ending.cut != 0 && !(frame.grow_back(-(ending.cut as i32)) && ending.pad(frame)) {
+        return Reason::Aborted;
+    }
+    // Everything has room now. Made this late, headers do not take up the little stack that there is while the kernel is asked.
     let payload = Be16::low_bits_of(packet.payload);
+    let mut change = 0;
+    if packet.is_send != 0 {
+        change = u64::from(!packet.sum);
+    } else if route.leaves_in_data() {
+        let transaction = packet.key.transaction_id(host.random());
+        let data = Data::new(&packet.key.remote, packet.key.remote_port, packet.v6, packet.payload, transaction);
+        change = data.sum() + 2 * u64::from(Be16::low_bits_of(wrapping + padding).raw());
+        if !data.write(frame, (headers - wrapping) as usize, packet.v6) {
+            return Reason::Aborted;
+        }
+    }
     let channel = ChannelData { number: route.channel, length: payload };
     let udp = Udp {
         source: route.source_port,
         destination: route.destination_port,
         length: Be16::low_bits_of(udp_length),
-        checksum: update_checksum(&packet, &route, payload),
+        checksum: update_checksum(&packet, &route, payload, fold_words(change)),
     };
     let mut v4 = Ipv4::default();
     let mut v6 = Ipv6::default();
@@ -108,10 +146,6 @@ pub fn rewrite<F: Frame, H: Host>(frame: &mut F, host: &mut H, forwarded: &mut F
         v6.hop_limit = leaving.hops;
         v6.source = route.source.0;
         v6.destination = route.destination.0;
-    }
-
-    if growth != 0 && !frame.grow_front(growth) {
-        return Reason::NoHeadroom;
     }
     let written = match (link.tagged == 0, leaves_as_v4) {
         (true, true) => write::<F, Ipv4, ETHERNET>(frame, &link, ETHER_TYPE_IPV4, &v4, &udp, &channel),
@@ -128,18 +162,54 @@ pub fn rewrite<F: Frame, H: Host>(frame: &mut F, host: &mut H, forwarded: &mut F
     Reason::Forwarded
 }
 
-/// The leaving UDP checksum: that which arrived, less the old headers, plus the new ones
+/// The shortest Ethernet frame, without its check sequence: some drivers expect it.
+const SHORTEST_FRAME: u32 = 60;
+
+/// What becomes of a frame's end, behind the application data, where an indication arrives or leaves.
+#[derive(Clone, Copy, Default)]
+struct Ending {
+    /// How many bytes are cut off.
+    cut: u32,
+    /// How many zeros are added then.
+    padding: u32,
+}
+
+impl Ending {
+    /// Where `trailer` bytes follow the data, `padding` zeros are to follow it, and the data ends at `data_end` of the frame.
+    #[inline(always)]
+    fn new(trailer: u32, padding: u32, data_end: u32) -> Self {
+        Self { cut: trailer.saturating_sub(SHORTEST_FRAME.saturating_sub(data_end)), padding }
+    }
+
+    /// Whether it might become longer after bytes were cut off: these would be lost, if there was no room.
+    #[inline(always)]
+    fn lacks_room(&self) -> bool {
+        self.cut != 0 && self.cut < self.padding
+    }
+
+    #[inline(always)]
+    fn pad<F: Frame>(&self, frame: &mut F) -> bool {
+        self.padding == 0 || frame.grow_back(self.padding as i32)
+    }
+
+    #[inline(always)]
+    fn unpad<F: Frame>(&self, frame: &mut F) -> bool {
+        self.padding == 0 || frame.grow_back(-(self.padding as i32))
+    }
+}
+
+/// The leaving UDP checksum: that which arrived, less the old headers, plus the new ones, and `change`
 /// (<https://www.rfc-editor.org/rfc/rfc1624#section-3>).
 #[inline(always)]
-fn update_checksum(packet: &Packet, route: &Route, payload: Be16) -> u16 {
+fn update_checksum(packet: &Packet, route: &Route, payload: Be16, change: u16) -> u16 {
     if packet.checksum == 0 {
         return 0;
     }
-    let mut sum = u32::from(!packet.checksum) + u32::from(route.checksum_change);
-    if packet.key.channel != Be16::default() {
+    let mut sum = u32::from(!packet.checksum) + u32::from(route.checksum_change) + u32::from(change);
+    if packet.key.is_channel() {
         sum += u32::from(!payload.raw());
     }
-    if route.channel != Be16::default() {
+    if route.channel != Be16::default() && !route.leaves_in_data() {
         sum += u32::from(payload.raw());
     }
     match !fold(sum) {
@@ -186,5 +256,5 @@ fn write<F: Frame, Ip: Wire, const START: u32>(
         && (!tagged || frame.write(ETHERNET as usize, &Tag { control: Be16::from_raw(link.control), ether_type }))
         && frame.write(START as usize, ip)
         && frame.write(udp_start, udp)
-        && (channel.number == Be16::default() || frame.write(udp_start + size_of::<Udp>(), channel))
+        && (channel.number.get() >> 14 != 0b01 || frame.write(udp_start + size_of::<Udp>(), channel))
 }

@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use crate::{
     address::{Address, Be16},
     checksum::{self, fold},
+    indication,
     seal::seal,
     wire::UDP,
 };
@@ -16,11 +17,16 @@ pub struct FlowKey {
     pub(crate) remote: Address,
     pub(crate) remote_port: Be16,
     pub(crate) local_port: Be16,
-    pub(crate) channel: Be16,
-    padding: u16,
+    /// The channel number of ChannelData; 0 if bare. With its highest bit set, half of what stands for the peer of a Send indication.
+    pub(crate) carries: Be16,
+    /// The other half; 0 if it is no Send indication.
+    pub(crate) peer: Be16,
 }
 
 const _: () = assert!(size_of::<FlowKey>() == 24 && align_of::<FlowKey>() == 8, "shared with the kernel program");
+
+/// An odd number without a pattern.
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl FlowKey {
     /// The key of packets from `remote` to the relay's port `local_port` that carry `channel`, if any.
@@ -34,9 +40,44 @@ impl FlowKey {
         )
     }
 
+    /// The key of Send indications from `remote` to the relay's port `local_port` with data for `peer`.
+    ///
+    /// It has 31 bits that stand for the peer: two keys of one client may be equal by chance. The route says for which peer it is.
+    #[must_use]
+    pub fn of_send(remote: SocketAddr, local_port: u16, peer: SocketAddr) -> Self {
+        let mut key = Self::new(remote, local_port, None);
+        key.set_peer(&peer.ip().into(), Be16::new(peer.port()));
+        key
+    }
+
     #[inline(always)]
     pub(crate) const fn from_fields(remote: Address, remote_port: Be16, local_port: Be16, channel: Be16) -> Self {
-        Self { remote, remote_port, local_port, channel, padding: 0 }
+        Self { remote, remote_port, local_port, carries: channel, peer: Be16::from_raw(0) }
+    }
+
+    /// Makes it the key of Send indications for this peer.
+    #[inline(always)]
+    pub(crate) const fn set_peer(&mut self, peer: &Address, port: Be16) {
+        let [first, last] = peer.pairs();
+        let peer = (first ^ port.raw() as u64).wrapping_mul(MIX);
+        let peer = (peer ^ peer >> 32 ^ last).wrapping_mul(MIX);
+        let peer = (peer >> 32) as u32;
+        self.carries = Be16::low_bits_of(peer >> 16 | 0x8000);
+        self.peer = Be16::low_bits_of(peer);
+    }
+
+    /// The transaction ID of a Data indication: a number drawn at random, and what peers and ports tell apart. No client looks at it, and
+    /// nothing is answered to it.
+    #[inline(always)]
+    pub(crate) const fn transaction_id(&self, random: u32) -> [u32; 3] {
+        let ports = self.remote_port.raw() as u32 | (self.local_port.raw() as u32) << 16;
+        [random, self.remote.0[3], ports]
+    }
+
+    /// Whether it is the key of ChannelData.
+    #[inline(always)]
+    pub(crate) const fn is_channel(&self) -> bool {
+        self.carries.get() >> 14 == 0b01
     }
 }
 
@@ -52,9 +93,10 @@ pub struct Route {
     pub(crate) destination: Address,
     pub(crate) source_port: Be16,
     pub(crate) destination_port: Be16,
-    /// The channel number to send with, or 0.
+    /// The first 16 bits in front of the data that leaves: a channel number, the message type of a Data indication, or 0 if there is
+    /// nothing in front.
     pub(crate) channel: Be16,
-    /// What to add to the one's complement sum under a UDP checksum, but for the length of the payload.
+    /// What to add to the one's complement sum under a UDP checksum, but for the length of the payload, and for all of an indication.
     pub(crate) checksum_change: u16,
     /// The sum of the arriving pseudo-header, but for its length.
     pub(crate) arriving_pseudo_header: u16,
@@ -83,7 +125,7 @@ impl Route {
         let protocol = u32::from(u16::from(UDP).to_be());
         let arriving = checksum::address(&key.remote) + checksum::address(&local);
         let leaving = checksum::address(&source) + checksum::address(&destination);
-        let old = arriving + raw(key.remote_port) + raw(key.local_port) + channel_data(key.channel);
+        let old = arriving + raw(key.remote_port) + raw(key.local_port) + channel_data(key.carries);
         let new = leaving + raw(source_port) + raw(destination_port) + channel_data(channel);
         let mut route = Self {
             source,
@@ -100,6 +142,12 @@ impl Route {
         };
         route.check = route.seal(&key);
         route
+    }
+
+    /// Whether it leads there.
+    #[cfg(feature = "loader")]
+    pub(crate) fn is_to(&self, destination: &SocketAddr) -> bool {
+        self.destination == destination.ip().into() && self.destination_port.get() == destination.port()
     }
 
     /// The address that packets leave from.
@@ -137,6 +185,12 @@ impl Route {
         self.version_and_label | ((traffic_class as u32) << 20).to_be()
     }
 
+    /// Whether packets leave in a Data indication.
+    #[inline(always)]
+    pub(crate) const fn leaves_in_data(&self) -> bool {
+        self.channel.raw() == indication::DATA.raw()
+    }
+
     /// Whether packets that leave by this route are IPv4.
     #[must_use]
     #[inline(always)]
@@ -169,7 +223,7 @@ impl Route {
             local[1],
             remote[0],
             remote[1],
-            pair(key.remote_port, key.local_port) | pair(key.channel, Be16::from_raw(0)) << 32,
+            pair(key.remote_port, key.local_port) | pair(key.carries, key.peer) << 32,
         ])
     }
 }
@@ -190,8 +244,8 @@ fn raw(number: Be16) -> u32 {
     u32::from(number.raw())
 }
 
-/// What a ChannelData header adds to a UDP checksum's sum, but for the length in it: its number, and 4 bytes more in both of
+/// What a ChannelData header, if this is one's number, adds to a UDP checksum's sum, but for the length in it: its number, and 4 bytes more in both of
 /// the lengths summed (that of the UDP header and that of the pseudo-header).
 fn channel_data(number: Be16) -> u32 {
-    if number == Be16::default() { 0 } else { raw(number) + 2 * u32::from(4_u16.to_be()) }
+    if number.get() >> 14 == 0b01 { raw(number) + 2 * u32::from(4_u16.to_be()) } else { 0 }
 }

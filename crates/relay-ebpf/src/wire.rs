@@ -21,6 +21,15 @@ macro_rules! wire {
 
 wire!(Ethernet is 16, Tag is 4, Ipv4 is 20, Ipv6 is 40, Udp is 8, ChannelData is 4);
 
+macro_rules! wire_words {
+    ($($words:literal),*) => { $(
+        // SAFETY: an array of 32-bit integers.
+        unsafe impl Wire for [u32; $words] {}
+    )* };
+}
+
+wire_words!(1, 2, 4, 5, 7);
+
 /// EtherTypes, in network byte order.
 pub(crate) const ETHER_TYPE_IPV4: Be16 = Be16::new(0x0800);
 pub(crate) const ETHER_TYPE_IPV6: Be16 = Be16::new(0x86dd);

@@ -3,9 +3,11 @@
 
 mod support;
 
-use std::process::Command;
+use std::{collections::HashMap, net::SocketAddr, process::Command};
 
-use relay_ebpf::{AttachHint, AttachMode, Config, InstallError, OffloadError, XdpProgram};
+use relay_ebpf::{
+    AttachHint, AttachMode, Config, Counters, Encapsulation, Flow, InstallError, OffloadError, XdpProgram,
+};
 use support::{cases, kernel::Kernel};
 use test_support::{
     capability::{available, skip},
@@ -143,7 +145,9 @@ fn give_up_capabilities() {
 #[test]
 fn a_full_map_is_an_ordinary_answer() {
     let Some(kernel) = Kernel::load(&Config { max_flows: 2, ..cases::config() }) else { return };
-    let flows: Vec<_> = (0..3).map(|number| cases::flow(Some(0x4000 + number), None, true, true)).collect();
+    let flows: Vec<_> = (0..3)
+        .map(|number| cases::flow(Encapsulation::Channel(0x4000 + number), Encapsulation::Bare, true, true))
+        .collect();
     for flow in &flows[..2] {
         kernel.offload.install(flow).unwrap();
     }
@@ -156,4 +160,26 @@ fn a_full_map_is_an_ordinary_answer() {
     assert_eq!(kernel.offload.flows(), 1);
     kernel.offload.install(&flows[2]).unwrap();
     assert_eq!(kernel.offload.flows(), 2);
+}
+
+#[test]
+fn of_two_peers_with_the_same_key_the_first_stays() {
+    let Some(kernel) = Kernel::load(&cases::config()) else { return };
+    let flow = |destination: SocketAddr| Flow {
+        destination,
+        ..cases::flow(Encapsulation::Indication, Encapsulation::Bare, true, true)
+    };
+    // A key has 31 bits for the peer: of so many, some two have the same.
+    let mut seen = HashMap::new();
+    let peers =
+        (0..4_u8).flat_map(|host| (1..=u16::MAX).map(move |port| SocketAddr::from(([198, 51, 100, host], port))));
+    let same = |peer| Some([seen.insert(flow(peer).key(), peer)?, peer]);
+    let [one, other] = peers.filter_map(same).next().expect("two peers with one key").map(flow);
+    let offload = &kernel.offload;
+    offload.install(&one).unwrap();
+    assert!(matches!(offload.install(&other), Err(InstallError::OtherPeer)));
+    offload.install(&one).unwrap();
+    assert_eq!(offload.flows(), 1);
+    assert_eq!(offload.remove(&other.key()).unwrap(), Some(Counters::default()));
+    offload.install(&other).unwrap();
 }

@@ -9,7 +9,7 @@ use relay_ebpf::{Config, Flow, Reason, Settings};
 use support::{
     Random, Runner,
     cases::{self, MTU},
-    generate::{identification, random_flow, random_frame, take_flow_label},
+    generate::{drawn, identification, random_flow, random_frame, take_flow_label},
     kernel::Kernel,
     model::Model,
     seed,
@@ -46,6 +46,7 @@ fn kernel_and_host_build_agree() {
             let mut real = kernel.run(&frame);
             // What is drawn at random, the model takes from the kernel's answer.
             model.identification = identification(&real.frame);
+            model.random = drawn(&real.frame);
             let modelled = model.run(&frame);
             if real.reason == Reason::Forwarded
                 && let Some((flow, label)) = take_flow_label(&mut real.frame)
@@ -69,6 +70,7 @@ fn kernel_and_host_build_agree() {
         Reason::ForwardingOff,
         Reason::OtherInterface,
         Reason::NoHeadroom,
+        Reason::NoTailroom,
         Reason::Aborted,
     ];
     for reason in Reason::ALL.iter().filter(|reason| !unreachable.contains(reason)) {

@@ -10,7 +10,7 @@ use relay_ebpf::{AttachMode, Config, Device, Flow, Leaving, Link, MacAddresses, 
 use support::{
     Random, Runner,
     cases::{FAMILIES, MTU},
-    generate::{identification, random_flow, random_frame, take_flow_label},
+    generate::{drawn, identification, random_flow, random_frame, take_flow_label},
     kernel::Kernel,
     model::Model,
     seed,
@@ -181,6 +181,7 @@ fn kernel_and_host_build_agree_on_next_hops() {
         let frame = random_frame(&mut random, &flow);
         let mut real = kernel.run(&frame);
         model.identification = identification(&real.frame);
+        model.random = drawn(&real.frame);
         let modelled = model.run(&frame);
         if real.reason == Reason::Forwarded {
             take_flow_label(&mut real.frame);

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use relay_ebpf::{AttachMode, Config, Flow, NextHop, Reason, XdpProgram};
+use relay_ebpf::{AttachMode, Config, Encapsulation, Flow, NextHop, Reason, XdpProgram};
 use support::{
     Outcome, Runner,
     cases::{arriving, flow},
@@ -77,7 +77,11 @@ impl Host {
         let flows = [0, 1].map(|family| {
             let (source, destination) = (SOURCES[family].parse().unwrap(), DESTINATIONS[family].parse().unwrap());
             let channel = [0x4001, 0x4002][family];
-            Flow { source, destination, ..flow(Some(channel), None, true, family == 0) }
+            Flow {
+                source,
+                destination,
+                ..flow(Encapsulation::Channel(channel), Encapsulation::Bare, true, family == 0)
+            }
         });
         flows.iter().for_each(|flow| kernel.offload.install(flow).unwrap());
         Some(Self { kernel, flows })

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use relay_ebpf::{AttachMode, Config, Flow, NextHop, Reason, XdpProgram};
+use relay_ebpf::{AttachMode, Config, Encapsulation, Flow, NextHop, Reason, XdpProgram};
 use support::{Random, kernel::is_for_lack_of_means, packet::channel_data};
 use test_support::{
     capability::skip,
@@ -101,18 +101,18 @@ fn relay(net: &Net, client: &'static str, relay_to_client: &str, relay_to_peer: 
     let up = Flow {
         remote: parse(client),
         local: listener,
-        channel: Some(CHANNEL),
+        arrives_in: Encapsulation::Channel(CHANNEL),
         source: allocation,
         destination: parse(peer),
-        outgoing_channel: None,
+        leaves_in: Encapsulation::Bare,
     };
     let down = Flow {
         remote: parse(peer),
         local: allocation,
-        channel: None,
+        arrives_in: Encapsulation::Bare,
         source: listener,
         destination: parse(client),
-        outgoing_channel: Some(CHANNEL),
+        leaves_in: Encapsulation::Channel(CHANNEL),
     };
     // As a relay's own answers would, this lets the host learn the neighbours.
     for (own, other, receiver) in [(listener, parse(client), &client_socket), (allocation, parse(peer), &peer_socket)] {

@@ -5,7 +5,7 @@ mod support;
 
 use std::net::SocketAddr;
 
-use relay_ebpf::{AttachMode, Config, Flow, NextHop, Reason};
+use relay_ebpf::{AttachMode, Config, Encapsulation, Flow, NextHop, Reason};
 use support::{
     Runner,
     cases::{arriving, flow, leaving},
@@ -47,8 +47,11 @@ fn host() -> Option<Kernel> {
 /// What becomes of a packet whose flow goes from `source` to `destination`.
 fn send(kernel: &mut Kernel, source: &str, destination: &str, data: &[u8]) -> (Flow, Reason, Vec<u8>) {
     let destination: SocketAddr = destination.parse().unwrap();
-    let flow =
-        Flow { source: source.parse().unwrap(), destination, ..flow(Some(0x4001), None, true, destination.is_ipv4()) };
+    let flow = Flow {
+        source: source.parse().unwrap(),
+        destination,
+        ..flow(Encapsulation::Channel(0x4001), Encapsulation::Bare, true, destination.is_ipv4())
+    };
     kernel.offload.install(&flow).unwrap();
     let frame = arriving(&flow, data).build();
     let outcome = kernel.run(&frame);

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use relay_ebpf::{AttachMode, Config, Counters, Flow, NextHop, XdpProgram};
+use relay_ebpf::{AttachMode, Config, Counters, Encapsulation, Flow, NextHop, XdpProgram};
 use support::{kernel::is_for_lack_of_means, packet::channel_data};
 use test_support::{
     capability::skip,
@@ -171,10 +171,10 @@ fn run(change: impl FnOnce() + Send + 'static) -> Option<(Arrived, Counters)> {
     let flow = Flow {
         remote: "10.1.0.1:4001".parse().unwrap(),
         local: "10.1.0.9:3478".parse().unwrap(),
-        channel: Some(CHANNEL),
+        arrives_in: Encapsulation::Channel(CHANNEL),
         source: "10.1.0.9:50001".parse().unwrap(),
         destination: "10.9.0.2:5001".parse().unwrap(),
-        outgoing_channel: None,
+        leaves_in: Encapsulation::Bare,
     };
     net.offload.install(&flow).unwrap();
     let arrived = send(&net, || net.relay.within(change));

@@ -3,13 +3,13 @@
 
 mod support;
 
-use relay_ebpf::{Accumulator, Config, Counters};
+use relay_ebpf::{Accumulator, Config, Counters, Encapsulation};
 use support::{cases, kernel::Kernel, kernel::XDP_TX};
 
 /// Relays `packets` packets of changing sizes; what they carried.
 fn relay(kernel: &Kernel, packets: u64) -> Counters {
-    let up = cases::flow(Some(0x4001), None, true, true);
-    let down = cases::flow(None, Some(0x7ffe), false, true);
+    let up = cases::flow(Encapsulation::Channel(0x4001), Encapsulation::Bare, true, true);
+    let down = cases::flow(Encapsulation::Bare, Encapsulation::Channel(0x7ffe), false, true);
     let frames: Vec<_> = [(up, 0), (up, 1), (down, 200), (up, 1200), (down, 77)]
         .into_iter()
         .map(|(flow, length)| (cases::arriving(&flow, &vec![5; length]).build(), length as u64))
@@ -85,8 +85,8 @@ fn without_statistics_nothing_is_counted() {
 #[test]
 fn every_flow_has_figures_of_its_own_which_its_removal_tells() {
     let Some(kernel) = Kernel::load(&cases::config()) else { return };
-    let up = cases::flow(Some(0x4001), None, true, true);
-    let down = cases::flow(None, Some(0x7ffe), false, true);
+    let up = cases::flow(Encapsulation::Channel(0x4001), Encapsulation::Bare, true, true);
+    let down = cases::flow(Encapsulation::Bare, Encapsulation::Channel(0x7ffe), false, true);
     assert_eq!(kernel.offload.remove(&up.key()).unwrap(), None, "it was not there");
     relay(&kernel, 100);
     // Of every five packets, three with 0, 1 and 1,200 bytes go up, and two with 200 and 77 go down.
@@ -103,7 +103,7 @@ fn every_flow_has_figures_of_its_own_which_its_removal_tells() {
 fn two_processors_that_have_one_flow_lose_none_of_its_packets() {
     const CALLS: u64 = 2_000;
     let Some(kernel) = Kernel::load(&cases::config()) else { return };
-    let up = cases::flow(Some(0x4001), None, true, true);
+    let up = cases::flow(Encapsulation::Channel(0x4001), Encapsulation::Bare, true, true);
     kernel.offload.install(&up).unwrap();
     let frame = cases::arriving(&up, &[5; 10]).build();
     let calls = || (0..CALLS).for_each(|_| assert_eq!(kernel.offload.run(&frame, 1).unwrap().action, XDP_TX));

@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use relay_server::{Flow, FlowKey, Via};
+use relay_ebpf::Encapsulation;
+use relay_server::{ChannelNumber, Flow, FlowKey, Via};
 
 use crate::addresses::{AddressState, FamilyState};
 
@@ -55,10 +56,10 @@ impl LocalAddresses {
         Some(relay_ebpf::Flow {
             remote,
             local,
-            channel: flow.key.channel.map(|channel| channel.get()),
+            arrives_in: encapsulation(flow.key.channel),
             source: SocketAddr::new(self.address(flow.leaves, flow.to)?, source_port),
             destination: flow.to,
-            outgoing_channel: flow.channel.map(|channel| channel.get()),
+            leaves_in: encapsulation(flow.channel),
         })
     }
 
@@ -74,6 +75,10 @@ impl LocalAddresses {
     fn is_here(&self, address: IpAddr) -> bool {
         address.is_loopback() || self.own.contains(&address)
     }
+}
+
+fn encapsulation(channel: Option<ChannelNumber>) -> Encapsulation {
+    channel.map_or(Encapsulation::Bare, |channel| Encapsulation::Channel(channel.get()))
 }
 
 /// What a data path knows a flow by.
@@ -143,10 +148,10 @@ pub(super) mod tests {
                 let expected = relay_ebpf::Flow {
                     remote: address(client),
                     local: listening,
-                    channel: Some(0x4001),
+                    arrives_in: Encapsulation::Channel(0x4001),
                     source: address(relayed),
                     destination: address(peer),
-                    outgoing_channel: None,
+                    leaves_in: Encapsulation::Bare,
                 };
                 let flow = up(client, listener, peer);
                 assert_eq!(behind_nat().complete(&flow), Some(expected));
@@ -156,10 +161,10 @@ pub(super) mod tests {
                 let expected = relay_ebpf::Flow {
                     remote: address(peer),
                     local: address(relayed),
-                    channel: None,
+                    arrives_in: Encapsulation::Bare,
                     source: listening,
                     destination: address(client),
-                    outgoing_channel: Some(0x4001),
+                    leaves_in: Encapsulation::Channel(0x4001),
                 };
                 let flow = down(client, listener, peer);
                 assert_eq!(behind_nat().complete(&flow), Some(expected));
@@ -182,7 +187,8 @@ pub(super) mod tests {
         };
         let complete = behind_nat().complete(&flow).unwrap();
         assert_eq!((complete.local, complete.source), (address("10.0.0.7:3478"), address("[2001:db8::7]:3478")));
-        assert_eq!((complete.channel, complete.outgoing_channel), (Some(0x4001), Some(0x4002)));
+        assert_eq!(complete.arrives_in, Encapsulation::Channel(0x4001));
+        assert_eq!(complete.leaves_in, Encapsulation::Channel(0x4002));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The packet that the kernel hands to the program.
 
-use aya_ebpf::{helpers::bpf_xdp_adjust_head, programs::XdpContext};
+use aya_ebpf::{helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail}, programs::XdpContext};
 use relay_ebpf::{Frame, Wire};
 
 use crate::words;
@@ -40,6 +40,12 @@ impl Frame for PacketFrame<'_> {
         // SAFETY: the context is the one that the kernel called with. All pointers into the frame are void after this, and
         // none is kept: `at` makes each anew.
         unsafe { bpf_xdp_adjust_head(self.0.ctx, -by) == 0 }
+    }
+
+    #[inline(always)]
+    fn grow_back(&mut self, by: i32) -> bool {
+        // SAFETY: as above. The kernel clears what comes in.
+        unsafe { bpf_xdp_adjust_tail(self.0.ctx, by) == 0 }
     }
 
     #[inline(always)]

@@ -20,7 +20,7 @@ pub struct KernelHost<'a> {
 /// `struct bpf_fib_lookup`, with plain fields where the kernel's has unions.
 #[derive(Clone, Copy)]
 #[repr(C)]
-struct FibLookup {
+pub struct FibLookup {
     family: u8,
     protocol: u8,
     source_port: u16,
@@ -91,6 +91,12 @@ impl Host for KernelHost<'_> {
     }
 
     #[inline(always)]
+    fn random(&mut self) -> u32 {
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_get_prandom_u32() }
+    }
+
+    #[inline(always)]
     fn identification(&mut self) -> u16 {
         // SAFETY: a helper without arguments.
         unsafe { bpf_get_prandom_u32() as u16 }
@@ -116,7 +122,10 @@ impl KernelHost<'_> {
         let (source, destination) = (route.source().words(), route.destination().words());
         // An IPv4 address is the first word and the others do not matter, nor do those that the answer overwrites: they get
         // whatever is at hand, since LLVM would turn zeros into a loop that clears byte by byte.
-        let mut fib = FibLookup {
+        let Some(fib) = maps::fib_lookup() else {
+            return Reason::NoNextHop;
+        };
+        *fib = FibLookup {
             family: if v4 { AF_INET } else { AF_INET6 },
             protocol: UDP,
             source_port: route.source_port().raw(),
@@ -140,7 +149,7 @@ impl KernelHost<'_> {
         };
         // SAFETY: `fib` is a whole `struct bpf_fib_lookup`, all of it initialised.
         let answer =
-            unsafe { bpf_fib_lookup(self.context.ctx.cast(), (&raw mut fib).cast(), size_of::<FibLookup>() as i32, 0) };
+            unsafe { bpf_fib_lookup(self.context.ctx.cast(), (&raw mut *fib).cast(), size_of::<FibLookup>() as i32, 0) };
         if answer != FIB_SUCCESS {
             return match answer {
                 FIB_NO_NEIGHBOUR => Reason::NoNeighbour,

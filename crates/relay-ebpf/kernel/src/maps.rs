@@ -8,6 +8,7 @@ use aya_ebpf::{
     maps::{HashMap, PerCpuArray, PerfEventArray},
     programs::XdpContext,
 };
+use crate::host::FibLookup;
 use relay_ebpf::{Counters, Device, Entry, FlowKey, KeptHop, Neighbour, Reason, Route, Settings};
 
 /// Replaced by the loader before the program is loaded; the values here keep the program off everything.
@@ -34,6 +35,10 @@ static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
 /// How often this CPU has passed a packet, per [`Reason`].
 #[map]
 static REASONS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reason::COUNT as u32, 0);
+
+/// What is asked of the routing table: the stack has no room for it.
+#[map]
+static FIB_LOOKUP: PerCpuArray<FibLookup> = PerCpuArray::with_max_entries(1, 0);
 
 /// Now and then, a copy of this CPU's `COUNTERS`.
 #[map]
@@ -114,6 +119,14 @@ pub fn note_neighbour(neighbour: &Neighbour, now: u64) {
         },
         None => _ = NEIGHBOURS.insert(neighbour, &now, 0),
     }
+}
+
+/// Memory of this CPU's own for a question.
+#[inline(always)]
+pub fn fib_lookup<'a>() -> Option<&'a mut FibLookup> {
+    let fib = FIB_LOOKUP.get_ptr_mut(0)?;
+    // SAFETY: an element of this CPU's own, which nothing else has: XDP programs do not interrupt each other, and this one asks once.
+    Some(unsafe { &mut *fib })
 }
 
 #[inline(always)]

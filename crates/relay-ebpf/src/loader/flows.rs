@@ -13,7 +13,7 @@ use std::{
 use aya::maps::{HashMap, Map, MapData, MapError};
 
 use super::OffloadError;
-use crate::{Counters, Entry, Flow, FlowKey, InstallError, RemoveError};
+use crate::{Counters, Encapsulation, Entry, Flow, FlowKey, InstallError, RemoveError};
 
 /// The map `FLOWS`, which user space alone writes.
 #[derive(Debug)]
@@ -63,6 +63,10 @@ impl Flows {
                 Ok(())
             }
             Err(error) if errno(&error) == Some(libc::EEXIST) => {
+                let is_other = |there: Entry| !there.route.is_to(&flow.destination);
+                if flow.arrives_in == Encapsulation::Indication && map.get(&key, 0).is_ok_and(is_other) {
+                    return Err(InstallError::OtherPeer);
+                }
                 map.insert(key, route, BPF_EXIST).map_err(|error| self.refused(error))
             }
             Err(error) => Err(self.refused(error)),

@@ -2,9 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use relay_ebpf::{Config, Flow, NextHop, Reason};
+use relay_ebpf::{Config, Encapsulation, Flow, NextHop, Reason};
 
-use super::packet::{Checksum, Packet, channel_data};
+pub mod indications;
+
+use Encapsulation::{Bare, Channel, Indication};
+
+use super::{
+    packet::{Checksum, Packet, channel_data},
+    stun::{SendStyle, data_indication, send_indication},
+};
 
 /// The MTU of the interface that frames arrive on.
 pub const MTU: u32 = 1500;
@@ -23,18 +30,24 @@ pub struct Case {
 }
 
 pub enum Expected {
-    /// It goes out like this, but for IPv4's identification if `any_identification`, and IPv6's flow label.
+    /// It goes out like this, but for IPv4's identification if `any_identification`, IPv6's flow label, and the transaction ID of a Data
+    /// indication.
     Forwarded { packet: Packet, any_identification: bool },
     /// It is untouched.
     Passed(Reason),
 }
 
-/// A direction: whether ChannelData arrives, and whether it leaves.
-pub const DIRECTIONS: [(&str, Option<u16>, Option<u16>); 3] = [
-    ("client to peer", Some(0x4001), None),
-    ("peer to client", None, Some(0x7ffe)),
-    ("client to client", Some(0x4001), Some(0x4fff)),
+/// A direction: in what data arrives, and in what it leaves.
+pub const DIRECTIONS: [(&str, Encapsulation, Encapsulation); 5] = [
+    ("client to peer", Channel(0x4001), Bare),
+    ("peer to client", Bare, Channel(0x7ffe)),
+    ("client to client", Channel(0x4001), Channel(0x4fff)),
+    ("client to peer by Send indications", Indication, Bare),
+    ("peer to client by Data indications", Bare, Indication),
 ];
+
+/// The transaction ID of Data indications in cases, where the program draws one.
+pub const DRAWN: [u8; 12] = [0; 12];
 
 /// From and to which address family.
 pub const FAMILIES: [(bool, bool); 4] = [(true, true), (true, false), (false, true), (false, false)];
@@ -43,26 +56,34 @@ fn ip(v4: bool, host: u8) -> IpAddr {
     if v4 { IpAddr::from([192, 0, 2, host]) } else { format!("2001:db8:5::{host:x}").parse().unwrap() }
 }
 
-pub fn flow(channel: Option<u16>, outgoing_channel: Option<u16>, v4_in: bool, v4_out: bool) -> Flow {
+pub fn flow(arrives_in: Encapsulation, leaves_in: Encapsulation, v4_in: bool, v4_out: bool) -> Flow {
     Flow {
         remote: SocketAddr::new(ip(v4_in, 1), 40001),
-        local: SocketAddr::new(ip(v4_in, 9), if channel.is_some() { 3478 } else { 50123 }),
-        channel,
-        source: SocketAddr::new(ip(v4_out, 10), if outgoing_channel.is_some() { 3478 } else { 61234 }),
+        local: SocketAddr::new(ip(v4_in, 9), if arrives_in == Bare { 50123 } else { 3478 }),
+        arrives_in,
+        source: SocketAddr::new(ip(v4_out, 10), if leaves_in == Bare { 61234 } else { 3478 }),
         destination: SocketAddr::new(ip(v4_out, 2), 5555),
-        outgoing_channel,
+        leaves_in,
     }
 }
 
 /// The packet of `flow` that carries `data`.
 pub fn arriving(flow: &Flow, data: &[u8]) -> Packet {
-    let payload = flow.channel.map_or(data.to_vec(), |number| channel_data(number, data));
+    let payload = match flow.arrives_in {
+        Bare => data.to_vec(),
+        Channel(number) => channel_data(number, data),
+        Indication => send_indication(flow.destination, data, SendStyle::default()),
+    };
     Packet::new(flow.remote, flow.local, payload)
 }
 
 /// What becomes of it.
 pub fn leaving(flow: &Flow, arrived: &Packet, data: &[u8]) -> Packet {
-    let payload = flow.outgoing_channel.map_or(data.to_vec(), |number| channel_data(number, data));
+    let payload = match flow.leaves_in {
+        Bare => data.to_vec(),
+        Channel(number) => channel_data(number, data),
+        Indication => data_indication(flow.remote, data, DRAWN),
+    };
     let mut packet = Packet::new(flow.source, flow.destination, payload);
     packet.mac_destination = arrived.mac_source;
     packet.mac_source = arrived.mac_destination;
@@ -103,12 +124,13 @@ pub fn repair(frame: &mut [u8], ip: usize) {
 
 pub fn all() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (direction, channel, outgoing) in DIRECTIONS {
+    for (direction, arrives_in, leaves_in) in DIRECTIONS {
         for (v4_in, v4_out) in FAMILIES {
-            good(&mut cases, direction, &flow(channel, outgoing, v4_in, v4_out));
+            good(&mut cases, direction, &flow(arrives_in, leaves_in, v4_in, v4_out));
         }
     }
     refused(&mut cases);
+    indications::all(&mut cases);
     cases
 }
 
@@ -116,7 +138,7 @@ pub fn all() -> Vec<Case> {
 fn good(cases: &mut Vec<Case>, direction: &str, flow: &Flow) {
     let family = |address: SocketAddr| if address.is_ipv4() { "v4" } else { "v6" };
     let name = |what: &str| format!("{direction}, {} to {}, {what}", family(flow.remote), family(flow.destination));
-    for length in [0, 1, 2, 3, 4, 101, 200, 1232, 1233, 1400] {
+    for length in [0, 1, 2, 3, 4, 101, 200, 1232, 1233, 1399, 1400] {
         let data: Vec<u8> = (0..length).map(|index| (index * 7 + 3) as u8).collect();
         cases.push(forwarded(name(&format!("{length} bytes")), *flow, &data, |_| {}));
     }
@@ -152,12 +174,12 @@ fn refused(cases: &mut Vec<Case>) {
     use Reason::*;
     let none = |_: &mut Packet| {};
     let intact = |_: &mut Vec<u8>| {};
-    let up = flow(Some(0x4001), None, true, true);
-    let down = flow(None, Some(0x4001), true, true);
-    let up6 = flow(Some(0x4001), None, false, false);
-    let down6 = flow(None, Some(0x4001), false, false);
-    let cross = flow(None, Some(0x4001), true, false);
-    let down64 = flow(None, Some(0x4001), false, true);
+    let up = flow(Channel(0x4001), Bare, true, true);
+    let down = flow(Bare, Channel(0x4001), true, true);
+    let up6 = flow(Channel(0x4001), Bare, false, false);
+    let down6 = flow(Bare, Channel(0x4001), false, false);
+    let cross = flow(Bare, Channel(0x4001), true, false);
+    let down64 = flow(Bare, Channel(0x4001), false, true);
 
     // Not for the relay at all.
     cases.push(passed("ARP", NotOurs, up, none, |f| f[13] = 0x06));

@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use relay_ebpf::{Config, Flow};
+use relay_ebpf::{Config, Encapsulation, Flow};
 
 use super::{
     Random, cases,
     packet::{Checksum, Packet, channel_data},
+    stun::{SendStyle, send_indication},
 };
 
 /// Where the IP header of `frame` starts.
@@ -42,28 +43,73 @@ fn random_ip(random: &mut Random, v4: bool) -> IpAddr {
 
 pub fn random_flow(random: &mut Random, config: &Config) -> Flow {
     let (v4_in, v4_out) = random.pick(&cases::FAMILIES);
-    let (_, from_client, to_client) = random.pick(&cases::DIRECTIONS);
+    let (_, arrives_in, leaves_in) = random.pick(&cases::DIRECTIONS);
     let number = |random: &mut Random| 0x4000 | (random.next() as u16 & 0x3fff);
-    let channel = from_client.map(|_| number(random));
-    let outgoing_channel = to_client.map(|_| number(random));
+    let mut renumber = |encapsulation| match encapsulation {
+        Encapsulation::Channel(_) => Encapsulation::Channel(number(random)),
+        other => other,
+    };
+    let (arrives_in, leaves_in) = (renumber(arrives_in), renumber(leaves_in));
     let range = usize::from(config.allocation_ports.end() - config.allocation_ports.start());
-    let own_port = |random: &mut Random, channel: Option<u16>| loop {
+    let own_port = |random: &mut Random, encapsulation: Encapsulation| loop {
         let port = config.allocation_ports.start() + random.below(range) as u16;
-        match channel {
-            Some(_) => return config.listen_port,
-            None if port != config.listen_port => return port,
-            None => {}
+        match encapsulation {
+            Encapsulation::Bare if port != config.listen_port => return port,
+            Encapsulation::Bare => {}
+            _ => return config.listen_port,
         }
     };
     let port = |random: &mut Random| 1 + random.below(65535) as u16;
     Flow {
         remote: SocketAddr::new(random_ip(random, v4_in), port(random)),
-        local: SocketAddr::new(random_ip(random, v4_in), own_port(random, channel)),
-        channel,
-        source: SocketAddr::new(random_ip(random, v4_out), own_port(random, outgoing_channel)),
+        local: SocketAddr::new(random_ip(random, v4_in), own_port(random, arrives_in)),
+        arrives_in,
+        source: SocketAddr::new(random_ip(random, v4_out), own_port(random, leaves_in)),
         destination: SocketAddr::new(random_ip(random, v4_out), port(random)),
-        outgoing_channel,
+        leaves_in,
     }
+}
+
+/// A Send indication, mostly of the plain shape.
+fn random_send(random: &mut Random, peer: SocketAddr, data: &[u8]) -> Vec<u8> {
+    let mut transaction = [0; 12];
+    transaction.fill_with(|| random.next() as u8);
+    let style = SendStyle { transaction, padding: random.next() as u8, fingerprint: random.one_in(2) };
+    let mut peer = peer;
+    match random.below(40) {
+        0 => peer.set_port(random.next() as u16),
+        1 => peer.set_ip(random_ip(random, peer.is_ipv4())),
+        2 => peer.set_ip(random_ip(random, !peer.is_ipv4())),
+        _ => {}
+    }
+    let mut message = send_indication(peer, data, style);
+    if random.one_in(10) {
+        // Any bit of what is not data.
+        let header = if peer.is_ipv4() { 36 } else { 48 };
+        let at = random.below(header);
+        message[at] ^= 1 << random.below(8);
+    }
+    if random.one_in(20) {
+        message.extend([0x80, 0x28, 0, 4, 1, 2, 3, 4]);
+        let length = u16::from_be_bytes([message[2], message[3]]).wrapping_add(8);
+        message[2..4].copy_from_slice(&length.to_be_bytes());
+    }
+    message
+}
+
+/// What was drawn at random for the transaction ID of the Data indication that `frame` is; 0 if it is none.
+pub fn drawn(frame: &[u8]) -> u32 {
+    transaction(frame).map_or(0, |[a, b, c, d, ..]| u32::from_ne_bytes([a, b, c, d]))
+}
+
+/// The transaction ID of the Data indication that `frame` is, if it is one.
+pub fn transaction(frame: &[u8]) -> Option<[u8; 12]> {
+    let ip = ip_header(frame);
+    let stun = ip + if frame.get(ip)? >> 4 == 4 { 28 } else { 48 };
+    if frame.get(stun..stun + 2)? != [0, 0x17] {
+        return None;
+    }
+    frame.get(stun + 8..stun + 20)?.try_into().ok()
 }
 
 /// A frame of `flow`, mostly sound, and sometimes spoilt in one of many ways.
@@ -78,7 +124,11 @@ pub fn random_frame(random: &mut Random, flow: &Flow) -> Vec<u8> {
         1 => vec![0; length],
         _ => (0..length).map(|_| random.next() as u8).collect(),
     };
-    let payload = flow.channel.map_or(data.clone(), |number| channel_data(number, &data));
+    let payload = match flow.arrives_in {
+        Encapsulation::Bare => data,
+        Encapsulation::Channel(number) => channel_data(number, &data),
+        Encapsulation::Indication => random_send(random, flow.destination, &data),
+    };
     let mut packet = Packet::new(flow.remote, flow.local, payload);
     packet.hops = if random.one_in(20) { random.below(4) as u8 } else { random.next() as u8 };
     packet.traffic_class = random.next() as u8;

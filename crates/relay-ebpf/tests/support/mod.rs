@@ -7,6 +7,7 @@ pub mod generate;
 pub mod kernel;
 pub mod model;
 pub mod packet;
+pub mod stun;
 
 use relay_ebpf::Reason;
 

@@ -8,6 +8,8 @@ use super::{Outcome, Runner};
 
 /// Room in front of a frame, as network drivers have it.
 const HEADROOM: usize = 256;
+/// Room behind it.
+const TAILROOM: usize = 64;
 
 /// How a model finds next hops.
 pub type NextHop = Box<dyn Fn(&Route, &Leaving, &mut Link) -> Reason>;
@@ -17,7 +19,10 @@ pub struct Model {
     pub flows: HashMap<FlowKey, Route>,
     pub mtu: u32,
     pub identification: u16,
+    /// What is drawn at random.
+    pub random: u32,
     pub headroom: usize,
+    pub tailroom: usize,
     /// What the routing table answers.
     pub next_hop: NextHop,
 }
@@ -25,7 +30,16 @@ pub struct Model {
 impl Model {
     pub fn new(settings: Settings, mtu: u32) -> Self {
         let next_hop: NextHop = Box::new(|_, _, _| Reason::NoNextHop);
-        Self { settings, flows: HashMap::new(), mtu, identification: 0, headroom: HEADROOM, next_hop }
+        Self {
+            settings,
+            flows: HashMap::new(),
+            mtu,
+            identification: 0,
+            random: 0,
+            headroom: HEADROOM,
+            tailroom: TAILROOM,
+            next_hop,
+        }
     }
 
     pub fn install(&mut self, flow: &Flow, flow_label: u32) {
@@ -56,13 +70,18 @@ impl Host for Model {
     fn identification(&mut self) -> u16 {
         self.identification
     }
+
+    fn random(&mut self) -> u32 {
+        self.random
+    }
 }
 
 impl Runner for Model {
     fn run(&mut self, frame: &[u8]) -> Outcome {
         let mut memory = vec![0xee; self.headroom];
         memory.extend(frame);
-        let mut slice = SliceFrame::new(&mut memory, self.headroom).unwrap();
+        memory.resize(memory.len() + self.tailroom, 0xee);
+        let mut slice = SliceFrame::with_tailroom(&mut memory, self.headroom, self.tailroom).unwrap();
         let reason = rewrite(&mut slice, self, &mut Forwarded::default());
         Outcome { reason, frame: slice.bytes().to_vec() }
     }
