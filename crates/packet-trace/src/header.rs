@@ -114,6 +114,9 @@ pub struct RelayConfig {
     /// Whether data is relayed in Send and Data indications, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub indications: bool,
+    /// How many peers of indications it remembered for a faster data path, as earlier versions never did.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub indicated_peers: u32,
     /// Whether DONT-FRAGMENT in Send indications was honoured, as earlier versions never did.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dont_fragment: bool,
@@ -197,6 +200,7 @@ impl TraceHeader {
                     limits: None,
                     bandwidth: None,
                     indications: true,
+                    indicated_peers: 0,
                     dont_fragment: true,
                     default_family_is_clients: false,
                     peer_policy: None,
@@ -225,6 +229,11 @@ impl Clock {
     pub const fn to_monotonic(self, unix_nanos: u64) -> u64 {
         Self { unix_nanos: self.monotonic_nanos, monotonic_nanos: self.unix_nanos }.to_unix(unix_nanos)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

@@ -110,6 +110,7 @@ impl World {
                     limits: None,
                     bandwidth: None,
                     indications: config.indications,
+                    indicated_peers: config.indicated_peers,
                     dont_fragment: config.dont_fragment,
                     default_family_is_clients: false,
                     peer_policy: None,

@@ -49,6 +49,10 @@ pub struct Config {
     pub bandwidth: Bandwidth,
     /// Whether data is relayed in Send and Data indications, too, and not through channels only.
     pub indications: bool,
+    /// How many transport addresses of peers, of all allocations together, are remembered so that a faster data path forwards what they
+    /// and clients exchange by [`Self::indications`] ([`Output::InstallFlow`](crate::Output::InstallFlow)); of each allocation at most
+    /// [`INDICATED_PEERS_PER_ALLOCATION`](crate::INDICATED_PEERS_PER_ALLOCATION). 0 for none, as where there is no such data path.
+    pub indicated_peers: u32,
     /// Whether the caller can send to peers with the DF bit set ([`Encapsulation::Unfragmented`](crate::Encapsulation::Unfragmented)).
     /// Otherwise, or without [`Self::indications`], DONT-FRAGMENT is an attribute that the relay does not know.
     pub dont_fragment: bool,
@@ -80,6 +84,7 @@ impl Config {
             limits: Limits::default(),
             bandwidth: Bandwidth::default(),
             indications: true,
+            indicated_peers: 0,
             dont_fragment: true,
             default_family: DefaultFamily::V4,
             peer_policy: PeerPolicy::of_relay_at(&relay_addresses, []).into(),

@@ -9,11 +9,23 @@ pub struct FlowKey {
     pub remote: SocketAddr,
     /// Its destination port: the listening port, or an allocation's.
     pub local_port: u16,
-    /// The channel number it carries: set for what clients send, `None` for what peers send.
-    pub channel: Option<ChannelNumber>,
+    /// What the packet is.
+    pub carries: Arriving,
 }
 
-/// One direction of a channel: a packet that matches `key` goes out as the rest says.
+/// How application data of a flow arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Arriving {
+    /// As it is: from a peer.
+    Bare,
+    /// In ChannelData of this number: from a client.
+    Channel(ChannelNumber),
+    /// In a Send indication for this peer, without DONT-FRAGMENT: from a client.
+    Send(SocketAddr),
+}
+
+/// One direction of a channel, or of what a client and a peer exchange by indications: a packet that matches `key` goes out as the rest
+/// says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
     /// What to match.
@@ -24,10 +36,21 @@ pub struct Flow {
     pub leaves: Via,
     /// Where it goes.
     pub to: SocketAddr,
-    /// The channel number to put in front of the payload, if any.
-    pub channel: Option<ChannelNumber>,
+    /// What the payload leaves in.
+    pub leaves_in: Leaving,
     /// The allocation whose client sends it: what is relayed counts as the client's to a peer. `None` if a peer does.
     pub from_client_of: Option<AllocationPort>,
     /// The allocation whose client it goes to: what is relayed counts as a peer's to that client. `None` if it goes to a peer.
     pub to_client_of: Option<AllocationPort>,
+}
+
+/// How application data of a flow leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// As it is: to a peer.
+    Bare,
+    /// In ChannelData of this number: to a client.
+    Channel(ChannelNumber),
+    /// In a Data indication whose peer is [`FlowKey::remote`]: to a client.
+    Data,
 }

@@ -81,6 +81,14 @@ impl Header {
     }
 }
 
+impl Encapsulation {
+    /// Towards a peer, with the DF bit or without.
+    #[inline]
+    pub(crate) const fn to_peer(unfragmented: bool) -> Self {
+        if unfragmented { Self::Unfragmented } else { Self::Bare }
+    }
+}
+
 impl Forward {
     /// What to send before the payload.
     #[inline]

@@ -30,7 +30,7 @@
 //! - [`Server::handle_client_datagram`] and [`Server::handle_peer_datagram`] return what to relay, as a range of the datagram.
 //! - After every input take [`Server::poll_output`] until it is `None`. The order is part of the contract: "open the relay socket"
 //!   comes before its client's success response, and that comes only after [`Server::handle_relay_opened`]. After an input that
-//!   returned a [`Forward`], this may wait until the datagrams that were received with it are handled: only time-outs put something
+//!   returned a [`Forward`], this may wait until the datagrams that were received with it are handled: only time-outs and flows put something
 //!   into the queue then.
 //! - A relay may have several servers, its shards. What one of them says with [`Output::TellShards`] each of the others must hear by
 //!   [`Server::handle_shard_message`], and with [`Output::TellShard`] one of them: limits, ports and data between their clients depend
@@ -57,6 +57,7 @@ mod family;
 mod flow;
 mod forward;
 mod icmp_limit;
+mod indicated_peers;
 mod lifetime;
 mod output;
 mod own_addresses;
@@ -83,9 +84,10 @@ pub use config::{Config, DEFAULT_NONCE_LIFETIME, DefaultFamily, QuotaBy, Usernam
 pub use crossing::Crossing;
 pub use drop_reason::DropReason;
 pub use event::{Account, Event, RemovalReason};
-pub use flow::{Flow, FlowKey};
+pub use flow::{Arriving, Flow, FlowKey, Leaving};
 pub use forward::{Encapsulation, Forward, Header, TooEarly, Via};
 pub use icmp_limit::MAX_ICMP_PER_SECOND;
+pub use indicated_peers::INDICATED_PEERS_PER_ALLOCATION;
 pub use lifetime::{DEFAULT_LIFETIME, MAX_LIFETIME};
 pub use output::{Output, RelayOpenError};
 pub use own_addresses::{AddressStatus, AddressStatuses, OwnAddresses};

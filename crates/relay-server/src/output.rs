@@ -40,7 +40,7 @@ pub enum Output {
         family: Family,
     },
     /// A faster data path may forward this flow from now on. It comes before the response that lets the client use its channel.
-    InstallFlow(Flow),
+    InstallFlow(Box<Flow>),
     /// It must not any more. It comes before the response that confirms an end that the client asked for.
     RemoveFlow(FlowKey),
     /// Tell all other shards of the relay ([`Server::handle_shard_message`](crate::Server::handle_shard_message)). It comes before the

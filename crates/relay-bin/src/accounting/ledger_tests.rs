@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use relay_server::{ChannelNumber, RemovalReason};
+use relay_server::{Arriving, ChannelNumber, RemovalReason};
 
 use super::*;
 
@@ -50,7 +50,7 @@ fn crossing(from: u16, to: u16) -> Crossing {
 }
 
 fn key(port: u16) -> FlowKey {
-    FlowKey { remote: ([203, 0, 113, 1], port).into(), local_port: 3478, channel: None }
+    FlowKey { remote: ([203, 0, 113, 1], port).into(), local_port: 3478, carries: Arriving::Bare }
 }
 
 fn install(ledger: &mut Ledger, flow: u16, from: Option<u16>, to: Option<u16>) {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use relay_ebpf::Encapsulation;
-use relay_server::{ChannelNumber, Flow, FlowKey, Via};
+use relay_server::{Arriving, Flow, FlowKey, Leaving, Via};
 
 use crate::addresses::{AddressState, FamilyState};
 
@@ -56,10 +56,19 @@ impl LocalAddresses {
         Some(relay_ebpf::Flow {
             remote,
             local,
-            arrives_in: encapsulation(flow.key.channel),
+            arrives_in: match flow.key.carries {
+                Arriving::Bare => Encapsulation::Bare,
+                Arriving::Channel(channel) => Encapsulation::Channel(channel.get()),
+                // For `flow.to`: who is sent to and where it goes are one.
+                Arriving::Send(_) => Encapsulation::Indication,
+            },
             source: SocketAddr::new(self.address(flow.leaves, flow.to)?, source_port),
             destination: flow.to,
-            leaves_in: encapsulation(flow.channel),
+            leaves_in: match flow.leaves_in {
+                Leaving::Bare => Encapsulation::Bare,
+                Leaving::Channel(channel) => Encapsulation::Channel(channel.get()),
+                Leaving::Data => Encapsulation::Indication,
+            },
         })
     }
 
@@ -77,13 +86,14 @@ impl LocalAddresses {
     }
 }
 
-fn encapsulation(channel: Option<ChannelNumber>) -> Encapsulation {
-    channel.map_or(Encapsulation::Bare, |channel| Encapsulation::Channel(channel.get()))
-}
-
 /// What a data path knows a flow by.
 pub(super) fn complete_key(key: &FlowKey) -> relay_ebpf::FlowKey {
-    relay_ebpf::FlowKey::new(key.remote, key.local_port, key.channel.map(|channel| channel.get()))
+    let (remote, local_port) = (key.remote, key.local_port);
+    match key.carries {
+        Arriving::Bare => relay_ebpf::FlowKey::new(remote, local_port, None),
+        Arriving::Channel(channel) => relay_ebpf::FlowKey::new(remote, local_port, Some(channel.get())),
+        Arriving::Send(peer) => relay_ebpf::FlowKey::of_send(remote, local_port, peer),
+    }
 }
 
 #[cfg(test)]
@@ -108,18 +118,18 @@ pub(super) mod tests {
         text.parse().unwrap()
     }
 
-    fn channel(number: u16) -> Option<ChannelNumber> {
-        Some(ChannelNumber::new(number).unwrap())
+    fn channel(number: u16) -> ChannelNumber {
+        ChannelNumber::new(number).unwrap()
     }
 
     /// From a client to a peer, through port 50000.
     pub(crate) fn up(client: &str, listener: &str, peer: &str) -> Flow {
         Flow {
-            key: FlowKey { remote: address(client), local_port: 3478, channel: channel(0x4001) },
+            key: FlowKey { remote: address(client), local_port: 3478, carries: Arriving::Channel(channel(0x4001)) },
             arrives: Via::Listener(listener.parse().unwrap()),
             leaves: Via::Relay(AllocationPort::new(50_000)),
             to: address(peer),
-            channel: None,
+            leaves_in: Leaving::Bare,
             from_client_of: Some(AllocationPort::new(50_000)),
             to_client_of: None,
         }
@@ -128,11 +138,11 @@ pub(super) mod tests {
     /// The way back.
     fn down(client: &str, listener: &str, peer: &str) -> Flow {
         Flow {
-            key: FlowKey { remote: address(peer), local_port: 50_000, channel: None },
+            key: FlowKey { remote: address(peer), local_port: 50_000, carries: Arriving::Bare },
             arrives: Via::Relay(AllocationPort::new(50_000)),
             leaves: Via::Listener(listener.parse().unwrap()),
             to: address(client),
-            channel: channel(0x4001),
+            leaves_in: Leaving::Channel(channel(0x4001)),
             from_client_of: None,
             to_client_of: Some(AllocationPort::new(50_000)),
         }
@@ -177,11 +187,15 @@ pub(super) mod tests {
     #[test]
     fn between_two_clients_both_ends_are_listeners() {
         let flow = Flow {
-            key: FlowKey { remote: address("192.0.2.1:1000"), local_port: 3478, channel: channel(0x4001) },
+            key: FlowKey {
+                remote: address("192.0.2.1:1000"),
+                local_port: 3478,
+                carries: Arriving::Channel(channel(0x4001)),
+            },
             arrives: Via::Listener("10.0.0.7".parse().unwrap()),
             leaves: Via::Listener("2001:db8::7".parse().unwrap()),
             to: address("[2001:db8:1::1]:1000"),
-            channel: channel(0x4002),
+            leaves_in: Leaving::Channel(channel(0x4002)),
             from_client_of: Some(AllocationPort::new(50_000)),
             to_client_of: Some(AllocationPort::new(50_001)),
         };

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::SocketAddr};
 
-use relay_server::FlowKey;
+use relay_server::{Arriving, FlowKey};
 
 /// The flows of each allocation of one worker, of which the kernel takes so many and no more: one client that binds thousands of
 /// channels must not fill the table, so that new clients stay in user space.
@@ -27,9 +27,9 @@ pub(super) enum Holder {
 impl Holder {
     /// Whose flow it is.
     pub(super) const fn of(key: &FlowKey) -> Self {
-        match key.channel {
-            Some(_) => Self::Client(key.remote),
-            None => Self::Port(key.local_port),
+        match key.carries {
+            Arriving::Channel(_) | Arriving::Send(_) => Self::Client(key.remote),
+            Arriving::Bare => Self::Port(key.local_port),
         }
     }
 }
@@ -72,11 +72,11 @@ mod tests {
 
     fn from_client(port: u16, channel: u16) -> FlowKey {
         let remote = SocketAddr::from(([198, 51, 100, 7], port));
-        FlowKey { remote, local_port: 3478, channel: ChannelNumber::new(0x4000 + channel) }
+        FlowKey { remote, local_port: 3478, carries: Arriving::Channel(ChannelNumber::new(0x4000 + channel).unwrap()) }
     }
 
     fn from_peer(local_port: u16, peer: u16) -> FlowKey {
-        FlowKey { remote: SocketAddr::from(([203, 0, 113, 9], peer)), local_port, channel: None }
+        FlowKey { remote: SocketAddr::from(([203, 0, 113, 9], peer)), local_port, carries: Arriving::Bare }
     }
 
     /// How many of ten flows find room, which are then there.

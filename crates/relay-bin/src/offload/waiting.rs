@@ -17,8 +17,8 @@ pub(super) enum Queue {
 
 /// Flows of one worker that wait to enter the table, in the order in which they came.
 ///
-/// A flow leaves when its channel ends, so there are never more than the channels that are bound. No operation looks at more
-/// than one of them.
+/// A flow leaves when the state machine removes it, so there are never more than the channels that are bound and the peers of indications
+/// that are remembered. No operation looks at more than one of them.
 #[derive(Debug, Default)]
 pub(super) struct WaitingFlows {
     flows: BTreeMap<Place, Flow>,

@@ -5,7 +5,7 @@ use std::{
 };
 
 use proptest::prelude::*;
-use relay_server::ChannelNumber;
+use relay_server::{Arriving, ChannelNumber};
 
 use super::*;
 use crate::offload::addresses::tests::up;
@@ -24,12 +24,13 @@ struct Table(Rc<Shared>);
 /// A flow of a client, by one of its channels.
 fn flow(client: u16, channel: u16) -> Flow {
     let flow = up(&format!("192.0.2.1:{client}"), "10.0.0.7", "198.51.100.2:2000");
-    let channel = ChannelNumber::new(0x4000 + channel);
-    Flow { key: FlowKey { channel, ..flow.key }, ..flow }
+    let carries = Arriving::Channel(ChannelNumber::new(0x4000 + channel).unwrap());
+    Flow { key: FlowKey { carries, ..flow.key }, ..flow }
 }
 
 fn number(key: &FlowKey) -> (u16, u16) {
-    (key.remote.port(), key.channel.unwrap().get() - 0x4000)
+    let Arriving::Channel(channel) = key.carries else { panic!("{key:?}") };
+    (key.remote.port(), channel.get() - 0x4000)
 }
 
 impl FlowTable for Table {

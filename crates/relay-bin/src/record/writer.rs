@@ -216,7 +216,7 @@ fn shard_header(shard: &ShardStart) -> ShardHeader {
         bandwidth,
         ..
     } = &shard.server;
-    let ServerConfig { indications, dont_fragment, default_family, peer_policy, .. } = &shard.server;
+    let ServerConfig { indications, indicated_peers, dont_fragment, default_family, peer_policy, .. } = &shard.server;
     let (lowest, highest) = bounds(*ports);
     ShardHeader {
         seed: shard.seed,
@@ -243,6 +243,7 @@ fn shard_header(shard: &ShardStart) -> ShardHeader {
             limits: Some(recorded_limits(*limits)),
             bandwidth: bandwidth.is_limited().then(|| recorded_bandwidth(*bandwidth)),
             indications: *indications,
+            indicated_peers: *indicated_peers,
             dont_fragment: *dont_fragment,
             default_family_is_clients: *default_family == DefaultFamily::Client,
             peer_policy: Some(recorded_policy(peer_policy)),

@@ -187,6 +187,7 @@ fn server_config(config: &Config, addresses: &AddressState, ports: PortRange) ->
         limits: config.limits,
         bandwidth: config.bandwidth,
         indications: config.relaying.indications,
+        indicated_peers: 0,
         dont_fragment: udp_batch::can_send_unfragmented(),
         default_family: config.relaying.default_family,
         peer_policy: config.peers.policy(),

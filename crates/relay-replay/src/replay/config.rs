@@ -49,6 +49,7 @@ pub(super) fn config(config: &packet_trace::RelayConfig) -> Result<Config, Strin
         limits: config.limits.map_or_else(Limits::default, limits),
         bandwidth: config.bandwidth.map_or_else(Bandwidth::default, bandwidth),
         indications: config.indications,
+        indicated_peers: config.indicated_peers,
         dont_fragment: config.dont_fragment,
         peer_policy: match &config.peer_policy {
             Some(recorded) => peer_policy::read(recorded)?,

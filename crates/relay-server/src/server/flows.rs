@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use crate::{
-    AllocationId, AllocationPort, ChannelNumber, FiveTuple, Flow, FlowKey, Output, PeerSocket, Server, ShardMessage,
-    Via,
+    AllocationId, AllocationPort, Arriving, ChannelNumber, FiveTuple, Flow, FlowKey, Leaving, Output, PeerSocket,
+    Server, ShardMessage, Via,
 };
 
 impl Server {
@@ -30,6 +30,7 @@ impl Server {
             }
             return;
         }
+        self.remove_data_flow(id, port, peer);
         for flow in self.flows_to(five_tuple, port, channel, peer) {
             self.install(flow);
         }
@@ -54,6 +55,7 @@ impl Server {
                     flows.push(self.crossing_flow(((five_tuple, number), port), (other, peer_port)));
                 }
             }
+            flows.extend(self.indicated_flows(allocation));
         }
         flows
     }
@@ -71,7 +73,7 @@ impl Server {
             arrives: Via::Listener(five_tuple.server),
             leaves: Via::Relay(port),
             to: peer.address(),
-            channel: None,
+            leaves_in: Leaving::Bare,
             from_client_of: Some(port),
             to_client_of: None,
         };
@@ -80,7 +82,7 @@ impl Server {
             arrives: Via::Relay(port),
             leaves: Via::Listener(five_tuple.server),
             to: five_tuple.client.address(),
-            channel: Some(channel),
+            leaves_in: Leaving::Channel(channel),
             from_client_of: None,
             to_client_of: Some(port),
         };
@@ -124,7 +126,7 @@ impl Server {
             arrives: Via::Listener(from.server),
             leaves: Via::Listener(to.server),
             to: to.client.address(),
-            channel: Some(to_channel),
+            leaves_in: Leaving::Channel(to_channel),
             from_client_of: Some(from_port),
             to_client_of: Some(to_port),
         }
@@ -132,7 +134,7 @@ impl Server {
 
     pub(crate) const fn client_key(&self, from: FiveTuple, channel: ChannelNumber) -> FlowKey {
         let remote: SocketAddr = from.client.address();
-        FlowKey { remote, local_port: self.config.listen_port, channel: Some(channel) }
+        FlowKey { remote, local_port: self.config.listen_port, carries: Arriving::Channel(channel) }
     }
 
     /// Unless bandwidth is limited: what a faster data path forwards is not counted here.
@@ -140,7 +142,7 @@ impl Server {
         if self.bandwidth.is_some() {
             return;
         }
-        self.outputs.push_back(Output::InstallFlow(flow));
+        self.outputs.push_back(Output::InstallFlow(Box::new(flow)));
     }
 
     pub(crate) fn uninstall(&mut self, key: FlowKey) {
@@ -148,6 +150,7 @@ impl Server {
     }
 }
 
-const fn peer_key(port: AllocationPort, peer: PeerSocket) -> FlowKey {
-    FlowKey { remote: peer.address(), local_port: port.get(), channel: None }
+/// What `peer` sends to the allocation at `port`, however it goes on.
+pub(super) const fn peer_key(port: AllocationPort, peer: PeerSocket) -> FlowKey {
+    FlowKey { remote: peer.address(), local_port: port.get(), carries: Arriving::Bare }
 }

@@ -7,7 +7,9 @@ use std::{net::SocketAddr, ops::Range};
 use allocation::{Allocation, PermissionError};
 use stun_msg::SendIndication;
 
-use crate::{DropReason, Encapsulation, Family, FiveTuple, Forward, PeerSocket, Server, Timestamp, Via};
+use crate::{
+    AllocationPort, DropReason, Encapsulation, Family, FiveTuple, Forward, PeerSocket, Server, Timestamp, Via,
+};
 
 impl Server {
     /// [RFC 8656, section 11.2](https://www.rfc-editor.org/rfc/rfc8656#section-11.2). `datagram` is a Send indication by its header.
@@ -27,21 +29,31 @@ impl Server {
             }
         };
         let port = allocation.port();
-        if self.bandwidth.is_some() {
-            *refused = self.admit_to_peer(now, port, to, payload.len()).err();
-            if refused.is_some() {
-                return None;
-            }
+        if self.examines_indications {
+            let id = allocation.id();
+            return self.relay_examined_send(now, (id, port), (to, payload, unfragmented), refused);
         }
         if self.config.relay_addresses.contains(to.ip()) {
-            if unfragmented {
-                return self.route_unfragmented_to_ourselves(port, to, payload, refused);
-            }
-            return self.route_to_ourselves(port, to, payload, refused);
+            return self.send_to_ourselves(port, to, payload, unfragmented, refused);
         }
         allocation.count_to_peer(payload.len());
-        let encapsulation = if unfragmented { Encapsulation::Unfragmented } else { Encapsulation::Bare };
-        Some(Forward { from: Via::Relay(port), to, encapsulation, payload })
+        Some(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::to_peer(unfragmented), payload })
+    }
+
+    /// What a Send indication has for `to`, an address of this very relay.
+    #[inline]
+    pub(super) fn send_to_ourselves(
+        &mut self,
+        port: AllocationPort,
+        to: SocketAddr,
+        payload: Range<usize>,
+        unfragmented: bool,
+        refused: &mut Option<DropReason>,
+    ) -> Option<Forward> {
+        if unfragmented {
+            return self.route_unfragmented_to_ourselves(port, to, payload, refused);
+        }
+        self.route_to_ourselves(port, to, payload, refused)
     }
 
     /// Which allocation the data of a Send indication leaves by, where it goes, where it is in the datagram, and whether it leaves with the
@@ -59,7 +71,7 @@ impl Server {
             PermissionError::NoAllocation => DropReason::NoAllocation,
             PermissionError::NoPermission => self.unpermitted(from, to),
         })?;
-        if !self.is_port_allowed(to) {
+        if to.port() == 0 {
             return Err(DropReason::PeerForbidden);
         }
         Ok((allocation, to, payload, unfragmented))

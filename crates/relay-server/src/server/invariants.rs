@@ -29,6 +29,13 @@ impl Server {
                 assert!(allocation.families().contains(crate::Family::of(channel.peer().address().ip())));
             }
         }
+        self.indicated_peers.assert_consistent();
+        for (id, peer) in self.indicated_peers.iter() {
+            let allocation = self.allocations.get(id);
+            let mut permissions = allocation.iter().flat_map(|allocation| allocation.permissions());
+            let address = peer.address().ip();
+            assert!(permissions.any(|permission| permission.address() == address), "{peer} without permission");
+        }
     }
 
     /// Nothing is left of allocations, reservations, and whatever other shards have told of theirs.
@@ -42,6 +49,7 @@ impl Server {
         assert_eq!(self.requests_waiting(), 0);
         assert!(self.remote_quota.is_empty(), "{:?}", self.remote_quota);
         assert_eq!(self.crossings.iter().count(), 0);
+        assert_eq!(self.indicated_peers.iter().count(), 0);
     }
 
     /// How many allocations user `id` has on other shards, as far as this one knows.

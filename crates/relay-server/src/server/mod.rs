@@ -6,6 +6,7 @@ mod crossings;
 mod dont_fragment;
 mod flows;
 mod icmp;
+mod indicated_flows;
 mod indications;
 mod inherit;
 #[cfg(feature = "invariants")]
@@ -33,8 +34,9 @@ use crate::{
     AddressStatus, AddressStatuses, AllocationId, AllocationPort, Config, DropReason, Event, Families, Family,
     FiveTuple, Forward, Output, OwnAddresses, PeerPolicy, PeerSocket, PortRange, QuotaHolder, RelayOpenError,
     RemovalReason, ShardId, Timestamp, TooEarly, bandwidth::BandwidthLimit, borrowings::Borrowings,
-    crossings::Crossings, icmp_limit::IcmpLimit, pending_allocation::PendingAllocation, remote_quota::RemoteQuota,
-    reply_limit::ReplyLimit, transaction_ids::TransactionIds, wall_clock::WallClock,
+    crossings::Crossings, icmp_limit::IcmpLimit, indicated_peers::IndicatedPeers,
+    pending_allocation::PendingAllocation, remote_quota::RemoteQuota, reply_limit::ReplyLimit,
+    transaction_ids::TransactionIds, wall_clock::WallClock,
 };
 
 /// A STUN/TURN relay without its sockets.
@@ -63,6 +65,10 @@ pub struct Server {
     pub(crate) address_status: AddressStatuses,
     /// Whether there may be permissions for addresses that are allowed at some of their ports only.
     pub(crate) has_limited_permissions: bool,
+    /// Whether the data path of indications has to ask more than who has a permission: which ports are allowed, how much may be relayed,
+    /// or what a faster data path should hear of.
+    pub(crate) examines_indications: bool,
+    pub(crate) indicated_peers: IndicatedPeers,
     pub(crate) outputs: VecDeque<Output>,
     wall_clock: WallClock,
 }
@@ -98,6 +104,9 @@ impl Server {
             NonceIssuer::new(key)
         });
         let nonces = nonces.with_period(config.nonce_lifetime.as_secs());
+        let bandwidth = BandwidthLimit::new(config.bandwidth, config.ports);
+        let is_bandwidth_limited = bandwidth.is_some();
+        let indicated_peers = IndicatedPeers::of_config(&config, is_bandwidth_limited);
         Ok(Self {
             allocations: Allocations::new(config.ports, draw()).with_limits(config.limits),
             authenticator: Authenticator::new(accepted, nonces, &config.realm)?,
@@ -106,13 +115,15 @@ impl Server {
             replies: config.reply_limit.map(|per_second| ReplyLimit::new(per_second, &mut rng)),
             transaction_ids: TransactionIds::new(&mut rng),
             icmp_limit: IcmpLimit::default(),
-            bandwidth: BandwidthLimit::new(config.bandwidth, config.ports),
+            bandwidth,
             shard: ShardId::new(0),
             shard_count: 1,
             ports_of_all_shards: config.ports,
             borrowings: Borrowings::default(),
             address_status: AddressStatuses::default(),
             has_limited_permissions: false,
+            examines_indications: is_bandwidth_limited || indicated_peers.are_wanted(),
+            indicated_peers,
             config,
             pending: BTreeMap::new(),
             remote_quota: RemoteQuota::default(),

@@ -34,6 +34,7 @@ impl Server {
             Ok(PeerPorts::All) => Ok(()),
             Ok(PeerPorts::Some) => {
                 self.has_limited_permissions = true;
+                self.examines_indications = true;
                 Ok(())
             }
             Err(reason) => {
@@ -43,8 +44,7 @@ impl Server {
         }
     }
 
-    /// Whether data may be relayed to and from the port of `peer`, at an address that there is a permission for. On the data path of
-    /// indications.
+    /// Whether data may be relayed to and from the port of `peer`, at an address that there is a permission for.
     #[inline]
     pub(crate) fn is_port_allowed(&self, peer: SocketAddr) -> bool {
         peer.port() != 0 && (!self.has_limited_permissions || self.is_limited_port_allowed(peer))
@@ -82,6 +82,7 @@ impl Server {
             self.revoke_channels(id);
             self.revoke_permissions(id);
         }
+        self.decide_whether_to_examine();
     }
 
     fn revoke_channels(&mut self, id: AllocationId) {
@@ -109,6 +110,7 @@ impl Server {
 
     fn revoke_permissions(&mut self, id: AllocationId) {
         let Some(allocation) = self.allocations.get(id) else { return };
+        let of = (allocation.five_tuple(), allocation.port());
         let (policy, place) = (&self.config.peer_policy, self.place());
         let mut is_limited = false;
         let mut denied: Vec<(IpAddr, PeerForbidden)> = Vec::new();
@@ -123,7 +125,9 @@ impl Server {
         for (address, reason) in denied {
             self.allocations.revoke_permission(id, address);
             self.emit(Event::PeerRevoked { id, address, reason });
-            self.emit(Event::PermissionExpired { id, address });
+            self.permission_ended(id, address);
         }
+        // A rule may deny one port of an address that stays permitted.
+        self.forget_denied_peers(id, of);
     }
 }

@@ -103,31 +103,24 @@ impl Server {
     #[expect(clippy::inline_always, reason = "a call more costs the data path a tenth of its instructions")]
     #[inline(always)]
     pub(crate) fn relay_from_peer(&mut self, port: AllocationPort, peer: PeerSocket, len: usize) -> Option<Forward> {
-        match self.allocations.to_client(port, peer) {
+        let five_tuple = match self.allocations.to_client(port, peer) {
             Ok((allocation, ToClient::Channel(channel))) => {
                 allocation.count_from_peer(len);
                 let FiveTuple { client, server } = allocation.five_tuple();
-                Some(Forward {
+                return Some(Forward {
                     from: Via::Listener(server),
                     to: client.address(),
                     encapsulation: Encapsulation::Channel(channel),
                     payload: 0..len,
-                })
+                });
             }
-            Ok((allocation, ToClient::Indication)) if self.may_indicate(peer) => {
+            Ok((allocation, ToClient::Indication)) if !self.examines_indications && peer.address().port() != 0 => {
                 allocation.count_from_peer(len);
-                let five_tuple = allocation.five_tuple();
-                Some(self.data_indication(five_tuple, peer, 0..len))
+                allocation.five_tuple()
             }
-            Ok((_, ToClient::Indication)) => {
-                self.drop_from_peer(peer, DropReason::PeerForbidden);
-                None
-            }
-            Err(error) => {
-                self.drop_from_peer(peer, DropReason::of_unbound(error));
-                None
-            }
-        }
+            _ => self.examine_data(port, peer, len)?,
+        };
+        Some(self.data_indication(five_tuple, peer, 0..len))
     }
 
     /// Where data goes that the allocation at `from` sends to the relayed transport address `to` of this very relay: straight to

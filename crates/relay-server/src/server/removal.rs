@@ -1,6 +1,6 @@
 //! The end of channels, of allocations, and of one family of a dual-stack allocation.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use allocation::{Allocation, Expired, RemovedFamily};
 
@@ -24,7 +24,7 @@ impl Server {
                         self.bury_family(id, family, &channels, RemovalReason::Expired);
                     }
                     Expired::ChannelExpired { id, channel, peer } => self.channel_expired(id, channel, peer),
-                    Expired::PermissionExpired { id, address } => self.emit(Event::PermissionExpired { id, address }),
+                    Expired::PermissionExpired { id, address } => self.permission_ended(id, address),
                     Expired::ChannelReleased { id, channel, peer } => {
                         self.emit(Event::ChannelReleased { id, channel, peer });
                     }
@@ -38,10 +38,20 @@ impl Server {
         }
     }
 
+    /// The permission of allocation `id` for `address` is no more.
+    pub(super) fn permission_ended(&mut self, id: AllocationId, address: IpAddr) {
+        if let Some(allocation) = self.allocations.get(id) {
+            let of = (allocation.five_tuple(), allocation.port());
+            self.forget_peers(id, of, &|peer| peer.ip() == address);
+        }
+        self.emit(Event::PermissionExpired { id, address });
+    }
+
     fn channel_expired(&mut self, id: AllocationId, channel: ChannelNumber, peer: PeerSocket) {
         if let Some(allocation) = self.allocations.get(id) {
             let (five_tuple, port) = (allocation.five_tuple(), allocation.port());
             self.remove_flows(five_tuple, port, channel, peer);
+            self.install_data_flow(id, peer);
         }
         self.emit(Event::ChannelExpired { id, channel, peer });
     }
@@ -79,6 +89,7 @@ impl Server {
             self.release_claims(allocation, pending.claims);
             return self.return_ports();
         }
+        self.forget_peers(id, (five_tuple, port), &|_| true);
         self.remove_all_flows(five_tuple, port, allocation.channels());
         self.close_relays(id, port, allocation.families());
         if let Some(limit) = &mut self.bandwidth {
@@ -106,6 +117,7 @@ impl Server {
             return;
         };
         let (five_tuple, port) = (allocation.five_tuple(), allocation.port());
+        self.forget_peers(id, (five_tuple, port), &|peer| Family::of(peer.ip()) == family);
         self.remove_all_flows(five_tuple, port, channels);
         self.close_relays(id, port, Families::Only(family));
         self.emit(Event::FamilyRemoved { id, family, reason });

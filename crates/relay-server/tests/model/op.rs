@@ -205,7 +205,7 @@ pub(crate) fn any() -> impl Strategy<Value = Op> {
             .prop_map(|(client, count)| Op::PermitMany { client, count }),
         8 => ((client.clone(), client.clone()), family())
             .prop_map(|(clients, family)| Op::PermitEachOther { clients, family }),
-        6 => (client.clone(), mostly(peer()), mostly(0_usize..64), seldom(oddity()))
+        12 => (client.clone(), mostly(peer()), mostly(0_usize..64), seldom(oddity()))
             .prop_map(|(client, peer, len, oddity)| Op::Send { client, peer, len, oddity }),
         1 => client.clone().prop_map(|client| Op::Binding { client }),
         2 => (client.clone(), user.clone(), flaw())
@@ -214,7 +214,7 @@ pub(crate) fn any() -> impl Strategy<Value = Op> {
             .prop_map(|(client, user, method)| Op::UnknownAttribute { client, user, method }),
         4 => (client.clone(), number(), 0_usize..64, 0_usize..4)
             .prop_map(|(client, number, len, padding)| Op::ChannelData { client, number, len, padding }),
-        4 => (client.clone(), peer(), 0_usize..64).prop_map(|(to, peer, len)| Op::PeerDatagram { to, peer, len }),
+        8 => (client.clone(), peer(), 0_usize..64).prop_map(|(to, peer, len)| Op::PeerDatagram { to, peer, len }),
         5 => (client.clone(), peer(), icmp(), prop_oneof![2 => 1_usize..3, 1 => 9_usize..13])
             .prop_map(|(to, peer, message, times)| Op::Icmp { to, peer, message, times }),
         10 => (duration(), wait()).prop_map(|(duration, how)| Op::Wait { duration, how }),

@@ -32,6 +32,8 @@ pub(crate) struct Pair {
     contested: BTreeSet<FlowKey>,
     /// Of the last Data indication.
     last_transaction: Option<TransactionId>,
+    /// Whether each step ends with data to and from all peers outside.
+    asks_outside: bool,
 }
 
 /// An Allocate request as it was sent.
@@ -44,7 +46,7 @@ struct AllocateMessage {
 }
 
 impl Pair {
-    pub(crate) fn new(seed: [u8; 32], configure: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn new(seed: [u8; 32], asks_outside: bool, configure: impl FnOnce(&mut Config)) -> Self {
         let mut relay = Relay::seeded(seed, configure);
         relay.hold = true;
         Self {
@@ -56,6 +58,7 @@ impl Pair {
             tokens: Vec::new(),
             contested: BTreeSet::new(),
             last_transaction: None,
+            asks_outside,
         }
     }
 

@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use relay_server::{
-    AllocationPort, ChannelNumber, DropReason, Encapsulation, Family, FiveTuple, Flow, FlowKey, Forward, Timestamp, Via,
+    AllocationPort, Arriving, ChannelNumber, DropReason, Encapsulation, Family, FiveTuple, Flow, FlowKey, Forward,
+    Leaving, Timestamp, Via,
 };
 
 use crate::{
@@ -128,37 +129,64 @@ impl Reference {
                     continue;
                 }
                 let to_peer = match self.route_of_client(allocation.five_tuple, channel.number) {
-                    Ok((leaves, to, Wrapping::Bare)) => (leaves, to, None),
-                    Ok((leaves, to, Wrapping::Channel(number))) => (leaves, to, ChannelNumber::new(number)),
+                    Ok((leaves, to, Wrapping::Bare)) => (leaves, to, Leaving::Bare),
+                    Ok((leaves, to, Wrapping::Channel(number))) => {
+                        (leaves, to, Leaving::Channel(ChannelNumber::new(number).unwrap()))
+                    }
                     // What arrives in a Data indication is not for the faster data path.
                     Ok((_, _, Wrapping::Data(_) | Wrapping::Unfragmented)) | Err(_) => continue,
                 };
                 let listener = Via::Listener(allocation.five_tuple.server);
                 let client = allocation.five_tuple.client.address();
-                let number = ChannelNumber::new(channel.number);
+                let number = Leaving::Channel(ChannelNumber::new(channel.number).unwrap());
                 let port = AllocationPort::new(allocation.port);
                 let to_client_of = inside.then(|| AllocationPort::new(channel.peer.port()));
                 let key = self.client_key(allocation, channel);
                 flows.push(flow(key, listener, to_peer, (Some(port), to_client_of)));
                 if !inside {
-                    let key = FlowKey { remote: channel.peer, local_port: allocation.port, channel: None };
+                    let key = FlowKey { remote: channel.peer, local_port: allocation.port, carries: Arriving::Bare };
                     flows.push(flow(key, Via::Relay(port), (listener, client, number), (None, Some(port))));
                 }
+            }
+            flows.extend(self.indicated_flows(allocation));
+        }
+        flows
+    }
+
+    /// RFC 8656, section 11: those of the peers that are remembered.
+    fn indicated_flows(&self, allocation: &Allocation) -> Vec<Flow> {
+        let port = AllocationPort::new(allocation.port);
+        let listener = Via::Listener(allocation.five_tuple.server);
+        let client = allocation.five_tuple.client.address();
+        let mut flows = Vec::new();
+        for peer in &allocation.remembered {
+            let key = self.send_key(allocation, *peer);
+            flows.push(flow(key, listener, (Via::Relay(port), *peer, Leaving::Bare), (Some(port), None)));
+            if allocation.bound().all(|channel| channel.peer != *peer) {
+                let key = FlowKey { remote: *peer, local_port: allocation.port, carries: Arriving::Bare };
+                flows.push(flow(key, Via::Relay(port), (listener, client, Leaving::Data), (None, Some(port))));
             }
         }
         flows
     }
 
-    /// What each channel's data from the client is known by, whether there is a flow or not.
+    /// What each channel's data from the client is known by, whether there is a flow or not; and that of Send indications.
     pub(crate) fn client_keys(&self) -> impl Iterator<Item = FlowKey> {
-        self.allocations
-            .iter()
-            .flat_map(|allocation| allocation.bound().map(|channel| self.client_key(allocation, channel)))
+        self.allocations.iter().flat_map(|allocation| {
+            let of_channels = allocation.bound().map(|channel| self.client_key(allocation, channel));
+            of_channels.chain(allocation.remembered.iter().map(|peer| self.send_key(allocation, *peer)))
+        })
     }
 
     fn client_key(&self, allocation: &Allocation, channel: &Channel) -> FlowKey {
         let remote = allocation.five_tuple.client.address();
-        FlowKey { remote, local_port: self.config.listen_port, channel: ChannelNumber::new(channel.number) }
+        let carries = Arriving::Channel(ChannelNumber::new(channel.number).unwrap());
+        FlowKey { remote, local_port: self.config.listen_port, carries }
+    }
+
+    fn send_key(&self, allocation: &Allocation, peer: SocketAddr) -> FlowKey {
+        let remote = allocation.five_tuple.client.address();
+        FlowKey { remote, local_port: self.config.listen_port, carries: Arriving::Send(peer) }
     }
 
     /// What `allocation` sends to `peer`. What this relay sends to itself need not go out first.
@@ -210,8 +238,8 @@ impl Allocation {
 fn flow(
     key: FlowKey,
     arrives: Via,
-    (leaves, to, channel): (Via, SocketAddr, Option<ChannelNumber>),
+    (leaves, to, leaves_in): (Via, SocketAddr, Leaving),
     (from_client_of, to_client_of): (Option<AllocationPort>, Option<AllocationPort>),
 ) -> Flow {
-    Flow { key, arrives, leaves, to, channel, from_client_of, to_client_of }
+    Flow { key, arrives, leaves, to, leaves_in, from_client_of, to_client_of }
 }

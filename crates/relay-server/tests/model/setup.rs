@@ -25,6 +25,8 @@ pub(crate) struct Setup {
     indications: bool,
     dont_fragment: bool,
     limits: Limits,
+    indicated_peers: u32,
+    asks_outside: bool,
 }
 
 /// Mostly more than there are; else few enough that clients run into them.
@@ -50,6 +52,7 @@ pub(crate) fn any() -> impl Strategy<Value = Setup> {
         arbitrary::<(bool, bool, bool)>(),
         [prop::bool::weighted(0.8), prop::bool::weighted(0.8)],
         limits(),
+        (prop_oneof![1 => Just(0), 1 => 1_u32..8, 2 => Just(1_000)], arbitrary::<bool>()),
     )
         .prop_map(
             |(
@@ -59,6 +62,7 @@ pub(crate) fn any() -> impl Strategy<Value = Setup> {
                 (by_user_id, bob_is_unlimited, strict_expiry),
                 [indications, dont_fragment],
                 limits,
+                (indicated_peers, asks_outside),
             )| Setup {
                 lowest,
                 ports,
@@ -70,6 +74,8 @@ pub(crate) fn any() -> impl Strategy<Value = Setup> {
                 indications,
                 dont_fragment,
                 limits,
+                indicated_peers,
+                asks_outside: asks_outside || indicated_peers == 0,
             },
         )
 }
@@ -77,7 +83,7 @@ pub(crate) fn any() -> impl Strategy<Value = Setup> {
 impl Setup {
     /// A relay of this configuration, beside the reference model of it.
     pub(crate) fn pair(self, seed: [u8; 32]) -> Pair {
-        Pair::new(seed, |config| {
+        Pair::new(seed, self.asks_outside, |config| {
             config.ports = PortRange::new(self.lowest, self.lowest + self.ports).unwrap();
             config.relay_addresses.v4 = self.families.0.then_some(RELAY_V4);
             config.relay_addresses.v6 = self.families.1.then_some(RELAY_V6);
@@ -88,6 +94,7 @@ impl Setup {
             config.indications = self.indications;
             config.dont_fragment = self.dont_fragment;
             config.limits = self.limits;
+            config.indicated_peers = self.indicated_peers;
         })
     }
 }

@@ -69,7 +69,11 @@ impl World {
             |index: usize| Client::named(&format!("198.51.100.7:{}", 50_000 + index), USERS[index % USERS.len()]);
         Self {
             limit,
-            shards: Shards::new(3, PORTS_EACH, |config| config.username_limit = limit),
+            shards: Shards::new(3, PORTS_EACH, |config| {
+                config.username_limit = limit;
+                // All peers are addresses of the relay: none is remembered.
+                config.indicated_peers = 1_000;
+            }),
             clients: (0..CLIENTS).map(client).collect(),
             tokens: Vec::new(),
             waiting: BTreeMap::new(),

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use relay_server::{AllocationPort, ChannelNumber, DropReason, Encapsulation, Flow, FlowKey, Forward, Via};
+use relay_server::{
+    AllocationPort, Arriving, ChannelNumber, DropReason, Encapsulation, Flow, FlowKey, Forward, Leaving, Via,
+};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -159,27 +161,27 @@ fn a_peer_at_a_port_without_an_allocation_is_dropped() {
 #[test]
 fn a_faster_data_path_is_told_the_same() {
     let (relay, client, port) = bound();
-    let (listener, channel) = (Via::Listener(client.server), ChannelNumber::new(CHANNEL));
+    let (listener, channel) = (Via::Listener(client.server), ChannelNumber::new(CHANNEL).unwrap());
     let to_peer = Flow {
-        key: FlowKey { remote: client.socket, local_port: LISTEN_PORT, channel },
+        key: FlowKey { remote: client.socket, local_port: LISTEN_PORT, carries: Arriving::Channel(channel) },
         arrives: listener,
         leaves: Via::Relay(port),
         to: peer(),
-        channel: None,
+        leaves_in: Leaving::Bare,
         from_client_of: Some(port),
         to_client_of: None,
     };
     let to_client = Flow {
-        key: FlowKey { remote: peer(), local_port: port.get(), channel: None },
+        key: FlowKey { remote: peer(), local_port: port.get(), carries: Arriving::Bare },
         arrives: Via::Relay(port),
         leaves: listener,
         to: client.socket,
-        channel,
+        leaves_in: Leaving::Channel(channel),
         from_client_of: None,
         to_client_of: Some(port),
     };
     let mut flows: Vec<_> = relay.flows.into_values().collect();
-    flows.sort_by_key(|flow| flow.key.channel.is_none());
+    flows.sort_by_key(|flow| flow.key.carries == Arriving::Bare);
     assert_eq!(flows, [to_peer, to_client]);
 }
 

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use relay_server::{
-    AllocationPort, ChannelNumber, Crossing, DropReason, Encapsulation, Family, Flow, FlowKey, Forward, Output,
-    ShardMessage, UsernameLimit, Via,
+    AllocationPort, Arriving, ChannelNumber, Crossing, DropReason, Encapsulation, Family, Flow, FlowKey, Forward,
+    Leaving, Output, ShardMessage, UsernameLimit, Via,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -106,11 +106,15 @@ type Half<'a> = (&'a Client, u16, SocketAddr);
 /// From a client with this channel and this relayed transport address to another.
 fn flow((from, channel, from_at): Half<'_>, (to, to_channel, to_at): Half<'_>) -> Flow {
     Flow {
-        key: FlowKey { remote: from.socket, local_port: LISTEN_PORT, channel: ChannelNumber::new(channel) },
+        key: FlowKey {
+            remote: from.socket,
+            local_port: LISTEN_PORT,
+            carries: Arriving::Channel(ChannelNumber::new(channel).unwrap()),
+        },
         arrives: Via::Listener(from.server),
         leaves: Via::Listener(to.server),
         to: to.socket,
-        channel: ChannelNumber::new(to_channel),
+        leaves_in: Leaving::Channel(ChannelNumber::new(to_channel).unwrap()),
         from_client_of: Some(AllocationPort::new(from_at.port())),
         to_client_of: Some(AllocationPort::new(to_at.port())),
     }

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use relay_server::{AllocationPort, ChannelNumber, Family, Flow, FlowKey, Traffic, Via};
+use relay_server::{AllocationPort, Arriving, ChannelNumber, Family, Flow, FlowKey, Leaving, Traffic, Via};
 use turn_client::{decode_channel_data, encode_channel_data};
 
 use super::{packet::Packet, plan::Setting};
@@ -47,15 +47,17 @@ impl Kernel {
 
     /// Forwards a datagram if there is a flow for it; gives it back otherwise.
     pub(super) fn forward(&mut self, setting: &Setting, packet: Packet) -> Result<Packet, Packet> {
-        let (channel, payload) = if packet.to.port() == Setting::LISTEN_PORT {
-            match decode_channel_data(&packet.bytes) {
-                Some((channel, payload)) => (ChannelNumber::new(channel), payload),
+        let (carries, payload) = if packet.to.port() == Setting::LISTEN_PORT {
+            let found = decode_channel_data(&packet.bytes)
+                .and_then(|(channel, payload)| Some((Arriving::Channel(ChannelNumber::new(channel)?), payload)));
+            match found {
+                Some(found) => found,
                 None => return Err(packet),
             }
         } else {
-            (None, &packet.bytes[..])
+            (Arriving::Bare, &packet.bytes[..])
         };
-        let key = FlowKey { remote: packet.from, local_port: packet.to.port(), channel };
+        let key = FlowKey { remote: packet.from, local_port: packet.to.port(), carries };
         let Some(Installed { flow, forwarded, .. }) = self.flows.get_mut(&key) else { return Err(packet) };
         let local = |via, remote: SocketAddr| match via {
             Via::Listener(address) => Some((address, Setting::LISTEN_PORT)),
@@ -69,9 +71,10 @@ impl Kernel {
         }
         let Some(from) = local(flow.leaves, flow.to) else { return Err(packet) };
         let mut bytes = Vec::new();
-        match flow.channel {
-            Some(channel) => encode_channel_data(channel.get(), payload, &mut bytes),
-            None => bytes.extend_from_slice(payload),
+        match flow.leaves_in {
+            Leaving::Bare => bytes.extend_from_slice(payload),
+            Leaving::Channel(channel) => encode_channel_data(channel.get(), payload, &mut bytes),
+            Leaving::Data => return Err(packet),
         }
         forwarded.count(payload.len());
         self.forwarded.count(payload.len());
@@ -88,9 +91,9 @@ impl Kernel {
         if self.flows.len() >= self.room {
             return;
         }
-        let of_allocation = |key: &FlowKey| match key.channel {
-            Some(_) => (Some(key.remote), None),
-            None => (None, Some(key.local_port)),
+        let of_allocation = |key: &FlowKey| match key.carries {
+            Arriving::Channel(_) | Arriving::Send(_) => (Some(key.remote), None),
+            Arriving::Bare => (None, Some(key.local_port)),
         };
         for ((_, key), can_take) in self.refused.iter().filter(|((refused_by, _), _)| *refused_by == worker) {
             let holder = of_allocation(key);
@@ -217,8 +220,8 @@ impl FlowTable for SimulatedTable {
 
 /// Which allocation's channel a flow ends in, if in one of this relay's.
 pub(super) const fn end_of(flow: &Flow) -> Option<(AllocationPort, ChannelNumber)> {
-    match (flow.to_client_of, flow.channel) {
-        (Some(port), Some(channel)) => Some((port, channel)),
+    match (flow.to_client_of, flow.leaves_in) {
+        (Some(port), Leaving::Channel(channel)) => Some((port, channel)),
         _ => None,
     }
 }

@@ -2,12 +2,12 @@
 
 use std::{net::SocketAddr, ops::Range};
 
-use relay_server::{AllocationPort, DropReason, Encapsulation, Event, Forward, Icmp, PeerSocket, TooEarly};
+use relay_server::{AllocationPort, DropReason, Encapsulation, Event, Forward, Icmp, PeerSocket, TooEarly, Via};
 
 use super::Pair;
 use crate::{
     op::Oddity,
-    route::{Route, route},
+    route::{Route, Wrapping, route},
     support::{Client, Request, channel_data, kind, method},
 };
 
@@ -47,11 +47,17 @@ impl Pair {
             }
         };
         let (forward, dropped) = self.receive(client, &datagram);
+        if let (Some(peer), Ok((Via::Relay(port), _, Wrapping::Bare))) = (peer, expected) {
+            self.reference.remember(port.get(), peer);
+        }
         self.expect(forward, &dropped, expected, payload);
     }
 
     pub(super) fn peer_datagram(&mut self, port: u16, peer: SocketAddr, len: usize) {
         let expected = self.reference.route_of_peer(port, peer);
+        if let Ok((.., Wrapping::Data(_))) = expected {
+            self.reference.remember(port, peer);
+        }
         let port = AllocationPort::new(port);
         let forward =
             self.relay.server.handle_peer_datagram(self.relay.now, port, PeerSocket::new(peer), &vec![7; len]);

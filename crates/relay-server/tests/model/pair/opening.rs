@@ -36,6 +36,7 @@ impl Pair {
             lifetime,
             channels: Vec::new(),
             permissions: Vec::new(),
+            remembered: Vec::new(),
             dual: request.additional.is_some(),
             first_of_pair: port_kind == PortKind::Pair,
             token: None,

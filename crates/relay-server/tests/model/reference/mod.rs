@@ -37,6 +37,8 @@ pub(crate) struct Allocation {
     pub(crate) channels: Vec<Channel>,
     /// The addresses of its permissions, and when they end.
     pub(crate) permissions: Vec<(IpAddr, Timestamp)>,
+    /// The peers, outside, that data was relayed with by indications while there was a permission for them.
+    pub(crate) remembered: Vec<SocketAddr>,
     /// Whether both families were asked for.
     pub(crate) dual: bool,
     /// Whether the next port was to be reserved.
@@ -135,6 +137,8 @@ impl Reference {
                 channel.bound = channel.expires_at > now;
             }
             allocation.permissions.retain(|(address, until)| families.contains(&Family::of(*address)) && *until > now);
+            let permissions = &allocation.permissions;
+            allocation.remembered.retain(|peer| permissions.iter().any(|(address, _)| *address == peer.ip()));
         }
         self.allocations.retain(|allocation| !allocation.families.is_empty());
     }
@@ -149,6 +153,20 @@ impl Reference {
         });
         let reservations = self.reservations.iter().map(|reservation| reservation.until);
         of_allocations.chain(reservations).chain(self.held_ports.iter().map(|(_, until)| *until)).min()
+    }
+
+    /// Data was relayed between `peer` and the client of the allocation at `port`, by an indication.
+    pub(crate) fn remember(&mut self, port: u16, peer: SocketAddr) {
+        let in_all: usize = self.allocations.iter().map(|allocation| allocation.remembered.len()).sum();
+        let has_room = in_all < self.config.indicated_peers as usize;
+        let is_own = self.config.relay_addresses.contains(peer.ip());
+        if let Some(allocation) = self.by_port(port)
+            && has_room
+            && !is_own
+            && !allocation.remembered.contains(&peer)
+        {
+            allocation.remembered.push(peer);
+        }
     }
 
     pub(crate) fn find(&mut self, five_tuple: FiveTuple) -> Option<&mut Allocation> {

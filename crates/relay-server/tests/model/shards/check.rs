@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, net::SocketAddr};
 
 use relay_server::{
-    AllocationPort, ChannelNumber, Crossing, Family, Flow, FlowKey, Forward, RelayAddresses, ShardMessage, Via,
+    AllocationPort, Arriving, ChannelNumber, Crossing, Family, Flow, FlowKey, Forward, Leaving, RelayAddresses,
+    ShardMessage, Via,
 };
 
 use super::{ALL_PORTS, DATA, Entry, SHARDS, World};
@@ -41,7 +42,7 @@ impl World {
         let client = self.clients.iter().find(|client| client.five_tuple() == five_tuple).unwrap();
         let datagram = channel_data(number.get(), DATA);
         let forward = self.shards.relays[shard].receive(client, &datagram);
-        let key = FlowKey { remote: client.socket, local_port: LISTEN_PORT, channel: Some(number) };
+        let key = FlowKey { remote: client.socket, local_port: LISTEN_PORT, carries: Arriving::Channel(number) };
         let server = client.server;
         let flow = self.shards.relays[shard].flows.get(&key).copied();
         let straight_flow = |(leaves, to, wrapping): Route| match wrapping {
@@ -50,7 +51,7 @@ impl World {
                 arrives: Via::Listener(server),
                 leaves,
                 to,
-                channel: ChannelNumber::new(channel),
+                leaves_in: Leaving::Channel(ChannelNumber::new(channel).unwrap()),
                 from_client_of: Some(port),
                 to_client_of: Some(AllocationPort::new(peer.port())),
             }),

@@ -1,0 +1,185 @@
+//! Which data of indications a faster data path may forward: that between clients and peers who have exchanged some already.
+//!
+//! A peer is remembered for an allocation from the first packet on that the state machine relays between the two, for as long as there
+//! is a permission for its address.
+
+use std::{net::SocketAddr, ops::Range};
+
+use allocation::{Allocation, ToClient};
+
+use super::flows::peer_key;
+use crate::{
+    AllocationId, AllocationPort, Arriving, DropReason, Encapsulation, FiveTuple, Flow, FlowKey, Forward, Leaving,
+    PeerSocket, Server, Timestamp, Via, indicated_peers::IndicatedPeers,
+};
+
+impl IndicatedPeers {
+    /// None, and as many as [`Config::indicated_peers`](crate::Config::indicated_peers) allows: what a faster data path forwards is not
+    /// counted against a limit on bandwidth.
+    pub(crate) const fn of_config(config: &crate::Config, is_bandwidth_limited: bool) -> Self {
+        Self::new(if config.indications && !is_bandwidth_limited { config.indicated_peers } else { 0 })
+    }
+}
+
+impl Server {
+    /// To be called when that may have changed: see [`Self::examines_indications`].
+    pub(crate) const fn decide_whether_to_examine(&mut self) {
+        self.examines_indications =
+            self.has_limited_permissions || self.bandwidth.is_some() || self.indicated_peers.are_wanted();
+    }
+
+    /// The rest of [`Self::relay_send`] where [`Self::examines_indications`].
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn relay_examined_send(
+        &mut self,
+        now: Timestamp,
+        (id, port): (AllocationId, AllocationPort),
+        (to, payload, unfragmented): (SocketAddr, Range<usize>, bool),
+        refused: &mut Option<DropReason>,
+    ) -> Option<Forward> {
+        *refused = match self.is_port_allowed(to) {
+            true => self.admit_to_peer(now, port, to, payload.len()).err(),
+            false => Some(DropReason::PeerForbidden),
+        };
+        if refused.is_some() {
+            return None;
+        }
+        if self.config.relay_addresses.contains(to.ip()) {
+            return self.send_to_ourselves(port, to, payload, unfragmented, refused);
+        }
+        self.allocations.get(id)?.count_to_peer(payload.len());
+        if !unfragmented {
+            self.remember_peer(id, PeerSocket::new(to));
+        }
+        Some(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::to_peer(unfragmented), payload })
+    }
+
+    /// The same for what `peer` sent to `port`, to which no channel is bound: whom to tell of it in a Data indication. If nobody, it is
+    /// dropped.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn examine_data(&mut self, port: AllocationPort, peer: PeerSocket, len: usize) -> Option<FiveTuple> {
+        let refused = match self.allocations.to_client(port, peer) {
+            Ok((allocation, _)) if self.may_indicate(peer) => {
+                allocation.count_from_peer(len);
+                let (id, five_tuple) = (allocation.id(), allocation.five_tuple());
+                self.remember_peer(id, peer);
+                return Some(five_tuple);
+            }
+            Ok(_) => DropReason::PeerForbidden,
+            Err(error) => DropReason::of_unbound(error),
+        };
+        self.drop_from_peer(peer, refused);
+        None
+    }
+    /// Data was relayed between `peer` and the client of allocation `id`, which has a permission for it, in an indication.
+    fn remember_peer(&mut self, id: AllocationId, peer: PeerSocket) {
+        let is_new = self.indicated_peers.has_room(id) && !self.indicated_peers.contains(id, peer);
+        if !is_new || !self.may_remember(peer) {
+            return;
+        }
+        let Some(allocation) = self.allocations.get(id) else { return };
+        let up = self.send_flow(allocation, peer);
+        if self.indicated_peers.insert(id, peer) {
+            self.install(up);
+            self.install_data_flow(id, peer);
+        }
+    }
+
+    /// Whether data to and from `peer` may be forwarded without asking, while there is a permission for its address. What is for the
+    /// relay's own machine never crosses the network.
+    fn may_remember(&self, peer: PeerSocket) -> bool {
+        let (place, address) = (self.place(), peer.address());
+        // One with a scope is not found by its address.
+        let is_plain = SocketAddr::new(address.ip(), address.port()) == address;
+        is_plain && !place.may_receive(address.ip()) && self.config.peer_policy.check(&place, address).is_ok()
+    }
+
+    /// What `peer` sends to allocation `id` goes to the client in Data indications from now on, if it is remembered, has a permission and
+    /// no channel.
+    pub(crate) fn install_data_flow(&mut self, id: AllocationId, peer: PeerSocket) {
+        if !self.indicated_peers.contains(id, peer) {
+            return;
+        }
+        let down = self.allocations.get(id).and_then(|allocation| self.data_flow(allocation, peer));
+        if let Some(down) = down {
+            self.install(down);
+        }
+    }
+
+    /// It does not any more, since a channel is bound to the peer.
+    pub(crate) fn remove_data_flow(&mut self, id: AllocationId, port: AllocationPort, peer: PeerSocket) {
+        if self.indicated_peers.contains(id, peer) {
+            self.uninstall(peer_key(port, peer));
+        }
+    }
+
+    /// All flows of the peers that are remembered for `allocation`.
+    pub(super) fn indicated_flows<'a>(&'a self, allocation: &'a Allocation) -> impl Iterator<Item = Flow> + 'a {
+        let peers = self.indicated_peers.of(allocation.id()).iter();
+        peers.flat_map(|peer| [Some(self.send_flow(allocation, *peer)), self.data_flow(allocation, *peer)]).flatten()
+    }
+
+    /// Forgets the peers of allocation `id`, which may have ended by now, that are `gone`, and removes their flows.
+    pub(crate) fn forget_peers(
+        &mut self,
+        id: AllocationId,
+        (five_tuple, port): (FiveTuple, AllocationPort),
+        gone: &dyn Fn(SocketAddr) -> bool,
+    ) {
+        if self.indicated_peers.of(id).is_empty() {
+            return;
+        }
+        for peer in self.indicated_peers.take(id, &|peer| gone(peer.address())) {
+            self.uninstall(self.send_key(five_tuple, peer));
+            let allocation = self.allocations.get(id);
+            let how = allocation.and_then(|allocation| self.allocations.hears(allocation, peer));
+            // A channel that is bound to it keeps its flow.
+            if !matches!(how, Some(ToClient::Channel(_))) {
+                self.uninstall(peer_key(port, peer));
+            }
+        }
+    }
+
+    /// Forgets the peers of allocation `id` that data may not be relayed to any more, though there are permissions for their addresses.
+    pub(crate) fn forget_denied_peers(&mut self, id: AllocationId, of: (FiveTuple, AllocationPort)) {
+        let peers = self.indicated_peers.of(id).iter();
+        let denied: Vec<_> = peers.filter(|peer| !self.may_remember(**peer)).map(|peer| peer.address()).collect();
+        self.forget_peers(id, of, &|peer| denied.contains(&peer));
+    }
+
+    /// From the client of `allocation` to `peer`.
+    const fn send_flow(&self, allocation: &Allocation, peer: PeerSocket) -> Flow {
+        let (five_tuple, port) = (allocation.five_tuple(), allocation.port());
+        Flow {
+            key: self.send_key(five_tuple, peer),
+            arrives: Via::Listener(five_tuple.server),
+            leaves: Via::Relay(port),
+            to: peer.address(),
+            leaves_in: Leaving::Bare,
+            from_client_of: Some(port),
+            to_client_of: None,
+        }
+    }
+
+    /// The way back, if that is in Data indications.
+    fn data_flow(&self, allocation: &Allocation, peer: PeerSocket) -> Option<Flow> {
+        let (five_tuple, port) = (allocation.five_tuple(), allocation.port());
+        let is_indicated = self.allocations.hears(allocation, peer) == Some(ToClient::Indication);
+        is_indicated.then(|| Flow {
+            key: peer_key(port, peer),
+            arrives: Via::Relay(port),
+            leaves: Via::Listener(five_tuple.server),
+            to: five_tuple.client.address(),
+            leaves_in: Leaving::Data,
+            from_client_of: None,
+            to_client_of: Some(port),
+        })
+    }
+
+    const fn send_key(&self, from: FiveTuple, peer: PeerSocket) -> FlowKey {
+        let remote: SocketAddr = from.client.address();
+        FlowKey { remote, local_port: self.config.listen_port, carries: Arriving::Send(peer.address()) }
+    }
+}
