@@ -11,6 +11,18 @@ pub trait Frame {
     #[must_use]
     fn read<T: Wire>(&self, offset: usize, header: &mut T) -> bool;
 
+    /// The same for what may be in another buffer than the front of the frame is. It takes longer.
+    #[must_use]
+    fn read_far<T: Wire>(&self, offset: usize, header: &mut T) -> bool {
+        self.read(offset, header)
+    }
+
+    /// Whether the frame is in several buffers.
+    #[must_use]
+    fn is_multi_buffer(&self) -> bool {
+        false
+    }
+
     /// Moves the front of the frame by `by` bytes: outwards, so that it grows, if positive; what comes in is undefined.
     /// False, with the frame unchanged, if there is no room.
     #[must_use]

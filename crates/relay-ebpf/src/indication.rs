@@ -113,7 +113,7 @@ impl Send {
         let end = start + whole;
         if padding != 0 {
             let mut last: [u32; 1] = [0];
-            if end < 4 || !frame.read((end - 4) as usize, &mut last) {
+            if end < 4 || !frame.read_far((end - 4) as usize, &mut last) {
                 return Reason::Truncated;
             }
             // Whatever the padding is, it was summed up.
@@ -121,7 +121,7 @@ impl Send {
         }
         if self.has_fingerprint != 0 {
             let mut fingerprint: [u32; 2] = [0; 2];
-            if !frame.read(end as usize, &mut fingerprint) {
+            if !frame.read_far(end as usize, &mut fingerprint) {
                 return Reason::Truncated;
             }
             if u32::from_be(fingerprint[0]) != FINGERPRINT {

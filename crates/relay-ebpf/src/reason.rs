@@ -70,6 +70,8 @@ reasons! {
     UnusualIndication = 21, "unusual_indication";
     /// The driver left no room behind the frame for the padding of a Data indication.
     NoTailroom = 22, "no_tailroom";
+    /// The frame is in several buffers and would leave by another interface, whose driver may not send such.
+    MultiBuffer = 23, "multi_buffer";
 }
 
 impl Reason {

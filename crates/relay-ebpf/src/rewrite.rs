@@ -93,6 +93,9 @@ pub fn rewrite<F: Frame, H: Host>(frame: &mut F, host: &mut H, forwarded: &mut F
         if reason as u32 != Reason::Forwarded as u32 {
             return reason;
         }
+        if settings.multi_buffer != 0 && link.redirected != 0 && frame.is_multi_buffer() {
+            return Reason::MultiBuffer;
+        }
     }
     let link_header = if link.tagged == 0 { ETHERNET } else { ETHERNET_TAGGED };
     let headers = link_header + ip_header + length_of::<Udp>() + wrapping;

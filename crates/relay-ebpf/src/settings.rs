@@ -18,7 +18,9 @@ pub struct Settings {
     /// two, which is how many packets there are from one event to the next.
     pub event_mask: u32,
     /// For how long a next hop is kept: for this power of two, in ticks of the kernel's clock.
-    pub period: u32,
+    pub period: u16,
+    /// 1 if frames may be in several buffers, of which the first one alone is read and written directly.
+    pub multi_buffer: u16,
 }
 
 impl Settings {
@@ -31,6 +33,7 @@ impl Settings {
         statistics: 0,
         event_mask: 0,
         period: 0,
+        multi_buffer: 0,
     };
 }
 

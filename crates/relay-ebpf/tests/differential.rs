@@ -71,6 +71,7 @@ fn kernel_and_host_build_agree() {
         Reason::OtherInterface,
         Reason::NoHeadroom,
         Reason::NoTailroom,
+        Reason::MultiBuffer,
         Reason::Aborted,
     ];
     for reason in Reason::ALL.iter().filter(|reason| !unreachable.contains(reason)) {
@@ -88,5 +89,6 @@ fn settings(config: &Config) -> Settings {
         statistics: 1,
         event_mask: 0,
         period: 0,
+        multi_buffer: 0,
     }
 }

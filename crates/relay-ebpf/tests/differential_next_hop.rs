@@ -250,5 +250,6 @@ fn settings(config: &Config) -> Settings {
         statistics: 1,
         event_mask: 0,
         period: 0,
+        multi_buffer: 0,
     }
 }

@@ -146,5 +146,6 @@ fn settings() -> Settings {
         statistics: 1,
         event_mask: 0,
         period: 0,
+        multi_buffer: 0,
     }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::addresses::default_route_interfaces;
 
-/// The largest MTU that every driver can run the program with: a frame must fit a page, beside what the driver puts there.
+/// The largest MTU that every driver can run the program with: a frame fits a page, beside what the driver puts there.
 const LARGEST_MTU: u64 = 3_498;
 
 /// What a driver makes of the program.
@@ -92,9 +92,11 @@ fn interface(system: &System, name: &str, in_driver: bool, missing: Status, repo
     if mtu > LARGEST_MTU {
         return report.add(
             "interface",
-            missing,
-            format!("{found}: frames are too large for the program in the driver"),
-            format!("for the kernel path: ip link set {name} mtu 1500, or EBPF_ATTACH_MODE=generic"),
+            Status::Note,
+            format!(
+                "{found}: frames are in several buffers, which takes Linux 5.18 and not every driver gives the program"
+            ),
+            format!("if the driver refuses the program: ip link set {name} mtu 1500, or EBPF_ATTACH_MODE=generic"),
         );
     }
     match support {

@@ -105,7 +105,7 @@ fn what_is_wrong_is_named_with_what_to_do() {
         ("proc/sys/kernel/osrelease", "5.10.0", "takes Linux 5.15 or later", [0, 3]),
         ("proc/self/status", capabilities, "lacks CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF", [0, 3]),
         ("proc/sys/net/ipv4/conf/lo/forwarding", "0", "sysctl -w net.ipv4.conf.lo.forwarding=1", [0, 0]),
-        ("sys/class/net/eth0/mtu", "9001", "ip link set eth0 mtu 1500", [0, 3]),
+        ("sys/class/net/eth0/mtu", "9001", "ip link set eth0 mtu 1500", [0, 0]),
         ("sys/class/net/eth0/operstate", "down", "ip link set eth0 up", [0, 3]),
     ] {
         let machine = Machine::new();

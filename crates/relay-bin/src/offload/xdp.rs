@@ -54,6 +54,7 @@ impl Xdp {
             mode = ?config.mode,
             next_hop = ?config.next_hop,
             max_flows = config.max_flows,
+            multi_buffer = program.is_multi_buffer(),
             channels_per_allocation,
             statistics = config.statistics,
             v4 = addresses.v4.map(tracing::field::display),

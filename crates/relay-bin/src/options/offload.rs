@@ -160,6 +160,7 @@ pub(crate) fn read(
         next_hop: next_hop.unwrap_or(defaults.next_hop),
         max_flows: max_flows.unwrap_or(defaults.max_flows),
         statistics: statistics.unwrap_or(defaults.statistics),
+        multi_buffer: defaults.multi_buffer,
         packets_per_event: defaults.packets_per_event,
     };
     let choice = match (is_auto, mode) {

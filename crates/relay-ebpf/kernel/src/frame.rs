@@ -1,16 +1,22 @@
 //! The packet that the kernel hands to the program.
 
-use aya_ebpf::{helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail}, programs::XdpContext};
+use aya_ebpf::{helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len, bpf_xdp_load_bytes}, programs::XdpContext};
 use relay_ebpf::{Frame, Wire};
 
-use crate::words;
+use crate::{maps, words};
 
 /// The frame of an XDP context.
 pub struct PacketFrame<'a>(pub &'a XdpContext);
 
 impl PacketFrame<'_> {
-    /// A pointer to the `T` at `offset`, or null if the frame ends before it does. The verifier wants to see just this
-    /// comparison before an access.
+    /// The length of the buffer that the frame begins in; of all of it, if there is one only.
+    #[inline(always)]
+    fn first_buffer(&self) -> u32 {
+        (self.0.data_end() - self.0.data()) as u32
+    }
+
+    /// A pointer to the `T` at `offset`, or null if the frame, or its first buffer, ends before it does. The verifier wants to see
+    /// just this comparison before an access.
     #[inline(always)]
     fn at<T>(&self, offset: usize) -> *mut T {
         let start = self.0.data() + offset;
@@ -21,7 +27,26 @@ impl PacketFrame<'_> {
 impl Frame for PacketFrame<'_> {
     #[inline(always)]
     fn length(&self) -> u32 {
-        (self.0.data_end() - self.0.data()) as u32
+        if maps::SETTINGS.load().multi_buffer == 0 {
+            return self.first_buffer();
+        }
+        // SAFETY: the context is the one that the kernel called with.
+        unsafe { bpf_xdp_get_buff_len(self.0.ctx) as u32 }
+    }
+
+    #[inline(always)]
+    fn is_multi_buffer(&self) -> bool {
+        self.length() != self.first_buffer()
+    }
+
+    #[inline(always)]
+    fn read_far<T: Wire>(&self, offset: usize, header: &mut T) -> bool {
+        if maps::SETTINGS.load().multi_buffer == 0 {
+            return self.read(offset, header);
+        }
+        let (to, length) = (core::ptr::from_mut(header).cast(), size_of::<T>() as u32);
+        // SAFETY: `header` has room for that many bytes, and any bytes are a `Wire` type's value.
+        unsafe { bpf_xdp_load_bytes(self.0.ctx, offset as u32, to, length) == 0 }
     }
 
     #[inline(always)]

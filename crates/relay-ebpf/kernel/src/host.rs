@@ -69,7 +69,7 @@ impl Host for KernelHost<'_> {
         // Not a call: the kernel puts a load of its tick count in the place of this one.
         // SAFETY: a helper without arguments.
         let now = unsafe { bpf_jiffies64() };
-        let question = Question::new(route, leaving, now, maps::SETTINGS.load().period, generation);
+        let question = Question::new(route, leaving, now, maps::SETTINGS.load().period as u32, generation);
         let mut hop = KeptHop::default();
         maps::copy_hop(self.entry, &mut hop);
         let arrived_on = self.context.ingress_ifindex() as u32;

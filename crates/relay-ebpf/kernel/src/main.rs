@@ -16,6 +16,17 @@ use crate::{frame::PacketFrame, host::KernelHost};
 /// Forwards what it has a route for; passes everything else to the host, untouched.
 #[xdp]
 pub fn relay(context: XdpContext) -> u32 {
+    run(context)
+}
+
+/// The same for interfaces whose frames may be in several buffers: it needs Linux 5.18, and the driver's support.
+#[xdp(frags)]
+pub fn relay_frags(context: XdpContext) -> u32 {
+    run(context)
+}
+
+#[inline(always)]
+fn run(context: XdpContext) -> u32 {
     let mut forwarded = Forwarded::default();
     let mut host = KernelHost { context: &context, entry: core::ptr::null_mut() };
     let reason = rewrite(&mut PacketFrame(&context), &mut host, &mut forwarded) as u32;

@@ -1,10 +1,15 @@
 //! Interfaces, and what the host has to allow.
 
-use std::{ffi::CString, fs, io, path::Path};
+use std::{
+    ffi::CString,
+    fs, io,
+    net::{Ipv4Addr, UdpSocket},
+    os::fd::AsRawFd as _,
+};
 
 use aya::programs::{Xdp, XdpMode, xdp::XdpLinkId};
 
-use super::{AttachMode, OffloadError};
+use super::{AttachMode, Config, OffloadError};
 
 /// An interface of this host.
 #[derive(Clone, Debug)]
@@ -36,6 +41,15 @@ pub(super) fn find(names: &[String]) -> Result<Vec<Interface>, OffloadError> {
     names.iter().map(|name| Interface::find(name)).collect()
 }
 
+/// The largest MTU at which drivers have frames of one buffer: a page, less what goes before and after a frame in it.
+const SINGLE_BUFFER_MTU: u32 = 3498;
+
+/// Whether the driver of an interface has frames in several buffers. In generic mode, the kernel makes them one.
+pub(super) fn need_multi_buffer(config: &Config) -> bool {
+    let is_large = |name: &String| mtu(name).is_some_and(|mtu| mtu > SINGLE_BUFFER_MTU);
+    config.mode == AttachMode::Driver && config.interfaces.iter().any(is_large)
+}
+
 /// Attaches the program to one interface.
 pub(super) fn attach(xdp: &mut Xdp, interface: &Interface, mode: AttachMode) -> Result<XdpLinkId, OffloadError> {
     let flags = match mode {
@@ -46,8 +60,25 @@ pub(super) fn attach(xdp: &mut Xdp, interface: &Interface, mode: AttachMode) -> 
         .map_err(|error| OffloadError::from_attach(error, &interface.name, mode, mtu(&interface.name)))
 }
 
+/// Asked by a socket, which is in the network namespace of this thread; what is mounted at `/sys` may be another's.
 fn mtu(interface: &str) -> Option<u32> {
-    fs::read_to_string(Path::new("/sys/class/net").join(interface).join("mtu")).ok()?.trim().parse().ok()
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    // SAFETY: zeros are a value of this structure of integers and arrays of them.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    let room = request.ifr_name.len() - 1;
+    if interface.len() > room {
+        return None;
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
+        *to = from.cast_signed();
+    }
+    // SAFETY: `request` is a whole `struct ifreq` with a name that ends with a zero byte, and outlives the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFMTU, &raw mut request) };
+    if result != 0 {
+        return None;
+    }
+    // SAFETY: after this call, this is what the kernel has written.
+    unsafe { request.ifr_ifru.ifru_mtu }.try_into().ok()
 }
 
 /// The kernel answers route look-ups only from interfaces that forward. The loopback interface receives nothing that could

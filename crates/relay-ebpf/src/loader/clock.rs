@@ -8,13 +8,14 @@ const MILLISECONDS: u64 = 640;
 const FEWEST_TICKS: u64 = 100;
 
 /// For how long the program keeps a next hop: for this power of two, in ticks.
-pub(super) fn period() -> u32 {
+pub(super) fn period() -> u16 {
     period_of(ticks_per_second().unwrap_or(FEWEST_TICKS))
 }
 
 /// The longest period of at most [`MILLISECONDS`] that is a power of two of ticks.
-fn period_of(ticks_per_second: u64) -> u32 {
-    (ticks_per_second.max(FEWEST_TICKS) * MILLISECONDS / 1000).ilog2()
+fn period_of(ticks_per_second: u64) -> u16 {
+    let ticks = ticks_per_second.max(FEWEST_TICKS) * MILLISECONDS / 1000;
+    u16::try_from(ticks.ilog2()).unwrap_or(0)
 }
 
 /// The kernel's `CONFIG_HZ`. The clocks that advance with each tick tell it by their resolution.

@@ -22,6 +22,9 @@ pub struct Config {
     pub max_flows: u32,
     /// Whether to count what is relayed.
     pub statistics: bool,
+    /// Whether frames may be in several buffers: `None` for where an interface's MTU makes them so. The kernel may be too old for that
+    /// (before Linux 5.18), or the driver not able: then they may not.
+    pub multi_buffer: Option<bool>,
     /// How many packets a CPU forwards from one `STATS` event to the next; rounded up to a power of two.
     pub packets_per_event: u32,
 }
@@ -37,6 +40,7 @@ impl Default for Config {
             next_hop: NextHop::default(),
             max_flows: 131_072,
             statistics: true,
+            multi_buffer: None,
             packets_per_event: 1024,
         }
     }
@@ -90,6 +94,7 @@ impl Config {
             statistics: u8::from(self.statistics),
             event_mask: self.packets_per_event.next_power_of_two() - 1,
             period: clock::period(),
+            multi_buffer: 0,
         }
     }
 }

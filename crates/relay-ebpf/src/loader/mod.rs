@@ -44,8 +44,10 @@ unsafe impl Pod for Settings {}
 // SAFETY: as above.
 unsafe impl Pod for Neighbour {}
 
-/// The program's name in the object and, cut to 15 bytes, in the kernel.
+/// The program's name in the object and in the kernel.
 const PROGRAM: &str = "relay";
+/// That of the one for frames in several buffers.
+const MULTI_BUFFER_PROGRAM: &str = "relay_frags";
 /// How often the kernel is asked to verify the program, if signals interrupt it.
 const ATTEMPTS: usize = 20;
 /// The map of the program's global variables, of which there is one: `GENERATION`.
@@ -65,6 +67,8 @@ pub struct XdpProgram {
     // Dropped first: that detaches the program. The maps stay as long as anything refers to them.
     links: Mutex<Vec<XdpLink>>,
     ebpf: Ebpf,
+    /// Which of the programs in it was loaded.
+    name: &'static str,
     flows: Flows,
     next_hops: NextHops,
     devices: Mutex<Devices>,
@@ -80,8 +84,19 @@ impl XdpProgram {
     /// If this build has no program, or the kernel does not take it: the error says what to do.
     pub fn load(config: &Config) -> Result<Self, OffloadError> {
         config.check()?;
+        if config.multi_buffer.unwrap_or_else(|| attach::need_multi_buffer(config)) {
+            match Self::load_program(config, MULTI_BUFFER_PROGRAM) {
+                // Whoever insists on it is told; otherwise, attaching says what the driver wants.
+                Err(OffloadError::Verifier { .. } | OffloadError::Kernel(_)) if config.multi_buffer.is_none() => {}
+                loaded => return loaded,
+            }
+        }
+        Self::load_program(config, PROGRAM)
+    }
+
+    fn load_program(config: &Config, name: &'static str) -> Result<Self, OffloadError> {
         let object = program().map_err(OffloadError::NoProgram)?;
-        let settings = config.settings();
+        let settings = Settings { multi_buffer: u16::from(name == MULTI_BUFFER_PROGRAM), ..config.settings() };
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("FLOWS", config.max_flows)
             .override_global("SETTINGS", &settings, true)
@@ -98,7 +113,7 @@ impl XdpProgram {
         let events = take_map(&mut ebpf, "STATS")?;
         let readers = if config.statistics { statistics::open(events)? } else { Vec::new() };
         let (links, readers) = (Mutex::default(), Mutex::new(readers));
-        let mut program = Self { links, ebpf, flows, next_hops, devices, counters, reasons, readers };
+        let mut program = Self { links, ebpf, name, flows, next_hops, devices, counters, reasons, readers };
         program.verify()?;
         Ok(program)
     }
@@ -247,6 +262,12 @@ impl XdpProgram {
             .collect()
     }
 
+    /// Whether frames may be in several buffers.
+    #[must_use]
+    pub fn is_multi_buffer(&self) -> bool {
+        self.name == MULTI_BUFFER_PROGRAM
+    }
+
     /// How many flows are installed.
     #[must_use]
     pub fn flows(&self) -> usize {
@@ -282,12 +303,12 @@ impl XdpProgram {
     }
 
     fn xdp(&self) -> Result<&Xdp, OffloadError> {
-        let program = self.ebpf.program(PROGRAM).ok_or(OffloadError::Damaged(PROGRAM))?;
+        let program = self.ebpf.program(self.name).ok_or(OffloadError::Damaged(PROGRAM))?;
         program.try_into().map_err(OffloadError::from_program)
     }
 
     fn xdp_mut(&mut self) -> Result<&mut Xdp, OffloadError> {
-        let program = self.ebpf.program_mut(PROGRAM).ok_or(OffloadError::Damaged(PROGRAM))?;
+        let program = self.ebpf.program_mut(self.name).ok_or(OffloadError::Damaged(PROGRAM))?;
         program.try_into().map_err(OffloadError::from_program)
     }
 }
