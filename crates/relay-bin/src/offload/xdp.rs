@@ -77,6 +77,11 @@ impl Xdp {
         })
     }
 
+    /// To and from how many peers it can forward at a time.
+    pub(crate) fn peers(&self) -> u32 {
+        self.program.max_flows() / 2
+    }
+
     /// What a worker gives its flows to.
     pub(crate) fn worker(&self) -> impl Offload + Send + 'static {
         let table = XdpTable {

@@ -52,7 +52,7 @@ impl Shards {
         let starts: Vec<_> = parts
             .into_iter()
             .zip(config.worker_seeds())
-            .map(|(ports, seed)| ShardStart { server: server_config(config, &state, ports), seed, started })
+            .map(|(ports, seed)| ShardStart { server: server_config(config, &state, ports, xdp), seed, started })
             .collect();
         let mut mail = Vec::new();
         let mut mailboxes = Vec::new();
@@ -167,7 +167,12 @@ async fn tell_of_addresses(
     }
 }
 
-fn server_config(config: &Config, addresses: &AddressState, ports: PortRange) -> relay_server::Config {
+fn server_config(
+    config: &Config,
+    addresses: &AddressState,
+    ports: PortRange,
+    xdp: Option<&Xdp>,
+) -> relay_server::Config {
     relay_server::Config {
         relay_addresses: config.relay_addresses(),
         own_addresses: addresses.own.clone(),
@@ -187,7 +192,8 @@ fn server_config(config: &Config, addresses: &AddressState, ports: PortRange) ->
         limits: config.limits,
         bandwidth: config.bandwidth,
         indications: config.relaying.indications,
-        indicated_peers: 0,
+        // The workers' allocations share the kernel's table.
+        indicated_peers: xdp.map_or(0, |xdp| xdp.peers() / u32::try_from(config.workers.get()).unwrap_or(u32::MAX)),
         dont_fragment: udp_batch::can_send_unfragmented(),
         default_family: config.relaying.default_family,
         peer_policy: config.peers.policy(),
