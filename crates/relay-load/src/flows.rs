@@ -47,8 +47,24 @@ pub(crate) fn through_relay(
     if direction == Direction::Pair {
         return pairs(server, count, via, glue);
     }
-    let peer =
-        UdpSocket::new(socket::bind(SocketAddr::new(peer_ip, 0)).context("cannot open the peer's socket")?, glue)?;
+    let peer = socket::bind(SocketAddr::new(peer_ip, 0)).context("cannot open the peer's socket")?;
+    through_relay_to(server, count, direction, via, peer, glue)
+}
+
+/// The same to or from the socket `peer`, not between pairs of clients.
+///
+/// # Errors
+///
+/// Those of [`through_relay`].
+pub(crate) fn through_relay_to(
+    server: &Server,
+    count: usize,
+    direction: Direction,
+    via: Via,
+    peer: std::net::UdpSocket,
+    glue: bool,
+) -> Result<Traffic> {
+    let peer = UdpSocket::new(peer, glue)?;
     let peer_address = peer.socket().local_addr()?;
     let clients = clients::open(server, count, WINDOW, via, |_| peer_address)?;
     with_clients(server, clients, Some(peer), direction, glue)
@@ -118,6 +134,27 @@ pub(crate) fn through_floor(
         socket.connect(inlet)?;
         routes.push(Route { from: sockets.len(), to: *inlet, wrap: Wrap::Channel(CHANNEL) });
         sockets.push((UdpSocket::new(socket, glue)?, true));
+    }
+    Traffic::new(sockets, routes)
+}
+
+/// Flows in both directions between `count` sockets and `peer`, with nothing but the network in between. Datagrams are those that clients and
+/// a server exchange.
+///
+/// # Errors
+///
+/// When a socket cannot be opened.
+pub(crate) fn without_relay(from: IpAddr, count: usize, peer: std::net::UdpSocket) -> Result<Traffic> {
+    let peer_address = peer.local_addr()?;
+    let mut sockets = vec![(UdpSocket::new(peer, false)?, true)];
+    let mut routes = Vec::new();
+    for _ in 0..count {
+        let socket = socket::bind(SocketAddr::new(from, 0))?;
+        socket.connect(peer_address)?;
+        let wrap = Wrap::Channel(CHANNEL);
+        routes.push(Route { from: sockets.len(), to: peer_address, wrap });
+        routes.push(Route { from: 0, to: socket.local_addr()?, wrap });
+        sockets.push((UdpSocket::new(socket, false)?, true));
     }
     Traffic::new(sockets, routes)
 }

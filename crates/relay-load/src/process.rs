@@ -17,6 +17,9 @@ use nix::{
 /// How long a thread that is held to a part of a core runs at a time: short, so that what waits meanwhile fits into a receive buffer.
 const HELD_RUNTIME: Duration = Duration::from_micros(250);
 
+/// The sockets of the calling thread's network.
+const UDP_TABLE: &str = "/proc/thread-self/net/udp";
+
 /// How often the table of sockets is read until it shows all that are looked for.
 const TABLE_READS: u32 = 10;
 
@@ -40,7 +43,19 @@ pub(crate) fn cpu(pid: u32) -> Result<Duration> {
     // The name in brackets may hold spaces; utime and stime are the 12th and 13th field after it.
     let after = stat.rsplit(')').next().unwrap_or_default();
     let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
-    Ok(Duration::from_millis(ticks * 1000 / ticks_per_second()))
+    Ok(self::ticks(ticks))
+}
+
+/// The process that has started process `pid`, if there is one.
+pub(crate) fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in brackets may hold spaces.
+    stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// So many of the ticks that the kernel counts time in.
+pub(crate) fn ticks(count: u64) -> Duration {
+    Duration::from_millis(count * 1000 / ticks_per_second())
 }
 
 /// How many ticks /proc/PID/stat counts in a second.
@@ -97,7 +112,7 @@ pub(crate) fn hold_threads(pid: u32, prefix: &str, part: u32) -> Result<usize> {
     Ok(held)
 }
 
-/// How many datagrams have reached the sockets at `addresses`, of whichever process, and been dropped since nobody read them in time.
+/// How many datagrams have reached the sockets at `addresses`, of whichever process in the calling thread's network, and been dropped since nobody read them in time.
 ///
 /// # Errors
 ///
@@ -107,7 +122,7 @@ pub(crate) fn udp_drops(addresses: &[SocketAddr]) -> Result<u64> {
     let mut sum = 0;
     // The kernel writes the table piece by piece: a row may be missing while sockets come and go.
     for _ in 0..TABLE_READS {
-        let text = fs::read_to_string("/proc/net/udp").context("cannot read /proc/net/udp")?;
+        let text = fs::read_to_string(UDP_TABLE).with_context(|| format!("cannot read {UDP_TABLE}"))?;
         let rows: Vec<_> = text.lines().filter_map(drops).filter(|(address, _)| wanted.contains(*address)).collect();
         sum = rows.iter().map(|(_, drops)| drops).sum();
         let seen: BTreeSet<&str> = rows.iter().map(|(address, _)| *address).collect();

@@ -67,6 +67,8 @@ pub(crate) struct Report {
     pub(crate) backlog_drops: u64,
     /// What was lost and cannot have been among those.
     pub(crate) lost_by_server: u64,
+    /// How often it looked, and had nothing to send and found nothing to receive.
+    pub(crate) idle_turns: u64,
     /// From the first datagram sent until the last one received.
     pub(crate) elapsed: Duration,
     /// One way.
@@ -90,6 +92,7 @@ impl Report {
         self.late += other.late;
         self.backlog_drops += other.backlog_drops;
         self.lost_by_server += other.lost_by_server;
+        self.idle_turns += other.idle_turns;
         self.elapsed += other.elapsed;
         self.latency.merge(&other.latency);
     }
@@ -222,6 +225,7 @@ impl Traffic {
             };
             let received = self.receive(plan, timeout, &mut report)?;
             in_flight = in_flight.saturating_sub(received);
+            report.idle_turns += u64::from(sent + received == 0);
             if received > 0 {
                 last_arrival = clock::now();
             } else if clock::now() - last_arrival > PATIENCE {
@@ -234,7 +238,10 @@ impl Traffic {
         }
         let mut quiet_since = clock::now();
         while report.received + report.corrupt < report.sent && clock::now() - quiet_since < self.patience {
-            if self.receive(plan, Duration::from_millis(10), &mut report)? > 0 {
+            let timeout = if plan.busy { Duration::ZERO } else { Duration::from_millis(10) };
+            let received = self.receive(plan, timeout, &mut report)?;
+            report.idle_turns += u64::from(received == 0);
+            if received > 0 {
                 quiet_since = clock::now();
                 last_arrival = quiet_since;
             }

@@ -1,15 +1,15 @@
 //! However the load program ends, it leaves no allocation open at a real relay, and no server running that it has started.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod support;
+
 use std::{
-    fs,
     io::Read,
     net::SocketAddr,
-    process::{Child, Command, Output, Stdio},
-    thread,
-    time::Duration,
+    process::{Command, Output, Stdio},
 };
 
+use support::{LOOKS, Running, children, has_ended, signal, wait};
 use test_support::{
     http,
     port::{free_port, free_tcp_address},
@@ -18,26 +18,6 @@ use test_support::{
 
 /// More than close at a time.
 const FLOWS: u32 = 40;
-/// How often to look for what should come soon, and how long apart.
-const LOOKS: u32 = 300;
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// A running program, killed when dropped, and the programs that it has started with it.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(None)) {
-            let started = children(self.0.id());
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-            for pid in started {
-                signal(pid, "KILL");
-            }
-        }
-    }
-}
-
 /// A running relay, and where it answers for its health.
 struct Relay {
     process: relay::Relay,
@@ -98,17 +78,6 @@ impl Relay {
         self.wait_for(&format!("allocations_removed_total{{reason=\"deleted\"}} {count}"));
         assert!(self.has("active_allocations 0"));
     }
-}
-
-/// For a loop that looks for something.
-fn wait() -> bool {
-    thread::sleep(PAUSE);
-    false
-}
-
-/// Sends a signal, such as `TERM`, to process `pid`; whether that could be done.
-fn signal(pid: u32, name: &str) -> bool {
-    Command::new("kill").args(["-s", name, &pid.to_string()]).status().is_ok_and(|status| status.success())
 }
 
 /// Sends Ctrl-C, and waits for the end.
@@ -230,23 +199,4 @@ fn a_benchmark_that_is_ended_ends_its_servers() {
     assert!(signal(pid, "TERM"));
     assert_eq!(benchmark.0.wait().unwrap().code(), Some(128 + 15));
     assert!((0..LOOKS).any(|_| servers.iter().all(|server| has_ended(*server)) || wait()), "{servers:?} go on");
-}
-
-/// The processes that process `pid` has started.
-fn children(pid: u32) -> Vec<u32> {
-    let tasks = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
-    tasks.filter(|task| stat(*task).is_some_and(|(_, parent)| parent == pid)).collect()
-}
-
-/// Whether process `pid` is gone, or nobody has asked yet how it ended.
-fn has_ended(pid: u32) -> bool {
-    stat(pid).is_none_or(|(state, _)| state == "Z")
-}
-
-/// The state of process `pid` and its parent.
-fn stat(pid: u32) -> Option<(String, u32)> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in brackets may hold spaces.
-    let mut words = text.rsplit(')').next()?.split_whitespace();
-    Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
 }

@@ -11,10 +11,9 @@ use super::{
     crowd_of_connections::{Connections, Tally},
     figures::{Figures, mib},
     good_client::{self, GoodClient},
-    http,
     relay::Relay,
 };
-use crate::clock;
+use crate::{clock, http};
 
 /// Connections to the health endpoint, from many addresses, that say nothing, or half of a request, or a byte now and then, held and made
 /// anew when the relay closes them: a probe must be answered within a second all the while, and a client that relays data must lose nothing.

@@ -11,12 +11,11 @@ use turn_client::{Allocate, BlockingClient};
 use super::{
     echo::Echo,
     figures::Figures,
-    http,
     pair::{OURS, Pair},
     people::STANDARD,
     relay::{Relay, Starter},
 };
-use crate::{client::CHANNEL, clock};
+use crate::{client::CHANNEL, clock, http};
 
 /// `kill -9` while clients relay, and a start at once, several times: the new process must serve a new client within a second, answer those
 /// of the old one as RFC 8656 says, and find nothing of it in its way. As root this is done once more with the kernel's fast path between

@@ -1,17 +1,14 @@
 //! Two network namespaces: the relay's, and this program's with the clients and peers.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    process::Command,
-};
+use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Result;
 
-use super::{
-    netns::{self, Other},
-    relay::{Relay, Starter},
+use super::relay::{Relay, Starter};
+use crate::{
+    netns::{self, Namespace},
+    started::Started,
 };
-use crate::started::Started;
 
 /// Where the relay is.
 const RELAY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 255, 254));
@@ -23,7 +20,7 @@ const INTERFACE: &str = "relay0";
 pub(super) const OURS: [u8; 2] = [10, 9];
 
 /// The relay's namespace. It goes with this, and ours with this program.
-pub(super) struct Pair(Other);
+pub(super) struct Pair(Namespace);
 
 impl Pair {
     /// Makes both, and puts the calling thread, and what it starts from now on, into one.
@@ -33,7 +30,8 @@ impl Pair {
     /// When this process may not.
     pub(super) fn enter() -> Result<Self> {
         netns::enter()?;
-        let other = Other::connected("client0", "10.9.0.1/16", INTERFACE, &format!("{RELAY}/16"))?;
+        let other = Namespace::new()?;
+        netns::connect(("client0", "10.9.0.1/16"), &other, (INTERFACE, &format!("{RELAY}/16")))?;
         netns::run("ip", "route add local 10.9.0.0/17 dev client0")?;
         Ok(Self(other))
     }
@@ -65,11 +63,7 @@ impl Pair {
     ///
     /// When it cannot be started.
     pub(super) fn spawn(&self, starter: &Starter) -> Result<Relay> {
-        let spawn = |command: &mut Command| {
-            let mut command = std::mem::replace(command, Command::new(""));
-            self.0.within(move || Started::spawn(&mut command))
-        };
-        starter.spawn_by(spawn, starter.command())
+        starter.spawn_by(|command| self.0.within(|| Started::spawn(command)), starter.command())
     }
 
     /// How many XDP programs are attached to the relay's interface.

@@ -17,11 +17,8 @@ use tempfile::TempDir;
 use turn_auth::{AuthSecret, UnixTime};
 use turn_client::{BlockingClient, Credentials};
 
-use super::{
-    http,
-    people::{BINDING, socket_at},
-};
-use crate::{client::Server, process, started::Started};
+use super::people::{BINDING, socket_at};
+use crate::{client::Server, http, process, started::Started};
 
 /// The secret of every relay that is started here.
 const SECRET: &str = "the-abuse-tools-own-secret-for-this-machine-only";

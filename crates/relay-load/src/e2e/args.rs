@@ -25,6 +25,10 @@ pub(crate) struct Args {
     /// How many allocations are open at a time in the cases that need many.
     #[arg(long, default_value_t = 10_000)]
     pub(super) allocations: usize,
+    /// How long to wait for other programs to leave the CPUs alone, in each round of the cases that measure the whole machine, in seconds.
+    /// A slice in which they do not is measured anew for so long, and then counts all the same, which is told.
+    #[arg(long, default_value_t = 60.0, value_name = "SECONDS")]
+    pub(super) wait_for_quiet: f64,
     /// Only cases whose name contains this text.
     #[arg(long)]
     pub(super) only: Option<String>,

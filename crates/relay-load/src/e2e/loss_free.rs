@@ -45,7 +45,7 @@ const KEPT: f64 = 0.98;
 
 /// How a slice went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Slice {
+pub(super) enum Slice {
     Clean,
     /// The server, or the way there, lost something.
     Lost,
@@ -55,7 +55,7 @@ enum Slice {
 
 impl Slice {
     /// `dropped` of what is missing had reached the load program's own sockets.
-    fn of(report: &Report, asked: f64, dropped: u64) -> Self {
+    pub(super) fn of(report: &Report, asked: f64, dropped: u64) -> Self {
         if report.lost() > dropped {
             Self::Lost
         } else if report.lost() > 0 || (report.sent as f64) < asked * KEPT {
@@ -68,7 +68,7 @@ impl Slice {
 
 /// A bisection under way.
 #[derive(Debug)]
-struct Search {
+pub(super) struct Search {
     rate: u64,
     clean: u32,
     bad: Vec<Slice>,
@@ -79,12 +79,16 @@ struct Search {
 }
 
 impl Search {
+    pub(super) const fn from_start() -> Self {
+        Self::from(START)
+    }
+
     const fn from(rate: u64) -> Self {
         Self { rate, clean: 0, bad: Vec::new(), passed: 0, failed: None }
     }
 
     /// The rate of the next slice, until it is over.
-    fn next(&self) -> Option<u64> {
+    pub(super) fn next(&self) -> Option<u64> {
         let is_over = match self.failed {
             Some((failed, _)) => failed - self.passed <= (failed / RESOLUTION).max(1),
             None => self.rate > MOST,
@@ -92,7 +96,7 @@ impl Search {
         (!is_over).then_some(self.rate)
     }
 
-    fn record(&mut self, slice: Slice) {
+    pub(super) fn record(&mut self, slice: Slice) {
         if slice == Slice::Clean {
             self.clean += 1;
         } else {
@@ -109,6 +113,16 @@ impl Search {
         self.clean = 0;
         self.bad.clear();
         self.rate = self.failed.map_or(self.rate * 2, |(failed, _)| u64::midpoint(self.passed, failed));
+    }
+
+    /// The next one, in the neighbourhood of what this one has found.
+    pub(super) fn again(&self) -> Self {
+        Self::from((self.passed / 2).max(START / 8))
+    }
+
+    /// The highest rate without losses, in datagrams per second.
+    pub(super) const fn passed(&self) -> u64 {
+        self.passed
     }
 
     /// Whether a server that lost nothing may well have relayed more than it was given.
@@ -145,7 +159,7 @@ impl Target {
 
     /// Begins the next search, in the neighbourhood of what this one has found.
     fn again(&mut self) {
-        let next = Search::from((self.search.passed / 2).max(START / 8));
+        let next = self.search.again();
         self.found.push(std::mem::replace(&mut self.search, next));
     }
 }
@@ -191,12 +205,18 @@ fn measure_case(
         targets.iter_mut().for_each(Target::again);
     }
     for target in &targets {
-        let rate = median(target.found.iter().map(|search| search.passed as f64));
-        // When most searches ended at the load program's limit, so does their median.
-        let limited = target.found.iter().filter(|search| search.is_at_least()).count();
-        results.rate(name, &target.running.name, rate, 2 * limited > target.found.len());
+        let (rate, at_least) = fold(&target.found);
+        results.rate(name, &target.running.name, rate, at_least);
     }
     Ok(())
+}
+
+/// The median of what searches have found, in datagrams per second, and whether it may well be more.
+pub(super) fn fold(found: &[Search]) -> (f64, bool) {
+    let rate = median(found.iter().map(|search| search.passed as f64));
+    // When most searches ended at the load program's limit, so does their median.
+    let limited = found.iter().filter(|search| search.is_at_least()).count();
+    (rate, 2 * limited > found.len())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod allocations;
 mod args;
 mod flood;
 mod indications;
+mod kernel;
 mod loss_free;
 mod relaying;
 mod servers;
@@ -38,6 +39,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     loss_free::measure(args, &starter, &mut results)?;
     allocations::measure(args, &starter, &mut results)?;
     workers::measure(args, &starter, &mut results)?;
+    kernel::measure(args, &starter, &mut results)?;
     results.print();
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&results)?;

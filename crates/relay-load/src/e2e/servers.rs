@@ -1,7 +1,7 @@
 //! The servers that are compared, each a process of its own on loopback.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -14,8 +14,16 @@ use turn_client::{BlockingClient, Credentials};
 
 use crate::{client::Server, floor, started::Started};
 
-/// Servers have this address, clients and peers others, so that no port of one is in the way of another.
-pub(super) const SERVER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
+/// Where servers and clients are. No port of one is in the way of another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Site {
+    pub(super) server: IpAddr,
+    pub(super) client: IpAddr,
+}
+
+const LOOPBACK: Site = Site { server: SERVER_IP, client: CLIENT_IP };
+
+const SERVER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
 pub(super) const CLIENT_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));
 pub(super) const PEER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 2, 1));
 
@@ -49,7 +57,9 @@ impl Running {
     fn wait_until_up(mut self, log: &Path) -> Result<Self> {
         for _ in 0..ATTEMPTS {
             if let Some(status) = self.process.ended()? {
-                bail!("{} ended with {status}; its log is {}", self.name, log.display());
+                let last = fs::read_to_string(log).unwrap_or_default();
+                let last = last.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing").to_owned();
+                bail!("{} ended with {status}; its log is {}; the last it said is: {last}", self.name, log.display());
             }
             let client = BlockingClient::connect(self.server.address, self.server.credentials.clone())?;
             if client.with_retransmission(Duration::from_millis(100), 1).mapped_address_soon().is_some() {
@@ -90,7 +100,7 @@ impl Starter {
     pub(super) fn all(&self) -> Result<Vec<Running>> {
         let mut all = vec![self.relay()?];
         if let Some(coturn) = &self.coturn {
-            all.push(self.coturn(coturn)?);
+            all.push(self.coturn_at(coturn, LOOPBACK)?);
         }
         Ok(all)
     }
@@ -116,24 +126,34 @@ impl Starter {
     }
 
     fn build(&self, name: &str, program: &Path, workers: usize, options: &[&str]) -> Result<Running> {
-        let port = free_port()?;
+        self.build_at(name, program, workers, LOOPBACK, options)
+    }
+
+    /// Our relay, called `name`, in the calling thread's network.
+    pub(super) fn relay_at(&self, name: &str, site: Site, options: &[&str]) -> Result<Running> {
+        self.build_at(name, &self.relay, self.workers, site, options)
+    }
+
+    fn build_at(&self, name: &str, program: &Path, workers: usize, site: Site, options: &[&str]) -> Result<Running> {
+        let (port, ip) = (free_port(site.server)?, site.server.to_string());
         let secret = AuthSecret::new(SECRET).context("the benchmark's secret")?;
         let minted = turn_auth::Credentials::mint(&secret, UnixTime(4_000_000_000), "load");
         let mut command = Command::new(program);
-        command.env_clear().args(["--public-ip4-addr", "127.0.0.1", "--bind-ip4-addr", "127.0.0.1"]);
+        command.env_clear().args(["--public-ip4-addr", &ip, "--bind-ip4-addr", &ip]);
         command.args(["--auth-secret", SECRET, "--listen-port", &port.to_string()]);
         command.args(["--lowest-port", LOWEST_PORT, "--highest-port", HIGHEST_PORT]);
         command.args(["--allocations-per-username", MOST, "--workers", &workers.to_string()]).args(options);
         let credentials = Credentials::new(minted.username, minted.password);
-        self.start(name, command, port, credentials)
+        self.start(name, command, site, port, credentials)
     }
 
-    fn coturn(&self, program: &Path) -> Result<Running> {
-        let port = free_port()?;
+    /// coturn, in the calling thread's network.
+    pub(super) fn coturn_at(&self, program: &Path, site: Site) -> Result<Running> {
+        let (port, ip) = (free_port(site.server)?, site.server.to_string());
         let mut command = Command::new(program);
         // No configuration file, no other protocol than what is measured, and as many relay threads as our relay has.
         command.args(["-n", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp", "--no-tcp-relay", "--no-multicast-peers"]);
-        command.args(["--allow-loopback-peers", "-L", "127.0.0.1", "-E", "127.0.0.1", "-p", &port.to_string()]);
+        command.args(["--allow-loopback-peers", "-L", &ip, "-E", &ip, "-p", &port.to_string()]);
         command.args(["--min-port", LOWEST_PORT, "--max-port", HIGHEST_PORT, "-m", &self.workers.to_string()]);
         command.args([
             "--lt-cred-mech",
@@ -146,7 +166,7 @@ impl Starter {
             "--no-software-attribute",
         ]);
         command.args(["--pidfile", &self.logs.join("coturn.pid").to_string_lossy()]);
-        self.start("coturn", command, port, Credentials::new("load", "load"))
+        self.start("coturn", command, site, port, Credentials::new("load", "load"))
     }
 
     /// A forwarder that sends to `peer`, and where it receives.
@@ -175,7 +195,7 @@ impl Starter {
     }
 
     fn forwarder(&self, name: &str, peer: SocketAddr, options: &[&str]) -> Result<Running> {
-        let port = free_port()?;
+        let port = free_port(SERVER_IP)?;
         let listen = SocketAddr::new(SERVER_IP, port);
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["floor", "--listen", &listen.to_string(), "--to", &peer.to_string()]).args(options);
@@ -190,16 +210,18 @@ impl Starter {
         bail!("the forwarder does not listen at {listen}")
     }
 
-    fn start(&self, name: &str, command: Command, port: u16, credentials: Credentials) -> Result<Running> {
-        let server = Server { address: SocketAddr::new(SERVER_IP, port), credentials, from: CLIENT_IP };
+    fn start(&self, name: &str, command: Command, site: Site, port: u16, credentials: Credentials) -> Result<Running> {
+        let server = Server { address: SocketAddr::new(site.server, port), credentials, from: site.client };
         let log = self.logs.join(format!("{name}.log"));
         Running::start(name, command, server, &log)?.wait_until_up(&log)
     }
 }
 
 /// A port that nobody uses now.
-fn free_port() -> Result<u16> {
+fn free_port(ip: IpAddr) -> Result<u16> {
     // Below the ports that allocations get, and those that the system hands out.
     let start = 10_000 + u16::try_from(std::process::id() % 15_000).unwrap_or_default();
-    (start..30_000).find(|port| UdpSocket::bind((SERVER_IP, *port)).is_ok()).context("no UDP port is free on 127.0.0.1")
+    (start..30_000)
+        .find(|port| UdpSocket::bind((ip, *port)).is_ok())
+        .with_context(|| format!("no UDP port is free at {ip}"))
 }

@@ -12,6 +12,8 @@ pub(super) struct Results {
     rounds: usize,
     relaying: Vec<Relaying>,
     figures: Vec<Figure>,
+    /// What this machine could not do, and why.
+    left_out: Vec<String>,
 }
 
 /// A case of relaying: medians over the slices.
@@ -49,6 +51,7 @@ impl Results {
             rounds: args.rounds,
             relaying: Vec::new(),
             figures: Vec::new(),
+            left_out: Vec::new(),
         }
     }
 
@@ -71,6 +74,13 @@ impl Results {
         self.figures.push(figure);
     }
 
+    /// Says that this machine cannot measure `what`, and `why`.
+    pub(super) fn left_out(&mut self, what: &str, why: &str) {
+        let line = format!("LEFT OUT: {what}: {why}");
+        eprintln!("{line}");
+        self.left_out.push(line);
+    }
+
     pub(super) fn print(&self) {
         if !self.relaying.is_empty() {
             println!(
@@ -84,6 +94,9 @@ impl Results {
         }
         for figure in &self.figures {
             println!("{}", figure.line());
+        }
+        for line in &self.left_out {
+            println!("{line}");
         }
     }
 }

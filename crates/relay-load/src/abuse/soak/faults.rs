@@ -12,8 +12,7 @@ use turn_client::Allocate;
 
 use super::{
     super::{
-        crowd_of_connections::Connections, cycles, echo::Echo, http, mutated, netns, people::STANDARD, relay::Relay,
-        strangers,
+        crowd_of_connections::Connections, cycles, echo::Echo, mutated, people::STANDARD, relay::Relay, strangers,
     },
     collector::Behaviour,
     ground::Stage,
@@ -21,6 +20,7 @@ use super::{
 use crate::{
     client::CHANNEL,
     flood::{Flood, Kind},
+    http, netns,
 };
 
 /// A kind of fault.

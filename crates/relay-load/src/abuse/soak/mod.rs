@@ -19,10 +19,9 @@ pub(super) use self::args::Args;
 use self::{faults::Fault, ground::Ground, table::Table};
 use super::{
     figures::{Figures, kib_more, mib},
-    netns,
     relay::Starter,
 };
-use crate::{clock, traffic::Report};
+use crate::{clock, netns, traffic::Report};
 
 /// How long a fault and the quiet after it are to be, if there is time.
 const SLOT: Duration = Duration::from_secs(6);

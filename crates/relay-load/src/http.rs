@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// # Errors
 ///
 /// When there is no answer.
-pub(super) fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
+pub(crate) fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
     exchange(TcpStream::connect_timeout(&address, PATIENCE)?, "GET", path)
 }
 
@@ -28,7 +28,7 @@ pub(super) fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
 /// # Errors
 ///
 /// When there is no answer.
-pub(super) fn get_from(from: IpAddr, address: SocketAddr, path: &str) -> Result<(u16, String)> {
+pub(crate) fn get_from(from: IpAddr, address: SocketAddr, path: &str) -> Result<(u16, String)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.bind(&SocketAddr::new(from, 0).into())?;
     socket.connect_timeout(&address.into(), PATIENCE)?;
@@ -40,7 +40,7 @@ pub(super) fn get_from(from: IpAddr, address: SocketAddr, path: &str) -> Result<
 /// # Errors
 ///
 /// When there is no answer.
-pub(super) fn request_at(socket: &Path, method: &str, path: &str) -> Result<(u16, String)> {
+pub(crate) fn request_at(socket: &Path, method: &str, path: &str) -> Result<(u16, String)> {
     let stream = UnixStream::connect(socket).with_context(|| format!("nobody listens at {}", socket.display()))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     answer(stream, method, path)
@@ -61,7 +61,7 @@ fn answer(mut stream: impl Read + Write, method: &str, path: &str) -> Result<(u1
 }
 
 /// The sum of all values in Prometheus's `text` of the metric `name` whose labels contain `label`.
-pub(super) fn sum(text: &str, name: &str, label: &str) -> u64 {
+pub(crate) fn sum(text: &str, name: &str, label: &str) -> u64 {
     let samples = text.lines().filter_map(|line| {
         let (series, value) = line.rsplit_once(' ')?;
         let (found, labels) = series.split_once('{').unwrap_or((series, ""));
