@@ -2,6 +2,7 @@
 
 mod e2e;
 pub(crate) mod instructions;
+mod plot;
 mod xdp;
 
 use anyhow::Result;
@@ -18,6 +19,7 @@ pub(crate) struct Args {
 enum What {
     E2e(e2e::Args),
     Instructions(instructions::Args),
+    Plot(plot::Args),
     Xdp(xdp::Args),
 }
 
@@ -25,6 +27,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     match &args.what {
         What::E2e(args) => e2e::main(args),
         What::Instructions(args) => instructions::main(args),
+        What::Plot(args) => plot::main(args),
         What::Xdp(args) => xdp::main(args),
     }
 }
