@@ -3,7 +3,10 @@
 
 mod xdp_net;
 
-use std::net::{SocketAddr, UdpSocket};
+use std::{
+    net::{SocketAddr, UdpSocket},
+    time::Duration,
+};
 
 use test_support::{PATIENCE, relay::credentials, wait_until};
 use turn_client::{
@@ -70,6 +73,52 @@ fn a_peer_with_a_permission_only_is_relayed_in_the_kernel_beside_one_with_a_chan
     // The first Send indication is user space's: from it, the relay learns the peer. The answer may come before the kernel has heard.
     let tolerated = 1..=2 + Summary::tolerance(sent.packets);
     assert!(tolerated.contains(&in_user_space.packets), "{summary:?}");
+    // The allocation's account has all of it, to the byte.
+    let each_way = sent.bytes / 2;
+    for way in ["to_peers_bytes", "from_peers_bytes"] {
+        let in_kernel = account(&log, &format!("kernel_{way}"));
+        assert_eq!(account(&log, way) + in_kernel, each_way, "{way}, {in_kernel} of it in the kernel");
+    }
+}
+
+/// A figure of the one allocation that has ended.
+fn account(log: &str, name: &str) -> u64 {
+    let line = log.lines().find(|line| line.contains("allocation ended") && line.contains("complete=true"));
+    let mut words = line.unwrap_or_else(|| panic!("{log}")).split_whitespace();
+    let value = words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    value.unwrap_or_else(|| panic!("{name} in {log}")).parse().unwrap()
+}
+
+#[test]
+fn an_allocation_takes_what_the_kernel_relays_by_indications_along() {
+    let Some(net) = Net::new(Mode::Driver) else { return };
+    let relay = net.start_relay(Mode::Driver, &["--workers", "1"]);
+    let (mut client, socket) = client(&net);
+    let (talking, at_peer) = peer(&net);
+    client.request(Request::CreatePermission { peers: vec![at_peer] }).unwrap();
+    let mut buffer = [0; 2_048];
+    let mut relayed = None;
+    for _ in 0..ROUNDS {
+        socket.send(&encode_send_indication(at_peer, DATA, 7, true)).unwrap();
+        let (length, from) = talking.recv_from(&mut buffer).expect("data from the client");
+        assert_eq!(&buffer[..length], DATA);
+        relayed = Some(from);
+        talking.send_to(DATA, from).unwrap();
+        let length = socket.recv(&mut buffer).expect("a Data indication");
+        assert_eq!(decode_data_indication(&buffer[..length]), Some((at_peer, DATA.to_vec())));
+    }
+    client.refresh(Duration::ZERO).unwrap();
+    // The answer is here, so nothing passes any more, either way.
+    socket.send(&encode_send_indication(at_peer, DATA, 7, true)).unwrap();
+    talking.send_to(DATA, relayed.unwrap()).unwrap();
+    // What is answered to this is behind both.
+    client.allocate(Allocate::default()).unwrap();
+    talking.set_nonblocking(true).unwrap();
+    assert!(talking.recv(&mut buffer).is_err(), "relayed without an allocation");
+    let log = relay.stop().log;
+    let summary = Summary::of(&log);
+    assert_eq!((summary.in_kernel() + summary.in_user_space()).packets, 2 * ROUNDS, "{summary:?}");
+    assert!(summary.in_user_space().packets <= 2 + Summary::tolerance(2 * ROUNDS), "{summary:?}");
 }
 
 #[test]

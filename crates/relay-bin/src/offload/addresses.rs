@@ -180,6 +180,20 @@ pub(super) mod tests {
                 assert_eq!(behind_nat().complete(&flow), Some(expected));
                 assert_eq!(complete_key(&flow.key), expected.key());
                 assert!(expected.route(0).is_ok());
+
+                let up = up(client, listener, peer);
+                let carries = Arriving::Send(up.to);
+                let send = Flow { key: FlowKey { carries, ..up.key }, ..up };
+                let data = Flow { leaves_in: Leaving::Data, ..flow };
+                for (flow, arrives_in, leaves_in) in [
+                    (send, Encapsulation::Indication, Encapsulation::Bare),
+                    (data, Encapsulation::Bare, Encapsulation::Indication),
+                ] {
+                    let complete = behind_nat().complete(&flow).unwrap();
+                    assert_eq!((complete.arrives_in, complete.leaves_in), (arrives_in, leaves_in));
+                    assert_eq!(complete_key(&flow.key), complete.key());
+                    assert!(complete.route(0).is_ok());
+                }
             }
         }
     }

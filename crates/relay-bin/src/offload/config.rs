@@ -8,7 +8,7 @@ pub(crate) struct OffloadConfig {
     pub(crate) xdp: relay_ebpf::Config,
     pub(crate) addresses: LocalAddresses,
     pub(crate) choice: Choice,
-    /// How many channels of one allocation are relayed there.
+    /// How many channels and peers of indications of one allocation are relayed there.
     pub(crate) channels_per_allocation: u32,
 }
 

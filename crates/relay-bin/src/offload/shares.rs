@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr};
 use relay_server::{Arriving, FlowKey};
 
 /// The flows of each allocation of one worker, of which the kernel takes so many and no more: one client that binds thousands of
-/// channels must not fill the table, so that new clients stay in user space.
+/// channels, or sends to dozens of peers by indications, must not fill the table, so that new clients stay in user space.
 ///
 /// An allocation is known by what its flows' keys tell: those from its client by the client's address, those from peers by the
 /// allocation's port. Each of the two counts by itself, so that nothing has to be remembered of each flow.
@@ -35,7 +35,7 @@ impl Holder {
 }
 
 impl FlowShares {
-    /// Flows in each direction for so many channels of each allocation.
+    /// Flows in each direction for so many channels and peers of indications of each allocation.
     pub(super) fn new(channels_each: u32) -> Self {
         Self { channels_each, held: HashMap::new() }
     }
@@ -77,6 +77,19 @@ mod tests {
 
     fn from_peer(local_port: u16, peer: u16) -> FlowKey {
         FlowKey { remote: SocketAddr::from(([203, 0, 113, 9], peer)), local_port, carries: Arriving::Bare }
+    }
+
+    #[test]
+    fn peers_of_indications_count_as_channels_do() {
+        let send = |port, peer| {
+            let carries = Arriving::Send(SocketAddr::from(([203, 0, 113, 9], peer)));
+            FlowKey { carries, ..from_client(port, 0) }
+        };
+        let mut shares = FlowShares::new(3);
+        assert_eq!(taken(&mut shares, |peer| send(50_000, peer)), 3);
+        assert_eq!(taken(&mut shares, |channel| from_client(50_000, channel)), 0);
+        shares.remove(&send(50_000, 1));
+        assert_eq!(taken(&mut shares, |channel| from_client(50_000, channel)), 1);
     }
 
     /// How many of ten flows find room, which are then there.

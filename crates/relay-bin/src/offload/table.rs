@@ -39,6 +39,7 @@ impl FlowTable for XdpTable {
         match self.program.install(&complete) {
             Ok(()) => Inserted::Yes,
             Err(InstallError::Full { .. }) => Inserted::Full,
+            Err(InstallError::OtherPeer) => Inserted::Shadowed,
             Err(error) => {
                 self.refusals.record(self.clock.now(), error);
                 Inserted::Never
@@ -58,10 +59,10 @@ impl FlowTable for XdpTable {
                 Some(forwarded)
             }
             Err(error) => {
-                // The channel has ended, so whatever the kernel goes on forwarding is forwarded without permission.
+                // The channel or permission has ended, so whatever the kernel goes on forwarding is forwarded without permission.
                 let error = anyhow::Error::from(error);
                 tracing::error!(
-                    "{error:#}: it may forward packets of a channel that has ended until the relay is restarted"
+                    "{error:#}: it may forward packets of a channel or permission that has ended until the relay is restarted"
                 );
                 None
             }
@@ -127,7 +128,9 @@ impl Refusals {
         let passes = self.warnings.lock().unwrap_or_else(PoisonError::into_inner).pass(now);
         let Some(times) = passes else { return };
         let remedy = match &error {
-            InstallError::Full { .. } => format!("raise {EBPF_MAX_FLOWS}, of which each channel takes two"),
+            InstallError::Full { .. } => {
+                format!("raise {EBPF_MAX_FLOWS}, of which each channel and each peer of indications takes two")
+            }
             _ => "relaying goes on, but slower".to_owned(),
         };
         let error = anyhow::Error::from(error);

@@ -1,5 +1,7 @@
 //! What becomes of a worker's flows.
 
+use std::collections::HashSet;
+
 use relay_server::{Flow, FlowKey, Traffic};
 
 use super::{
@@ -39,6 +41,8 @@ pub(crate) enum Inserted {
     Yes,
     /// There is no room.
     Full,
+    /// The table takes another flow for this one, by which it would also be removed.
+    Shadowed,
     /// It cannot be taken, room or not.
     Never,
 }
@@ -49,15 +53,17 @@ pub(crate) struct Worker<T> {
     table: T,
     shares: FlowShares,
     waiting: WaitingFlows,
+    /// Those that were [`Inserted::Shadowed`]: to remove one of them must not remove the other.
+    shadowed: HashSet<FlowKey>,
     /// [`FlowTable::removals`] when the table was last found full.
     full_at: Option<u64>,
 }
 
 impl<T: FlowTable> Worker<T> {
-    /// So many channels of each allocation enter `table`.
+    /// So many channels and peers of indications of each allocation enter `table`.
     pub(crate) fn new(table: T, channels_per_allocation: u32) -> Self {
         let shares = FlowShares::new(channels_per_allocation);
-        Self { table, shares, waiting: WaitingFlows::default(), full_at: None }
+        Self { table, shares, waiting: WaitingFlows::default(), shadowed: HashSet::new(), full_at: None }
     }
 
     /// A flow of `holder` has gone, from the table or from those that wait for room there: another one that waited for its share
@@ -70,6 +76,12 @@ impl<T: FlowTable> Worker<T> {
         }
     }
 
+    /// Whether another flow has the place of this one.
+    #[cfg(test)]
+    pub(crate) fn is_shadowed(&self, key: &FlowKey) -> bool {
+        self.shadowed.contains(key)
+    }
+
     /// Whether `flow` could enter, if there were room.
     #[cfg(test)]
     pub(crate) fn can_take(&self, flow: &Flow) -> bool {
@@ -80,6 +92,7 @@ impl<T: FlowTable> Worker<T> {
 impl<T: FlowTable> Offload for Worker<T> {
     fn install(&mut self, flow: &Flow) -> bool {
         self.waiting.remove(&flow.key);
+        self.shadowed.remove(&flow.key);
         if !self.table.can_take(flow) {
             return false;
         }
@@ -97,6 +110,7 @@ impl<T: FlowTable> Offload for Worker<T> {
                 self.table.note_full(flow);
                 self.waiting.push(Queue::Room, *flow);
             }
+            Inserted::Shadowed => _ = self.shadowed.insert(flow.key),
             Inserted::Never => {}
         }
         inserted == Inserted::Yes
@@ -123,8 +137,11 @@ impl<T: FlowTable> Offload for Worker<T> {
                     self.full_at = Some(removals);
                     return None;
                 }
-                Inserted::Never => {
+                inserted @ (Inserted::Shadowed | Inserted::Never) => {
                     self.waiting.remove(&flow.key);
+                    if inserted == Inserted::Shadowed {
+                        self.shadowed.insert(flow.key);
+                    }
                     self.promote(Holder::of(&flow.key));
                 }
             }
@@ -133,7 +150,8 @@ impl<T: FlowTable> Offload for Worker<T> {
     }
 
     fn remove(&mut self, key: &FlowKey) -> Option<Traffic> {
-        let forwarded = if self.waiting.remove(key) { None } else { self.table.remove(key) };
+        let is_there = !self.waiting.remove(key) && !self.shadowed.remove(key);
+        let forwarded = if is_there { self.table.remove(key) } else { None };
         if forwarded.is_some() {
             self.shares.remove(key);
         }

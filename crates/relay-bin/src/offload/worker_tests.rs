@@ -21,6 +21,9 @@ struct Shared {
 
 struct Table(Rc<Shared>);
 
+/// Of one client's channels, those so far apart have one entry.
+const SHADOWS: u16 = 100;
+
 /// A flow of a client, by one of its channels.
 fn flow(client: u16, channel: u16) -> Flow {
     let flow = up(&format!("192.0.2.1:{client}"), "10.0.0.7", "198.51.100.2:2000");
@@ -41,6 +44,10 @@ impl FlowTable for Table {
     fn insert(&mut self, flow: &Flow) -> Inserted {
         let mut flows = self.0.flows.borrow_mut();
         self.0.inserts.set(self.0.inserts.get() + 1);
+        let (client, channel) = number(&flow.key);
+        if flows.iter().any(|(other, has)| *other == client && has % SHADOWS == channel % SHADOWS && *has != channel) {
+            return Inserted::Shadowed;
+        }
         if flows.len() >= self.0.room {
             return Inserted::Full;
         }
@@ -49,7 +56,12 @@ impl FlowTable for Table {
     }
 
     fn remove(&mut self, key: &FlowKey) -> Option<Traffic> {
-        let removed = self.0.flows.borrow_mut().remove(&number(key));
+        let (client, channel) = number(key);
+        let mut flows = self.0.flows.borrow_mut();
+        let other =
+            flows.iter().any(|(other, has)| *other == client && has % SHADOWS == channel % SHADOWS && *has != channel);
+        assert!(!other, "the entry is another's");
+        let removed = flows.remove(&(client, channel));
         self.0.removals.set(self.0.removals.get() + u64::from(removed));
         removed.then(Traffic::default)
     }
@@ -120,6 +132,29 @@ fn one_that_leaves_while_it_waits_for_room_gives_its_share_to_the_next() {
     worker.remove(&flow(1, 1).key);
     other.remove(&flow(2, 0).key);
     assert_eq!(enter(&mut worker), [(1, 2)]);
+}
+
+#[test]
+fn one_whose_place_another_has_takes_nothing_away_from_it() {
+    let (shared, [mut worker, _]) = workers(2, 2);
+    let [first, second] = [flow(1, 0), flow(1, SHADOWS)];
+    assert!(worker.install(&first) && !worker.install(&second));
+    assert!(worker.is_shadowed(&second.key) && worker.waiting.is_empty());
+    // It has neither room nor a share, and its end is not the other's.
+    assert!(worker.install(&flow(1, 1)));
+    assert_eq!(worker.remove(&second.key), None);
+    assert_eq!(shared.flows.borrow().len(), 2);
+    assert!(!worker.is_shadowed(&second.key));
+    assert!(worker.remove(&first.key).is_some() && worker.install(&second));
+
+    // The same of one that waited for room while the other entered.
+    assert!(!worker.install(&flow(2, 0)) && !worker.install(&flow(2, SHADOWS)));
+    worker.remove(&second.key);
+    worker.remove(&flow(1, 1).key);
+    assert_eq!(enter(&mut worker), [(2, 0)]);
+    assert!(worker.is_shadowed(&flow(2, SHADOWS).key) && worker.waiting.is_empty());
+    assert_eq!(worker.remove(&flow(2, SHADOWS).key), None);
+    assert!(worker.remove(&flow(2, 0).key).is_some() && worker.shadowed.is_empty());
 }
 
 #[test]

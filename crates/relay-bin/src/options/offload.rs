@@ -64,13 +64,13 @@ pub(crate) struct OffloadOptions {
     #[arg(long, env = "EBPF_NEXT_HOP", value_name = "HOW", help_heading = "Offloading to XDP")]
     pub(crate) ebpf_next_hop: Option<String>,
 
-    /// How many flows the kernel holds at most, for some 200 bytes each; every channel takes two. When the table
-    /// is full, this process relays further flows [default: 131072]
+    /// How many flows the kernel holds at most, for some 200 bytes each; every channel takes two, and so does every peer of
+    /// indications. When the table is full, this process relays further flows [default: 131072]
     #[arg(long, env = "EBPF_MAX_FLOWS", value_name = "NUMBER", help_heading = "Offloading to XDP")]
     pub(crate) ebpf_max_flows: Option<String>,
 
-    /// How many channels of one allocation the kernel relays; further ones stay in user space, so that no client fills the table
-    /// for others [default: a 256th of EBPF_MAX_FLOWS, at least 32: 512]
+    /// How many channels and peers of indications of one allocation the kernel relays; further ones stay in user space, so that
+    /// no client fills the table for others [default: a 256th of EBPF_MAX_FLOWS, at least 32: 512]
     #[arg(long, env = "EBPF_CHANNELS_PER_ALLOCATION", value_name = "NUMBER", help_heading = "Offloading to XDP")]
     pub(crate) ebpf_channels_per_allocation: Option<String>,
 
