@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use relay_server::{AllocationPort, ClientPrefix, Family, QuotaHolder, Relayed, Server, UsernameLimit};
+use relay_server::{
+    AllocationPort, Arriving, ClientPrefix, Family, Flow, Leaving, QuotaHolder, Relayed, Server, UsernameLimit,
+};
 
 use super::{
     faults::Fault,
@@ -108,11 +110,24 @@ impl World {
         for flow in kernel.of_worker(worker) {
             assert_eq!(wanted.get(&flow.key), Some(flow), "a flow in the kernel that worker {worker} does not know");
             installed.insert(flow.key);
+            self.check_permission(worker, flow);
         }
         for (key, flow) in wanted {
             let is_there = installed.contains(&key) || kernel.refused.contains_key(&(worker, key));
             assert!(is_there, "worker {worker} did not have the kernel take {flow:?}");
         }
+    }
+
+    /// What the kernel makes of indications is permitted.
+    fn check_permission(&self, worker: usize, flow: &Flow) {
+        let (peer, port) = match (flow.key.carries, flow.leaves_in) {
+            (Arriving::Send(peer), _) => (peer, flow.from_client_of),
+            (_, Leaving::Data) => (flow.key.remote, flow.to_client_of),
+            _ => return,
+        };
+        let allocation = self.relay.server(worker).allocations().find(|one| Some(one.port()) == port);
+        let mut permissions = allocation.iter().flat_map(|allocation| allocation.permissions());
+        assert!(permissions.any(|permission| permission.address() == peer.ip()), "{flow:?} without permission");
     }
 
     /// What the kernel has forwarded is what workers were told, and will be.

@@ -3,11 +3,15 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use relay_server::{AllocationPort, Arriving, ChannelNumber, Family, Flow, FlowKey, Leaving, Traffic, Via};
-use turn_client::{decode_channel_data, encode_channel_data};
+use relay_server::{
+    AllocationPort, Arriving, ChannelNumber, Encapsulation, Family, Flow, FlowKey, Forward, Leaving, Traffic,
+    TransactionId, Via,
+};
+use stun_msg::{Classified, SendIndication, classify};
 
 use super::{packet::Packet, plan::Setting};
 use crate::{
@@ -47,16 +51,12 @@ impl Kernel {
 
     /// Forwards a datagram if there is a flow for it; gives it back otherwise.
     pub(super) fn forward(&mut self, setting: &Setting, packet: Packet) -> Result<Packet, Packet> {
-        let (carries, payload) = if packet.to.port() == Setting::LISTEN_PORT {
-            let found = decode_channel_data(&packet.bytes)
-                .and_then(|(channel, payload)| Some((Arriving::Channel(ChannelNumber::new(channel)?), payload)));
-            match found {
-                Some(found) => found,
-                None => return Err(packet),
-            }
-        } else {
-            (Arriving::Bare, &packet.bytes[..])
+        let found = match packet.to.port() {
+            Setting::LISTEN_PORT => from_client(&packet.bytes),
+            _ => Some((Arriving::Bare, 0..packet.bytes.len())),
         };
+        let Some((carries, payload)) = found else { return Err(packet) };
+        let payload = &packet.bytes[payload];
         let key = FlowKey { remote: packet.from, local_port: packet.to.port(), carries };
         let Some(Installed { flow, forwarded, .. }) = self.flows.get_mut(&key) else { return Err(packet) };
         let local = |via, remote: SocketAddr| match via {
@@ -70,15 +70,30 @@ impl Kernel {
             return Err(packet);
         }
         let Some(from) = local(flow.leaves, flow.to) else { return Err(packet) };
-        let mut bytes = Vec::new();
-        match flow.leaves_in {
-            Leaving::Bare => bytes.extend_from_slice(payload),
-            Leaving::Channel(channel) => encode_channel_data(channel.get(), payload, &mut bytes),
-            Leaving::Data => return Err(packet),
-        }
+        let transaction = TransactionId(std::array::from_fn(|at| forwarded.packets.to_be_bytes()[at % 8]));
+        let encapsulation = match flow.leaves_in {
+            Leaving::Bare => Encapsulation::Bare,
+            Leaving::Channel(channel) => Encapsulation::Channel(channel),
+            Leaving::Data => Encapsulation::Data { peer: flow.key.remote, transaction },
+        };
+        let wrapped = Forward { from: flow.leaves, to: flow.to, encapsulation, payload: 0..payload.len() };
+        let bytes = wrapped.to_vec(payload);
         forwarded.count(payload.len());
         self.forwarded.count(payload.len());
         Ok(Packet { from: from.into(), to: flow.to, bytes })
+    }
+
+    /// The flow of a Send indication that has the entry of `key`: the map knows no more of peers than a hash, here a very short one.
+    fn shadow_of(&self, key: &FlowKey) -> Option<FlowKey> {
+        let hash = |carries| match carries {
+            Arriving::Send(peer) => Some(peer.port() % 4),
+            Arriving::Channel(_) | Arriving::Bare => None,
+        };
+        let wanted = hash(key.carries)?;
+        let is_same = |other: &&FlowKey| {
+            (other.remote, other.local_port, hash(other.carries)) == (key.remote, key.local_port, Some(wanted))
+        };
+        self.flows.keys().find(|other| is_same(other) && *other != key).copied()
     }
 
     /// The flows that `worker` has installed.
@@ -119,6 +134,18 @@ impl Kernel {
     }
 }
 
+/// What a client sends: what it is in, and where in it the data is.
+fn from_client(datagram: &[u8]) -> Option<(Arriving, Range<usize>)> {
+    match classify(datagram).ok()? {
+        Classified::ChannelData(data) => Some((Arriving::Channel(ChannelNumber::new(data.channel)?), data.payload)),
+        Classified::Stun => {
+            let SendIndication { peer, payload, dont_fragment } =
+                SendIndication::is_send(datagram).then(|| SendIndication::parse(datagram).ok())??;
+            (!dont_fragment).then_some((Arriving::Send(peer), payload))
+        }
+    }
+}
+
 /// The map, as all have it.
 pub(super) type SharedKernel = Arc<Mutex<Kernel>>;
 
@@ -136,6 +163,15 @@ impl SimulatedOffload {
         let table = SimulatedTable { worker, kernel: Arc::clone(kernel), own: addresses.own.clone() };
         Self { worker, kernel: Arc::clone(kernel), rules: Worker::new(table, channels_per_allocation) }
     }
+
+    /// Those that have another one in their place wait for nothing.
+    fn note_shadowed(&self) {
+        let mut kernel = lock(&self.kernel);
+        let refused = kernel.refused.iter_mut().filter(|((worker, _), _)| *worker == self.worker);
+        for ((_, key), can_take) in refused {
+            *can_take &= !self.rules.is_shadowed(key);
+        }
+    }
 }
 
 pub(super) fn lock(kernel: &SharedKernel) -> MutexGuard<'_, Kernel> {
@@ -148,12 +184,15 @@ impl Offload for SimulatedOffload {
         if !is_installed {
             let can_take = self.rules.can_take(flow);
             lock(&self.kernel).refused.insert((self.worker, flow.key), can_take);
+            self.note_shadowed();
         }
         is_installed
     }
 
     fn install_waiting(&mut self) -> Option<Flow> {
-        let flow = self.rules.install_waiting()?;
+        let entered = self.rules.install_waiting();
+        self.note_shadowed();
+        let flow = entered?;
         let was_refused = lock(&self.kernel).refused.remove(&(self.worker, flow.key));
         assert!(was_refused.is_some(), "{flow:?} waited, but was not refused before, or has gone since");
         Some(flow)
@@ -185,6 +224,9 @@ impl FlowTable for SimulatedTable {
 
     fn insert(&mut self, flow: &Flow) -> Inserted {
         let mut kernel = lock(&self.kernel);
+        if kernel.shadow_of(&flow.key).is_some() {
+            return Inserted::Shadowed;
+        }
         if kernel.flows.len() >= kernel.room && !kernel.flows.contains_key(&flow.key) {
             return Inserted::Full;
         }
@@ -198,6 +240,7 @@ impl FlowTable for SimulatedTable {
 
     fn remove(&mut self, key: &FlowKey) -> Option<Traffic> {
         let mut kernel = lock(&self.kernel);
+        assert_eq!(kernel.shadow_of(key), None, "to remove {key:?} takes another's entry");
         let removed = kernel.flows.remove(key)?;
         assert_eq!(removed.worker, self.worker, "a worker removes another's flow: {:?}", removed.flow);
         kernel.told += removed.forwarded;

@@ -300,6 +300,7 @@ fn config(setting: &Setting, ports: PortRange) -> Config {
         limits: setting.limits,
         bandwidth: setting.bandwidth,
         indications: setting.indications,
+        indicated_peers: u32::try_from(setting.flows / 2).unwrap_or(u32::MAX).div_ceil(setting.shards.into()),
         default_family: setting.default_family,
         ..Config::of_relay_at(setting.public())
     }
