@@ -39,7 +39,7 @@ impl FlowTable for XdpTable {
         match self.program.install(&complete) {
             Ok(()) => Inserted::Yes,
             Err(InstallError::Full { .. }) => Inserted::Full,
-            Err(InstallError::OtherPeer) => Inserted::Shadowed,
+            Err(InstallError::OtherPeer) => Inserted::Never,
             Err(error) => {
                 self.refusals.record(self.clock.now(), error);
                 Inserted::Never

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use relay_server::{Flow, FlowKey, Traffic};
+use relay_server::{Arriving, Flow, FlowKey, Traffic};
 
 use super::{
     Offload,
@@ -41,9 +41,7 @@ pub(crate) enum Inserted {
     Yes,
     /// There is no room.
     Full,
-    /// The table takes another flow for this one, by which it would also be removed.
-    Shadowed,
-    /// It cannot be taken, room or not.
+    /// It cannot be taken, room or not: for one because the table would take it for another that is there.
     Never,
 }
 
@@ -53,8 +51,9 @@ pub(crate) struct Worker<T> {
     table: T,
     shares: FlowShares,
     waiting: WaitingFlows,
-    /// Those that were [`Inserted::Shadowed`]: to remove one of them must not remove the other.
-    shadowed: HashSet<FlowKey>,
+    /// The flows of Send indications that are in the table, which may know another one by the same entry: to remove a flow that is not
+    /// there must not remove that one.
+    sends: HashSet<FlowKey>,
     /// [`FlowTable::removals`] when the table was last found full.
     full_at: Option<u64>,
 }
@@ -63,7 +62,14 @@ impl<T: FlowTable> Worker<T> {
     /// So many channels and peers of indications of each allocation enter `table`.
     pub(crate) fn new(table: T, channels_per_allocation: u32) -> Self {
         let shares = FlowShares::new(channels_per_allocation);
-        Self { table, shares, waiting: WaitingFlows::default(), shadowed: HashSet::new(), full_at: None }
+        Self { table, shares, waiting: WaitingFlows::default(), sends: HashSet::new(), full_at: None }
+    }
+
+    fn note_inserted(&mut self, key: &FlowKey) {
+        self.shares.add(key);
+        if matches!(key.carries, Arriving::Send(_)) {
+            self.sends.insert(*key);
+        }
     }
 
     /// A flow of `holder` has gone, from the table or from those that wait for room there: another one that waited for its share
@@ -76,12 +82,6 @@ impl<T: FlowTable> Worker<T> {
         }
     }
 
-    /// Whether another flow has the place of this one.
-    #[cfg(test)]
-    pub(crate) fn is_shadowed(&self, key: &FlowKey) -> bool {
-        self.shadowed.contains(key)
-    }
-
     /// Whether `flow` could enter, if there were room.
     #[cfg(test)]
     pub(crate) fn can_take(&self, flow: &Flow) -> bool {
@@ -92,7 +92,6 @@ impl<T: FlowTable> Worker<T> {
 impl<T: FlowTable> Offload for Worker<T> {
     fn install(&mut self, flow: &Flow) -> bool {
         self.waiting.remove(&flow.key);
-        self.shadowed.remove(&flow.key);
         if !self.table.can_take(flow) {
             return false;
         }
@@ -104,13 +103,12 @@ impl<T: FlowTable> Offload for Worker<T> {
         let removals = self.table.removals();
         let inserted = self.table.insert(flow);
         match inserted {
-            Inserted::Yes => self.shares.add(&flow.key),
+            Inserted::Yes => self.note_inserted(&flow.key),
             Inserted::Full => {
                 self.full_at = Some(removals);
                 self.table.note_full(flow);
                 self.waiting.push(Queue::Room, *flow);
             }
-            Inserted::Shadowed => _ = self.shadowed.insert(flow.key),
             Inserted::Never => {}
         }
         inserted == Inserted::Yes
@@ -129,7 +127,7 @@ impl<T: FlowTable> Offload for Worker<T> {
             match self.table.insert(&flow) {
                 Inserted::Yes => {
                     self.waiting.remove(&flow.key);
-                    self.shares.add(&flow.key);
+                    self.note_inserted(&flow.key);
                     return Some(flow);
                 }
                 // It keeps its place.
@@ -137,11 +135,8 @@ impl<T: FlowTable> Offload for Worker<T> {
                     self.full_at = Some(removals);
                     return None;
                 }
-                inserted @ (Inserted::Shadowed | Inserted::Never) => {
+                Inserted::Never => {
                     self.waiting.remove(&flow.key);
-                    if inserted == Inserted::Shadowed {
-                        self.shadowed.insert(flow.key);
-                    }
                     self.promote(Holder::of(&flow.key));
                 }
             }
@@ -150,7 +145,12 @@ impl<T: FlowTable> Offload for Worker<T> {
     }
 
     fn remove(&mut self, key: &FlowKey) -> Option<Traffic> {
-        let is_there = !self.waiting.remove(key) && !self.shadowed.remove(key);
+        let is_send = matches!(key.carries, Arriving::Send(_));
+        let is_there = !self.waiting.remove(key) && (!is_send || self.sends.remove(key));
+        if self.sends.len() < self.sends.capacity() / 4 {
+            let twice = self.sends.len() * 2;
+            self.sends.shrink_to(twice);
+        }
         let forwarded = if is_there { self.table.remove(key) } else { None };
         if forwarded.is_some() {
             self.shares.remove(key);

@@ -1,7 +1,7 @@
 //! The data path below the sockets: what it forwards never reaches a worker.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -86,7 +86,7 @@ impl Kernel {
     /// The flow of a Send indication that has the entry of `key`: the map knows no more of peers than a hash, here a very short one.
     fn shadow_of(&self, key: &FlowKey) -> Option<FlowKey> {
         let hash = |carries| match carries {
-            Arriving::Send(peer) => Some(peer.port() % 4),
+            Arriving::Send(peer) => Some(peer.port() % 2),
             Arriving::Channel(_) | Arriving::Bare => None,
         };
         let wanted = hash(key.carries)?;
@@ -167,9 +167,11 @@ impl SimulatedOffload {
     /// Those that have another one in their place wait for nothing.
     fn note_shadowed(&self) {
         let mut kernel = lock(&self.kernel);
-        let refused = kernel.refused.iter_mut().filter(|((worker, _), _)| *worker == self.worker);
-        for ((_, key), can_take) in refused {
-            *can_take &= !self.rules.is_shadowed(key);
+        let of_this = |(worker, _): &&(usize, FlowKey)| *worker == self.worker;
+        let refused = kernel.refused.keys().filter(of_this).map(|(_, key)| *key);
+        let shadowed: BTreeSet<_> = refused.filter(|key| kernel.shadow_of(key).is_some()).collect();
+        for ((_, key), can_take) in kernel.refused.iter_mut().filter(|((worker, _), _)| *worker == self.worker) {
+            *can_take &= !shadowed.contains(key);
         }
     }
 }
@@ -225,7 +227,7 @@ impl FlowTable for SimulatedTable {
     fn insert(&mut self, flow: &Flow) -> Inserted {
         let mut kernel = lock(&self.kernel);
         if kernel.shadow_of(&flow.key).is_some() {
-            return Inserted::Shadowed;
+            return Inserted::Never;
         }
         if kernel.flows.len() >= kernel.room && !kernel.flows.contains_key(&flow.key) {
             return Inserted::Full;
