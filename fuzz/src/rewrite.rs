@@ -1,7 +1,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use packet_trace::{Checksum, LinkType, Packet, UdpPacket};
-use relay_ebpf::{Flow, FlowKey, Forwarded, Host, Leaving, Link, Reason, Route, Settings, SliceFrame};
+use relay_ebpf::{Encapsulation, Flow, FlowKey, Forwarded, Host, Leaving, Link, Reason, Route, Settings, SliceFrame};
+
+use stun_msg::{DataHeader, SendIndication, TransactionId};
 
 use crate::input::Input;
 
@@ -16,6 +18,7 @@ const PEER_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 const PEER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 9);
 const CLIENT_PORT: u16 = 40_000;
 const PEER_PORT: u16 = 9_000;
+const INDICATED_PORT: u16 = 9_100;
 
 /// Any frame is left as it is, or is forwarded: then another parser finds the same data in it, on the flow's way, with a checksum that is as
 /// right as the one that came.
@@ -23,15 +26,18 @@ pub fn rewrite(input: &[u8]) {
     let mut input = Input(input);
     let choice = input.byte();
     let (needs_header_checksum, has_headroom, small_mtu) = (choice & 1 != 0, choice & 2 == 0, choice & 4 != 0);
+    let has_tailroom = choice & 8 == 0;
     let mut frame = input.0.to_vec();
     if needs_header_checksum {
         set_header_checksum(&mut frame);
     }
 
-    let mut memory = vec![0xee; if has_headroom { 64 } else { 0 }];
+    let mut memory = vec![0xee; if has_headroom { 96 } else { 0 }];
     let headroom = memory.len();
     memory.extend(&frame);
-    let mut slice = SliceFrame::new(&mut memory, headroom).expect("the frame starts inside");
+    let tailroom = if has_tailroom { 3 } else { 0 };
+    memory.resize(memory.len() + tailroom, 0xee);
+    let mut slice = SliceFrame::with_tailroom(&mut memory, headroom, tailroom).expect("the frame starts inside");
     let mut world = World { flows: flows(), mtu: if small_mtu { 576 } else { 1500 } };
     let mut forwarded = Forwarded::default();
     match relay_ebpf::rewrite(&mut slice, &mut world, &mut forwarded) {
@@ -43,19 +49,20 @@ pub fn rewrite(input: &[u8]) {
 
 fn check(flows: &[Flow], before: &[u8], after: &[u8], forwarded: Forwarded) {
     let (before, after) = (udp(before), udp(after));
-    let flow = flows.iter().find(|flow| (flow.remote, flow.local) == (before.source, before.destination));
+    let ways = (before.source, before.destination, after.source, after.destination);
+    let flow = flows.iter().find(|flow| (flow.remote, flow.local, flow.source, flow.destination) == ways);
     let flow = flow.expect("forwarded by a flow of these addresses");
-    assert_eq!((after.source, after.destination), (flow.source, flow.destination));
 
-    let data = match flow.channel {
-        Some(channel) => strip(channel, before.payload),
-        None => before.payload,
+    let data = match flow.arrives_in {
+        Encapsulation::Bare => before.payload,
+        Encapsulation::Channel(channel) => strip(channel, before.payload),
+        Encapsulation::Indication => sent_to(flow.destination, before.payload),
     };
-    let sent = match flow.outgoing_channel {
-        Some(channel) => strip(channel, after.payload),
-        None => after.payload,
-    };
-    assert_eq!(sent, data);
+    match flow.leaves_in {
+        Encapsulation::Bare => assert_eq!(after.payload, data),
+        Encapsulation::Channel(channel) => assert_eq!(strip(channel, after.payload), data),
+        Encapsulation::Indication => assert_eq!(after.payload, told_of(flow.remote, data, after.payload)),
+    }
     assert_eq!(usize::try_from(forwarded.payload), Ok(data.len()));
     match before.checksum {
         // Over UDP on IPv4 it may be absent; over IPv6 it may not.
@@ -70,6 +77,28 @@ fn strip(channel: u16, payload: &[u8]) -> &[u8] {
     let len = u16::try_from(data.len()).expect("a datagram");
     assert_eq!(header, [channel.to_be_bytes(), len.to_be_bytes()].concat());
     data
+}
+
+/// The data of a Send indication to this peer, of the plain shape.
+fn sent_to(peer: SocketAddr, payload: &[u8]) -> &[u8] {
+    let start = if peer.is_ipv4() { 36 } else { 48 };
+    let len = u16::from_be_bytes([payload[start - 2], payload[start - 1]]);
+    let data = &payload[start..start + usize::from(len)];
+    // A FINGERPRINT is user space's to check.
+    if let Ok(send) = SendIndication::parse(payload) {
+        assert_eq!((send.peer, &payload[send.payload], send.dont_fragment), (peer, data, false));
+    }
+    data
+}
+
+/// The Data indication that says that this peer has sent `data`, of the transaction that `payload` is of.
+fn told_of(peer: SocketAddr, data: &[u8], payload: &[u8]) -> Vec<u8> {
+    let transaction = TransactionId(payload[8..20].try_into().expect("twelve bytes"));
+    let len = u16::try_from(data.len()).expect("a datagram");
+    let mut message = DataHeader::new(transaction, peer, len).as_bytes().to_vec();
+    message.extend(data);
+    message.resize(message.len() + DataHeader::padding(data.len()), 0);
+    message
 }
 
 fn udp(frame: &[u8]) -> UdpPacket<'_> {
@@ -98,7 +127,7 @@ fn set_header_checksum(frame: &mut [u8]) {
     header[10..12].copy_from_slice(&(!folded).to_be_bytes());
 }
 
-/// Both directions of a channel for each pair of address families.
+/// Both directions of a channel, and of indications with a peer at the next port, for each pair of address families.
 fn flows() -> Vec<Flow> {
     let mut flows = Vec::new();
     for client_is_v4 in [true, false] {
@@ -116,20 +145,24 @@ fn flows() -> Vec<Flow> {
             let up = Flow {
                 remote: client,
                 local: relay(client_is_v4, LISTEN_PORT),
-                channel: Some(CHANNEL),
+                arrives_in: Encapsulation::Channel(CHANNEL),
                 source: relay(peer_is_v4, RELAYED_PORT),
                 destination: peer,
-                outgoing_channel: None,
+                leaves_in: Encapsulation::Bare,
             };
             let down = Flow {
                 remote: peer,
                 local: up.source,
-                channel: None,
+                arrives_in: Encapsulation::Bare,
                 source: up.local,
                 destination: client,
-                outgoing_channel: Some(CHANNEL),
+                leaves_in: Encapsulation::Channel(CHANNEL),
             };
-            flows.extend([up, down]);
+            let mut other = peer;
+            other.set_port(INDICATED_PORT + u16::from(client_is_v4));
+            let send = Flow { arrives_in: Encapsulation::Indication, destination: other, ..up };
+            let told = Flow { remote: other, leaves_in: Encapsulation::Indication, ..down };
+            flows.extend([up, down, send, told]);
         }
     }
     flows
@@ -163,5 +196,9 @@ impl Host for World {
 
     fn identification(&mut self) -> u16 {
         0x1234
+    }
+
+    fn random(&mut self) -> u32 {
+        0xfeed_f00d
     }
 }
