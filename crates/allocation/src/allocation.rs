@@ -10,39 +10,39 @@ use crate::{
 ///
 /// [RFC 8656, section 3.2](https://www.rfc-editor.org/rfc/rfc8656#section-3.2)
 #[derive(Debug)]
-// In the order of use: of nearly all allocations, the data path reads the first cache line and counts in the second, which processors
-// fetch along with it where the two begin at a multiple of 128 bytes.
+// Fields are in the order of use. For nearly all allocations the data path reads only the first cache line and counts in the second.
+// Processors fetch the two together if the first begins at a multiple of 128 bytes.
 #[repr(C, align(128))]
 pub struct Allocation {
-    // Not a `FiveTuple`, whose padding the other fields need.
+    // Two fields instead of a `FiveTuple`: its padding would not leave room for the others in this cache line.
     pub(crate) client: ClientSocket,
     pub(crate) server: IpAddr,
     pub(crate) families: Families,
     pub(crate) port: AllocationPort,
-    /// To the first of [`Self::channels`]; kept so by [`Self::change_channels`].
+    /// A copy of the first of [`Self::channels`]; [`Self::change_channels`] keeps it up to date.
     pub(crate) shortcut: Shortcut,
     pub(crate) port_kind: PortKind,
     pub(crate) ports_tried: u8,
     /// The slot of the allocation that the same user made before this one.
     pub(crate) previous_of_user: u16,
-    // Here the second cache line begins.
+    // The second cache line begins here.
     pub(crate) meter: Meter,
     pub(crate) id: AllocationId,
     pub(crate) created_at: Timestamp,
-    /// In nanoseconds, which takes half of what a `Duration` does.
+    /// In nanoseconds: half the size of a `Duration`.
     pub(crate) lifetime: u64,
     pub(crate) owner: Arc<Owner>,
-    // Here the third one begins.
+    // The third cache line begins here.
     pub(crate) channels: Channels,
     pub(crate) deadlines: Deadlines,
-    // Here the fourth one begins.
+    // The fourth cache line begins here.
     pub(crate) transaction_id: [u8; 12],
     pub(crate) reservation: Option<ReservationToken>,
     /// The slot of the allocation that the same user made after this one.
     pub(crate) next_of_user: u16,
 }
 
-/// What a port was chosen by.
+/// What kind of port the Allocate request asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PortKind {
     Any,
@@ -51,7 +51,7 @@ pub(crate) enum PortKind {
     Reserved,
 }
 
-/// When each family of an allocation ends; only those that it has mean anything.
+/// When each family of an allocation expires. Meaningless for a family that the allocation does not have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadlines {
     v4: Timestamp,
@@ -59,7 +59,7 @@ pub(crate) struct Deadlines {
 }
 
 impl Deadlines {
-    /// The same for both.
+    /// The same deadline for both families.
     pub(crate) const fn both(at: Timestamp) -> Self {
         Self { v4: at, v6: at }
     }
@@ -71,7 +71,7 @@ impl Deadlines {
         }
     }
 
-    /// Sets one and returns what it was.
+    /// Sets the deadline of `family` and returns the previous one.
     pub(crate) const fn set(&mut self, family: Family, at: Timestamp) -> Timestamp {
         match family {
             Family::V4 => std::mem::replace(&mut self.v4, at),
@@ -81,25 +81,25 @@ impl Deadlines {
 }
 
 impl Allocation {
-    /// Names it.
+    /// Its id.
     #[must_use]
     pub const fn id(&self) -> AllocationId {
         self.id
     }
 
-    /// Whose it is.
+    /// The 5-tuple of its client.
     #[must_use]
     pub const fn five_tuple(&self) -> FiveTuple {
         FiveTuple { client: self.client, server: self.server }
     }
 
-    /// The credentials it was made with.
+    /// The owner: the credentials that it was made with.
     #[must_use]
     pub const fn owner(&self) -> &Arc<Owner> {
         &self.owner
     }
 
-    /// Which port it needs if the one that it has is of no use; `None` for one that was reserved, which nothing can replace.
+    /// What kind of port can replace its port; `None` if the port was reserved, as no other one will do.
     #[must_use]
     pub const fn port_need(&self) -> Option<PortNeed> {
         match self.port_kind {
@@ -110,13 +110,13 @@ impl Allocation {
         }
     }
 
-    /// How many ports have been tried for it, counting the one that it has.
+    /// How many ports have been tried for it, its present one included.
     #[must_use]
     pub const fn ports_tried(&self) -> u8 {
         self.ports_tried
     }
 
-    /// The transaction id of the Allocate request that made it, by which a retransmission is known.
+    /// The transaction id of the Allocate request that made it. A retransmission has the same one.
     #[must_use]
     pub const fn transaction_id(&self) -> [u8; 12] {
         self.transaction_id
@@ -140,7 +140,7 @@ impl Allocation {
         self.created_at
     }
 
-    /// What it has relayed, as far as those who relayed it have said so.
+    /// What it has relayed: the packets counted with [`Self::count_to_peer`] and [`Self::count_from_peer`].
     #[must_use]
     pub const fn relayed(&self) -> Relayed {
         self.meter.read()
@@ -164,13 +164,13 @@ impl Allocation {
         Duration::from_nanos(self.lifetime)
     }
 
-    /// When it ends, in all of its families, unless it is refreshed.
+    /// When the last of its families expires, unless it is refreshed.
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
         self.families.iter().map(|family| self.deadlines.of(family)).max().unwrap_or(Timestamp::MAX)
     }
 
-    /// When its relayed transport address of this family ends, if it has one, unless it is refreshed.
+    /// When its relayed transport address of this family expires, unless it is refreshed; `None` if it has none of this family.
     #[must_use]
     pub fn family_expires_at(&self, family: Family) -> Option<Timestamp> {
         self.families.contains(family).then(|| self.deadlines.of(family))
@@ -178,19 +178,19 @@ impl Allocation {
 
     /// The token of the port after its own, if its client asked to reserve that one.
     ///
-    /// It stays here for the sake of retransmitted requests, also when the reservation is used or gone.
+    /// The token stays here even after the reservation is used or has expired, so that a retransmitted request gets the same answer.
     #[must_use]
     pub const fn reservation(&self) -> Option<ReservationToken> {
         self.reservation
     }
 
-    /// Its channels, bound and lapsed, in an order that depends on nothing but what was done to them.
+    /// Its channels, bound and lapsed. The same calls give the same order.
     #[must_use]
     pub fn channels(&self) -> &[Channel] {
         self.channels.as_slice()
     }
 
-    /// Its permissions, in an order that depends on nothing but what was done to them.
+    /// Its permissions. The same calls give the same order.
     #[must_use]
     pub fn permissions(&self) -> &[Permission] {
         self.channels.permissions().map_or(&[], Permissions::as_slice)
@@ -222,25 +222,25 @@ impl Allocation {
         self.shortcut.number(peer).or_else(|| self.channels.bound_number(hash, peer))
     }
 
-    /// How its client hears of what `peer` sends, if it may.
+    /// How data from `peer` is delivered to its client; `None` if neither a channel nor a permission allows it.
     #[inline]
     pub(crate) fn to_client(&self, hash: &KeyedHash, peer: PeerSocket) -> Option<ToClient> {
         self.shortcut.number(peer).map(ToClient::Channel).or_else(|| self.channels.to_client(hash, peer))
     }
 
-    /// Lets `change` change the channels, as nothing else does.
+    /// Changes the channels. All changes go through here, so that the shortcut stays up to date.
     pub(crate) fn change_channels<T>(&mut self, change: impl FnOnce(&mut Channels) -> T) -> T {
         let changed = change(&mut self.channels);
         self.shortcut = Shortcut::to(self.channels.as_slice());
         changed
     }
 
-    /// Lets `change` change the permissions, as nothing else does.
+    /// Changes the permissions. All changes go through here.
     pub(crate) fn change_permissions<T>(&mut self, change: impl FnOnce(&mut Permissions) -> T) -> T {
         self.channels.change_permissions(change)
     }
 
-    /// The one timer that it has armed for itself: for the family that ends first.
+    /// The timer that it has armed for itself: one, for the family that expires first.
     pub(crate) fn timer(&self) -> (Timestamp, TimerKey) {
         let first = self.families.iter().map(|family| self.deadlines.of(family)).min();
         (first.unwrap_or(Timestamp::MAX), TimerKey::Allocation(self.id))

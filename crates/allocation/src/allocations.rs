@@ -43,12 +43,12 @@ pub struct Allocations {
     by_port: Vec<u16>,
     users: Users,
     timers: Timers,
-    /// The ports that [`Self::by_port`] has a place for: those of `pool`, and those of other shards.
+    /// The ports that [`Self::by_port`] covers: those of `pool`, and those of other shards.
     ports: PortRange,
     pool: PortPool,
-    /// Those of this shard that others have.
+    /// Ports of this shard that are lent to other shards.
     lent: BTreeSet<AllocationPort>,
-    /// Those of other shards that are of no use here any more.
+    /// Ports of other shards that this shard no longer needs, for [`Self::poll_left_port`].
     left: Vec<LeftPort>,
     reservations: Reservations,
     expired: VecDeque<Expired>,
@@ -61,8 +61,8 @@ pub struct Allocations {
 }
 
 impl Allocations {
-    /// No allocations. Ports come from `ports`; `rng_seed` makes every random choice, so the same seed and the same
-    /// calls give the same results. Whoever knows it can predict ports and tokens.
+    /// No allocations. Ports come from `ports`. All random choices follow from `rng_seed`, so the same seed and the same
+    /// calls give the same results. Keep the seed secret: it predicts ports and tokens.
     #[must_use]
     pub fn new(ports: PortRange, rng_seed: [u8; 32]) -> Self {
         let mut rng = ChaCha20Rng::from_seed(rng_seed);
@@ -86,8 +86,9 @@ impl Allocations {
         }
     }
 
-    /// Also takes allocations of ports that belong to other shards of the relay, all within `ports`: those that were lent
-    /// ([`Self::lend`]), or reserved there ([`Self::adopt_reservation`]). What becomes of them [`Self::poll_left_port`] tells.
+    /// Also accepts allocations of ports that belong to other shards of the relay: ports that were lent ([`Self::lend`]) or reserved
+    /// ([`Self::adopt_reservation`]) there. `ports` contains the ports of all shards. [`Self::poll_left_port`] tells which of
+    /// them are no longer needed here.
     #[must_use]
     pub fn with_ports_of_all_shards(mut self, ports: PortRange) -> Self {
         self.by_port = vec![NO_SLOT; usize::from(ports.len())];
@@ -103,8 +104,7 @@ impl Allocations {
         self
     }
 
-    /// The peer that ChannelData with `number` from the client of `five_tuple` goes to, and the allocation it leaves
-    /// by.
+    /// The allocation that relays ChannelData with `number` from the client of `five_tuple`, and the peer that it goes to.
     ///
     /// # Errors
     ///
@@ -121,7 +121,7 @@ impl Allocations {
         }
     }
 
-    /// The channel that a datagram from `peer` to `port` goes back in, and the allocation whose client hears of it.
+    /// The allocation whose client gets a datagram from `peer` to `port`, and the channel that carries it.
     ///
     /// # Errors
     ///
@@ -138,22 +138,22 @@ impl Allocations {
         }
     }
 
-    /// The allocation that a Send indication from the client of `five_tuple` to a peer at `address` leaves by.
+    /// The allocation that relays a Send indication from the client of `five_tuple` to a peer at `address`.
     ///
     /// # Errors
     ///
-    /// When the client has no allocation, or that has no permission for the address.
+    /// When the client has no allocation, or the allocation has no permission for the address.
     pub fn permitted_to_send(&self, five_tuple: &FiveTuple, address: IpAddr) -> Result<&Allocation, PermissionError> {
         let allocation = self.by_five_tuple(five_tuple).ok_or(PermissionError::NoAllocation)?;
         if allocation.is_permitted(&self.hash, address) { Ok(allocation) } else { Err(PermissionError::NoPermission) }
     }
 
-    /// The allocation whose client hears of a datagram from `peer` to `port`, and how: in the channel that is bound to the peer, or,
-    /// without one, in a Data indication, since there is a permission for its address.
+    /// The allocation whose client gets a datagram from `peer` to `port`, and how it is delivered: in the channel bound to the peer, or,
+    /// without one, in a Data indication if there is a permission for the peer's address.
     ///
     /// # Errors
     ///
-    /// When no allocation has the port, or it has neither.
+    /// When no allocation has the port, or it has neither such a channel nor such a permission.
     #[inline]
     pub fn to_client(
         &self,
@@ -167,7 +167,7 @@ impl Allocations {
         }
     }
 
-    /// How the client of `allocation`, one of these, hears of a datagram from `peer`, if it may.
+    /// How a datagram from `peer` is delivered to the client of `allocation`, which is one of these; `None` if nothing allows it.
     #[inline]
     #[must_use]
     pub fn hears(&self, allocation: &Allocation, peer: PeerSocket) -> Option<ToClient> {
@@ -222,7 +222,7 @@ impl Allocations {
         self.len() == 0
     }
 
-    /// All allocations, in an order that depends on nothing but the calls made. O(n): for views, not for the data path.
+    /// All allocations. The same calls give the same order. O(n): for views, not for the data path.
     pub fn iter(&self) -> impl Iterator<Item = &Allocation> {
         self.slots.iter()
     }
@@ -233,16 +233,16 @@ impl Allocations {
         self.pool.len()
     }
 
-    /// When to call [`Self::handle_timeout`] next. O(1); changes only in methods that take `&mut self`.
+    /// When to call [`Self::handle_timeout`] next; `None` if nothing is due. O(1).
     #[must_use]
     pub const fn poll_timeout(&self) -> Option<Timestamp> {
         self.timers.next()
     }
 
-    /// Ends everything whose time is up at `now`; [`Self::poll_expired`] tells what that was. Afterwards
-    /// [`Self::poll_timeout`] is `None` or later than `now`.
+    /// Ends everything that expires by `now`, and queues it for [`Self::poll_expired`]. Afterwards [`Self::poll_timeout`] is `None`
+    /// or later than `now`.
     ///
-    /// Every other method that takes the time does this first, so that it never acts on something that has ended.
+    /// Every other method that takes `now` does this first, so that it never acts on something that has expired.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         while let Some(key) = self.timers.pop_due(now) {
             match key {
@@ -277,8 +277,8 @@ impl Allocations {
         }
     }
 
-    /// The next thing that has ended, in the order of its deadline; at the same time allocations come first, oldest
-    /// first, then permissions and channels by allocation.
+    /// The next thing that has expired, in the order of deadlines. With equal deadlines, allocations come first, the oldest
+    /// at the front, then permissions and channels by allocation.
     pub fn poll_expired(&mut self) -> Option<Expired> {
         let expired = self.expired.pop_front();
         if expired.is_none() && self.expired.capacity() > 0 {

@@ -12,7 +12,7 @@ pub const CHANNEL_BINDING_LIFETIME: Duration = Duration::from_secs(10 * 60);
 /// [RFC 8656, section 12](https://www.rfc-editor.org/rfc/rfc8656#section-12)
 pub const CHANNEL_REUSE_DELAY: Duration = Duration::from_secs(5 * 60);
 
-/// A channel of an allocation: a number and a peer that stand for each other.
+/// A channel of an allocation: a number bound to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Channel {
     pub(crate) peer: PeerSocket,
@@ -22,19 +22,19 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// The number that stands for the peer.
+    /// The channel number.
     #[must_use]
     pub const fn number(&self) -> ChannelNumber {
         self.number
     }
 
-    /// The peer that the number stands for.
+    /// The peer.
     #[must_use]
     pub const fn peer(&self) -> PeerSocket {
         self.peer
     }
 
-    /// Whether data is relayed; otherwise the binding has lapsed, and number and peer are only reserved for each other.
+    /// Whether the binding holds and data is relayed. Otherwise it has lapsed: number and peer are only reserved for each other.
     #[must_use]
     pub const fn is_bound(&self) -> bool {
         self.bound
@@ -46,19 +46,19 @@ impl Channel {
         self.expires_at
     }
 
-    /// When number and peer are free for others, unless the binding is refreshed.
+    /// When number and peer can be bound to others, unless the binding is refreshed.
     #[must_use]
     pub fn reusable_at(&self) -> Timestamp {
         self.expires_at + CHANNEL_REUSE_DELAY
     }
 
-    /// Whether data from `peer` is relayed in it. The port tells most peers apart, in the fewest steps.
+    /// Whether data from `peer` is relayed in it. Compares the port first, as most peers differ in that.
     #[inline]
     pub(crate) fn relays(&self, peer: PeerSocket) -> bool {
         self.bound && self.peer.address().port() == peer.address().port() && self.peer == peer
     }
 
-    /// The one timer that this channel of allocation `id` has armed.
+    /// The timer that this channel of allocation `id` has armed.
     pub(crate) fn timer(&self, id: AllocationId) -> (Timestamp, TimerKey) {
         if self.bound {
             (self.expires_at, TimerKey::ChannelExpires(id, self.number))

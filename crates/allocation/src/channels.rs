@@ -9,7 +9,7 @@ const UNINDEXED: usize = 8;
 
 /// The channels of one allocation, found by number and by peer, and its permissions.
 ///
-/// Where all there is is one channel, it lies right here: whoever reads it follows no pointer.
+/// A single channel without permissions is stored inline, so that reading it follows no pointer.
 #[derive(Debug, Default)]
 pub(crate) enum Channels {
     #[default]
@@ -18,7 +18,7 @@ pub(crate) enum Channels {
     Many(Box<Many>),
 }
 
-/// Two channels and more, or a permission.
+/// Several channels, or permissions.
 #[derive(Debug, Default)]
 pub(crate) struct Many {
     permissions: Permissions,
@@ -26,7 +26,7 @@ pub(crate) struct Many {
     index: Option<Box<Index>>,
 }
 
-/// Where each channel is in the list.
+/// The position of each channel in the list.
 #[derive(Debug, Default)]
 struct Index {
     by_number: HashTable<u16>,
@@ -70,19 +70,19 @@ impl Channels {
         }
     }
 
-    /// The peer of channel `number`, if that is bound. Out of the way of [`crate::shortcut`], which tells of nearly all.
+    /// The peer of channel `number`, if it is bound. Not inlined: [`crate::shortcut`] answers nearly all look-ups.
     #[inline(never)]
     pub(crate) fn bound_peer(&self, hash: &KeyedHash, number: ChannelNumber) -> Option<PeerSocket> {
         self.by_number(hash, number).filter(|channel| channel.bound).map(|channel| channel.peer)
     }
 
-    /// The number of the channel to `peer`, if that is bound.
+    /// The number of the channel to `peer`, if it is bound.
     #[inline(never)]
     pub(crate) fn bound_number(&self, hash: &KeyedHash, peer: PeerSocket) -> Option<ChannelNumber> {
         self.by_peer(hash, peer).filter(|channel| channel.bound).map(|channel| channel.number)
     }
 
-    /// How the client hears of what `peer` sends: in a bound channel, else under a permission.
+    /// How data from `peer` is delivered to the client: in a bound channel, else under a permission.
     #[inline(never)]
     pub(crate) fn to_client(&self, hash: &KeyedHash, peer: PeerSocket) -> Option<ToClient> {
         match self {
@@ -136,7 +136,7 @@ impl Channels {
         }
     }
 
-    /// Lets `change` change the permissions, as nothing else does.
+    /// Changes the permissions. All changes go through here.
     pub(crate) fn change_permissions<T>(&mut self, change: impl FnOnce(&mut Permissions) -> T) -> T {
         if !matches!(self, Self::Many(_)) {
             *self = Self::Many(Box::new(Many { list: self.as_slice().to_vec(), ..Many::default() }));
@@ -149,7 +149,7 @@ impl Channels {
         changed
     }
 
-    /// Gives back the memory that nothing needs.
+    /// Frees memory that is no longer needed.
     fn collapse(&mut self) {
         if let Self::Many(many) = self
             && many.permissions.is_empty()
@@ -193,7 +193,7 @@ impl Many {
 
     fn insert(&mut self, hash: &KeyedHash, channel: Channel) {
         if self.list.is_empty() {
-            // Most allocations have one, and a list begins with room for four.
+            // Most allocations have one channel, and a `Vec` would begin with room for four.
             self.list.reserve_exact(1);
         }
         self.list.push(channel);
@@ -220,7 +220,7 @@ impl Many {
             }
         }
         let removed = self.list.swap_remove(at);
-        // Half of the threshold, so that one channel more or less does not build and drop the index again and again.
+        // Half of the threshold, so that one channel more or less does not build and drop the index repeatedly.
         if self.list.len() <= UNINDEXED / 2 {
             self.index = None;
         }
@@ -260,7 +260,7 @@ impl Index {
         }
     }
 
-    /// The channel at `from` is about to move to `to`.
+    /// Updates the index for the channel at `from`, which is about to move to `to`.
     fn renumber(&mut self, hash: &KeyedHash, list: &[Channel], from: u16, to: u16) {
         let channel = &list[usize::from(from)];
         if let Some(at) = self.by_number.find_mut(hash.channel(channel.number), |other| *other == from) {
@@ -284,7 +284,7 @@ fn position(at: usize) -> u16 {
 
 #[cfg(any(test, feature = "invariants"))]
 impl Channels {
-    /// Every channel is found by its number and by its peer, and the index holds nothing else.
+    /// Checks that every channel is found by its number and by its peer, and that the index holds nothing else.
     pub(crate) fn assert_consistent(&self, hash: &KeyedHash) {
         for channel in self.as_slice() {
             assert_eq!(self.by_number(hash, channel.number), Some(channel));

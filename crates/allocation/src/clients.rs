@@ -18,7 +18,7 @@ impl Clients {
         })
     }
 
-    /// Adds the allocation that will be in `slot`, and is not there yet; its 5-tuple has none yet.
+    /// Adds the allocation that will be stored in `slot` afterwards. Its 5-tuple must not have one yet.
     pub(crate) fn insert(&mut self, hash: &KeyedHash, slots: &Slots, five_tuple: &FiveTuple, slot: u16) {
         if self.table.is_full() {
             self.resize(hash, slots, self.table.len() + 1);
@@ -26,7 +26,7 @@ impl Clients {
         self.table.insert(hash.five_tuple(five_tuple), slot);
     }
 
-    /// Takes out `allocation`, which is out of its slot already.
+    /// Removes `allocation`, which has been taken out of its slot already.
     pub(crate) fn remove(&mut self, hash: &KeyedHash, slots: &Slots, allocation: &Allocation) {
         self.table
             .remove(hash.five_tuple(&allocation.five_tuple()), allocation.id.slot(), |slot| hash_of(hash, slots, slot));
@@ -35,9 +35,9 @@ impl Clients {
         }
     }
 
-    /// Makes room for `len` allocations, or gives back that for more. All that are in their slots are in the table.
+    /// Grows or shrinks the table to `len` allocations, and fills it from `slots`.
     fn resize(&mut self, hash: &KeyedHash, slots: &Slots, len: usize) {
-        // From one slot to the next: unlike the order of the table, that is one that the processor foresees.
+        // In the order of slots, not of the table: the processor can prefetch sequential reads.
         let all = slots.iter().map(|allocation| (hash.five_tuple(&allocation.five_tuple()), allocation.id.slot()));
         self.table = SlotTable::new(len, all);
     }
@@ -54,6 +54,6 @@ impl Clients {
 }
 
 fn hash_of(hash: &KeyedHash, slots: &Slots, slot: u16) -> u64 {
-    // Every slot in the table is taken; if one were not, its entry could not be found, whatever its hash.
+    // Every slot in the table holds an allocation. The entry of an empty one could not be found with any hash.
     slots.at(slot).map_or(0, |allocation| hash.five_tuple(&allocation.five_tuple()))
 }

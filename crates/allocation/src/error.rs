@@ -1,6 +1,6 @@
 use crate::{Allocation, AllocationId};
 
-/// Why there is no new allocation.
+/// Why an allocation was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AllocateError {
     /// The 5-tuple has an allocation already: a retransmission if the transaction id is the same, else 437 (Allocation
@@ -10,13 +10,13 @@ pub enum AllocateError {
     /// No port of the wanted kind is free: 508 (Insufficient Capacity).
     #[error("no fitting port is free")]
     NoFreePort,
-    /// The user waits to use as many reserved ports as it may: 486 (Allocation Quota Reached).
+    /// The user has as many unused reservations as it may: 486 (Allocation Quota Reached).
     #[error("the user has its {limit} reservations")]
     TooManyReservations {
         /// How many a user may have, [`MAX_RESERVATIONS_PER_USER`](crate::MAX_RESERVATIONS_PER_USER).
         limit: u16,
     },
-    /// The token was never handed out to this user, is used already, or too old: 508 (Insufficient Capacity).
+    /// The token was not issued to this user, was used already, or has expired: 508 (Insufficient Capacity).
     #[error("the reservation token is not valid")]
     UnknownReservation,
 }
@@ -24,8 +24,8 @@ pub enum AllocateError {
 /// Why an allocation did not get another port.
 #[derive(Debug, thiserror::Error)]
 pub enum RetryPortError {
-    /// No other port will do, or too many were tried: the allocation is gone, and this is what it was. 508
-    /// (Insufficient Capacity).
+    /// There is no other suitable port, or too many were tried: 508 (Insufficient Capacity). This is the allocation, which was
+    /// removed.
     #[error("no other port for allocation {}", .0.id())]
     NoFreePort(Box<Allocation>),
     /// There is no such allocation.
@@ -33,18 +33,18 @@ pub enum RetryPortError {
     UnknownAllocation(#[from] UnknownAllocation),
 }
 
-/// There is no such allocation (any more).
+/// There is no such allocation, or no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no allocation {0}")]
 pub struct UnknownAllocation(pub AllocationId);
 
-/// Why a channel is not bound.
+/// Why a channel was not bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BindError {
-    /// The number is bound to another peer, or was until a moment ago: 400 (Bad Request).
+    /// The number is bound to another peer, or still reserved for it: 400 (Bad Request).
     #[error("the channel number belongs to another peer")]
     ChannelInUse,
-    /// The peer is bound to another number, or was until a moment ago: 400 (Bad Request).
+    /// The peer is bound to another number, or still reserved for it: 400 (Bad Request).
     #[error("the peer belongs to another channel number")]
     PeerHasAnotherChannel,
     /// The allocation has as many channels as it may: 508 (Insufficient Capacity).
@@ -64,7 +64,7 @@ pub enum BindError {
     UnknownAllocation(#[from] UnknownAllocation),
 }
 
-/// Why a permission is not installed.
+/// Why a permission was not installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PermitError {
     /// The allocation would have more permissions than it may: 508 (Insufficient Capacity).
@@ -84,7 +84,7 @@ pub enum PermitError {
     UnknownAllocation(#[from] UnknownAllocation),
 }
 
-/// Why a Send indication from a client leads nowhere.
+/// Why a Send indication from a client is not relayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PermissionError {
     /// The 5-tuple has no allocation.
@@ -95,7 +95,7 @@ pub enum PermissionError {
     NoPermission,
 }
 
-/// Why ChannelData from a client leads nowhere.
+/// Why ChannelData from a client is not relayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChannelPeerError {
     /// The 5-tuple has no allocation.
@@ -106,7 +106,7 @@ pub enum ChannelPeerError {
     NoChannel,
 }
 
-/// Why a datagram from a peer leads nowhere.
+/// Why a datagram from a peer is not relayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PeerChannelError {
     /// No allocation has that port.

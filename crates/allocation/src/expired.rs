@@ -2,12 +2,12 @@ use std::net::IpAddr;
 
 use crate::{Allocation, AllocationId, Channel, ChannelNumber, Family, PeerSocket};
 
-/// What ended because its time was up.
+/// What has expired.
 #[derive(Debug)]
 pub enum Expired {
     /// An allocation, with all its channels, which are not reported one by one.
     Allocation(Box<Allocation>),
-    /// One family of an allocation that lives on in the other, with the channels to and permissions for peers of that family.
+    /// One family of an allocation, with the channels and permissions of peers of that family. The allocation keeps its other family.
     Family {
         /// Of which allocation.
         id: AllocationId,
@@ -16,7 +16,7 @@ pub enum Expired {
         /// Its channels, bound and lapsed, which are not reported one by one.
         channels: Vec<Channel>,
     },
-    /// A channel binding: nothing is relayed, but number and peer stay reserved for each other.
+    /// A channel binding. The channel no longer relays, but number and peer stay reserved for each other.
     ChannelExpired {
         /// Of which allocation.
         id: AllocationId,
@@ -32,7 +32,7 @@ pub enum Expired {
         /// The address of its peers.
         address: IpAddr,
     },
-    /// The reservation of a lapsed channel: number and peer are free for others.
+    /// The reuse delay of a lapsed channel. Number and peer can be bound to others.
     ChannelReleased {
         /// Of which allocation.
         id: AllocationId,
@@ -41,15 +41,15 @@ pub enum Expired {
         /// Its peer.
         peer: PeerSocket,
     },
-    /// The time that was asked for with [`Allocations::wait`](crate::Allocations::wait), under this number.
+    /// The timer that was set with [`Allocations::wait`](crate::Allocations::wait), with this number.
     Wait(u64),
 }
 
-/// What [`Allocations::remove_family`](crate::Allocations::remove_family) took away.
+/// What [`Allocations::remove_family`](crate::Allocations::remove_family) removed.
 #[derive(Debug)]
 pub enum RemovedFamily {
-    /// All of it: it had no other family.
+    /// The whole allocation: it had no other family.
     Allocation(Box<Allocation>),
-    /// One family and these channels, bound and lapsed; it lives on in the other.
+    /// One family and these channels, bound and lapsed. The allocation keeps its other family.
     Family(Vec<Channel>),
 }

@@ -33,7 +33,7 @@ pub enum Families {
 }
 
 impl Families {
-    /// The families that are `true`, if any is.
+    /// The families whose argument is `true`; `None` if neither is.
     #[must_use]
     pub const fn new(v4: bool, v6: bool) -> Option<Self> {
         match (v4, v6) {
@@ -64,7 +64,7 @@ impl Families {
         if self.contains(family) { self } else { Self::Both }
     }
 
-    /// These but `family`, if any is left.
+    /// These without `family`; `None` if that leaves nothing.
     #[must_use]
     pub fn without(self, family: Family) -> Option<Self> {
         Self::new(family != Family::V4 && self.contains(Family::V4), family != Family::V6 && self.contains(Family::V6))

@@ -1,9 +1,9 @@
 use std::fmt;
 
-/// How many low bits of an id name the slot that its allocation lives in.
+/// How many low bits of an id are the number of the slot that holds the allocation.
 const SLOT_BITS: u32 = 16;
 
-/// Names one allocation for as long as the relay runs: ids are never used twice, and sort by creation.
+/// Identifies one allocation. Ids are never used twice while the relay runs, and sort by creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AllocationId(u64);
 

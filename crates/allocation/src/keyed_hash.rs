@@ -9,12 +9,12 @@ use rand::RngCore;
 
 use crate::{ChannelNumber, FiveTuple, PeerSocket};
 
-/// Hashes with keys drawn from the caller's generator: unpredictable to strangers, and the same in every run with the
-/// same seed.
+/// A hash function keyed from the caller's random number generator: attackers cannot predict it, and the same seed gives
+/// the same hashes.
 ///
-/// foldhash, since it is as fast as can be on the short keys of the data path and takes its seeds as arguments. It does
-/// not withstand somebody who reads hashes or the order of a table; neither ever leaves the process, and only
-/// authenticated clients put keys into tables.
+/// It is foldhash, which is fast on the short keys of the data path and takes its seeds as arguments. foldhash does
+/// not resist an attacker who sees hashes or the order of a table. Neither leaves the process, and only
+/// authenticated clients add keys to tables.
 pub struct KeyedHash {
     seed: u64,
     shared: SharedSeed,
@@ -77,7 +77,7 @@ impl KeyedHash {
     }
 }
 
-/// In as few words as there can be: `Hash` of the standard library's addresses takes several times as many.
+/// Writes as few words as possible: the standard library's `Hash` for addresses writes several times as many.
 fn write_address(hasher: &mut FoldHasher<'_>, address: SocketAddr) {
     match address {
         SocketAddr::V4(v4) => hasher.write_u64((u64::from(v4.ip().to_bits()) << 16) | u64::from(v4.port())),

@@ -1,6 +1,6 @@
 use crate::AllocationPort;
 
-/// A port of another shard that has no use here any more: that shard is to hear of it.
+/// A port of another shard that this shard no longer needs. The caller tells the other shard, which takes it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeftPort {
     /// The port.

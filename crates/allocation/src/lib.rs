@@ -1,9 +1,9 @@
 //! Allocations, their ports, permissions and channel bindings, and when they expire.
 //!
-//! [`Allocations`] is the memory of a TURN server: who has which relayed transport address, for how long, and which
-//! channel stands for which peer. It knows neither the wire format nor authentication, does no I/O, and reads no clock:
-//! the caller passes the time with each call and wakes it when [`Allocations::poll_timeout`] says so. Everything it
-//! does is a function of its seed and the calls made.
+//! [`Allocations`] is the state of a TURN server: which client has which relayed transport address, for how long, and which
+//! channel is bound to which peer. It knows neither the wire format nor authentication, does no I/O, and reads no clock:
+//! the caller passes the time with each call, and calls [`Allocations::handle_timeout`] when [`Allocations::poll_timeout`]
+//! says so. The same seed and the same calls give the same results.
 //!
 //! ```
 //! # use std::{net::SocketAddr, time::Duration};
@@ -53,17 +53,17 @@
 //!
 //! # How to drive it
 //!
-//! - Methods that take `now` first end what is due by then, so they never act on something that has ended. Drain
+//! - Methods that take `now` first end what expires by then, so they never act on something that has expired. Drain
 //!   [`Allocations::poll_expired`] after each of them, or at least whenever [`Allocations::poll_timeout`] has passed.
-//! - Look-ups ([`Allocations::channel_peer`], [`Allocations::peer_channel`], ...) do not know the time: what has lapsed
-//!   goes on until [`Allocations::handle_timeout`] is called. They allocate nothing, and their cost does not depend on
-//!   how many allocations there are.
-//! - `now` must not go backwards. If it does, nothing breaks: deadlines are only later than they could be.
+//! - Look-ups ([`Allocations::channel_peer`], [`Allocations::peer_channel`], ...) do not take the time: they find an expired
+//!   channel until [`Allocations::handle_timeout`] is called. They allocate no memory, and their cost does not depend on
+//!   the number of allocations.
+//! - `now` must not go backwards. If it does, the only effect is that things expire late.
 //!
 //! # Out of scope
 //!
-//! How many allocations a user may have (count with [`Allocations::count_of_user`]), which lifetimes and peers are acceptable, and opening sockets: if a drawn port
-//! turns out to be held by another program, [`Allocations::retry_port`] draws another.
+//! How many allocations a user may have (count with [`Allocations::count_of_user`]), which lifetimes and peers are acceptable,
+//! and opening sockets. If another program holds the drawn port, [`Allocations::retry_port`] draws another.
 #![forbid(unsafe_code)]
 
 mod allocation;

@@ -1,14 +1,14 @@
 use std::time::Duration;
 
-/// How many channels an allocation may have unless told otherwise: as many as there are numbers in
+/// How many channels an allocation may have by default: as many as there are channel numbers in
 /// [RFC 8656, section 12](https://www.rfc-editor.org/rfc/rfc8656#section-12), `0x4000..=0x4FFF`.
 pub const DEFAULT_CHANNEL_LIMIT: u16 = 0x1000;
 
-/// How many permissions an allocation may have unless told otherwise.
+/// How many permissions an allocation may have by default.
 pub const DEFAULT_PERMISSION_LIMIT: u16 = 0x1000;
 
-/// How many channels and permissions there may be. A channel takes about 125 bytes and a permission about 100, so these bound the
-/// memory that clients can take.
+/// How many channels and permissions there may be. A channel takes about 125 bytes and a permission about 100, so these limits bound the
+/// memory that clients can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Of one allocation, lapsed channels included.
@@ -33,9 +33,9 @@ impl Default for Limits {
     }
 }
 
-/// How long a port that another program held stays out of use: 1 minute, so that such ports cost one attempt each now
-/// and then rather than one per request.
+/// How long a port that another program holds is not drawn again: 1 minute. So each such port costs one attempt per minute,
+/// not one per request.
 pub const PORT_QUARANTINE: Duration = Duration::from_secs(60);
 
-/// How many ports are tried for one allocation before it is given up.
+/// How many ports are tried for one allocation before it fails.
 pub const MAX_PORTS_TRIED: u8 = 16;

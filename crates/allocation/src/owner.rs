@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use zeroize::Zeroizing;
 
-/// Who an allocation belongs to: the credentials that it was made with. `Debug` does not show the key, and dropping it overwrites it.
+/// The owner of an allocation: the credentials that it was made with. `Debug` does not show the key, and dropping overwrites it.
 #[derive(PartialEq, Eq)]
 pub struct Owner {
     username: Arc<str>,
@@ -17,22 +17,22 @@ pub struct Owner {
 pub struct Credential<'a> {
     /// The username.
     pub username: &'a str,
-    /// Whom the username stands for; several usernames may stand for one user, whose allocations are counted together.
+    /// The user behind the username. Several usernames may belong to one user, whose allocations are counted together.
     pub user_id: &'a str,
-    /// What requests are signed with, which this crate only keeps: at most [`Credential::MAX_KEY_LEN`] bytes; more are cut off.
+    /// The key that requests are signed with: at most [`Credential::MAX_KEY_LEN`] bytes; more are cut off. This crate only stores it.
     pub key: &'a [u8],
-    /// When it expires, in seconds of Unix time, if ever. An allocation may live longer.
+    /// When the credential expires, in seconds of Unix time, if ever. An allocation may outlive it.
     pub expires_at: Option<u64>,
 }
 
 impl Owner {
-    /// Keeps `credential`.
+    /// Copies `credential`.
     #[must_use]
     pub fn of(credential: &Credential<'_>) -> Self {
         Self::new(credential, None)
     }
 
-    /// Shares what it can with `user`, the same user's id.
+    /// Shares the memory of `user`, the user's id, if it is stored already.
     pub(crate) fn new(credential: &Credential<'_>, user: Option<&Arc<str>>) -> Self {
         let user_id = user.map_or_else(|| Arc::from(credential.user_id), Arc::clone);
         let username =
@@ -63,13 +63,13 @@ impl Owner {
         &self.username
     }
 
-    /// Whom the username stands for, and all allocations of one user are counted by.
+    /// The user behind the username. All allocations of one user are counted together.
     #[must_use]
     pub const fn user_id(&self) -> &Arc<str> {
         &self.user_id
     }
 
-    /// The key that the allocation's requests are signed with, as good as the password.
+    /// The key that the allocation's requests are signed with. Whoever has it needs no password.
     #[must_use]
     pub fn key(&self) -> &[u8] {
         &self.key[..self.key_len]
@@ -83,10 +83,10 @@ impl Owner {
 }
 
 impl<'a> Credential<'a> {
-    /// How long a key may be, in bytes: a SHA-256.
+    /// The greatest length of a key, in bytes: that of a SHA-256 hash.
     pub const MAX_KEY_LEN: usize = 32;
 
-    /// One of a user whose username is never another, with a key of zeros: for tests and where nobody signs.
+    /// A credential whose username is also the user id and whose key is zeros: for tests, and where requests are not signed.
     #[must_use]
     pub const fn unsigned(username: &'a str) -> Self {
         Self { username, user_id: username, key: &[0; 16], expires_at: None }

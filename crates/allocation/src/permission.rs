@@ -17,7 +17,7 @@ pub struct Permission {
 }
 
 impl Permission {
-    /// The address of the peers; their port does not matter.
+    /// The address of the peers. Any port is allowed.
     #[must_use]
     pub const fn address(&self) -> IpAddr {
         self.address

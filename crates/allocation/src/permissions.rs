@@ -9,7 +9,7 @@ const UNINDEXED: usize = 8;
 
 /// The permissions of one allocation, found by address.
 ///
-/// Each has a position, by which its timer names it: an address would make every timer of the relay larger.
+/// A timer refers to a permission by its position in the list: an address would make every timer of the relay larger.
 #[derive(Debug, Default)]
 pub(crate) struct Permissions {
     list: Vec<Permission>,
@@ -20,7 +20,7 @@ pub(crate) struct Permissions {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Removed {
     pub(crate) permission: Permission,
-    /// The permission that took its position, and the one that it had before.
+    /// The permission that moved into the gap, and its former position.
     pub(crate) moved: Option<(Permission, u16)>,
 }
 
@@ -33,7 +33,7 @@ impl Permissions {
         &self.list
     }
 
-    /// Whether there is one for `address`. Most allocations have a handful, among which to look is worth no call.
+    /// Whether there is a permission for `address`. Most allocations have a handful, so the search through the list is inlined.
     #[inline]
     pub(crate) fn contains(&self, hash: &KeyedHash, address: IpAddr) -> bool {
         if self.index.is_some() {
@@ -49,7 +49,7 @@ impl Permissions {
         }
     }
 
-    /// In a function of its own, so that the few are not moved where it wants them.
+    /// A separate cold function, so that its use of registers does not slow down the search through a short list.
     #[cold]
     fn contains_among_many(&self, hash: &KeyedHash, address: IpAddr) -> bool {
         self.position(hash, address).is_some()
@@ -74,7 +74,7 @@ impl Permissions {
     pub(crate) fn insert(&mut self, hash: &KeyedHash, permission: Permission) -> u16 {
         let at = position(self.list.len());
         if self.list.is_empty() {
-            // Most allocations have one or two, and a list begins with room for four.
+            // Most allocations have one or two permissions, and a `Vec` would begin with room for four.
             self.list.reserve_exact(1);
         }
         self.list.push(permission);
@@ -94,7 +94,7 @@ impl Permissions {
         at
     }
 
-    /// Removes the permission at position `at`, which the last one takes.
+    /// Removes the permission at position `at`. The last one moves there.
     pub(crate) fn remove(&mut self, hash: &KeyedHash, at: u16) -> Option<Removed> {
         let permission = *self.list.get(usize::from(at))?;
         let last = position(self.list.len() - 1);
@@ -110,7 +110,7 @@ impl Permissions {
             }
         }
         self.list.swap_remove(usize::from(at));
-        // Half of the threshold, so that one permission more or less does not build and drop the index again and again.
+        // Half of the threshold, so that one permission more or less does not build and drop the index repeatedly.
         if self.list.len() <= UNINDEXED / 2 {
             self.index = None;
         }
@@ -132,7 +132,7 @@ fn position(at: usize) -> u16 {
 
 #[cfg(any(test, feature = "invariants"))]
 impl Permissions {
-    /// Every permission is found by its address, and the index holds nothing else.
+    /// Checks that every permission is found by its address, and that the index holds nothing else.
     pub(crate) fn assert_consistent(&self, hash: &KeyedHash) {
         for (at, permission) in self.list.iter().enumerate() {
             assert_eq!(self.position(hash, permission.address), Some(position(at)));

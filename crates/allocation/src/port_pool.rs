@@ -2,12 +2,12 @@ use rand::{Rng, RngCore};
 
 use crate::{AllocationPort, PortRange};
 
-/// The ports of a range that nobody uses, drawn at random.
+/// The free ports of a range, drawn at random.
 ///
-/// Ports are kept as pairs of an even one and the odd one after it, each pair in one of four states: both halves free,
-/// only one of them, or none. A list for each of the first three, and for every pair its place in the list, make each
-/// draw and each release O(1) at any fill level, whatever is asked for: [RFC 8656, section
-/// 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2) wants any port, an even one, or a whole pair.
+/// Ports are kept as pairs of an even port and the odd port after it. A pair has both ports free, only the even one, only the
+/// odd one, or none. There is a list of pairs for each of the first three states, and every pair knows its place in its list. So
+/// each draw and each release is O(1), however full the pool is, for each kind of port that [RFC 8656, section
+/// 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2) knows: any port, an even one, or a whole pair.
 #[derive(Debug)]
 pub(crate) struct PortPool {
     range: PortRange,
@@ -50,7 +50,7 @@ impl PortPool {
     /// A pool in which all of `range` is free.
     pub(crate) fn new(range: PortRange) -> Self {
         let pairs = usize::from(range.highest() / 2 - range.lowest() / 2) + 1;
-        // All of the room they can ever need, so that nothing that lasts is obtained when the relay is at its fullest.
+        // Room for all pairs from the start, so that no memory is allocated later, when the relay is busiest.
         let list = || Vec::with_capacity(pairs);
         let lists = [list(), list(), list()];
         let mut pool = Self { range, lists, states: vec![State::Neither; pairs], places: vec![0; pairs] };
@@ -99,21 +99,21 @@ impl PortPool {
         Some((even, odd))
     }
 
-    /// Gives `port` back. Ports outside of the range, and free ones, are left alone.
+    /// Frees `port`. Does nothing if it is outside the range, or free already.
     pub(crate) fn release(&mut self, port: AllocationPort) {
         if self.range.contains(port) {
             self.set(port, true);
         }
     }
 
-    /// Takes `port`, if it is one of the range.
+    /// Takes `port`. Does nothing if it is outside the range, or taken already.
     pub(crate) fn take(&mut self, port: AllocationPort) {
         if self.range.contains(port) {
             self.set(port, false);
         }
     }
 
-    /// Whether `port` is one of the range, free or not.
+    /// Whether `port` is in the range, free or not.
     pub(crate) const fn owns(&self, port: AllocationPort) -> bool {
         self.range.contains(port)
     }
@@ -128,7 +128,7 @@ impl PortPool {
         AllocationPort::new((self.range.lowest() / 2 + pair) * 2 + odd as u16)
     }
 
-    /// Moves the pair of `port` to the list that fits once `port` is free, or taken.
+    /// Marks `port` free or taken, and moves its pair to the list of its new state.
     fn set(&mut self, port: AllocationPort, free: bool) {
         let pair = port.get() / 2 - self.range.lowest() / 2;
         let old = self.states[usize::from(pair)];
@@ -152,7 +152,7 @@ impl PortPool {
 }
 
 fn pick(rng: &mut impl RngCore, choices: usize) -> Option<usize> {
-    // Below 2^16 in all cases; 32 bits take one word from the generator on every platform.
+    // Always below 2^16. A `u32` takes one word from the generator on every platform.
     let choices = u32::try_from(choices).ok().filter(|choices| *choices > 0)?;
     usize::try_from(rng.random_range(0..choices)).ok()
 }
@@ -163,7 +163,7 @@ impl PortPool {
         self.range
     }
 
-    /// All free ports, after a look at whether the lists, states and places agree.
+    /// Checks that lists, states and places agree, and returns all free ports.
     pub(crate) fn assert_consistent(&self) -> Vec<AllocationPort> {
         let mut free = Vec::new();
         let mut listed = 0;
@@ -194,7 +194,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts the words drawn: the measure of work that does not depend on the machine.
+    /// Counts the words drawn: a measure of work that does not depend on the machine.
     struct Counting {
         rng: ChaCha20Rng,
         words: usize,

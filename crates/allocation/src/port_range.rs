@@ -2,7 +2,7 @@ use std::{fmt, ops::RangeInclusive};
 
 use crate::AllocationPort;
 
-/// An inclusive range of UDP ports that does not contain port 0. All but [`Self::EMPTY`] contain another port.
+/// An inclusive range of UDP ports, without port 0. Only [`Self::EMPTY`] contains no port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PortRange {
     lowest: u16,
@@ -14,7 +14,7 @@ impl PortRange {
     /// [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2) tells servers to allocate from.
     pub const DYNAMIC: Self = Self { lowest: 49152, highest: 65535 };
 
-    /// No ports: what is left for a shard of a relay that has fewer ports than shards. It counts as from 1 to 0.
+    /// No ports: for a shard without ports, where a relay has more shards than ports. Represented as 1 to 0.
     pub const EMPTY: Self = Self { lowest: 1, highest: 0 };
 
     /// The ports from `lowest` to `highest`, both included, in host byte order.
@@ -53,7 +53,7 @@ impl PortRange {
     /// How many ports there are.
     #[must_use]
     pub const fn len(self) -> u16 {
-        // Cannot overflow but for the empty range: port 0 is not in the range.
+        // Only the empty range overflows, to 0: no range contains port 0.
         self.highest.wrapping_sub(self.lowest).wrapping_add(1)
     }
 
@@ -68,7 +68,7 @@ impl PortRange {
         RangeInclusive::new(self.lowest, self.highest).map(AllocationPort::new)
     }
 
-    /// Where `port` comes in the range, counting from zero.
+    /// The position of `port` in the range, counted from zero.
     pub(crate) const fn index_of(self, port: AllocationPort) -> Option<usize> {
         if self.contains(port) { Some((port.get() - self.lowest) as usize) } else { None }
     }

@@ -5,15 +5,15 @@ use crate::{AllocationPort, Credential, Families, FiveTuple, ReservationToken};
 /// What an Allocate request asks for, once all checks that need no knowledge of other allocations have passed.
 #[derive(Clone, Copy, Debug)]
 pub struct NewAllocation<'a> {
-    /// Whose it will be.
+    /// The 5-tuple of the client.
     pub five_tuple: FiveTuple,
     /// What the request is authenticated with.
     pub credential: Credential<'a>,
     /// The transaction id of the request.
     pub transaction_id: [u8; 12],
-    /// For how long, as granted (not as requested).
+    /// The lifetime that is granted, not the one that was requested.
     pub lifetime: Duration,
-    /// The families of its relayed transport addresses. A reservation brings its own, and this is not looked at.
+    /// The families of its relayed transport addresses. Ignored for a reserved port, whose reservation has its own.
     pub families: Families,
     /// Which port it gets.
     pub port: PortRequest,
@@ -29,7 +29,7 @@ pub enum PortRequest {
     Any,
     /// An even one: EVEN-PORT with the R bit clear.
     Even,
-    /// An even one, the one after it being reserved: EVEN-PORT with the R bit set.
+    /// An even one, with the next one reserved: EVEN-PORT with the R bit set.
     EvenAndReserveNext,
     /// The one that was reserved before: RESERVATION-TOKEN.
     Reserved(ReservationToken),
@@ -37,26 +37,26 @@ pub enum PortRequest {
     Lent {
         /// Which one; with [`PortNeed::Pair`] the next one is lent as well.
         port: AllocationPort,
-        /// What was asked for.
+        /// What kind of port was asked for.
         need: PortNeed,
-        /// How many ports that other programs held were tried before.
+        /// How many ports were tried before and are held by other programs.
         tried: u8,
     },
 }
 
-/// Which port an allocation needs that has none yet.
+/// What kind of port an allocation still needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortNeed {
     /// Any.
     Any,
     /// An even one.
     Even,
-    /// An even one and the next one, which is reserved.
+    /// An even one, and the next one to reserve.
     Pair,
 }
 
 impl PortNeed {
-    /// The request that it comes from.
+    /// The request with this need.
     #[must_use]
     pub const fn request(self) -> PortRequest {
         match self {
@@ -68,7 +68,7 @@ impl PortNeed {
 }
 
 impl PortRequest {
-    /// What may be lent for it: nothing for a port that was chosen before.
+    /// What kind of port can be lent for this request; `None` if it names a certain port.
     #[must_use]
     pub const fn need(self) -> Option<PortNeed> {
         match self {

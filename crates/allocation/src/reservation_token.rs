@@ -2,7 +2,7 @@ use std::fmt;
 
 use rand::RngCore;
 
-/// Names a reserved port to the client that asked for it.
+/// Identifies a reserved port to the client that asked for it.
 ///
 /// [RFC 8656, section 18.10](https://www.rfc-editor.org/rfc/rfc8656#section-18.10)
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,7 +31,7 @@ impl ReservationToken {
 
 impl fmt::Debug for ReservationToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A token is worth a port to whoever knows it together with the credentials, so it stays out of logs.
+        // Token and credentials together give access to the port, so the token stays out of logs.
         f.write_str("ReservationToken(..)")
     }
 }

@@ -7,58 +7,58 @@ use crate::{
     timers::{TimerKey, Timers},
 };
 
-/// How long a reserved port waits for its token to come back: 30 seconds, the least that
+/// How long a port stays reserved: 30 seconds, the least that
 /// [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2) allows.
 pub const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 
-/// How much longer the shard that has reserved a port keeps it from others where a relay has several: 5 seconds. Another shard may have
-/// given it to the client in the last moment, and this one may hear of that a little later.
+/// How much longer the shard that has reserved a port keeps it, if the relay has several shards: 5 seconds. Another shard may have
+/// given the port to the client at the last moment, and its message about that takes some time.
 pub(crate) const HEARING_TIME: Duration = Duration::from_secs(5);
 
-/// How many ports one user may have reserved at a time, so that a client that allocates and deletes in a loop does
-/// not tie up half of all ports.
+/// How many reserved ports one user may have at a time. Otherwise, a client that allocates and deletes in a loop could
+/// tie up half of all ports.
 pub const MAX_RESERVATIONS_PER_USER: u16 = 10;
 
 /// The ports that clients asked to keep for a later Allocate request.
 #[derive(Debug, Default)]
 pub(crate) struct Reservations {
     by_token: BTreeMap<ReservationToken, Reservation>,
-    /// How many of each user there are; none that is zero.
+    /// The number of reservations of each user that has any.
     counts: BTreeMap<Arc<str>, u16>,
-    /// Whether other shards give reserved ports to clients, too.
+    /// Whether the relay has other shards, where clients can redeem reservations, too.
     has_other_shards: bool,
 }
 
-/// A reservation as other shards of a relay are told of it: any of them may be asked for the port.
+/// A reservation, as one shard announces it to the others: the client may redeem it at any shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReservedPort {
-    /// What the client shows.
+    /// The RESERVATION-TOKEN that the client has to send.
     pub token: ReservationToken,
-    /// What it gets.
+    /// The reserved port.
     pub port: AllocationPort,
-    /// In which families.
+    /// The families that it is reserved in.
     pub families: Families,
-    /// The user who may ask.
+    /// The user that it is reserved for.
     pub user_id: Arc<str>,
-    /// Until when.
+    /// When the reservation expires.
     pub expires_at: Timestamp,
 }
 
-/// A port, and what comes with it.
+/// A reservation, as this shard keeps it.
 #[derive(Clone, Debug)]
 pub(crate) struct Reservation {
     pub(crate) port: AllocationPort,
     pub(crate) families: Families,
     user: Arc<str>,
     expires_at: Timestamp,
-    /// When the port is free for others. Later than [`Self::expires_at`] if shards may yet tell of it.
+    /// When the port is freed. Later than [`Self::expires_at`] by [`HEARING_TIME`] if this shard made the reservation and there are others.
     lapses_at: Timestamp,
-    /// Whether another shard has reserved it, which sees to what becomes of the port if nobody comes for it.
+    /// Whether another shard made the reservation. That shard frees the port if the reservation expires unused.
     pub(crate) is_adopted: bool,
 }
 
 impl Reservations {
-    /// From now on other shards give reserved ports to clients, too.
+    /// Clients can redeem reservations at other shards, too, from now on.
     pub(crate) const fn share(&mut self) {
         self.has_other_shards = true;
     }
@@ -68,7 +68,7 @@ impl Reservations {
         self.counts.get(user).copied().unwrap_or(0)
     }
 
-    /// Keeps `port` for `user`.
+    /// Reserves `port` for `user`.
     pub(crate) fn reserve(
         &mut self,
         now: Timestamp,
@@ -91,7 +91,7 @@ impl Reservations {
         token
     }
 
-    /// Holds a reservation that another shard made, so that its client may also come here.
+    /// Adds a reservation that another shard made, so that its client can redeem it here, too.
     pub(crate) fn adopt(&mut self, timers: &mut Timers, reserved: &ReservedPort) {
         if !self.by_token.contains_key(&reserved.token) {
             self.insert(timers, reserved, reserved.expires_at, true);
@@ -111,27 +111,27 @@ impl Reservations {
         self.by_token.iter()
     }
 
-    /// Holds a reservation as a shard's former allocations did.
+    /// Adds a reservation that this shard had before it started anew.
     pub(crate) fn inherit(&mut self, timers: &mut Timers, token: ReservationToken, reservation: Reservation) {
         *self.counts.entry(Arc::clone(&reservation.user)).or_insert(0) += 1;
         timers.arm((reservation.lapses_at, TimerKey::Reservation(token)));
         self.by_token.insert(token, reservation);
     }
 
-    /// The reservation named `token`, as other shards are told of it.
+    /// The reservation of `token`, to announce it to other shards.
     pub(crate) fn describe(&self, token: ReservationToken) -> Option<ReservedPort> {
         let Reservation { port, families, ref user, expires_at, .. } = *self.by_token.get(&token)?;
         Some(ReservedPort { token, port, families, user_id: Arc::clone(user), expires_at })
     }
 
-    /// Ends the reservation named `token`, whoever it belongs to.
+    /// Ends the reservation of `token`, whichever user it belongs to.
     pub(crate) fn forget(&mut self, timers: &mut Timers, token: ReservationToken) -> Option<Reservation> {
         let reservation = self.lapse(token)?;
         timers.disarm((reservation.lapses_at, TimerKey::Reservation(token)));
         Some(reservation)
     }
 
-    /// Ends the reservation named `token`, if it belongs to `user` and has not expired.
+    /// Ends the reservation of `token`, if it belongs to `user` and has not expired.
     pub(crate) fn take(
         &mut self,
         now: Timestamp,
@@ -146,7 +146,7 @@ impl Reservations {
         self.forget(timers, token)
     }
 
-    /// The time of the reservation named `token` is up.
+    /// Ends the reservation of `token`, whose timer is no longer armed.
     pub(crate) fn lapse(&mut self, token: ReservationToken) -> Option<Reservation> {
         let reservation = self.by_token.remove(&token)?;
         match self.counts.get_mut(&reservation.user) {

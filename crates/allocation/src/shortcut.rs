@@ -2,21 +2,21 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use crate::{Channel, ChannelNumber, PeerSocket};
 
-/// The first channel of an allocation in so few bytes that they lie beside the 5-tuple, in the cache line that the data path reads
-/// anyhow: a copy of what the data path wants of it, if it is bound and its peer has an IPv4 address.
+/// A copy of the first channel's number and peer, if the channel is bound and the peer has an IPv4 address. It is small enough to
+/// lie beside the 5-tuple, in the cache line that the data path reads anyway.
 ///
-/// Most allocations have one channel, and that is it. An IPv6 address would not fit.
+/// Most allocations have a single channel, so this is the one that is wanted. An IPv6 address would not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shortcut {
     peer: SocketAddrV4,
-    /// Zero, which is no channel's number, if there is no such channel.
+    /// Zero, which is not a channel number, if there is no such channel.
     number: u16,
 }
 
 impl Shortcut {
     pub(crate) const NONE: Self = Self { peer: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), number: 0 };
 
-    /// To the first of `channels`, if it can be.
+    /// A copy of the first of `channels`, or [`Self::NONE`].
     pub(crate) fn to(channels: &[Channel]) -> Self {
         match channels.first() {
             Some(Channel { peer, number, bound: true, .. }) => match peer.address() {
@@ -27,12 +27,12 @@ impl Shortcut {
         }
     }
 
-    /// The peer of channel `number`, if that is the one.
+    /// The peer, if the channel has this `number`.
     pub(crate) fn peer(&self, number: ChannelNumber) -> Option<PeerSocket> {
         (self.number == number.get()).then(|| SocketAddr::V4(self.peer).into())
     }
 
-    /// The number of the channel to `peer`, if that is the one.
+    /// The number, if the channel is bound to `peer`.
     pub(crate) fn number(&self, peer: PeerSocket) -> Option<ChannelNumber> {
         match peer.address() {
             SocketAddr::V4(peer) if peer == self.peer => ChannelNumber::new(self.number),
@@ -52,7 +52,7 @@ mod tests {
         testing::{number, peer},
     };
 
-    /// To an IPv4 peer if `both` is even, else to an IPv6 peer.
+    /// A channel to an IPv4 peer if `both` is even, else to an IPv6 peer.
     fn channel(both: u16) -> Channel {
         Channel { peer: peer(both), number: number(both), bound: true, expires_at: Timestamp::ZERO }
     }

@@ -1,10 +1,10 @@
 use crate::slots::NO_SLOT;
 
-/// At most this share of the places is taken, or look-ups would read more than one cache line too often. Half a full relay's
-/// table is.
+/// At most this share of the places is taken. With more, too many look-ups would read a second cache line. In a full relay, half of
+/// them are taken.
 const FULLEST: Share = Share { taken: 5, of: 8 };
 
-/// If a smaller share is taken, the table is made smaller.
+/// The table shrinks if a smaller share is taken.
 const EMPTIEST: Share = Share { taken: 1, of: 8 };
 
 /// How many places the smallest table has: a cache line's worth.
@@ -15,23 +15,22 @@ struct Share {
     of: usize,
 }
 
-/// Slots, found by a hash of what is in them.
+/// A hash table of slots, found by a hash of the allocation in them, with open addressing and linear probing.
 ///
-/// A table of hashbrown's has two parts, and a look-up reads a cache line of each, both of them cache misses when there are many.
-/// This one is one list of places that is searched from where the hash says, onwards and from the end to the beginning, to the
-/// next place that is free.
+/// A `hashbrown` table has two parts, and a look-up reads a cache line of each: two cache misses in a large table. This one reads
+/// one cache line of one list. A search begins at the place that the hash selects, wraps around at the end, and stops at a free place.
 #[derive(Debug, Default)]
 pub(crate) struct SlotTable {
-    /// None, or a power of two.
+    /// Empty, or of a length that is a power of two.
     places: Vec<Entry>,
     len: usize,
 }
 
-/// Four bytes, so that the table of a full relay takes half a mebibyte.
+/// Four bytes, so that the table of a full relay takes 512 KiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
-    /// Bits of the hash that do not say where to begin: with them, a look-up touches the allocation it is after and hardly ever
-    /// another, each being a cache miss.
+    /// Bits of the hash that do not select the place. They differ between most entries, so a look-up hardly ever reads an allocation
+    /// other than the one it looks for: that would be a cache miss.
     check: u16,
     /// [`NO_SLOT`] if the place is free.
     slot: u16,
@@ -40,7 +39,7 @@ struct Entry {
 const FREE: Entry = Entry { check: 0, slot: NO_SLOT };
 
 impl SlotTable {
-    /// With room for `len` slots, among them `entries`, each a hash and a slot.
+    /// A table with room for `len` slots that contains `entries`, each a hash and a slot.
     pub(crate) fn new(len: usize, entries: impl Iterator<Item = (u64, u16)>) -> Self {
         let mut table = Self { places: vec![FREE; places_for(len)], len: 0 };
         for (hashed, slot) in entries {
@@ -53,12 +52,12 @@ impl SlotTable {
         self.len
     }
 
-    /// What `look` answers about a slot with this hash, once it does.
+    /// Calls `look` with the slots of this hash until it returns something, and returns that.
     pub(crate) fn find<T>(&self, hashed: u64, mut look: impl FnMut(u16) -> Option<T>) -> Option<T> {
         let check = check_of(hashed);
         let mut at = self.home(hashed);
         loop {
-            // If there are places at all, one of them is free.
+            // The loop ends: if there are places at all, one of them is free.
             let entry = *self.places.get(at)?;
             if entry.slot == NO_SLOT {
                 return None;
@@ -72,17 +71,17 @@ impl SlotTable {
         }
     }
 
-    /// Whether there is no room for one more.
+    /// Whether there is no room for another slot.
     pub(crate) const fn is_full(&self) -> bool {
         (self.len + 1) * FULLEST.of > self.places.len() * FULLEST.taken
     }
 
-    /// Whether [`Self::new`] with what is left would take less memory, and so much less that it is worth it.
+    /// Whether so few places are taken that the table is worth shrinking.
     pub(crate) fn is_sparse(&self) -> bool {
         self.len * EMPTIEST.of < self.places.len() * EMPTIEST.taken && places_for(self.len) < self.places.len()
     }
 
-    /// Adds `slot`, which is not in it; there is room.
+    /// Adds `slot`, which must not be in the table. The table must not be [full](Self::is_full).
     pub(crate) fn insert(&mut self, hashed: u64, slot: u16) {
         let mut at = self.home(hashed);
         while let Some(entry) = self.places.get_mut(at) {
@@ -95,7 +94,7 @@ impl SlotTable {
         }
     }
 
-    /// Takes out `slot`, if it is in it. `hash_of` tells the hash of every other slot that is.
+    /// Removes `slot`, if it is in the table. `hash_of` returns the hash of every other slot in the table.
     pub(crate) fn remove(&mut self, hashed: u64, slot: u16, hash_of: impl Fn(u16) -> u64) {
         let mut gap = self.home(hashed);
         loop {
@@ -109,7 +108,7 @@ impl SlotTable {
             gap = self.after(gap);
         }
         self.len -= 1;
-        // What comes after, up to the next free place, may have been put there because this place was taken.
+        // Entries between here and the next free place may be there because this place was taken: move them back.
         let mut at = gap;
         loop {
             at = self.after(at);
@@ -125,7 +124,7 @@ impl SlotTable {
         self.places[gap] = FREE;
     }
 
-    /// The place that the search for a hash begins at, if there are any.
+    /// The place where the search for a hash begins, if there are any places.
     #[expect(clippy::cast_possible_truncation, reason = "the lowest bits are wanted, 17 at most")]
     const fn home(&self, hashed: u64) -> usize {
         hashed as usize & self.mask()
@@ -135,7 +134,7 @@ impl SlotTable {
         (at + 1) & self.mask()
     }
 
-    /// How many steps it is from one place to another.
+    /// The number of steps from one place to another.
     const fn distance(&self, from: usize, to: usize) -> usize {
         to.wrapping_sub(from) & self.mask()
     }
@@ -156,7 +155,7 @@ const fn check_of(hashed: u64) -> u16 {
 
 #[cfg(any(test, feature = "invariants"))]
 impl SlotTable {
-    /// Every slot is found, and there is room for the search to end.
+    /// Checks that every slot is found, and that a free place ends every search.
     pub(crate) fn assert_consistent(&self, hash_of: impl Fn(u16) -> u64) {
         let taken = self.places.iter().filter(|entry| entry.slot != NO_SLOT);
         assert_eq!(taken.clone().count(), self.len);
@@ -179,7 +178,7 @@ mod tests {
 
     use super::*;
 
-    /// With room for `len`, as the owner of the table makes it.
+    /// A table with room for `len` slots, as the owner of the table makes it.
     fn table_of(len: usize, slots: &BTreeSet<u16>, hash_of: impl Fn(u16) -> u64) -> SlotTable {
         SlotTable::new(len, slots.iter().map(|&slot| (hash_of(slot), slot)))
     }
@@ -205,14 +204,14 @@ mod tests {
     proptest! {
         #![proptest_config(test_support::property::config())]
 
-        /// Beside a set. The fewer bits of the hashes count, the more slots have the same home and the same check.
+        /// Compares the table with a set. The fewer bits of the hashes count, the more slots have the same home and the same check.
         #[test]
         fn holds_what_was_inserted_and_not_removed(
             bits in prop::sample::select(vec![0, 1 | 1 << 48, 0xF, 0xF | 0xF << 48, u64::MAX]),
             seed in any::<u64>(),
             ops in prop::collection::vec((any::<bool>(), 0_u16..100), 1..400),
         ) {
-            // A multiplication spreads upwards, a rotation brings that down.
+            // The multiplication spreads bits upwards, and the rotation brings them down.
             let hash_of = |slot: u16| (seed ^ u64::from(slot)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32) & bits;
             let (mut table, mut slots) = (SlotTable::default(), BTreeSet::new());
             for (insert, slot) in ops {

@@ -2,24 +2,25 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use crate::{Allocation, AllocationId};
 
-/// No slot. An allocation has a port of its own and there are at most 65,535, so this many slots are never taken.
+/// No slot. Each allocation has its own port, and there are at most 65,535 ports, so slots of real allocations are below this number.
 pub(crate) const NO_SLOT: u16 = u16::MAX;
 
-/// How many slots are obtained, and given back, at a time.
+/// How many slots are allocated and freed at a time.
 const CHUNK: usize = 32;
 
 type Chunk = Box<[Option<Allocation>; CHUNK]>;
 
-/// Where allocations live: small numbers for the indexes to hold, ids that are never used twice to hand out.
+/// The storage of allocations. Indexes refer to an allocation by its slot, a small number that is used again; callers, by its id,
+/// which is never used again.
 ///
-/// Allocations lie in the chunks themselves, so that the data path reaches one without following a pointer of its own.
-/// The lowest free slot is taken first, which empties chunks at the end when there are fewer allocations than before.
+/// Chunks hold the allocations themselves, so that the data path need not follow another pointer to reach one.
+/// The lowest free slot is taken first, so that the last chunks become empty, and are freed, when allocations become fewer.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     chunks: Vec<Option<Chunk>>,
     /// How many slots of each chunk are taken.
     taken: Vec<u8>,
-    /// Slots that are free, apart from those in chunks that never existed.
+    /// The free slots among those of `chunks`, freed chunks included.
     free: BinaryHeap<Reverse<u16>>,
     len: usize,
     created: u64,
@@ -30,7 +31,7 @@ impl Slots {
         self.len
     }
 
-    /// The id of the next allocation, which is to be inserted before the next one is asked for.
+    /// The id of the next allocation. That has to be inserted before the next call.
     pub(crate) fn next_id(&mut self) -> AllocationId {
         if self.free.is_empty() {
             let first = self.chunks.len() * CHUNK;
@@ -94,7 +95,7 @@ impl Slots {
     }
 }
 
-/// The chunk of `slot`, and where it is in there.
+/// The chunk of `slot`, and its position in the chunk.
 fn place(slot: u16) -> (usize, usize) {
     (usize::from(slot) / CHUNK, usize::from(slot) % CHUNK)
 }

@@ -38,7 +38,7 @@ macro_rules! socket {
 }
 
 socket! {
-    /// The transport address of a client, as the relay sees it (that is: after any NAT).
+    /// The transport address of a client, as the relay sees it: after any NAT.
     ClientSocket
 }
 
@@ -47,11 +47,11 @@ socket! {
     PeerSocket
 }
 
-/// What identifies an allocation to its client: the client's transport address and the relay's own address
-/// that the client sends to.
+/// The 5-tuple, which identifies a client's allocation: the client's transport address and the relay's address that the
+/// client sends to.
 ///
-/// [RFC 8656, section 3](https://www.rfc-editor.org/rfc/rfc8656#section-3) counts five fields; the protocol is always
-/// UDP and the relay listens on one port, so neither needs a place here.
+/// Two of the five fields of [RFC 8656, section 3](https://www.rfc-editor.org/rfc/rfc8656#section-3) are left out: the protocol is
+/// always UDP, and the relay listens on one port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FiveTuple {
     /// Where the client sends from.

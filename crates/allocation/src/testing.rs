@@ -1,4 +1,4 @@
-//! Values that tests share, numbered.
+//! Numbered values that tests share.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -12,7 +12,7 @@ use crate::{
 /// A time to start at that is not the epoch.
 pub(crate) const T0: Timestamp = Timestamp::from_secs(1_000);
 
-/// Different for every `client`; two in a row differ in the relay's address only.
+/// A 5-tuple that differs for every `client`; two consecutive ones may differ in the relay's address only.
 pub(crate) fn five_tuple(client: u16) -> FiveTuple {
     FiveTuple {
         client: SocketAddr::from(([203, 0, 113, 1], client / 2)).into(),
@@ -20,7 +20,7 @@ pub(crate) fn five_tuple(client: u16) -> FiveTuple {
     }
 }
 
-/// Different for every `peer`, of either family in turn.
+/// A peer that differs for every number; the families alternate.
 pub(crate) fn peer(peer: u16) -> PeerSocket {
     let address: IpAddr =
         if peer.is_multiple_of(2) { [198, 51, 100, 1].into() } else { [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into() };
@@ -31,7 +31,7 @@ pub(crate) fn number(number: u16) -> ChannelNumber {
     ChannelNumber::new(0x4000 + number).unwrap()
 }
 
-/// What `client` asks for as "alice", for ten minutes.
+/// A request of `client` as "alice", for ten minutes.
 pub(crate) fn request(client: u16, port: PortRequest) -> NewAllocation<'static> {
     NewAllocation {
         five_tuple: five_tuple(client),

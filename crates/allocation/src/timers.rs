@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use crate::{AllocationId, AllocationPort, ChannelNumber, ReservationToken, Timestamp};
 
-/// What is due. At the same time, keys come in the order of this list, so that an allocation takes its channels with it
-/// before they could lapse.
+/// What a timer is for. With equal deadlines, keys are in the order of this list, so that an allocation expires, and takes its
+/// channels with it, before they expire by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TimerKey {
     /// An allocation's lifetime ends, in one of its families or in all.
@@ -14,21 +14,21 @@ pub(crate) enum TimerKey {
     ChannelExpires(AllocationId, ChannelNumber),
     /// The number and peer of a lapsed channel become free.
     ChannelReusable(AllocationId, ChannelNumber),
-    /// A reserved port is given up.
+    /// A reservation ends.
     Reservation(ReservationToken),
-    /// A port that another program held may be tried again.
+    /// The quarantine of a port ends: it may be drawn again.
     Quarantine(AllocationPort),
-    /// What the caller waits for.
+    /// A timer of the caller's.
     Wait(u64),
 }
 
-/// Everything that will be due, ordered by time.
+/// All armed timers, ordered by time.
 ///
-/// Each owner stores the deadline that it has armed and disarms exactly that, so that nothing stale stays behind.
+/// Each owner stores the deadline that it has armed and disarms exactly that one, so that no stale timer stays behind.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     queue: BTreeSet<(Timestamp, TimerKey)>,
-    /// The deadline of the first in `queue`, kept apart so that asking for it costs nothing.
+    /// The first deadline in `queue`, so that reading it is O(1).
     next: Option<Timestamp>,
 }
 
@@ -45,7 +45,7 @@ impl Timers {
         }
     }
 
-    /// Takes back what was armed.
+    /// Disarms a timer.
     pub(crate) fn disarm(&mut self, armed: (Timestamp, TimerKey)) {
         self.queue.remove(&armed);
         if self.next == Some(armed.0) {

@@ -2,8 +2,8 @@ use std::{ops::Add, time::Duration};
 
 /// A point in monotonic time, in nanoseconds since an epoch that the caller chooses.
 ///
-/// Stands where `std::time::Instant` would, which cannot be constructed and does not exist on wasm32.
-/// Arithmetic saturates: `u64` nanoseconds reach 584 years.
+/// Used instead of `std::time::Instant`, which cannot be constructed from a number and does not exist on wasm32.
+/// Arithmetic saturates: `u64` nanoseconds last for 584 years.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(u64);
 

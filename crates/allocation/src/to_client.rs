@@ -1,6 +1,6 @@
 use crate::ChannelNumber;
 
-/// How a client hears of what a peer sent.
+/// How data from a peer is delivered to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToClient {
     /// In ChannelData.

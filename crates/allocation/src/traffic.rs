@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, ops::AddAssign};
 
-/// Packets, and the bytes of application data in them: no headers count, ChannelData's and indications' included.
+/// A number of packets, and the bytes of application data in them, without any headers: neither IP nor UDP, ChannelData or STUN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Traffic {
     /// The number of packets.
@@ -15,7 +15,7 @@ impl Traffic {
     /// Counts one packet with `bytes` bytes of application data.
     #[inline]
     pub const fn count(&mut self, bytes: usize) {
-        // More than 500 years of 100 Gbit/s.
+        // Wraps only after years: 2^64 bytes take more than 40 years at 100 Gbit/s.
         self.packets = self.packets.wrapping_add(1);
         self.bytes = self.bytes.wrapping_add(bytes as u64);
     }
@@ -28,7 +28,7 @@ impl AddAssign for Traffic {
     }
 }
 
-/// What an allocation has relayed, each way.
+/// What an allocation has relayed in each direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Relayed {
     /// From its client to peers.
@@ -38,7 +38,7 @@ pub struct Relayed {
 }
 
 impl Relayed {
-    /// All bytes, of both ways.
+    /// The bytes of both directions.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.to_peers.bytes.saturating_add(self.from_peers.bytes)
@@ -52,14 +52,14 @@ impl AddAssign for Relayed {
     }
 }
 
-/// Counts what an allocation relays. Cells, since the look-ups of the data path hand out shared references.
+/// Counts what an allocation relays. It uses cells, as look-ups of the data path return shared references.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     to_peers: Counter,
     from_peers: Counter,
 }
 
-/// A cell for each number, so that each is added to in its place.
+/// One cell for each number, so that each is updated in place.
 #[derive(Debug, Default)]
 struct Counter {
     packets: Cell<u64>,

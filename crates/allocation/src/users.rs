@@ -8,7 +8,7 @@ use crate::{
     slots::{NO_SLOT, Slots},
 };
 
-/// The allocations of each user, as lists threaded through the allocations themselves, oldest first.
+/// The allocations of each user, oldest first, as a doubly linked list whose links are fields of the allocations.
 #[derive(Debug, Default)]
 pub(crate) struct Users {
     users: HashTable<User>,
@@ -28,7 +28,7 @@ impl Users {
         self.users.find(hash.user_id(id), |user| *user.id == *id)
     }
 
-    /// The owner with `credential`, shared with the newest allocation of the user if that has the same.
+    /// An owner with `credential`. Shares that of the user's newest allocation if it has the same credential.
     pub(crate) fn owner(&self, hash: &KeyedHash, slots: &Slots, credential: &Credential<'_>) -> Arc<Owner> {
         let user = self.get(hash, credential.user_id);
         let newest = user.and_then(|user| slots.at(user.newest)).map(|allocation| &allocation.owner);
@@ -38,7 +38,7 @@ impl Users {
         }
     }
 
-    /// Appends the allocation that will be in `slot` to those of user `id`. Returns the slot of the one before it.
+    /// Appends the allocation that will be in `slot` to the list of user `id`. Returns the slot of the one before it.
     pub(crate) fn append(&mut self, hash: &KeyedHash, slots: &mut Slots, id: &Arc<str>, slot: u16) -> u16 {
         let hashed = hash.user_id(id);
         let Some(user) = self.users.find_mut(hashed, |user| user.id == *id) else {
@@ -54,7 +54,7 @@ impl Users {
         previous
     }
 
-    /// Takes `allocation`, which is out of its slot already, from those of its user.
+    /// Removes `allocation`, which has been taken out of its slot already, from the list of its user.
     pub(crate) fn unlink(&mut self, hash: &KeyedHash, slots: &mut Slots, allocation: &Allocation) {
         let id = allocation.owner.user_id();
         let Ok(mut entry) = self.users.find_entry(hash.user_id(id), |user| user.id == *id) else { return };

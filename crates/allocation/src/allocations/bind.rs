@@ -9,7 +9,7 @@ use crate::{
 pub enum Bound {
     /// The channel is new.
     New,
-    /// The channel was bound already and now is for longer.
+    /// The channel was bound already, and its lifetime starts again.
     Refreshed,
     /// The channel had lapsed and relays again.
     Rebound,
@@ -22,8 +22,8 @@ impl Allocations {
     ///
     /// # Errors
     ///
-    /// When the number or the peer is bound otherwise, the allocation has as many channels as it may, or all have together, or there
-    /// is no such allocation.
+    /// When the number is bound to another peer, the peer to another number, a [limit](crate::Limits) on channels is reached, or
+    /// there is no such allocation.
     pub fn bind_channel(
         &mut self,
         now: Timestamp,
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(allocations.bind_channel(T0, first, number(1), peer(1)), Ok(Bound::Refreshed));
         allocations.remove(second);
         assert_eq!(allocations.bind_channel(T0, first, number(2), peer(2)), Ok(Bound::New));
-        // Lapsed channels take memory, too.
+        // Lapsed channels count, too: they take memory.
         let lapse = T0 + CHANNEL_BINDING_LIFETIME;
         assert!(allocations.bind_channel(lapse, first, number(3), peer(3)).is_err());
         assert_eq!(allocations.bind_channel(lapse + CHANNEL_REUSE_DELAY, first, number(3), peer(3)), Ok(Bound::New));

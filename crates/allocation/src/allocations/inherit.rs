@@ -1,10 +1,10 @@
-//! What outlives the allocations of a shard: what others have of its ports, and what clients were promised.
+//! What outlives the allocations of a shard that starts anew: ports lent to other shards, and reservations.
 
 use super::Allocations;
 
 impl Allocations {
-    /// Takes over what was agreed with others from `former`, which had the same ports and whose allocations have ended: the ports that
-    /// it has lent, and reservations, its own as well as those of other shards. There must be no allocations here yet.
+    /// Takes over lent ports and reservations, its own and adopted ones, from `former`, which had the same ports and whose
+    /// allocations have ended. There must be no allocations here yet.
     pub fn inherit(&mut self, former: &Self) {
         for port in &former.lent {
             self.pool.take(*port);

@@ -1,4 +1,4 @@
-//! Rebuilds every index from the allocations alone and compares: what an index says is never more than a cache.
+//! Rebuilds every index from the allocations and compares: an index is only a cache.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,11 +6,11 @@ use super::Allocations;
 use crate::{AllocationPort, Timestamp, shortcut::Shortcut, slots::NO_SLOT, timers::TimerKey};
 
 impl Allocations {
-    /// Every index agrees with the allocations, and every port of its own is in one place.
+    /// Checks that every index agrees with the allocations, and that every port of this shard is in exactly one place.
     ///
     /// # Panics
     ///
-    /// When one does not.
+    /// When a check fails.
     pub fn assert_consistent(&self) {
         let all: Vec<_> = self.iter().collect();
         assert_eq!(self.len(), all.len());
@@ -57,7 +57,7 @@ impl Allocations {
         assert_eq!(timers, BTreeSet::new(), "armed, but not in the queue");
         assert_eq!(self.poll_timeout(), self.timers.iter().map(|(at, _)| at).min());
 
-        // Every port of its own is in one place.
+        // Every port of this shard is in exactly one place.
         let mut ports: BTreeSet<_> = self.pool.assert_consistent().into_iter().collect();
         let elsewhere =
             all.iter().map(|allocation| allocation.port()).chain(self.reservations.ports()).chain(quarantined);
@@ -85,23 +85,23 @@ impl Allocations {
         }
     }
 
-    /// Nothing is left of allocations and reservations.
+    /// Checks that no allocation or reservation is left.
     ///
     /// # Panics
     ///
-    /// When something is.
+    /// When one is.
     pub fn assert_empty(&self) {
         self.assert_consistent();
         assert!(self.is_empty());
         assert_eq!((self.free_ports(), self.poll_timeout()), (usize::from(self.pool.range().len()), None));
     }
 
-    /// The ports of this shard that others have.
+    /// The ports that this shard has lent to others.
     pub fn lent_ports(&self) -> impl Iterator<Item = AllocationPort> {
         self.lent.iter().copied()
     }
 
-    /// The ports, of whichever shard, that are reserved here.
+    /// The ports that this shard has reserved, borrowed ones included.
     pub fn reserved_ports(&self) -> impl Iterator<Item = AllocationPort> {
         self.reservations.ports()
     }

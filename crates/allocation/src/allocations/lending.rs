@@ -1,7 +1,8 @@
-//! Ports of one shard of a relay that another one has: because it has lent them, or because they were reserved and the client went there.
+//! Ports that belong to one shard of a relay and are used by another: because they were lent, or because a client redeemed its
+//! reservation at the other shard.
 //!
-//! A port belongs to one shard for good, and is in one place: free or in use there, in quarantine there, or lent. What another shard
-//! does with a lent port ends with one word, that it has left it.
+//! A port always belongs to the same shard. There it is free, in use, reserved, in quarantine, or lent. A borrower gives a port back
+//! with one message ([`LeftPort`]).
 
 use super::Allocations;
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
 };
 
 impl Allocations {
-    /// Lends a free port to another shard, with [`PortNeed::Pair`] the next one as well. It stays out of use here until
+    /// Lends a free port to another shard; with [`PortNeed::Pair`], the next port as well. It cannot be drawn here until
     /// [`Self::return_port`] or [`Self::return_held_port`].
     pub fn lend(&mut self, now: Timestamp, need: PortNeed) -> Option<AllocationPort> {
         self.handle_timeout(now);
@@ -24,14 +25,14 @@ impl Allocations {
         Some(port)
     }
 
-    /// Another shard has left a port that belongs here. Ports that are not lent are left alone.
+    /// Takes back a port that another shard has returned. Does nothing if the port is not lent.
     pub fn return_port(&mut self, port: AllocationPort) {
         if self.lent.remove(&port) {
             self.pool.release(port);
         }
     }
 
-    /// The same for a port that another program turned out to hold: it stays away for [`PORT_QUARANTINE`].
+    /// Like [`Self::return_port`], for a port that another program holds: it is in quarantine for [`PORT_QUARANTINE`].
     pub fn return_held_port(&mut self, now: Timestamp, port: AllocationPort) {
         self.handle_timeout(now);
         if self.lent.remove(&port) {
@@ -39,7 +40,7 @@ impl Allocations {
         }
     }
 
-    /// The next port of another shard that was left here.
+    /// The next port of another shard that is to be returned to it.
     pub fn poll_left_port(&mut self) -> Option<LeftPort> {
         self.left.pop()
     }
@@ -50,7 +51,7 @@ impl Allocations {
         self.reservations.describe(token)
     }
 
-    /// Another shard has reserved a port: from now on its client may also come here for it.
+    /// Adds a reservation that another shard has made, so that its client can redeem it here, too.
     ///
     /// [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2): a reservation is server-wide.
     pub fn adopt_reservation(&mut self, now: Timestamp, reserved: &ReservedPort) {
@@ -60,7 +61,7 @@ impl Allocations {
         }
     }
 
-    /// Another shard has made an allocation of the port that `token` reserved. If the port belongs here it is lent from now on.
+    /// Ends the reservation of `token`: another shard has made an allocation of its port. If the port belongs here, it is lent from now on.
     pub fn forget_reservation(&mut self, token: ReservationToken) {
         let forgotten = self.reservations.forget(&mut self.timers, token);
         if let Some(Reservation { port, is_adopted: false, .. }) = forgotten
@@ -70,7 +71,7 @@ impl Allocations {
         }
     }
 
-    /// The port that `token` reserved is not reserved any more: nobody has been told of it.
+    /// Ends the reservation of `token` and frees its port. For a token that was never sent to the client.
     pub fn cancel_reservation(&mut self, token: ReservationToken) {
         let cancelled = self.reservations.forget(&mut self.timers, token);
         if let Some(Reservation { port, is_adopted: false, .. }) = cancelled {
@@ -78,8 +79,8 @@ impl Allocations {
         }
     }
 
-    /// Takes the port of a reservation for an allocation here. Not if it belongs here, was lent, reserved by the borrower, and has
-    /// come back since: then somebody has had it.
+    /// Takes the port of a reservation for an allocation here. `None` if the reservation is not valid, or if the borrower of a port of
+    /// this shard had reserved it and has returned it since: then the reservation has been used.
     pub(super) fn take_reservation(
         &mut self,
         now: Timestamp,
@@ -92,7 +93,7 @@ impl Allocations {
         is_there.then_some(reservation)
     }
 
-    /// `port` has no use here any more.
+    /// Frees `port`, or queues it for return if it belongs to another shard.
     pub(super) fn leave_port(&mut self, port: AllocationPort) {
         if self.pool.owns(port) {
             self.pool.release(port);
@@ -101,7 +102,7 @@ impl Allocations {
         }
     }
 
-    /// Another program holds `port`.
+    /// Like [`Self::leave_port`], for a port that another program holds.
     pub(super) fn leave_held_port(&mut self, now: Timestamp, port: AllocationPort) {
         if self.pool.owns(port) {
             self.timers.arm((now + PORT_QUARANTINE, TimerKey::Quarantine(port)));
@@ -110,12 +111,12 @@ impl Allocations {
         }
     }
 
-    /// Has [`Expired::Wait`](crate::Expired::Wait) come at `at` with this number.
+    /// Sets a timer of the caller's: [`Expired::Wait`](crate::Expired::Wait) with `number` comes at `at`.
     pub fn wait(&mut self, at: Timestamp, number: u64) {
         self.timers.arm((at, TimerKey::Wait(number)));
     }
 
-    /// Takes back what was asked of [`Self::wait`].
+    /// Cancels a timer set with [`Self::wait`].
     pub fn stop_waiting(&mut self, at: Timestamp, number: u64) {
         self.timers.disarm((at, TimerKey::Wait(number)));
     }
@@ -213,7 +214,7 @@ mod tests {
         home.remove(second);
         assert_eq!(home.free_ports(), 1);
 
-        // Late, the word of the reservation may come when the port has been at home for long.
+        // The message about the reservation may arrive long after the port was returned.
         home.adopt_reservation(T0, &reserved);
         let refused = home.allocate(T0, request(3, PortRequest::Reserved(token))).map(Allocation::id);
         assert_eq!(refused, Err(crate::AllocateError::UnknownReservation));
@@ -229,7 +230,7 @@ mod tests {
         let just_before = Timestamp::from_nanos(expiry.as_nanos() - 1);
         let taken = other.allocate(just_before, request(2, PortRequest::Reserved(token))).unwrap().id();
 
-        // At home it cannot be had any more, and it is not free, either.
+        // The owner can no longer allocate it, but it is not free yet, either.
         let refused = home.allocate(expiry, request(3, PortRequest::Reserved(token))).map(Allocation::id);
         assert_eq!(refused, Err(crate::AllocateError::UnknownReservation));
         home.handle_timeout(expiry + HEARING_TIME / 2);

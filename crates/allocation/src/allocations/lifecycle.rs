@@ -19,7 +19,8 @@ impl Allocations {
     ///
     /// # Errors
     ///
-    /// When the 5-tuple has one already, or there is no port for it.
+    /// When the 5-tuple has an allocation already, no port of the requested kind is free, the reservation token is not valid, or the user
+    /// has too many reservations.
     pub fn allocate(&mut self, now: Timestamp, new: NewAllocation<'_>) -> Result<&Allocation, AllocateError> {
         self.handle_timeout(now);
         if let Some(existing) = self.by_five_tuple(&new.five_tuple) {
@@ -87,10 +88,10 @@ impl Allocations {
         }))
     }
 
-    /// Allocation `id` lives for `lifetime` from now, in one of its families or in all of them. Returns when that ends.
+    /// Sets the lifetime of allocation `id` to `lifetime` from now, in one of its families or in all of them. Returns when it expires.
     ///
-    /// A lifetime of zero makes it end at `now`; to delete it, [`Self::remove`] it. A family that it does not have
-    /// changes nothing.
+    /// A lifetime of zero makes it expire at `now`; to delete it, call [`Self::remove`]. If the allocation does not have the
+    /// family, nothing changes.
     ///
     /// [RFC 8656, section 8.2](https://www.rfc-editor.org/rfc/rfc8656#section-8.2)
     ///
@@ -116,8 +117,8 @@ impl Allocations {
         Ok(expires_at)
     }
 
-    /// Ends one family of allocation `id` and the channels to, and permissions for, peers of that family; all of it, if it has no other.
-    /// `None` if there is no such allocation, or it does not have that family.
+    /// Removes one family of allocation `id`, with the channels and permissions of peers of that family. Removes the whole allocation if
+    /// it has no other family. `None` if there is no such allocation, or it does not have that family.
     ///
     /// [RFC 8656, section 8.1](https://www.rfc-editor.org/rfc/rfc8656#section-8.1)
     pub fn remove_family(&mut self, id: AllocationId, family: Family) -> Option<RemovedFamily> {
@@ -139,7 +140,7 @@ impl Allocations {
         Some(RemovedFamily::Family(channels))
     }
 
-    /// The lifetime of allocation `id` is over in the family that ends first, or in both.
+    /// Ends the family of allocation `id` that expires first, or both if they expire together.
     pub(super) fn expire(&mut self, id: AllocationId) {
         let Some(allocation) = self.slots.get(id) else { return };
         let (now, _) = allocation.timer();
@@ -155,8 +156,8 @@ impl Allocations {
         self.expired.extend(expired);
     }
 
-    /// Ends allocation `id` and all that belongs to it, and returns what it was. Its 5-tuple and port are free at once;
-    /// a port that it had reserved stays so until the reservation is used or lapses.
+    /// Removes allocation `id` with its channels and permissions, and returns it. Its 5-tuple and port are free at once.
+    /// A port that it had reserved stays reserved until the reservation is used or expires.
     pub fn remove(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
         let allocation = self.take_out(id)?;
         self.set_slot_of_port(allocation.port, NO_SLOT);
@@ -164,7 +165,7 @@ impl Allocations {
         Some(allocation)
     }
 
-    /// Takes allocation `id` out of everything but the ports.
+    /// Removes allocation `id` from everything but the port pool.
     pub(super) fn take_out(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
         let allocation = self.slots.remove(id)?;
         self.clients.remove(&self.hash, &self.slots, &allocation);
@@ -182,12 +183,12 @@ impl Allocations {
     }
 }
 
-/// At most [`Limits`](crate::Limits) says, which is 16 bits.
+/// The limits of an allocation in [`Limits`](crate::Limits) are 16 bits, so this always fits.
 fn count<T>(of: &[T]) -> u32 {
     u32::try_from(of.len()).unwrap_or(u32::MAX)
 }
 
-/// 584 years at the most.
+/// Longer lifetimes are cut to 584 years.
 fn nanos(lifetime: Duration) -> u64 {
     u64::try_from(lifetime.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,5 +1,5 @@
-//! Random operations and jumps in time, done to the real thing and to a naive model beside it, compared after each
-//! step.
+//! Applies random operations and jumps in time to the real allocations and to a naive model, and compares the two after
+//! each step.
 
 mod reference;
 
@@ -21,7 +21,7 @@ use crate::{
 };
 use reference::{Ended, Model};
 
-/// Few enough that operations meet.
+/// Few, so that operations often concern the same client.
 const CLIENTS: u16 = 7;
 const NUMBERS: u16 = 12;
 const PEERS: u16 = 12;
@@ -56,20 +56,20 @@ enum Op {
         number: u16,
         peer: u16,
     },
-    /// Of as many peers, from this one on.
+    /// Permits this many consecutive peers, from this one on.
     Permit {
         allocation: prop::sample::Index,
         peer: u16,
         count: u16,
     },
-    /// Numbers and peers one to one: enough channels for an index.
+    /// Binds so many channels that an index is built.
     BindAll {
         allocation: prop::sample::Index,
     },
     Wait {
         duration: Duration,
     },
-    /// To the next deadline, or to just before it.
+    /// Moves to the next deadline, or to just before it.
     Wake {
         early: bool,
     },
@@ -128,7 +128,7 @@ struct Pair {
     real: Allocations,
     model: Model,
     now: Timestamp,
-    /// All ids and tokens ever handed out: those that are gone must be known as such.
+    /// All ids ever issued: using one of a removed allocation must fail.
     ids: Vec<AllocationId>,
     tokens: Vec<ReservationToken>,
 }
@@ -238,7 +238,7 @@ impl Pair {
     }
 
     fn pick(&self, index: &prop::sample::Index) -> Option<AllocationId> {
-        // Mostly live ones: the last few are the likeliest to be.
+        // Mostly one of the newest, which are the likeliest to be alive.
         let recent = &self.ids[self.ids.len().saturating_sub(6)..];
         (!recent.is_empty()).then(|| *index.get(recent))
     }
@@ -250,7 +250,7 @@ impl Pair {
                 Expired::Allocation(allocation) => Ended::Allocation(allocation.id(), None),
                 Expired::Family { id, family, channels } => Ended::Allocation(id, Some((family, numbers(&channels)))),
                 Expired::PermissionExpired { id, address } => {
-                    // Which position it had is not told, and matters for the order alone.
+                    // The event does not tell the position, which matters for the order only.
                     let position = self.model.ended.get(ended.len()).and_then(|ended| match ended {
                         Ended::Permission(_, position, _) => Some(*position),
                         _ => None,

@@ -11,19 +11,19 @@ use crate::{
 pub enum Permitted {
     /// The permission is new.
     New,
-    /// The permission was there already and now lasts longer.
+    /// The permission was there already, and its lifetime starts again.
     Refreshed,
 }
 
 impl Allocations {
-    /// Installs or refreshes permissions of allocation `id` for all of `addresses`, or for none, for
-    /// [`PERMISSION_LIFETIME`] from now, and tells for each address, in their order, what that did.
+    /// Installs or refreshes permissions of allocation `id` for `addresses`, for [`PERMISSION_LIFETIME`] from now: for all of
+    /// them, or, on an error, for none. Returns for each address, in order, what that did.
     ///
     /// [RFC 8656, section 10.2](https://www.rfc-editor.org/rfc/rfc8656#section-10.2)
     ///
     /// # Errors
     ///
-    /// When the allocation would have more permissions than it may, or all would together, or there is no such allocation.
+    /// When a [limit](crate::Limits) on permissions would be exceeded, or there is no such allocation.
     pub fn permit(
         &mut self,
         now: Timestamp,
@@ -35,7 +35,7 @@ impl Allocations {
         Ok(addresses.iter().filter_map(|address| self.permit_one(now, id, *address)).collect())
     }
 
-    /// Whether allocation `id` may have permissions for all of `addresses` beside those that it has.
+    /// Whether [`Self::permit`] would succeed.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl Allocations {
         Some(Permitted::New)
     }
 
-    /// The time of a permission is up, and its timer is gone.
+    /// Removes a permission that has expired, and whose timer has fired.
     pub(super) fn expire_permission(&mut self, id: AllocationId, at: u16) {
         if let Some(permission) = self.remove_permission(id, at) {
             self.expired.push_back(Expired::PermissionExpired { id, address: permission.address });
@@ -83,7 +83,7 @@ impl Allocations {
         let Some(allocation) = self.slots.get(id) else { return };
         let of_family = |(_, permission): &(u16, &Permission)| Family::of(permission.address) == family;
         let permissions = (0..).zip(allocation.permissions()).filter(of_family);
-        // From the last to the first: what takes a position then is not to be removed.
+        // From last to first: the last permission moves into the gap of a removed one, and that one stays.
         let positions: Vec<_> = permissions.map(|(at, permission)| (at, permission.expires_at)).collect();
         for (at, expires_at) in positions.into_iter().rev() {
             self.timers.disarm((expires_at, TimerKey::Permission(id, at)));
@@ -91,7 +91,7 @@ impl Allocations {
         }
     }
 
-    /// Removes a permission whose timer is not armed any more.
+    /// Removes a permission whose timer is no longer armed.
     pub(super) fn remove_permission(&mut self, id: AllocationId, at: u16) -> Option<Permission> {
         let allocation = self.slots.get_mut(id)?;
         let removed = allocation.change_permissions(|permissions| permissions.remove(&self.hash, at))?;

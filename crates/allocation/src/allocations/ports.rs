@@ -7,17 +7,17 @@ use crate::{
 };
 
 impl Allocations {
-    /// Another program holds the port of allocation `id`, which no client has been told of yet: draws another port of
-    /// the same kind.
+    /// Draws another port of the same kind for allocation `id`, because another program holds its port. For an allocation
+    /// whose client has not had an answer yet.
     ///
-    /// The unusable port stays away for [`PORT_QUARANTINE`](crate::PORT_QUARANTINE), here or on the shard that lent it. With
+    /// The unusable port is in quarantine for [`PORT_QUARANTINE`](crate::PORT_QUARANTINE), here or on the shard that lent it. With
     /// [`EvenAndReserveNext`](crate::PortRequest::EvenAndReserveNext) the port after it
-    /// is given up too and another one reserved, under another token.
+    /// is released too, and another one is reserved under another token.
     ///
     /// # Errors
     ///
-    /// When no other port will do (a reserved port cannot be replaced) or [`MAX_PORTS_TRIED`] have been tried. The
-    /// allocation is gone then.
+    /// When no other port is free, the port was reserved (a reserved port cannot be replaced), or [`MAX_PORTS_TRIED`] have been
+    /// tried. The allocation is removed then.
     pub fn retry_port(&mut self, now: Timestamp, id: AllocationId) -> Result<AllocationPort, RetryPortError> {
         self.handle_timeout(now);
         let allocation = self.slots.get_mut(id).ok_or(UnknownAllocation(id))?;
@@ -47,7 +47,7 @@ impl Allocations {
         Ok(port)
     }
 
-    /// Draws a port of that kind, and reserves the one after it if it is the first of a pair.
+    /// Draws a port of `kind`, and reserves the next one if it is the first of a pair.
     pub(super) fn draw_port(
         &mut self,
         now: Timestamp,
@@ -66,7 +66,7 @@ impl Allocations {
         }
     }
 
-    /// Reserves the port after `port`, which is taken from wherever it was free.
+    /// Reserves the port after `port`. The caller has taken that port from the pool.
     pub(super) fn reserve_after(
         &mut self,
         now: Timestamp,

@@ -4,7 +4,7 @@ use super::Allocations;
 use crate::{AllocationId, Channel, ChannelNumber, timers::TimerKey};
 
 impl Allocations {
-    /// Ends channel `number` of allocation `id`, and returns what it was. Number and peer are free for others at once.
+    /// Removes channel `number` of allocation `id`, and returns it. Number and peer can be bound anew at once.
     pub fn revoke_channel(&mut self, id: AllocationId, number: ChannelNumber) -> Option<Channel> {
         let allocation = self.slots.get_mut(id)?;
         let channel = allocation.change_channels(|channels| channels.remove(&self.hash, number))?;
@@ -13,7 +13,7 @@ impl Allocations {
         Some(channel)
     }
 
-    /// Ends the permission of allocation `id` for `address`. Whether there was one.
+    /// Removes the permission of allocation `id` for `address`. Returns whether there was one.
     pub fn revoke_permission(&mut self, id: AllocationId, address: IpAddr) -> bool {
         let permissions = self.slots.get(id).and_then(|allocation| allocation.channels.permissions());
         let found = permissions.and_then(|permissions| {

@@ -11,8 +11,8 @@ use crate::{
     UnknownAllocation,
 };
 
-/// What [`super::Allocations`] should be: lists, searched from end to end. It makes no random choices; it is told what
-/// was chosen and says whether that was right.
+/// A naive model of [`super::Allocations`]: lists that are searched from end to end. It makes no random choices: it is told
+/// the real ones and checks that they are allowed.
 pub(super) struct Model {
     pub(super) ports: PortRange,
     limits: Limits,
@@ -35,7 +35,7 @@ pub(super) struct Record {
     token: Option<ReservationToken>,
     lifetime: Duration,
     channels: Vec<(ChannelNumber, PeerSocket, Timestamp, bool)>,
-    /// The last one takes the place of one that ends.
+    /// When one is removed, the last one takes its position.
     permissions: Vec<(IpAddr, Timestamp)>,
 }
 
@@ -47,10 +47,10 @@ struct Reservation {
     expires_at: Timestamp,
 }
 
-/// In the order in which things end that end at the same time.
+/// Variants are in the order in which things with equal deadlines end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ended {
-    /// All of it, or one family and the channels of that.
+    /// The whole allocation, or one family and its channels.
     Allocation(AllocationId, Option<(Family, Vec<ChannelNumber>)>),
     Permission(AllocationId, usize, IpAddr),
     Channel(AllocationId, ChannelNumber, PeerSocket),

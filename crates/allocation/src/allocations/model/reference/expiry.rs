@@ -4,7 +4,7 @@ use super::{Ended, Model};
 use crate::{CHANNEL_REUSE_DELAY, Timestamp};
 
 impl Model {
-    /// Everything that will end and is told of, with its time.
+    /// Everything that will be reported as expired, with its deadline.
     fn deadlines(&self) -> impl Iterator<Item = (Timestamp, Ended)> {
         self.allocations.iter().flat_map(|allocation| {
             let id = allocation.id;
