@@ -22,13 +22,14 @@ pub struct Authenticator {
 /// A request that passed all checks.
 #[derive(Clone, Debug)]
 pub struct Authenticated<'a> {
-    /// Whose it is.
+    /// Its USERNAME.
     pub username: &'a str,
-    /// What stays of the username when its credential is renewed: whom to count for. The username itself if nothing would change.
+    /// The part of the username that stays the same when the credential is renewed, by which to count a user's allocations. The whole
+    /// username if it has no other part.
     pub user_id: &'a str,
     /// When the credential expires, if ever.
     pub expiry: Option<UnixTime>,
-    /// The key that every answer to it is signed with.
+    /// The key to sign every response with.
     pub key: IntegrityKey,
 }
 
@@ -39,11 +40,11 @@ pub struct Holder<'k> {
     pub username: &'k str,
     /// The key.
     pub key: &'k IntegrityKey,
-    /// When they expire, if that is to be asked.
+    /// When they expire; `None` to accept them even after that.
     pub expiry: Option<UnixTime>,
 }
 
-/// Why a text is no realm.
+/// Why a text is not a valid realm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum RealmError {
     /// Empty.
@@ -64,11 +65,11 @@ impl Authenticator {
     /// How many characters a realm [may have](https://www.rfc-editor.org/rfc/rfc8489#section-14.9).
     pub const MAX_REALM_LEN: usize = 127;
 
-    /// Takes requests with `accepted` credentials for `realm`.
+    /// Accepts requests with `accepted` credentials for `realm`.
     ///
     /// # Errors
     ///
-    /// When the realm cannot be a REALM.
+    /// When the realm is not a valid REALM.
     pub fn new(
         accepted: impl Into<Arc<AcceptedCredentials>>,
         nonces: NonceIssuer,
@@ -89,7 +90,7 @@ impl Authenticator {
         Ok(Self { accepted, offers_algorithms, nonces, realm: realm.to_owned() })
     }
 
-    /// From now on takes these credentials, for the same realm.
+    /// Accepts these credentials instead from now on, for the same realm.
     pub fn accept(&mut self, accepted: Arc<AcceptedCredentials>) {
         self.offers_algorithms = accepted.has_all_keys();
         self.accepted = accepted;
@@ -101,31 +102,32 @@ impl Authenticator {
         &self.realm
     }
 
-    /// The NONCE of a challenge for this client, which PASSWORD-ALGORITHMS comes with or not: see [`Self::offers_algorithms`].
+    /// The NONCE of a challenge for this client. `offers_algorithms` says whether the challenge has PASSWORD-ALGORITHMS: see
+    /// [`Self::offers_algorithms`].
     #[must_use]
     pub fn nonce(&self, now: UnixTime, client: SocketAddr, offers_algorithms: bool) -> Nonce {
         self.nonces.issue(now, client, offers_algorithms)
     }
 
-    /// Whether a challenge may offer [password algorithms](PasswordAlgorithm::OFFER): not if a user is known by an MD5 key alone.
+    /// Whether a challenge may offer [password algorithms](PasswordAlgorithm::OFFER): not if only the MD5 key of some user is known.
     #[must_use]
     pub const fn offers_algorithms(&self) -> bool {
         self.offers_algorithms
     }
 
-    /// Whether `nonce` was issued to `client` and still holds: whoever shows it receives what is sent to that address.
+    /// Whether `nonce` was issued to `client` and is still valid. It proves that the sender receives what is sent to that address.
     #[must_use]
     pub fn recognises_nonce(&self, nonce: &[u8], now: UnixTime, client: IpAddr) -> bool {
         self.nonces.verify(nonce, now, client).is_ok()
     }
 
-    /// Checks a request in the order of [RFC 8489](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4): the user first, then
-    /// MESSAGE-INTEGRITY, the nonce last. So a stale nonce is only told to who knows the password.
+    /// Checks a request in the order of [RFC 8489](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4): first the user, then
+    /// MESSAGE-INTEGRITY, then the nonce. So only a client that knows the password learns that its nonce is stale.
     ///
     /// # Errors
     ///
-    /// When a check fails. The answer is not signed: there is no key that both sides know, or, after a stale nonce, none
-    /// that [needs to be used](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4).
+    /// When a check fails. Do not sign the error response: there is no key that both sides know. After a stale nonce there is one, but it
+    /// [need not be used](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4).
     pub fn authenticate<'a>(
         &self,
         message: &Message<'a>,
@@ -167,8 +169,8 @@ impl Authenticator {
         Ok(authenticated)
     }
 
-    /// Like [`Self::authenticate`], for a request from a client that has an allocation. What was right for the allocation is right
-    /// for as long as it lives: the credentials of `holder`, whatever became of their secret.
+    /// Like [`Self::authenticate`], for a request from a client that has an allocation. The credentials that the allocation was made with,
+    /// `holder`, stay valid as long as it exists, even if their secret is no longer accepted.
     ///
     /// # Errors
     ///
@@ -202,7 +204,7 @@ impl Authenticator {
         if realm == self.realm.as_bytes() { Ok(()) } else { Err(AuthError::WrongRealm) }
     }
 
-    /// The key that the request is signed with, if it follows from `username` and one of the secrets.
+    /// The key that the request is signed with, if `username` and one of the secrets give that key.
     fn key(&self, message: &Message<'_>, algorithm: Algorithm, username: &Username<'_>) -> Option<IntegrityKey> {
         let AcceptedCredentials { schemes, secrets, .. } = &*self.accepted;
         secrets.iter().flat_map(|secret| schemes.iter().map(move |scheme| (scheme, secret))).find_map(
@@ -218,9 +220,9 @@ impl Authenticator {
 /// How a request is signed.
 #[derive(Clone, Copy)]
 enum Algorithm {
-    /// As RFC 5389 has it.
+    /// As in RFC 5389: no algorithm is named.
     Unnamed,
-    /// With a key of this algorithm, and so is the response.
+    /// With a key of this algorithm. The response is signed with MESSAGE-INTEGRITY-SHA256.
     Named(PasswordAlgorithm),
 }
 
@@ -240,8 +242,8 @@ impl Algorithm {
     }
 }
 
-/// What a request with this NONCE [is signed with](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4). Nothing was offered with a nonce
-/// without cookie: what such a request says of algorithms is ignored.
+/// The algorithm that a request with this NONCE [is signed with](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4). A nonce without
+/// cookie came without an offer, so any algorithm that the request names is ignored.
 fn requested_algorithm(message: &Message<'_>, nonce: &[u8]) -> Result<Algorithm, AuthError> {
     if !Nonce::is_offer(nonce) {
         return Ok(Algorithm::Unnamed);

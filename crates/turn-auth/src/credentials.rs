@@ -5,9 +5,9 @@ use zeroize::Zeroizing;
 /// A username and its password. Its `Debug` does not show the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// Who, and until when.
+    /// The username, which contains the expiry.
     pub username: String,
-    /// What follows from the username and a secret.
+    /// The password, made from the username and a secret.
     pub password: Zeroizing<String>,
 }
 

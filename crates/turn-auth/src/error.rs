@@ -2,19 +2,19 @@ use stun_msg::{AttributeType, ErrorCode};
 
 use crate::UsernameError;
 
-/// Why a request is not authenticated. [`Self::error_code`] is what its client hears.
+/// Why a request is not authenticated. [`Self::error_code`] is the ERROR-CODE of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum AuthError {
     /// It has no MESSAGE-INTEGRITY: the first request of every client.
     #[error("the request is not authenticated")]
     Unauthenticated,
-    /// It has MESSAGE-INTEGRITY and lacks an attribute that belongs to it: USERNAME, REALM or NONCE.
+    /// It has MESSAGE-INTEGRITY but lacks an attribute that has to come with it: USERNAME, REALM or NONCE.
     #[error("the request has MESSAGE-INTEGRITY without {0}")]
     Missing(AttributeType),
-    /// Its USERNAME is none that credentials are minted for.
+    /// Its USERNAME does not have the form of any accepted scheme.
     #[error(transparent)]
     Username(#[from] UsernameError),
-    /// It names a password algorithm otherwise than it was offered: without the list, with another list, or one that is not in it.
+    /// It names a password algorithm that was not offered, or does not repeat the list that was offered.
     #[error("PASSWORD-ALGORITHM and PASSWORD-ALGORITHMS do not answer what was offered")]
     PasswordAlgorithms,
     /// It names its user by a USERHASH, which this server does not offer.
@@ -29,10 +29,10 @@ pub enum AuthError {
     /// Its REALM is not this server's.
     #[error("the realm is not this server's")]
     WrongRealm,
-    /// Its MESSAGE-INTEGRITY was made with another password, or not at all with one that this server's secret mints.
+    /// Its MESSAGE-INTEGRITY was made neither with the password of a static user nor with one made from an accepted secret.
     #[error("the password is wrong")]
     WrongPassword,
-    /// Its NONCE is not one that this client was given lately.
+    /// Its NONCE was not issued to this client, or has expired.
     #[error("the nonce is stale")]
     StaleNonce,
 }

@@ -18,12 +18,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A relay stores nothing about users or challenges; static users, if configured, are the only exception. A password follows from the username and a
-//! secret. A nonce follows from the client's address, the time and one key. So unauthenticated clients cannot make the relay use more memory, and shards
-//! with the same key accept each other's nonces without communicating.
+//! A relay stores nothing about users or challenges, except static users if they are configured. A password is computed from the
+//! username and a secret, and a nonce from the client's address, the time and one key. So unauthenticated clients cannot make the relay
+//! use more memory, and shards with the same key accept each other's nonces without communicating.
 //!
-//! Secrets, passwords and keys are compared in constant time, never shown by `Debug`, and overwritten when they are dropped. Wall-clock time is an argument. It may jump: at worst,
-//! a client gets a new nonce, or is refused because its credentials seem to have expired.
+//! Secrets, passwords and keys are compared in constant time, never shown by `Debug`, and overwritten when they are dropped. Wall-clock
+//! time is an argument. It may jump: at worst, a client gets a new nonce, or is refused because its credentials seem to have expired.
 //!
 //! A challenge may offer SHA-256 keys ([PASSWORD-ALGORITHMS](https://www.rfc-editor.org/rfc/rfc8489#section-14.11)), with a nonce that says so. The caller
 //! decides for which requests, as this makes the challenge 28 bytes longer; [`NonceIssuer`] describes the nonce. USERHASH is not supported.

@@ -10,17 +10,17 @@ use subtle::ConstantTimeEq;
 
 use crate::{AcceptedCredentials, UnixTime};
 
-/// How many bytes of the HMAC a nonce holds: as many as fit into 12 characters behind the port.
+/// How many bytes of the HMAC a nonce contains: as many as fit into 12 characters after the port.
 const TAG_LEN: usize = 7;
 
-/// How many bytes a nonce stands for: the port, in network byte order, and the tag.
+/// The length of a decoded nonce in bytes: the port, in network byte order, and the tag.
 const RAW_LEN: usize = 2 + TAG_LEN;
 
-/// How many characters of base64 those are.
+/// The length of its base64 text in characters.
 const TEXT_LEN: usize = 12;
 
-/// The [nonce cookie](https://www.rfc-editor.org/rfc/rfc8489#section-9.2) with the bit "Password algorithms": nine characters, and the
-/// base64 of 24 bits of which the [leftmost is set](https://www.rfc-editor.org/rfc/rfc8489#section-18.1).
+/// The [nonce cookie](https://www.rfc-editor.org/rfc/rfc8489#section-9.2), nine characters, and the base64 of its 24 feature bits: only
+/// "Password algorithms", the [leftmost](https://www.rfc-editor.org/rfc/rfc8489#section-18.1), is set.
 const COOKIE: [u8; 13] = *b"obMatJos2gAAA";
 
 /// A NONCE: 12 characters of base64, or 25 with a cookie in front.
@@ -38,7 +38,7 @@ impl Nonce {
     /// How many characters a nonce has that [offers password algorithms](Self::is_offer).
     pub const OFFER_LEN: usize = COOKIE.len() + TEXT_LEN;
 
-    /// Its characters.
+    /// The NONCE as it is sent, with the cookie if it has one.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.characters[if self.offers_algorithms { 0 } else { COOKIE.len() }..]
@@ -70,21 +70,21 @@ pub struct StaleNonce;
 
 /// Issues nonces and recognises them again without remembering any.
 ///
-/// A nonce holds the client's port and an HMAC-SHA256, cut to 7 bytes, over that port, the client's address and the period of
-/// wall-clock time in which the nonce was issued: ten minutes by default. The port makes sure that
-/// [no two clients are given the same one](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4). The nonce is accepted from every
+/// A nonce contains the client's port and an HMAC-SHA256, truncated to 7 bytes, of that port, the client's address and the period of
+/// wall-clock time in which the nonce was issued. A period is ten minutes by default. The port makes sure that
+/// [no two clients get the same nonce](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4). The nonce is accepted from every
 /// port of that address: a NAT may choose another port between the challenge and the request that answers it, and several clients
-/// take 438 as the end of their first authenticated request.
+/// give up when their first authenticated request is answered with 438.
 ///
-/// A nonce holds for at least one period and at most two. It holds for one more when the wall clock is set back by up to a
-/// period.
+/// A nonce is valid for at least one period and at most two. If the wall clock is set back by up to a period, it is valid for one
+/// period more.
 ///
 /// A nonce that comes with PASSWORD-ALGORITHMS begins with the [nonce cookie](https://www.rfc-editor.org/rfc/rfc8489#section-9.2) of
-/// RFC 8489. Without it the server looks like one of RFC 5389 to a client, which then uses MD5 keys. The HMAC covers the cookie: who takes
-/// it off, so that a client does not miss the PASSWORD-ALGORITHMS taken off with it, makes the nonce stale.
+/// RFC 8489. To a client, a nonce without it means a server of RFC 5389, and the client uses MD5 keys. The HMAC covers the cookie: an
+/// attacker who removes both PASSWORD-ALGORITHMS and the cookie makes the nonce stale.
 #[derive(Clone)]
 pub struct NonceIssuer {
-    /// With the key in it, which half of the work of an HMAC goes into.
+    /// An HMAC that has processed the key already: half of the work.
     keyed: Hmac<Sha256>,
     period_seconds: u64,
 }
@@ -92,31 +92,31 @@ pub struct NonceIssuer {
 impl NonceIssuer {
     /// How long a period is by default, in seconds.
     pub const PERIOD_SECONDS: u64 = 600;
-    /// The shortest period, in seconds: clients ask for something every minute or so.
+    /// The shortest period, in seconds: clients send a request about once a minute.
     pub const MIN_PERIOD_SECONDS: u64 = 60;
     /// The longest period, in seconds: a nonce
-    /// [should not hold for more than an hour](https://www.rfc-editor.org/rfc/rfc8656#section-5).
+    /// [should not be valid for more than an hour](https://www.rfc-editor.org/rfc/rfc8656#section-5).
     pub const MAX_PERIOD_SECONDS: u64 = 1800;
 
-    /// An issuer with a secret random key.
+    /// An issuer with this key, which must be secret and random.
     #[must_use]
     pub fn new(key: [u8; 32]) -> Self {
         Self { keyed: keyed(&key), period_seconds: Self::PERIOD_SECONDS }
     }
 
-    /// The same issuer, whose nonces hold for one to two times this many seconds: from [`Self::MIN_PERIOD_SECONDS`] to
-    /// [`Self::MAX_PERIOD_SECONDS`]; the nearest of them otherwise.
+    /// The same issuer with a period of `seconds`, clamped to [`Self::MIN_PERIOD_SECONDS`] and [`Self::MAX_PERIOD_SECONDS`]. Its nonces
+    /// are valid for one to two periods.
     #[must_use]
     pub fn with_period(mut self, seconds: u64) -> Self {
         self.period_seconds = seconds.clamp(Self::MIN_PERIOD_SECONDS, Self::MAX_PERIOD_SECONDS);
         self
     }
 
-    /// An issuer whose key follows from the first accepted secret that has at least [`AuthSecret::MIN_LEN`](crate::AuthSecret::MIN_LEN) characters, so that all shards
-    /// of a relay recognise each other's nonces, and a relay that is started again recognises those that it issued before.
+    /// An issuer whose key is derived from the first accepted secret that has at least [`AuthSecret::MIN_LEN`](crate::AuthSecret::MIN_LEN)
+    /// characters. So all shards of a relay recognise each other's nonces, and a relay recognises its own after a restart.
     ///
-    /// Without such a secret the key is [`AcceptedCredentials::nonce_key`]: strangers are given nonces, and whatever those follow from
-    /// can be guessed at leisure, so it must be neither a short secret nor the password of a user. `None` if there is none either.
+    /// Without such a secret the key is [`AcceptedCredentials::nonce_key`]. Anybody can get nonces and test guesses of the key on them
+    /// offline, so the key must not depend on a short secret or on a user's password. `None` if there is no such key, either.
     #[must_use]
     pub fn from_credentials(accepted: &AcceptedCredentials) -> Option<Self> {
         let Some(secret) = accepted.strong_secret() else {
@@ -126,13 +126,13 @@ impl NonceIssuer {
         Some(Self::new(mac.chain_update(b"the key of nonces").finalize().into_bytes().into()))
     }
 
-    /// The nonce for this client at this time, with the cookie if PASSWORD-ALGORITHMS comes with it.
+    /// The nonce for this client at this time, with the cookie if the challenge has PASSWORD-ALGORITHMS.
     #[must_use]
     pub fn issue(&self, now: UnixTime, client: SocketAddr, offers_algorithms: bool) -> Nonce {
         self.nonce(self.period(now), client.ip(), client.port().to_be_bytes(), offers_algorithms)
     }
 
-    /// Whether `nonce` was issued to `client`, at any of its ports, in this period or one beside it; in constant time.
+    /// Checks in constant time that `nonce` was issued to `client`, at any port, in the present period, the one before or the one after.
     ///
     /// # Errors
     ///
@@ -156,7 +156,7 @@ impl NonceIssuer {
     fn nonce(&self, period: u64, client: IpAddr, port: [u8; 2], offers_algorithms: bool) -> Nonce {
         let mut mac = self.keyed.clone();
         mac.update(&period.to_be_bytes());
-        // A dual-stack socket reports IPv4 clients by mapped addresses: the same client.
+        // A dual-stack socket reports the same IPv4 client with a mapped address.
         match client.to_canonical() {
             IpAddr::V4(ip) => mac.update(&ip.to_ipv6_mapped().octets()),
             IpAddr::V6(ip) => mac.update(&ip.octets()),
@@ -189,7 +189,7 @@ fn keyed(key: &[u8]) -> Hmac<Sha256> {
 impl Drop for NonceIssuer {
     fn drop(&mut self) {
         self.keyed = keyed(&[]);
-        // Nobody reads it again: it is written all the same.
+        // Keeps the compiler from leaving out the write, as nothing reads the key again.
         hint::black_box(&self.keyed);
     }
 }

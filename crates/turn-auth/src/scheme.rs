@@ -3,7 +3,7 @@
 pub enum Scheme {
     /// Username `{expiry}:{salt}`, password base64(SHA-256(`{expiry}:{secret}:{salt}`)) without padding.
     Firezone,
-    /// The "TURN REST API" that coturn made common. Username `{expiry}:{user id}`, `{expiry}` or `{user id}:{expiry}`, password
+    /// The "TURN REST API", known from coturn. Username `{expiry}:{user id}`, `{expiry}` or `{user id}:{expiry}`, password
     /// base64(HMAC-SHA1(secret, username)) with padding.
     TurnRest,
 }
@@ -13,12 +13,12 @@ pub enum Scheme {
 pub enum Schemes {
     /// One.
     Only(Scheme),
-    /// Both: a password that either of them makes is right.
+    /// Both: a password of either scheme is accepted.
     Both,
 }
 
 impl Schemes {
-    /// Those that are accepted.
+    /// The accepted schemes.
     pub fn iter(self) -> impl Iterator<Item = Scheme> {
         [Scheme::Firezone, Scheme::TurnRest].into_iter().filter(move |scheme| self.contains(*scheme))
     }

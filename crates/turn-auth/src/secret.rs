@@ -2,11 +2,11 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// What a relay and those who mint credentials for it share. `Debug` does not show it, and dropping it overwrites it.
+/// The secret shared by a relay and the issuers of its credentials. `Debug` does not show it, and dropping overwrites it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AuthSecret(Zeroizing<String>);
 
-/// Why a text is no secret.
+/// Why a text is not a valid secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum SecretError {
     /// Empty.
@@ -18,13 +18,13 @@ pub enum SecretError {
         /// Where the first one is, in bytes, from zero.
         position: usize,
     },
-    /// Too short to withstand guessing.
+    /// Short enough to be guessed.
     #[error("the secret has {actual} characters and needs at least {}", AuthSecret::MIN_LEN)]
     TooShort {
         /// Its length in bytes.
         actual: usize,
     },
-    /// Longer than any secret needs to be.
+    /// Too long.
     #[error("the secret has {actual} characters and may have at most {}", AuthSecret::MAX_LEN)]
     TooLong {
         /// Its length in bytes.
@@ -44,7 +44,7 @@ impl AuthSecret {
     /// The largest number of bytes.
     pub const MAX_LEN: usize = 256;
 
-    /// The secret with this text, which is taken as it is: 16 to 256 printable ASCII characters.
+    /// A secret with this text, which is not decoded: 16 to 256 printable ASCII characters.
     ///
     /// # Errors
     ///
@@ -63,8 +63,8 @@ impl AuthSecret {
         }
     }
 
-    /// The secret with this text, which other programs chose: coturn's `static-auth-secret` is any text. Shorter ones than
-    /// [`Self::MIN_LEN`] can be guessed by whoever has seen one credential.
+    /// A secret with this text, for secrets chosen for other programs: coturn's `static-auth-secret` can be any text. A secret shorter
+    /// than [`Self::MIN_LEN`] can be guessed by anyone who has seen one credential.
     ///
     /// # Errors
     ///
@@ -83,13 +83,13 @@ impl AuthSecret {
         }
     }
 
-    /// The secret that is these random bytes in lower-case hexadecimal.
+    /// A secret of these random bytes, written in lower-case hexadecimal.
     #[must_use]
     pub fn from_random(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(hex::encode(bytes)))
     }
 
-    /// The text itself: for the portal, or for a user who asked for it.
+    /// The text: for the portal, or for an operator who asks for it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -1,23 +1,23 @@
 use crate::{Scheme, Schemes, UnixTime};
 
-/// How many bytes of USERNAME [must be understood](https://www.rfc-editor.org/rfc/rfc8489#section-14.3), although nobody should
-/// send more than 508.
+/// How many bytes of USERNAME a server [must accept](https://www.rfc-editor.org/rfc/rfc8489#section-14.3), although clients should
+/// not send more than 508.
 const MAX_LEN: usize = 763;
 
-/// A username that says until when it is valid: `{expiry}:{user id}`; in [`Scheme::TurnRest`] also `{expiry}` and
-/// `{user id}:{expiry}`. One that begins and ends with a number is of the first form.
+/// A username that contains its expiry: `{expiry}:{user id}`; in [`Scheme::TurnRest`] also `{expiry}` and
+/// `{user id}:{expiry}`. One that both begins and ends with a number has the first form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Username<'a> {
     pub(crate) text: &'a str,
     pub(crate) expiry: UnixTime,
-    /// What is left of it without the expiry, if anything. Not empty; may hold colons.
+    /// The user id, if there is one. Not empty; may contain colons.
     pub(crate) user: Option<&'a str>,
     /// Whether it begins with the expiry.
     pub(crate) is_expiry_first: bool,
 }
 
-/// Why a USERNAME is none of ours: it is of no form that an accepted [`Scheme`] has. An expiry is in decimal Unix seconds without
-/// sign or leading zeros that fit 64 bits, and a user id is not empty.
+/// Why a USERNAME does not have the form of any accepted [`Scheme`]. An expiry is a number of Unix seconds of up to 64 bits, in decimal
+/// without sign or leading zeros. A user id is not empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum UsernameError {
     /// More than 763 bytes.
@@ -32,7 +32,7 @@ pub enum UsernameError {
     /// No colon, and not one of the static users.
     #[error("the username has no colon between expiry and salt, and there is no user of that name")]
     NoColon,
-    /// What precedes the colon is no plain decimal number.
+    /// The part before the colon is not a plain decimal number.
     #[error("the username does not begin with a number of seconds without sign or leading zeros")]
     ExpiryNotANumber,
     /// The expiry needs more than 64 bits.
@@ -52,7 +52,7 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, UsernameError> {
 }
 
 impl<'a> Username<'a> {
-    /// Reads a username of a form that one of `schemes` has.
+    /// Parses a username in the form of one of `schemes`.
     pub(crate) fn parse(text: &'a str, schemes: Schemes) -> Result<Self, UsernameError> {
         match Self::expiry_first(text) {
             Err(error @ (UsernameError::NoColon | UsernameError::ExpiryNotANumber))
@@ -83,14 +83,14 @@ impl<'a> Username<'a> {
         Some(Self { text, expiry: seconds(expiry).ok()?, user, is_expiry_first: false })
     }
 
-    /// What stays of the username when its credential is renewed: who it stands for. An expiry alone stands for itself.
+    /// The part of the username that stays the same when the credential is renewed: the user id, or the whole username if it is only an expiry.
     pub(crate) fn user_id(&self) -> &'a str {
         self.user.unwrap_or(self.text)
     }
 }
 
 fn seconds(text: &str) -> Result<UnixTime, UsernameError> {
-    // `u64::from_str` would take a plus sign and leading zeros: several usernames for one credential.
+    // `u64::from_str` would accept a plus sign and leading zeros, and so several usernames for one credential.
     let canonical =
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     if !canonical {

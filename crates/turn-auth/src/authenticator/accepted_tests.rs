@@ -1,4 +1,4 @@
-//! What is accepted: schemes, secrets, static users, and what a living allocation was made with.
+//! Which credentials are accepted: schemes, secrets, static users, and those that an existing allocation was made with.
 
 use md5::{Digest, Md5};
 #[cfg(target_arch = "wasm32")]
@@ -136,7 +136,7 @@ fn without_secrets_only_static_users_are_accepted() {
     assert_eq!(refused, Err(AuthError::WrongPassword));
 }
 
-/// Who signs with the credentials of the allocation is its client, whatever became of secret and expiry.
+/// Credentials of the allocation are accepted even after their secret was replaced, or after they expired.
 #[test]
 fn what_an_allocation_was_made_with_outlives_its_secret_and_its_expiry() {
     let gone = AuthSecret::from_random([1; 32]);
@@ -151,13 +151,13 @@ fn what_an_allocation_was_made_with_outlives_its_secret_and_its_expiry() {
     let good = signed(&authenticator, &made_with);
     assert_eq!(authenticate(&good, holder).as_deref(), Ok("alice"));
 
-    // The expiry is asked for where that is wanted.
+    // The expiry is checked if it is given.
     let strict = Holder { expiry: Some(UnixTime(NOW.0 - 1)), ..holder };
     assert_eq!(authenticate(&good, strict), Err(AuthError::Expired { seconds_ago: 1 }));
     let lasting = Holder { expiry: Some(EXPIRY), ..holder };
     assert_eq!(authenticate(&good, lasting).as_deref(), Ok("alice"));
 
-    // Everything else is checked as ever.
+    // Everything else is checked as usual.
     let forged = signed(&authenticator, &credentials(&made_with.username, "guess"));
     assert_eq!(authenticate(&forged, holder), Err(AuthError::Expired { seconds_ago: 1 }));
     let mut stale = request(&made_with.username, "firezone", b"stale");

@@ -61,13 +61,13 @@ fn a_client_signs_with_the_algorithm_that_it_names() {
     for (list, named, signed, expected) in [
         (Some(OFFER), Some(SHA256), (Sha256, WithSha256), Ok(Sha256)),
         (Some(OFFER), Some(MD5), (Md5, WithSha256), Ok(Md5)),
-        // A client of RFC 5389, which takes no notice of the offer.
+        // A client of RFC 5389, which ignores the offer.
         (None, None, (Md5, Sha1), Ok(Md5)),
         // The key of an algorithm that was not named.
         (Some(OFFER), Some(SHA256), (Md5, WithSha256), Err(AuthError::WrongPassword)),
         (Some(OFFER), Some(MD5), (Sha256, WithSha256), Err(AuthError::WrongPassword)),
         (None, None, (Sha256, WithSha256), Err(AuthError::WrongPassword)),
-        // One on the path who leaves an algorithm out of the list is noticed.
+        // An attacker on the path who removes an algorithm from the list is detected.
         (Some(MD5), Some(MD5), (Md5, WithSha256), Err(AuthError::PasswordAlgorithms)),
         (Some(OFFER), None, (Md5, Sha1), Err(AuthError::PasswordAlgorithms)),
         (None, Some(SHA256), (Sha256, WithSha256), Err(AuthError::PasswordAlgorithms)),

@@ -85,7 +85,7 @@ fn a_secret_makes_an_issuer_that_outlives_the_process() {
     assert_eq!(verify("0123456789abcdeg"), Err(StaleNonce));
 }
 
-/// Or else a stranger, who is given nonces, could find it by trying.
+/// Otherwise anybody who gets a nonce could find the secret by trying.
 #[test]
 fn nonces_do_not_follow_from_what_can_be_guessed() {
     let issuer = |secret: Option<&str>, password: &str, nonce_key: Option<[u8; 32]>| {

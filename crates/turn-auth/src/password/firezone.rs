@@ -6,8 +6,8 @@ use crate::{AuthSecret, UnixTime};
 
 /// SHA-256 of `{expiry}:{secret}:{salt}` in base64 without padding.
 ///
-/// Whoever has one password can compute that of a salt which continues with the hash's padding. The padding begins with byte 0x80,
-/// so no such salt is UTF-8, and only usernames in UTF-8 are taken.
+/// A length extension attack on SHA-256 is possible: with one password, one can compute that of a longer salt, which contains the hash's
+/// padding. The padding begins with byte 0x80, so no such salt is UTF-8, and only usernames in UTF-8 are accepted.
 pub(super) fn password(secret: &AuthSecret, expiry: UnixTime, salt: &str) -> Zeroizing<String> {
     let expiry = expiry.0.to_string();
     let parts = [&expiry, ":", secret.expose(), ":", salt];

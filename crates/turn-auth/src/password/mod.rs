@@ -1,4 +1,4 @@
-//! How a password follows from a secret and a username.
+//! How a password is made from a secret and a username.
 
 mod firezone;
 mod turn_rest;
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::{AuthSecret, Credentials, Scheme, UnixTime, username::Username};
 
 impl Scheme {
-    /// The credentials of `user` that are valid up to `expiry`.
+    /// Makes credentials for `user` that are valid until `expiry`.
     ///
     /// [`Self::Firezone`] calls the user a salt. The username must not have more than 508 bytes, and `user` must not be empty.
     #[must_use]
@@ -21,7 +21,7 @@ impl Scheme {
         Credentials { username, password }
     }
 
-    /// The password of `username`; none if this scheme does not have such usernames.
+    /// The password of `username`; `None` if this scheme has no usernames of that form.
     pub(crate) fn password(self, secret: &AuthSecret, username: &Username<'_>) -> Option<Zeroizing<String>> {
         match self {
             Self::Firezone => {
@@ -34,8 +34,8 @@ impl Scheme {
 }
 
 impl Credentials {
-    /// [`Scheme::Firezone`]'s credentials that are valid up to `expiry`. Different users get different salts; a relay that takes them
-    /// knows nothing but `secret`. A salt must not be empty, and the username must not have more than 508 bytes.
+    /// Makes credentials of [`Scheme::Firezone`] that are valid until `expiry`. Give different users different salts; the relay needs to know
+    /// only `secret`. A salt must not be empty, and the username must not have more than 508 bytes.
     #[must_use]
     pub fn mint(secret: &AuthSecret, expiry: UnixTime, salt: &str) -> Self {
         Scheme::Firezone.mint(secret, expiry, salt)

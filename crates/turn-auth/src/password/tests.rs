@@ -11,7 +11,7 @@ fn minted(scheme: Scheme, secret: &str, expiry: u64, user: &str) -> (String, Str
     (username, String::clone(&password))
 }
 
-/// Those of the deployed system.
+/// Credentials from the deployed system.
 #[test]
 fn published_firezone_credentials_are_minted() {
     for (secret, expiry, salt, username, password) in [

@@ -87,8 +87,8 @@ fn other_formats_are_told_apart() {
     assert_eq!(text(b"1:\xFF"), Err(UsernameError::NotUtf8));
 }
 
-/// Or else whoever has one password of the Firezone scheme could make others: SHA-256 of a text leads to that of the text, its
-/// padding and anything more.
+/// Otherwise anyone with one password of the Firezone scheme could make others: from the SHA-256 of a text one can compute that of the
+/// text, its padding and any suffix.
 #[test]
 fn a_salt_that_goes_on_with_the_padding_of_sha_256_is_none() {
     for salt in ["salt", "\u{E9}", "\u{1F980}"] {
