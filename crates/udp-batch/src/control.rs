@@ -1,4 +1,4 @@
-//! Control messages: what the kernel says about a datagram besides its content, and what a sender can ask for
+//! Control messages: metadata that the kernel reports with a received datagram, and options of a datagram to send
 //! (`cmsg(3)`, `ip(7)`, `ipv6(7)`, `udp(7)`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -22,7 +22,7 @@ pub(crate) struct Control {
     used: usize,
 }
 
-/// What the kernel says about a received datagram.
+/// The metadata of a received datagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Metadata {
     /// The destination address, if the socket asks for it.
@@ -114,7 +114,7 @@ impl Control {
         None
     }
 
-    /// Sends with this DSCP and ECN; `is_ipv4` is the family of the destination.
+    /// Sends with this DSCP and ECN; `is_ipv4` says whether the destination is an IPv4 address.
     #[inline]
     pub(crate) fn push_traffic_class(&mut self, is_ipv4: bool, class: u8) {
         let (level, kind) =

@@ -1,4 +1,4 @@
-//! The error queue of a socket: what the kernel knows about datagrams that did not arrive (`IP_RECVERR`, `ip(7)`).
+//! The error queue of a socket: errors about datagrams that were sent and did not arrive (`IP_RECVERR`, `ip(7)`).
 #![expect(unsafe_code, reason = "recvmsg")]
 
 use std::{
@@ -28,7 +28,7 @@ pub struct SendError {
     pub to: SocketAddr,
     /// Who reported the error.
     pub origin: ErrorOrigin,
-    /// The error number that the kernel made of it, such as `EMSGSIZE`.
+    /// The kernel's error number, such as `EMSGSIZE`.
     pub errno: i32,
     /// The MTU where the datagram was too large; otherwise the second word of the ICMP header, in host byte order.
     pub info: u32,
@@ -37,9 +37,9 @@ pub struct SendError {
 /// Who reported a [`SendError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorOrigin {
-    /// This machine, such as for a datagram that is larger than the interface's MTU.
+    /// This machine, for example because the datagram is larger than the interface's MTU.
     Local,
-    /// A router or the destination, by an ICMP message, or an ICMPv6 one if the destination is an IPv6 address.
+    /// A router or the destination, by an ICMP message (ICMPv6 if the destination is an IPv6 address).
     Icmp {
         /// The type of the ICMP message.
         icmp_type: u8,
@@ -48,8 +48,8 @@ pub enum ErrorOrigin {
     },
 }
 
-/// Whether a call at a socket with an error queue may have failed with `error` because of an earlier datagram, which may have gone to
-/// another destination. The kernel reports each queued error once in this way, so the same call may succeed when it is repeated.
+/// Whether a call on a socket with an error queue may have failed with `error` because of an earlier datagram, possibly to another
+/// destination. The kernel fails one call for each queued error, so the same call may succeed when it is repeated.
 pub(crate) fn may_be_about_another(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -68,7 +68,8 @@ pub(crate) fn may_be_about_another(error: &io::Error) -> bool {
     )
 }
 
-/// The same for a datagram with the DF bit, which may itself be too large. Sending it again would report that twice.
+/// Like [`may_be_about_another`], for sending with the DF bit. `EMSGSIZE` is then about the datagram itself: sending it again would
+/// report that twice.
 pub(crate) fn may_be_about_another_unfragmented(error: &io::Error) -> bool {
     may_be_about_another(error) && error.raw_os_error() != Some(libc::EMSGSIZE)
 }
@@ -91,7 +92,7 @@ fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<SendError>> {
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     header.msg_name = address.as_mut_ptr();
     header.msg_namelen = address.length();
-    // The beginning of the datagram is not wanted.
+    // No buffer for the content: the queue would return the beginning of the datagram.
     header.msg_iov = ptr::null_mut();
     header.msg_control = control.as_mut_ptr();
     header.msg_controllen = Control::SPACE;

@@ -1,21 +1,22 @@
 //! UDP sockets on Linux that receive and send many datagrams with one system call.
 //!
-//! Made for servers that forward datagrams: one thread, many sockets, one set of buffers, and no memory allocation or copy per datagram.
+//! It is made for servers that forward datagrams: one thread, many sockets, one set of buffers, and no memory allocation or copy per
+//! datagram.
 //!
 //! # What it does
 //!
 //! - [`UdpSocket::receive`] reads up to 32 datagrams with one `recvmmsg`, or runs of equally long datagrams that the kernel has merged
 //!   (GRO). Several sockets fill the same [`ReceiveBuffers`]; each datagram carries a tag that says which socket it came from.
 //! - [`UdpSocket::send_all`] sends a list of [`Message`]s with as few `sendmmsg` calls as it can. Consecutive datagrams to one destination
-//!   become one message that the kernel cuts again (GSO). The result of each datagram is reported by index.
-//! - Each datagram has its source and destination address (`IP_PKTINFO`) and its traffic class (DSCP and ECN), both ways.
-//! - [`ReceiveBuffers::wrap`] writes a header before a payload, where it was received, so that it can be forwarded without a copy.
+//!   become one message, which the kernel splits (GSO). The result of each datagram is reported by index.
+//! - Sent and received datagrams have a source and a destination address (`IP_PKTINFO`) and a traffic class (DSCP and ECN).
+//! - [`ReceiveBuffers::wrap`] writes a header in front of a received payload, in place, so that it can be forwarded without a copy.
 //! - [`Selector`] steers datagrams among sockets that share a port (`SO_REUSEPORT`): by the sender, and by the first two bytes.
 //! - [`UdpSocket::take_errors`] reads ICMP errors from the socket's error queue (`IP_RECVERR`).
-//! - [`UdpSocket::send_unfragmented`] sets the DF bit of some datagrams; all others may be fragmented, as a relay has to allow.
+//! - [`UdpSocket::send_unfragmented`] sets the DF bit. All other datagrams may be fragmented, which a relay has to allow.
 //! - [`Received::dropped`] counts the datagrams that the kernel dropped because the receive buffer was full (`SO_RXQ_OVFL`).
 //!
-//! No call waits. Use `epoll`, `mio` or `poll` to find out which socket is ready: [`UdpSocket`] implements [`AsFd`](std::os::fd::AsFd).
+//! No call blocks. Use `epoll`, `mio` or `poll` to find out which socket is ready: [`UdpSocket`] implements [`AsFd`](std::os::fd::AsFd).
 //!
 //! # An example
 //!
@@ -29,7 +30,7 @@
 //! let payloads = [&b"one"[..], b"two", b"three"];
 //! let to = bob.local_addr()?;
 //! let messages = payloads.iter().map(|payload| Message::new(to, payload));
-//! // Keep the sender and the buffers: they keep their memory.
+//! // Reuse the sender and the buffers, and so their memory.
 //! let mut sender = Sender::default();
 //! alice.send_all(&mut sender, messages, |index, result| {
 //!     if let Err(error) = result {

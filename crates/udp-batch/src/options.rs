@@ -19,7 +19,7 @@ pub(crate) fn allow_fragments(socket: &impl AsFd, address: SocketAddr) -> io::Re
     }
 }
 
-/// Sets the DF bit of all that the IPv4 socket `socket` sends from now on, or undoes that, as [`allow_fragments`] does.
+/// Sets the DF bit of all datagrams that the IPv4 socket `socket` sends from now on, or clears it.
 ///
 /// With the bit set, the kernel sends whatever fits the interface's MTU and ignores the path MTU that it has learned: path MTU discovery
 /// is then up to the application.
@@ -28,17 +28,17 @@ pub(crate) fn forbid_fragments(socket: &impl AsFd, forbid: bool) -> io::Result<(
     set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, value)
 }
 
-/// Whether the kernel can set the DF bit alone (since Linux 2.6.22).
+/// Whether the kernel can set the DF bit without path MTU discovery of its own (since Linux 2.6.22).
 pub(crate) fn can_forbid_fragments() -> bool {
     match Socket::new(Domain::IPV4, Type::DGRAM, None) {
         Ok(socket) => forbid_fragments(&socket, true).is_ok(),
-        // Without IPv4, nothing is sent over it.
+        // There is no IPv4 here, so nothing needs the bit.
         Err(_) => true,
     }
 }
 
-/// Asks the kernel for the traffic class of each datagram that `socket` receives, for its destination unless `address`, which the
-/// socket is bound to, says that, and for the count of dropped datagrams.
+/// Asks the kernel to report the traffic class of each datagram that `socket` receives, and the count of dropped datagrams. If the socket
+/// is bound to the unspecified `address`, also asks for the destination.
 pub(crate) fn request_metadata(socket: &impl AsFd, address: SocketAddr) -> io::Result<()> {
     let (level, class, destination) = if address.is_ipv4() {
         (libc::IPPROTO_IP, libc::IP_RECVTOS, libc::IP_PKTINFO)
@@ -78,13 +78,13 @@ pub(crate) fn set_buffer_sizes(socket: &Socket, size: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// The size of the receive buffer of `socket`, without what Linux adds for its bookkeeping: as much again.
+/// The size of the receive buffer of `socket`. Linux reports twice the size, to count its bookkeeping; this is half of that.
 pub(crate) fn receive_buffer_size(socket: &impl AsFd) -> io::Result<usize> {
     Ok(SockRef::from(socket).recv_buffer_size()? / 2)
 }
 
-/// Whether the kernel can cut a message into datagrams (GSO): Linux 4.18 and later. An older one would ignore the control message and
-/// send one long datagram.
+/// Whether the kernel can split a message into datagrams (GSO): Linux 4.18 and later. An older kernel would ignore the control message
+/// and send one long datagram.
 pub(crate) fn can_segment() -> bool {
     let socket =
         [Domain::IPV4, Domain::IPV6].into_iter().find_map(|domain| Socket::new(domain, Type::DGRAM, None).ok());
@@ -96,7 +96,7 @@ pub(crate) fn set(socket: &impl AsFd, level: libc::c_int, name: libc::c_int, val
     set_raw(socket, level, name, &value)
 }
 
-/// Attaches a program that selects among the sockets that share the address of `socket`.
+/// Attaches a BPF program that selects among the sockets that share the address of `socket`.
 pub(crate) fn attach_reuseport_program(socket: &impl AsFd, program: &mut [libc::sock_filter]) -> io::Result<()> {
     let filter = libc::sock_fprog {
         len: libc::c_ushort::try_from(program.len()).map_err(io::Error::other)?,
@@ -105,7 +105,7 @@ pub(crate) fn attach_reuseport_program(socket: &impl AsFd, program: &mut [libc::
     set_raw(socket, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF, &filter)
 }
 
-/// Sets an option whose value is any structure: what the kernel takes for `name` must have the layout of `T`.
+/// Sets an option whose value is a structure. `T` must have the layout that the kernel expects for `name`.
 fn set_raw<T>(socket: &impl AsFd, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
     let length = libc::socklen_t::try_from(size_of::<T>()).map_err(io::Error::other)?;
     // SAFETY: the descriptor is open while `socket` is borrowed, and the kernel only reads: `length` bytes of `value`, and, where that is

@@ -59,7 +59,7 @@ impl RawAddress {
         }
     }
 
-    /// The address that the kernel has written, if it has.
+    /// The address that the kernel has written; `None` if it has not written one.
     #[inline]
     pub(crate) fn read(&self) -> Option<SocketAddr> {
         let [f0, f1, p0, p1, rest @ ..] = &self.bytes;
@@ -68,7 +68,7 @@ impl RawAddress {
             AF_INET => Some((Ipv4Addr::from(*rest.first_chunk::<4>()?), port).into()),
             AF_INET6 => {
                 let ip = Ipv6Addr::from(*rest.get(4..)?.first_chunk::<16>()?);
-                // Nothing can be sent to a link-local address without its scope. The flow label is the sender's business.
+                // Sending to a link-local address needs its scope. The flow label is up to the sender, and dropped.
                 let scope = u32::from_ne_bytes(*rest.get(20..)?.first_chunk()?);
                 Some(SocketAddrV6::new(ip, port, 0, scope).into())
             }

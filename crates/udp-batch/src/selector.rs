@@ -1,10 +1,10 @@
-//! Chooses the socket for each datagram where several share an address (`SO_ATTACH_REUSEPORT_CBPF`, `socket(7)`).
+//! Chooses a socket for each datagram if several sockets share an address (`SO_ATTACH_REUSEPORT_CBPF`, `socket(7)`).
 
 use std::{io, net::IpAddr, os::fd::AsFd};
 
 use crate::options;
 
-/// Offsets from here on count from the IP header.
+/// Offsets plus this count from the IP header.
 const IP_HEADER: u32 = libc::SKF_NET_OFF.cast_unsigned();
 
 /// Odd numbers whose bits look random: multiplying by them spreads addresses that differ in few bits.
@@ -13,11 +13,11 @@ const SPREAD_PORT: u32 = 0x85EB_CA77;
 
 /// Steers datagrams among sockets that share an address by [`Config::reuse_port`](crate::Config::reuse_port).
 ///
-/// Without it, the kernel chooses by a hash of both addresses, and which sender reaches which socket changes whenever a socket is added.
-/// With it, the sockets form groups of equal size, for example one for each thread, and the sender's address and port decide on the group:
-/// a sender always reaches the same one.
+/// Without a selector, the kernel chooses by a hash of both addresses, and senders move to other sockets whenever a socket is added.
+/// With a selector, the sockets form groups of equal size, for example one for each thread. The sender's address and port decide on the
+/// group, so a sender always reaches the same one.
 ///
-/// Within a group there are two sockets if [`Self::apart`] names patterns: datagrams that match one go to the second socket, all others
+/// A group has two sockets if [`Self::apart`] has patterns: datagrams that match one go to the second socket, all others
 /// to the first. So a flood of one kind of datagram does not fill the receive buffer of the other kind. The price: datagrams of one sender may
 /// be reordered across its two sockets.
 ///
@@ -44,7 +44,7 @@ const SPREAD_PORT: u32 = 0x85EB_CA77;
 pub struct Selector<'a> {
     /// How many groups of sockets there are: at least 1.
     pub groups: usize,
-    /// Decides on the group of each sender. Draw it at random: whoever knows it can choose ports whose datagrams all reach one group.
+    /// The key of the hash that decides on the group. Draw it at random: an attacker who knows it can send everything to one group.
     pub key: u64,
     /// Datagrams that match one of these go to the second socket of their group. If there are none, a group is one socket.
     pub apart: &'a [Pattern],
@@ -89,14 +89,14 @@ impl Selector<'_> {
         options::attach_reuseport_program(socket, &mut self.program(address)?)
     }
 
-    /// The multipliers of the hash, for ports and for words of addresses. Odd, so that multiplication maps no two values to one.
+    /// The multipliers of the hash, for ports and for words of addresses. They are odd, so that multiplication is injective.
     #[expect(clippy::cast_possible_truncation, reason = "one half each")]
     const fn multipliers(&self) -> (u32, u32) {
         (SPREAD_PORT ^ (self.key as u32 & !1), SPREAD_ADDRESS ^ ((self.key >> 32) as u32 & !1))
     }
 
-    /// A classic BPF program that returns the number of the socket, or 0 for a datagram that it cannot read. Where there are IP options or
-    /// extension headers, the hash uses other bytes instead of the port. That works if they stay the same for a sender.
+    /// A classic BPF program that returns the number of the socket, or 0 for a datagram that it cannot read. After IP options or
+    /// extension headers, the hash uses other bytes instead of the port. That works if these bytes are always the same for a sender.
     fn program(&self, address: IpAddr) -> io::Result<Vec<libc::sock_filter>> {
         use libc::{
             BPF_A, BPF_ABS, BPF_ADD, BPF_ALU, BPF_AND, BPF_B, BPF_H, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_LSH,
@@ -110,7 +110,7 @@ impl Selector<'_> {
         let groups = u32::try_from(self.groups).map_err(io::Error::other)?;
         let mut program = Vec::new();
         let mut step = |code: u32, k: u32| program.push(instruction(code, 0, 0, k));
-        // A is the hash so far, X what it was before.
+        // Register A holds the hash, and X its previous value.
         step(BPF_LD | BPF_H | BPF_ABS, IP_HEADER.wrapping_add(port_at));
         step(BPF_ALU | BPF_MUL | BPF_K, spread_port);
         for word in 0..address_words {
@@ -127,7 +127,7 @@ impl Selector<'_> {
         }
         step(BPF_ALU | BPF_LSH | BPF_K, 1);
         step(BPF_MISC | BPF_TAX, 0);
-        // Of the tests, the first that succeeds jumps over those that follow; if none does, the last jumps over the addition.
+        // The first test that succeeds jumps over those that follow it. If none succeeds, the last one jumps over the addition.
         let mut tests: Vec<libc::sock_filter> = Vec::new();
         for (index, pattern) in self.apart.iter().enumerate().rev() {
             let (to_match, is_last) = (u8::try_from(tests.len()), index + 1 == self.apart.len());

@@ -55,7 +55,7 @@ fn spreads_senders_and_keeps_kinds_apart() {
             for other in others {
                 assert_eq!(target(&sockets, &client, &other), first, "{other:#x?}");
             }
-            // One byte is enough for a pattern of one, if that comes first.
+            // One byte is enough to match a pattern of one byte, if that is the first pattern.
             assert_eq!(target(&sockets, &client, &[0x40]), first + 1);
             for too_short in [&[][..], &[0x00]] {
                 assert_eq!(target(&sockets, &client, too_short), 0);
@@ -96,7 +96,7 @@ fn the_key_decides_on_the_group() {
         let clients: Vec<_> = (0..40).map(|_| Plain::bind(address).unwrap()).collect();
         let groups =
             by_key.map(|sockets| clients.iter().map(|client| target(&sockets, client, b"x")).collect::<Vec<_>>());
-        // One in 3 to the power of 40 that all meet again by chance.
+        // The probability that all meet again by chance is 3 to the power of -40.
         assert_ne!(groups[0], groups[1]);
     }
 }

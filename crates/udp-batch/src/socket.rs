@@ -15,17 +15,17 @@ use crate::{
     send::{Message, Sender},
 };
 
-/// How a socket is set up. By default all is off.
+/// How a socket is set up. By default, everything is off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// Lets other sockets of the same user bind the same address, if they allow it, too (`SO_REUSEPORT`). The kernel then chooses a socket
     /// for each datagram: see [`Selector`].
     pub reuse_port: bool,
-    /// How many bytes may wait in each direction; `None` leaves the system's default. The kernel counts its own bookkeeping, too, and only
-    /// what waits uses memory. Without CAP_NET_ADMIN the system limits it, silently: see [`UdpSocket::receive_buffer_size`].
+    /// The size of each of the two socket buffers in bytes; `None` leaves the system's default. The kernel counts its own bookkeeping, too.
+    /// Only queued datagrams use memory. Without CAP_NET_ADMIN the system limits the size silently: see [`UdpSocket::receive_buffer_size`].
     pub buffer_size: Option<usize>,
     /// Lets the kernel merge equally long datagrams of one flow as they arrive (`UDP_GRO`), which makes receiving them cheaper.
-    /// [`ReceiveBuffers::next_datagram`] takes them apart again. One call may then return up to 64 times as many datagrams.
+    /// [`ReceiveBuffers::next_datagram`] splits them again. One call may then return up to 64 times as many datagrams.
     pub gro: bool,
     /// Keeps errors about sent datagrams for [`UdpSocket::take_errors`] (`IP_RECVERR`).
     pub error_queue: bool,
@@ -46,31 +46,31 @@ pub fn can_send_unfragmented() -> bool {
     options::can_forbid_fragments()
 }
 
-/// The least room of a receive call: for one datagram, and one slot that stays empty if there is no other.
+/// The fewest slots to offer a receive call: one for a datagram, and one that stays empty if there is no other datagram.
 const LEAST_ROOM: u8 = 2;
 #[expect(clippy::cast_possible_truncation, reason = "it fits")]
 const MOST_ROOM: u8 = BATCH as u8;
 
-/// What a receive call left behind.
+/// The result of a receive call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// Whether there may be more.
+    /// Whether there may be more to receive.
     pub remaining: Remaining,
-    /// How many datagrams the kernel has dropped at this socket since it last said so, because they were not received in time.
+    /// How many datagrams the kernel has dropped since it last reported drops, because the receive buffer was full.
     pub dropped: u32,
 }
 
-/// A bound UDP socket that never waits.
+/// A bound UDP socket that never blocks.
 ///
-/// Datagrams that it sends may be fragmented (`IP_PMTUDISC_DONT`), and no path MTU is kept; the exception is [`Self::send_unfragmented`].
+/// Datagrams that it sends may be fragmented, and no path MTU is discovered (`IP_PMTUDISC_DONT`), except with [`Self::send_unfragmented`].
 #[derive(Debug)]
 pub struct UdpSocket {
     io: std::net::UdpSocket,
-    /// How many slots to offer the next receive call: a slot that stays empty costs time, too.
+    /// How many slots to offer the next receive call. It adapts, as an empty slot costs time, too.
     room: Cell<u8>,
-    /// How many datagrams the kernel had dropped when it last said so; wraps.
+    /// The kernel's count of dropped datagrams when it last reported it; wraps.
     drops: Cell<u32>,
-    /// For how many more calls to send without segmentation.
+    /// For how many more calls to send without GSO.
     pause: Cell<u32>,
     /// Whether there is an error queue: calls may then fail because of earlier datagrams.
     keeps_errors: bool,
@@ -92,13 +92,13 @@ impl UdpSocket {
         if config.reuse_port {
             socket.set_reuse_port(true)?;
         }
-        // Before it is bound, so that no datagram is received without its metadata.
+        // Before `bind`, so that no datagram is received without its metadata.
         configure(&socket, address, config)?;
         socket.bind(&address.into())?;
         Ok(Self::new(socket.into(), config))
     }
 
-    /// Takes over a socket that is bound already, such as one that another process passed on. [`Config::reuse_port`] does not matter.
+    /// Takes over a socket that is bound already, for example one passed on by another process. Ignores [`Config::reuse_port`].
     ///
     /// # Errors
     ///
@@ -134,19 +134,19 @@ impl UdpSocket {
         options::receive_buffer_size(self)
     }
 
-    /// Has `selector` decide which of the sockets at this address gets a datagram: those that are bound already, and those to come.
+    /// Lets `selector` decide which socket at this address gets a datagram, among those that are bound already and those bound later.
     ///
     /// # Errors
     ///
-    /// Those of `setsockopt`, as where a seccomp profile forbids it; [`io::ErrorKind::InvalidInput`] for more than about 80 patterns.
+    /// Those of `setsockopt`, for example if a seccomp profile forbids it; [`io::ErrorKind::InvalidInput`] for more than about 80 patterns.
     pub fn attach_selector(&self, selector: &Selector<'_>) -> io::Result<()> {
         selector.attach(self, self.local_addr()?.ip())
     }
 
-    /// Adds what has arrived to `buffers`, without waiting. Each datagram is tagged with `tag`.
+    /// Receives datagrams into `buffers` without blocking. Each datagram is tagged with `tag`.
     ///
-    /// One call makes one system call, which returns at most 32 datagrams, or runs of merged ones. If the buffers are full, nothing is
-    /// received.
+    /// One call makes one system call, which returns at most 32 datagrams, or runs of merged datagrams. If the buffers are full, it receives
+    /// nothing.
     ///
     /// # Errors
     ///
@@ -166,7 +166,7 @@ impl UdpSocket {
         Ok(Received { remaining, dropped: self.drops.get().wrapping_sub(before) })
     }
 
-    /// Sends a datagram without waiting, from `source` if set.
+    /// Sends a datagram without blocking, from `source` if set.
     ///
     /// # Errors
     ///
@@ -181,9 +181,9 @@ impl UdpSocket {
         sent
     }
 
-    /// Sends datagrams in this order without waiting, and tells `done` the result of each, by index.
+    /// Sends datagrams in this order without blocking, and calls `done` with the index and result of each.
     ///
-    /// Sort them by destination, so that the kernel can cut many from one message. When the send buffer is full, all that follow fail
+    /// Sort them by destination, so that many can be sent as one message (GSO). When the send buffer is full, all remaining ones fail
     /// with [`io::ErrorKind::WouldBlock`].
     pub fn send_all<'a>(
         &self,
@@ -194,11 +194,11 @@ impl UdpSocket {
         sender.send(self.io.as_fd(), &self.pause, self.retry(), datagrams, done);
     }
 
-    /// The same over IPv4, with the DF bit set. It takes two more system calls, since no control message sets the bit.
+    /// Like [`Self::send_all`], over IPv4 with the DF bit set. It takes two more system calls, since no control message sets the bit.
     ///
     /// # Errors
     ///
-    /// If the socket cannot go back to letting datagrams be fragmented; `done` has been told the results all the same.
+    /// If the DF bit cannot be cleared afterwards. `done` has been called with the results even then.
     pub fn send_unfragmented<'a>(
         &self,
         sender: &mut Sender,
@@ -209,15 +209,15 @@ impl UdpSocket {
             (0..datagrams.len()).for_each(|index| done(index, Err(&error)));
             return Ok(());
         }
-        // An error about an earlier datagram would fail the next call, and could not be told from its own.
+        // A pending error about an earlier datagram would fail the next call, and look like the call's own.
         let _ = SockRef::from(&self.io).take_error();
         sender.send(self.io.as_fd(), &self.pause, error_queue::may_be_about_another_unfragmented, datagrams, done);
         options::forbid_fragments(&self.io, false)
     }
 
-    /// Takes the errors about sent datagrams that the kernel has kept, without waiting; none without [`Config::error_queue`].
+    /// Takes the queued errors about sent datagrams, without blocking. There are none without [`Config::error_queue`].
     ///
-    /// `epoll` reports them as `EPOLLERR`, whatever events were asked for.
+    /// `epoll` reports them as `EPOLLERR`, whether or not that was asked for.
     pub fn take_errors(&self, each: impl FnMut(SendError)) {
         if self.keeps_errors {
             error_queue::take(self.io.as_fd(), each);
@@ -226,14 +226,14 @@ impl UdpSocket {
 
     /// Whether `error`, with which [`Self::receive`] has failed, may be about a datagram that was sent earlier.
     ///
-    /// With an error queue, the kernel also fails one call at the socket for each error. Sending copes with that by itself. After a receive
-    /// call, try again: what was received may wait behind the error.
+    /// With an error queue, the kernel also fails one call on the socket for each error. Sending handles that by itself. After a failed
+    /// receive call, try again: there may be datagrams to receive.
     #[must_use]
     pub fn may_be_about_another(&self, error: &io::Error) -> bool {
         self.keeps_errors && error_queue::may_be_about_another(error)
     }
 
-    /// Which failures of a send call are worth another call.
+    /// Which errors of a send call to retry after.
     #[inline]
     fn retry(&self) -> fn(&io::Error) -> bool {
         if self.keeps_errors { error_queue::may_be_about_another } else { |_| false }

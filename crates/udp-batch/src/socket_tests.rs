@@ -37,7 +37,7 @@ fn what_is_not_read_in_time_is_counted() {
         for _ in 0..burst {
             sender.send_to(&[0; 1000], address).unwrap();
         }
-        // Drops are reported with the next datagram that finds room.
+        // Drops are reported with the next datagram that is queued.
         let (count, dropped) = receive_all(&receiver);
         sum = (sum.0 + count, sum.1 + usize::try_from(dropped).unwrap());
     }
@@ -126,7 +126,7 @@ fn a_socket_of_another_process_is_set_up_too() {
     let port = socket.local_addr().unwrap().port();
     let receiver = UdpSocket::from_std(socket, &Config { error_queue: true, ..PLAIN }).unwrap();
     let mut buffers = ReceiveBuffers::new();
-    // It does not wait.
+    // It does not block.
     assert_eq!(receiver.receive((), &mut buffers).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     let to = (Ipv4Addr::LOCALHOST, port).into();
     bound(&PLAIN).0.send(&mut Sender::default(), None, to, b"data").unwrap();

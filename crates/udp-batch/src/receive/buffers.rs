@@ -11,22 +11,22 @@ use crate::control::Metadata;
 /// How many bytes are free before each received datagram, for [`ReceiveBuffers::wrap`].
 pub const HEAD_ROOM: usize = 48;
 
-/// How many bytes are free behind each received datagram, for [`ReceiveBuffers::wrap`]: enough to pad to a multiple of four.
+/// How many bytes are free after each received datagram, for [`ReceiveBuffers::wrap`]: enough to pad to a multiple of four.
 pub const TAIL_ROOM: usize = 3;
 
-/// With GRO the kernel merges datagrams of a flow up to this size.
+/// The size of a slot in bytes: with GRO the kernel merges datagrams of a flow up to this size.
 const SLOT: usize = 65_536;
 
-/// From one slot to the next. With a power of two, the beginnings of all slots, which are all that most datagrams need, would compete
-/// for the same few lines of the processor's caches.
+/// The distance from one slot to the next in bytes. Most datagrams fill only the beginning of a slot. If the distance were a power of
+/// two, the beginnings of all slots would compete for the same few cache lines.
 const STRIDE: usize = SLOT + 5 * 64;
 const _: () = assert!(HEAD_ROOM + SLOT + TAIL_ROOM <= STRIDE);
 
-/// Buffers for datagrams of one socket or several, until these are handled together. One is enough for all sockets of a thread.
+/// Buffers for a batch of datagrams from one or several sockets. All sockets of a thread can share one.
 ///
-/// They have 32 slots ([`BATCH`]) of 64 KiB. Memory that no datagram has reached is not resident.
+/// There are 32 slots ([`BATCH`]) of 64 KiB. Memory that no datagram has reached is not resident.
 ///
-/// `T` is the tag that [`UdpSocket::receive`](crate::UdpSocket::receive) attaches to what it receives: it tells the sockets apart.
+/// `T` is the tag that [`UdpSocket::receive`](crate::UdpSocket::receive) attaches to each datagram, to tell the sockets apart.
 pub struct ReceiveBuffers<T> {
     bytes: Box<[u8]>,
     receiver: Box<Receiver>,
@@ -45,11 +45,11 @@ pub struct Datagram<T> {
     pub to: Option<IpAddr>,
     /// The traffic class: DSCP in the upper six bits, ECN in the lower two.
     pub traffic_class: u8,
-    /// Where the content lies in the [`ReceiveBuffers`], which this range indexes.
+    /// The range of the content in the [`ReceiveBuffers`], which it indexes.
     pub range: Range<usize>,
     /// Whether the bytes before it belong to another datagram.
     pub follows: bool,
-    /// Whether the bytes behind it belong to another datagram.
+    /// Whether the bytes after it belong to another datagram.
     pub precedes: bool,
 }
 
@@ -64,7 +64,7 @@ pub struct Cursor {
 /// Whether a socket may have more to receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remaining {
-    /// It is empty: with edge-triggered polling it is reported again once something arrives.
+    /// It is empty. Edge-triggered polling reports it again when something arrives.
     Empty,
     /// It may have more: receive again.
     Unknown,
@@ -73,7 +73,7 @@ pub enum Remaining {
 /// What [`ReceiveBuffers::fill`] added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Filled {
-    /// How many slots it took.
+    /// How many slots it filled.
     pub(crate) count: usize,
     pub(crate) remaining: Remaining,
     /// How many datagrams the kernel had dropped at this socket when the last of them arrived, if it said so; wraps.
@@ -93,7 +93,7 @@ impl<T: Copy> Default for ReceiveBuffers<T> {
 }
 
 impl<T> ReceiveBuffers<T> {
-    /// Empties them.
+    /// Removes all datagrams.
     pub const fn clear(&mut self) {
         self.filled = 0;
     }
@@ -129,7 +129,7 @@ impl<T: Copy> ReceiveBuffers<T> {
         }
     }
 
-    /// Adds what `socket` has received, at most `room` slots.
+    /// Receives from `socket` into at most `room` slots.
     pub(crate) fn fill(&mut self, socket: BorrowedFd<'_>, tag: T, room: usize) -> io::Result<Filled> {
         let room = room.min(BATCH - self.filled);
         let free = self.bytes[self.filled * STRIDE..].chunks_exact_mut(STRIDE).take(room);
@@ -145,7 +145,7 @@ impl<T: Copy> ReceiveBuffers<T> {
         Ok(Filled { count, remaining, drops })
     }
 
-    /// The datagram at `cursor`, which moves on to the next. Datagrams of one socket come in the order in which they arrived.
+    /// Returns the datagram at `cursor`, and moves `cursor` to the next. Datagrams of one socket are in the order of arrival.
     #[inline]
     pub fn next_datagram(&self, cursor: &mut Cursor) -> Option<Datagram<T>> {
         loop {
@@ -174,8 +174,8 @@ impl<T: Copy> ReceiveBuffers<T> {
         }
     }
 
-    /// Adds a datagram that was received before and whose `bytes` were kept elsewhere. `range`, `follows` and `precedes` of `datagram`
-    /// do not matter. Does nothing if no slot is free.
+    /// Adds a datagram that was received earlier, and whose `bytes` the caller has kept. Ignores `range`, `follows` and `precedes` of
+    /// `datagram`. Does nothing if no slot is free.
     pub fn restore(&mut self, datagram: &Datagram<T>, bytes: &[u8]) {
         let Datagram { tag, from, to, traffic_class, .. } = *datagram;
         self.put(tag, from, Metadata { to, traffic_class, ..Metadata::default() }, bytes);
@@ -192,12 +192,12 @@ impl<T: Copy> ReceiveBuffers<T> {
         self.filled += 1;
     }
 
-    /// Writes `header` right before `data`, which is a part of `datagram`, and `padding` zeros right behind it. Returns the range of header,
+    /// Writes `header` right before `data`, a part of `datagram`, and `padding` zeros right after it. Returns the range of header,
     /// data and padding.
     ///
-    /// Up to [`HEAD_ROOM`] bytes of header and [`TAIL_ROOM`] bytes of padding fit, in addition to the bytes of `datagram` before and behind
-    /// `data`, which are overwritten. Returns `None`, and writes nothing, if there is not that much room, as where the kernel has merged
-    /// datagrams and the bytes before this one belong to another.
+    /// [`HEAD_ROOM`] bytes before and [`TAIL_ROOM`] bytes after `datagram` are free. The bytes of `datagram` outside `data` can be
+    /// overwritten, too. Returns `None`, and writes nothing, if there is not enough room. That happens where the kernel has merged
+    /// datagrams: then the bytes before and after this one belong to others.
     #[inline]
     pub fn wrap(
         &mut self,

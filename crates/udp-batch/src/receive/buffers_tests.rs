@@ -56,7 +56,7 @@ fn nothing_is_written_over_other_datagrams() {
     let [first, second] = datagrams(&buffers).try_into().unwrap();
     assert_eq!(buffers.wrap(&first, first.range.clone(), b"head", 1), None);
     assert_eq!(buffers.wrap(&second, second.range.clone(), b"head", 0), None);
-    // What is the datagram's own, and is no data, may be written over.
+    // The bytes of the datagram outside the data may be overwritten.
     let within = |datagram: &Datagram<u16>| datagram.range.start + 1..datagram.range.end - 2;
     let wrapped = buffers.wrap(&first, within(&first), b"head", 2).unwrap();
     assert_eq!(&buffers[wrapped], b"head2\0\0");

@@ -1,4 +1,4 @@
-//! Many datagrams with one system call.
+//! Receives many datagrams with one system call.
 #![expect(unsafe_code, reason = "recvmmsg")]
 
 use std::{
@@ -13,7 +13,7 @@ use crate::{
     raw_address::RawAddress,
 };
 
-/// How many datagrams, or runs of merged ones, are received at most with one system call.
+/// How many datagrams, or runs of merged datagrams, one system call receives at most.
 pub const BATCH: usize = 32;
 
 /// A datagram that was received, or several merged ones.
@@ -28,7 +28,7 @@ pub(crate) struct Arrived {
 pub(crate) struct Receiver {
     addresses: [RawAddress; BATCH],
     controls: [Control; BATCH],
-    /// Used during a call only; kept for their memory.
+    /// Valid during a call only; kept to reuse the memory.
     slices: Vec<libc::iovec>,
     messages: Vec<libc::mmsghdr>,
 }
@@ -52,8 +52,8 @@ impl Receiver {
         })
     }
 
-    /// Receives into `slots` without waiting, at most [`BATCH`] datagrams. Passes each to `each`, by index; `None` for one without a
-    /// sender's address.
+    /// Receives at most [`BATCH`] datagrams into `slots`, without blocking. Calls `each` with the index of each filled slot and its
+    /// datagram, or `None` if the datagram has no sender's address.
     ///
     /// # Errors
     ///

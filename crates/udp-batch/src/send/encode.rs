@@ -1,4 +1,4 @@
-//! Groups of datagrams as the kernel reads them, and the system call.
+//! Encodes groups of datagrams for the kernel, and makes the system call.
 #![expect(unsafe_code, reason = "sendmmsg")]
 
 use std::{
@@ -14,11 +14,11 @@ use crate::{control::Control, raw_address::RawAddress};
 /// How many messages go into one system call.
 pub(super) const MESSAGES: usize = 64;
 
-/// The memory of what the kernel reads besides the contents.
+/// The memory that the kernel reads besides the contents.
 pub(super) struct Encoder {
     addresses: Box<[RawAddress; MESSAGES]>,
     controls: Box<[Control; MESSAGES]>,
-    /// Used by an [`Encoded`] only; kept for their memory.
+    /// Valid during the life of an [`Encoded`] only; kept to reuse the memory.
     slices: Vec<libc::iovec>,
     messages: Vec<libc::mmsghdr>,
 }
@@ -47,7 +47,7 @@ pub(super) struct Encoded<'a> {
 }
 
 impl Encoder {
-    /// Makes a message of each of `groups`, of which there are at most [`MESSAGES`]; `datagrams` are theirs, and perhaps more.
+    /// Makes a message of each of `groups`, at most [`MESSAGES`]. `datagrams` begins with the datagrams of the groups, and may have more.
     pub(super) fn encode<'a, 'm: 'a>(
         &'a mut self,
         groups: &[Group],
@@ -85,7 +85,7 @@ impl Encoder {
             }
             messages.push(libc::mmsghdr { msg_hdr: header, msg_len: 0 });
         }
-        // Only now do the slices stay where they are.
+        // The list of slices is complete and does not move any more, so it can be pointed to.
         let mut rest = &mut slices[..];
         for message in &mut *messages {
             let (own, others) = rest.split_at_mut(message.msg_hdr.msg_iovlen);
@@ -116,7 +116,8 @@ fn push_slices(datagram: &Message<'_>, slices: &mut Vec<libc::iovec>) {
 }
 
 impl Encoded<'_> {
-    /// Sends them without waiting, and once more if that failed and `retry` says so; returns how many the kernel took, at least one.
+    /// Sends the messages without blocking. If that fails, and `retry` says so, tries once more. Returns how many messages the kernel
+    /// accepted, at least one.
     pub(super) fn send(mut self, socket: BorrowedFd<'_>, retry: fn(&io::Error) -> bool) -> io::Result<usize> {
         match self.try_send(socket) {
             Err(error) if retry(&error) => self.try_send(socket),
@@ -136,7 +137,7 @@ impl Encoded<'_> {
                         let slice = &*header.msg_iov;
                         let address = header.msg_name.cast_const().cast();
                         let (bytes, length) = (slice.iov_base, slice.iov_len);
-                        // The kernel has a header less to fetch and to check.
+                        // Without a message header, which the kernel would have to fetch and check.
                         libc::sendto(socket.as_raw_fd(), bytes, length, flags, address, header.msg_namelen).min(1)
                     }
                 }

@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 /// One datagram to send.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
-    /// The source address; `None` for the address that the socket is bound to, or for the kernel's choice.
+    /// The source address; `None` for the address that the socket is bound to or, if that is unspecified, the kernel's choice.
     pub source: Option<IpAddr>,
     /// The destination.
     pub to: SocketAddr,
@@ -18,7 +18,7 @@ pub struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// A datagram to `to` with this content and nothing special.
+    /// A datagram to `to` with this content, and defaults for everything else.
     #[must_use]
     pub const fn new(to: SocketAddr, payload: &'a [u8]) -> Self {
         Self { source: None, to, traffic_class: 0, header: &[], payload, padding: 0 }

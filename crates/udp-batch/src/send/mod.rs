@@ -1,8 +1,8 @@
-//! Sending many datagrams with one system call: several messages (`sendmmsg`), each of which the kernel may cut into several datagrams
+//! Sends many datagrams with one system call: several messages (`sendmmsg`), each of which the kernel may split into several datagrams
 //! (GSO).
 //!
-//! Three steps: `plan` decides which datagrams go together, `encode` writes the structures that the kernel reads, and makes the call.
-//! This file does what the result asks for.
+//! `plan` decides which datagrams become one message. `encode` writes the structures that the kernel reads, and makes the call.
+//! This file handles the result.
 
 mod encode;
 mod message;
@@ -18,14 +18,14 @@ use self::{
 };
 use crate::options;
 
-/// For how many calls a socket goes without segmentation after the kernel has refused it there: that may concern one route only.
+/// For how many calls a socket does without GSO after the kernel has refused it. The refusal may concern a single route, so it is
+/// tried again later.
 const PAUSE: u32 = 10_000;
 
-/// What sending needs besides the datagrams: memory that is used again, and whether the kernel can do GSO. One is enough for all sockets
-/// of a thread.
+/// Reusable memory for sending, and whether the kernel can do GSO. All sockets of a thread can share one.
 pub struct Sender {
     can_segment: bool,
-    /// The first refusal of GSO, until somebody takes it.
+    /// The first refusal of GSO, until it is taken.
     refusal: Option<io::Error>,
     has_refused: bool,
     groups: Vec<Group>,
@@ -51,15 +51,15 @@ impl Default for Sender {
 }
 
 impl Sender {
-    /// The error with which the kernel has refused GSO where it should work, once: for a log. Datagrams are then sent one by one for
-    /// some time, at the socket in question.
+    /// The first error with which the kernel has refused GSO although it supports it, to be logged; returned once. After a refusal,
+    /// datagrams of the socket are sent one by one for some time.
     #[inline]
     pub const fn take_segmentation_refusal(&mut self) -> Option<io::Error> {
         self.refusal.take()
     }
 
-    /// Sends `datagrams` in this order without waiting, and tells `done` the result of each, by index. While `pause`, which counts down
-    /// with each call, is not 0, `socket` goes without segmentation. A call that failed is repeated once if `retry` says so.
+    /// Sends `datagrams` in this order without blocking, and calls `done` with the index and result of each. While `pause` is not 0,
+    /// `socket` does without GSO; each call decrements it. A system call that failed is repeated once if `retry` says so.
     pub(crate) fn send<'a>(
         &mut self,
         socket: BorrowedFd<'_>,
@@ -80,7 +80,7 @@ impl Sender {
                     start += sent;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // There is no more room for what follows either.
+                    // There is no room for the rest, either.
                     (first.first..datagrams.len()).for_each(|index| done(index, Err(&error)));
                     return;
                 }
@@ -96,13 +96,13 @@ impl Sender {
         }
     }
 
-    /// Whether the datagrams of `group`, whose message failed with `error`, may each fare better without segmentation.
+    /// Whether datagrams of `group`, which failed with `error` as one message, may succeed one by one.
     fn may_go_one_by_one(&mut self, pause: &Cell<u32>, group: Group, error: &io::Error) -> bool {
         match error.raw_os_error() {
             _ if group.count == 1 => false,
-            // One of them may be too long for the path, or the kernel wants no segments of this size.
+            // One of them may be too long for the path, or the kernel rejects segments of this size.
             Some(libc::EINVAL | libc::EMSGSIZE) => true,
-            // What the kernel says where a device, a tunnel or the kernel itself cannot do it at all.
+            // A device, a tunnel or the kernel itself does not support GSO.
             Some(errno @ (libc::EIO | libc::EOPNOTSUPP | libc::ENOPROTOOPT)) => {
                 pause.set(PAUSE);
                 if !std::mem::replace(&mut self.has_refused, true) {
@@ -110,7 +110,7 @@ impl Sender {
                 }
                 true
             }
-            // No route, or forbidden: each of them would fail as well.
+            // For example no route, or forbidden: each datagram would fail as well.
             _ => false,
         }
     }

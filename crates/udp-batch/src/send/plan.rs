@@ -1,19 +1,18 @@
-//! Which datagrams go together: consecutive ones with the same destination, source and traffic class, of the same length but for the
-//! last, which may be shorter.
+//! Decides which datagrams become one message: consecutive ones with the same destination, source, traffic class and length. The last
+//! one may be shorter.
 
 use std::ops::Range;
 
 use super::message::Message;
 
-/// How many datagrams the kernel makes of one message at most: UDP_MAX_SEGMENTS until Linux 6.9.
+/// How many datagrams one message may have: UDP_MAX_SEGMENTS until Linux 6.9.
 const SEGMENTS: usize = 64;
-/// How long all datagrams of one message may be together, so that they would fit one IPv6 packet.
+/// How many bytes all datagrams of one message may have together: they must fit one IPv6 packet.
 const MESSAGE_LENGTH: usize = 65_000;
-/// The kernel does not cut into datagrams that are longer than the MTU, so do not try beyond Ethernet's, less the IPv6 and UDP
-/// headers.
+/// The longest segment in bytes. The kernel refuses segments longer than the MTU; this is Ethernet's, less the IPv6 and UDP headers.
 const LARGEST_SEGMENT: usize = 1_500 - 40 - 8;
 
-/// Consecutive datagrams that are one message to the kernel.
+/// Consecutive datagrams that become one message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Group {
     /// The index of the first datagram.
@@ -24,7 +23,7 @@ pub(super) struct Group {
     pub(super) segment: usize,
     /// The length of all.
     length: usize,
-    /// Nothing can follow a shorter one.
+    /// Whether no other datagram can join: the last one is shorter than the others, empty, or too long to be a segment.
     closed: bool,
 }
 

@@ -42,7 +42,7 @@ fn sent(count: usize) -> Results {
     (0..count).map(|index| (index, None)).collect()
 }
 
-/// How many messages it takes to send `datagrams`, after having sent them.
+/// Sends `datagrams` and returns how many messages that took.
 fn send(sender: &mut Sender, datagrams: &[Message<'_>]) -> usize {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     assert_eq!(send_by(sender, &socket, &Cell::new(0), datagrams), sent(datagrams.len()));
@@ -177,7 +177,7 @@ fn a_route_that_refuses_segmentation_pauses_it_and_loses_nothing() {
     });
     assert_eq!((told, pause.get()), (vec![0, 1], PAUSE));
     assert_eq!(receive(&to, 2), [b"aaa", b"bbb"]);
-    // It is told once.
+    // It is reported once.
     assert_eq!(sender.take_segmentation_refusal().unwrap().raw_os_error(), Some(libc::EIO));
     assert!(sender.may_go_one_by_one(&pause, group, &refused));
     assert!(sender.take_segmentation_refusal().is_none());
@@ -200,7 +200,7 @@ fn after_a_pause_segmentation_is_tried_again() {
 fn what_is_not_about_segmentation_is_tried_once() {
     let to = receiver();
     let mut nowhere = message(&to, b"", b"data");
-    // Nobody may send to a broadcast address who has not asked to.
+    // A broadcast address is forbidden without SO_BROADCAST.
     nowhere.to = "255.255.255.255:9".parse().unwrap();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let (mut sender, pause) = (Sender::default(), Cell::new(0));
