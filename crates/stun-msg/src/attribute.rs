@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// The type of a STUN [attribute](https://www.rfc-editor.org/rfc/rfc8489#section-14); unknown ones survive.
+/// The type of a STUN [attribute](https://www.rfc-editor.org/rfc/rfc8489#section-14). Unknown types keep their number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AttributeType(u16);
 
@@ -13,7 +13,7 @@ macro_rules! attribute_types {
                 pub const $constant: Self = Self($number);
             )*
 
-            /// Its name in the RFCs, if it is one that this crate knows.
+            /// Its name in the RFCs, if this crate knows it.
             #[must_use]
             pub const fn name(self) -> Option<&'static str> {
                 match self.0 {
@@ -77,7 +77,7 @@ impl AttributeType {
 
     /// Whether a request with it must be [refused with 420](https://www.rfc-editor.org/rfc/rfc8489#section-6.3.1).
     ///
-    /// An attribute that the RFCs define and that has no business in this request is known but unexpected, and ignored.
+    /// An attribute that the RFCs define for other messages is known but unexpected, and ignored.
     pub(crate) const fn is_unknown_and_required(self) -> bool {
         self.is_comprehension_required() && self.name().is_none()
     }
@@ -98,7 +98,7 @@ impl fmt::Debug for AttributeType {
     }
 }
 
-/// An [address family](https://www.rfc-editor.org/rfc/rfc8656#section-18.6) in a request; unknown ones survive.
+/// An [address family](https://www.rfc-editor.org/rfc/rfc8656#section-18.6) in a request. Unknown families keep their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FamilyCode(pub u8);
 
@@ -109,20 +109,20 @@ impl FamilyCode {
     pub const V6: Self = Self(0x02);
 }
 
-/// The length of an attribute's type and length, in bytes.
+/// The length of an attribute's header, its type and length fields, in bytes.
 pub(crate) const ATTRIBUTE_HEADER_LEN: usize = 4;
 
-/// An attribute as it lies in a message.
+/// An attribute in a message, not decoded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RawAttribute<'a> {
     pub(crate) kind: AttributeType,
-    /// Where its header begins in the message.
+    /// The offset of its header in the message, in bytes.
     pub(crate) offset: usize,
     /// Without padding.
     pub(crate) value: &'a [u8],
 }
 
-/// Walks the attributes of a message from `offset` on; `Err` holds where an attribute overruns the end.
+/// Iterates over the attributes of a message from `offset` on. `Err` is the offset of an attribute that overruns the end.
 #[derive(Clone, Debug)]
 pub(crate) struct Attributes<'a> {
     message: &'a [u8],
@@ -142,7 +142,7 @@ impl<'a> Iterator for Attributes<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let offset = self.offset;
         let rest = self.message.get(offset..).filter(|rest| !rest.is_empty())?;
-        // Whatever comes next, an error ends the walk.
+        // An error below ends the iteration.
         self.offset = self.message.len();
 
         let Some((&[k0, k1, l0, l1], after)) = rest.split_first_chunk() else {

@@ -1,11 +1,11 @@
 use std::ops::Range;
 
-/// A [ChannelData message](https://www.rfc-editor.org/rfc/rfc8656#section-12.4): where its parts lie in a datagram.
+/// A [ChannelData message](https://www.rfc-editor.org/rfc/rfc8656#section-12.4), with its payload as a range of the datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelData {
     /// The channel number, 0x4000 to 0x7FFF.
     pub channel: u16,
-    /// Which bytes of the datagram are application data; padding is not part of it.
+    /// The bytes of the datagram that are application data, without padding.
     pub payload: Range<usize>,
 }
 

@@ -2,12 +2,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::{AttributeType, attribute::Attributes, header::HEADER_LEN};
 
-/// A Binding request, as [RFC 3489](https://www.rfc-editor.org/rfc/rfc3489#section-11.1) has it.
+/// The message type of a Binding request in [RFC 3489](https://www.rfc-editor.org/rfc/rfc3489#section-11.1).
 const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
-/// The answer to it.
+/// The message type of its response.
 const BINDING_RESPONSE: [u8; 2] = [0x01, 0x01];
 
-/// Asks the server to answer from another address or port.
+/// CHANGE-REQUEST: asks the server to answer from another address or port.
 const CHANGE_REQUEST: AttributeType = AttributeType::new(0x0003);
 const MAPPED_ADDRESS: [u8; 2] = [0x00, 0x01];
 
@@ -20,8 +20,8 @@ pub struct ClassicBinding {
 }
 
 impl ClassicBinding {
-    /// The request that `datagram` is. `None` if it is none, or if it asks for an answer from another address or port, which a relay
-    /// cannot give: a client that hears nothing draws the right conclusion, and with an answer from here it would draw the wrong one.
+    /// Parses a request. `None` if `datagram` is not one, or if it asks for a response from another address or port, which a relay cannot
+    /// give. Without a response, the client draws the right conclusion about its NAT; with one from this address, the wrong one.
     #[must_use]
     pub fn parse(datagram: &[u8]) -> Option<Self> {
         let (header, attributes) = datagram.split_at_checked(HEADER_LEN)?;
@@ -45,7 +45,7 @@ impl ClassicBinding {
             IpAddr::V4(ip) => (1, ip.octets().to_vec()),
             IpAddr::V6(ip) => (2, ip.octets().to_vec()),
         };
-        // 4 or 16 bytes of address behind 4 of family and port.
+        // 4 bytes of family and port, then 4 or 16 bytes of address.
         let value_len = if mapped.is_ipv4() { 8_u16 } else { 20 };
         let mut bytes = Vec::with_capacity(HEADER_LEN + 24);
         bytes.extend(BINDING_RESPONSE);

@@ -3,7 +3,7 @@ use crate::{ChannelData, ClassifyError, header};
 /// What a datagram from a client is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Classified {
-    /// A STUN message by its header: give it to [`Message::parse`](crate::Message::parse).
+    /// A STUN message, judging by its header: parse it with [`Message::parse`](crate::Message::parse).
     Stun,
     /// Data on a channel.
     ChannelData(ChannelData),
@@ -16,7 +16,7 @@ pub enum Classified {
 ///
 /// # Errors
 ///
-/// When it is neither, or less of it than its header says.
+/// When it is neither, or when the length in its header is wrong.
 #[inline]
 pub fn classify(datagram: &[u8]) -> Result<Classified, ClassifyError> {
     match datagram {

@@ -3,10 +3,10 @@ use crate::AttributeType;
 /// Why a datagram is neither STUN nor ChannelData.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ClassifyError {
-    /// It starts like no protocol that is spoken here, or it lacks STUN's magic cookie.
+    /// Its first byte belongs to neither protocol, or it lacks STUN's magic cookie.
     #[error("neither STUN nor ChannelData")]
     Neither,
-    /// A STUN message whose length field is no multiple of four.
+    /// A STUN message whose length field is not a multiple of four.
     #[error("the length {0} in the STUN header is no multiple of four")]
     UnalignedStun(u16),
     /// A STUN message whose length field does not match the datagram. Both in bytes, header included.
@@ -17,7 +17,7 @@ pub enum ClassifyError {
         /// The datagram's length.
         actual: usize,
     },
-    /// A ChannelData message whose length field promises more than the datagram holds. Both in bytes, header included.
+    /// A ChannelData message whose length field exceeds the datagram. Both lengths in bytes, header included.
     #[error("the ChannelData header promises {expected} bytes, the datagram has {actual}")]
     TruncatedChannelData {
         /// According to the header.
@@ -27,22 +27,22 @@ pub enum ClassifyError {
     },
 }
 
-/// Why bytes are no STUN message. None of these is answered.
+/// Why bytes are not a valid STUN message. Do not respond to any of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ParseError {
     /// The header is wrong.
     #[error(transparent)]
     Header(#[from] ClassifyError),
-    /// An attribute promises more bytes than the message holds.
+    /// An attribute is longer than the rest of the message.
     #[error("the attribute at byte {offset} overruns the message")]
     AttributeOverrun {
         /// Where it begins, in bytes from the beginning of the message.
         offset: usize,
     },
-    /// An attribute of fixed length has another one.
+    /// An attribute of fixed length has another length.
     #[error("{attribute} is {actual} bytes long")]
     AttributeLength {
-        /// Which.
+        /// Its type.
         attribute: AttributeType,
         /// Its length in bytes.
         actual: usize,

@@ -11,11 +11,11 @@ impl ErrorCode {
     pub const UNAUTHENTICATED: Self = Self(401);
     /// The request is valid and refused.
     pub const FORBIDDEN: Self = Self(403);
-    /// A comprehension-required attribute is unknown here.
+    /// The server does not know a comprehension-required attribute.
     pub const UNKNOWN_ATTRIBUTE: Self = Self(420);
     /// There is no allocation, or there is one already.
     pub const ALLOCATION_MISMATCH: Self = Self(437);
-    /// The nonce is not valid any more.
+    /// The nonce is no longer valid.
     pub const STALE_NONCE: Self = Self(438);
     /// The requested address family is not offered.
     pub const ADDRESS_FAMILY_NOT_SUPPORTED: Self = Self(440);
@@ -27,9 +27,9 @@ impl ErrorCode {
     pub const PEER_ADDRESS_FAMILY_MISMATCH: Self = Self(443);
     /// This username has as many allocations as it may.
     pub const ALLOCATION_QUOTA_REACHED: Self = Self(486);
-    /// The server suffered an error.
+    /// The server had a temporary error.
     pub const SERVER_ERROR: Self = Self(500);
-    /// The server cannot hold more.
+    /// The server has no capacity left.
     pub const INSUFFICIENT_CAPACITY: Self = Self(508);
 
     /// The error code with this number, if it is one: 300 to 699.

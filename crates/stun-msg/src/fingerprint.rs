@@ -1,14 +1,14 @@
 use crate::{AttributeType, ParseError};
 
-/// What a CRC-32 is XOR-ed with: <https://www.rfc-editor.org/rfc/rfc8489#section-14.7>.
+/// The constant that the CRC-32 is XOR-ed with: <https://www.rfc-editor.org/rfc/rfc8489#section-14.7>.
 const XOR: u32 = 0x5354_554E;
 
-/// The length of the attribute.
+/// The length of the attribute in bytes, header included.
 const LEN: usize = 8;
 
 /// Checks a FINGERPRINT at `offset` of `message`, which must be the last attribute.
 ///
-/// Since it is the last, the length in the header is the one that it was made with, and the message need be gone over but once.
+/// As it is the last attribute, the CRC covers the length in the header as it is, so one pass over the message is enough.
 ///
 /// # Errors
 ///
@@ -23,7 +23,7 @@ pub(crate) fn check(message: &[u8], offset: usize, value: &[u8]) -> Result<(), P
     matches(&message[..offset], value)
 }
 
-/// Checks a FINGERPRINT that takes the last eight bytes of `message`.
+/// Checks a FINGERPRINT in the last eight bytes of `message`.
 ///
 /// # Errors
 ///
@@ -41,7 +41,7 @@ fn matches(protected: &[u8], value: [u8; 4]) -> Result<(), ParseError> {
     if u32::from_be_bytes(value) == of(protected) { Ok(()) } else { Err(ParseError::FingerprintMismatch) }
 }
 
-/// Makes the value of the FINGERPRINT at `offset` of `message`, its last attribute, the right one.
+/// Writes the right value into the FINGERPRINT at `offset` of `message`, its last attribute.
 pub(crate) fn write(message: &mut [u8], offset: usize) {
     let Some((protected, [_, _, _, _, value @ ..])) = message.split_at_mut_checked(offset) else { return };
     if value.len() == 4 {

@@ -8,17 +8,17 @@ pub(crate) const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
 /// The [class](https://www.rfc-editor.org/rfc/rfc8489#section-5) of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Class {
-    /// Wants an answer.
+    /// A request, which gets a response.
     Request,
-    /// Wants none.
+    /// An indication, which gets none.
     Indication,
-    /// The answer to a request that was granted.
+    /// A success response.
     Success,
-    /// The answer to one that was not.
+    /// An error response.
     Error,
 }
 
-/// Checks what the header alone tells: it is STUN, and it is exactly as long as it says.
+/// Checks the header: the magic cookie, and a length that is exactly that of the message.
 #[inline]
 pub(crate) fn check(bytes: &[u8]) -> Result<(), ClassifyError> {
     let Some((&[first, _, l0, l1, c0, c1, c2, c3], _)) = bytes.split_first_chunk() else {

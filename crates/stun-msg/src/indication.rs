@@ -24,35 +24,35 @@ const SEND: [u8; 2] = [0x00, 0x16];
 /// The message type of a Data indication: method 0x007, class indication.
 const DATA: [u8; 2] = [0x00, 0x17];
 
-/// What an IPv4 address is XOR-ed with.
+/// The mask that an IPv4 address is XOR-ed with.
 const COOKIE: u32 = u32::from_be_bytes(MAGIC_COOKIE);
-/// What a port is XOR-ed with.
+/// The mask that a port is XOR-ed with.
 const COOKIE_PORT: u16 = u16::from_be_bytes([MAGIC_COOKIE[0], MAGIC_COOKIE[1]]);
 
 const FAMILY_V4: u8 = 0x01;
 const FAMILY_V6: u8 = 0x02;
 
-/// A [Send indication](https://www.rfc-editor.org/rfc/rfc8656#section-11.2): what to send, and to whom.
+/// A [Send indication](https://www.rfc-editor.org/rfc/rfc8656#section-11.2): what to send to which peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendIndication {
     /// The value of XOR-PEER-ADDRESS.
     pub peer: SocketAddr,
-    /// Which bytes of the datagram are the value of DATA; padding is not part of it.
+    /// The bytes of the datagram that are the value of DATA, without padding.
     pub payload: Range<usize>,
-    /// Whether there is a DONT-FRAGMENT.
+    /// Whether it has DONT-FRAGMENT.
     pub dont_fragment: bool,
 }
 
-/// Why a Send indication is of no use. None of these is answered.
+/// Why a Send indication cannot be used. An indication never gets a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum SendError {
-    /// It is not a sound STUN message.
+    /// It is not a valid STUN message.
     #[error(transparent)]
     Malformed(#[from] ParseError),
-    /// It has a comprehension-required attribute that nobody here knows.
+    /// It has an unknown comprehension-required attribute.
     #[error("unknown attribute {0}")]
     UnknownAttribute(AttributeType),
-    /// XOR-PEER-ADDRESS is missing, or is no address.
+    /// XOR-PEER-ADDRESS is missing or malformed.
     #[error("no valid XOR-PEER-ADDRESS")]
     NoPeer,
     /// DATA is missing.
@@ -68,14 +68,14 @@ impl SendIndication {
         datagram.starts_with(&SEND)
     }
 
-    /// Parses exactly one Send indication that [`classify`](fn@crate::classify) took for STUN, in one pass over its attributes. FINGERPRINT
-    /// is checked if there is one. Allocates nothing.
+    /// Parses exactly one Send indication that [`classify`](fn@crate::classify) took for STUN, in one pass over its attributes. Checks
+    /// FINGERPRINT if there is one. Allocates no memory.
     ///
-    /// Of attributes that occur repeatedly the first one counts, and those behind MESSAGE-INTEGRITY do not.
+    /// The first of repeated attributes counts. Attributes after MESSAGE-INTEGRITY are ignored.
     ///
     /// # Errors
     ///
-    /// When it is no sound message, or lacks something.
+    /// When the message is not valid, or lacks an attribute.
     #[inline]
     pub fn parse(datagram: &[u8]) -> Result<Self, SendError> {
         let Some(Usual { peer, payload, fingerprint }) = Usual::of(datagram) else {
@@ -87,7 +87,7 @@ impl SendIndication {
         Ok(Self { peer, payload, dont_fragment: false })
     }
 
-    /// The same for whatever attributes there are, in whatever order.
+    /// Parses any attributes in any order.
     #[inline(never)]
     fn parse_any(datagram: &[u8]) -> Result<Self, SendError> {
         let Some((header, _)) = datagram.split_first_chunk::<HEADER_LEN>() else {
@@ -158,10 +158,10 @@ fn xored<const N: usize>(address: &[u8], mask: &[u8]) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// What stands before the application data of a [Data indication](https://www.rfc-editor.org/rfc/rfc8656#section-11.3): the header of
-/// the message, XOR-PEER-ADDRESS, and the beginning of DATA, which is the last attribute.
+/// The bytes before the application data of a [Data indication](https://www.rfc-editor.org/rfc/rfc8656#section-11.3): the message
+/// header, XOR-PEER-ADDRESS, and the header of DATA, the last attribute.
 ///
-/// After the data come [`Self::padding`] zeros.
+/// [`Self::padding`] zeros follow the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataHeader {
     bytes: [u8; Self::MAX_LEN],
@@ -229,7 +229,7 @@ fn attribute_header(kind: AttributeType, len: u16) -> [u8; ATTRIBUTE_HEADER_LEN]
     [k0, k1, l0, l1]
 }
 
-/// What an IPv6 address in a message that begins with these bytes is XOR-ed with: the magic cookie and the transaction ID.
+/// The mask that an IPv6 address in this message is XOR-ed with: the magic cookie and the transaction ID.
 fn v6_mask(message: &[u8]) -> u128 {
     message.get(4..HEADER_LEN).and_then(|mask| mask.try_into().ok()).map_or(0, u128::from_be_bytes)
 }

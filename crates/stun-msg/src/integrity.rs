@@ -11,7 +11,7 @@ use zeroize::Zeroize as _;
 
 use crate::PasswordAlgorithm;
 
-/// The key that a client and a server sign messages with, and the HMAC that responses are signed with.
+/// The key that a client and a server sign messages with, and the kind of HMAC for responses.
 ///
 /// `Debug` does not show the key, and dropping it overwrites it.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ pub struct IntegrityKey {
 }
 
 impl IntegrityKey {
-    /// How long the longest key is, in bytes.
+    /// The length of the longest key in bytes.
     pub const MAX_LEN: usize = PasswordAlgorithm::Sha256.key_len();
 
     /// The key of the [long-term credential mechanism](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.2): the hash of
@@ -38,7 +38,7 @@ impl IntegrityKey {
         }
     }
 
-    /// The key with these bytes, which was computed before: 16 of MD5 or 32 of SHA-256. `None` for any other number of bytes.
+    /// A key that was computed earlier: 16 bytes of MD5 or 32 of SHA-256. `None` for any other length.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let algorithm =
@@ -52,8 +52,8 @@ impl IntegrityKey {
         Self { bytes, algorithm, signs_with_sha256: algorithm == PasswordAlgorithm::Sha256 }
     }
 
-    /// The same key, which signs responses with MESSAGE-INTEGRITY-SHA256: a client that names its password algorithm
-    /// [is answered so](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4), even if it names MD5.
+    /// The same key, but signs responses with MESSAGE-INTEGRITY-SHA256. A client that names its password algorithm
+    /// [must get such responses](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4), even if it names MD5.
     #[must_use]
     pub const fn signing_with_sha256(mut self) -> Self {
         self.signs_with_sha256 = true;
@@ -71,7 +71,7 @@ impl IntegrityKey {
         self.algorithm
     }
 
-    /// Its 16 or 32 bytes, which are as good as the password.
+    /// Its 16 or 32 bytes. Whoever has them needs no password.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.algorithm.key_len()]
@@ -141,7 +141,7 @@ pub enum IntegrityError {
     /// The message carries neither MESSAGE-INTEGRITY nor MESSAGE-INTEGRITY-SHA256.
     #[error("the message has no MESSAGE-INTEGRITY")]
     Missing,
-    /// It was made with another key, or the message was changed on its way.
+    /// It was made with another key, or the message was changed in transit.
     #[error("MESSAGE-INTEGRITY does not match")]
     Mismatch,
 }

@@ -1,9 +1,9 @@
 //! The wire format of a TURN relay, without I/O: classify a datagram, parse requests, build responses, ChannelData, Send and Data
 //! indications.
 //!
-//! [`classify`](fn@classify) tells STUN from ChannelData in a nanosecond or two. A STUN message goes to [`Message::parse`], which checks its structure
-//! and FINGERPRINT; who sent it is for the caller to find out ([`Message::verify_integrity`]), and then [`Message::request`] types its
-//! attributes. [`Response`] answers, to [`Message::transaction`].
+//! [`classify`](fn@classify) tells STUN from ChannelData in a nanosecond or two. [`Message::parse`] checks the structure and
+//! FINGERPRINT of a STUN message. [`Message::verify_integrity`] authenticates it. [`Message::request`] decodes its attributes.
+//! [`Response`] makes the response, for [`Message::transaction`].
 //!
 //! ```
 //! use std::net::SocketAddr;
@@ -22,15 +22,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What relays data goes its own way, which allocates nothing: [`ChannelData`], [`SendIndication`] and [`DataHeader`] say where the data lies
-//! in a datagram, and what to put in front of it.
+//! Relayed data has types of its own, which allocate no memory: [`ChannelData`] and [`SendIndication`] say which bytes of a datagram
+//! are the data, and [`DataHeader`] is what to write in front of it.
 //!
-//! Bytes from the network are never trusted: whatever they are, the answer is a value or a typed error. Of attributes that occur repeatedly the
-//! first counts, what follows MESSAGE-INTEGRITY is invisible, and unknown numbers survive in new-types.
-//! [`ParseError`] is not worth an answer; [`RequestError`] says which one is due.
+//! Bytes from the network are not trusted: any input gives a value or a typed error. The first of repeated attributes counts,
+//! attributes after MESSAGE-INTEGRITY are ignored, and unknown numbers are kept in newtypes.
+//! Do not respond to a [`ParseError`]; [`RequestError`] says how to respond.
 //!
-//! Out of scope: writing requests, reading responses beyond their header, TCP framing, and every attribute that no
-//! request to a relay has a use for. Values are decoded and encoded by stun-types and turn-types.
+//! Out of scope: writing requests, reading responses beyond their header, TCP framing, and attributes that requests to a relay do not
+//! use. Values are decoded and encoded by stun-types and turn-types.
 #![forbid(unsafe_code)]
 
 mod attribute;

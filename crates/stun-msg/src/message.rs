@@ -7,17 +7,17 @@ use crate::{
     integrity,
 };
 
-/// A STUN message whose structure, and FINGERPRINT if it has one, are sound.
+/// A STUN message with a valid structure and, if it has one, a valid FINGERPRINT.
 ///
-/// What follows MESSAGE-INTEGRITY, other than MESSAGE-INTEGRITY-SHA256 and FINGERPRINT, is
-/// [ignored](https://www.rfc-editor.org/rfc/rfc8489#section-14.5): nothing here shows it.
+/// Attributes after MESSAGE-INTEGRITY, other than MESSAGE-INTEGRITY-SHA256 and FINGERPRINT, are
+/// [ignored](https://www.rfc-editor.org/rfc/rfc8489#section-14.5): no method returns them.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     bytes: &'a [u8],
     class: Class,
     method: Method,
     transaction_id: TransactionId,
-    /// Where the attributes that count end: at the first of the three that protect them.
+    /// Where the attributes that count end: at the first MESSAGE-INTEGRITY, MESSAGE-INTEGRITY-SHA256 or FINGERPRINT.
     end: usize,
     username: Option<&'a [u8]>,
     realm: Option<&'a [u8]>,
@@ -73,7 +73,7 @@ impl<'a> Message<'a> {
             return Err(ParseError::FingerprintNotLast);
         }
         let protected = self.integrity.is_some() || self.integrity_sha256.is_some();
-        // Of attributes that occur repeatedly the first one counts: https://www.rfc-editor.org/rfc/rfc8489#section-14
+        // The first of repeated attributes counts: https://www.rfc-editor.org/rfc/rfc8489#section-14
         match kind {
             AttributeType::MESSAGE_INTEGRITY if !protected => {
                 check_len(kind, value, 20)?;
@@ -130,13 +130,13 @@ impl<'a> Message<'a> {
         self.transaction_id
     }
 
-    /// What a response takes over.
+    /// The fields that a response copies.
     #[must_use]
     pub const fn transaction(&self) -> Transaction {
         Transaction { method: self.method, id: self.transaction_id, fingerprint: self.fingerprint }
     }
 
-    /// The message as it was received.
+    /// The bytes of the message.
     #[must_use]
     pub const fn as_bytes(&self) -> &'a [u8] {
         self.bytes
@@ -178,9 +178,9 @@ impl<'a> Message<'a> {
         self.fingerprint
     }
 
-    /// Checks MESSAGE-INTEGRITY-SHA256, or if there is none MESSAGE-INTEGRITY, in constant time.
+    /// Checks MESSAGE-INTEGRITY-SHA256, or MESSAGE-INTEGRITY if there is no other, in constant time.
     ///
-    /// With both, [the former counts](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4).
+    /// If the message has both, [MESSAGE-INTEGRITY-SHA256 counts](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4).
     ///
     /// # Errors
     ///
@@ -200,7 +200,7 @@ impl<'a> Message<'a> {
         if matches { Ok(()) } else { Err(IntegrityError::Mismatch) }
     }
 
-    /// What PASSWORD-ALGORITHM and PASSWORD-ALGORITHMS of a request say, which answers a challenge with
+    /// What PASSWORD-ALGORITHM and PASSWORD-ALGORITHMS say, in a request after a challenge with
     /// [`PasswordAlgorithm::OFFER`](crate::PasswordAlgorithm::OFFER).
     #[must_use]
     pub fn requested_algorithm(&self) -> RequestedAlgorithm {
@@ -210,7 +210,7 @@ impl<'a> Message<'a> {
 
     /// The attributes that count, in order: those before MESSAGE-INTEGRITY(-SHA256) and FINGERPRINT.
     pub(crate) fn attributes(&self) -> impl Iterator<Item = RawAttribute<'a>> + use<'a> {
-        // `parse` has walked over all of them, so there are no errors.
+        // `parse` has checked all of them, so there are no errors.
         Attributes::new(&self.bytes[..self.end], HEADER_LEN).filter_map(Result::ok)
     }
 }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// A STUN [method](https://www.rfc-editor.org/rfc/rfc8489#section-18.2), 12 bits; unknown ones survive.
+/// A STUN [method](https://www.rfc-editor.org/rfc/rfc8489#section-18.2), 12 bits. Unknown methods keep their number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Method(u16);
 
@@ -20,7 +20,7 @@ impl Method {
     /// [ChannelBind](https://www.rfc-editor.org/rfc/rfc8656#section-17).
     pub const CHANNEL_BIND: Self = Self(0x009);
 
-    /// The method with this number, of which the lower 12 bits count.
+    /// The method with this number. Only the lower 12 bits count.
     #[must_use]
     pub const fn new(number: u16) -> Self {
         Self(number & 0x0FFF)
@@ -32,7 +32,7 @@ impl Method {
         self.0
     }
 
-    /// Its name in the RFCs, if it is one that a relay knows.
+    /// Its name in the RFCs, if this crate knows it.
     #[must_use]
     pub const fn name(self) -> Option<&'static str> {
         Some(match self {

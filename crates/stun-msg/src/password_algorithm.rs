@@ -1,11 +1,11 @@
-//! Which hash makes a long-term key from a password.
+//! The hash that makes a long-term key from a password.
 
 /// A hash that makes a long-term key from a password, with its number in the
 /// [registry](https://www.rfc-editor.org/rfc/rfc8489#section-18.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
 pub enum PasswordAlgorithm {
-    /// MD5: keys of 16 bytes. The only one of RFC 5389, and of every client that does not ask for another.
+    /// MD5: keys of 16 bytes. The only one in RFC 5389, and the default of RFC 8489.
     Md5 = 1,
     /// SHA-256: keys of 32 bytes.
     Sha256 = 2,
@@ -16,10 +16,10 @@ pub enum PasswordAlgorithm {
 pub enum RequestedAlgorithm {
     /// Nothing, which [means MD5](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4).
     Unnamed,
-    /// One of those that [`PasswordAlgorithm::OFFER`] lists, and the whole list as it was offered.
+    /// One of the algorithms in [`PasswordAlgorithm::OFFER`], with the list unchanged.
     Named(PasswordAlgorithm),
-    /// Anything else: only one of the two attributes, another list, or an algorithm that is not in it. The list may have been
-    /// changed on its way.
+    /// Anything else: only one of the two attributes, another list, or an algorithm that is not in it. An attacker may have changed the
+    /// list in transit.
     Invalid,
 }
 
@@ -28,7 +28,7 @@ impl PasswordAlgorithm {
     /// parameters.
     pub const OFFER: [u8; 8] = [0, Self::Sha256 as u8, 0, 0, 0, Self::Md5 as u8, 0, 0];
 
-    /// How long its keys are, in bytes.
+    /// The length of its keys in bytes.
     #[must_use]
     pub const fn key_len(self) -> usize {
         match self {
@@ -39,7 +39,7 @@ impl PasswordAlgorithm {
 }
 
 impl RequestedAlgorithm {
-    /// What the values of these two attributes say, where there are any.
+    /// Reads the values of the two attributes, if they are there.
     pub(crate) fn of(password_algorithms: Option<&[u8]>, password_algorithm: Option<&[u8]>) -> Self {
         match (password_algorithms, password_algorithm) {
             (None, None) => Self::Unnamed,
@@ -74,7 +74,7 @@ mod tests {
             (offer, Some(&[0, 3, 0, 0])),
             (offer, Some(&[0, 2])),
             (offer, Some(&[0, 2, 0, 1])),
-            // Somebody on the path has left MD5 only.
+            // An attacker on the path has removed all but MD5.
             (Some(&[0, 1, 0, 0]), Some(&[0, 1, 0, 0])),
             (Some(&[0, 1, 0, 0, 0, 2, 0, 0]), Some(&[0, 1, 0, 0])),
         ] {

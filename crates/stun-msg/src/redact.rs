@@ -1,4 +1,4 @@
-//! Takes application data out of indications, for recordings that must not hold it.
+//! Removes application data from indications, for recordings that must not contain it.
 
 use crate::{
     AttributeType,
@@ -7,14 +7,14 @@ use crate::{
     header::{HEADER_LEN, MAGIC_COOKIE},
 };
 
-/// The two bits of the class in a message type, and their values in an indication: RFC 8489, section 5.
+/// The mask of the two class bits in a message type, and their value for an indication: RFC 8489, section 5.
 const CLASS: u16 = 0x0110;
 const INDICATION: u16 = 0x0010;
 
-/// Writes zeros over what the DATA of an indication holds beyond its first `keep` bytes, and makes its FINGERPRINT anew if it was right.
+/// Overwrites the DATA of an indication with zeros after its first `keep` bytes. Updates the FINGERPRINT if it was valid.
 ///
-/// Lengths and all other attributes stay, so a relay treats the message as it would have treated the original. Returns how long the message
-/// is without the zeros at its end: less than `message.len()` if DATA is the last attribute. Anything but an indication is left alone.
+/// Lengths and all other attributes stay, so a relay treats the message like the original. Returns the length of the message without
+/// the zeros at its end: less than `message.len()` if DATA is the last attribute. Leaves messages other than indications unchanged.
 #[must_use]
 pub fn redact_data(message: &mut [u8], keep: usize) -> usize {
     let length = message.len();
@@ -27,7 +27,7 @@ pub fn redact_data(message: &mut [u8], keep: usize) -> usize {
     for attribute in Attributes::new(message, HEADER_LEN) {
         let (kind, offset, value_len) = match attribute {
             Ok(attribute) => (attribute.kind, attribute.offset, attribute.value.len()),
-            // It claims more than there is: all of the rest is its value.
+            // It overruns the message: the whole rest is its value.
             Err(offset) => {
                 let Some(&[k0, k1, _, _]) = message.get(offset..).and_then(|rest| rest.first_chunk()) else { break };
                 let kind = AttributeType::new(u16::from_be_bytes([k0, k1]));
@@ -138,7 +138,7 @@ mod tests {
                 push_fingerprint(&mut original);
             }
             if let Some((at, value)) = damage {
-                // Behind the message type: what is no indication is not touched.
+                // After the message type: other messages are not changed.
                 let at = 2 + at.index(original.len() - 2);
                 original[at] = value;
             }

@@ -7,7 +7,7 @@ use turn_types::attribute::{
 
 use crate::{AttributeType, Class, FamilyCode, Message, Method, TransactionId, attribute::RawAttribute};
 
-/// A request with its attributes typed. What is mandatory and missing is `None` or empty here: the server answers 400.
+/// A request with its attributes decoded. A missing mandatory attribute is `None` or empty here: the server answers 400.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// [Binding](https://www.rfc-editor.org/rfc/rfc8489#section-3).
@@ -66,32 +66,32 @@ pub struct ChannelBind {
     pub peer: Option<SocketAddr>,
 }
 
-/// Why a message is no request that a server can look at.
+/// Why a message is not a request that a server can process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum RequestError {
-    /// It is an indication or a response: not answered.
+    /// It is an indication or a response: do not respond.
     #[error("not a request")]
     NotARequest,
-    /// Nobody here knows its method: [not answered](https://www.rfc-editor.org/rfc/rfc8489#section-6.3).
+    /// Its method is unknown: [do not respond](https://www.rfc-editor.org/rfc/rfc8489#section-6.3).
     #[error("unknown method {0:#05x}")]
     UnknownMethod(u16),
-    /// It has comprehension-required attributes that nobody here knows, each listed once: 420.
+    /// It has unknown comprehension-required attributes, each listed once: 420.
     #[error("unknown attributes {0:?}")]
     UnknownAttributes(Vec<AttributeType>),
     /// An attribute has a wrong length or value: 400.
     #[error("{attribute} is malformed")]
     Malformed {
-        /// Which.
+        /// Its type.
         attribute: AttributeType,
     },
 }
 
 impl Message<'_> {
-    /// The request that this message is, with its attributes typed.
+    /// Decodes the attributes of a request.
     ///
     /// # Errors
     ///
-    /// When it is not a request, its method is unknown, one of its attributes is malformed or required and unknown.
+    /// When it is not a request, its method is unknown, or one of its attributes is malformed, or unknown and comprehension-required.
     pub fn request(&self) -> Result<Request, RequestError> {
         Request::of(self)
     }
@@ -199,7 +199,7 @@ fn unknown_attributes(message: &Message<'_>) -> Vec<AttributeType> {
     unknown
 }
 
-/// Of attributes that occur repeatedly the first one counts: <https://www.rfc-editor.org/rfc/rfc8489#section-14>.
+/// Keeps the first of repeated attributes: <https://www.rfc-editor.org/rfc/rfc8489#section-14>.
 fn first<T>(slot: &mut Option<T>, read: impl FnOnce() -> Result<T, RequestError>) -> Result<(), RequestError> {
     if slot.is_none() {
         *slot = Some(read()?);
@@ -223,7 +223,7 @@ fn peer(attribute: RawAttribute<'_>, transaction: TransactionId) -> Result<Socke
     decode::<XorPeerAddress, _>(attribute, |peer| peer.addr(transaction.into()))
 }
 
-/// Read here, since turn-types refuses the families that a server must be able to answer with 440.
+/// Decodes an address family. turn-types would refuse unknown families, which a server has to answer with 440.
 fn family(attribute: RawAttribute<'_>) -> Result<FamilyCode, RequestError> {
     match attribute.value {
         &[family, _, _, _] => Ok(FamilyCode(family)),

@@ -14,12 +14,12 @@ use crate::{
     attribute::ATTRIBUTE_HEADER_LEN, header::HEADER_LEN, integrity,
 };
 
-/// REALM and NONCE [may have this many bytes](https://www.rfc-editor.org/rfc/rfc8489#section-14.9); more are cut off.
+/// The [greatest length](https://www.rfc-editor.org/rfc/rfc8489#section-14.9) of REALM and NONCE in bytes; more are cut off.
 const MAX_TEXT_LEN: usize = 763;
-/// How many characters a reason phrase may have.
+/// The greatest length of a reason phrase in characters.
 const MAX_REASON_CHARS: usize = 127;
 
-/// An answer to a request: make it with one of the constructors, then turn it into bytes with [`Self::finish`].
+/// A response to a request: make it with one of the constructors, then encode it with [`Self::finish`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Response<'a> {
@@ -27,16 +27,16 @@ pub struct Response<'a> {
     body: Body<'a>,
 }
 
-/// What an [Allocate success response](https://www.rfc-editor.org/rfc/rfc8656#section-7.3) tells.
+/// The attributes of an [Allocate success response](https://www.rfc-editor.org/rfc/rfc8656#section-7.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllocateSuccess {
     /// XOR-RELAYED-ADDRESS, IPv4.
     pub relayed_v4: Option<SocketAddrV4>,
-    /// XOR-RELAYED-ADDRESS, IPv6; a second one after the IPv4 one.
+    /// XOR-RELAYED-ADDRESS, IPv6; it comes after the IPv4 one.
     pub relayed_v6: Option<SocketAddrV6>,
     /// XOR-MAPPED-ADDRESS: the client's address as the server sees it.
     pub mapped: SocketAddr,
-    /// LIFETIME: whole seconds are told, at most `u32::MAX`.
+    /// LIFETIME: sent in whole seconds, at most `u32::MAX`.
     pub lifetime: Duration,
     /// RESERVATION-TOKEN.
     pub reservation_token: Option<[u8; 8]>,
@@ -125,7 +125,7 @@ impl<'a> Response<'a> {
     }
 
     /// Adds [PASSWORD-ALGORITHMS](https://www.rfc-editor.org/rfc/rfc8489#section-14.11) to a challenge:
-    /// [`PasswordAlgorithm::OFFER`](crate::PasswordAlgorithm::OFFER). Its nonce must say so. Successes ignore this.
+    /// [`PasswordAlgorithm::OFFER`](crate::PasswordAlgorithm::OFFER). Its nonce must have the nonce cookie. Successes ignore this.
     pub const fn offer_password_algorithms(mut self) -> Self {
         if let Body::Error(error) = &mut self.body {
             error.offers_algorithms = true;
@@ -141,7 +141,7 @@ impl<'a> Response<'a> {
         self
     }
 
-    /// Says more than the recommended reason phrase, in at most
+    /// Replaces the recommended reason phrase with one of at most
     /// [127 characters](https://www.rfc-editor.org/rfc/rfc8489#section-14.8); more are cut off. Successes ignore this.
     pub fn reason(mut self, reason: &'a str) -> Self {
         if let Body::Error(error) = &mut self.body {
@@ -151,8 +151,8 @@ impl<'a> Response<'a> {
         self
     }
 
-    /// Leaves out the reason phrase of an error if the message would otherwise exceed `max_len` bytes, so that an answer to a
-    /// stranger is not much larger than the request. Nothing else is left out. Successes ignore this.
+    /// Leaves out the reason phrase of an error if the message would otherwise exceed `max_len` bytes, so that the response to an
+    /// unauthenticated client is not much larger than the request. Nothing else is left out. Successes ignore this.
     pub const fn max_len(mut self, max_len: usize) -> Self {
         if let Body::Error(error) = &mut self.body {
             error.max_len = max_len;
@@ -160,7 +160,7 @@ impl<'a> Response<'a> {
         self
     }
 
-    /// The message: with MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 if there is a `key`, and with FINGERPRINT if the request had one.
+    /// Encodes the message, with MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 if there is a `key`, and FINGERPRINT if the request had one.
     #[must_use]
     pub fn finish(self, key: Option<&IntegrityKey>) -> Vec<u8> {
         let class = if matches!(self.body, Body::Error(_)) { MessageClass::Error } else { MessageClass::Success };
@@ -251,7 +251,7 @@ impl Writer {
         }
     }
 
-    /// How many bytes [`Self::finish`] adds.
+    /// The length in bytes of the attributes that [`Self::finish`] adds.
     fn protection_len(&self, key: Option<&IntegrityKey>) -> usize {
         let integrity = match key {
             Some(key) if key.signs_with_sha256() => ATTRIBUTE_HEADER_LEN + 32,
@@ -262,7 +262,7 @@ impl Writer {
         integrity + fingerprint
     }
 
-    /// Adds the HMAC over all that is before it, with a length in the header that counts it.
+    /// Adds an HMAC of everything before it. The length in the header includes the HMAC.
     fn sign<const LEN: usize>(&mut self, kind: AttributeType, hmac: impl FnOnce(&[u8]) -> [u8; LEN]) {
         let signed = self.message.len();
         self.push_raw(kind, &[0; LEN]);
@@ -283,7 +283,7 @@ impl Writer {
             None => {}
         }
         if self.transaction.fingerprint {
-            // Refused only for a second FINGERPRINT.
+            // An error only for a second FINGERPRINT.
             let added = self.message.add_fingerprint();
             debug_assert!(added.is_ok());
         }
@@ -291,7 +291,7 @@ impl Writer {
     }
 }
 
-/// The value of an ERROR-CODE, or with a family of an ADDRESS-ERROR-CODE.
+/// The value of an ERROR-CODE, or, if `family` is not zero, of an ADDRESS-ERROR-CODE.
 fn error_value(family: u8, code: ErrorCode, reason: &str) -> Vec<u8> {
     // The code is at most 699.
     let [class, number] = [code.number() / 100, code.number() % 100].map(|part| part.to_be_bytes()[1]);

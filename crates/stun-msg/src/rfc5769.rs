@@ -42,8 +42,8 @@ fn vectors_are_accepted() {
     }
 }
 
-/// Every bit of every vector matters but for the type of FINGERPRINT: as another attribute behind MESSAGE-INTEGRITY it is
-/// ignored.
+/// Every changed bit is noticed, except in the type of FINGERPRINT: that makes it another attribute after MESSAGE-INTEGRITY, which
+/// is ignored.
 #[test]
 fn changed_vectors_are_refused() {
     for (bytes, key) in vectors() {
@@ -80,7 +80,7 @@ fn the_sample_request_has_its_attributes() {
     assert_eq!(message.transaction_id().0[..], unhex("b7e7a701bc34d686fa87dfae"));
     assert_eq!(message.username(), Some(b"evtj:h6vY".as_slice()));
     assert!(message.has_integrity() && message.has_fingerprint());
-    // It is a check between peers. A server does not know PRIORITY.
+    // It is a connectivity check between ICE peers. A server does not know PRIORITY.
     assert_eq!(message.request(), Err(RequestError::UnknownAttributes(vec![AttributeType::new(0x0024)])));
 }
 

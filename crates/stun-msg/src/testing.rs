@@ -10,7 +10,7 @@ pub(crate) const CHANNEL_BIND: u16 = 0x0009;
 
 pub(crate) const TRANSACTION_ID: [u8; 12] = *b"transaction!";
 
-/// The vectors of the RFCs, as they are printed there.
+/// The test vectors, as printed in the RFCs.
 pub(crate) const VECTORS: [&str; 5] = [
     include_str!("../tests/vectors/rfc5769-2.1-request.hex"),
     include_str!("../tests/vectors/rfc5769-2.2-ipv4-response.hex"),
@@ -66,7 +66,7 @@ pub(crate) fn push_fingerprint(bytes: &mut Vec<u8>) {
     bytes[covered + 4..].copy_from_slice(&fingerprint.to_be_bytes());
 }
 
-/// HMAC as RFC 2104 writes it.
+/// HMAC-SHA1 by the definition in RFC 2104.
 pub(crate) fn hmac_sha1(key: &[u8], text: &[u8]) -> [u8; 20] {
     let mut block = [0; 64];
     block[..key.len()].copy_from_slice(key);

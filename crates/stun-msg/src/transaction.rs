@@ -24,7 +24,7 @@ impl From<TransactionId> for stun_types::message::TransactionId {
     }
 }
 
-/// What a [`Response`](crate::Response) takes over from its request: keep it to answer later.
+/// The fields that a [`Response`](crate::Response) copies from its request: keep them to respond later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Transaction {
     /// The method of request and response.

@@ -1,4 +1,4 @@
-//! Data indications that tell of an ICMP error.
+//! Data indications that report an ICMP error.
 
 use std::net::SocketAddr;
 
@@ -7,10 +7,10 @@ use turn_types::attribute::{Icmp as IcmpAttribute, XorPeerAddress};
 
 use crate::TransactionId;
 
-/// What an [ICMP attribute](https://www.rfc-editor.org/rfc/rfc8656#section-18.13) says: why a datagram did not reach a peer.
+/// An [ICMP attribute](https://www.rfc-editor.org/rfc/rfc8656#section-18.13): why a datagram did not reach a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Icmp {
-    /// The type of the ICMP message; of ICMPv6, if the peer is at an IPv6 address.
+    /// The type of the ICMP message, or of the ICMPv6 message if the peer has an IPv6 address.
     pub icmp_type: u8,
     /// Its code.
     pub code: u8,
@@ -19,8 +19,8 @@ pub struct Icmp {
 }
 
 impl Icmp {
-    /// A [Data indication](https://www.rfc-editor.org/rfc/rfc8656#section-11.5) that tells of this error on the way to `peer`, whose port is
-    /// zero if it is not known.
+    /// A [Data indication](https://www.rfc-editor.org/rfc/rfc8656#section-11.5) that reports this error of a datagram to `peer`, whose port
+    /// is zero if it is not known.
     #[must_use]
     pub fn data_indication(self, id: TransactionId, peer: SocketAddr) -> Vec<u8> {
         let Self { icmp_type, code, error_data } = self;

@@ -24,7 +24,7 @@ fn send(attributes: &[(u16, &[u8])]) -> Vec<u8> {
     testing::message(SEND_TYPE, attributes)
 }
 
-/// Adds a FINGERPRINT, bit by bit.
+/// Adds a FINGERPRINT, computed bit by bit.
 fn with_fingerprint(mut message: Vec<u8>) -> Vec<u8> {
     let length = u16::try_from(message.len() - 20 + 8).unwrap();
     message[2..4].copy_from_slice(&length.to_be_bytes());
@@ -128,7 +128,7 @@ fn lengths_that_lie_are_refused() {
     assert_eq!(payload(&good[..10]), Err(SendError::NoPeer));
 }
 
-/// Sent as most clients do, which [`Usual`] knows, and so that it does not.
+/// Send indications with and without the usual order of attributes, which [`Usual`] parses.
 #[test]
 fn the_usual_shape_is_known_at_a_glance() {
     let usual = send(&[(PEER, &PEER_V4), (DATA_TYPE, b"hello")]);
@@ -149,7 +149,7 @@ fn the_usual_shape_is_known_at_a_glance() {
 proptest! {
     #![proptest_config(test_support::property::config())]
 
-    /// Whatever is wrong with it.
+    /// With any change to the datagram.
     #[test]
     fn at_a_glance_nothing_else_is_seen(
         is_v6: bool,
@@ -163,14 +163,14 @@ proptest! {
         let mut datagram = if has_fingerprint { with_fingerprint(plain) } else { plain };
         datagram.truncate(datagram.len() - if cut < 8 { 0 } else { cut });
         for (at, byte) in changes {
-            // What is before has been checked.
+            // The bytes before have been checked.
             let at = 8 + at.index(datagram.len() - 8);
             datagram[at] = byte;
         }
         prop_assert_eq!(SendIndication::parse(&datagram), SendIndication::parse_any(&datagram));
     }
 
-    /// What another codec writes is read.
+    /// Reads what another codec writes.
     #[test]
     fn any_address_and_data_are_read(peer: SocketAddr, data in prop::collection::vec(any::<u8>(), 0..100)) {
         let id = TransactionId(testing::TRANSACTION_ID);
@@ -182,7 +182,7 @@ proptest! {
         prop_assert_eq!(&datagram[read.payload], &data);
     }
 
-    /// What is written, another codec reads.
+    /// Another codec reads what this one writes.
     #[test]
     fn a_data_indication_is_read_by_others(id: [u8; 12], peer: SocketAddr, data in prop::collection::vec(any::<u8>(), 0..100)) {
         let header = DataHeader::new(TransactionId(id), peer, data.len().try_into().unwrap());

@@ -6,18 +6,18 @@ use std::{
 use super::{COOKIE, COOKIE_PORT, FAMILY_V4, FAMILY_V6, v6_mask};
 use crate::header::HEADER_LEN;
 
-/// XOR-PEER-ADDRESS, type and length, of either family, as they lie in a message.
+/// The header (type and length) of XOR-PEER-ADDRESS for each family.
 const PEER_V4: [u8; 4] = [0x00, 0x12, 0, 8];
 const PEER_V6: [u8; 4] = [0x00, 0x12, 0, 20];
-/// DATA, the type.
+/// The type of DATA.
 const DATA: [u8; 2] = [0x00, 0x13];
-/// FINGERPRINT, type and length.
+/// The header (type and length) of FINGERPRINT.
 const FINGERPRINT: [u8; 4] = [0x80, 0x28, 0, 4];
 
-/// A Send indication that is made as nearly all are: XOR-PEER-ADDRESS, then DATA, then FINGERPRINT or nothing.
+/// A Send indication with the usual attributes in the usual order: XOR-PEER-ADDRESS, DATA, and possibly FINGERPRINT.
 ///
-/// Chromium and Firefox write them so. There is nothing to search then: each attribute is where it must be. This says
-/// nothing about a message of another shape, be it sound or not.
+/// Chromium and Firefox write this order, so each attribute is at a known offset. A message with other attributes may be
+/// valid, too.
 pub(super) struct Usual {
     pub(super) peer: SocketAddr,
     pub(super) payload: Range<usize>,

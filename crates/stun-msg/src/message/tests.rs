@@ -45,7 +45,7 @@ fn padding_is_ignored() {
     assert_eq!(message.username(), Some(b"me".as_slice()));
 }
 
-/// CVE-2026-40613: a server read numbers where they lay, which some processors refuse at odd addresses.
+/// CVE-2026-40613: a server read numbers at unaligned addresses, which some processors refuse.
 #[test]
 fn a_message_is_read_alike_wherever_it_lies_in_memory() {
     let mut bytes = testing::message(ALLOCATE, &[(0x8022, b"odd"), (0x0019, &[17, 0, 0, 0]), (0x0006, b"user")]);
@@ -61,8 +61,8 @@ fn a_message_is_read_alike_wherever_it_lies_in_memory() {
 
 #[test]
 fn missing_padding_is_an_overrun() {
-    // One byte of value and none of the three of padding: the header's length would be no multiple of four, so here the
-    // second attribute is the one that lacks them.
+    // One byte of value without its three bytes of padding. The header's length must be a multiple of four, so the second attribute
+    // lacks the padding.
     let mut bytes = testing::message(BINDING, &[(0x8022, b"")]);
     push(&mut bytes, 0x0006, b"");
     bytes[27] = 1;
@@ -99,7 +99,7 @@ fn nothing_counts_behind_message_integrity() {
         (0x0015, b"nonce"),
         (0x000D, &[0, 0, 0, 0]),
         (0x001E, &[0; 32]),
-        // Unknown and required, but not to be seen.
+        // Unknown and comprehension-required, but ignored here.
         (0x0024, &[0, 0, 0, 0]),
         // A second one.
         (0x0008, &[0; 20]),
@@ -133,7 +133,7 @@ fn nothing_follows_the_fingerprint() {
         push_fingerprint(&mut bytes);
         let covered = bytes.len();
         push(&mut bytes, kind, value);
-        // The length that the FINGERPRINT was made with is the one up to its own end: it matches.
+        // The FINGERPRINT itself matches: it was made with the length up to its own end.
         assert_eq!(Message::parse(&bytes).unwrap_err(), ParseError::FingerprintNotLast);
         bytes.truncate(covered);
     }
@@ -149,7 +149,7 @@ fn sha256_counts_behind_message_integrity_and_wins() {
     assert_eq!(Message::parse(&bytes).unwrap().verify(KEY), Err(IntegrityError::Mismatch));
 }
 
-/// Otherwise whoever holds a message with SHA-256 could append one with SHA-1 that was made with any key.
+/// Otherwise an attacker could take a message with SHA-256 and append a SHA-1 HMAC made with any key.
 #[test]
 fn message_integrity_does_not_count_behind_sha256() {
     let mut bytes = testing::message(BINDING, &[]);
@@ -192,7 +192,7 @@ fn the_largest_message_is_read() {
     assert!(Message::parse(&bytes).unwrap().has_fingerprint());
 }
 
-/// Whatever can be asked of a message that parsed.
+/// Calls every method of a parsed message.
 fn ask_everything(message: &Message<'_>) {
     let _ = message.request();
     let _ = message.verify(KEY);

@@ -22,7 +22,7 @@ fn allocate(attributes: &[(u16, &[u8])]) -> Allocate {
     }
 }
 
-/// The value of an XOR-PEER-ADDRESS as <https://www.rfc-editor.org/rfc/rfc8489#section-14.2> writes it.
+/// The value of an XOR-PEER-ADDRESS by <https://www.rfc-editor.org/rfc/rfc8489#section-14.2>.
 fn xor_address(address: SocketAddr) -> Vec<u8> {
     let mask: Vec<u8> = COOKIE.into_iter().chain(TRANSACTION_ID).collect();
     let (family, ip) = match address {
@@ -196,7 +196,7 @@ fn unknown_attributes_come_before_malformed_ones() {
     assert_eq!(request(ALLOCATE, &[(0x000D, &[]), (0x0002, &[])]), expected);
 }
 
-/// Whatever RFC 8489 and RFC 8656 define may stand in a request where it means nothing, as may all that is optional.
+/// A request may have any attribute that RFC 8489 and RFC 8656 define, even if it means nothing there, and any optional one.
 #[test]
 fn known_but_unexpected_attributes_are_ignored() {
     let known = [
@@ -245,7 +245,7 @@ proptest! {
         }
     }
 
-    /// Attributes with random values of about the right length: what gets through the codec is plausible.
+    /// Attributes with random values of about the right length: what the codec accepts is plausible.
     #[test]
     fn any_attribute_values_are_read_or_refused(
         message_type in prop::sample::select([BINDING, ALLOCATE, REFRESH, CREATE_PERMISSION, CHANNEL_BIND].as_slice()),

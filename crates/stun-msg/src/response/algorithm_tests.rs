@@ -1,4 +1,4 @@
-//! Password algorithms: what is offered, and what signs.
+//! Password algorithms: which are offered, and how responses are signed.
 
 use stun_types::message::{IntegrityAlgorithm, LongTermKeyCredentials};
 #[cfg(target_arch = "wasm32")]
@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{Message, Method};
 
-/// Whoever asks for SHA-256 is answered with MESSAGE-INTEGRITY-SHA256, as stun-types checks it: with its own kind of key, and with an
-/// MD5 key that [was named](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4).
+/// A client that names an algorithm gets a response with MESSAGE-INTEGRITY-SHA256, checked with stun-types: with a SHA-256 key, and with
+/// an MD5 key that [was named](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4).
 #[test]
 fn a_response_is_signed_as_its_key_says() {
     let long_term = |algorithm| IntegrityKey::long_term(algorithm, "user", "realm", "pass");
@@ -45,7 +45,7 @@ fn an_offer_follows_the_nonce() {
     let bytes = challenge().offer_password_algorithms().finish(None);
     assert_eq!(bytes.len(), plain.len() + 12);
     assert_eq!(read(&bytes)[3], (0x8002, vec![0, 2, 0, 0, 0, 1, 0, 0]));
-    // Without a nonce that says so it is none.
+    // Without a challenge there is no offer.
     let refused = || Response::error(transaction(Method::ALLOCATE, false), ErrorCode::BAD_REQUEST);
     assert_eq!(refused().offer_password_algorithms().finish(None), refused().finish(None));
 }

@@ -150,7 +150,7 @@ fn a_reason_of_ones_own_has_at_most_127_characters() {
         let response = Response::error(transaction, ErrorCode::BAD_REQUEST).reason(&reason);
         let bytes = response.clone().finish(None);
         assert_eq!(read(&bytes), [(0x0009, [&[0, 0, 4, 0], told.as_bytes()].concat())]);
-        // It gives way to the limit like any other.
+        // The limit leaves it out like any other reason phrase.
         assert_eq!(read(&response.max_len(28).finish(None)), [(0x0009, vec![0, 0, 4, 0])]);
     }
 }
@@ -188,7 +188,7 @@ fn the_longest_list_of_unknown_attributes_fits() {
     assert_eq!(read(&bytes)[3].1.len(), 2 * unknown.len());
 }
 
-/// The goal: an answer to a stranger's smallest Allocate, 28 bytes, is not more than twice as large.
+/// The goal: the response to the smallest unauthenticated Allocate request, 28 bytes, is at most twice as large.
 #[test]
 fn a_challenge_fits_twice_the_smallest_allocate() {
     let request = testing::message(testing::ALLOCATE, &[(0x0019, &[17, 0, 0, 0])]);
@@ -276,7 +276,7 @@ fn without_a_key_there_is_no_integrity() {
     }
 }
 
-/// Checked by an HMAC written out here, and by stun-types.
+/// Checked by an HMAC implemented in the tests, and by stun-types.
 #[test]
 fn the_integrity_is_right_and_comes_last() {
     let (key, raw) = key();
