@@ -2,22 +2,22 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-/// Whose credentials a relay accepts: whoever has this can use the relay. Its `Debug` shows neither secrets nor keys.
+/// The credentials that a relay accepts. Anyone who has this can use the relay. Its `Debug` shows neither secrets nor keys.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptedCredentials {
-    /// Whether passwords of Firezone's scheme are right.
+    /// Whether passwords of Firezone's scheme are accepted.
     #[serde(default)]
     pub firezone: bool,
-    /// Whether passwords of the TURN REST scheme are right.
+    /// Whether passwords of the TURN REST scheme are accepted.
     #[serde(default)]
     pub turn_rest: bool,
     /// The secrets.
     #[serde(default)]
     pub secrets: Vec<String>,
-    /// What nonces follow from where they do not follow from a secret, in hexadecimal.
+    /// The key of nonces, if it is not derived from a secret, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce_key: Option<String>,
-    /// The static users' long-term keys, in hexadecimal, by name: that of MD5, and behind it that of SHA-256 if it is known.
+    /// The static users' long-term keys, in hexadecimal, by name: the MD5 key, followed by the SHA-256 key if it is known.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub users: BTreeMap<String, String>,
 }

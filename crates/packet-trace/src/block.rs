@@ -1,9 +1,9 @@
 //! The framing that all pcapng blocks share, and the byte order of a section.
 
-/// Section Header Block; its value reads the same in both byte orders.
+/// Section Header Block. Its number is the same in both byte orders.
 pub(crate) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 pub(crate) const INTERFACE_DESCRIPTION: u32 = 1;
-/// Obsolete, yet still found in old files.
+/// Packet Block: obsolete, but found in old files.
 pub(crate) const PACKET: u32 = 2;
 pub(crate) const SIMPLE_PACKET: u32 = 3;
 pub(crate) const INTERFACE_STATISTICS: u32 = 5;
@@ -13,13 +13,13 @@ pub(crate) const CUSTOM: u32 = 0x0bad;
 
 pub(crate) const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 
-/// Private Enterprise Number of our custom blocks: the one that is reserved for documentation (RFC 5612), as the project has
-/// none of its own. [`CUSTOM_MAGIC`] tells our blocks from others' that use it.
+/// Private Enterprise Number of our custom blocks: the one reserved for documentation (RFC 5612), as the project has
+/// none of its own. [`CUSTOM_MAGIC`] tells our blocks from others with this number.
 pub(crate) const ENTERPRISE: u32 = 32473;
-/// What the data of our custom blocks begin with; JSON follows.
+/// The first bytes of the data of our custom blocks; JSON follows.
 pub(crate) const CUSTOM_MAGIC: &[u8] = b"firezone-relay-trace\n";
 
-/// A longer block is taken for a sign of corruption rather than read into memory.
+/// The longest block in bytes. A longer one means that the file is corrupt, and is not read into memory.
 pub(crate) const MAX_BLOCK: u32 = 16 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,20 +54,20 @@ impl ByteOrder {
     }
 }
 
-/// Appends a little-endian block of `kind` whose body `write` appends; padding and both lengths are put in place here.
+/// Appends a little-endian block of `kind`. `write` appends the body; this adds padding and both lengths.
 pub(crate) fn write(kind: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let at = out.len();
     out.extend_from_slice(&kind.to_le_bytes());
     out.extend_from_slice(&[0; 4]);
     write(out);
     pad(at, out);
-    // Our own blocks hold a UDP datagram or a header; neither comes near 4 GiB.
+    // Our own blocks contain a UDP datagram or a header: much less than 4 GiB.
     let length = u32::try_from(out.len() - at + 4).unwrap_or(u32::MAX).to_le_bytes();
     out.extend_from_slice(&length);
     out[at + 4..at + 8].copy_from_slice(&length);
 }
 
-/// Appends zeros until what was appended since `start` is a multiple of 4 bytes long.
+/// Appends zeros until the length of `out` after `start` is a multiple of 4 bytes.
 pub(crate) fn pad(start: usize, out: &mut Vec<u8>) {
     let length = (out.len() - start).next_multiple_of(4);
     out.resize(start + length, 0);

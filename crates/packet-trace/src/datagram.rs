@@ -2,14 +2,14 @@ use std::net::SocketAddr;
 
 use crate::LinkType;
 
-/// A datagram to be recorded.
+/// A datagram to record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram<'a> {
     /// Where it came from.
     pub source: SocketAddr,
     /// Where it went.
     pub destination: SocketAddr,
-    /// The UDP payload, whole.
+    /// The whole UDP payload.
     pub payload: &'a [u8],
 }
 
@@ -20,34 +20,34 @@ pub struct UdpPacket<'a> {
     pub source: SocketAddr,
     /// Its destination.
     pub destination: SocketAddr,
-    /// Its payload, as much of it as was captured.
+    /// The captured part of its payload.
     pub payload: &'a [u8],
     /// How long the payload was on the wire, in bytes.
     pub payload_len: usize,
     /// Where the payload begins in the frame, in bytes.
     pub payload_at: usize,
-    /// What its checksum says.
+    /// Whether its checksum is right.
     pub checksum: Checksum,
 }
 
-/// What the UDP checksum says.
+/// Whether the UDP checksum is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Checksum {
     /// It is right.
     Right,
-    /// It is wrong. In captures on the sending machine it often is: the network card would have filled it in.
+    /// It is wrong. That is common in captures on the sending machine, where the network card computes it later.
     Wrong,
-    /// There is none, as IPv4 permits.
+    /// There is none, which IPv4 permits.
     Absent,
-    /// The packet is cut off, so that it cannot be checked.
+    /// It cannot be checked, as the packet is cut off.
     Unknown,
 }
 
-/// Why a packet is not a UDP datagram that can be looked into.
+/// Why a packet does not give a UDP datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unusable {
-    /// The frame is of a kind that is not read.
+    /// The frame's link type is not supported.
     #[error("a {0} frame, which is not read here")]
     LinkType(LinkType),
     /// Another network protocol.
@@ -62,13 +62,13 @@ pub enum Unusable {
         /// The number in the IP header.
         protocol: u8,
     },
-    /// A part of a larger IP packet; parts are not put together.
+    /// A fragment of an IP packet. Fragments are not reassembled.
     #[error("a fragment of a larger IP packet, from its byte {offset} on")]
     Fragment {
-        /// Where in the larger packet's payload it belongs, in bytes.
+        /// Its offset in the packet's payload, in bytes.
         offset: u16,
     },
-    /// The capture holds less of the packet than its headers.
+    /// The capture cuts the packet off within its headers.
     #[error("cut off before the end of its headers")]
     CutOff,
     /// A header contradicts itself.

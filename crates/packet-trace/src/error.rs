@@ -1,13 +1,13 @@
 use crate::LinkType;
 
-/// Why a file cannot be read, or not any further. What was read before stays valid.
+/// Why a file cannot be read, or not any further. Records read before the error stay valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// There is nothing in the file.
     #[error("the file is empty")]
     Empty,
-    /// The first bytes are those of no capture format.
+    /// The first bytes do not belong to a supported capture format.
     #[error("this is neither a pcapng nor a pcap file: it begins with {first:02x?}")]
     NotACapture {
         /// The first four bytes, fewer if the file is shorter.
@@ -32,7 +32,7 @@ pub enum ReadError {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// The whole file holds frames of a kind that is not read here.
+    /// All frames of the file have a link type that is not supported.
     #[error(
         "the capture holds {0} frames; Ethernet, raw IP, Linux cooked (SLL, SLL2) and loopback (NULL, LOOP) captures can be read"
     )]
@@ -42,7 +42,7 @@ pub enum ReadError {
     NewerFormat {
         /// The file's format.
         found: u32,
-        /// The newest format that is understood.
+        /// The newest supported format.
         supported: u32,
     },
     /// A block of this crate's own does not parse.
@@ -50,7 +50,7 @@ pub enum ReadError {
     BadReplayData {
         /// Where the block begins, in bytes from the file's start.
         at: u64,
-        /// What the parser says.
+        /// The parser's message.
         what: String,
     },
 }

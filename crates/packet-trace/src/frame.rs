@@ -15,7 +15,7 @@ pub(crate) fn ip_offset(link: LinkType, frame: &[u8]) -> Result<usize, Unusable>
 fn ethernet(frame: &[u8]) -> Result<usize, Unusable> {
     const VLAN_TAGS: [u16; 3] = [0x8100, 0x88a8, 0x9100];
     let mut at = 12;
-    // At most two tags (IEEE 802.1ad): more is not a network that a relay sees.
+    // At most two VLAN tags (IEEE 802.1ad).
     for _ in 0..2 {
         if !VLAN_TAGS.contains(&ether_type(frame, at)?) {
             break;
@@ -42,7 +42,7 @@ fn expect_ip(ether_type: u16, offset: usize) -> Result<usize, Unusable> {
 fn loopback(frame: &[u8]) -> Result<usize, Unusable> {
     let Some(&[a, b, c, d]) = frame.first_chunk::<4>() else { return Err(Unusable::CutOff) };
     let value = u32::from_be_bytes([a, b, c, d]);
-    // The family is a small number, so whichever reading is small has the right byte order.
+    // The family is a small number, so the byte order that gives the smaller number is the right one.
     match value.min(value.swap_bytes()) {
         // AF_INET everywhere; AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, macOS.
         2 | 10 | 24 | 28 | 30 => Ok(4),

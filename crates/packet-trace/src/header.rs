@@ -11,7 +11,7 @@ use crate::{AcceptedCredentials, PeerPolicy};
 /// The newest trace format that this version writes and reads.
 pub const FORMAT: u32 = 1;
 
-/// What a replay must know that the packets do not say.
+/// What a replay needs besides packets and inputs.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraceHeader {
     /// The version of this structure, at most [`FORMAT`].
@@ -23,21 +23,21 @@ pub struct TraceHeader {
     /// Whether the recording began before the first packet. Otherwise the relay's state at the beginning is unknown
     /// and the trace can be inspected, but not replayed.
     pub from_start: bool,
-    /// Application data longer than this was cut, in bytes; `None` if it is whole. Indications hold zeros for it where something follows it.
-    /// Clients' STUN messages are whole otherwise.
+    /// Application data was cut to this length in bytes; `None` if it was not cut. In an indication, zeros replace the data if another
+    /// attribute follows it. Otherwise clients' STUN messages are whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_limit: Option<u32>,
-    /// The lowest and the highest allocation port of all shards, of which each draws from its own part; `None` if there is one
-    /// shard, which has all.
+    /// The lowest and the highest port of all shards' relayed transport addresses. Each shard draws from its own part. `None` if there is
+    /// only one shard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports_of_all_shards: Option<(u16, u16)>,
     /// The relay's shards. The index in this list is the shard's number, and its interface in the capture.
     pub shards: Vec<ShardHeader>,
-    /// The secret that signs credentials. Recorded only on explicit request: whoever has it can use the relay.
+    /// The secret that signs credentials. Recorded only on explicit request: anyone who has it can use the relay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_secret: Option<String>,
-    /// All that is accepted, [`Self::auth_secret`] included. Recorded as that is; `None` in older traces, whose relays took that one
-    /// secret in the scheme of Firezone.
+    /// All accepted credentials, [`Self::auth_secret`] included. Recorded only on explicit request, too. `None` in older traces, whose relays
+    /// accepted only that secret, in Firezone's scheme.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<AcceptedCredentials>,
 }
@@ -51,21 +51,21 @@ pub struct Clock {
     pub monotonic_nanos: u64,
 }
 
-/// What one state machine was made from.
+/// The arguments that one state machine was constructed with.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardHeader {
-    /// The seed of all its random choices; zeros unless the secret is recorded, too.
+    /// The seed of all its random choices; zeros unless the secret is recorded.
     #[serde(with = "hex_seed")]
     pub seed: [u8; 32],
-    /// Monotonic time when it was made, in nanoseconds since the relay's own epoch.
+    /// Monotonic time of its construction, in nanoseconds since the relay's own epoch.
     pub started_nanos: u64,
-    /// Wall-clock time when it was made, in seconds since the Unix epoch.
+    /// Wall-clock time of its construction, in seconds since the Unix epoch.
     pub unix_seconds: u64,
     /// Its configuration.
     pub config: RelayConfig,
 }
 
-/// The configuration of one state machine, in words of its own so that traces outlive changes of the code.
+/// The configuration of one state machine. It is a type of its own, so that traces stay readable when the code changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayConfig {
     /// The IPv4 address told to clients.
@@ -84,25 +84,25 @@ pub struct RelayConfig {
     pub highest_port: u16,
     /// The REALM.
     pub realm: String,
-    /// How many allocations a user may hold; `None`: one for each username, and a new one replaces the old.
+    /// How many allocations a user may have; `None`: one for each username, and a new one replaces the old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocations_per_username: Option<u32>,
-    /// Whether usernames that differ in nothing but their expiry were one user.
+    /// Whether usernames that differ only in their expiry were one user.
     #[serde(default, skip_serializing_if = "is_false")]
     pub quota_by_user_id: bool,
-    /// How many allocations the clients of one network may hold together; `None`: any number.
+    /// How many allocations the clients of one network may have together; `None`: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocations_per_prefix: Option<u32>,
-    /// The user whom the limit does not concern.
+    /// The user who is exempt from the limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unlimited_user: Option<String>,
-    /// Whether the expiry of credentials was asked for at Allocate only, as earlier versions never did.
+    /// Whether the expiry of credentials was checked only for Allocate requests. False for earlier versions.
     #[serde(default, skip_serializing_if = "is_false")]
     pub expiry_at_allocate_only: bool,
-    /// How long a nonce held at least; `None` in older traces: 600 s.
+    /// How long a nonce was valid at least; `None` in older traces: 600 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce_lifetime_seconds: Option<u64>,
-    /// How many replies per second went to one address that has shown no credentials; `None`: any number.
+    /// How many replies per second one address without valid credentials could get; `None`: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_limit: Option<u32>,
     /// How many channels and permissions there could be; `None` in older traces: 4,096 for each allocation.
@@ -114,16 +114,16 @@ pub struct RelayConfig {
     /// Whether data is relayed in Send and Data indications, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub indications: bool,
-    /// How many peers of indications it remembered for a faster data path, as earlier versions never did.
+    /// How many peers of indications it remembered for a faster data path. Zero for earlier versions.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub indicated_peers: u32,
-    /// Whether DONT-FRAGMENT in Send indications was honoured, as earlier versions never did.
+    /// Whether DONT-FRAGMENT in Send indications was honoured. False for earlier versions.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dont_fragment: bool,
-    /// Whether a client that asks for no family gets its own; otherwise it gets IPv4.
+    /// Whether a client that requests no family gets its own family. Otherwise it gets IPv4.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub default_family_is_clients: bool,
-    /// Which peers may be relayed to at the start; `None` in older traces, whose relays denied only what nothing can allow.
+    /// Which peers may be relayed to at the start; `None` in older traces, whose relays denied only peers that no rule can allow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_policy: Option<PeerPolicy>,
     /// Further settings by name, so that older readers keep what newer writers add.
@@ -131,7 +131,7 @@ pub struct RelayConfig {
     pub more: serde_json::Map<String, serde_json::Value>,
 }
 
-/// How many channels and permissions one state machine lets its clients have.
+/// How many channels and permissions clients of one state machine may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayLimits {
     /// The channels of one allocation.
@@ -144,7 +144,7 @@ pub struct RelayLimits {
     pub permissions: u32,
 }
 
-/// How much one state machine relays, in each direction by itself.
+/// How much one state machine relays. Each limit holds for each direction separately.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayBandwidth {
     /// For one allocation.

@@ -4,30 +4,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AcceptedCredentials, PeerPolicy};
 
-/// Something other than a datagram that a state machine was told.
+/// An input of a state machine other than a datagram.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "input", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Input {
-    /// Whether a user, or a network, may have an allocation, as far as the limit for all shards goes. Earlier versions did not ask.
+    /// Whether the limit for all shards permits a user, or a network, another allocation. Earlier versions did not have this input.
     QuotaClaimed {
         /// The allocation's id, as the state machine numbers them.
         id: u64,
-        /// Which user; empty if it is a network.
+        /// The user; empty if this is about a network.
         username: String,
-        /// Which network of clients, such as `203.0.113.0/24`, if it is one.
+        /// The network of clients, such as `203.0.113.0/24`, if this is about one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         prefix: Option<String>,
-        /// Whether it counts now.
+        /// Whether the allocation is permitted, and is counted from now on.
         is_granted: bool,
     },
-    /// A relay socket was opened, or not.
+    /// The result of opening a relay socket.
     RelayOpened {
         /// The allocation's id, as the state machine numbers them.
         id: u64,
-        /// Of which family.
+        /// The family of the socket.
         family: IpFamily,
-        /// With what success.
+        /// The result.
         result: RelayOpened,
     },
     /// An open relay socket failed.
@@ -35,11 +35,11 @@ pub enum Input {
         /// The allocation's id.
         id: u64,
     },
-    /// What was sent to a peer did not arrive, and an ICMP message said why.
+    /// An ICMP error for a datagram to a peer.
     Icmp {
         /// The port of the relayed transport address that it was sent from.
         port: u16,
-        /// Where it was sent to; the port is zero if it is not known.
+        /// The peer; the port is zero if it is not known.
         peer: SocketAddr,
         /// The type of the ICMP message.
         icmp_type: u8,
@@ -50,15 +50,15 @@ pub enum Input {
     },
     /// Other credentials are accepted from now on.
     CredentialsAccepted {
-        /// Which; `None` where secrets are not recorded.
+        /// The credentials; `None` if secrets are not recorded.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         credentials: Option<AcceptedCredentials>,
     },
-    /// A username has allocated on another shard.
+    /// A username has made an allocation on another shard.
     UsernameMoved {
         /// Which.
         username: String,
-        /// When, by the relay's monotonic clock, in nanoseconds; what it allocated here later stays.
+        /// When, by the relay's monotonic clock, in nanoseconds. An allocation that the username made here later stays.
         created_at: u64,
     },
     /// A username has one more allocation on other shards.
@@ -71,15 +71,15 @@ pub enum Input {
         /// Which.
         username: String,
     },
-    /// The last response to this address was not sent after all, since too many strangers asked; no input of the state
-    /// machine's, but what a replay must know.
+    /// The last response to this address was not sent, because of the limit on replies to unauthenticated clients. Not an input of the
+    /// state machine, but a replay needs it.
     ResponseWithheld {
-        /// Who would have received it.
+        /// The address that the response was for.
         to: SocketAddr,
     },
     /// Another shard reserved a port.
     PortReserved {
-        /// What names the reservation, as 16 hexadecimal digits.
+        /// The RESERVATION-TOKEN, as 16 hexadecimal digits.
         token: String,
         /// The port.
         port: u16,
@@ -87,33 +87,33 @@ pub enum Input {
         v4: bool,
         /// Whether it is reserved in IPv6.
         v6: bool,
-        /// Who may ask for it.
+        /// The user that it is reserved for.
         username: String,
-        /// Until when, by the relay's monotonic clock, in nanoseconds.
+        /// When the reservation expires, by the relay's monotonic clock, in nanoseconds.
         expires_nanos: u64,
     },
     /// The port of a reservation was allocated on another shard.
     ReservationTaken {
-        /// What named the reservation, as 16 hexadecimal digits.
+        /// The RESERVATION-TOKEN that was used, as 16 hexadecimal digits.
         token: String,
     },
-    /// A port of this shard has no use on another any more.
+    /// Another shard has returned a port of this shard.
     PortReturned {
         /// The port.
         port: u16,
     },
-    /// The same of a port that another program turned out to hold.
+    /// Another shard has returned a port of this shard because another program holds it.
     PortHeld {
         /// The port.
         port: u16,
     },
-    /// Another shard asked for a port, having none left.
+    /// Another shard has no port left and asked for one.
     PortWanted {
         /// The number of that shard.
         by: u32,
-        /// What it calls the request that waits for it.
+        /// The other shard's number for the request that waits for the port.
         number: u64,
-        /// Which port it needs.
+        /// What kind of port it needs.
         need: PortNeed,
     },
     /// Another shard lent a port.
@@ -124,7 +124,7 @@ pub enum Input {
         number: u64,
         /// The port.
         port: u16,
-        /// Which port was needed.
+        /// What kind of port was needed.
         need: PortNeed,
     },
     /// Another shard has no port to lend.
@@ -136,15 +136,15 @@ pub enum Input {
     },
     /// A channel on another shard is bound to a relayed transport address of the relay itself.
     CrossingOpened(Crossing),
-    /// It is not any more.
+    /// A channel of [`Self::CrossingOpened`] is no longer bound.
     CrossingClosed(Crossing),
-    /// The relay's addresses are these from now on.
+    /// The relay's addresses have changed.
     OwnAddresses {
         /// Every address that packets to the relay carry as their destination.
         own: Vec<IpAddr>,
-        /// How the public IPv4 address is.
+        /// The status of the public IPv4 address.
         v4: AddressStatus,
-        /// How the public IPv6 address is.
+        /// The status of the public IPv6 address.
         v6: AddressStatus,
     },
     /// These peers may be relayed to from now on.
@@ -156,14 +156,14 @@ pub enum Input {
         /// Seconds since the Unix epoch.
         unix_seconds: u64,
     },
-    /// The state machine was told that its time-out had come.
+    /// The state machine's time-out has come.
     Timeout,
 }
 
 /// A channel that is bound to a relayed transport address of the relay itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crossing {
-    /// Of the two relayed transport addresses.
+    /// The family of the two relayed transport addresses.
     pub family: IpFamily,
     /// The port that the channel is bound to.
     pub from: u16,
@@ -189,7 +189,7 @@ pub enum AddressStatus {
     NoFamily,
 }
 
-/// Which port a request for an allocation needs.
+/// What kind of port a request for an allocation needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PortNeed {
@@ -201,7 +201,7 @@ pub enum PortNeed {
     Pair,
 }
 
-/// How the opening of a relay socket ended.
+/// The result of opening a relay socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RelayOpened {
@@ -209,9 +209,9 @@ pub enum RelayOpened {
     Ok,
     /// The port is taken.
     PortInUse,
-    /// It was not, since the client is an allocation of the relay itself.
+    /// It was not opened, since the client is an allocation of the relay itself.
     OwnClient,
-    /// It could not be opened.
+    /// It could not be opened for another reason.
     Failed,
 }
 
@@ -225,14 +225,14 @@ pub enum IpFamily {
     V6,
 }
 
-/// An [`Input`], to whom and when.
+/// An [`Input`] with its shard and time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputRecord {
-    /// The shard that was told.
+    /// The shard whose state machine got it.
     pub shard: u32,
     /// Nanoseconds since the Unix epoch, on the same scale as the packets' time.
     pub unix_nanos: u64,
-    /// What it was told.
+    /// The input.
     #[serde(flatten)]
     pub input: Input,
 }

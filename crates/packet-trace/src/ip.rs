@@ -4,7 +4,7 @@ use crate::{Checksum, Datagram, LinkType, UdpPacket, Unusable, frame::ip_offset}
 
 const UDP: u8 = 17;
 const UDP_HEADER: usize = 8;
-/// Hop limit of the headers that are made up for a recording: what Linux sends by default.
+/// Hop limit of the headers that are synthesised for a recording: the default of Linux.
 const HOP_LIMIT: u8 = 64;
 
 /// Finds the UDP datagram in a frame.
@@ -18,7 +18,7 @@ pub(crate) fn parse(link: LinkType, frame: &[u8]) -> Result<UdpPacket<'_>, Unusa
         Some(_) => return Err(Unusable::BadHeader("IP")),
     };
 
-    // What follows the IP packet in the frame is Ethernet's padding.
+    // Ethernet's padding may follow the IP packet in the frame.
     let segment = ip.get(header.payload_at..).unwrap_or_default();
     let segment = &segment[..segment.len().min(header.payload_len)];
     let Some(udp) = segment.first_chunk::<UDP_HEADER>() else {
@@ -53,16 +53,16 @@ pub(crate) fn parse(link: LinkType, frame: &[u8]) -> Result<UdpPacket<'_>, Unusa
 struct IpHeader {
     source: IpAddr,
     destination: IpAddr,
-    /// Where the UDP header begins, from the beginning of the IP header.
+    /// The offset of the UDP header from the beginning of the IP header, in bytes.
     payload_at: usize,
-    /// How long the UDP packet is, captured or not.
+    /// The length of the UDP packet in bytes, captured or not.
     payload_len: usize,
 }
 
 fn ipv4(ip: &[u8]) -> Result<IpHeader, Unusable> {
     let Some(fixed) = ip.first_chunk::<20>() else { return Err(Unusable::CutOff) };
     let header_len = usize::from(fixed[0] & 0x0f) * 4;
-    // Segmentation offload leaves a length of zero: then the frame says how long the packet is.
+    // Segmentation offload leaves a length of zero. Then the length of the frame gives that of the packet.
     let total_len = match usize::from(u16::from_be_bytes([fixed[2], fixed[3]])) {
         0 => ip.len(),
         total_len => total_len,
@@ -111,7 +111,7 @@ fn ipv6(ip: &[u8]) -> Result<IpHeader, Unusable> {
             FRAGMENT => {
                 let extension = extension.ok_or(Unusable::CutOff)?;
                 let fragment = u16::from_be_bytes([extension[2], extension[3]]);
-                // Offset zero and nothing to follow is an atomic fragment: a whole packet (RFC 6946).
+                // An atomic fragment, with offset zero and no more fragments, is a whole packet (RFC 6946).
                 if fragment & 0xfff9 != 0 {
                     return Err(Unusable::Fragment { offset: fragment & 0xfff8 });
                 }
@@ -138,10 +138,10 @@ fn ipv6(ip: &[u8]) -> Result<IpHeader, Unusable> {
     })
 }
 
-/// Appends IP and UDP headers for `datagram` to `out`; the payload is for the caller to append.
+/// Appends IP and UDP headers for `datagram` to `out`. The caller appends the payload.
 ///
-/// The checksum covers the whole payload, so that it is right also when the payload is then cut.
-/// Returns `false`, having appended nothing, for a datagram that cannot exist: two families, or longer than UDP carries.
+/// The checksum covers the whole payload, even if the caller cuts it.
+/// Appends nothing and returns `false` for a datagram that cannot exist: with addresses of two families, or too long for UDP.
 pub(crate) fn build_headers(datagram: Datagram<'_>, out: &mut Vec<u8>) -> bool {
     let Datagram { source, destination, payload } = datagram;
     let (Ok(udp_len), Ok(total_len)) =
@@ -176,7 +176,7 @@ pub(crate) fn build_headers(datagram: Datagram<'_>, out: &mut Vec<u8>) -> bool {
     out.extend_from_slice(&udp_len.to_be_bytes());
     out.extend_from_slice(&[0, 0]);
     let total = pseudo_header(source.ip(), destination.ip(), usize::from(udp_len)) + sum(&out[at..]) + sum(payload);
-    // Zero would mean "no checksum"; its other representation says the same (RFC 768).
+    // Zero means "no checksum", so a sum of zero is sent as all ones (RFC 768).
     let checksum = match !fold(total) {
         0 => 0xffff,
         checksum => checksum,
@@ -194,7 +194,7 @@ fn pseudo_header(source: IpAddr, destination: IpAddr, length: usize) -> u64 {
     address(source) + address(destination) + length as u64 + u64::from(UDP)
 }
 
-/// The ones' complement sum of big-endian words, not yet folded; an odd last byte counts as a word's high byte.
+/// The sum of big-endian words, to be folded to a ones' complement sum. An odd last byte is the high byte of a word.
 fn sum(bytes: &[u8]) -> u64 {
     let mut words = bytes.chunks_exact(2);
     let whole: u64 = words.by_ref().map(|word| u64::from(u16::from_be_bytes([word[0], word[1]]))).sum();

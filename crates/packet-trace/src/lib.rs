@@ -1,13 +1,13 @@
-//! Packet captures of a relay, read and written without I/O.
+//! Reads and writes packet captures of a relay, without I/O.
 //!
-//! [`TraceWriter`] turns what a relay received and sent into [pcapng](https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html)
-//! that Wireshark and tshark open: one interface for each shard, raw IP packets with whole IP and UDP headers, the direction
-//! as the standard packet flag. What a replay needs besides the packets, a [`TraceHeader`] and every other [`Input`] of the
-//! state machine, travels in custom blocks, which other tools skip.
+//! [`TraceWriter`] writes the datagrams that a relay received and sent as
+//! [pcapng](https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html), which Wireshark and tshark open: one interface for each
+//! shard, raw IP packets with whole IP and UDP headers, and the direction as the standard packet flag. Custom blocks, which other tools
+//! skip, hold what a replay needs besides the packets: a [`TraceHeader`] and every other [`Input`] of the state machine.
 //!
-//! [`TraceReader`] reads these traces back and any other pcapng or pcap file of Ethernet, raw IP, Linux cooked or loopback
-//! frames. It takes the file in pieces of any size and never panics: what is wrong with a file is a [`ReadError`], what is
-//! wrong with one packet is marked on it ([`Unusable`]).
+//! [`TraceReader`] reads these traces, and any other pcapng or pcap file of Ethernet, raw IP, Linux cooked or loopback
+//! frames. It takes the file in pieces of any size and never panics. An error in the file is a [`ReadError`]; an error in a single
+//! packet is an [`Unusable`], and reading goes on.
 //!
 //! ```
 //! use packet_trace::{Datagram, Direction, Limits, Record, Recorded, TraceHeader, TraceReader, TraceWriter};
@@ -37,7 +37,7 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Out of scope: reassembly of IP fragments (they are marked), compressed captures, and any meaning of the payload.
+//! Out of scope: reassembly of IP fragments (see [`Unusable`]), compressed captures, and decoding the payload.
 #![forbid(unsafe_code)]
 
 mod accepted;

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// What precedes the IP header in a frame, as the capture formats number it.
+/// The link type of a frame: what precedes the IP header.
 ///
 /// The values are those of <https://www.tcpdump.org/linktypes.html>.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,19 +11,19 @@ impl LinkType {
     pub const NULL: Self = Self(0);
     /// Ethernet.
     pub const ETHERNET: Self = Self(1);
-    /// Nothing: the frame begins with an IP header of either version.
+    /// Raw IP: the frame begins with an IP header of either version.
     pub const RAW: Self = Self(101);
     /// OpenBSD loopback: a 4-byte address family in network byte order.
     pub const LOOP: Self = Self(108);
     /// Linux "cooked" capture, version 1 (`tcpdump -i any`).
     pub const LINUX_SLL: Self = Self(113);
-    /// Nothing: IPv4.
+    /// Raw IPv4.
     pub const IPV4: Self = Self(228);
-    /// Nothing: IPv6.
+    /// Raw IPv6.
     pub const IPV6: Self = Self(229);
     /// Linux "cooked" capture, version 2.
     pub const LINUX_SLL2: Self = Self(276);
-    /// `DLT_RAW` on most systems and on OpenBSD, which old files hold in place of [`Self::RAW`].
+    /// `DLT_RAW` of most systems, and of OpenBSD. Old files have it in place of [`Self::RAW`].
     const DLT_RAW: [Self; 2] = [Self(12), Self(14)];
 
     /// Whether frames of this type can be read.

@@ -13,7 +13,7 @@ pub(crate) const PACKET_DROPPED: u16 = 4;
 pub(crate) const STATISTICS_RECEIVED: u16 = 4;
 pub(crate) const STATISTICS_DROPPED: u16 = 5;
 
-/// Walks the options in `bytes`; ends at the end-of-options mark or where they stop making sense.
+/// Iterates over the options in `bytes`, up to the end-of-options mark or the first malformed option.
 pub(crate) fn iterate(order: ByteOrder, bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -28,7 +28,7 @@ pub(crate) fn iterate(order: ByteOrder, bytes: &[u8]) -> impl Iterator<Item = (u
     })
 }
 
-/// Appends one option; longer values than an option can hold are cut.
+/// Appends one option. A value that is too long for an option is cut.
 pub(crate) fn write(code: u16, value: &[u8], out: &mut Vec<u8>) {
     let at = out.len();
     let length = u16::try_from(value.len()).unwrap_or(u16::MAX - 3);

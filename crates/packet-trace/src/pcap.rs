@@ -4,7 +4,7 @@ use crate::{LinkType, ReadError, block::ByteOrder, pcapng::to_usize};
 
 pub(crate) const FILE_HEADER: usize = 24;
 pub(crate) const RECORD_HEADER: usize = 16;
-/// The largest snapshot length of libpcap is 256 KiB; four times that is taken for corruption.
+/// The longest frame in bytes: four times the largest snapshot length of libpcap. A longer one means that the file is corrupt.
 const MAX_FRAME: u32 = 1 << 20;
 
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct RecordHeader {
 }
 
 impl Pcap {
-    /// The byte order and resolution that the magic number `first` stands for.
+    /// The byte order that the magic number `first` means, and whether times are in nanoseconds.
     fn magic(first: [u8; 4]) -> Option<(ByteOrder, bool)> {
         match u32::from_be_bytes(first) {
             0xa1b2_c3d4 => Some((ByteOrder::Big, false)),
@@ -40,7 +40,7 @@ impl Pcap {
     pub(crate) fn parse(header: &[u8]) -> Result<Self, ReadError> {
         let corrupt = ReadError::Corrupt { at: 0, what: "its file header is malformed" };
         let (order, nanosecond) = header.first_chunk().copied().and_then(Self::magic).ok_or(corrupt.clone())?;
-        // The upper half says whether frames carry a check sequence, which the IP header's length makes irrelevant.
+        // The upper half is about frame check sequences. They follow the IP packet, so the length in the IP header excludes them.
         let link = order.u32(header, 20).ok_or(corrupt)? & 0xffff;
         let link = LinkType(u16::try_from(link).unwrap_or(u16::MAX));
         if !link.is_supported() {

@@ -10,7 +10,7 @@ use crate::{
     options,
 };
 
-/// What our own custom blocks hold.
+/// The content of our own custom blocks.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Custom {
@@ -18,7 +18,7 @@ pub(crate) enum Custom {
     Input(InputRecord),
 }
 
-/// The same for writing, without cloning.
+/// Like [`Custom`], but borrowed, for writing.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum CustomRef<'a> {
@@ -26,7 +26,7 @@ pub(crate) enum CustomRef<'a> {
     Input(&'a InputRecord),
 }
 
-/// What the section has said so far.
+/// The state of the present section.
 #[derive(Debug)]
 pub(crate) struct Section {
     pub(crate) order: ByteOrder,
@@ -41,11 +41,11 @@ pub(crate) struct Interface {
     resolution: u8,
     offset_seconds: i64,
     snap_len: u32,
-    /// For simple packets, which have no time of their own.
+    /// The time of the last packet, for simple packets, which have none.
     last_unix_nanos: u64,
 }
 
-/// A packet, by ranges into the block's body.
+/// A packet, with ranges of the block's body.
 #[derive(Debug)]
 pub(crate) struct PacketBlock {
     pub(crate) unix_nanos: u64,
@@ -168,7 +168,7 @@ impl Section {
         let json = &json[..json.len() - padding];
         let bad = |error: serde_json::Error| ReadError::BadReplayData { at, what: error.to_string() };
 
-        // The format is looked at first, so that a newer header is not reported as a malformed one.
+        // Check the format first, so that a newer header is not reported as malformed.
         let value: serde_json::Value = serde_json::from_slice(json).map_err(bad)?;
         let found = value.get("header").and_then(|header| header.get("format")).and_then(serde_json::Value::as_u64);
         if let Some(found) = found

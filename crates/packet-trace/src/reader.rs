@@ -9,14 +9,14 @@ use crate::{
 
 /// Reads a capture that arrives in pieces.
 ///
-/// Push bytes with [`Self::push`], then take records from [`Self::read`] until it returns `None`, and so on; after the last
-/// piece call [`Self::end`] and drain once more.
+/// For each piece, call [`Self::push`], then [`Self::read`] until it returns `None`. After the last piece, call [`Self::end`], then
+/// [`Self::read`] until it returns `None` again.
 #[derive(Debug, Default)]
 pub struct TraceReader {
     buffer: Vec<u8>,
-    /// How much of the buffer's beginning is done with.
+    /// How many bytes at the beginning of the buffer have been read.
     done: usize,
-    /// How many bytes of the file came before the buffer.
+    /// How many bytes of the file precede the buffer.
     before: u64,
     ended: bool,
     state: State,
@@ -40,17 +40,17 @@ pub enum FileKind {
     PcapNg,
 }
 
-/// One thing that a capture holds.
+/// One record of a capture.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Record<'a> {
-    /// What a replay must know; comes before the first packet of a relay's own trace.
+    /// The header of a relay's own trace, before its first packet.
     Header(Box<TraceHeader>),
-    /// Something other than a packet that the relay was told.
+    /// An input of the relay other than a packet.
     Input(InputRecord),
     /// A packet.
     Packet(Packet<'a>),
-    /// What the capturing program says of a whole interface, usually at the end.
+    /// Statistics of an interface, usually at the end.
     Statistics {
         /// The interface, counted as in [`Packet::interface`].
         interface: u32,
@@ -61,7 +61,7 @@ pub enum Record<'a> {
     },
 }
 
-/// A record by ranges into the buffer: what remains of it while the reader is still borrowed mutably.
+/// A record with ranges of the buffer, which does not borrow the reader.
 enum Found {
     Header(Box<TraceHeader>),
     Input(InputRecord),
@@ -76,7 +76,7 @@ impl TraceReader {
         Self::default()
     }
 
-    /// Takes the next bytes of the file.
+    /// Adds the next bytes of the file.
     pub fn push(&mut self, bytes: &[u8]) {
         self.before += self.done as u64;
         self.buffer.drain(..self.done);
@@ -84,12 +84,12 @@ impl TraceReader {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Says that the file has ended.
+    /// Marks the end of the file.
     pub const fn end(&mut self) {
         self.ended = true;
     }
 
-    /// What kind of file it is, once enough of it has come to tell.
+    /// The kind of file, once enough bytes have been pushed to tell.
     #[must_use]
     pub const fn kind(&self) -> Option<FileKind> {
         match self.state {
@@ -99,7 +99,7 @@ impl TraceReader {
         }
     }
 
-    /// The next record; `None` when more bytes are needed or, after [`Self::end`], when there is none.
+    /// The next record; `None` if more bytes are needed or, after [`Self::end`], if there is none.
     ///
     /// # Errors
     ///

@@ -6,8 +6,8 @@ use crate::{Datagram, Direction, Input, InputRecord, LinkType, TraceHeader, bloc
 
 /// Writes a relay's packets as pcapng.
 ///
-/// Every method appends to a buffer that the caller gives and then writes wherever it likes. Times are the relay's
-/// monotonic clock, in nanoseconds; [`TraceHeader::clock`] turns them into the Unix time of the file.
+/// Every method appends to the caller's buffer, which the caller writes to a file. Times are of the relay's
+/// monotonic clock, in nanoseconds; [`TraceHeader::clock`] converts them to the Unix time of the file.
 #[derive(Debug)]
 pub struct TraceWriter {
     header: TraceHeader,
@@ -19,7 +19,7 @@ pub struct TraceWriter {
     last_unix_nanos: u64,
 }
 
-/// How large a trace may become; what comes later is counted as dropped.
+/// How large a trace may become. Packets beyond the limits are counted as dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// The file's length in bytes. Statistics of a few dozen bytes per shard may still follow.
@@ -44,7 +44,7 @@ pub enum Recorded {
 struct Shard {
     seen: u64,
     dropped: u64,
-    /// Dropped since the last packet that was written.
+    /// How many packets were dropped since the last one that was written.
     dropped_unreported: u64,
 }
 
@@ -83,16 +83,16 @@ impl TraceWriter {
         }
     }
 
-    /// Leaves `comment` on the next packet; Wireshark shows it.
+    /// Adds `comment` to the next packet. Wireshark shows it.
     pub fn comment(&mut self, comment: &str) {
         self.comment = Some(comment.to_owned());
     }
 
     /// Appends a packet that `shard` received or sent at the monotonic time `nanos`.
     ///
-    /// Application data is cut to [`TraceHeader::payload_limit`]; headers, ChannelData headers and the STUN messages on the
-    /// listening port are always whole but for the DATA of indications. What lies behind that is kept, so if anything does, the file has zeros for
-    /// the data, and a FINGERPRINT that suits them. A `shard` that the header does not know is counted as impossible.
+    /// Cuts application data to [`TraceHeader::payload_limit`]. IP, UDP and ChannelData headers are always whole, and so are STUN
+    /// messages on the listening port, except the DATA of indications. If other attributes follow DATA, zeros replace the data, and the
+    /// FINGERPRINT is updated. A `shard` that is not in the header is counted as impossible.
     pub fn packet(
         &mut self,
         shard: u32,
@@ -150,7 +150,7 @@ impl TraceWriter {
         Recorded::Written
     }
 
-    /// Appends what `shard` was told at the monotonic time `nanos` besides packets.
+    /// Appends an input other than a packet that `shard` got at the monotonic time `nanos`.
     pub fn input(&mut self, shard: u32, nanos: u64, input: Input, out: &mut Vec<u8>) -> Recorded {
         if self.is_full() {
             return Recorded::LimitReached;
@@ -162,7 +162,7 @@ impl TraceWriter {
         Recorded::Written
     }
 
-    /// Counts `packets` of `shard` that never reached the writer.
+    /// Counts `packets` of `shard` as dropped that were not passed to the writer.
     pub fn dropped(&mut self, shard: u32, packets: u64) {
         if let Some((state, _)) = self.shard_mut(shard) {
             state.dropped += packets;
@@ -189,13 +189,13 @@ impl TraceWriter {
         self.shards.iter().map(|shard| shard.dropped).sum()
     }
 
-    /// How long the file is by now, in bytes.
+    /// The length of the file so far, in bytes.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Ends the file: appends how many packets each shard saw and how many of them are missing.
+    /// Ends the file: appends for each shard how many packets it had and how many of them are missing.
     pub fn finish(self, out: &mut Vec<u8>) {
         for (index, shard) in self.shards.iter().enumerate() {
             block::write(block::INTERFACE_STATISTICS, out, |out| {
@@ -220,14 +220,14 @@ impl TraceWriter {
     }
 }
 
-/// What is recorded of a datagram: a payload of its length, and how much of that the file holds. The rest is application data.
+/// The payload to record for a datagram, of the same length, and how many bytes of it to write. The rest is application data.
 fn limited(
     limit: Option<u32>,
     listen_port: u16,
     direction: Direction,
     datagram: Datagram<'_>,
 ) -> (Cow<'_, [u8]>, usize) {
-    /// Of ChannelData, and of STUN, in bytes.
+    /// The header lengths of ChannelData and STUN in bytes.
     const HEADERS: (usize, usize) = (4, 20);
     let payload = datagram.payload;
     let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else {
@@ -242,7 +242,7 @@ fn limited(
         (Ok(Classified::ChannelData(_)) | Err(ClassifyError::TruncatedChannelData { .. }), _) => {
             limit.saturating_add(HEADERS.0)
         }
-        // What only begins like STUN must not become STUN by what is read for the rest, which is zeros.
+        // A reader fills the cut part with zeros. That must not turn a payload that only begins like STUN into STUN.
         (Err(ClassifyError::Neither), Some(..=0x3f)) if ClassicBinding::parse(payload).is_none() => {
             limit.max(HEADERS.1)
         }
@@ -260,19 +260,19 @@ fn custom(content: &CustomRef<'_>, out: &mut Vec<u8>) {
     block::write(block::CUSTOM, out, |out| {
         out.extend_from_slice(&block::ENTERPRISE.to_le_bytes());
         out.extend_from_slice(block::CUSTOM_MAGIC);
-        // Neither a `Vec` nor these structures, whose keys are all strings, can make serialisation fail.
+        // Writing to a `Vec` cannot fail, nor can serialising these structures: all their keys are strings.
         let _infallible = serde_json::to_writer(out, content);
     });
 }
 
-/// A time as two words, the higher first, in nanoseconds.
+/// Appends a time in nanoseconds as two words, the higher one first.
 fn write_time(unix_nanos: u64, out: &mut Vec<u8>) {
     let bytes = unix_nanos.to_le_bytes();
     out.extend_from_slice(&bytes[4..]);
     out.extend_from_slice(&bytes[..4]);
 }
 
-/// A length that is known to be small: of a datagram with its headers, or of the list of shards.
+/// A small length as a word: of a datagram with its headers, or of the list of shards.
 fn length(length: usize) -> [u8; 4] {
     u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes()
 }

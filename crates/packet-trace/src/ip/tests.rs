@@ -41,7 +41,7 @@ fn what_is_built_is_parsed() {
 
 #[test]
 fn a_checksum_that_comes_out_as_zero_is_sent_as_ones() {
-    // The payload is chosen so that the sum over everything else is completed to all ones.
+    // The payload is chosen so that the sum over the whole datagram is all ones.
     let plain = round_trip("192.0.2.1:1", "192.0.2.2:2", &[0, 0]);
     let checksum = [plain[26], plain[27]];
     let frame = round_trip("192.0.2.1:1", "192.0.2.2:2", &checksum);
