@@ -8,10 +8,10 @@ use turn_types::attribute::{AddressErrorCode, Lifetime, ReservationToken, XorRel
 
 use crate::Request;
 
-/// How a request ended.
+/// The result of a request.
 pub type Answer = Result<Success, Failure>;
 
-/// What a success response says.
+/// The content of a success response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Success {
@@ -56,11 +56,11 @@ impl Allocated {
     }
 }
 
-/// Why a request did not succeed.
+/// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
-    /// The server refused it.
+    /// The server sent an error response.
     #[error("the server answered {code} ({reason})")]
     Rejected {
         /// ERROR-CODE.
@@ -70,22 +70,22 @@ pub enum Failure {
         /// UNKNOWN-ATTRIBUTES.
         unknown_attributes: Vec<u16>,
     },
-    /// No answer to any transmission.
+    /// The server did not respond to any transmission.
     #[error("the server did not answer")]
     TimedOut,
-    /// MESSAGE-INTEGRITY of the response is missing or wrong. (A client in the field would go on waiting.)
+    /// MESSAGE-INTEGRITY of the response is missing or wrong. (A client in production would discard the response and keep waiting.)
     #[error("the server's answer is not signed with the client's credentials")]
     BadIntegrity,
     /// A success response lacks an attribute that it must have.
     #[error("the server's answer lacks {0}")]
     Incomplete(&'static str),
-    /// The request cannot be written.
+    /// The request cannot be encoded.
     #[error("the request does not fit a STUN message: {0}")]
     Unwritable(String),
 }
 
 impl Failure {
-    /// The ERROR-CODE of a refusal.
+    /// The ERROR-CODE, if the server sent an error response.
     #[must_use]
     pub const fn code(&self) -> Option<u16> {
         match self {
@@ -95,7 +95,7 @@ impl Failure {
     }
 }
 
-/// Reads the response to `request`, whose integrity is already checked.
+/// Reads the response to `request`. The caller has checked its integrity.
 pub(crate) fn read(request: &Request, response: &Message<'_>) -> Answer {
     if response.has_class(MessageClass::Error) {
         return Err(read_error(response));

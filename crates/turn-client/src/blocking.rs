@@ -12,16 +12,16 @@ use crate::{Allocate, Allocated, Credentials, Failure, Received, Request, Succes
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The socket.
+    /// The socket failed.
     #[error("the client's socket failed: {0}")]
     Socket(#[from] io::Error),
-    /// The request was not successful.
+    /// The request failed.
     #[error(transparent)]
     Failure(#[from] Failure),
 }
 
 impl Error {
-    /// The ERROR-CODE of a refusal.
+    /// The ERROR-CODE, if the server sent an error response.
     #[must_use]
     pub const fn code(&self) -> Option<u16> {
         match self {
@@ -31,19 +31,19 @@ impl Error {
     }
 }
 
-/// A [`TurnClient`] with a UDP socket that waits for every answer.
+/// A [`TurnClient`] with a UDP socket. It blocks until each request is answered.
 #[derive(Debug)]
 pub struct BlockingClient {
     client: TurnClient,
     socket: UdpSocket,
     buffer: Vec<u8>,
     outgoing: Vec<u8>,
-    /// Data that arrived while a response was waited for.
+    /// Data that arrived while the client waited for a response.
     data: VecDeque<(u16, Vec<u8>)>,
 }
 
 impl BlockingClient {
-    /// Opens a socket towards `server`. Nothing is sent yet.
+    /// Opens a socket connected to `server`. Sends nothing yet.
     ///
     /// # Errors
     ///
@@ -61,7 +61,7 @@ impl BlockingClient {
     /// Uses `socket`, which is connected to the server.
     #[must_use]
     pub fn with_socket(socket: UdpSocket, credentials: Credentials) -> Self {
-        // A new one each time: the system soon gives the port of a socket that was closed to another.
+        // A new seed each time: the system may soon reuse the port of a closed socket, and so the 5-tuple.
         let seed = RandomState::new().hash_one(());
         Self {
             client: TurnClient::new(credentials, seed),
@@ -79,7 +79,7 @@ impl BlockingClient {
         self
     }
 
-    /// The socket, for what this wrapper does not offer.
+    /// The socket, for operations that this wrapper does not offer.
     #[must_use]
     pub const fn socket(&self) -> &UdpSocket {
         &self.socket
@@ -89,7 +89,7 @@ impl BlockingClient {
     ///
     /// # Errors
     ///
-    /// When the socket fails, the server refuses, answers wrongly or not at all.
+    /// When the socket fails, or when the server sends an error response, an invalid response or none.
     pub fn request(&mut self, request: Request) -> Result<Success, Error> {
         let id = self.client.request(now(), request);
         loop {
@@ -171,7 +171,7 @@ impl BlockingClient {
         Ok(())
     }
 
-    /// Waits for application data for at most `timeout`: a channel number and its payload, or `None`.
+    /// Waits for application data. Returns its channel number and payload, or `None` after `timeout`.
     ///
     /// # Errors
     ///
@@ -189,7 +189,7 @@ impl BlockingClient {
         Ok(None)
     }
 
-    /// The length of the next datagram, or `None` when `due` comes first.
+    /// Receives the next datagram and returns its length, or `None` at `due`.
     fn receive_until(&mut self, due: Instant) -> Result<Option<usize>, Error> {
         loop {
             let left = due.saturating_duration_since(now());
@@ -209,7 +209,7 @@ impl BlockingClient {
     }
 }
 
-/// Whether the server may still answer after this error: it had not started yet, or a signal came.
+/// Whether to keep waiting after this error: the server may not have started yet, or a signal interrupted the call.
 fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::Interrupted)
 }

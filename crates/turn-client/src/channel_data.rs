@@ -1,8 +1,8 @@
-/// Puts a ChannelData header in front of `payload`
-/// ([RFC 8656, section 12.4](https://www.rfc-editor.org/rfc/rfc8656#section-12.4)); no padding, as over UDP it is optional.
+/// Encodes a ChannelData message ([RFC 8656, section 12.4](https://www.rfc-editor.org/rfc/rfc8656#section-12.4)) without padding, which
+/// is optional over UDP.
 ///
-/// The result replaces the content of `datagram`, so that a caller can use one buffer for many. A payload longer than the
-/// 65,535 bytes that the length field can say is cut off there.
+/// The message replaces the content of `datagram`, so that a caller can reuse the buffer. A payload is cut to the
+/// 65,535 bytes that fit the length field.
 pub fn encode_channel_data(channel: u16, payload: &[u8], datagram: &mut Vec<u8>) {
     let length = u16::try_from(payload.len()).unwrap_or(u16::MAX);
     datagram.clear();

@@ -14,10 +14,10 @@ use stun_types::{
 
 use crate::{Answer, Failure, Request, answer, decode_channel_data};
 
-/// How often a request follows a new challenge before its refusal counts.
+/// How many challenges a request follows. After that, the error response is its answer.
 const MAX_CHALLENGES: u8 = 3;
 
-/// How many initial time-outs the answer to the last transmission is waited for: Rm of RFC 8489.
+/// How long to wait after the last transmission, in initial time-outs: Rm of RFC 8489.
 const LAST_WAIT: u32 = 16;
 
 /// A username and its password, for the long-term credential mechanism.
@@ -47,11 +47,11 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Names a request until it is answered.
+/// Identifies a request until it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(u64);
 
-/// What a datagram from the server was.
+/// What a datagram from the server contained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received<'a> {
     /// Application data from the peer of a channel.
@@ -63,11 +63,11 @@ pub enum Received<'a> {
     },
     /// The response to a request of this client.
     Response,
-    /// Nothing that this client waits for.
+    /// Anything else.
     Ignored,
 }
 
-/// A TURN client for one allocation, without I/O. Several requests may be under way at a time.
+/// A TURN client for one allocation, without I/O. Several requests may be pending at a time.
 pub struct TurnClient {
     credentials: Credentials,
     challenge: Option<Challenge>,
@@ -109,7 +109,7 @@ impl fmt::Debug for TurnClient {
 }
 
 impl TurnClient {
-    /// A client with these credentials. `seed` makes its transaction ids repeatable; different clients of one 5-tuple need
+    /// A client with these credentials. Its transaction ids follow from `seed`; different clients on one 5-tuple need
     /// different seeds.
     #[must_use]
     pub fn new(credentials: Credentials, seed: u64) -> Self {
@@ -126,8 +126,8 @@ impl TurnClient {
         }
     }
 
-    /// Retransmits first after `initial_timeout` and then after twice the time before, `transmissions` times in all. The
-    /// default is what [RFC 8489, section 6.2.1](https://www.rfc-editor.org/rfc/rfc8489#section-6.2.1) suggests: 500 ms and 7.
+    /// Transmits each request up to `transmissions` times. The first retransmission is after `initial_timeout`, and each following interval
+    /// is twice as long. The default is from [RFC 8489, section 6.2.1](https://www.rfc-editor.org/rfc/rfc8489#section-6.2.1): 500 ms and 7.
     #[must_use]
     pub fn with_retransmission(mut self, initial_timeout: Duration, transmissions: u32) -> Self {
         self.initial_timeout = initial_timeout;
@@ -143,13 +143,13 @@ impl TurnClient {
         id
     }
 
-    /// How many requests are not answered yet.
+    /// How many requests are pending.
     #[must_use]
     pub fn requests_pending(&self) -> usize {
         self.pending.len()
     }
 
-    /// Takes a datagram from the server.
+    /// Handles a datagram from the server.
     pub fn handle_datagram<'a>(&mut self, now: Instant, datagram: &'a [u8]) -> Received<'a> {
         if let Some((channel, payload)) = decode_channel_data(datagram) {
             return Received::Data { channel, payload };
@@ -165,7 +165,7 @@ impl TurnClient {
         Received::Response
     }
 
-    /// Retransmits or gives up what is due.
+    /// Retransmits the requests that are due, and gives up those without transmissions left.
     pub fn handle_timeout(&mut self, now: Instant) {
         let mut index = 0;
         while let Some(pending) = self.pending.get_mut(index) {
@@ -227,7 +227,7 @@ impl TurnClient {
         }
     }
 
-    /// The message, and the nonce that it is signed with.
+    /// Encodes and signs a request. Returns the message, and the nonce in it if there is one.
     fn sign(&self, request: &Request, transaction: TransactionId) -> Result<(Vec<u8>, Option<String>), StunWriteError> {
         let mut message = request.write(transaction)?;
         let mut signed_with = None;
@@ -256,7 +256,7 @@ impl TurnClient {
         self.answers.push_back((pending.id, answer));
     }
 
-    /// Learns realm and nonce from a 401 to a request that was not signed, or a 438; says whether to ask again.
+    /// Takes realm and nonce from a 438, or from a 401 to a request that was not signed. Returns whether to send the request again.
     fn follow_challenge(&mut self, pending: &Pending, response: &Message<'_>) -> bool {
         let Ok(error) = response.attribute::<ErrorCode>() else { return false };
         let is_challenge = match error.code() {
@@ -277,7 +277,7 @@ impl TurnClient {
         true
     }
 
-    /// A success response to a signed request must be signed; an error response need not, but then rightly.
+    /// Checks the signature of a response to a signed request. An error response may lack one; a success response must not.
     fn integrity_is_right(&self, pending: &Pending, response: &Message<'_>) -> bool {
         let (Some(_), Some(challenge)) = (&pending.nonce, &self.challenge) else { return true };
         let is_signed = response.has_attribute(stun_types::attribute::MessageIntegrity::TYPE);
@@ -294,7 +294,7 @@ impl TurnClient {
     }
 }
 
-/// SplitMix64: the next number of a sequence that never repeats within 2^64 steps.
+/// SplitMix64: the next number of a sequence with a period of 2^64.
 const fn split_mix(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut z = *state;

@@ -7,7 +7,7 @@ use stun_types::{
 };
 use turn_types::attribute::{Data, DontFragment, Icmp, XorPeerAddress};
 
-/// A [Send indication](https://www.rfc-editor.org/rfc/rfc8656#section-11.1) to `peer`, with a FINGERPRINT or without.
+/// A [Send indication](https://www.rfc-editor.org/rfc/rfc8656#section-11.1) to `peer`, with or without FINGERPRINT.
 ///
 /// # Panics
 ///
@@ -20,13 +20,13 @@ pub fn encode_send_indication(peer: SocketAddr, payload: &[u8], transaction: u12
     message.push_attribute_unchecked(&XorPeerAddress::new(peer, transaction));
     message.push_attribute_unchecked(&Data::new(payload));
     if with_fingerprint {
-        // Refused only for a second one.
+        // An error only for a second FINGERPRINT.
         let _added = message.add_fingerprint();
     }
     message.finish()
 }
 
-/// The same with DONT-FRAGMENT: the server is to send `payload` with the DF bit.
+/// A Send indication with DONT-FRAGMENT: it asks the server to send `payload` with the DF bit.
 ///
 /// # Panics
 ///
@@ -42,20 +42,20 @@ pub fn encode_unfragmented_send_indication(peer: SocketAddr, payload: &[u8], tra
     message.finish()
 }
 
-/// An ICMP error that a [Data indication](https://www.rfc-editor.org/rfc/rfc8656#section-11.6) tells of.
+/// An ICMP error that a [Data indication](https://www.rfc-editor.org/rfc/rfc8656#section-11.6) reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IcmpError {
-    /// Whom something did not reach; the port is zero if the server does not know it.
+    /// The peer that a datagram did not reach; the port is zero if the server does not know it.
     pub peer: SocketAddr,
     /// The type of the ICMP message.
     pub icmp_type: u8,
     /// Its code.
     pub code: u8,
-    /// The MTU in bytes, where something was too large; otherwise zero.
+    /// The MTU in bytes if the datagram was too large; otherwise zero.
     pub error_data: u32,
 }
 
-/// The ICMP error that `datagram` tells of, or `None` if it tells of none.
+/// The ICMP error that `datagram` reports, or `None` if it reports none.
 #[must_use]
 pub fn decode_icmp_indication(datagram: &[u8]) -> Option<IcmpError> {
     let message = Message::from_bytes(datagram).ok()?;
@@ -67,7 +67,7 @@ pub fn decode_icmp_indication(datagram: &[u8]) -> Option<IcmpError> {
     Some(IcmpError { peer, icmp_type: icmp.icmp_type(), code: icmp.code(), error_data: icmp.data() })
 }
 
-/// Who sent the payload of a [Data indication](https://www.rfc-editor.org/rfc/rfc8656#section-11.4), or `None` if `datagram` is none.
+/// The peer and payload of a [Data indication](https://www.rfc-editor.org/rfc/rfc8656#section-11.4), or `None` if `datagram` is not one.
 #[must_use]
 pub fn decode_data_indication(datagram: &[u8]) -> Option<(SocketAddr, Vec<u8>)> {
     let message = Message::from_bytes(datagram).ok()?;

@@ -1,10 +1,10 @@
 //! A TURN client ([RFC 8656](https://www.rfc-editor.org/rfc/rfc8656)) over UDP, for tests, self-checks and load tools.
 //!
-//! [`TurnClient`] does no I/O: ask it for something with [`TurnClient::request`], send what
-//! [`TurnClient::poll_transmit`] gives to the server, feed it what arrives with [`TurnClient::handle_datagram`], call
-//! [`TurnClient::handle_timeout`] when [`TurnClient::poll_timeout`] is reached, and take answers from
-//! [`TurnClient::poll_answer`]. Challenges (401) and stale nonces (438) are answered by itself, requests are
-//! retransmitted as [RFC 8489, section 6.2.1](https://www.rfc-editor.org/rfc/rfc8489#section-6.2.1) says.
+//! [`TurnClient`] does no I/O. Start a request with [`TurnClient::request`], send the datagrams from
+//! [`TurnClient::poll_transmit`] to the server, pass received datagrams to [`TurnClient::handle_datagram`], call
+//! [`TurnClient::handle_timeout`] at [`TurnClient::poll_timeout`], and take answers from
+//! [`TurnClient::poll_answer`]. The client follows challenges (401) and stale nonces (438) by itself, and retransmits requests
+//! as in [RFC 8489, section 6.2.1](https://www.rfc-editor.org/rfc/rfc8489#section-6.2.1).
 //!
 //! [`BlockingClient`] wraps one around a UDP socket:
 //!
@@ -25,8 +25,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! [`BlockingClient`] relays through channels; [`encode_send_indication`] and [`decode_data_indication`] do without. It trusts its server: what a hostile server
-//! could do to it was no concern.
+//! [`BlockingClient`] relays through channels. Use [`encode_send_indication`] and [`decode_data_indication`] to relay without a channel.
+//! The client trusts its server: it is not hardened against a hostile one.
 #![forbid(unsafe_code)]
 
 mod answer;

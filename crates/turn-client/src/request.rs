@@ -17,18 +17,18 @@ use turn_types::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request {
-    /// How the server sees this client's address. Not authenticated.
+    /// This client's address as the server sees it. Not authenticated.
     Binding,
     /// A relayed transport address.
     Allocate(Allocate),
     /// A new lifetime for the allocation; zero deletes it.
     Refresh {
-        /// Whole seconds, or the server's default.
+        /// LIFETIME in whole seconds; `None` for the server's default.
         lifetime: Option<Duration>,
     },
     /// Permissions for the addresses of these peers.
     CreatePermission {
-        /// The peers; their ports do not matter.
+        /// The peers. Their ports are ignored.
         peers: Vec<SocketAddr>,
     },
     /// A channel to a peer.
@@ -43,7 +43,7 @@ pub enum Request {
 /// The attributes of an Allocate request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allocate {
-    /// REQUESTED-TRANSPORT, an IP protocol number: 17, UDP, unless a refusal is wanted.
+    /// REQUESTED-TRANSPORT, an IP protocol number: 17 for UDP. Other values are for testing that the server refuses them.
     pub transport: u8,
     /// LIFETIME in whole seconds, if any.
     pub lifetime: Option<Duration>,
@@ -73,7 +73,7 @@ impl Default for Allocate {
     }
 }
 
-/// An address family, as TURN writes it.
+/// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
     /// IPv4.
@@ -100,7 +100,7 @@ impl From<Family> for AddressFamily {
 }
 
 impl Request {
-    /// The request as a message without authentication attributes, for callers that sign and send by themselves.
+    /// Encodes the request without authentication attributes, for callers that sign and send it themselves.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ impl Request {
             Self::Refresh { lifetime } => write_lifetime(&mut message, *lifetime)?,
             Self::CreatePermission { peers } => {
                 for peer in peers {
-                    // `add_attribute` refuses a second one of a kind.
+                    // `add_attribute` refuses a second attribute of the same type.
                     message.push_attribute_unchecked(&XorPeerAddress::new(*peer, transaction));
                 }
             }
