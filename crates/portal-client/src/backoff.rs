@@ -6,11 +6,12 @@ use rand_chacha::ChaCha8Rng;
 const FIRST: f64 = 0.5;
 const FACTOR: f64 = 1.5;
 const JITTER: f64 = 0.5;
-/// No wait is longer, jitter included: the growth ends at 40 s, so that a fleet stays spread out over 20 s to 60 s
-/// rather than bunching at the maximum.
+/// The longest wait in seconds, jitter included. Without jitter, waits grow to 40 s, so that the relays of a fleet spread over 20 s to
+/// 60 s instead of bunching at the maximum.
 const MAX: f64 = 60.0;
 
-/// Waits between attempts: none, then 0.5 s growing by half each time, each one up to 50 % shorter or longer, at most 60 s.
+/// Waits between attempts to connect: first none, then 0.5 s, then half as long again each time. Jitter makes each wait up to 50 %
+/// shorter or longer. No wait is longer than 60 s.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     rng: ChaCha8Rng,

@@ -7,22 +7,22 @@ use crate::{
     socket::Socket, user_agent::user_agent,
 };
 
-/// What a [`Client`] needs.
+/// The configuration of a [`Client`].
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the portal is.
+    /// The portal's end point.
     pub endpoint: Endpoint,
-    /// What it is told of this relay.
+    /// What the relay tells the portal about itself.
     pub registration: Registration,
-    /// The relay's credential.
+    /// The relay's credential at the portal.
     pub token: Token,
-    /// What the portal signs TURN credentials with.
+    /// The secret with which the portal makes TURN credentials.
     pub stamp_secret: StampSecret,
-    /// How long to wait for what.
+    /// Time limits.
     pub limits: Limits,
-    /// Told to the portal in `User-Agent`.
+    /// The relay's version, sent to the portal in `User-Agent`.
     pub relay_version: &'static str,
-    /// Makes the waits between attempts repeatable; relays of one fleet must have different ones.
+    /// The seed of the jitter in waits between attempts. The relays of a fleet must have different seeds.
     pub seed: [u8; 32],
 }
 
@@ -49,7 +49,7 @@ enum Input {
 }
 
 impl Client {
-    /// Connects to nothing yet.
+    /// A client that has not connected yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
         let Config { endpoint, registration, token, stamp_secret, limits, relay_version, seed } = config;
@@ -57,13 +57,13 @@ impl Client {
         Self { connector: Arc::new(connector), stamp_secret, seed }
     }
 
-    /// Keeps the relay registered until `leave` completes, then says good-bye to the portal.
-    /// `emit` hears of everything that happens, in order, and must not block.
+    /// Keeps the relay registered until `leave` completes, then leaves the portal's channel and closes the connection.
+    /// `emit` is called with every event, in order, and must not block.
     ///
     /// Needs a tokio runtime with I/O and time.
     ///
     /// # Errors
-    /// When the portal is given up for good.
+    /// When the relay gives up the portal for good.
     pub async fn run(self, mut emit: impl FnMut(Event), leave: impl Future<Output = ()>) -> Result<(), Fatal> {
         let epoch = Instant::now();
         let mut session = Session::new(self.connector.limits, self.stamp_secret, self.seed, epoch.elapsed());
@@ -123,7 +123,7 @@ impl Client {
 }
 
 impl Link {
-    /// What happens next. Dropping the future loses nothing.
+    /// Waits for the next input of the session. Cancel safe.
     async fn next(&mut self) -> Input {
         match self {
             Self::Idle => std::future::pending().await,

@@ -27,7 +27,7 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
-    /// One attempt: the name is looked up afresh, its addresses are raced. The caller limits the time of the whole.
+    /// Makes one attempt: looks up the name and races its addresses. The caller limits the time of the whole attempt.
     pub(crate) async fn connect(self: Arc<Self>) -> Result<Socket, Failure> {
         let host = self.endpoint.host();
         let resolve_failed = |problem: String| Failure::Resolve { host: host.to_owned(), problem };
@@ -40,7 +40,7 @@ impl Connector {
         }
 
         let tcp = race(addresses, self.limits.tcp_connect, TcpStream::connect).await?;
-        // The messages are few and small; an error here costs latency at most.
+        // An error here costs latency at most: there are few messages, and they are small.
         let _ = tcp.set_nodelay(true);
         let stream = self.encrypt(tcp).await?;
 

@@ -13,7 +13,7 @@ use crate::{Registration, TlsError, Token, TrustedRoots};
 const PATH: &str = "/relay/websocket";
 const X_AUTHORIZATION: HeaderName = HeaderName::from_static("x-authorization");
 
-/// Where the portal is, and who may vouch for it.
+/// The URL of the portal, and the TLS configuration that verifies its certificate.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Scheme, authority and path.
@@ -21,13 +21,13 @@ pub struct Endpoint {
     authority: HeaderValue,
     host: String,
     port: u16,
-    /// Set when the connection is to be encrypted.
+    /// `None` for a connection without encryption.
     tls: Option<Arc<ClientConfig>>,
 }
 
 impl Endpoint {
-    /// The relay's end point at the portal whose base address is `api_url` (`wss`, `https`, `ws` or `http`). Reads the
-    /// certificate authorities when it is one of the first two.
+    /// The relay's end point at the portal whose base URL is `api_url` (`wss`, `https`, `ws` or `http`). Reads the
+    /// certificate authorities if the scheme is `wss` or `https`.
     ///
     /// # Errors
     /// When `api_url` is not such a URL, or TLS is needed and cannot be set up.
@@ -113,19 +113,19 @@ impl Endpoint {
     }
 }
 
-/// Why there is no such [`Endpoint`].
+/// Why an [`Endpoint`] cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndpointError {
-    /// Its address is wrong.
+    /// The URL is not valid.
     #[error(transparent)]
     Url(#[from] ApiUrlError),
-    /// It needs TLS, which cannot be set up.
+    /// TLS is needed and cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
 
-/// Why a string cannot be the portal's base address.
+/// Why a string is not a valid base URL of a portal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApiUrlError {
@@ -135,7 +135,7 @@ pub enum ApiUrlError {
     /// It has none of the four schemes.
     #[error("it must begin with wss://, https://, ws:// or http://")]
     Scheme,
-    /// It carries a user name or a password.
+    /// It contains a user name or a password.
     #[error("it must not hold a user name or a password; the token goes into FIREZONE_TOKEN")]
     UserInfo,
     /// It has a query or a fragment.

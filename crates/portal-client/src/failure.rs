@@ -1,6 +1,6 @@
 use std::{fmt, time::Duration};
 
-/// Why there is no connection to the portal right now; the next attempt follows.
+/// Why there is no connection to the portal at present. The relay tries again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
@@ -9,7 +9,7 @@ pub enum Failure {
     Resolve {
         /// The host name.
         host: String,
-        /// What the resolver said.
+        /// The resolver's message.
         problem: String,
     },
     /// No address accepted a TCP connection.
@@ -18,7 +18,7 @@ pub enum Failure {
         /// Every address that was tried, each with its error.
         problem: String,
     },
-    /// TLS did not come about.
+    /// The TLS handshake failed.
     #[error("cannot establish TLS with {host}: {problem}")]
     Tls {
         /// The name that the portal's certificate must have.
@@ -46,7 +46,7 @@ pub enum Failure {
         /// [`Limits::handshake`](crate::Limits::handshake).
         limit: Duration,
     },
-    /// The join was not answered in time.
+    /// The portal did not answer the join in time.
     #[error("the portal did not answer the join within {limit:?}")]
     JoinTimedOut {
         /// [`Limits::join`](crate::Limits::join).
@@ -70,7 +70,7 @@ pub enum Failure {
         /// What was wrong.
         problem: String,
     },
-    /// The portal did not keep to the WebSocket protocol, or a message was too large.
+    /// The portal violated the WebSocket protocol, or a message was too large.
     #[error("the portal broke the WebSocket protocol: {problem}")]
     Protocol {
         /// What was wrong.
@@ -82,7 +82,7 @@ pub enum Failure {
         /// Which of the two events.
         event: &'static str,
     },
-    /// The portal asked to disconnect, for a reason that does not forbid coming back.
+    /// The portal asked to disconnect, for a reason that permits another attempt.
     #[error("the portal asked to disconnect: {reason}")]
     AskedToDisconnect {
         /// The portal's reason.
@@ -90,7 +90,7 @@ pub enum Failure {
     },
 }
 
-/// Why the relay gives the portal up for good.
+/// Why the relay gives up the portal for good.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fatal {
@@ -106,7 +106,7 @@ pub enum Fatal {
     /// The portal disconnected the relay because its token has expired.
     #[error("the token has expired: set FIREZONE_TOKEN to a fresh relay token")]
     TokenExpired,
-    /// The first `init` did not come within [`Limits::startup`](crate::Limits::startup).
+    /// The first `init` did not arrive within [`Limits::startup`](crate::Limits::startup).
     #[error(
         "no word from the portal within {limit:?} of the start ({}): check FIREZONE_API_URL, DNS and the firewall",
         Last(last)
@@ -114,7 +114,7 @@ pub enum Fatal {
     NeverInitialised {
         /// The limit.
         limit: Duration,
-        /// What went wrong last; nothing when the portal accepted the join but never sent `init`.
+        /// The last failure; `None` if the portal accepted the join but never sent `init`.
         last: Option<Failure>,
     },
     /// The portal was out of reach for [`Limits::partition`](crate::Limits::partition).
@@ -122,7 +122,7 @@ pub enum Fatal {
     Partitioned {
         /// The limit.
         limit: Duration,
-        /// What went wrong last.
+        /// The last failure.
         last: Option<Failure>,
     },
 }

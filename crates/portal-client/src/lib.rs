@@ -1,7 +1,7 @@
 //! Keeps a relay registered with its portal: Phoenix channels over WebSocket.
 //!
-//! [`Session`] is the protocol as a state machine without I/O: time, connection events and messages in, things to do out.
-//! [`Client`] drives one over TCP and TLS. It runs until the portal is given up for good or the relay leaves:
+//! [`Session`] is the protocol as a state machine without I/O. Its inputs are time, connection events and messages; its outputs say
+//! what to do. [`Client`] drives a session over TCP and TLS, until the relay leaves or gives up the portal for good:
 //!
 //! ```no_run
 //! use portal_client::{Client, Config, Endpoint, Event, Limits, Registration, StampSecret, Token, TrustedRoots};
@@ -22,8 +22,9 @@
 //! # }
 //! ```
 //!
-//! A lost portal is no reason to stop relaying: what this crate reports about the connection concerns logs and readiness,
-//! and only the first [`Event::Ready`] and a [`Fatal`] concern more. The same secret is told to the portal each time.
+//! Keep relaying while the portal is out of reach. Events about the connection are for logs and readiness. Only the first
+//! [`Event::Ready`] and a [`Fatal`] mean more: that the relay may serve, and that the registration is given up for good. The relay
+//! sends the portal the same secret each time it joins.
 //!
 //! HTTP proxies are out of scope.
 #![forbid(unsafe_code)]
@@ -53,6 +54,6 @@ pub use secret::{StampSecret, Token, TokenError};
 pub use session::{Event, Output, Session};
 pub use tls::{TlsError, TrustedRoots};
 
-// Only its features are wanted: they compile the TRACE records of the WebSocket crate out, which would hold the token and
+// Needed for its features only: they compile out the TRACE records of the WebSocket crate, which would contain the token and
 // the secret.
 use log as _;

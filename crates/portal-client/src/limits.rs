@@ -3,19 +3,19 @@ use std::time::Duration;
 /// How long the relay waits for the portal in each situation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Give up when the very first `init` has not come this long after the start. A misconfigured relay then fails visibly.
+    /// Give up if the first `init` has not arrived this long after the start, so that a misconfigured relay fails visibly.
     pub startup: Duration,
-    /// Give up when the portal has been out of reach for this long.
+    /// Give up if the portal has been out of reach for this long.
     pub partition: Duration,
-    /// For the TCP connection to one address.
+    /// Limit for the TCP connection to one address.
     pub tcp_connect: Duration,
-    /// For name look-up, TCP, TLS and the WebSocket handshake together.
+    /// Limit for name look-up, TCP, TLS and the WebSocket handshake together.
     pub handshake: Duration,
-    /// For the answer to the join.
+    /// Limit for the answer to the join.
     pub join: Duration,
-    /// Between two heartbeats.
+    /// Time between two heartbeats.
     pub heartbeat_interval: Duration,
-    /// With more unanswered heartbeats than this the connection is dead.
+    /// How many heartbeats may be unanswered. With more, the connection is considered dead.
     pub unanswered_heartbeats: usize,
 }
 
@@ -34,7 +34,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// A limit of zero would fire before anything could happen, again and again.
+    /// Raises limits of zero, which would fire repeatedly before anything could happen.
     pub(crate) fn sane(self) -> Self {
         let floor = |limit: Duration| limit.max(Duration::from_millis(1));
         Self {

@@ -4,7 +4,7 @@ use serde_json::Value;
 pub(crate) const TOPIC: &str = "relay";
 const HEARTBEAT_TOPIC: &str = "phoenix";
 
-/// What the portal says may end up in a log line: one line of bounded length.
+/// How many characters of a text from the portal to quote, so that a log line stays bounded.
 const QUOTE_LIMIT: usize = 200;
 
 #[derive(Serialize)]
@@ -41,7 +41,7 @@ pub(crate) fn heartbeat(reference: u64) -> String {
     encode(HEARTBEAT_TOPIC, "heartbeat", Empty {}, reference)
 }
 
-/// What the portal said.
+/// A message from the portal.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Incoming {
     Reply { reference: u64, result: Result<(), String> },
@@ -66,7 +66,7 @@ impl Incoming {
     pub(crate) fn parse(text: &str) -> Self {
         let Envelope { topic, event, payload, r#ref } = match serde_json::from_str(text) {
             Ok(envelope) => envelope,
-            // It repeats a text that is in the wrong place: escaped, but in full.
+            // The error quotes unexpected text, escaped but in full.
             Err(error) => return Self::Garbage { problem: cut(&error.to_string(), |c| [c]) },
         };
         match event.as_str() {
@@ -89,7 +89,7 @@ impl Incoming {
     }
 }
 
-/// The serializer echoes what it got, which is a string here; other versions of it make it a number.
+/// Phoenix's serializer echoes the reference, a string here. Other versions of the serializer make it a number.
 fn reference(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => number.as_u64(),
@@ -98,7 +98,7 @@ fn reference(value: &Value) -> Option<u64> {
     }
 }
 
-/// The field `reason` where there is one, otherwise the whole value.
+/// The field `reason` if there is one, otherwise the whole value.
 fn reason(value: Option<&Value>) -> String {
     match value.map(|value| value.get("reason").unwrap_or(value)) {
         Some(Value::String(reason)) => quote(reason),
@@ -111,7 +111,7 @@ fn quote(text: &str) -> String {
     cut(text, char::escape_debug)
 }
 
-/// The beginning of a text, each character as `escape` writes it.
+/// The beginning of a text, with each character escaped by `escape`.
 fn cut<I: IntoIterator<Item = char>>(text: &str, escape: impl Fn(char) -> I) -> String {
     let mut beginning: String = text.chars().take(QUOTE_LIMIT).flat_map(escape).collect();
     if text.chars().nth(QUOTE_LIMIT).is_some() {

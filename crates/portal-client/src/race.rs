@@ -5,12 +5,12 @@ use tokio::time::{sleep, timeout};
 
 use crate::Failure;
 
-/// An address that has not answered for this long gets company,
+/// How long to wait for an address before the next one is tried as well: the Connection Attempt Delay of
 /// <https://www.rfc-editor.org/rfc/rfc8305#section-5>.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Connects to whichever address answers first. They are tried in turn, families alternating; the next one starts when
-/// one has failed or kept silent for 250 ms. Each may take as long as `limit`.
+/// Connects to the address that answers first. Addresses are tried in turn, with alternating families; the next attempt starts when
+/// one has failed, or after 250 ms without an answer. Each attempt may take as long as `limit`.
 pub(crate) async fn race<T, C, F>(addresses: Vec<SocketAddr>, limit: Duration, connect: C) -> Result<T, Failure>
 where
     C: Fn(SocketAddr) -> F,
@@ -42,7 +42,7 @@ where
     }
 }
 
-/// Alternates between the families, in the resolver's order within each and beginning with its first choice.
+/// Alternates between the families, starting with that of the first address. Keeps the resolver's order within each family.
 fn interleave(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (mut first, mut second): (VecDeque<_>, VecDeque<_>) =

@@ -7,13 +7,13 @@ use http::{
 
 use crate::Failure;
 
-/// What an answer other than 101 to the WebSocket handshake means.
+/// The failure that an HTTP status other than 101 means in a WebSocket handshake.
 pub(crate) fn refusal<T>(response: &Response<T>) -> Failure {
     Failure::Refused { status: response.status().as_u16(), retry_after: retry_after(response.headers()) }
 }
 
-/// Either form of <https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3>. A date counts from the answer's own `Date`, so
-/// that this host's clock does not matter.
+/// Reads `Retry-After`, <https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3>, as seconds or as a date. A date is compared with the
+/// response's `Date`, so that this host's clock does not matter.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
     let value = text(RETRY_AFTER)?;

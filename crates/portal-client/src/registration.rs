@@ -5,24 +5,24 @@ use std::{
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// Everything but the unreserved characters of <https://www.rfc-editor.org/rfc/rfc3986#section-2.3>.
+/// The characters to escape in a query: all but the unreserved ones of <https://www.rfc-editor.org/rfc/rfc3986#section-2.3>.
 const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What a relay tells the portal of itself when it connects.
+/// What a relay tells the portal about itself when it connects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registration {
-    /// A name for people.
+    /// A name to show to people.
     pub name: Option<String>,
     /// The public IPv4 address.
     pub ipv4: Option<Ipv4Addr>,
     /// The public IPv6 address.
     pub ipv6: Option<Ipv6Addr>,
-    /// The UDP port that clients send to; the portal takes 3478 when it is not told.
+    /// The UDP port that clients send to; the portal assumes 3478 if it is `None`.
     pub port: Option<u16>,
 }
 
 impl Registration {
-    /// The query, beginning with `?`; empty when nothing is set.
+    /// The URL query, beginning with `?`; empty if nothing is set.
     pub(crate) fn query(&self) -> String {
         let mut query = String::new();
         let mut push = |key: &str, value: &str| {

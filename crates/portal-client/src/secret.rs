@@ -2,17 +2,17 @@ use std::fmt;
 
 use http::HeaderValue;
 
-/// The credential that a relay shows the portal, `FIREZONE_TOKEN`.
+/// The relay's credential at the portal, `FIREZONE_TOKEN`.
 ///
 /// It is never printed: `Debug` is redacted and there is no `Display`.
 #[derive(Clone)]
 pub struct Token(HeaderValue);
 
 impl Token {
-    /// Takes a token as it was configured: white space (a line break at the end of a file, say) is removed wherever it is.
+    /// Makes a token from configuration. All white space is removed, such as a line break at the end of a file.
     ///
     /// # Errors
-    /// When nothing is left, or when a character is not visible ASCII.
+    /// If nothing is left, or if a character is not visible ASCII.
     pub fn new(configured: &str) -> Result<Self, TokenError> {
         let token: String = configured.split_whitespace().collect();
         if token.is_empty() {
@@ -38,14 +38,14 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Why a string cannot be a [`Token`].
+/// Why a string is not a valid [`Token`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// There is nothing but white space.
+    /// It is empty, or all white space.
     #[error("it is empty")]
     Empty,
-    /// A character cannot stand in an HTTP header.
+    /// A character is not allowed in an HTTP header.
     #[error("its character number {} is not visible ASCII", at + 1)]
     NotVisibleAscii {
         /// Its position, from 0, in bytes and without white space.
@@ -53,9 +53,9 @@ pub enum TokenError {
     },
 }
 
-/// The secret that signs the relay's TURN credentials, as it is told to the portal.
+/// The secret that signs the relay's TURN credentials, as the relay sends it to the portal.
 ///
-/// The portal takes another secret as a sign that the relay has restarted, so one process has one.
+/// To the portal, a new secret means that the relay has restarted. So a process keeps its secret.
 #[derive(Clone)]
 pub struct StampSecret(String);
 

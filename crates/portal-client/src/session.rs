@@ -6,19 +6,19 @@ use crate::{
     message::{self, Incoming},
 };
 
-/// What the owner of a [`Session`] has to do or may want to know.
+/// What the owner of a [`Session`] has to do, or an event to report.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Output {
-    /// Connect; answer with [`Session::handle_connected`] or [`Session::handle_failed`].
+    /// Connect, then call [`Session::handle_connected`] or [`Session::handle_failed`].
     Connect,
     /// Send a text message on the connection.
     Send(String),
-    /// Drop the connection, or the attempt to connect. No answer.
+    /// Drop the connection, or the attempt to connect. Do not call [`Session::handle_failed`].
     Close,
     /// Something happened.
     Event(Event),
-    /// The portal is given up; nothing follows.
+    /// The relay gives up the portal. This is the last output.
     GiveUp(Fatal),
 }
 
@@ -26,7 +26,7 @@ impl std::fmt::Debug for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Connect => f.write_str("Connect"),
-            // The join carries the secret.
+            // The join contains the secret.
             Self::Send(text) => write!(f, "Send({} bytes)", text.len()),
             Self::Close => f.write_str("Close"),
             Self::Event(event) => write!(f, "Event({event:?})"),
@@ -35,34 +35,34 @@ impl std::fmt::Debug for Output {
     }
 }
 
-/// A change in the relay's standing with the portal.
+/// A change of the relay's connection or registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A WebSocket is open; the join is on its way.
+    /// The WebSocket is open, and the join has been sent.
     Connected,
     /// The portal has accepted the join.
     Joined,
-    /// The relay is registered and may serve: the join is accepted, and an `init` has come on this connection or an earlier one.
+    /// The relay is registered and may serve: the join is accepted, and an `init` has arrived on this connection or an earlier one.
     Ready,
     /// The connection is gone, or an attempt has failed.
     Disconnected {
         /// Why.
         failure: Failure,
-        /// When the next attempt follows.
+        /// The time until the next attempt.
         retry_in: Duration,
     },
-    /// The portal said something that this relay does not understand, which does no harm.
+    /// The portal sent a message that this relay does not understand, and ignores.
     Ignored {
-        /// What it was.
+        /// A description of the message.
         what: String,
     },
 }
 
-/// A relay's registration with the portal, without its connection.
+/// The state machine of a relay's registration with the portal, without I/O.
 ///
-/// All times are durations since one epoch of the caller's choice, and must not go backwards. After each `handle_*` method
-/// take outputs from [`Self::poll_output`] until it is empty, then wait no longer than [`Self::poll_timeout`] says.
+/// All times are durations since an epoch that the caller chooses, and must not go backwards. After each `handle_*` method,
+/// take outputs from [`Self::poll_output`] until it returns `None`, then wait until [`Self::poll_timeout`] at most.
 ///
 /// ```
 /// use std::time::Duration;
@@ -89,7 +89,7 @@ pub struct Session {
     stamp_secret: StampSecret,
     backoff: Backoff,
     state: State,
-    /// Whether an `init` has ever come.
+    /// Whether an `init` has arrived since the start.
     initialised: bool,
     /// When to give up, while the relay is not ready.
     give_up_at: Option<Duration>,
@@ -110,7 +110,7 @@ enum State {
 struct Open {
     join: Join,
     next_heartbeat: Duration,
-    /// References of the heartbeats without an answer, oldest first.
+    /// The references of unanswered heartbeats, oldest first.
     unanswered: VecDeque<u64>,
 }
 
@@ -121,7 +121,7 @@ enum Join {
 }
 
 impl Session {
-    /// A session that wants to connect at once. `seed` makes the waits between attempts repeatable.
+    /// A session whose first output is [`Output::Connect`]. `seed` is that of the jitter in waits between attempts.
     #[must_use]
     pub fn new(limits: Limits, stamp_secret: StampSecret, seed: [u8; 32], now: Duration) -> Self {
         let limits = limits.sane();
@@ -220,7 +220,7 @@ impl Session {
         }
     }
 
-    /// The relay leaves the portal for good, because it is going to stop. No output follows but what says so to the portal.
+    /// The relay leaves the portal, because it is about to stop. The only outputs that follow tell the portal and close the connection.
     pub fn handle_leave(&mut self) {
         let reference = self.next_reference();
         match self.state {
@@ -234,7 +234,7 @@ impl Session {
         self.end();
     }
 
-    /// When to call [`Self::handle_timeout`] next. O(1); changes only in `handle_*` methods. `None` once the session has ended.
+    /// When to call [`Self::handle_timeout`] next. O(1). Only `handle_*` methods change it. `None` once the session has ended.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         let own = match &self.state {
@@ -249,7 +249,7 @@ impl Session {
         Some(self.give_up_at.map_or(own, |at| at.min(own)))
     }
 
-    /// The next thing to do.
+    /// The next output.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
@@ -290,10 +290,10 @@ impl Session {
             self.ignore(&format!("a reply to {reference}, which nobody waits for"));
             return;
         }
-        // An answer proves that the portal is there now; older heartbeats no longer matter.
+        // An answer proves that the portal is reachable now; older heartbeats no longer matter.
         open.unanswered.retain(|sent| *sent > reference);
-        // Only a connection that has proved itself starts the waits anew: a portal that accepts and drops connections
-        // in turn would be asked in a tight loop otherwise.
+        // Reset the backoff only after a heartbeat was answered. Otherwise the relay would reconnect in a tight loop to a portal that
+        // accepts each connection and drops it.
         if self.give_up_at.is_none() {
             self.backoff.reset();
         }
@@ -309,7 +309,7 @@ impl Session {
             return;
         }
         open.unanswered.push_back(reference);
-        // On schedule, whenever this one was sent; beats that were missed (the machine slept) are not made up for.
+        // Keep the schedule even if this heartbeat was late. Do not make up for missed ones, for example while the machine slept.
         let missed = now.saturating_sub(open.next_heartbeat).as_nanos() / interval.as_nanos();
         let steps = u32::try_from(missed + 1).unwrap_or(u32::MAX);
         open.next_heartbeat = interval

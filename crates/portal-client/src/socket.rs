@@ -19,7 +19,7 @@ use crate::Failure;
 /// The largest message in bytes, in either direction. The portal's are below 1 KiB.
 pub(crate) const MAX_MESSAGE: usize = 64 * 1024;
 
-/// For saying good-bye.
+/// How long closing the connection may take.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// TCP, or TLS over TCP.
@@ -27,7 +27,7 @@ pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
-/// An open WebSocket that reads and writes side by side: a portal that does not read never keeps anything else waiting.
+/// An open WebSocket that reads and writes concurrently: a portal that does not read does not block reading.
 pub(crate) struct Socket {
     stream: Box<WebSocketStream<Box<dyn ByteStream>>>,
     unflushed: bool,
@@ -38,20 +38,20 @@ impl Socket {
         Self { stream: Box::new(stream), unflushed: false }
     }
 
-    /// Takes a message to be sent while [`Self::next`] is polled.
+    /// Queues a message, which is sent while [`Self::next`] is polled.
     pub(crate) fn queue(&mut self, text: String) -> Result<(), Failure> {
         self.unflushed = true;
         self.stream.start_send_unpin(Message::text(text)).map_err(failure)
     }
 
-    /// The next text message. Dropping the future loses nothing.
+    /// Waits for the next text message. Cancel safe.
     pub(crate) async fn next(&mut self) -> Result<String, Failure> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// Sends what is queued, then a close frame, then closes; or gives up after a moment.
+    /// Sends queued messages and a close frame, and closes. Gives up after [`CLOSE_LIMIT`].
     pub(crate) async fn close(mut self) {
-        // Whoever leaves has no use for an error.
+        // The relay is leaving, so an error does not matter.
         let _ = timeout(CLOSE_LIMIT, WebSocketStream::close(&mut self.stream, None)).await;
     }
 
@@ -74,7 +74,7 @@ impl Socket {
                         },
                     ),
                 })),
-                // Binary messages are not part of serializer v1; pings are answered beneath us.
+                // Binary messages are not part of serializer v1. The WebSocket crate answers pings.
                 Poll::Ready(Some(Ok(_))) => continue,
                 Poll::Ready(Some(Err(error))) => Poll::Ready(Err(failure(error))),
                 Poll::Ready(None) => Poll::Ready(Err(Failure::Closed { problem: "end of stream".to_owned() })),

@@ -6,18 +6,18 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 
-/// Which certificate authorities may vouch for the portal.
+/// The certificate authorities that may sign the portal's certificate.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedRoots {
-    /// A PEM file of further ones, beside those that the operating system trusts.
+    /// A PEM file of certificate authorities, in addition to those that the operating system trusts.
     pub extra_file: Option<PathBuf>,
 }
 
-/// Why there are no certificate authorities to trust.
+/// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// The file with further certificate authorities is of no use.
+    /// The PEM file cannot be used.
     #[error("cannot read certificates from {}: {problem}", path.display())]
     ExtraFile {
         /// Which file.
@@ -25,7 +25,7 @@ pub enum TlsError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The operating system trusts nobody, and no file was given.
+    /// The operating system has no certificate authorities, and no file was given.
     #[error(
         "no certificate authorities found ({problem}): install the package ca-certificates, or name a PEM file in SSL_CERT_FILE"
     )]
@@ -33,7 +33,7 @@ pub enum TlsError {
         /// Why, as far as is known.
         problem: String,
     },
-    /// The cryptographic library refused to be set up.
+    /// The cryptographic library could not be set up.
     #[error("cannot set up TLS: {0}")]
     Setup(#[from] rustls::Error),
 }
@@ -42,7 +42,7 @@ impl TrustedRoots {
     pub(crate) fn client_config(&self) -> Result<Arc<ClientConfig>, TlsError> {
         let mut roots = RootCertStore::empty();
         let native = rustls_native_certs::load_native_certs();
-        // Some systems ship a certificate or two that cannot be parsed: the others still count.
+        // Some systems ship certificates that cannot be parsed: use the others.
         roots.add_parsable_certificates(native.certs);
         if let Some(path) = &self.extra_file {
             let fail = |problem: String| TlsError::ExtraFile { path: path.clone(), problem };

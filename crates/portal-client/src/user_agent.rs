@@ -2,8 +2,8 @@ use std::env::consts::{ARCH, OS};
 
 use http::HeaderValue;
 
-/// The relay's `User-Agent`: operating system, relay and version, kernel and architecture, such as
-/// `debian/12 relay/0.1.0 (linux 6.1.0; x86_64)`. `version` is the relay's.
+/// The relay's `User-Agent`, with operating system, `version` of the relay, kernel and architecture, such as
+/// `debian/12 relay/0.1.0 (linux 6.1.0; x86_64)`.
 pub(crate) fn user_agent(version: &str) -> HeaderValue {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -21,7 +21,7 @@ fn compose(os_release: &str, kernel: &str, version: &str) -> String {
     format!("{system}/{system_version} relay/{} ({OS} {}; {ARCH})", product(version), product(kernel))
 }
 
-/// Keeps what may stand in a product token, <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2>.
+/// Keeps the characters that are allowed in a product token, <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2>.
 fn product(text: &str) -> String {
     text.chars().filter(|char| char.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(*char)).collect()
 }

@@ -1,4 +1,4 @@
-//! Whatever happens, in whatever order.
+//! Properties that hold for any inputs in any order.
 
 use std::collections::BTreeSet;
 

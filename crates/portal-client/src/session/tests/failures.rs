@@ -141,7 +141,7 @@ fn nothing_that_is_not_understood_does_harm() {
 
 #[test]
 fn without_a_first_init_it_gives_up_after_fifteen_seconds() {
-    // Never reached, refused again and again, and accepted without an init.
+    // A portal that is unreachable, one that always refuses, and one that accepts but sends no init.
     let mut unreachable = new_session();
     outputs(&mut unreachable);
     unreachable.handle_timeout(secs(15));

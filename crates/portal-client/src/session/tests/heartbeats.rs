@@ -4,7 +4,7 @@ use super::*;
 fn heartbeats_are_sent_every_ten_seconds_whatever_else_is_said() {
     let mut session = ready_session();
     let mut beats = Vec::new();
-    // The portal chatters every 0.7 s, and the timer is served up to 0.7 s late.
+    // The portal sends a message every 0.7 s, and the timer is handled up to 0.7 s late.
     for step in 1..=1000 {
         let now = Duration::from_millis(700 * step);
         session.handle_text(now, r#"{"topic":"relay","event":"news","payload":{}}"#);
