@@ -233,7 +233,7 @@ impl Allocations {
         self.pool.len()
     }
 
-    /// When to call [`Self::handle_timeout`] next; `None` if nothing is due. O(1).
+    /// When to call [`Self::handle_timeout`] next; `None` if nothing will expire. O(1).
     #[must_use]
     pub const fn poll_timeout(&self) -> Option<Timestamp> {
         self.timers.next()

@@ -52,7 +52,7 @@ mod tests {
         assert_eq!(second, Ok(reserved.port));
         heir.assert_consistent();
 
-        // Nobody comes for it.
+        // Its client does not redeem it.
         let mut heir = new();
         heir.inherit(&former);
         heir.return_port(lent);

@@ -83,7 +83,7 @@ impl Allocations {
         let Some(allocation) = self.slots.get(id) else { return };
         let of_family = |(_, permission): &(u16, &Permission)| Family::of(permission.address) == family;
         let permissions = (0..).zip(allocation.permissions()).filter(of_family);
-        // From last to first: the last permission moves into the gap of a removed one, and that one stays.
+        // From last to first: the last permission moves into each gap, and is one that stays.
         let positions: Vec<_> = permissions.map(|(at, permission)| (at, permission.expires_at)).collect();
         for (at, expires_at) in positions.into_iter().rev() {
             self.timers.disarm((expires_at, TimerKey::Permission(id, at)));
