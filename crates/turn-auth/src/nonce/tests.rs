@@ -144,8 +144,8 @@ fn the_cookie_says_that_password_algorithms_are_offered() {
     assert!(!Nonce::is_offer(issuer().issue(UnixTime(START), client(), false).as_bytes()));
 }
 
-/// [Bid-down protection](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.1): nobody on the path turns a nonce with the cookie into one without, or
-/// the other way round.
+/// [Bid-down protection](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.1): an attacker on the path cannot add the cookie to a nonce, or
+/// remove it.
 #[test]
 fn the_cookie_is_neither_taken_off_nor_put_on() {
     let [with, without] = [true, false].map(|offers| issuer().issue(UnixTime(START), client(), offers));
