@@ -93,7 +93,7 @@ pub struct RelayConfig {
     /// How many allocations the clients of one network may have together; `None`: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocations_per_prefix: Option<u32>,
-    /// The user who is exempt from the limit.
+    /// The user id that [`Self::allocations_per_username`] does not limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unlimited_user: Option<String>,
     /// Whether the expiry of credentials was checked only for Allocate requests. False for earlier versions.
