@@ -1,9 +1,9 @@
-//! The XDP fast path of a TURN relay: channel traffic is forwarded before the kernel makes a socket's datagram of it.
+//! The XDP fast path of a TURN relay: what clients and peers send each other is forwarded before the kernel makes a socket's datagram of it.
 //!
 //! - [`rewrite`](fn@rewrite) is the whole data path: it takes a frame's headers apart, looks its route up once, and writes new headers.
 //!   It is `no_std`, knows no kernel, and runs over a [`Frame`] and a [`Host`]: in the kernel, over a driver's buffer and
 //!   BPF maps; in tests and in the browser, over a slice and whatever models the host.
-//! - [`Flow`] is what a caller says of one direction of a channel, [`FlowKey`] and [`Route`] are what the map holds of it.
+//! - [`Flow`] is what a caller says of one direction between a client and a peer, [`FlowKey`] and [`Route`] are what the map holds of it.
 //! - With the feature `loader` (the default), on Linux, `XdpProgram` puts the program into the kernel, attaches it to
 //!   interfaces, installs and removes flows, and reads counters.
 //!
@@ -103,8 +103,8 @@ pub use hop::{DSCP, KeptHop, Question};
 pub use host::{Device, Host, Leaving, Link};
 #[cfg(all(feature = "loader", target_os = "linux"))]
 pub use loader::{
-    AttachHint, AttachMode, Config, NextHop, OffloadError, Reading, Run, StatisticsError, StatisticsReader, XdpProgram,
-    program,
+    AttachHint, AttachMode, Config, NextHop, OffloadError, Reading, Run, SINGLE_BUFFER_MTU, StatisticsError,
+    StatisticsReader, XdpProgram, program,
 };
 pub use neighbour::Neighbour;
 pub use reason::Reason;

@@ -29,7 +29,7 @@ pub(super) struct Record {
     pub(super) in_user_space: Relayed,
     pub(super) in_kernel: Relayed,
     pub(super) reason: EndReason,
-    /// Whether all have told what they counted.
+    /// Whether the allocation has ended and every counter of it has been read; otherwise the figures are a lower bound.
     pub(super) is_complete: bool,
 }
 
@@ -45,7 +45,7 @@ impl Record {
         sockets.map(|socket| socket.to_string()).collect::<Vec<_>>().join(",")
     }
 
-    /// Writes the line. Its client's address is in none above debug.
+    /// Writes the line. It does not name the client's address, as no line above DEBUG may.
     pub(super) fn log(&self, addresses: &RelayAddresses) {
         let (user, kernel) = (self.in_user_space, self.in_kernel);
         tracing::info!(

@@ -1,14 +1,17 @@
 //! Network interfaces: which of them the relay's packets use, and what their drivers can do.
 
+use relay_ebpf::SINGLE_BUFFER_MTU;
+
 use super::{
+    kernel_path::version,
     needs::Needs,
     report::{Report, Status},
     system::System,
 };
 use crate::addresses::default_route_interfaces;
 
-/// The largest MTU that every driver can run the program with: a frame fits a page, beside what the driver puts there.
-const LARGEST_MTU: u64 = 3_498;
+/// The oldest kernel that can run the program where frames are in several buffers.
+const OLDEST_OF_MULTI_BUFFER: (u64, u64) = (5, 18);
 
 /// What a driver makes of the program.
 #[derive(Clone, Copy)]
@@ -89,10 +92,11 @@ fn interface(system: &System, name: &str, in_driver: bool, missing: Status, repo
     if !in_driver {
         return report.good("interface", found);
     }
-    if mtu > LARGEST_MTU {
+    if mtu > u64::from(SINGLE_BUFFER_MTU) {
+        let can = version(system).is_none_or(|version| version >= OLDEST_OF_MULTI_BUFFER);
         return report.add(
             "interface",
-            Status::Note,
+            if can { Status::Note } else { missing },
             format!(
                 "{found}: frames are in several buffers, which takes Linux 5.18 and not every driver gives the program"
             ),

@@ -9,6 +9,8 @@ use super::{
 /// The oldest kernel whose verifier takes the program.
 const OLDEST: (u64, u64) = (5, 15);
 
+const RELEASE: &str = "proc/sys/kernel/osrelease";
+
 /// What loading and attaching the program takes, with the bits in `CapEff`.
 const CAPABILITIES: [(&str, u32); 3] = [("CAP_NET_ADMIN", 12), ("CAP_PERFMON", 38), ("CAP_BPF", 39)];
 
@@ -32,27 +34,26 @@ pub(super) fn examine(system: &System, needs: &Needs, report: &mut Report) {
 }
 
 fn kernel(system: &System, missing: Status, report: &mut Report) {
-    let release = system.text("proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = release.split(|character: char| !character.is_ascii_digit()).map(str::parse::<u64>);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= OLDEST => {
-            report.good("kernel", format!("Linux {release}"));
-        }
-        (Some(Ok(_)), Some(Ok(_))) => report.add(
+    let release = system.text(RELEASE).unwrap_or_default();
+    match version(system) {
+        Some(version) if version >= OLDEST => report.good("kernel", format!("Linux {release}")),
+        Some(_) => report.add(
             "kernel",
             missing,
             format!("Linux {release}"),
             format!("relaying in the kernel takes Linux {}.{} or later; user space works with any", OLDEST.0, OLDEST.1),
         ),
-        _ => {
-            report.add(
-                "kernel",
-                Status::Note,
-                "/proc/sys/kernel/osrelease does not say",
-                "nothing, if /proc is hidden",
-            );
+        None => {
+            report.add("kernel", Status::Note, format!("/{RELEASE} does not say"), "nothing, if /proc is hidden");
         }
     }
+}
+
+/// The kernel's major and minor number, if it tells.
+pub(super) fn version(system: &System) -> Option<(u64, u64)> {
+    let release = system.text(RELEASE)?;
+    let mut numbers = release.split(|character: char| !character.is_ascii_digit()).map(str::parse::<u64>);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 fn capabilities(system: &System, missing: Status, report: &mut Report) {

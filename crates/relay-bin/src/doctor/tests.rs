@@ -93,6 +93,17 @@ fn a_machine_that_is_as_it_should_be_needs_nothing() {
     }
 }
 
+#[test]
+fn large_frames_take_a_kernel_that_has_them_in_several_buffers() {
+    for (release, code) in [("5.17.0", 3), ("5.18.0", 0), ("6.1.0", 0)] {
+        let machine = Machine::new();
+        machine.set("proc/sys/kernel/osrelease", release);
+        machine.set("sys/class/net/eth0/mtu", "9001");
+        let report = machine.examine(asked("eth0"));
+        assert_eq!(report.exit_code(), code, "{release}: {}", report.to_text());
+    }
+}
+
 /// What was changed, what is said of it, and the exit status without and with the kernel path.
 #[test]
 fn what_is_wrong_is_named_with_what_to_do() {

@@ -41,8 +41,8 @@ pub(super) fn find(names: &[String]) -> Result<Vec<Interface>, OffloadError> {
     names.iter().map(|name| Interface::find(name)).collect()
 }
 
-/// The largest MTU at which drivers have frames of one buffer: a page, less what goes before and after a frame in it.
-const SINGLE_BUFFER_MTU: u32 = 3498;
+/// The largest MTU, in bytes, at which drivers have frames of one buffer: a page, less what goes before and after a frame in it.
+pub const SINGLE_BUFFER_MTU: u32 = 3498;
 
 /// Whether the driver of an interface has frames in several buffers. In generic mode, the kernel makes them one.
 pub(super) fn need_multi_buffer(config: &Config) -> bool {

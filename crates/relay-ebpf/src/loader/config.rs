@@ -18,7 +18,7 @@ pub struct Config {
     pub allocation_ports: RangeInclusive<u16>,
     /// How to find out where a packet goes next.
     pub next_hop: NextHop,
-    /// The size of the flow map: each channel takes two. The memory for it, some 200 bytes a flow, is taken at once.
+    /// The size of the flow map: each channel takes two, and so does each peer of indications. The memory for it, some 200 bytes a flow, is taken at once.
     pub max_flows: u32,
     /// Whether to count what is relayed.
     pub statistics: bool,

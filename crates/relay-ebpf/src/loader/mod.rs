@@ -23,6 +23,7 @@ use aya::{
 
 use self::{attach::Interface, flows::Flows, next_hops::NextHops};
 pub use self::{
+    attach::SINGLE_BUFFER_MTU,
     config::{AttachMode, Config, NextHop},
     error::{AttachHint, OffloadError},
     program::program,

@@ -139,24 +139,33 @@ impl Target {
     }
 
     fn row(&self, case: &str, floor: Option<&Self>) -> Relaying {
-        let mut sum = Report::default();
-        for slice in &self.slices {
-            sum.merge(&slice.report);
-        }
-        let of = |value: fn(&Slice) -> f64| median(self.slices.iter().map(value));
+        let reports: Vec<_> = self.slices.iter().map(|slice| &slice.report).collect();
         Relaying {
-            case: case.to_owned(),
-            server: self.running.name.clone(),
-            cpu_us_per_packet: of(|slice| slice.cpu_us),
             ratio_to_floor: floor.map(|floor| {
                 median(self.slices.iter().zip(&floor.slices).map(|(slice, floor)| slice.cpu_us / floor.cpu_us))
             }),
-            packets_per_second: of(|slice| slice.report.received as f64 / slice.report.elapsed.as_secs_f64().max(1e-9)),
-            lost_percent: sum.loss() * 100.0,
-            corrupt: sum.corrupt + sum.duplicates,
-            p50_us: of(|slice| percentile(&slice.report, 50.0)),
-            p99_us: of(|slice| percentile(&slice.report, 99.0)),
+            ..row(case, &self.running.name, median(self.slices.iter().map(|slice| slice.cpu_us)), &reports)
         }
+    }
+}
+
+/// What is told of a case's slices, without a ratio.
+pub(super) fn row(case: &str, server: &str, cpu_us_per_packet: f64, reports: &[&Report]) -> Relaying {
+    let mut sum = Report::default();
+    for report in reports {
+        sum.merge(report);
+    }
+    let of = |value: fn(&Report) -> f64| median(reports.iter().map(|report| value(report)));
+    Relaying {
+        case: case.to_owned(),
+        server: server.to_owned(),
+        cpu_us_per_packet,
+        ratio_to_floor: None,
+        packets_per_second: of(|report| report.received as f64 / report.elapsed.as_secs_f64().max(1e-9)),
+        lost_percent: sum.loss() * 100.0,
+        corrupt: sum.corrupt + sum.duplicates,
+        p50_us: of(|report| percentile(report, 50.0)),
+        p99_us: of(|report| percentile(report, 99.0)),
     }
 }
 

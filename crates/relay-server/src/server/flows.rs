@@ -68,25 +68,8 @@ impl Server {
         channel: ChannelNumber,
         peer: PeerSocket,
     ) -> [Flow; 2] {
-        let up = Flow {
-            key: self.client_key(five_tuple, channel),
-            arrives: Via::Listener(five_tuple.server),
-            leaves: Via::Relay(port),
-            to: peer.address(),
-            leaves_in: Leaving::Bare,
-            from_client_of: Some(port),
-            to_client_of: None,
-        };
-        let down = Flow {
-            key: peer_key(port, peer),
-            arrives: Via::Relay(port),
-            leaves: Via::Listener(five_tuple.server),
-            to: five_tuple.client.address(),
-            leaves_in: Leaving::Channel(channel),
-            from_client_of: None,
-            to_client_of: Some(port),
-        };
-        [up, down]
+        let up = flow_to_peer(self.client_key(five_tuple, channel), five_tuple, port, peer);
+        [up, flow_to_client(five_tuple, port, peer, Leaving::Channel(channel))]
     }
 
     /// `channel`, of the allocation with this 5-tuple and port, does not relay to `peer` any more: the opposite of
@@ -153,4 +136,30 @@ impl Server {
 /// What `peer` sends to the allocation at `port`, however it goes on.
 pub(super) const fn peer_key(port: AllocationPort, peer: PeerSocket) -> FlowKey {
     FlowKey { remote: peer.address(), local_port: port.get(), carries: Arriving::Bare }
+}
+
+/// From the client of an allocation, by packets of `key`, to a peer that is no allocation of this relay.
+pub(super) const fn flow_to_peer(key: FlowKey, from: FiveTuple, port: AllocationPort, peer: PeerSocket) -> Flow {
+    Flow {
+        key,
+        arrives: Via::Listener(from.server),
+        leaves: Via::Relay(port),
+        to: peer.address(),
+        leaves_in: Leaving::Bare,
+        from_client_of: Some(port),
+        to_client_of: None,
+    }
+}
+
+/// The way back, wrapped in `leaves_in`.
+pub(super) const fn flow_to_client(to: FiveTuple, port: AllocationPort, peer: PeerSocket, leaves_in: Leaving) -> Flow {
+    Flow {
+        key: peer_key(port, peer),
+        arrives: Via::Relay(port),
+        leaves: Via::Listener(to.server),
+        to: to.client.address(),
+        leaves_in,
+        from_client_of: None,
+        to_client_of: Some(port),
+    }
 }

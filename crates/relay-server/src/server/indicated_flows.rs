@@ -7,7 +7,7 @@ use std::{net::SocketAddr, ops::Range};
 
 use allocation::{Allocation, ToClient};
 
-use super::flows::peer_key;
+use super::flows::{flow_to_client, flow_to_peer, peer_key};
 use crate::{
     AllocationId, AllocationPort, Arriving, DropReason, Encapsulation, FiveTuple, Flow, FlowKey, Forward, Leaving,
     PeerSocket, Server, Timestamp, Via, indicated_peers::IndicatedPeers,
@@ -73,6 +73,7 @@ impl Server {
         self.drop_from_peer(peer, refused);
         None
     }
+
     /// Data was relayed between `peer` and the client of allocation `id`, which has a permission for it, in an indication.
     fn remember_peer(&mut self, id: AllocationId, peer: PeerSocket) {
         let is_new = self.indicated_peers.has_room(id) && !self.indicated_peers.contains(id, peer);
@@ -152,30 +153,14 @@ impl Server {
     /// From the client of `allocation` to `peer`.
     const fn send_flow(&self, allocation: &Allocation, peer: PeerSocket) -> Flow {
         let (five_tuple, port) = (allocation.five_tuple(), allocation.port());
-        Flow {
-            key: self.send_key(five_tuple, peer),
-            arrives: Via::Listener(five_tuple.server),
-            leaves: Via::Relay(port),
-            to: peer.address(),
-            leaves_in: Leaving::Bare,
-            from_client_of: Some(port),
-            to_client_of: None,
-        }
+        flow_to_peer(self.send_key(five_tuple, peer), five_tuple, port, peer)
     }
 
     /// The way back, if that is in Data indications.
     fn data_flow(&self, allocation: &Allocation, peer: PeerSocket) -> Option<Flow> {
         let (five_tuple, port) = (allocation.five_tuple(), allocation.port());
         let is_indicated = self.allocations.hears(allocation, peer) == Some(ToClient::Indication);
-        is_indicated.then(|| Flow {
-            key: peer_key(port, peer),
-            arrives: Via::Relay(port),
-            leaves: Via::Listener(five_tuple.server),
-            to: five_tuple.client.address(),
-            leaves_in: Leaving::Data,
-            from_client_of: None,
-            to_client_of: Some(port),
-        })
+        is_indicated.then(|| flow_to_client(five_tuple, port, peer, Leaving::Data))
     }
 
     const fn send_key(&self, from: FiveTuple, peer: PeerSocket) -> FlowKey {

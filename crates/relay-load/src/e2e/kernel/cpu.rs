@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use super::{
     super::{
         Args,
-        relaying::{RATE, percentile},
+        relaying::{RATE, row},
         table::{Relaying, Results, median},
     },
     target::{Kind, Relayed, Target},
@@ -60,22 +60,8 @@ impl Measured {
     }
 
     fn row(&self, case: &str, cpu_us_per_packet: f64) -> Relaying {
-        let mut sum = Report::default();
-        for slice in &self.slices {
-            sum.merge(&slice.report);
-        }
-        let of = |value: fn(&Slice) -> f64| median(self.slices.iter().map(value));
-        Relaying {
-            case: case.to_owned(),
-            server: self.target.kind.name().to_owned(),
-            cpu_us_per_packet,
-            ratio_to_floor: None,
-            packets_per_second: of(|slice| slice.report.received as f64 / slice.report.elapsed.as_secs_f64().max(1e-9)),
-            lost_percent: sum.loss() * 100.0,
-            corrupt: sum.corrupt + sum.duplicates,
-            p50_us: of(|slice| percentile(&slice.report, 50.0)),
-            p99_us: of(|slice| percentile(&slice.report, 99.0)),
-        }
+        let reports: Vec<_> = self.slices.iter().map(|slice| &slice.report).collect();
+        row(case, self.target.kind.name(), cpu_us_per_packet, &reports)
     }
 }
 
