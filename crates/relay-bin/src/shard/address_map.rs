@@ -1,3 +1,5 @@
+//! Translates between the public addresses of allocations and this machine's local addresses.
+
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{
@@ -8,44 +10,44 @@ use std::{
 
 use relay_server::{AllocationPort, Family};
 
-/// Where one allocation of this relay reaches another.
+/// Translates addresses of datagrams from one allocation of this relay to another.
 ///
-/// Peers know allocations by the public address. Behind a one-to-one NAT this machine does not have that address, and few NATs
-/// send a packet back that comes from inside: so what goes to an allocation of this relay's is sent to its local address, and
-/// what comes from one is taken to come from the public address. A port that no allocation holds is not translated: other
-/// programs of this machine may have it, and those are peers like any other.
+/// Peers know an allocation by its public address. Behind a one-to-one NAT this machine does not have that address, and few NATs
+/// return a packet that comes from inside. So data for an allocation of this relay is sent to its local address, and data that
+/// comes from one appears to come from the public address. A port that no allocation holds is not translated: another program of
+/// this machine may have it, and is a peer like any other.
 #[derive(Clone, Debug)]
 pub(crate) struct AddressMap {
-    /// Public and local addresses that differ.
+    /// Pairs of a public address and the local one, where they differ.
     pairs: Vec<(IpAddr, IpAddr)>,
     held: HeldPorts,
 }
 
 impl AddressMap {
-    /// Each pair is a public address and the local one. `held` knows the ports that allocations of all shards hold.
+    /// Each pair is a public address and the local one. `held` holds the ports of all shards' allocations.
     pub(crate) fn new(pairs: impl IntoIterator<Item = (IpAddr, IpAddr)>, held: HeldPorts) -> Self {
         let mut map = Self { pairs: Vec::new(), held };
         map.set_pairs(pairs);
         map
     }
 
-    /// The addresses are these from now on.
+    /// Replaces the address pairs.
     pub(crate) fn set_pairs(&mut self, pairs: impl IntoIterator<Item = (IpAddr, IpAddr)>) {
         self.pairs.clear();
         self.pairs.extend(pairs.into_iter().filter(|(public, local)| public != local));
     }
 
-    /// The ports that allocations hold.
+    /// The ports of all shards' allocations.
     pub(crate) const fn held(&self) -> &HeldPorts {
         &self.held
     }
 
-    /// Where to send what is for `to`.
+    /// The address to send a datagram for `to` to.
     pub(crate) fn outgoing(&self, to: SocketAddr) -> SocketAddr {
         self.translate(to, |(public, local)| (public, local))
     }
 
-    /// Who sent what comes from `from`.
+    /// The address that a datagram from `from` appears to come from.
     pub(crate) fn incoming(&self, from: SocketAddr) -> SocketAddr {
         self.translate(from, |(public, local)| (local, public))
     }
@@ -61,15 +63,15 @@ impl AddressMap {
     }
 }
 
-/// The ports that allocations of all shards hold, in each family: a bit for each. A shard says so before the client of an
-/// allocation can hear of it.
+/// The ports that allocations of all shards hold: one bit for each port and family. A shard sets the bit before the client gets the
+/// success response.
 #[derive(Clone, Debug)]
 pub(crate) struct HeldPorts(Arc<[AtomicU64]>);
 
 impl HeldPorts {
     const WORDS: usize = 1 << 10;
 
-    /// None is held.
+    /// No port is held.
     pub(crate) fn new() -> Self {
         Self(std::iter::repeat_with(AtomicU64::default).take(2 * Self::WORDS).collect())
     }

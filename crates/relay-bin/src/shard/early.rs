@@ -1,8 +1,8 @@
-//! Data that overtook the request it was sent after.
+//! Keeps data that overtook the request it was sent after.
 //!
-//! Requests and data wait in queues of their own ([`crate::listen`]), and clients in use send data right behind the request that
-//! permits it, without waiting for the answer. Data that its client may not send so far is kept until everything has been read that
-//! was in the queue of requests when the data was handled; only then is it dropped.
+//! Requests and data wait in separate queues ([`crate::listen`]), and many clients send data right behind the request that permits
+//! it, without waiting for the response. So data that its client may not send yet is kept until all requests are read that were
+//! queued when the data was handled. Only then is it dropped.
 
 use std::collections::VecDeque;
 
@@ -10,66 +10,67 @@ use relay_server::Family;
 
 use super::ingress::{Datagram, Ingress, ReceiveBuffers};
 
-/// How many datagrams are kept at most, and how many of one client. Only clients with an allocation have any.
+/// The most datagrams that are kept, in all and of one client. Only clients with an allocation have any.
 const MOST: usize = 256;
 const MOST_OF_ONE_CLIENT: usize = 16;
-/// How many bytes of them.
+/// The most bytes that are kept.
 const MOST_BYTES: usize = 512 * 1024;
 
-/// More requests than fit the queue: 8 MiB asked for, which the kernel doubles, and at least 512 bytes for each with its bookkeeping.
+/// An upper bound for the requests in a queue: 8 MiB are requested for it, which the kernel doubles, and each datagram takes at
+/// least 512 bytes with its bookkeeping.
 const QUEUE: u64 = 16 * 1024 * 1024 / 512;
 
-/// How far the requests of one family have been read.
+/// How many requests of one family have been read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Progress {
-    /// How many.
+    /// The number of requests.
     read: u64,
-    /// How often nothing was left.
+    /// How often the queue was found empty.
     emptied: u64,
 }
 
 impl Progress {
-    /// Whether everything was read that had arrived at `then`.
+    /// Whether all requests have been read that were queued at `then`.
     const fn is_past(self, then: Self) -> bool {
         self.emptied > then.emptied || self.read >= then.read + QUEUE
     }
 }
 
-/// A datagram that is kept; its bytes are `bytes` of all that are.
+/// A kept datagram. Its range is one of [`Early::bytes`].
 #[derive(Clone, Debug)]
 struct Kept {
     datagram: Datagram,
     since: Progress,
 }
 
-/// The datagrams that are kept.
+/// The kept datagrams.
 #[derive(Debug, Default)]
 pub(super) struct Early {
     kept: Vec<Kept>,
     bytes: Vec<u8>,
     v4: Progress,
     v6: Progress,
-    /// Whether a request was granted since they were last tried.
+    /// Whether a request was granted since the last try.
     is_worth_a_try: bool,
-    /// How many are left to be tried, this time.
+    /// How many datagrams this round has yet to try.
     left: usize,
-    /// Those that are tried at the moment, and since when each was kept.
+    /// For each datagram being tried, the progress when it was first kept.
     tried: VecDeque<Progress>,
 }
 
 impl Early {
-    /// Whether there are any.
+    /// Whether no datagram is kept.
     pub(super) const fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }
 
-    /// How many there are.
+    /// How many datagrams are kept.
     pub(super) const fn len(&self) -> usize {
         self.kept.len()
     }
 
-    /// Keeps `datagram`, which is in `buffers`. `since` is what [`Self::take`] told if it was kept before. Returns false if there is
-    /// no room, or nothing more can come of it.
+    /// Keeps `datagram`, whose bytes are in `buffers`. `since` is the answer of [`Self::next_tried`] if the datagram was kept
+    /// before. Returns false if there is no room, or all requests before it have been read.
     pub(super) fn keep(&mut self, datagram: &Datagram, buffers: &ReceiveBuffers, since: Option<Since>) -> bool {
         let now = self.progress(family(datagram));
         let since = since.map_or(now, |since| since.0);
@@ -88,12 +89,12 @@ impl Early {
         true
     }
 
-    /// A client may send more than it could.
+    /// Records that a request was granted, so that kept data is tried again.
     pub(super) const fn note_grant(&mut self) {
         self.is_worth_a_try = true;
     }
 
-    /// Requests of `family` were read, or all that there were.
+    /// Records that `count` requests of `family` were read, and whether the queue is empty.
     pub(super) const fn note_requests(&mut self, family: Family, count: u64, is_empty: bool) {
         let progress = match family {
             Family::V4 => &mut self.v4,
@@ -110,8 +111,8 @@ impl Early {
         }
     }
 
-    /// Moves those that should be tried again into `buffers`, which are empty, as many as they hold, and tells whether there are any.
-    /// Each is tried once before any is tried again.
+    /// Moves datagrams that are to be tried again into the empty `buffers`, as many as fit. Returns whether there are any. Each
+    /// datagram is tried once before any is tried a second time.
     pub(super) fn take(&mut self, buffers: &mut ReceiveBuffers) -> bool {
         let is_due = |kept: &Kept| self.progress(family(&kept.datagram)).is_past(kept.since);
         if self.left == 0 {
@@ -139,17 +140,17 @@ impl Early {
         !buffers.is_empty()
     }
 
-    /// Since when the next one was kept of those that [`Self::take`] has moved.
+    /// The [`Since`] of the next datagram that [`Self::take`] has moved, in the same order.
     pub(super) fn next_tried(&mut self) -> Option<Since> {
         self.tried.pop_front().map(Since)
     }
 }
 
-/// Since when a datagram is kept.
+/// The requests that had been read when a datagram was first kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Since(Progress);
 
-/// The family whose requests the client of `datagram` sends.
+/// The address family of the client that sent `datagram`.
 const fn family(datagram: &Datagram) -> Family {
     debug_assert!(matches!(datagram.tag, Ingress::Listener(_)));
     if datagram.from.is_ipv4() { Family::V4 } else { Family::V6 }
@@ -180,7 +181,7 @@ mod tests {
         {
             let mut early = Early::default();
             assert!(early.keep(datagram, &received, None));
-            // Of the other family: they do not matter.
+            // Requests of the other family do not matter.
             early.note_requests(Family::V6, QUEUE, true);
             early.note_requests(Family::V4, count, is_empty);
             early.note_grant();

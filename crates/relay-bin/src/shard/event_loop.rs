@@ -1,3 +1,5 @@
+//! The event loop of one shard: waits for sockets, mail and deadlines, and handles them.
+
 use std::{collections::VecDeque, time::Duration};
 
 use anyhow::Context as _;
@@ -20,19 +22,19 @@ use crate::{
     throttle::Throttle,
 };
 
-/// How often to look at the wall clock, which people and NTP may set.
+/// How often to read the wall clock, which people and NTP may set.
 const WALL_CLOCK_EVERY: Duration = Duration::from_secs(10);
 
-/// How long others may see old figures. Showing them costs as much as some packets do.
+/// How old published counters may be. Publishing costs as much as relaying a few packets.
 const PUBLISH_WITHIN: Duration = Duration::from_millis(10);
 
-/// How long to leave a listening socket alone that gives nothing but errors.
+/// How long not to read a listening socket that only returns errors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How often to warn that one gives nothing but errors.
+/// How often to warn about such a socket.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
-/// What turns a shard: gives each socket that has something its turn, then what is due, then waits.
+/// The event loop. A turn reads each ready socket, does what is due, then waits.
 pub(super) struct EventLoop<S = Sockets, C = Clock> {
     driver: Driver<Box<dyn Offload + Send>>,
     sockets: S,
@@ -40,21 +42,21 @@ pub(super) struct EventLoop<S = Sockets, C = Clock> {
     mailbox: Mailbox,
     buffers: ReceiveBuffers,
     clock: C,
-    /// When this turn began, or its last batch: asking the clock takes longer than most of what is done with the answer.
+    /// When this turn began, or its last batch. Reading the clock takes longer than most uses of it.
     now: Timestamp,
     pulse: Pulse,
-    /// The sockets that may have something to read, in the order of their turns.
+    /// Sockets that may have something to read, in the order of their turns.
     ready: VecDeque<Source>,
-    /// The sockets about which the kernel tells of errors. Empty from one turn to the next.
+    /// Sockets with errors in their error queues. Empty between turns.
     in_error: Vec<Source>,
     is_told_to_stop: bool,
-    /// When to do what only now and then must be done.
+    /// When to do each periodic task.
     wall_clock_at: Timestamp,
     beat_at: Timestamp,
     publish_at: Option<Timestamp>,
     resume_at: Option<Timestamp>,
     cannot_receive: Throttle,
-    /// For what comes after a panic.
+    /// What the next state machine must know after a panic.
     known: Known,
 }
 
@@ -89,11 +91,11 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         }
     }
 
-    /// Turns until told to stop.
+    /// Runs until [`Mail::Stop`].
     ///
     /// # Errors
     ///
-    /// When the kernel does not tell what is ready.
+    /// When the kernel cannot report which sockets are ready.
     pub(super) fn run(&mut self) -> anyhow::Result<()> {
         while !self.is_told_to_stop {
             self.turn()?;
@@ -103,16 +105,16 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         Ok(())
     }
 
-    /// What time it is.
+    /// The current time.
     pub(super) fn time(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// Ends all allocations after a panic, and begins life number `life`: how many allocations there were.
+    /// Ends all allocations after a panic and starts with state machine number `life`. Returns how many allocations there were.
     ///
     /// # Errors
     ///
-    /// When there is no state machine to begin with.
+    /// When no state machine can be made.
     pub(super) fn begin_anew(&mut self, blueprint: &Blueprint, life: u64) -> anyhow::Result<usize> {
         self.now = self.clock.now();
         let allocations = self.driver.end_allocations(self.now, &mut self.sockets);
@@ -126,7 +128,7 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         if self.known.is_draining {
             self.driver.drain_again(self.now);
         }
-        // What has arrived is not told of a second time.
+        // The poller is edge-triggered: it does not report again what has arrived already.
         self.mailbox.look_again();
         self.resume_at = Some(self.now);
         self.publish_at = Some(self.now);
@@ -148,20 +150,20 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         Ok(())
     }
 
-    /// Does everything that there is to do now.
+    /// Does everything that can be done now.
     fn work(&mut self) {
         self.now = self.clock.now();
         self.take_mail();
         self.give_turns();
         self.take_errors();
         self.do_what_is_due();
-        // There may be room since this turn, or since another worker's.
+        // This turn, or another worker, may have removed flows.
         self.driver.install_waiting_flows();
     }
 
-    /// Gives each socket that is ready its turn. What several have received is handled together.
+    /// Reads each ready socket. The datagrams of several sockets are handled as one batch.
     fn give_turns(&mut self) {
-        // Requests come last: data that was sent before a request is then handled before it, and data that was sent after it waits.
+        // Request queues come last: data sent before a request is then handled before it. Data sent after it is kept.
         for is_turn_of_requests in [false, true] {
             for _ in 0..self.ready.len() {
                 let Some(source) = self.ready.pop_front() else { break };
@@ -179,7 +181,7 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         self.look_for_requests();
     }
 
-    /// Where data waits for requests that it may have overtaken, sees to it that these are read, or known not to be there.
+    /// Schedules the request queues for reading while early data waits for them.
     fn look_for_requests(&mut self) {
         if !self.driver.has_early() {
             return;
@@ -191,7 +193,7 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         }
     }
 
-    /// Reads `source`, and tells whether something may be left.
+    /// Reads `source`. Returns whether something may be left.
     fn read(&mut self, source: Source) -> bool {
         for _ in 0..self.sockets.receives_per_turn(source) {
             if self.buffers.is_full() {
@@ -226,7 +228,7 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         true
     }
 
-    /// Takes what the kernel says of datagrams that did not arrive.
+    /// Handles the ICMP and other errors that the kernel reports for sent datagrams.
     fn take_errors(&mut self) {
         for source in std::mem::take(&mut self.in_error) {
             self.driver.handle_socket_errors(self.now, &mut self.sockets, source);
@@ -243,21 +245,21 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
             }
             return;
         }
-        // A client may know already what another shard told it and this one: of a reserved port, or of a channel's end, after which
-        // nothing may be sent on it.
+        // Another shard may have answered this client already, so that it knows of a reserved port, or of the end of a channel, on
+        // which nothing may be sent any more. The message about that came here first.
         self.take_mail();
         self.driver.handle_datagrams(self.now, &mut self.sockets, &mut self.buffers);
         self.buffers.clear();
         self.publish_soon();
     }
 
-    /// Takes what others have sent until now.
+    /// Handles all mail.
     fn take_mail(&mut self) {
         if !self.mailbox.has_mail() {
             return;
         }
         while let Some(mail) = self.mailbox.take() {
-            // It may have been sent later than this turn began.
+            // The mail may have been sent after this turn began.
             self.now = self.clock.now();
             self.known.note(&mail);
             match mail {
@@ -286,7 +288,7 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         self.publish_at.get_or_insert(self.now + PUBLISH_WITHIN);
     }
 
-    /// When the next thing is due.
+    /// When the next task is due.
     fn next_due(&self) -> Timestamp {
         let others = [self.driver.poll_timeout(), self.publish_at, self.resume_at];
         others.into_iter().flatten().fold(self.beat_at.min(self.wall_clock_at), Timestamp::min)
@@ -305,7 +307,7 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         if self.wall_clock_at <= now {
             self.wall_clock_at = now + WALL_CLOCK_EVERY;
             self.driver.handle_wall_clock(now, &mut self.sockets, self.clock.unix_time());
-            // A jump is counted, also where nothing is relayed.
+            // A jump is counted by the state machine, even when nothing is relayed.
             self.publish_soon();
             if self.driver.should_trim_memory() {
                 memory::trim();
@@ -326,10 +328,10 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
     }
 }
 
-/// For a test that turns it by hand.
+/// For tests that run each turn by hand.
 #[cfg(test)]
 impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
-    /// Turns once, without waiting, where `arrived` have something to read.
+    /// Runs one turn without waiting, with `arrived` as the sockets that became readable.
     pub(super) fn turn_with(&mut self, arrived: impl IntoIterator<Item = Source>) {
         for source in arrived {
             if self.sockets.get_ready(source) {
@@ -339,12 +341,12 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         self.work();
     }
 
-    /// When to turn next, whatever arrives; at once if not everything was read.
+    /// When to run the next turn if nothing arrives; now if not everything was read.
     pub(super) fn next_turn(&self) -> Timestamp {
         if self.ready.is_empty() { self.next_due() } else { self.now }
     }
 
-    /// Shows everything that was counted so far.
+    /// Publishes the counters at once.
     pub(super) fn publish_now(&mut self) {
         self.publish();
     }

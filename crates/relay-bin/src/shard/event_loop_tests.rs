@@ -1,4 +1,5 @@
-//! A shard with real sockets, whose every turn is counted.
+//! Runs a shard's event loop on real sockets, turn by turn: it relays without allocating memory, and a failing socket ends only its
+//! own allocation.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
@@ -25,12 +26,12 @@ use crate::{
 
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const CLIENTS: usize = 3;
-/// To the peer, and to the next client.
+/// The channels to the peer and to the next client.
 const CHANNELS: [u16; 2] = [0x4000, 0x4001];
-/// How many datagrams a client sends in a row, so that the kernel may take them as one.
+/// How many datagrams a client sends in a row, so that the kernel may coalesce them.
 const IN_A_ROW: usize = 8;
 const PAYLOAD: [u8; 200] = [7; 200];
-/// In how many turns a shard must have relayed what it was sent.
+/// The most turns in which a shard may relay what it was sent.
 const TURNS: usize = 1_000;
 
 fn socket() -> UdpSocket {
@@ -39,12 +40,12 @@ fn socket() -> UdpSocket {
     socket
 }
 
-/// An event loop that listens on loopback, and where.
+/// An event loop that listens on loopback, and its address.
 fn event_loop(secret: &AuthSecret) -> (EventLoop, SocketAddr) {
     event_loop_of(secret, Published::default())
 }
 
-/// The same, whose figures can be read.
+/// The same, with counters that the test can read.
 fn event_loop_of(secret: &AuthSecret, published: Published) -> (EventLoop, SocketAddr) {
     let ports = PortRange::DYNAMIC;
     let listen_at = socket().local_addr().unwrap();
@@ -96,9 +97,9 @@ impl Client {
         self.try_request(event_loop, request).unwrap()
     }
 
-    /// Carries a request to its end.
+    /// Sends `request` and turns the event loop until there is a response.
     fn try_request(&mut self, event_loop: &mut EventLoop, request: Request) -> Result<Success, Failure> {
-        // The client's own clock stands still: nothing is lost here.
+        // The client's clock stands still: nothing is lost here, so it never retransmits.
         let now = event_loop.clock.origin();
         self.turn.request(now, request);
         for _ in 0..TURNS {
@@ -118,7 +119,7 @@ impl Client {
     }
 }
 
-/// How many datagrams are there, each with what was sent.
+/// Reads all datagrams from `socket`, checks their payload, and returns how many there were.
 fn received(socket: &UdpSocket, is_client: bool) -> usize {
     let mut buffer = [0; 2048];
     let mut count = 0;
@@ -139,7 +140,7 @@ fn relaying_allocates_nothing() {
         (0..CLIENTS).map(|number| Client::new(&mut event_loop, server, &secret, number)).collect();
     let relayed: Vec<_> = clients.iter().map(|client| client.relayed).collect();
     for (index, client) in clients.iter_mut().enumerate() {
-        // Both of a pair need a channel to the other.
+        // Both clients of a pair need a channel to the other.
         for (channel, peer) in [
             (CHANNELS[0], peer.local_addr().unwrap()),
             (CHANNELS[1], relayed[(index + 1) % CLIENTS]),
@@ -156,7 +157,7 @@ fn relaying_allocates_nothing() {
 
     let mut allocations = 0;
     for round in 0..300 {
-        // The first rounds make the room that is used from then on.
+        // The first rounds may allocate buffers, which later rounds reuse.
         let is_warm = round >= 50;
         for client in &clients {
             for message in &messages {
@@ -170,7 +171,7 @@ fn relaying_allocates_nothing() {
                 peer.send_to(&PAYLOAD, client.relayed).unwrap();
             }
         }
-        // Up to the peer; and down to the clients, from the peer and from each other.
+        // To the peer; and to the clients, from the peer and from each other.
         let mut missing = [CLIENTS * IN_A_ROW, 2 * CLIENTS * IN_A_ROW];
         for _ in 0..TURNS {
             let counted = measure(|| event_loop.turn().unwrap()).count_total;
@@ -188,17 +189,17 @@ fn relaying_allocates_nothing() {
 
 #[test]
 fn a_socket_that_fails_ends_its_own_allocation_only() {
-    /// When a socket counts as failing.
+    /// The number of errors in a row that make a socket count as failing.
     const ERRORS: usize = 16;
     let secret = AuthSecret::from_random([1; 32]);
     let (mut event_loop, server) = event_loop(&secret);
     let mut clients = [0, 1].map(|number| Client::new(&mut event_loop, server, &secret, number));
     let port = AllocationPort::new(clients[0].relayed.port());
-    // Below the ports that the system hands out.
+    // A port below the ephemeral ports, which nobody listens on.
     let nobody = SocketAddr::new(HOST, 1);
     let refresh = Request::Refresh { lifetime: None };
     for error in 1..=ERRORS {
-        // Where clients are not told of ICMP errors, a connected socket gets those that its datagrams cause.
+        // ICMP errors are off here, so a connected socket returns those that its own datagrams cause.
         let failing = SockRef::from(event_loop.sockets.relay(port, Family::V4));
         failing.connect(&nobody.into()).unwrap();
         failing.send(b"data").unwrap();
@@ -215,11 +216,11 @@ fn what_was_not_read_in_time_is_counted() {
     let (mut event_loop, server) = event_loop_of(&secret, published.clone());
     let client = Client::new(&mut event_loop, server, &secret, 0);
     let port = AllocationPort::new(client.relayed.port());
-    // The kernel raises it to its minimum.
+    // The kernel raises the size to its minimum.
     SockRef::from(event_loop.sockets.relay(port, Family::V4)).set_recv_buffer_size(1).unwrap();
     let peer = socket();
     for _ in 0..TURNS {
-        // The kernel reports what it has dropped with the next datagram that finds room.
+        // The kernel reports dropped datagrams with the next one that finds room.
         for _ in 0..100 {
             peer.send_to(&PAYLOAD, client.relayed).unwrap();
         }

@@ -1,4 +1,4 @@
-//! Errors about datagrams that did not reach their peers, on their way from the kernel to the state machine.
+//! Carries errors about sent datagrams from the kernel to the state machine.
 
 use relay_server::{Icmp, PeerSocket, Timestamp};
 use udp_batch::{ErrorOrigin, SendError};
@@ -7,7 +7,7 @@ use super::{driver::Driver, inbound::Inbound, poller::Source};
 use crate::offload::Offload;
 
 impl<O: Offload> Driver<O> {
-    /// The kernel reports errors about datagrams that left by `source`.
+    /// Handles the errors that the kernel reports about datagrams sent by `source`.
     pub(super) fn handle_socket_errors(&mut self, now: Timestamp, sockets: &mut impl Inbound, source: Source) {
         let Source::Relay(port, _) = source else { return };
         let mut errors = Vec::new();
@@ -21,8 +21,8 @@ impl<O: Offload> Driver<O> {
     }
 }
 
-/// The ICMP error to tell the client. A datagram that is too large for the first link counts as one that a router refused: to the client
-/// it is the same which link was too narrow.
+/// The ICMP error to report to the client. A datagram that is too large for this machine's own link counts as refused by a router:
+/// to the client it makes no difference which link was too narrow.
 fn icmp(error: &SendError) -> Option<Icmp> {
     let (icmp_type, code) = match error.origin {
         ErrorOrigin::Icmp { icmp_type, code } => (icmp_type, code),

@@ -1,4 +1,4 @@
-//! What a shard's event loop asks of the sockets.
+//! The trait through which the event loop reads sockets.
 
 use std::io;
 
@@ -7,51 +7,51 @@ use udp_batch::SendError;
 
 use super::{ingress::ReceiveBuffers, network::Network, poller::Source};
 
-/// How a receive call went.
+/// The result of a receive call.
 #[derive(Debug)]
 pub(super) enum Receipt {
-    /// Nothing is left.
+    /// Nothing is left to read.
     Empty,
-    /// Something may be left.
+    /// More may be left to read.
     MoreToCome,
-    /// There was an error. ICMP errors, which concern one remote only, are none.
+    /// An error. ICMP errors, which concern one remote only, do not count.
     Error,
-    /// There were too many errors in a row.
+    /// Too many errors in a row.
     Failing(io::Error),
 }
 
-/// The sockets, as the event loop needs them: which of them have something to read, and reading it.
+/// The sockets as the event loop sees them: which ones are readable, and how to read them.
 pub(super) trait Inbound: Network {
     /// The listening sockets.
     fn listeners(&self) -> impl Iterator<Item = Source> + use<Self>;
 
-    /// The family of the clients whose requests arrive at `source`, if any do.
+    /// The family of the clients whose requests `source` receives; `None` if it is not a request queue.
     fn requests_of(&self, source: Source) -> Option<Family>;
 
-    /// The allocation whose socket `source` is.
+    /// The allocation that owns the socket `source`.
     fn allocation(&self, source: Source) -> Option<AllocationId>;
 
-    /// Notes that `source` waits for its turn. Returns false if it did already, or is not readable.
+    /// Marks `source` as waiting for its turn. Returns false if it already waits or is not readable.
     fn get_ready(&mut self, source: Source) -> bool;
 
-    /// Notes that `source` has its turn.
+    /// Marks `source` as having its turn.
     fn take_turn(&mut self, source: Source);
 
-    /// How often `source` may be read before the others get their turn.
+    /// How often to read `source` before the others get their turn.
     fn receives_per_turn(&self, source: Source) -> usize;
 
-    /// Adds datagrams that `source` has received to `buffers`.
+    /// Reads datagrams of `source` into `buffers`.
     fn receive(&mut self, source: Source, buffers: &mut ReceiveBuffers) -> Receipt;
 
-    /// Takes the kernel's errors about datagrams that left by the socket of an allocation and did not arrive.
+    /// Takes the kernel's errors about datagrams that were sent by an allocation's socket.
     fn take_errors(&self, source: Source, each: impl FnMut(SendError));
 
-    /// Closes what is left of allocations, and forgets what was about to be sent or read.
+    /// Closes all sockets of allocations and discards queued datagrams, after a panic.
     fn start_again(&mut self);
 
-    /// Tells, now and then, of datagrams that could not be sent.
+    /// Logs datagrams that could not be sent, at a limited rate.
     fn tell_send_failures(&mut self, now: Timestamp);
 
-    /// How many datagrams were dropped since the last call because they were not read in time.
+    /// How many datagrams the kernel has dropped since the last call because they were not read in time.
     fn take_overruns(&mut self) -> u64;
 }

@@ -1,25 +1,25 @@
-//! Where datagrams come in.
+//! The socket at which a datagram arrived.
 
 use std::net::IpAddr;
 
 use relay_server::{AllocationPort, DataHeader};
 use udp_batch::{HEAD_ROOM, TAIL_ROOM};
 
-/// Where a datagram came in.
+/// The socket at which a datagram arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ingress {
-    /// A listening socket, and the address that it is bound to; `None` for the unspecified address.
+    /// A listening socket, with the address that it is bound to; `None` for the unspecified address.
     Listener(Option<IpAddr>),
-    /// The relayed transport address with this port.
+    /// The relay socket with this port.
     Relay(AllocationPort),
 }
 
 /// The datagrams of one batch.
 pub(super) type ReceiveBuffers = udp_batch::ReceiveBuffers<Ingress>;
-/// One of them.
+/// A datagram of a batch.
 pub(super) type Datagram = udp_batch::Datagram<Ingress>;
 
-// A Data indication fits around the data where that was received: its padding is up to 3 bytes.
+// The header of a Data indication fits in front of the data in its receive buffer, and up to 3 bytes of padding fit behind it.
 const _: () = assert!(DataHeader::MAX_LEN <= HEAD_ROOM && TAIL_ROOM >= 3);
 
 #[cfg(test)]
@@ -28,7 +28,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Buffers with these datagrams, received by `ingress`: the sender, the destination address and the content of each.
+    /// Buffers with these datagrams, received at `ingress`. Each has a sender, a destination address and content.
     pub(in crate::shard) fn holding(ingress: Ingress, datagrams: &[(SocketAddr, IpAddr, &[u8])]) -> ReceiveBuffers {
         let mut buffers = ReceiveBuffers::new();
         for (from, to, bytes) in datagrams {

@@ -1,4 +1,4 @@
-//! Warnings that a limit of the whole relay is reached.
+//! Warns when a limit of the whole relay is reached.
 
 use std::{fmt::Display, time::Duration};
 
@@ -11,10 +11,11 @@ use crate::{
     throttle::Throttle,
 };
 
-/// How often to warn of each.
+/// How often to repeat each warning.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
-/// Warns, now and then, that clients are refused what other clients have taken. What one client has taken itself is its own matter.
+/// Warns, at a limited rate, that clients are refused because of what other clients hold. It does not warn when a client has
+/// reached a limit of its own.
 #[derive(Debug)]
 pub(super) struct LimitWarnings {
     ports: Throttle,
@@ -31,7 +32,7 @@ impl LimitWarnings {
         }
     }
 
-    /// A request was refused.
+    /// Warns if `rejection` is about a limit of the whole relay.
     pub(super) fn observe(&mut self, now: Timestamp, rejection: Rejection) {
         match rejection {
             Rejection::NoFreePort => {

@@ -1,4 +1,4 @@
-//! Which channels relay, made from events, so that they can be counted when their allocation ends.
+//! Tracks the channels that relay, from events, so that they can be counted as closed when their allocation ends.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use relay_server::{AllocationId, ChannelNumber, Event, Family};
 
 use super::stats::Counters;
 
-/// The channels of a shard that relay, with the family of their peers.
+/// A shard's channels that relay, with the family of their peers.
 #[derive(Debug, Default)]
 pub(super) struct LiveChannels(BTreeMap<AllocationId, BTreeMap<ChannelNumber, Family>>);
 

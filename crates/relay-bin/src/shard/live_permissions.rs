@@ -1,4 +1,4 @@
-//! How many permissions there are, made from events, so that they can be counted when their allocation ends.
+//! Tracks how many permissions there are, from events, so that they can be counted as ended when their allocation ends.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,8 @@ use relay_server::{AllocationId, Event, Family};
 
 use super::stats::Counters;
 
-/// How many permissions each allocation of a shard has, by the family of the peers. Those without have no entry.
+/// The number of permissions of each allocation of a shard, by the family of the peers. Allocations without permissions have no
+/// entry.
 #[derive(Debug, Default)]
 pub(super) struct LivePermissions(BTreeMap<AllocationId, PerFamily>);
 

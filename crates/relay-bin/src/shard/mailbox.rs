@@ -1,4 +1,4 @@
-//! What a shard is told by others, and how it is woken for that.
+//! Messages to a shard from other threads, and how they wake it.
 
 use std::{
     io,
@@ -14,51 +14,51 @@ use relay_server::{AcceptedCredentials, PeerPolicy, ShardMessage};
 use super::poller::{MailboxWaker, Poller};
 use crate::{addresses::AddressState, record::Recorder};
 
-/// What a shard is told.
+/// A message to a shard.
 #[derive(Debug)]
 pub(crate) enum Mail {
-    /// A few of these come for each allocation that comes or goes, and for each channel between two clients of this relay. None may
-    /// be lost. A shard that takes none is stuck, and the relay unhealthy.
+    /// A message of another shard. A few are sent for each allocation that begins or ends, and for each channel between two clients
+    /// of this relay. None may be lost. A shard that does not take its mail is stuck, and the relay is unhealthy.
     FromShard(ShardMessage),
-    /// From now on record with this, or not at all.
+    /// Record with this recorder, or stop recording.
     RecordWith(Option<Recorder>),
-    /// The relay's addresses are these from now on.
+    /// The relay's new addresses.
     Addresses(Arc<AddressState>),
-    /// From now on accept these credentials.
+    /// The credentials to accept from now on.
     Accept(Arc<AcceptedCredentials>),
-    /// From now on these peers may be relayed to.
+    /// The new rules about peers.
     PeerPolicy(Arc<PeerPolicy>),
-    /// Tell accounting what has been relayed so far.
+    /// Send accounting what has been relayed so far.
     TellAccounts,
-    /// Take no new allocations.
+    /// Refuse new allocations.
     Drain,
-    /// End.
+    /// Stop.
     Stop,
     /// Panic, and again when allocations are to be ended.
     #[cfg(test)]
     FailForGood,
 }
 
-/// A shard's end of it.
+/// The receiving end, owned by a shard.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     receiver: mpsc::Receiver<Mail>,
     flag: Arc<MailFlag>,
 }
 
-/// The others' end.
+/// The sending end, for all other threads.
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {
     sender: mpsc::Sender<Mail>,
     flag: Arc<MailFlag>,
 }
 
-/// Where a shard sees whether there is anything for it, without looking through it, and where it is woken.
+/// Tells a shard with one atomic read whether there is mail, and wakes it if it waits.
 #[derive(Debug)]
 struct MailFlag {
     waker: MailboxWaker,
-    /// What has been left since the shard has looked: [`NOTHING`], [`MAIL`], or [`MAIL`] and a wake-up. Waking takes a
-    /// system call, and so does being woken.
+    /// What was sent since the shard last looked: [`NOTHING`], [`MAIL`], or [`MAIL`] with [`WOKEN`]. A wake-up costs a system call
+    /// on each side.
     state: AtomicU8,
 }
 
@@ -67,12 +67,12 @@ const MAIL: u8 = 1;
 const WOKEN: u8 = 2;
 
 impl Mail {
-    /// Whether it can wait until the shard turns anyhow, which it does once a second at least, to show that it is alive: a shard
-    /// takes its mail before it handles what has arrived.
+    /// Whether the message can wait for the shard's next turn, which comes within a second, rather than wake it. A shard takes its
+    /// mail before it handles datagrams.
     pub(super) const fn can_wait(&self) -> bool {
         match self {
             Self::FromShard(message) => !message.is_urgent(),
-            // It changes nothing but the answers to requests.
+            // New credentials change only the responses to requests.
             Self::Accept(_) => true,
             Self::RecordWith(_)
             | Self::Addresses(_)
@@ -91,34 +91,34 @@ impl Mailbox {
     ///
     /// # Errors
     ///
-    /// When the system has no file left.
+    /// When the process has no file descriptor left.
     pub(crate) fn new(poller: &Poller) -> io::Result<(Sender, Self)> {
         let (sender, receiver) = mpsc::channel();
         let flag = Arc::new(MailFlag { waker: poller.waker()?, state: AtomicU8::new(NOTHING) });
         Ok((Sender { sender, flag: Arc::clone(&flag) }, Self { receiver, flag }))
     }
 
-    /// Whether anything has come since the last call. If so, all of it is to be taken.
+    /// Whether mail has arrived since the last call. If so, the caller must take all of it.
     pub(super) fn has_mail(&self) -> bool {
-        // Most of the time there is nothing, and then the other threads may keep their copies of the state. Swapped, since whatever
-        // was left before that is seen then, and whatever is left later wakes it again.
+        // Usually there is none; the plain load then leaves the cache line shared with the other threads. The swap comes before the
+        // mail is taken: what was sent earlier is seen then, and what is sent later sets the flag again.
         self.flag.state.load(Ordering::Acquire) != NOTHING && self.flag.state.swap(NOTHING, Ordering::AcqRel) != NOTHING
     }
 
-    /// Looks as if something had come: some may have been left unread.
+    /// Makes the next [`Self::has_mail`] return true: after a panic, some mail may be unread.
     pub(super) fn look_again(&self) {
         self.flag.state.fetch_or(MAIL, Ordering::AcqRel);
     }
 
-    /// The next of what has come, if any.
+    /// The next message, if any.
     pub(super) fn take(&self) -> Option<Mail> {
-        // That all senders are gone happens in tests only: they hold each other's.
+        // All senders are gone only in tests: the shards hold each other's.
         self.receiver.try_recv().ok()
     }
 }
 
 impl Sender {
-    /// Sends `mail`, and wakes the shard unless that can wait.
+    /// Sends `mail`, and wakes the shard unless the message can wait.
     pub(crate) fn send(&self, mail: Mail) {
         let can_wait = mail.can_wait();
         // An error means that the shard has ended, and with it the relay.

@@ -1,22 +1,22 @@
-//! Gives memory back to the system after many allocations have ended: by itself the C library keeps it for later.
+//! Returns memory to the system after many allocations have ended. The C library keeps it otherwise.
 
-/// Below that it is not worth the pause of a millisecond or so.
+/// The number of allocations below which the pause of about a millisecond is not worth it.
 const WORTH_IT: usize = 1_000;
 
-/// Watches how many allocations are live.
+/// Decides when to return memory, from the number of live allocations.
 #[derive(Debug, Default)]
 pub(crate) struct Trimmer {
-    /// The most since memory was given back.
+    /// The highest number since memory was last returned.
     peak: usize,
 }
 
 impl Trimmer {
-    /// Takes how many are `live` now.
+    /// Records that `live` allocations exist.
     pub(crate) fn observe(&mut self, live: usize) {
         self.peak = self.peak.max(live);
     }
 
-    /// Whether so many have ended that memory should be given back, and `live` are left; once for as many.
+    /// Whether so many allocations have ended, with `live` left, that memory should be returned. True once for the same peak.
     pub(crate) const fn is_due(&mut self, live: usize) -> bool {
         let worth_it = self.peak >= WORTH_IT && live <= self.peak / 2;
         if worth_it {
@@ -26,15 +26,15 @@ impl Trimmer {
     }
 }
 
-/// Gives back what is free.
+/// Returns free memory to the system.
 #[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "malloc_trim")]
 pub(crate) fn trim() {
-    // SAFETY: it takes a number and touches only memory that is not in use; it takes the locks that it needs.
+    // SAFETY: malloc_trim takes a number and touches only free memory, under the allocator's own locks.
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Other C libraries give back by themselves.
+/// Other C libraries return memory by themselves.
 #[cfg(not(target_env = "gnu"))]
 pub(crate) const fn trim() {}
 

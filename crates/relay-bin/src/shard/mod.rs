@@ -1,7 +1,7 @@
 //! One shard: one thread, one state machine, one event loop over all its sockets.
 //!
-//! Everything is the thread's own, so a relayed packet takes no lock and crosses no thread. What other threads have to say comes
-//! by mail.
+//! The thread owns all of it, so a relayed packet takes no lock and crosses no thread. Other threads send messages to the shard's
+//! [mailbox](Sender).
 
 mod address_map;
 mod driver;
@@ -64,53 +64,53 @@ pub(crate) use self::{
     shared_quota::SharedQuota,
 };
 
-/// What a shard is made of. It can be sent to the shard's thread.
+/// The parts of a shard. They can be sent to the shard's thread.
 pub(crate) struct Setup {
     pub(crate) server: relay_server::Config,
     /// The allocation ports of all shards.
     pub(crate) all_ports: PortRange,
-    /// Whose requests it accepts.
+    /// The credentials that it accepts.
     pub(crate) accepted: Arc<AcceptedCredentials>,
     pub(crate) seed: [u8; 32],
     pub(crate) clock: Clock,
-    /// Bound to the listening port.
+    /// The listening sockets, bound to the listening port.
     pub(crate) listeners: Vec<Listening>,
-    /// How the relay's addresses are at the start.
+    /// The relay's addresses at the start.
     pub(crate) addresses: Arc<AddressState>,
     /// The ports that allocations of all shards hold.
     pub(crate) held_ports: HeldPorts,
-    /// The allocations that users have on all shards.
+    /// The number of allocations of each user, and of each limited network, on all shards.
     pub(crate) shared_quota: SharedQuota,
     pub(crate) files: Files,
     pub(crate) faults: Faults,
     pub(crate) offload: Box<dyn Offload + Send>,
     pub(crate) published: Published,
-    /// Where it waits for packets and mail.
+    /// Where the shard waits for packets and mail.
     pub(crate) poller: Poller,
     pub(crate) mailbox: Mailbox,
-    /// Which shard it is.
+    /// The number of this shard.
     pub(crate) shard: ShardId,
     /// The other shards.
     pub(crate) others: Vec<(ShardId, Sender)>,
-    /// When it starts, on both clocks.
+    /// The start time, on both clocks.
     pub(crate) started: (Timestamp, UnixTime),
     pub(crate) recorder: Option<Recorder>,
-    /// Told once the shard serves.
+    /// Signalled once the shard serves.
     pub(crate) ready: oneshot::Sender<()>,
     /// Shows that the shard turns.
     pub(crate) pulse: Pulse,
-    /// Tells accounting of its allocations.
+    /// Sends the events of its allocations to accounting.
     pub(crate) accounting: AccountingSender,
-    /// After how many of its clients' datagrams it panics.
+    /// For tests: panic after this many datagrams of clients.
     #[cfg(test)]
     pub(crate) fuse: Option<u32>,
 }
 
-/// Runs a shard on the calling thread until it is told to stop.
+/// Runs a shard on the calling thread until [`Mail::Stop`].
 ///
 /// # Errors
 ///
-/// When it cannot start, the kernel does not let it wait, or it panics and cannot begin anew.
+/// When it cannot start, the kernel cannot report ready sockets, or it panics and cannot begin anew.
 pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     let Setup { server, all_ports, accepted, seed, clock, listeners, addresses, held_ports, files, faults, .. } = setup;
     let Setup {
@@ -141,7 +141,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     #[cfg(test)]
     let driver = driver.with_fuse(setup.fuse);
     let event_loop = EventLoop::new(driver, sockets, poller, mailbox, clock, pulse);
-    // Nobody waits for it any more if another shard failed meanwhile.
+    // Nobody receives this if another shard has failed meanwhile.
     let _ = ready.send(());
     restart::run(event_loop, &blueprint, &faults)
 }

@@ -1,4 +1,4 @@
-//! What the state machine's driver asks of the sockets.
+//! The trait through which the driver uses the sockets.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,9 +10,9 @@ use super::{
 };
 use crate::addresses::AddressState;
 
-/// The sockets, as the driver needs them.
+/// The sockets as the driver sees them: opening, closing and sending.
 pub(super) trait Network {
-    /// Opens a socket for an allocation and reads it from now on.
+    /// Opens the relay socket of an allocation. The event loop reads it from now on.
     fn open_relay(
         &mut self,
         now: Timestamp,
@@ -21,25 +21,26 @@ pub(super) trait Network {
         family: Family,
     ) -> Result<(), RelayOpenError>;
 
-    /// Whether an allocation of this relay, of any shard, has the port of `address`, in its family, and may send from there.
+    /// Whether `address` is a relayed transport address of this relay, on any shard: an allocation holds its port, and may send
+    /// from its IP address.
     fn is_relayed(&self, address: SocketAddr) -> bool;
 
-    /// Closes it again.
+    /// Closes a relay socket.
     fn close_relay(&mut self, port: AllocationPort, family: Family);
 
-    /// Sends a STUN message to a client, at once.
+    /// Sends a STUN message to a client at once.
     fn respond(&mut self, from: IpAddr, to: SocketAddr, bytes: &[u8], counters: &mut Counters);
 
-    /// Sends what `forward` takes from `datagram`, at the latest in [`Self::flush`]. A header may be written into `buffers`, over
-    /// what nobody needs any more.
+    /// Queues what `forward` takes from `datagram`; it leaves in [`Self::flush`] at the latest. May write a header into `buffers`,
+    /// over bytes that are no longer needed.
     fn queue(&mut self, datagram: &Datagram, forward: &Forward, buffers: &mut ReceiveBuffers, counters: &mut Counters);
 
-    /// Sends all that is queued.
+    /// Sends all queued datagrams.
     fn flush(&mut self, buffers: &ReceiveBuffers, counters: &mut Counters);
 
-    /// The relay's addresses are these from now on.
+    /// Replaces the relay's addresses.
     fn set_addresses(&mut self, addresses: &AddressState);
 
-    /// Who a peer is that sent from `from`.
+    /// The transport address by which a peer is known that sent from `from`.
     fn peer_address(&self, from: SocketAddr) -> SocketAddr;
 }

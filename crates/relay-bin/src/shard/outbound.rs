@@ -1,3 +1,5 @@
+//! The queue of application data that a shard relays, and how it is sorted and sent in batches.
+
 use std::{io, net::IpAddr, net::SocketAddr, ops::Range};
 
 use relay_server::{DataHeader, Timestamp};
@@ -10,53 +12,53 @@ use super::{
     stats::{Counters, Loss},
 };
 
-/// Added to the salt for each batch. Even, so that the salt stays odd: to multiply by an odd number permutes the ports.
+/// Added to the salt for each batch. Even, so that the salt stays odd: multiplication by an odd number permutes `u16`.
 const STEP: u16 = 40_502;
 
-/// Which way application data goes.
+/// The direction of application data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Towards {
     Peer,
-    /// With the DF bit set.
+    /// To a peer with the DF bit set.
     PeerUnfragmented,
     Client,
 }
 
-/// A datagram to send that still lies where it was received.
+/// A datagram to send. Its bytes are still in the receive buffers.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    /// The socket that it leaves by.
+    /// The socket to send it by.
     pub(super) socket: Source,
     pub(super) source: Option<IpAddr>,
     pub(super) to: SocketAddr,
-    /// [`sort_key`] of `to`, made once: sorting asks for it many times.
+    /// [`sort_key`] of `to`, computed once: sorting reads it many times.
     pub(super) sort_key: u16,
     pub(super) towards: Towards,
     /// DSCP and ECN, as received
     /// ([RFC 8656, section 13](https://www.rfc-editor.org/rfc/rfc8656#section-13)).
     pub(super) traffic_class: u8,
-    /// The header, unless it is part of `bytes`, or there is none.
+    /// The header, unless `bytes` contain it or there is none.
     pub(super) header: Header,
-    /// What to send, within the [`ReceiveBuffers`].
+    /// The bytes to send, within the [`ReceiveBuffers`].
     pub(super) bytes: Range<usize>,
-    /// How much of it is application data.
+    /// How many of them are application data.
     pub(super) payload: usize,
-    /// How many zeros come behind it.
+    /// The number of zeros to append.
     pub(super) padding: u8,
 }
 
-/// What comes before the bytes of an [`Outgoing`].
+/// The header in front of the bytes of an [`Outgoing`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Header {
     None,
     Channel([u8; 4]),
-    /// The one with this index: so long that it would be in the way where datagrams are sorted.
+    /// The index of a Data indication's header in [`Outbound::headers`]. The header itself is too long to be moved in a sort.
     Data(usize),
 }
 
 impl Outgoing {
-    /// The sort key: equal for datagrams from one socket to one destination, and hardly ever for others. `salt`, which is odd, decides on the
-    /// order of destinations.
+    /// The sort key: equal for datagrams from one socket to one destination, and rarely for others. `salt` must be odd. It decides
+    /// the order of destinations.
     const fn flow(&self, salt: u16) -> (Source, u16) {
         (self.socket, self.sort_key.wrapping_mul(salt))
     }
@@ -65,7 +67,7 @@ impl Outgoing {
         self.towards == Towards::PeerUnfragmented
     }
 
-    /// Whether one call may send both.
+    /// Whether one system call may send both.
     fn leaves_like(&self, next: &Self) -> bool {
         self.socket == next.socket && self.is_unfragmented() == next.is_unfragmented()
     }
@@ -86,8 +88,8 @@ impl Outgoing {
     }
 }
 
-/// Address and port in 16 bits. Of two ports at one address, and of two addresses that differ in their last 16 bits alone, none become one:
-/// so clients that all use one port do not, either.
+/// Folds address and port into 16 bits. Two ports at one address, or two addresses that differ only in their last 16 bits, never
+/// have the same key. So clients that all use the same port have different keys, too.
 #[expect(clippy::cast_possible_truncation, reason = "the lowest bits are wanted")]
 pub(super) const fn sort_key(to: SocketAddr) -> u16 {
     let folded = match to.ip() {
@@ -102,14 +104,14 @@ pub(super) const fn sort_key(to: SocketAddr) -> u16 {
     folded as u16 ^ to.port()
 }
 
-/// What one batch of received datagrams makes this shard send. Everything between the decision to relay and the system call
-/// is here.
+/// The datagrams that one batch of received datagrams makes this shard send: everything between the decision to relay and the
+/// system call.
 #[derive(Debug)]
 pub(super) struct Outbound {
     queue: Vec<Outgoing>,
-    /// The headers of Data indications in it.
+    /// The headers of the queued Data indications.
     headers: Vec<DataHeader>,
-    /// Decides on the order of destinations in this batch. Odd.
+    /// Decides the order of destinations in this batch. Odd.
     salt: u16,
     sender: udp_batch::Sender,
     failures: SendFailures,
@@ -133,13 +135,13 @@ impl Outbound {
         self.queue.push(outgoing);
     }
 
-    /// Keeps the header of a Data indication until [`Self::flush`].
+    /// Stores the header of a Data indication until [`Self::flush`].
     pub(super) fn keep_header(&mut self, header: DataHeader) -> Header {
         self.headers.push(header);
         Header::Data(self.headers.len() - 1)
     }
 
-    /// Sends a datagram at once, or counts it as lost.
+    /// Sends a datagram at once. Counts it as lost if that fails.
     pub(super) fn send(
         &mut self,
         socket: &UdpSocket,
@@ -153,25 +155,25 @@ impl Outbound {
         }
     }
 
-    /// Forgets what was queued.
+    /// Discards all queued datagrams.
     pub(super) fn start_again(&mut self) {
         (self.queue, self.headers, self.sender) = (Vec::new(), Vec::new(), udp_batch::Sender::default());
     }
 
-    /// Tells, now and then, of datagrams that could not be sent.
+    /// Logs datagrams that could not be sent, at a limited rate.
     pub(super) fn tell_send_failures(&mut self, now: Timestamp) {
         self.failures.tell(now);
     }
 
-    /// Says in the log that segmentation was refused: the first time only.
+    /// Logs that the kernel refused segmentation offload.
     fn log_refusal(&mut self) {
         if let Some(error) = self.sender.take_segmentation_refusal() {
             tracing::info!(%error, "no segmentation offload for a while where it was refused; sending datagrams one by one");
         }
     }
 
-    /// Sends what is queued by the sockets that `find` knows, and counts it; what goes from one socket to one destination stays in
-    /// order. What the kernel does not take at once is lost: waiting for one receiver would hold up all others.
+    /// Sends and counts all queued datagrams, by the sockets that `find` returns. Datagrams from one socket to one destination stay
+    /// in order. Those that the kernel does not take at once are lost: waiting for one receiver would delay all others.
     pub(super) fn flush<'a>(
         &mut self,
         buffers: &ReceiveBuffers,
@@ -212,7 +214,7 @@ impl Outbound {
         self.salt = self.salt.wrapping_add(STEP);
         let salt = self.salt;
         if self.queue.windows(2).any(|pair| pair[0].flow(salt) > pair[1].flow(salt)) {
-            // In the buffers they lie as they arrived.
+            // The position in the buffers is the order of arrival.
             self.queue.sort_unstable_by_key(|outgoing| (outgoing.flow(salt), outgoing.bytes.start));
         }
     }
@@ -250,10 +252,10 @@ mod tests {
     #[test]
     fn nobody_comes_last_more_often_than_others() {
         const BATCHES: u16 = 1_000;
-        // As close together as those of clients behind one router may be.
+        // As close together as the ports of clients behind one router may be.
         let of_one_host: [SocketAddr; 8] =
             std::array::from_fn(|number| ([192, 0, 2, 1], 5_000 + u16::try_from(number).unwrap()).into());
-        // As those of clients that all use one port, and that no router changes.
+        // As for clients that all use one port and have no NAT.
         let of_one_port = std::array::from_fn(|number| ([192, 0, 2, 1 + u8::try_from(number).unwrap()], 5_000).into());
         let of_ipv6 = of_one_port.map(|to: SocketAddr| match to.ip() {
             IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), to.port()),
@@ -268,7 +270,7 @@ mod tests {
                 }
                 outbound.arrange();
                 for pair in outbound.queue.chunks(2) {
-                    // Together, and as they came.
+                    // Datagrams to one destination are adjacent and in order of arrival.
                     assert_eq!((pair[0].to, pair[0].bytes.start), (pair[1].to, 0));
                 }
                 *last.get_mut(&outbound.queue.last().unwrap().to).unwrap() += 1;

@@ -1,4 +1,4 @@
-//! Which sockets have something to read.
+//! Waits for readable sockets, mail and deadlines.
 
 use std::{
     io,
@@ -10,26 +10,26 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker, unix::SourceFd};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use relay_server::{AllocationPort, Family, Timestamp};
 
-/// How many ready sockets the kernel tells of at a time.
+/// The most ready sockets that the kernel reports at a time.
 const EVENTS: usize = 256;
 
-/// Something that becomes ready.
+/// Something that can become ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
-    /// There is mail.
+    /// Mail has arrived.
     Mailbox,
-    /// A listening socket, as an index.
+    /// A listening socket, by its index.
     Listener(u16),
-    /// The socket of an allocation.
+    /// The relay socket of an allocation.
     Relay(AllocationPort, Family),
 }
 
-/// The bits of a token above the index or the port.
+/// The upper bits of a token. The lower 16 are the index or the port.
 const LISTENER: usize = 0 << 16;
 const RELAY_V4: usize = 1 << 16;
 const RELAY_V6: usize = 2 << 16;
 const MAILBOX: usize = 3 << 16;
-/// Not a source: the alarm has gone off.
+/// Not a source: the alarm went off.
 const ALARM: Token = Token(4 << 16);
 
 impl Source {
@@ -54,7 +54,7 @@ impl Source {
     }
 }
 
-/// The kernel's event queue. It is edge-triggered: a source is told of when something arrives, whatever was left unread before.
+/// An epoll instance. It is edge-triggered: it reports a source when something arrives, no matter what was left unread before.
 #[derive(Debug)]
 pub(crate) struct Poller {
     poll: Poll,
@@ -71,7 +71,7 @@ pub(super) struct MailboxWaker(Waker);
 impl Poller {
     /// # Errors
     ///
-    /// When the system has no file left.
+    /// When the process has no file descriptor left.
     pub(crate) fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
         let alarm = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
@@ -83,15 +83,16 @@ impl Poller {
         Waker::new(self.poll.registry(), Source::Mailbox.token()).map(MailboxWaker)
     }
 
-    /// What adds sockets.
+    /// A handle that adds sockets to this poller.
     pub(super) fn watcher(&self) -> io::Result<Watcher> {
         self.poll.registry().try_clone().map(Watcher)
     }
 
-    /// Waits until something is ready, or `due`, or a little earlier than that; tells what is ready, and whether with an error. It is `now`.
+    /// Blocks until a source is ready or `due` passes. May return earlier. Returns the ready sources, and for each whether its
+    /// socket has an error. `now` is the current time.
     ///
-    /// The kernel keeps one alarm, since a timeout for each wait would cost it more than the wait itself. The alarm is not put off
-    /// when what was due is not due any more.
+    /// A timer descriptor serves as alarm: it is set only when `due` comes earlier than before, while a timeout for each wait would
+    /// cost the kernel more than the wait itself. An alarm is never put off, so the call may return early.
     pub(super) fn wait_until(
         &mut self,
         due: Timestamp,
@@ -127,7 +128,7 @@ impl Watcher {
 
 impl MailboxWaker {
     pub(super) fn wake(&self) {
-        // It fails only when the counter behind it would overflow, and then the thread is woken already.
+        // This fails only if the counter behind it would overflow. The thread is awake already then.
         let _ = self.0.wake();
     }
 }
@@ -184,10 +185,10 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let source = Source::Relay(AllocationPort::new(50_000), Family::V4);
         poller.watcher().unwrap().watch(&socket, source).unwrap();
-        // Sets the alarm far away.
+        // This wait sets the alarm far in the future.
         socket.send_to(b"unread", socket.local_addr().unwrap()).unwrap();
         assert_eq!(wait(&mut poller, LONG), [source]);
-        // Brings it forward, and again after it has gone off.
+        // These waits bring it forward, and set it again after it went off.
         for _ in 0..2 {
             assert_eq!(wait(&mut poller, SOON), []);
             assert_eq!(poller.alarm_at, None);

@@ -1,11 +1,11 @@
-//! How the allocation ports are shared out.
+//! Divides the allocation ports among the shards.
 
 use std::num::NonZeroUsize;
 
 use relay_server::PortRange;
 
-/// Cuts `range` into `workers` parts that touch. All but the first begin with an even port, so that no pair of an even port and
-/// the next higher one is torn apart. Where there are too few ports, some parts are [empty](PortRange::EMPTY): those workers borrow.
+/// Divides `range` into `workers` adjacent parts. All but the first begin at an even port, so that no pair of an even port and the
+/// next higher one is divided. With too few ports, some parts are [empty](PortRange::EMPTY): those workers borrow.
 pub(crate) fn partition(range: PortRange, workers: NonZeroUsize) -> Vec<PortRange> {
     let workers = u32::try_from(workers.get()).unwrap_or(u32::MAX);
     let (start, end) = (u32::from(range.lowest()), u32::from(range.highest()) + 1);

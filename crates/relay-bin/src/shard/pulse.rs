@@ -1,4 +1,4 @@
-//! How others see that a worker turns.
+//! A worker's sign of life, by which other threads see that it is not stuck.
 
 use std::{
     sync::{
@@ -10,7 +10,7 @@ use std::{
 
 use relay_server::Timestamp;
 
-/// How long a worker may be without a sign of life before it counts as stuck.
+/// How long a worker may give no sign of life before it counts as stuck.
 pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(10);
 
 /// A worker's sign of life.
@@ -18,22 +18,22 @@ pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(10);
 pub(crate) struct Pulse(Arc<AtomicU64>);
 
 impl Pulse {
-    /// How often a worker that turns gives one.
+    /// How often a worker gives a sign of life.
     pub(crate) const EVERY: Duration = Duration::from_secs(1);
 
-    /// The worker turns at `now`.
+    /// Gives a sign of life at `now`.
     pub(crate) fn beat(&self, now: Timestamp) {
-        // Zero is for those that never did.
+        // Zero means that there was none yet.
         self.0.store(now.as_nanos().max(1), Ordering::Relaxed);
     }
 
-    /// For how long the worker has given no sign; `None` before its first.
+    /// The time since the last sign of life; `None` before the first.
     fn silence(&self, now: Timestamp) -> Option<Duration> {
         let last = self.0.load(Ordering::Relaxed);
         (last != 0).then(|| Duration::from_nanos(now.as_nanos().saturating_sub(last)))
     }
 
-    /// Whether the worker, which had begun, turns no more.
+    /// Whether the worker has given a sign of life, but not within [`STUCK_AFTER`].
     pub(crate) fn is_stuck(&self, now: Timestamp) -> bool {
         self.silence(now).is_some_and(|silence| silence > STUCK_AFTER)
     }
@@ -53,7 +53,7 @@ mod tests {
         assert!(pulse.is_stuck(start + STUCK_AFTER + Duration::from_nanos(1)));
         pulse.beat(start + STUCK_AFTER * 2);
         assert!(!pulse.is_stuck(start + STUCK_AFTER * 2));
-        // Threads may read their clocks in any order.
+        // Threads may read their clocks in any order, so the sign may be later than `now`.
         assert!(!pulse.is_stuck(start));
     }
 }

@@ -1,4 +1,4 @@
-//! Says, once for each allocation, that its client relies on Send indications, which are off.
+//! Logs, once for each allocation, that its client relies on Send indications, which are off.
 
 use std::collections::BTreeSet;
 
@@ -6,12 +6,12 @@ use relay_server::{AllocationId, Event};
 
 use crate::option_names::INDICATIONS;
 
-/// The live allocations that it was said of.
+/// The live allocations for which it was logged.
 #[derive(Debug, Default)]
 pub(super) struct RefusedIndications(BTreeSet<AllocationId>);
 
 impl RefusedIndications {
-    /// Logs the first drop of an allocation.
+    /// Logs the first dropped Send indication of an allocation.
     pub(super) fn record(&mut self, event: &Event) {
         match event {
             Event::IndicationsAreOff { id } if self.0.insert(*id) => tracing::warn!(

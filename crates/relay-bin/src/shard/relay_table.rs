@@ -1,3 +1,5 @@
+//! The table of a shard's relay sockets.
+
 use std::mem;
 
 use relay_server::{AllocationId, AllocationPort, Family, PortRange};
@@ -6,18 +8,18 @@ use udp_batch::UdpSocket;
 
 /// The sockets of allocations, by port.
 ///
-/// A socket lies beside those that came before it, and a small number for its port says where. In a place for each port, a hundred
-/// of them would lie on a hundred pages, whose addresses the processor does not remember from one packet to the next.
+/// The sockets are adjacent in a slab, and each port has a small index into it. An array with a slot for each port would spread a
+/// hundred sockets over a hundred pages, more than the TLB keeps from one packet to the next.
 #[derive(Debug)]
 pub(super) struct RelayTable {
     lowest: u16,
-    /// Where in `relays` to find that of a port.
+    /// The index in `relays` of each port's socket.
     v4: Box<[u32]>,
     v6: Box<[u32]>,
     relays: Slab<Relay>,
 }
 
-/// Where in [`RelayTable::relays`] nothing ever is: each port has two places there at most.
+/// Not an index in [`RelayTable::relays`], which has at most two entries for each port.
 const NOWHERE: u32 = u32::MAX;
 
 /// The socket of an allocation.
@@ -25,7 +27,7 @@ const NOWHERE: u32 = u32::MAX;
 pub(super) struct Relay {
     pub(super) socket: UdpSocket,
     pub(super) id: AllocationId,
-    /// Errors in a row.
+    /// The number of errors in a row.
     pub(super) errors: u8,
     /// Whether it waits for its turn.
     pub(super) is_ready: bool,
@@ -50,7 +52,7 @@ impl RelayTable {
         self.relays.get_mut(key)
     }
 
-    /// Keeps `socket`, in place of one that was there.
+    /// Stores `socket`, in place of a former one.
     pub(super) fn insert(&mut self, port: AllocationPort, family: Family, socket: UdpSocket, id: AllocationId) {
         self.remove(port, family);
         let key = self.relays.vacant_key();
@@ -70,7 +72,7 @@ impl RelayTable {
         }
     }
 
-    /// Closes all sockets: which those were.
+    /// Closes all sockets and returns which they were.
     pub(super) fn take_all(&mut self) -> Vec<(AllocationPort, Family)> {
         let mut taken = Vec::new();
         for (places, family) in [(&mut self.v4, Family::V4), (&mut self.v6, Family::V6)] {

@@ -1,12 +1,12 @@
-//! What becomes of a worker that panics.
+//! Restarts a worker that has panicked.
 //!
-//! A panic is a bug, and the state machine that it happened in is in no known state. So its allocations end, in the ordinary way: other
-//! workers, the kernel's flows, quotas and accounting hear of each. Then the worker begins anew with an empty state machine. Its
-//! listening sockets, its mailbox and its place among the workers stay: the kernel hands clients to the socket with a number, and a
-//! socket that is closed changes the numbers of the others.
+//! A panic is a bug, and leaves the state machine in an unknown state. So its allocations end in the ordinary way: messages and
+//! events about each go to other workers, the kernel's flow table, quotas and accounting. Then the worker begins anew with an empty
+//! state machine. It keeps its listening sockets, its mailbox and its number: the kernel assigns clients to a socket by the
+//! socket's index, and closing a socket changes the indexes of the others.
 //!
-//! Everything that the state machine and its driver have is memory-safe after a panic, and theirs alone. What workers share are
-//! counters behind locks that are held for one look-up, and atomics.
+//! The state machine and its driver are memory-safe after a panic, and no other thread uses them. Workers share only atomics, and
+//! counters behind locks that are held for one look-up.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -28,28 +28,28 @@ use crate::{
     faults::{Faults, Part},
 };
 
-/// How soon after a restart another panic makes the worker wait.
+/// A panic within this time of the last start makes the worker wait.
 const SOON: Duration = Duration::from_secs(10);
 
-/// How long it waits then, so that a panic that comes again and again leaves time for others, and few lines in the log.
+/// How long it waits, so that a repeated panic leaves CPU time for others and few lines in the log.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The streams of random numbers below this one are for other purposes.
+/// Streams of random numbers below this one have other uses.
 const FIRST_STREAM: u64 = 1 << 32;
 
-/// What a worker's state machines are made from, one life after the other.
+/// What a worker's state machines are made from, one for each life.
 pub(super) struct Blueprint {
     pub(super) config: Config,
     pub(super) accepted: Arc<AcceptedCredentials>,
     pub(super) seed: [u8; 32],
     pub(super) shard: ShardId,
-    /// How many workers there are.
+    /// The number of workers.
     pub(super) count: u16,
     pub(super) all_ports: PortRange,
 }
 
 impl Blueprint {
-    /// The state machine of life number `life`, the first of which is 0.
+    /// The state machine of life number `life`. The first life is 0.
     pub(super) fn server(&self, life: u64, known: &Known, now: Timestamp, unix: UnixTime) -> anyhow::Result<Server> {
         let mut config = self.config.clone();
         if let Some(policy) = &known.policy {
@@ -60,7 +60,7 @@ impl Blueprint {
         Ok(server.as_shard(self.shard, self.count, self.all_ports))
     }
 
-    /// No life draws the ports and tokens of another.
+    /// A different seed for each life, so that no life draws the ports and tokens of another.
     fn seed_of(&self, life: u64) -> [u8; 32] {
         if life == 0 {
             return self.seed;
@@ -73,7 +73,7 @@ impl Blueprint {
     }
 }
 
-/// What a worker was told since it started, for its next life.
+/// The settings that a worker has received by mail since it started, for its next life.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     accepted: Option<Arc<AcceptedCredentials>>,
@@ -83,7 +83,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Keeps what `mail` says.
+    /// Keeps the setting in `mail`, if it is one.
     pub(super) fn note(&mut self, mail: &Mail) {
         match mail {
             Mail::Addresses(addresses) => self.addresses = Some(Arc::clone(addresses)),
@@ -95,11 +95,11 @@ impl Known {
     }
 }
 
-/// Turns `event_loop` until it is told to stop, whatever panics.
+/// Runs `event_loop` until [`Mail::Stop`], through all panics.
 ///
 /// # Errors
 ///
-/// When the kernel does not let it wait, or a worker that has panicked cannot begin anew: then others cannot go on, either.
+/// When the kernel cannot report ready sockets, or a worker that has panicked cannot begin anew: then the whole relay must end.
 pub(super) fn run<S: Inbound, C: TimeSource>(
     mut event_loop: EventLoop<S, C>,
     blueprint: &Blueprint,
@@ -110,7 +110,7 @@ pub(super) fn run<S: Inbound, C: TimeSource>(
     for life in 1.. {
         match catch_unwind(AssertUnwindSafe(|| event_loop.run())) {
             Ok(result) => return result,
-            // The log has it already.
+            // The panic hook has logged it.
             Err(_) => faults.note(Part::Worker),
         }
         if event_loop.time() < began + SOON {

@@ -1,4 +1,5 @@
-//! Two workers on threads of their own, of which one panics in the middle of what it does.
+//! Two workers on threads, one of which panics while it handles a datagram. Checks that the other one's clients notice nothing, and
+//! that no port, quota or flow is lost.
 
 use std::{
     collections::BTreeSet,
@@ -31,10 +32,10 @@ use crate::{
 
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const CHANNEL: u16 = 0x4000;
-/// More than a user has in these tests.
+/// A quota that no user reaches in these tests.
 const QUOTA: u32 = 1_000;
 
-/// The flows of a kernel that takes all.
+/// The flows of a fake kernel that accepts all.
 #[derive(Clone, Debug, Default)]
 struct Kernel(Arc<Mutex<BTreeSet<String>>>);
 
@@ -63,10 +64,10 @@ impl Offload for Kernel {
     }
 }
 
-/// The workers.
+/// Two workers and what they share.
 struct Workers {
     listen: SocketAddr,
-    /// The ports of the first; those above are the other's.
+    /// The ports of the first worker. The second has those above.
     first: PortRange,
     mail: Vec<Sender>,
     threads: Vec<JoinHandle<anyhow::Result<()>>>,
@@ -78,7 +79,7 @@ struct Workers {
 }
 
 impl Workers {
-    /// Two, the first of which panics after it has handled `fuse` datagrams of clients.
+    /// Starts two workers. The first panics after it has handled `fuse` datagrams of clients.
     fn start(fuse: Option<u32>) -> Self {
         Self::start_with(PortRange::DYNAMIC, fuse)
     }
@@ -151,7 +152,7 @@ impl Workers {
         BlockingClient::connect(self.listen, credentials(salt)).unwrap()
     }
 
-    /// A client with an allocation on the first worker, or on the other.
+    /// A client with an allocation on the worker with this number.
     fn client_of(&self, worker: usize) -> (BlockingClient, SocketAddr) {
         for _ in 0..40 {
             let mut client = self.client("a");
@@ -176,7 +177,7 @@ impl Workers {
         self.mail.iter().for_each(|sender| sender.send(mail()));
     }
 
-    /// Nothing is left of any allocation.
+    /// Waits until no allocation, flow, quota or port is held.
     fn assert_empty(&self) {
         wait_until(|| self.allocations() == 0);
         wait_until(|| self.kernel.flows() == 0 && self.quota.counts().is_empty());
@@ -202,7 +203,7 @@ fn config(listen_port: u16, ports: PortRange) -> Config {
     }
 }
 
-/// Does all that a client does, as far as it gets.
+/// Makes each kind of request once, until one fails.
 fn live(client: &mut BlockingClient, peer: SocketAddr) -> Result<(), turn_client::Error> {
     client.allocate(Allocate { even_port: Some(true), ..Allocate::default() })?;
     client.request(Request::CreatePermission { peers: vec![peer] })?;
@@ -227,7 +228,7 @@ fn wherever_a_worker_panics_the_others_clients_notice_nothing_and_its_own_alloca
                 break;
             }
             assert!(number < 200, "it does not panic after {fuse}");
-            // It is cut off in the middle, and repeats what is not answered.
+            // The panic interrupts it, and it retransmits requests without an answer.
             let _ = live(&mut workers.client(&format!("live-{number}")), echo.address);
             exchange(&mut steady, CHANNEL, b"meanwhile");
         }
@@ -237,7 +238,7 @@ fn wherever_a_worker_panics_the_others_clients_notice_nothing_and_its_own_alloca
         }
         steady.refresh(Duration::from_secs(600)).unwrap();
 
-        // The worker serves again, also what crosses to a client of the other one and back.
+        // The worker serves again, and relays to and from a client of the other worker.
         let (mut again, at_again) = workers.client_of(0);
         again.bind(CHANNEL, echo.address).unwrap();
         exchange(&mut again, CHANNEL, b"again");
@@ -246,7 +247,7 @@ fn wherever_a_worker_panics_the_others_clients_notice_nothing_and_its_own_alloca
         again.send(CHANNEL + 1, b"across").unwrap();
         assert_eq!(steady.receive(PATIENCE).unwrap(), Some((CHANNEL + 1, b"across".to_vec())));
 
-        // Nothing is left of what there was.
+        // All state is released.
         for client in [&mut steady, &mut again] {
             client.refresh(Duration::ZERO).unwrap();
         }
@@ -258,7 +259,7 @@ fn wherever_a_worker_panics_the_others_clients_notice_nothing_and_its_own_alloca
 #[test]
 fn ports_that_are_lent_when_a_worker_panics_can_be_had_again() {
     const PORTS: u16 = 8;
-    // The kernel deals out clients as it likes: each time other ports are lent, from one worker to the other or back.
+    // The kernel decides which worker gets which client, so each round lends different ports.
     for _ in 0..3 {
         let workers = Workers::start_with(few_ports(PORTS), Some(200));
         let allocate = |number: u16| {
@@ -322,7 +323,7 @@ fn a_worker_that_panics_while_it_ends_its_allocations_ends_the_process() {
     workers.mail[1].send(Mail::Stop);
 }
 
-/// So many ports in a row that nobody has.
+/// A range of `count` ports that nobody uses.
 fn few_ports(count: u16) -> PortRange {
     let mut lowest = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
     loop {

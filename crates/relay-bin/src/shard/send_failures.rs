@@ -1,4 +1,4 @@
-//! Tells of datagrams that the kernel did not send.
+//! Logs datagrams that the kernel did not send.
 
 use std::{io, time::Duration};
 
@@ -6,15 +6,15 @@ use relay_server::Timestamp;
 
 use crate::throttle::Throttle;
 
-/// How often to tell of each kind.
+/// How often to log each kind.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// Failures to send, until a line tells of them. All are counted where they happen; here is what the line says.
+/// Failures to send since the last line in the log. Counters have them already; these figures are for the line.
 #[derive(Debug)]
 pub(super) struct SendFailures {
-    /// This machine is at fault: a firewall, a full queue, an interface that is down.
+    /// Failures of this machine: a firewall, a full queue, an interface that is down.
     of_machine: Kind,
-    /// The destination cannot be reached. A client may choose such a peer.
+    /// Destinations that cannot be reached. A client may choose such a peer.
     of_destination: Kind,
 }
 
@@ -23,7 +23,7 @@ struct Kind {
     datagrams: u64,
     /// The last error.
     error: i32,
-    /// Whether there were any since the last look.
+    /// Whether there were any since the last call of [`Kind::pass`].
     is_new: bool,
     lines: Throttle,
 }
@@ -33,7 +33,7 @@ impl Kind {
         Self { datagrams: 0, error: 0, is_new: false, lines: Throttle::new(TELL_EVERY) }
     }
 
-    /// How many failed since the last line and the last error, if a line is due.
+    /// The number of failures since the last line, and the last error, if a line is due.
     fn pass(&mut self, now: Timestamp) -> Option<(u64, io::Error)> {
         if !std::mem::take(&mut self.is_new) {
             return None;
@@ -50,9 +50,9 @@ impl Default for SendFailures {
 }
 
 impl SendFailures {
-    /// A datagram was not sent because of `error`.
+    /// Notes that a datagram was not sent because of `error`.
     pub(super) fn note(&mut self, error: &io::Error) {
-        // An error that is not the kernel's does not occur.
+        // All errors here come from the kernel and have a number.
         let error = error.raw_os_error().unwrap_or_default();
         let kind = if remedy(error).is_some() { &mut self.of_machine } else { &mut self.of_destination };
         kind.datagrams += 1;
@@ -60,7 +60,7 @@ impl SendFailures {
         kind.is_new = true;
     }
 
-    /// Tells of what has failed, once a minute at most.
+    /// Logs the failures, at most once a minute for each kind.
     pub(super) fn tell(&mut self, now: Timestamp) {
         if let Some((datagrams, error)) = self.of_machine.pass(now) {
             let remedy = remedy(self.of_machine.error).unwrap_or_default();
@@ -77,7 +77,7 @@ impl SendFailures {
     }
 }
 
-/// What an operator can do about an error of this machine; none if the destination may be to blame.
+/// What an operator can do about an error of this machine. `None` if the destination may be the cause.
 const fn remedy(error: i32) -> Option<&'static str> {
     Some(match error {
         libc::EPERM => "a firewall of its own drops what the relay sends; let UDP out (`nft list ruleset`)",

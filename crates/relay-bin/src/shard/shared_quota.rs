@@ -1,4 +1,4 @@
-//! How many allocations users and networks have, for all shards.
+//! Counts the allocations of each user and each network over all shards.
 
 use std::{
     collections::HashMap,
@@ -7,15 +7,15 @@ use std::{
 
 use relay_server::QuotaHolder;
 
-/// The allocations of each user, and of each network where that is limited, on all shards, counted before anybody is told of them: when several shards are asked at the same
-/// moment, what they grant together is never more than the limit.
+/// The number of allocations of each user, and of each network where that is limited, over all shards. A shard claims an allocation
+/// here before the client can learn of it. So concurrent requests on several shards never exceed the limit together.
 ///
-/// Its lock is held for one look-up, once when an allocation begins and once when it ends.
+/// The lock is held for one look-up, at the beginning and at the end of an allocation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedQuota(Arc<Mutex<HashMap<QuotaHolder, u32>>>);
 
 impl SharedQuota {
-    /// Counts one more allocation of `holder`, unless there are `limit`. Whether it did.
+    /// Counts one more allocation of `holder`, unless it has `limit` already. Returns whether it was counted.
     pub(super) fn claim(&self, holder: &QuotaHolder, limit: u32) -> bool {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if limit == 0 {
@@ -34,14 +34,14 @@ impl SharedQuota {
         }
     }
 
-    /// What is counted, for tests that compare it with what there is.
+    /// The counts, for tests that compare them with the allocations.
     #[cfg(test)]
     pub(super) fn counts(&self) -> std::collections::BTreeMap<QuotaHolder, u32> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts.iter().map(|(holder, count)| (holder.clone(), *count)).collect()
     }
 
-    /// Counts one less.
+    /// Counts one allocation of `holder` less.
     pub(super) fn release(&self, holder: &QuotaHolder) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match counts.get_mut(holder) {

@@ -1,4 +1,4 @@
-//! Counters: each worker adds to its own and publishes them a moment later.
+//! Counters. Each worker adds to its own and publishes them shortly after.
 
 use std::{
     collections::BTreeMap,
@@ -8,18 +8,18 @@ use std::{
 
 use relay_server::{DropReason, ErrorCode, Event, Rejection, RemovalReason, ReplyKind, Traffic};
 
-/// How many classes of sizes there are: up to 64 bytes, 128, 256 and so on.
+/// The number of size classes: up to 64 bytes, 128, 256 and so on.
 pub(crate) const SIZE_CLASSES: usize = 11;
 
-/// The upper bound of the smallest class, in bytes, inclusive.
+/// The inclusive upper bound of the smallest class, in bytes.
 const SMALLEST_CLASS: usize = 64;
 
-/// The upper bounds of the classes of sizes in bytes, inclusive.
+/// The inclusive upper bounds of the size classes, in bytes.
 pub(crate) fn size_bounds() -> [usize; SIZE_CLASSES] {
     std::array::from_fn(|class| SMALLEST_CLASS << class)
 }
 
-/// The class of a size, without a branch.
+/// The class of a size, computed without a branch.
 const fn size_class(bytes: usize) -> usize {
     const SMALLEST_BITS: usize = SMALLEST_CLASS.trailing_zeros() as usize;
     let bits = (usize::BITS - bytes.saturating_sub(1).leading_zeros()) as usize;
@@ -28,22 +28,22 @@ const fn size_class(bytes: usize) -> usize {
     if class < SIZE_CLASSES { class } else { SIZE_CLASSES - 1 }
 }
 
-/// Why a datagram came to nothing.
+/// Why a datagram was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Loss {
-    /// The state machine dropped what it got.
+    /// The state machine dropped it.
     Dropped(DropReason),
-    /// The send buffer was full: the network takes less than is relayed.
+    /// The send buffer was full: the network is slower than the relay.
     SendBufferFull,
-    /// The kernel refused to send, for instance for want of a route.
+    /// The kernel refused to send it, for instance because there is no route.
     SendFailed,
-    /// The socket to send from is closed.
+    /// The socket to send it by is closed.
     NoSocket,
-    /// The kernel did not say which address a datagram was sent to.
+    /// The kernel did not report its destination address.
     NoDestination,
-    /// Somebody who has shown no credentials was not answered: others from the same address or prefix were, many times.
+    /// A request without valid credentials was not answered: its address or prefix has had too many replies.
     ReplyLimit,
-    /// It waited for something when its worker panicked.
+    /// It was early data or a waiting request when its worker panicked.
     WorkerPanicked,
 }
 
@@ -56,54 +56,54 @@ impl fmt::Display for Loss {
     }
 }
 
-/// What happened, in numbers.
+/// The counters of one worker, or the sum over several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
     pub(crate) to_peers: Traffic,
     pub(crate) to_clients: Traffic,
     pub(crate) allocations_created: u64,
     pub(crate) allocations_removed: BTreeMap<RemovalReason, u64>,
-    /// Channels that began to relay: new ones, and lapsed ones bound again.
+    /// Channels that began to relay: new ones, and lapsed ones that were bound again.
     pub(crate) channels_opened: u64,
-    /// Channels that relay no more: they lapsed, or their allocation ended.
+    /// Channels that no longer relay: they lapsed, or their allocation ended.
     pub(crate) channels_closed: u64,
-    /// Permissions that began; renewals do not count.
+    /// New permissions, without renewals.
     pub(crate) permissions_installed: u64,
-    /// Permissions that expired, or whose allocation ended.
+    /// Permissions that expired or whose allocation ended.
     pub(crate) permissions_ended: u64,
-    /// By STUN method and ERROR-CODE, `None` for successes.
+    /// Responses by STUN method and ERROR-CODE, `None` for success.
     pub(crate) responses: BTreeMap<(u16, Option<ErrorCode>), u64>,
-    /// Requests that were refused because of a limit, by that.
+    /// Requests that were refused because of a limit, by the name of the limit.
     pub(crate) over_limit: BTreeMap<&'static str, u64>,
     pub(crate) losses: BTreeMap<Loss, u64>,
-    /// ICMP errors that clients were told of.
+    /// ICMP errors that were reported to clients.
     pub(crate) icmp_told: u64,
     /// Replies that [`Loss::ReplyLimit`] withheld.
     pub(crate) withheld_replies: BTreeMap<ReplyKind, u64>,
-    /// Permissions and channels that clients may not have, by the name of the reason.
+    /// Permissions and channels that were refused, by the name of the reason.
     pub(crate) peers_refused: BTreeMap<&'static str, u64>,
-    /// Permissions and channels that ended since their peers are not allowed any more, by the name of the reason.
+    /// Permissions and channels that ended because their peers are not allowed any more, by the name of the reason.
     pub(crate) peers_revoked: BTreeMap<&'static str, u64>,
     /// How often the wall clock was set.
     pub(crate) wall_clock_jumps: u64,
-    /// Errors while receiving, which cost no more than the call.
+    /// Errors of receive calls. No datagram is lost by one.
     pub(crate) receive_errors: u64,
-    /// Datagrams that came faster than they were read, so that the kernel dropped them.
+    /// Datagrams that the kernel dropped because they were not read in time.
     pub(crate) receive_overruns: u64,
-    /// How many relayed packets have application data of each class of sizes.
+    /// The number of relayed packets in each size class of their application data.
     pub(crate) sizes: [u64; SIZE_CLASSES],
-    /// Workers that take no new allocations any more.
+    /// Workers that are draining.
     pub(crate) draining: u64,
 }
 
 impl Counters {
-    /// Counts a packet with that many bytes of application data, relayed to a peer.
+    /// Counts a packet with `bytes` of application data that was relayed to a peer.
     pub(crate) fn relayed_to_peer(&mut self, bytes: usize) {
         self.to_peers.count(bytes);
         self.sizes[size_class(bytes)] += 1;
     }
 
-    /// Counts a packet with that many bytes of application data, relayed to a client.
+    /// Counts a packet with `bytes` of application data that was relayed to a client.
     pub(crate) fn relayed_to_client(&mut self, bytes: usize) {
         self.to_clients.count(bytes);
         self.sizes[size_class(bytes)] += 1;
@@ -113,7 +113,7 @@ impl Counters {
         *self.losses.entry(loss).or_default() += 1;
     }
 
-    /// Counts what `event` says.
+    /// Counts `event`.
     pub(crate) fn record(&mut self, event: &Event) {
         match event {
             Event::AllocationCreated { .. } => self.allocations_created += 1,
@@ -137,7 +137,7 @@ impl Counters {
         }
     }
 
-    /// Adds `other` to these.
+    /// Adds `other` to these counters.
     pub(crate) fn merge(&mut self, other: Self) {
         self.to_peers += other.to_peers;
         self.to_clients += other.to_clients;
@@ -163,23 +163,23 @@ impl Counters {
         }
     }
 
-    /// Allocations that live.
+    /// The number of live allocations.
     pub(crate) fn allocations(&self) -> u64 {
         self.allocations_created.saturating_sub(self.allocations_removed.values().sum())
     }
 
-    /// Permissions that there are.
+    /// The number of live permissions.
     pub(crate) const fn permissions(&self) -> u64 {
         self.permissions_installed.saturating_sub(self.permissions_ended)
     }
 
-    /// Channels that relay.
+    /// The number of channels that relay.
     pub(crate) const fn channels(&self) -> u64 {
         self.channels_opened.saturating_sub(self.channels_closed)
     }
 }
 
-/// What metrics call the limit that a request was refused for, if that was why.
+/// The name that metrics use for the limit behind `rejection`, if there is one.
 const fn limit_of(rejection: Rejection) -> Option<&'static str> {
     Some(match rejection {
         Rejection::QuotaReached => "allocations_per_username",
@@ -230,18 +230,18 @@ impl fmt::Display for Counters {
     }
 }
 
-/// A worker's counters, as others may read them.
+/// A worker's counters, readable from other threads.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Published(Arc<Mutex<Counters>>);
 
 impl Published {
-    /// Moves what `counters` hold here.
+    /// Moves the values of `counters` here.
     pub(crate) fn publish(&self, counters: &mut Counters) {
         let counters = std::mem::take(counters);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).merge(counters);
     }
 
-    /// What was published so far.
+    /// All values that were published so far.
     pub(crate) fn read(&self) -> Counters {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,27 +1,29 @@
+//! Warns when the limit on replies withholds many of them.
+
 use std::{net::IpAddr, time::Duration};
 
 use relay_server::{Server, Timestamp};
 
-/// How often to warn that requests are not answered.
+/// How often to warn.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// How many must have been seen before the warning can tell a flood from a crowd.
+/// How many withheld replies a warning needs, to tell a flood from a crowd.
 const ENOUGH: u64 = 100;
 
-/// Warns that the limit on replies bites, and tells a flood from a limit that is too low for many clients behind one address.
+/// Warns that replies are withheld, and tells a flood from a limit that is too low for many clients behind one address.
 #[derive(Debug, Default)]
 pub(super) struct WithheldReplies {
-    /// How many there were since the last warning.
+    /// The number of withheld replies since the last warning.
     times: u64,
     /// When to warn again.
     next: Timestamp,
-    /// The address that most of them would have gone to, if there is one, by majority vote.
+    /// The destination of most withheld replies, if one has a majority (Boyer-Moore vote).
     majority: Option<IpAddr>,
     votes: u64,
 }
 
 impl WithheldReplies {
-    /// A reply to `to` was withheld.
+    /// Notes that a reply to `to` was withheld, and warns if it is time.
     pub(super) fn observe(&mut self, now: Timestamp, to: IpAddr, server: &Server) {
         self.count(to);
         if self.times < ENOUGH || now < self.next {
@@ -46,10 +48,10 @@ impl WithheldReplies {
         }
     }
 
-    /// What it may be, where the allocations belong to clients at these addresses.
+    /// The likely cause, given the IP addresses of the clients with allocations.
     fn explanation(&self, clients: &[IpAddr]) -> &'static str {
         match self.majority.filter(|_| self.votes > 0) {
-            // Two allocations could be one client's.
+            // With two allocations or fewer, all may belong to one client.
             Some(address) if clients.len() > 2 && clients.iter().all(|client| *client == address) => {
                 "all clients have the same address, so a container bridge, a proxy or a balancer seems to replace their addresses with \
                  its own: keep the source address if it can, or raise the limit"

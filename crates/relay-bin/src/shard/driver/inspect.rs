@@ -1,4 +1,4 @@
-//! What tests of the whole relay look at.
+//! Access to a driver's state for tests of the whole relay.
 
 use relay_server::Server;
 
@@ -9,7 +9,7 @@ impl<O> Driver<O> {
         self.server.server()
     }
 
-    /// How many datagrams wait for a request that they may have overtaken.
+    /// The number of datagrams kept because they may have overtaken a request.
     pub(in crate::shard) const fn early_len(&self) -> usize {
         self.early.len()
     }

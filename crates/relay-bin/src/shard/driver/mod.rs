@@ -1,3 +1,5 @@
+//! Connects the state machine of one shard to its sockets, flow table and counters.
+
 #[cfg(test)]
 mod inspect;
 mod outputs;
@@ -34,10 +36,10 @@ use crate::{
     throttle::Throttle,
 };
 
-/// How often to tell of peers that are denied.
+/// How often to log refused and revoked peers.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// Carries datagrams and time into the state machine, and what it wants out.
+/// Feeds datagrams, messages and time into the state machine, and carries out its outputs.
 pub(super) struct Driver<O> {
     server: RecordedServer,
     offload: O,
@@ -89,13 +91,13 @@ impl<O: Offload> Driver<O> {
         }
     }
 
-    /// Counts the allocations of users where other shards do, too.
+    /// Counts allocations against limits that hold for all shards together.
     pub(super) fn with_shared_quota(mut self, shared_quota: SharedQuota) -> Self {
         self.shared_quota = shared_quota;
         self
     }
 
-    /// Takes what `buffers` received. What they hold is of no use any more afterwards.
+    /// Handles the datagrams in `buffers`. Their contents are invalid afterwards.
     pub(super) fn handle_datagrams(
         &mut self,
         now: Timestamp,
@@ -112,19 +114,19 @@ impl<O: Offload> Driver<O> {
         }
     }
 
-    /// Tries data again that overtook a request, if there is a reason to.
+    /// Retries data that overtook a request, if a request was granted or read since.
     pub(super) fn handle_early(&mut self, now: Timestamp, network: &mut impl Network, buffers: &mut ReceiveBuffers) {
         if self.early.take(buffers) {
             self.handle_datagrams(now, network, buffers);
         }
     }
 
-    /// Whether data waits for a request that it may have overtaken.
+    /// Whether any data is kept because it may have overtaken a request.
     pub(super) const fn has_early(&self) -> bool {
         !self.early.is_empty()
     }
 
-    /// `count` datagrams were read from the queue of requests of `family`, and perhaps it is empty.
+    /// Records that `count` datagrams were read from the request queue of `family`, and whether that emptied it.
     pub(super) const fn note_requests(&mut self, family: Family, count: u64, is_empty: bool) {
         self.early.note_requests(family, count, is_empty);
     }
@@ -132,7 +134,7 @@ impl<O: Offload> Driver<O> {
     fn handle_batch(&mut self, now: Timestamp, network: &mut impl Network, buffers: &mut ReceiveBuffers) {
         let mut cursor = Cursor::default();
         while let Some(datagram) = buffers.next_datagram(&mut cursor) {
-            // Each forwards from where its result lies: to move it takes as long as a look-up.
+            // Each arm forwards its own result: moving it takes as long as a look-up.
             match datagram.tag {
                 Ingress::Listener(bound) => match self.handle_client_datagram(now, bound, &datagram, buffers) {
                     Ok(Some(forward)) => network.queue(&datagram, &forward, buffers, &mut self.counters),
@@ -151,7 +153,8 @@ impl<O: Offload> Driver<O> {
         self.settle(now, network);
     }
 
-    /// Takes what was received at a listening socket that is bound to `bound`, if not to all addresses. What came too early is kept.
+    /// Handles a datagram of a listening socket; `bound` is the socket's address, `None` if it is bound to all. Data that came too
+    /// early is kept.
     fn handle_client_datagram(
         &mut self,
         now: Timestamp,
@@ -174,35 +177,35 @@ impl<O: Offload> Driver<O> {
         result
     }
 
-    /// Takes what another shard says.
+    /// Handles a message of another shard.
     pub(super) fn handle_shard_message(&mut self, now: Timestamp, network: &mut impl Network, message: &ShardMessage) {
         self.server.handle_shard_message(now, message);
         self.settle(now, network);
     }
 
-    /// From now on what goes in and out is recorded with `recorder`, or not at all.
+    /// Records all inputs and outputs with `recorder` from now on; `None` stops recording.
     pub(super) fn record_with(&mut self, now: Timestamp, recorder: Option<Recorder>) {
         self.server.record_with(now, recorder);
     }
 
-    /// From now on these credentials are accepted.
+    /// Replaces the accepted credentials.
     pub(super) fn accept_credentials(&mut self, now: Timestamp, accepted: Arc<AcceptedCredentials>) {
         self.server.handle_accepted_credentials(now, accepted);
     }
 
-    /// From now on these peers may be relayed to.
+    /// Replaces the rules about peers.
     pub(super) fn handle_peer_policy(&mut self, now: Timestamp, network: &mut impl Network, policy: Arc<PeerPolicy>) {
         self.server.handle_peer_policy(now, policy);
         self.settle(now, network);
     }
 
-    /// The socket of an allocation is of no use any more.
+    /// Ends the allocation `id`: its socket failed.
     pub(super) fn handle_relay_failed(&mut self, now: Timestamp, network: &mut impl Network, id: AllocationId) {
         self.server.handle_relay_failed(now, id);
         self.settle(now, network);
     }
 
-    /// What left by `port` did not reach `peer`.
+    /// Handles an ICMP error about a datagram from `port` to `peer`.
     pub(super) fn handle_icmp(
         &mut self,
         now: Timestamp,
@@ -215,22 +218,22 @@ impl<O: Offload> Driver<O> {
         self.settle(now, network);
     }
 
-    /// A socket could not be read, for now.
+    /// Counts an error of a receive call.
     pub(super) const fn handle_receive_error(&mut self) {
         self.counters.receive_errors += 1;
     }
 
-    /// The kernel has dropped `count` datagrams because they were not read in time.
+    /// Counts `count` datagrams that the kernel dropped because they were not read in time.
     pub(super) const fn note_overruns(&mut self, count: u64) {
         self.counters.receive_overruns += count;
     }
 
-    /// The relay's addresses are these from now on.
+    /// Replaces the relay's addresses.
     pub(super) fn handle_addresses(&mut self, now: Timestamp, network: &mut impl Network, addresses: &AddressState) {
         network.set_addresses(addresses);
         self.server.handle_own_addresses(now, addresses.own_addresses());
         if self.offload.set_addresses(addresses) {
-            // They name addresses that packets do not carry any more.
+            // The flows in the kernel still carry the old addresses.
             for flow in self.server.server().flows() {
                 self.install_flow(&flow);
             }
@@ -238,19 +241,19 @@ impl<O: Offload> Driver<O> {
         self.settle(now, network);
     }
 
-    /// From now on new allocations are refused.
+    /// Refuses new allocations from now on.
     pub(super) fn handle_drain(&mut self, now: Timestamp) {
         self.server.handle_drain(now);
         self.counters.draining += 1;
     }
 
-    /// Does what is due.
+    /// Does what is due at `now`.
     pub(super) fn handle_timeout(&mut self, now: Timestamp, network: &mut impl Network) {
         self.server.handle_timeout(now);
         self.settle(now, network);
     }
 
-    /// The wall clock says `unix_time`.
+    /// Passes on the time of the wall clock.
     pub(super) fn handle_wall_clock(&mut self, now: Timestamp, network: &mut impl Network, unix_time: UnixTime) {
         self.server.handle_wall_clock(now, unix_time);
         self.settle(now, network);
@@ -261,12 +264,12 @@ impl<O: Offload> Driver<O> {
         self.server.poll_timeout()
     }
 
-    /// Whether so many allocations have ended that their memory should be given back to the system.
+    /// Whether so many allocations have ended that their memory should go back to the system.
     pub(super) fn should_trim_memory(&mut self) -> bool {
         self.trimmer.is_due(self.server.server().allocation_count())
     }
 
-    /// Tells accounting what has been relayed so far.
+    /// Sends accounting what each allocation has relayed so far.
     pub(super) fn tell_accounts(&mut self) {
         let server = self.server.server();
         let allocations = server.allocations().map(|allocation| (allocation.id(), allocation.relayed()));
@@ -274,7 +277,7 @@ impl<O: Offload> Driver<O> {
         self.accounting.flush();
     }
 
-    /// The shard stops, and with it all allocations: accounting hears of each.
+    /// Sends accounting the end of every allocation, as the shard stops.
     pub(super) fn close_accounts(&mut self, now: Timestamp) {
         for flow in self.server.server().flows() {
             self.remove_flow(&flow.key);
@@ -288,28 +291,27 @@ impl<O: Offload> Driver<O> {
         }
     }
 
-    /// Lets others see what was counted.
+    /// Publishes the counters to other threads.
     pub(super) fn publish(&mut self) {
         self.accounting.flush();
         self.published.publish(&mut self.counters);
     }
 
-    /// Has the kernel forward flows that it had no room for, as far as it has some now.
+    /// Installs flows that the kernel's table had no room for, as far as it has room now.
     pub(super) fn install_waiting_flows(&mut self) {
         while let Some(flow) = self.offload.install_waiting() {
             self.accounting.flow_installed(&flow);
         }
     }
 
-    /// Ends every handler.
+    /// The last step of every handler.
     fn settle(&mut self, now: Timestamp, network: &mut impl Network) {
         self.trimmer.observe(self.server.server().allocation_count());
         self.do_outputs(now, network, None);
     }
 }
 
-/// The 5-tuple of the client that `datagram` came from, by a socket that is bound to `bound`; none if it is not known where it was
-/// sent to.
+/// The 5-tuple of the client that sent `datagram` to a socket bound to `bound`. `None` if the destination address is not known.
 fn five_tuple(bound: Option<IpAddr>, datagram: &Datagram) -> Option<FiveTuple> {
     let server = bound.or(datagram.to)?;
     Some(FiveTuple { client: ClientSocket::new(datagram.from), server })

@@ -1,4 +1,4 @@
-//! What the state machine asks for, and what becomes of it.
+//! Carries out what the state machine puts out: sends, opens sockets, installs flows, sends messages, counts and logs events.
 
 use relay_server::{Event, Flow, FlowKey, Output, RelayOpenError, ShardId, ShardMessage, Timestamp};
 use tracing::Span;
@@ -10,9 +10,9 @@ use crate::{
 };
 
 impl<O: Offload> Driver<O> {
-    /// Does what the state machine asks for. What is queued lies in `queued`.
+    /// Carries out all outputs. `queued` has the bytes of datagrams that are queued to be sent.
     pub(super) fn do_outputs(&mut self, now: Timestamp, network: &mut impl Network, queued: Option<&ReceiveBuffers>) {
-        // From the wish for a relay socket to the answer: what comes before it depends on whoever may send anything.
+        // The span lasts from OpenRelay to the response. It does not begin earlier: anybody may send a request that is refused.
         let mut allocate: Option<Span> = None;
         while let Some(output) = self.server.poll_output() {
             match output {
@@ -33,7 +33,7 @@ impl<O: Offload> Driver<O> {
                     self.server.handle_relay_opened(now, id, family, result);
                 }
                 Output::CloseRelay { port, family, .. } => {
-                    // What came before the end may be waiting to leave by this socket.
+                    // Data that came before the end may be queued for this socket.
                     if let Some(buffers) = queued {
                         network.flush(buffers, &mut self.counters);
                     }
@@ -96,7 +96,7 @@ impl<O: Offload> Driver<O> {
                     tracing::info!(allocation = %id, %address, times, "a peer is not allowed any more: {reason}");
                 }
             }
-            // Each shard sees it; one tells.
+            // Every shard gets this event; only the first counts and logs it.
             Event::WallClockJumped { from, to } if self.is_first() => {
                 self.counters.wall_clock_jumps += 1;
                 let (seconds, direction) = (to.0.abs_diff(from.0), if to > from { "ahead" } else { "back" });
@@ -113,12 +113,12 @@ impl<O: Offload> Driver<O> {
         }
     }
 
-    /// Whether this is the first of all shards.
+    /// Whether this is shard 0.
     fn is_first(&self) -> bool {
         self.others.iter().all(|(shard, _)| *shard != ShardId::new(0))
     }
 
-    /// Has the kernel forward `flow`, in place of one of the same key.
+    /// Has the kernel forward `flow`, in place of a flow with the same key.
     pub(super) fn install_flow(&mut self, flow: &Flow) {
         self.remove_flow(&flow.key);
         if self.offload.install(flow) {
@@ -132,7 +132,7 @@ impl<O: Offload> Driver<O> {
         }
     }
 
-    /// Tells all other shards, or one of them.
+    /// Sends `message` to all other shards, or only to one.
     fn tell_others(&mut self, only: Option<ShardId>, message: &ShardMessage) {
         if message.is_urgent() {
             self.accounting.flush();

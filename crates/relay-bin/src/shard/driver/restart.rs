@@ -1,4 +1,4 @@
-//! The end of everything after a panic, and what comes then.
+//! How a driver recovers from a panic: it ends all allocations, then starts with a new state machine.
 
 use relay_server::{Server, Timestamp};
 
@@ -13,11 +13,11 @@ use crate::{
 };
 
 impl<O: Offload> Driver<O> {
-    /// Ends all allocations, so that nobody else holds anything for them: how many there were.
+    /// Ends all allocations, and so releases their sockets, flows, quotas and ports. Returns how many there were.
     pub(in crate::shard) fn end_allocations(&mut self, now: Timestamp, network: &mut impl Network) -> usize {
         #[cfg(test)]
         self.burn_fuse();
-        // A replay could not follow. What is recorded until now is the best there is about the bug.
+        // A replay cannot reproduce the panic. The recording up to here is the best evidence of the bug.
         self.server.record_with(now, None);
         let count = self.server.server().allocation_count();
         let ids: Vec<_> = self.server.server().allocations().map(relay_server::Allocation::id).collect();
@@ -32,11 +32,11 @@ impl<O: Offload> Driver<O> {
         count
     }
 
-    /// Begins anew with `server`, which nothing was told so far.
+    /// Continues with `server`, a new state machine.
     pub(in crate::shard) fn start_again(&mut self, mut server: Server) {
         let former = self.server.server();
         server.inherit(former);
-        // Their clients ask again.
+        // Clients retransmit these requests.
         let waiting = self.early.len() + former.requests_waiting();
         (0..waiting).for_each(|_| self.counters.lose(Loss::WorkerPanicked));
         self.server = RecordedServer::new(server, None);
@@ -46,7 +46,7 @@ impl<O: Offload> Driver<O> {
         self.accounting.start_again();
     }
 
-    /// From now on new allocations are refused, as before a panic.
+    /// Refuses new allocations again, as before the panic.
     pub(in crate::shard) fn drain_again(&mut self, now: Timestamp) {
         self.server.handle_drain(now);
     }
@@ -54,19 +54,19 @@ impl<O: Offload> Driver<O> {
 
 #[cfg(test)]
 impl<O: Offload> Driver<O> {
-    /// Panics after so many datagrams of clients, once.
+    /// Sets a panic after `fuse` datagrams of clients. It happens once.
     pub(in crate::shard) const fn with_fuse(mut self, fuse: Option<u32>) -> Self {
         self.fuse = fuse;
         self
     }
 
-    /// Panics, and once more when allocations are to be ended.
+    /// Panics now, and again in [`Self::end_allocations`].
     pub(in crate::shard) fn fail_for_good(&mut self) {
         self.fuse = Some(1);
         panic!("on purpose");
     }
 
-    /// A datagram was handled, and what follows from it was not done.
+    /// Counts down to the panic that [`Self::with_fuse`] has set. Called between a datagram and its outputs.
     pub(super) fn burn_fuse(&mut self) {
         if let Some(left) = &mut self.fuse {
             *left = left.saturating_sub(1);

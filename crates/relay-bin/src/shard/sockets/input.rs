@@ -1,4 +1,4 @@
-//! Which sockets have something to read, and reading it.
+//! Finds out which sockets are readable, and reads them.
 
 use std::io;
 
@@ -15,13 +15,13 @@ use crate::{
     },
 };
 
-/// How often one socket may be read before the others get their turn.
+/// How often to read one socket before the others get their turn.
 const RECEIVES_PER_TURN: usize = 4;
 
-/// The same for the socket that strangers reach: its datagrams cost more each, and what has an allocation comes first.
+/// The same for a request queue: anybody can fill it, its datagrams cost more, and data of allocations comes first.
 const REQUEST_RECEIVES_PER_TURN: usize = 1;
 
-/// How many errors in a row make a socket a failing one.
+/// The number of errors in a row that make a socket count as failing.
 const MAX_ERRORS: u8 = 16;
 
 impl Sockets {
@@ -60,13 +60,14 @@ impl Inbound for Sockets {
                 (listener.socket.receive(Ingress::Listener(listener.address), buffers), &mut listener.errors)
             }
             Source::Relay(port, family) => {
-                // It may have been closed since it was found ready.
+                // The socket may have been closed since it became ready.
                 let Some(relay) = self.relays.get_mut(port, family) else { return Receipt::Empty };
                 let result = relay.socket.receive(Ingress::Relay(port), buffers);
                 if let Err(error) = &result
                     && relay.socket.may_be_about_another(error)
                 {
-                    // About something that was sent, of which the socket tells elsewhere. What was received may lie behind it.
+                    // The error is about a sent datagram, and the error queue has it, too. Received datagrams may still be
+                    // readable.
                     return Receipt::MoreToCome;
                 }
                 (result, &mut relay.errors)

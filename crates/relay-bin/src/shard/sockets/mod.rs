@@ -1,5 +1,4 @@
-//! The sockets of a shard. What is read from them is in `input`, what leaves by them in `output`, and how those of allocations come into
-//! being in `open`.
+//! The sockets of a shard. `open` opens the relay sockets of allocations, `input` reads all sockets, `output` sends.
 
 mod input;
 mod open;
@@ -26,13 +25,13 @@ use crate::{
     throttle::Throttle,
 };
 
-/// A listening socket and the address it is bound to, `None` for all of them.
+/// A listening socket and the address it is bound to, `None` for all addresses.
 #[derive(Debug)]
 struct Listener {
     role: Role,
     socket: UdpSocket,
     address: Option<IpAddr>,
-    /// Errors in a row.
+    /// The number of errors in a row.
     errors: u8,
     family: Family,
     /// Whether it waits for its turn.
@@ -49,7 +48,7 @@ impl Listener {
 /// The sockets of a shard.
 pub(super) struct Sockets {
     listeners: Vec<Listener>,
-    /// Those of them that send, for each family.
+    /// The index of the listening socket that sends, for each family.
     v4: Option<u16>,
     v6: Option<u16>,
     relays: RelayTable,
@@ -60,10 +59,10 @@ pub(super) struct Sockets {
     watcher: Watcher,
     files: Files,
     faults: Faults,
-    /// Whether clients are told of ICMP errors.
+    /// Whether ICMP errors are reported to clients.
     tells_icmp: bool,
     cannot_open: Throttle,
-    /// How many datagrams the kernel has dropped since they were last taken.
+    /// How many datagrams the kernel has dropped since [`Inbound::take_overruns`].
     overruns: u64,
 }
 
@@ -72,7 +71,7 @@ impl Sockets {
     ///
     /// # Errors
     ///
-    /// When one cannot be watched.
+    /// When one cannot be registered with the poller.
     #[expect(clippy::too_many_arguments, reason = "each is another thing, and there is one caller")]
     pub(super) fn new(
         listening: Vec<Listening>,
@@ -87,7 +86,7 @@ impl Sockets {
         let (mut v4, mut v6) = (None, None);
         let mut listeners = Vec::new();
         for (index, listening) in (0..).zip(listening) {
-            // Any of them can send; one for each family does.
+            // Any listening socket can send; one for each family is enough.
             let bound = listening.socket.local_addr()?;
             let sends = if bound.is_ipv4() { &mut v4 } else { &mut v6 };
             *sends = Some(index);
@@ -118,7 +117,7 @@ impl Sockets {
 
 #[cfg(test)]
 impl Sockets {
-    /// The socket of the allocation with this port.
+    /// The relay socket of the allocation with this port.
     pub(super) fn relay(&self, port: relay_server::AllocationPort, family: Family) -> &UdpSocket {
         &self.relays.get(port, family).unwrap().socket
     }

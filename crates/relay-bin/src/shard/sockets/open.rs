@@ -1,4 +1,4 @@
-//! Opening the sockets of allocations.
+//! Opens the relay sockets of allocations.
 
 use std::{
     io,
@@ -15,19 +15,19 @@ use crate::{addresses::FamilyState, faults::Part, shard::poller::Source};
 /// How often to warn that sockets cannot be opened.
 pub(super) const WARN_EVERY: Duration = Duration::from_secs(10);
 
-/// How many bytes may wait in each direction at the socket of an allocation.
+/// The size of a relay socket's send and receive buffer, in bytes.
 const BUFFER_SIZE: usize = 1024 * 1024;
 
-/// Where the allocations of one family send from.
+/// The addresses that allocations of one family send from.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RelayAddress {
-    /// What to bind the next socket to: one address, or all of them; `None` for a family that is not served.
+    /// The address to bind the next socket to, which may be the unspecified one; `None` for a family that is not served.
     bind: Option<IpAddr>,
-    /// The public address, if it is known to be this machine's.
+    /// The public address, if this machine is known to have it.
     public: Option<IpAddr>,
-    /// Whether some socket was bound to all addresses, as it is while this machine does not have the public one.
+    /// Whether any socket was bound to all addresses, because this machine did not have the public one.
     has_unbound: bool,
-    /// What sockets were to be bound to, now and before: few, since these are addresses of this machine.
+    /// All addresses that sockets were bound to so far. They are few: this machine's own.
     ever_bound: Vec<IpAddr>,
 }
 
@@ -42,13 +42,13 @@ impl RelayAddress {
         self.public = family.and_then(|family| family.source);
     }
 
-    /// Whether an allocation may send from this address, if it is one of this machine.
+    /// Whether an allocation may send from `address`, which must be one of this machine.
     pub(super) fn may_be(&self, address: IpAddr) -> bool {
         self.ever_bound.iter().any(|bound| bound.is_unspecified() || *bound == address)
     }
 
-    /// What to tell the kernel to send from. Nothing in the ordinary case: the sockets are bound to the address that clients
-    /// are told, or that is a NAT's.
+    /// The source address to pass to the kernel. Usually `None`: the sockets are bound to the public address, or a NAT replaces
+    /// theirs.
     #[inline]
     pub(super) const fn source(&self) -> Option<IpAddr> {
         if self.has_unbound { self.public } else { None }
@@ -56,7 +56,7 @@ impl RelayAddress {
 }
 
 impl Sockets {
-    /// Opens a socket for the allocation `id` and keeps it.
+    /// Opens the relay socket of the allocation `id` and stores it.
     pub(super) fn open_for(
         &mut self,
         now: Timestamp,
@@ -134,7 +134,7 @@ mod tests {
         assert!(!relays.may_be(first));
         relays.set(at("192.0.2.1"));
         assert!(relays.may_be(first) && !relays.may_be(second) && !relays.may_be(other));
-        // Sockets that were opened before stay as they are.
+        // Sockets that were opened before keep their addresses.
         for relay in [None, at("192.0.2.2")] {
             relays.set(relay);
             assert!(relays.may_be(first) && !relays.may_be(other));

@@ -1,4 +1,4 @@
-//! What leaves by the sockets.
+//! Sends responses and relayed data.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Sockets {
-    /// Which listening socket sends from `local`.
+    /// The index of the listening socket that sends from `local`.
     const fn sending(&self, local: IpAddr) -> Option<u16> {
         if local.is_ipv4() { self.v4 } else { self.v6 }
     }
@@ -85,7 +85,7 @@ impl Network for Sockets {
             relay_server::Header::None => Towards::Peer,
             relay_server::Header::Channel(_) | relay_server::Header::Data(_) => Towards::Client,
         };
-        // One piece is less for the kernel to fetch than two or three.
+        // The kernel fetches one contiguous piece faster than two or three.
         let header = if towards == Towards::Client
             && let Some(wrapped) = buffers.wrap(datagram, bytes.clone(), own_header.as_bytes(), padding)
         {

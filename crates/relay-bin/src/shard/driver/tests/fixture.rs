@@ -1,4 +1,4 @@
-//! A driver whose sockets and offload remember what they are asked.
+//! A driver with one client, and a fake network and offload that record the calls they get.
 
 use std::{
     collections::VecDeque,
@@ -35,26 +35,26 @@ pub(super) fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// What a driver asked for.
+/// A call that the driver made to its network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     Open(AllocationPort),
     Close(AllocationPort),
     Respond(SocketAddr),
     SetAddresses(Vec<IpAddr>),
-    /// To whom, and whether behind a header.
+    /// The socket, the destination, whether the payload has a header, and the payload.
     Send(Via, SocketAddr, bool, Vec<u8>),
 }
 
-/// Remembers what was asked of it.
+/// Records the driver's calls.
 #[derive(Default)]
 pub(super) struct FakeNetwork {
     pub(super) asked: Vec<Asked>,
     pub(super) responses: VecDeque<Vec<u8>>,
     queued: Vec<(Datagram, Forward)>,
-    /// The answers to the next requests to open a socket; success when empty.
+    /// The results of the next [`Network::open_relay`] calls; success when empty.
     pub(super) open_results: VecDeque<Result<(), RelayOpenError>>,
-    /// What allocations of any shard have.
+    /// The relayed transport addresses of all shards' allocations.
     pub(super) relayed: Vec<SocketAddr>,
 }
 
@@ -110,11 +110,11 @@ impl Network for FakeNetwork {
     }
 }
 
-/// Counts flows.
+/// Records which flows are installed.
 #[derive(Default)]
 pub(super) struct FakeOffload {
     pub(super) installed: Vec<FlowKey>,
-    /// How often a flow was installed.
+    /// How often [`Offload::install`] was called.
     pub(super) installations: usize,
     own: Vec<IpAddr>,
 }
@@ -141,7 +141,7 @@ impl Offload for FakeOffload {
     }
 }
 
-/// A driver with one client.
+/// A driver with one client and one other shard.
 pub(super) struct Fixture {
     pub(super) driver: Driver<FakeOffload>,
     pub(super) network: FakeNetwork,
@@ -153,7 +153,7 @@ pub(super) struct Fixture {
 
 pub(super) const CLIENT: &str = "192.0.2.1:1000";
 pub(super) const PEER: &str = "192.0.2.2:2000";
-/// A port of another shard's.
+/// A port of the other shard.
 pub(super) const OTHER_PORT: u16 = 40_000;
 
 pub(super) fn relay_ip() -> IpAddr {
@@ -196,13 +196,13 @@ impl Fixture {
         self.driver.handle_datagrams(self.now, &mut self.network, &mut holding(Ingress::Listener(None), &datagrams));
     }
 
-    /// What was counted until now.
+    /// Publishes the driver's counters and returns them.
     pub(super) fn counted(&mut self) -> Counters {
         self.driver.publish();
         self.published.read()
     }
 
-    /// What the other shards were told, the first of it.
+    /// The next message that the driver has sent to the other shard.
     pub(super) fn told(&self) -> Option<ShardMessage> {
         match self.others.take()? {
             Mail::FromShard(message) => Some(message),
@@ -210,9 +210,9 @@ impl Fixture {
         }
     }
 
-    /// Carries a request to its end.
+    /// Sends `request` and returns the response, after the challenge for credentials if there is one.
     pub(super) fn request(&mut self, request: Request) -> Result<Success, turn_client::Failure> {
-        // The client's own clock stands still: nothing is lost here.
+        // The client's clock stands still: nothing is lost here, so it never retransmits.
         let now = Clock::start().origin();
         self.client.request(now, request);
         loop {
@@ -227,7 +227,7 @@ impl Fixture {
         }
     }
 
-    /// What the client sends to end its allocation.
+    /// A signed Refresh request with lifetime 0.
     pub(super) fn end_of_allocation(&mut self) -> Vec<u8> {
         self.client.request(Clock::start().origin(), Request::Refresh { lifetime: Some(Duration::ZERO) });
         self.client.poll_transmit().unwrap()

@@ -1,3 +1,8 @@
+//! Drives one shard's [`Driver`] with a real state machine and fake sockets, and checks in which order it opens sockets, sends,
+//! installs flows and sends messages to the other shard.
+//!
+//! [`Fixture::asked`] takes the calls to the fake network; [`Fixture::told`] takes the next message to the other shard.
+
 mod fixture;
 
 use std::{net::SocketAddr, time::Duration};
@@ -83,7 +88,7 @@ fn a_failed_socket_ends_its_allocation_and_nothing_else() {
     assert_eq!(fixture.asked(), [Asked::Close(port)]);
     assert_eq!(fixture.counted().allocations(), 0);
     assert!(fixture.driver.offload.installed.is_empty());
-    // The client notices, and may allocate again.
+    // The client may allocate again.
     fixture.allocate().unwrap();
 }
 
@@ -115,7 +120,7 @@ fn a_username_that_moved_loses_its_allocation_here() {
         fixture.asked()
     };
     assert_eq!(hear_of("other", later), []);
-    // Both allocated at once: the message about the older of the two crossed with this one's.
+    // Both shards allocated at the same time and their messages crossed. The other allocation is not newer, so this one stays.
     assert_eq!(hear_of("salt", Timestamp::from_secs(1)), []);
     assert_eq!(hear_of("salt", later), [Asked::Close(port)]);
 }
