@@ -1,4 +1,4 @@
-//! Tells the binary which revision it is built from.
+//! Passes the Git revision of the source to the compiler.
 
 use std::{env, path::Path, process::Command};
 
@@ -9,14 +9,15 @@ fn main() {
     println!("cargo::rustc-env=RELAY_REVISION={}", revision.trim());
 }
 
-/// The revision of this checkout, `None` outside of one: a release's archive may lie within somebody else's repository.
+/// The revision of this checkout. `None` if the source is not a checkout of its own: an unpacked archive may lie in another
+/// repository.
 fn revision() -> Option<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?.canonicalize().ok()?;
     let top = git(&root, &["rev-parse", "--show-toplevel"])?;
     if Path::new(&top).canonicalize().ok()? != root {
         return None;
     }
-    // It grows with every commit and checkout.
+    // Git appends to this file with every commit and checkout.
     let log = git(&root, &["rev-parse", "--git-path", "logs/HEAD"])?;
     if root.join(&log).exists() {
         println!("cargo::rerun-if-changed={}", root.join(log).display());

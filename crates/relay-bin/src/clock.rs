@@ -1,16 +1,16 @@
-//! The one place that asks the system what time it is.
+//! The clocks of the process. Other code takes the time from here, or waits with tokio's timers.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use relay_server::Timestamp;
 use turn_auth::UnixTime;
 
-/// Tells a shard the time.
+/// The clocks of a shard.
 pub(crate) trait TimeSource {
     /// Monotonic time.
     fn now(&self) -> Timestamp;
 
-    /// The wall clock.
+    /// Wall-clock time.
     fn unix_time(&self) -> UnixTime;
 }
 
@@ -24,7 +24,7 @@ impl TimeSource for Clock {
     }
 }
 
-/// The process's clock. Copies agree: they share an origin.
+/// The process's clock. Copies share an origin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     origin: Instant,
@@ -44,20 +44,20 @@ impl Clock {
         Timestamp::from_nanos(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// The wall clock.
+    /// Wall-clock time.
     #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
     pub(crate) fn unix_time() -> UnixTime {
         UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
     }
 
-    /// The wall clock in nanoseconds since the epoch, as OpenTelemetry wants it.
+    /// Wall-clock time in nanoseconds since the epoch, as OpenTelemetry needs it.
     #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
     pub(crate) fn unix_nanos() -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// What [`Timestamp`]s count from.
+    /// The time at which [`Timestamp`]s begin.
     #[cfg(test)]
     pub(crate) const fn origin(self) -> Instant {
         self.origin

@@ -1,11 +1,11 @@
-//! Counts faults of one part of the relay, after which the rest goes on.
+//! Counts failures of single parts of the relay that do not end the rest.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-/// A part of the relay that may fail by itself.
+/// A part of the relay that can fail by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     /// A socket for an allocation could not be opened.
@@ -14,18 +14,18 @@ pub(crate) enum Part {
     Http,
     /// A file with credentials or rules could not be read again.
     File,
-    /// A recording could not be begun, or be written any further.
+    /// A recording could not be started or continued.
     Recording,
-    /// An allocation is in no account.
+    /// An allocation has no account.
     Accounting,
-    /// The collector did not take metrics.
+    /// The collector did not accept metrics.
     Collector,
-    /// A worker panicked, and was started again.
+    /// A worker panicked and was restarted.
     Worker,
 }
 
 impl Part {
-    /// All of them, in the order of their discriminants.
+    /// All parts, in the order of their discriminants.
     pub(crate) const ALL: [Self; 7] = [
         Self::AllocationSocket,
         Self::Http,
@@ -36,7 +36,7 @@ impl Part {
         Self::Worker,
     ];
 
-    /// What metrics call it.
+    /// The name of the part in metrics.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::AllocationSocket => "allocation_socket",
@@ -54,16 +54,16 @@ impl Part {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults(Arc<[AtomicU64; Part::ALL.len()]>);
 
-/// The figures of [`Faults`] at one time.
+/// The values of [`Faults`] at one time.
 pub(crate) type FaultCounts = [(Part, u64); Part::ALL.len()];
 
 impl Faults {
-    /// Counts one.
+    /// Counts a failure.
     pub(crate) fn note(&self, part: Part) {
         self.0[part as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many there were.
+    /// The number of failures of each part.
     pub(crate) fn counts(&self) -> FaultCounts {
         Part::ALL.map(|part| (part, self.0[part as usize].load(Ordering::Relaxed)))
     }

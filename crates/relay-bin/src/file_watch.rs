@@ -1,4 +1,4 @@
-//! Files that are read again once they have changed.
+//! Watches files and reads them again when they have changed.
 
 use std::{
     fs,
@@ -11,10 +11,10 @@ use std::{
 
 use anyhow::Context as _;
 
-/// How often to look. A change is read once a second look sees no further one: whoever writes a file may not be at its end yet.
+/// How often to look. A changed file is read once a second look finds it unchanged since: its writer may not have finished before.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// A thread that looks at files. Tells it to look at once.
+/// The handle of a thread that watches files.
 #[derive(Debug)]
 pub(crate) struct FileWatch {
     now: Sender<()>,
@@ -22,8 +22,8 @@ pub(crate) struct FileWatch {
 }
 
 impl FileWatch {
-    /// Has a thread of this name call `look` again and again, if there are files. `look` is told whether somebody is in a hurry. A file
-    /// that waits for a disk or a network keeps nobody waiting but this thread.
+    /// Starts a thread called `name` that calls `look` once a second, if there are files. The argument of `look` is true after
+    /// [`Self::read_now`]. A slow disk or network file system blocks only this thread.
     ///
     /// # Errors
     ///
@@ -48,19 +48,19 @@ impl FileWatch {
         Ok(Self { now, has_files })
     }
 
-    /// Whether there is anything to read.
+    /// Whether there are files to watch.
     pub(crate) const fn has_files(&self) -> bool {
         self.has_files
     }
 
     /// Reads the files now, changed or not.
     pub(crate) fn read_now(&self) {
-        // Without files nobody listens.
+        // The send fails if there are no files, and so no thread.
         let _ = self.now.send(());
     }
 }
 
-/// Whether somebody is in a hurry; nothing when the relay ends.
+/// Waits for the next look. Returns whether the files must be read now; `None` when the relay ends.
 fn wait(look_now: &Receiver<()>) -> Option<bool> {
     match look_now.recv_timeout(EVERY) {
         Ok(()) => Some(true),
@@ -69,28 +69,28 @@ fn wait(look_now: &Receiver<()>) -> Option<bool> {
     }
 }
 
-/// Tells when files are to be read.
+/// Decides when to read files again.
 #[derive(Debug)]
 pub(crate) struct Changes {
     files: Vec<PathBuf>,
-    /// Of what was read last.
+    /// The stamps of the files as they were read last.
     read: Vec<Option<Stamp>>,
-    /// Of the last look.
+    /// The stamps at the last look.
     seen: Vec<Option<Stamp>>,
-    /// What was wrong when they were read last, if anything.
+    /// What was wrong the last time the files were read, if anything.
     failure: Option<String>,
 }
 
 impl Changes {
-    /// The files may have changed since they were read, so nothing is known of what was.
+    /// Files that may have changed since they were read first, so their stamps are unknown.
     pub(crate) fn of(files: impl IntoIterator<Item = PathBuf>) -> Self {
         let files: Vec<_> = files.into_iter().collect();
         let unknown = vec![None; files.len()];
         Self { files, read: unknown.clone(), seen: unknown, failure: None }
     }
 
-    /// Notes what was wrong with the files that were just read, if anything: the next look then tries again, since what was in the way,
-    /// such as a limit on open files, need not be in them. Whether it is a failure that was not there the last time.
+    /// Records whether reading the files failed. After a failure the next look reads them again, since the cause, such as a limit
+    /// on open files, may be outside the files. Returns whether this failure is a new one.
     pub(crate) fn note(&mut self, failure: Option<String>) -> bool {
         let is_new = failure.is_some() && failure != self.failure;
         self.failure = failure;
@@ -110,7 +110,7 @@ impl Changes {
     }
 }
 
-/// What tells that a file has changed.
+/// The metadata that changes when a file does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -121,7 +121,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    /// That of the file at `path`, if there is one.
+    /// The stamp of the file at `path`, if it exists.
     fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         Some(Self {

@@ -1,4 +1,4 @@
-//! How many files the process may have open: every allocation needs one a family, and everything else some, too.
+//! The limit on open files, and how it is divided. Each allocation takes one file for each family.
 
 use std::{
     io,
@@ -9,37 +9,37 @@ use std::{
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use relay_server::PortRange;
 
-/// Files that allocations leave alone: for connections that ask for health, metrics and control, to the collector and the portal, and
-/// for recordings.
+/// Files that allocations may not take: for connections to health, metrics and control, to the collector and the portal, and for
+/// recordings.
 const RESERVE: u64 = 256;
 
-/// Which part of a small limit is kept back at most.
+/// At most one in so many files is kept back if the limit is small.
 const RESERVED_PART: u64 = 4;
 
-/// What a worker waits with: an event queue, its waker and its timer.
+/// The files of a worker: an epoll instance, its waker and its timer.
 const FILES_PER_WORKER: u64 = 3;
 
-/// Standard streams, runtimes, listeners, maps of the kernel.
+/// Standard streams, runtimes, listeners, BPF maps.
 const OTHERS: u64 = 64;
 
-/// The limit on open files, and which of them an allocation may have.
+/// The limit on open files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Files {
     limit: u64,
 }
 
 impl Files {
-    /// No limit that is known of.
+    /// No known limit.
     pub(crate) const fn unlimited() -> Self {
         Self { limit: u64::MAX }
     }
 
-    /// How many connections may ask for health and metrics at a time.
+    /// The most concurrent connections for health and metrics.
     pub(crate) fn health_connections(self) -> usize {
         self.part_of_reserve(2)
     }
 
-    /// How many connections may control the relay at a time.
+    /// The most concurrent connections for control.
     pub(crate) fn control_connections(self) -> usize {
         self.part_of_reserve(8)
     }
@@ -48,25 +48,25 @@ impl Files {
         usize::try_from(self.reserve() / divisor).unwrap_or(usize::MAX).max(1)
     }
 
-    /// How many are kept back.
+    /// How many files are kept back.
     pub(crate) fn reserve(self) -> u64 {
         RESERVE.min(self.limit / RESERVED_PART)
     }
 
-    /// Whether `socket`, which was just opened, may be an allocation's.
+    /// Checks that `socket`, which was just opened, leaves the reserve untouched.
     ///
-    /// The kernel gives each new file the lowest number that is free, so one below the limit less the reserve shows that the
-    /// reserve is untouched, and above it, that nothing else is left. Nobody has to count.
+    /// The kernel gives each new file the lowest free number. So a number below the limit less the reserve shows that the reserve
+    /// is untouched. Nothing has to be counted.
     ///
     /// # Errors
     ///
-    /// The one that the kernel gives when it is at its limit.
+    /// EMFILE, the kernel's own error at its limit, when the socket would take from the reserve.
     pub(crate) fn admit(&mut self, socket: &impl AsFd) -> io::Result<()> {
         let number = u64::try_from(socket.as_fd().as_raw_fd()).unwrap_or(u64::MAX);
         if number < self.limit - self.reserve() {
             return Ok(());
         }
-        // prlimit(1) may have changed it.
+        // prlimit(1) may have changed the limit.
         if let Ok((limit, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
             self.limit = limit;
         }
@@ -74,8 +74,8 @@ impl Files {
     }
 }
 
-/// Raises the limit on open files as far as it goes, and says so if that is not enough for every allocation port. Each worker has
-/// `sockets_per_worker` listening sockets of each family.
+/// Raises the limit on open files as far as the kernel allows. Warns if that is not enough for every allocation port. Each worker
+/// has `sockets_per_worker` listening sockets for each family.
 pub(crate) fn raise_open_files(
     families: usize,
     workers: NonZeroUsize,
@@ -86,7 +86,7 @@ pub(crate) fn raise_open_files(
         Ok(limit) => limit,
         Err(error) => {
             tracing::warn!(%error, "cannot raise the limit on open files");
-            // What the kernel refuses is refused all the same.
+            // The kernel enforces its limit anyway.
             return Files::unlimited();
         }
     };

@@ -1,4 +1,4 @@
-//! Binds the listening sockets, and finds out early what would fail later.
+//! Binds the listening sockets, and checks at the start what would fail later.
 
 use std::{
     io,
@@ -15,21 +15,21 @@ use crate::{
     option_names::{HIGHEST_PORT, LISTEN_PORT, LOWEST_PORT},
 };
 
-/// How many sockets a worker has at each address: one for requests and one for application data, so that strangers who flood the
-/// relay with requests do not fill the receive buffer of clients that are served.
+/// The listening sockets of a worker at each address: one for requests and one for application data. So a flood of requests from
+/// strangers does not fill the receive buffer of clients in use.
 ///
-/// So what one client sends may be read in another order than it was sent: [`crate::shard`] sees to that.
+/// A client's datagrams may therefore be read out of order: the shard restores the order ([`crate::shard`]).
 pub(crate) const SOCKETS_PER_WORKER: usize = 2;
 
-/// What application data begins with: a channel number
-/// ([RFC 8656, section 12.4](https://www.rfc-editor.org/rfc/rfc8656#section-12.4)), or the type of a Send indication
-/// ([RFC 8656, section 17](https://www.rfc-editor.org/rfc/rfc8656#section-17)).
+/// The first bytes of application data: a channel number ([RFC 8656, section
+/// 12.4](https://www.rfc-editor.org/rfc/rfc8656#section-12.4)), or the type of a Send indication ([RFC 8656, section
+/// 17](https://www.rfc-editor.org/rfc/rfc8656#section-17)).
 const DATA: &[Pattern] = &[Pattern::first_byte(0b1100_0000, 0b0100_0000), Pattern::first_two_bytes(0xFFFF, 0x0016)];
 
-/// How many bytes may wait in each direction at a listening socket.
+/// The size of a listening socket's send and receive buffer, in bytes.
 pub(crate) const BUFFER_SIZE: usize = 8 * 1024 * 1024;
 
-/// A socket bound to the listening port, and what it is for.
+/// A socket bound to the listening port, with its role.
 #[derive(Debug)]
 pub(crate) struct Listening {
     pub(crate) socket: UdpSocket,
@@ -39,7 +39,7 @@ pub(crate) struct Listening {
 /// What a listening socket receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Requests, and what is nothing at all.
+    /// Requests, and datagrams that are neither requests nor data.
     Requests,
     /// Application data.
     Data,
@@ -49,14 +49,14 @@ pub(crate) enum Role {
 
 impl Role {
     fn bind(self, address: SocketAddr) -> io::Result<UdpSocket> {
-        // Requests come one by one, and cost so much each that thousands in one turn would hold up everything else.
+        // No GRO for requests: they are expensive, and thousands in one turn would delay everything else.
         let gro = self != Self::Requests;
         let config = Config { reuse_port: true, buffer_size: Some(BUFFER_SIZE), gro, ..Config::default() };
         UdpSocket::bind(address, &config)
     }
 }
 
-/// The listening sockets of each worker; `key` decides who is whose client, and nobody else may know it.
+/// Binds the listening sockets of each worker. `key` decides which worker serves which client, and must be secret.
 ///
 /// # Errors
 ///
@@ -69,8 +69,8 @@ pub(crate) fn bind(
 ) -> anyhow::Result<Vec<Vec<Listening>>> {
     let addresses: Vec<SocketAddr> =
         families(served).map(|family| SocketAddr::new(family.listen, listen_port)).collect();
-    // The workers' sockets share the port, and would share it with any other program of this user that allows it, each getting
-    // some of the clients. So first try without sharing. Whoever binds between this and what follows is not noticed: the
+    // The workers' sockets share the port. They would also share it with another program of this user that permits it, and each
+    // would get some of the clients. So first try to bind without sharing. A program that binds in between is not noticed: the
     // kernel has no way to do both in one step.
     for address in &addresses {
         bind_alone(*address).map_err(|error| cannot_listen(*address, &error))?;
@@ -93,13 +93,13 @@ pub(crate) fn bind(
     Ok(workers)
 }
 
-/// Binds sockets to one address for each of `workers`; `key` decides who is whose client.
+/// Binds sockets to one address for each of `workers`. `key` decides which worker serves which client.
 ///
 /// # Errors
 ///
 /// When the address is taken or cannot be used.
 pub(crate) fn bind_at(address: SocketAddr, key: u64, workers: &mut [Vec<Listening>]) -> io::Result<()> {
-    // The first of each worker gets what matches no pattern.
+    // Datagrams that match no pattern go to the first role of a worker.
     const APART: [Role; SOCKETS_PER_WORKER] = [Role::Requests, Role::Data];
     let first = APART[0].bind(address)?;
     let (roles, mut first) = match first.attach_selector(&Selector { groups: workers.len(), key, apart: DATA }) {
@@ -110,13 +110,13 @@ pub(crate) fn bind_at(address: SocketAddr, key: u64, workers: &mut [Vec<Listenin
                 "the kernel does not let this process say which socket gets what: a flood of requests will cost clients \
                  packets (if a seccomp profile forbids setsockopt SO_ATTACH_REUSEPORT_CBPF, allow it)"
             );
-            // It would take its part of what arrives, and is bound as one for requests.
+            // The socket is bound for requests, and would get a part of all datagrams.
             drop(first);
             (&[Role::Everything][..], None)
         }
     };
     for worker in workers {
-        // The kernel numbers them in the order in which they are bound.
+        // The kernel numbers the sockets in the order in which they are bound.
         for role in roles {
             let socket = match first.take() {
                 Some(first) => first,
@@ -128,15 +128,15 @@ pub(crate) fn bind_at(address: SocketAddr, key: u64, workers: &mut [Vec<Listenin
     Ok(())
 }
 
-/// The families to serve: those that the kernel has, and all if it has none, so that the error is told. Of one that it lacks, as
-/// with `ipv6.disable=1`, a warning is told when the machine's addresses are looked at.
+/// The families to serve: those that the kernel supports. All, if it supports none, so that binding reports the error. For a family
+/// that it lacks, as with `ipv6.disable=1`, a warning is logged when the machine's addresses are read.
 fn families(served: &[FamilyAddresses]) -> impl Iterator<Item = &FamilyAddresses> {
     let is_there = |family: &FamilyAddresses| udp_batch::is_family_supported(family.listen);
     let none_is = !served.iter().any(is_there);
     served.iter().filter(move |family| none_is || is_there(family))
 }
 
-/// Finds out whether `address` can be used and nobody else has it.
+/// Checks that `address` can be used and is free.
 fn bind_alone(address: SocketAddr) -> io::Result<()> {
     UdpSocket::bind(address, &Config::default()).map(drop)
 }
@@ -157,11 +157,11 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> anyhow::Error {
     }
 }
 
-/// Makes sure that every worker can open at least one port of its own.
+/// Checks that at least one allocation port can be bound in each family.
 ///
 /// # Errors
 ///
-/// When one cannot, because other programs hold all of them or the address is of no use.
+/// When other programs hold all ports, or the address cannot be used.
 pub(crate) fn check_allocation_ports(served: &[FamilyAddresses], ports: PortRange) -> anyhow::Result<()> {
     for family in families(served) {
         check_ports(family.relay, ports)?;
@@ -195,7 +195,7 @@ mod tests {
 
     use super::*;
 
-    /// A socket at a port whose successor is free as well, and that port.
+    /// A bound socket and its port. The next port is free.
     fn held() -> (std::net::UdpSocket, u16) {
         loop {
             let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -241,10 +241,10 @@ mod tests {
         assert!(reached.iter().all(|clients| *clients > 0), "{reached:?}");
     }
 
-    /// The worker and the role of the socket where a datagram has arrived.
+    /// The worker and the role of the socket at which a datagram arrived.
     fn arrival(workers: &[Vec<Listening>]) -> (usize, Role) {
         let mut buffers = udp_batch::ReceiveBuffers::new();
-        // Loopback delivers while the sender sends.
+        // Loopback has delivered it when the send call returns.
         for (number, worker) in workers.iter().enumerate() {
             if let Some(listening) = worker.iter().find(|listening| listening.socket.receive((), &mut buffers).is_ok())
             {

@@ -1,6 +1,6 @@
 //! `firezone-relay`: a STUN/TURN relay.
 //!
-//! Everything that decides is in `relay-server`; here is what touches the world: options, sockets, threads, signals, logs.
+//! The protocol is decided in `relay-server`. This crate does the I/O: options, sockets, threads, signals, logs.
 #![deny(unsafe_code)]
 
 mod accounting;
@@ -46,9 +46,9 @@ use crate::{
     output::Output,
 };
 
-/// Something failed while running.
+/// The exit status after a failure at run time.
 const FAILURE: u8 = 1;
-/// An option is wrong. clap exits with the same.
+/// The exit status after a wrong option, the same as clap's.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -85,7 +85,7 @@ fn examine(asked: &DoctorOptions) -> ExitCode {
     }
 }
 
-/// Says what is wrong with the command line, and ends whether or not anybody reads it.
+/// Prints what is wrong with the command line. Exits even if nobody reads it.
 fn refuse(problem: String) -> ExitCode {
     match Output::start() {
         Ok(output) => {
@@ -93,7 +93,7 @@ fn refuse(problem: String) -> ExitCode {
             output.finish();
         }
         Err(_) => {
-            // There is nowhere else to say it.
+            // There is no other place to report it.
             let _ = io::stderr().lock().write_all(problem.as_bytes());
         }
     }
@@ -117,7 +117,7 @@ fn run(options: &Options, output: &Output) -> ExitCode {
     let (logging, config) =
         match (options::read_logging(&options.logging), Config::new(options, &ThisHost::look(), &OsEntropy)) {
             (Ok(logging), Ok(config)) => (logging, Ok(config)),
-            // What the machine lacks may come in a moment, as at boot.
+            // Some problems may pass, as at boot, when the network is not up yet.
             (Ok(logging), Err(problems)) if problems.may_pass() => (logging, Err(problems)),
             (logging, config) => {
                 for problem in [logging.err(), config.err()].iter().flatten().flat_map(Problems::iter) {
@@ -143,7 +143,7 @@ fn operate(
 ) -> anyhow::Result<()> {
     let telemetry = match &config {
         Ok(config) => config.operations.telemetry.clone(),
-        // It does not depend on what the machine lacks.
+        // Telemetry options do not depend on the machine.
         Err(_) => OperationsConfig::read(&options.operations, &OsEntropy, &mut Collector::default()).telemetry,
     };
     let mut operations = Operations::start(telemetry.as_ref())?;
@@ -161,7 +161,7 @@ fn usage(problems: &Problems) -> ExitCode {
 }
 
 fn report(error: &str) {
-    // There is nowhere else to say it.
+    // There is no other place to report it.
     let _ = io::stderr().lock().write_all(error_line(error).as_bytes());
 }
 

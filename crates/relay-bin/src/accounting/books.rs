@@ -1,4 +1,4 @@
-//! Accounting without a thread of its own, for the simulation.
+//! Accounting without its thread, for the simulation.
 
 use relay_server::{Relayed, ShardId, Timestamp};
 
@@ -8,17 +8,17 @@ use super::{
     queue::{Receiver, Sender, queue},
 };
 
-/// What all shards tell, put together.
+/// The accounts of all shards, with counters of finished ones.
 #[derive(Debug)]
 pub(crate) struct Books {
     sender: Sender,
     receiver: Receiver,
     ledger: Ledger,
-    /// How many allocations were told of.
+    /// How many accounts were finished.
     pub(crate) told: u64,
-    /// How many of them lack something that others had counted.
+    /// How many of them are incomplete: a count of the kernel or of another shard is missing.
     pub(crate) incomplete: u64,
-    /// What those that were told of have relayed in user space.
+    /// What the finished accounts relayed in user space.
     pub(crate) in_user_space: Relayed,
 }
 
@@ -29,12 +29,12 @@ impl Books {
         Self { sender, receiver, ledger: Ledger::default(), told: 0, incomplete: 0, in_user_space }
     }
 
-    /// What `shard` tells by.
+    /// The sender for the events of `shard`.
     pub(crate) fn sender(&self, shard: ShardId) -> AccountingSender {
         AccountingSender::new(shard, self.sender.clone())
     }
 
-    /// Takes what was told until now.
+    /// Handles all events that were sent so far.
     pub(crate) fn take_all(&mut self, now: Timestamp) {
         while let Ok(batch) = self.receiver.events.try_recv() {
             self.receiver.note_taken(batch.len());
@@ -49,7 +49,7 @@ impl Books {
         }
     }
 
-    /// How many allocations are in the books and were not told of.
+    /// How many accounts are still open.
     pub(crate) fn open(&self) -> usize {
         self.ledger.living().count()
     }

@@ -1,3 +1,5 @@
+//! The events that shards send to the accounting thread, and the sender that collects them.
+
 use std::{fmt, sync::Arc};
 
 use relay_server::{
@@ -11,14 +13,14 @@ use super::queue::{LeftOut, Sender};
 /// Why an allocation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EndReason {
-    /// The state machine ended it.
+    /// The state machine removed it.
     Removed(RemovalReason),
     /// The relay stopped.
     Shutdown,
 }
 
 impl EndReason {
-    /// The same words as in the metric `allocations_removed`.
+    /// The value of the same reason in the metric `allocations_removed`.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Removed(RemovalReason::Expired) => "expired",
@@ -30,7 +32,7 @@ impl EndReason {
     }
 }
 
-/// An allocation that its client has been told of.
+/// A new allocation, whose client has had the success response.
 #[derive(Debug)]
 pub(super) struct Created {
     pub(super) id: u64,
@@ -41,10 +43,10 @@ pub(super) struct Created {
     pub(super) at: Timestamp,
 }
 
-/// Which allocation: ids are a shard's own.
+/// Identifies an allocation: its shard, and its number on that shard.
 pub(super) type Key = (ShardId, u64);
 
-/// What the accounting thread is told.
+/// A message to the accounting thread.
 pub(super) enum AccountingEvent {
     Created(ShardId, Created),
     Ended {
@@ -53,45 +55,45 @@ pub(super) enum AccountingEvent {
         relayed: Relayed,
         reason: EndReason,
     },
-    /// What this shard relays straight to the client of another one is counted by it.
+    /// The shard sends data of this crossing straight to another shard's client, and counts it.
     CrossingOpened(ShardId, Crossing),
     CrossingClosed(ShardId, Crossing, Traffic),
-    /// The kernel forwards a flow, and counts it.
+    /// The kernel forwards a flow and counts it.
     FlowInstalled(Flow),
-    /// It does not any more; what it has forwarded of it.
+    /// The kernel no longer forwards a flow. What it has forwarded.
     FlowRemoved(FlowKey, Traffic),
-    /// What a shard has counted so far, as [`AccountingEvent::AskShards`] asked for.
+    /// What a shard has counted so far: the answer to [`AccountingEvent::AskShards`].
     SoFar {
         shard: ShardId,
         allocations: Vec<(u64, Relayed)>,
         crossings: Vec<(Crossing, Traffic)>,
     },
-    /// How to ask all shards for [`AccountingEvent::SoFar`]: returns how many were asked.
+    /// How to ask all shards for [`AccountingEvent::SoFar`]. The closure returns how many were asked.
     AskShards(Box<dyn Fn() -> usize + Send>),
-    /// Somebody wants to know the users with the most bytes.
+    /// The control endpoint asks for the users with the most bytes.
     TopUsers {
         count: usize,
         answer: oneshot::Sender<String>,
     },
-    /// The relay ends, and so does accounting.
+    /// The relay ends: finish all accounts and stop.
     Finish,
 }
 
-/// Tells the accounting thread what happens on one shard. Never waits.
+/// Sends the events of one shard to the accounting thread. Never blocks.
 ///
-/// To wake a thread takes as long as half an allocation does, so events are collected until [`Self::flush`].
+/// Waking a thread takes as long as half an allocation, so events are collected until [`Self::flush`].
 #[derive(Debug)]
 pub(crate) struct AccountingSender {
     shard: ShardId,
     collected: Vec<AccountingEvent>,
     events: Sender,
     left_out: LeftOut,
-    /// What makes ids of allocations others than those before a restart of the shard.
+    /// Mixed into the numbers of allocations, so that they differ from those before a restart of the shard.
     life: u64,
 }
 
 impl Drop for AccountingSender {
-    /// Also where the shard fails.
+    /// Flushes, even when the shard fails.
     fn drop(&mut self) {
         self.flush();
     }
@@ -108,15 +110,15 @@ impl AccountingSender {
         Self { shard, collected: Vec::new(), events, left_out: LeftOut::default(), life: 0 }
     }
 
-    /// Nobody hears what it tells.
+    /// A sender without a receiver.
     #[cfg(test)]
     pub(crate) fn unheard() -> Self {
         Self::new(ShardId::new(0), super::queue::queue().0)
     }
 
-    /// The shard has ended all its allocations, and counts them anew from now on.
+    /// The shard has ended all its allocations, and will number new ones from the beginning.
     pub(crate) const fn start_again(&mut self) {
-        // Above all that a shard counts: it would take a hundred years to.
+        // The bits above any number that a shard reaches: it would take a hundred years.
         self.life = self.life.wrapping_add(1 << 56);
     }
 
@@ -124,7 +126,7 @@ impl AccountingSender {
         id.as_u64() ^ self.life
     }
 
-    /// Tells of `event`, if that is of an allocation's beginning or end.
+    /// Sends `event` if it begins or ends an allocation or a crossing.
     pub(crate) fn record(&mut self, now: Timestamp, event: &Event) {
         match event {
             Event::AllocationCreated { id, five_tuple, user_id, port, families, .. } => {
@@ -149,7 +151,7 @@ impl AccountingSender {
             }
             Event::CrossingOpened { crossing } => {
                 self.tell(AccountingEvent::CrossingOpened(self.shard, *crossing));
-                // It is about another shard's allocation, whose end must not be told of before.
+                // The crossing counts for another shard's allocation, whose end must not be sent before.
                 self.flush();
             }
             Event::CrossingClosed { crossing, crossed } => {
@@ -159,17 +161,17 @@ impl AccountingSender {
         }
     }
 
-    /// The kernel forwards `flow` from now on.
+    /// Sends that the kernel forwards `flow` from now on.
     pub(crate) fn flow_installed(&mut self, flow: &Flow) {
         self.tell(AccountingEvent::FlowInstalled(*flow));
     }
 
-    /// The kernel does not forward the flow any more, and has forwarded this much.
+    /// Sends that the kernel no longer forwards a flow, and what it has forwarded.
     pub(crate) fn flow_removed(&mut self, key: FlowKey, forwarded: Traffic) {
         self.tell(AccountingEvent::FlowRemoved(key, forwarded));
     }
 
-    /// What the shard's allocations have relayed so far, and what went straight to clients of other shards.
+    /// Sends what each allocation has relayed so far, and each crossing to another shard's client.
     pub(crate) fn so_far(
         &mut self,
         allocations: impl Iterator<Item = (AllocationId, Relayed)>,
@@ -179,7 +181,7 @@ impl AccountingSender {
         self.tell(AccountingEvent::SoFar { shard: self.shard, allocations, crossings: crossings.collect() });
     }
 
-    /// The shard stops, and this allocation ends with it.
+    /// Sends the end of an allocation because the shard stops.
     pub(crate) fn stopped(&mut self, now: Timestamp, id: AllocationId, relayed: Relayed) {
         self.tell(AccountingEvent::Ended {
             key: (self.shard, self.number(id)),
@@ -189,7 +191,7 @@ impl AccountingSender {
         });
     }
 
-    /// The shard stops, and so does this way to another shard's client.
+    /// Sends the end of a crossing because the shard stops.
     pub(crate) fn crossing_stopped(&mut self, crossing: Crossing, crossed: Traffic) {
         self.tell(AccountingEvent::CrossingClosed(self.shard, crossing, crossed));
     }
@@ -200,8 +202,8 @@ impl AccountingSender {
         }
     }
 
-    /// Hands over what was collected. What other shards tell of this one's allocations must come later: so it is called before they hear
-    /// of any that concerns them.
+    /// Sends the collected events. A shard flushes before it sends other shards a message about one of its allocations, so that
+    /// their events about it arrive later.
     pub(crate) fn flush(&mut self) {
         if !self.collected.is_empty() {
             // An error means that accounting has ended, and with it the relay.

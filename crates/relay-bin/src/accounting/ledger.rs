@@ -1,4 +1,4 @@
-//! Puts together what shards and the kernel count of each allocation.
+//! Adds up what shards and the kernel count for each allocation.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,21 +16,23 @@ use super::{
     users::Totals,
 };
 
-/// How long to wait for what others count of an allocation that has ended. A shard tells of it before it handles its next packet.
+/// How long an ended allocation waits for counts of other shards and the kernel. A shard sends them before it handles its next
+/// packet.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A way that somebody other than an allocation's own shard counts: between clients of two shards, or in the kernel.
+/// A path that is not counted by the shards of its allocations as they relay: a crossing between two shards, or a flow in the
+/// kernel.
 #[derive(Clone, Copy, Debug)]
 struct Way {
-    /// The allocation whose client sends, if it is not the sender's shard that counts for it.
+    /// The allocation of the sending client; `None` if its own shard counts this path for it.
     from: Option<Key>,
-    /// The allocation whose client it goes to.
+    /// The allocation of the receiving client.
     to: Option<Key>,
-    /// What was added to both so far.
+    /// What was added to both accounts so far.
     counted: Traffic,
 }
 
-/// What is known of an allocation. There are as many as there are allocations, and of most nothing is known but whose they are.
+/// The account of an allocation that has not ended, or not been finished. Most have no counts yet, so those are boxed.
 #[derive(Debug)]
 struct Account {
     user_id: Arc<str>,
@@ -41,15 +43,15 @@ struct Account {
     counted: Option<Box<Counted>>,
 }
 
-/// What was told of it since its beginning.
+/// The counts of an allocation since its beginning.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counted {
-    /// By its own shard.
+    /// Counted by its own shard.
     relayed: Relayed,
-    /// By other shards.
+    /// Counted by other shards: what they sent straight to its client.
     crossed: Traffic,
     in_kernel: Relayed,
-    /// How many ways are open that somebody else counts.
+    /// How many [`Way`]s are open for it.
     open_ways: usize,
     end: Option<(Timestamp, EndReason)>,
 }
@@ -61,7 +63,7 @@ impl Counted {
         relayed
     }
 
-    /// Whether it has ended, and nobody else has anything to tell.
+    /// Whether the allocation has ended and no path is open.
     const fn is_complete(&self) -> bool {
         self.end.is_some() && self.open_ways == 0
     }
@@ -93,24 +95,24 @@ impl Account {
     }
 }
 
-/// Between which ports, by which shard.
+/// The shard that counts, the family, and the ports of both allocations.
 type CrossingKey = (ShardId, u8, AllocationPort, AllocationPort);
 
-/// All allocations that are not told of yet.
+/// All open accounts.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    // In boxes: in a map that grows at its end, nearly half of the places are empty.
+    // Boxed: nearly half of the slots are empty in a B-tree whose keys are inserted in ascending order.
     accounts: BTreeMap<Key, Box<Account>>,
     by_port: BTreeMap<AllocationPort, Key>,
     flows: BTreeMap<FlowKey, Way>,
     crossings: BTreeMap<CrossingKey, Way>,
-    /// Those that have ended while somebody else has yet to tell, and until when to wait for that.
+    /// Ended allocations with open paths, and how long to wait for each.
     waiting: VecDeque<(Timestamp, Key)>,
     done: VecDeque<Record>,
 }
 
 impl Ledger {
-    /// Takes what a shard tells of allocations, and of what others count of them.
+    /// Handles an event of a shard.
     pub(super) fn note(&mut self, now: Timestamp, event: AccountingEvent) {
         match event {
             AccountingEvent::Created(shard, created) => self.created(shard, created),
@@ -138,7 +140,7 @@ impl Ledger {
     }
 
     pub(super) fn ended(&mut self, now: Timestamp, key: Key, at: Timestamp, relayed: Relayed, reason: EndReason) {
-        // Nobody has heard of one that was still being opened.
+        // An allocation that was still being opened has no account.
         let Some(account) = self.accounts.get_mut(&key) else { return };
         let counted = account.counted_mut();
         counted.relayed = relayed;
@@ -174,7 +176,7 @@ impl Ledger {
         }
     }
 
-    /// The kernel forwards from the client of one allocation, to that of one, or both.
+    /// The kernel forwards data from the client of `from`, to the client of `to`, or both.
     pub(super) fn flow_installed(&mut self, key: FlowKey, from: Option<AllocationPort>, to: Option<AllocationPort>) {
         let at = |port: Option<AllocationPort>| port.and_then(|port| self.by_port.get(&port).copied());
         let way = Way { from: at(from), to: at(to), counted: Traffic::default() };
@@ -192,7 +194,7 @@ impl Ledger {
         }
     }
 
-    /// What the kernel has forwarded of a flow until now.
+    /// Adds what the kernel has forwarded of a flow, in all.
     pub(super) fn flow_counted(&mut self, key: &FlowKey, forwarded: Traffic) {
         let Some(way) = self.flows.get_mut(key) else { return };
         let more = difference(forwarded, way.counted);
@@ -205,12 +207,12 @@ impl Ledger {
         }
     }
 
-    /// The flows in the kernel.
+    /// All flows in the kernel.
     pub(super) fn flows(&self) -> Vec<FlowKey> {
         self.flows.keys().copied().collect()
     }
 
-    /// What a shard has counted so far.
+    /// Sets what a shard has counted so far.
     pub(super) fn so_far(
         &mut self,
         shard: ShardId,
@@ -218,7 +220,7 @@ impl Ledger {
         crossings: Vec<(Crossing, Traffic)>,
     ) {
         for (id, relayed) in allocations {
-            // Of one that has ended all is known.
+            // The counts of an ended allocation are final.
             let living = self.accounts.get_mut(&(shard, id)).filter(|account| account.counted().end.is_none());
             if let Some(account) = living {
                 account.counted_mut().relayed = relayed;
@@ -229,7 +231,7 @@ impl Ledger {
         }
     }
 
-    /// The allocations that are not told of yet: whose, and what they come to so far.
+    /// The open accounts: the user id, and the totals so far.
     pub(super) fn living(&self) -> impl Iterator<Item = (&Arc<str>, Totals)> {
         self.accounts.values().map(|account| {
             let counted = account.counted();
@@ -243,14 +245,14 @@ impl Ledger {
         self.waiting.front().map(|(due, _)| *due)
     }
 
-    /// Waits no longer for what is due.
+    /// Finishes accounts that have waited long enough.
     pub(super) fn handle_timeout(&mut self, now: Timestamp) {
         while let Some((_, key)) = self.waiting.pop_front_if(|(due, _)| *due <= now) {
             self.tell(now, key);
         }
     }
 
-    /// Everything ends now.
+    /// Finishes all accounts.
     pub(super) fn finish(&mut self, now: Timestamp) {
         for key in self.accounts.keys().copied().collect::<Vec<_>>() {
             self.tell(now, key);
@@ -258,7 +260,7 @@ impl Ledger {
         self.waiting.clear();
     }
 
-    /// The next allocation of which all is known.
+    /// The next finished account.
     pub(super) fn poll_record(&mut self) -> Option<Record> {
         self.done.pop_front()
     }
@@ -270,11 +272,11 @@ impl Ledger {
         }
     }
 
-    /// Tells of an allocation of which all is known.
+    /// Finishes the account if it is complete.
     fn settle(&mut self, now: Timestamp, key: Key) {
         if self.accounts.get(&key).is_some_and(|account| account.counted().is_complete()) {
             self.tell(now, key);
-            // Others that were told of meanwhile need not be waited for, either.
+            // Drop deadlines of accounts that were finished meanwhile.
             while self.waiting.pop_front_if(|(_, waiting)| !self.accounts.contains_key(waiting)).is_some() {}
         }
     }
@@ -285,7 +287,7 @@ impl Ledger {
         self.done.push_back(account.record(now));
     }
 
-    /// The allocation has its port no more. Another one may have it by now.
+    /// Forgets which allocation has `port`, unless another allocation has it already.
     fn leave(&mut self, port: AllocationPort, key: Key) {
         if self.by_port.get(&port) == Some(&key) {
             self.by_port.remove(&port);

@@ -1,3 +1,5 @@
+//! Tests of the ledger: which counts go to which account, and when an account is finished.
+
 use std::net::SocketAddr;
 
 use relay_server::{Arriving, ChannelNumber, RemovalReason};
@@ -22,7 +24,7 @@ fn five_tuple(port: u16) -> FiveTuple {
     FiveTuple { client: client.into(), server: [192, 0, 2, 1].into() }
 }
 
-/// An allocation whose client's port is its own, too.
+/// Creates an allocation. Its client uses the same port number.
 fn create(ledger: &mut Ledger, shard: usize, id: u64, port: u16) {
     let created = Created {
         id,
@@ -57,7 +59,8 @@ fn install(ledger: &mut Ledger, flow: u16, from: Option<u16>, to: Option<u16>) {
     ledger.flow_installed(key(flow), from.map(AllocationPort::new), to.map(AllocationPort::new));
 }
 
-/// User, what was relayed to and from peers in user space, the same in the kernel, and whether that is all.
+/// The next finished account: the user, the bytes relayed to and from peers in user space, the same in the kernel, and whether the
+/// account is complete.
 fn next(ledger: &mut Ledger) -> Option<(String, [u64; 4], bool)> {
     let record = ledger.poll_record()?;
     let bytes = |relayed: Relayed| (relayed.to_peers.bytes, relayed.from_peers.bytes);
@@ -95,7 +98,7 @@ fn what_another_shard_sends_straight_to_a_client_is_waited_for() {
     let living: Vec<_> = ledger.living().map(|(_, totals)| totals.bytes()).collect();
     assert_eq!(living, [100, 100], "for both");
     end(&mut ledger, 1, 1, 0);
-    // Its port has another owner before the other shard has heard of the end.
+    // Its port has a new owner before the other shard knows of the end.
     create(&mut ledger, 1, 2, 60_000);
     assert_eq!(next(&mut ledger), None);
     ledger.crossing_closed(T0, SHARDS[0], &crossing(50_000, 60_000), traffic(300));

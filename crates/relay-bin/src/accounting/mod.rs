@@ -1,9 +1,9 @@
-//! Accounting: what every allocation and every user has relayed, told at an allocation's end in the log and as a span, and on request
-//! by user.
+//! Accounting: what each allocation has relayed, written to the log and as a span when it ends, and what each user has relayed, on
+//! request.
 //!
-//! Shards count by themselves and tell a thread of its own when an allocation begins and ends. What others count of it comes
-//! separately: the kernel's flows, and what another shard sends straight to its client. So an allocation is told of once all of these
-//! have ended, which they do at once.
+//! Shards count by themselves and send events to the accounting thread when an allocation begins and ends. The kernel counts its
+//! flows, and a shard counts what it sends straight to another shard's client. So an account is finished once these paths have
+//! closed too, which happens as soon as the allocation ends.
 
 #[cfg(test)]
 mod books;
@@ -45,22 +45,22 @@ use crate::{
     throttle::Throttle,
 };
 
-/// How many user ids have totals, besides those with allocations.
+/// The most user ids with totals, not counting those of live allocations.
 const ROOM: usize = 10_000;
 
-/// How long to wait for what shards have counted so far.
+/// How long to wait for the shards' counts so far.
 const SHARDS_LIMIT: Duration = Duration::from_secs(1);
 
-/// How long the last records may wait, all in all, for those who read the log.
+/// How long the last records may wait in all until the log has room.
 const FINISH_LIMIT: Duration = Duration::from_secs(4);
 
-/// How often to warn of allocations that are in no account.
+/// How often to warn about allocations without an account.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// How often to look whether the log has room.
+/// How often to check whether the log has room.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// The accounting thread. Dropping this tells of all allocations that there are, and ends it.
+/// A handle on the accounting thread. Dropping it finishes all accounts and ends the thread.
 pub(crate) struct Accounting {
     events: Sender,
     thread: Option<JoinHandle<()>>,
@@ -72,13 +72,13 @@ impl fmt::Debug for Accounting {
     }
 }
 
-/// Asks for what users have relayed.
+/// Asks the accounting thread for the users' totals.
 #[derive(Clone, Debug)]
 pub(crate) struct UserTotals(Sender);
 
 impl UserTotals {
-    /// The `count` users with the most bytes, and what they have relayed, as JSON; `None` if the relay ends,
-    /// or accounting has too much to do.
+    /// The `count` users with the most bytes and what they have relayed, as JSON. `None` if the relay ends, or accounting is
+    /// overloaded.
     pub(crate) async fn top(&self, count: usize) -> Option<String> {
         let (answer, answered) = oneshot::channel();
         let is_sent = self.0.has_room(0) && self.0.send(vec![AccountingEvent::TopUsers { count, answer }]);
@@ -87,7 +87,7 @@ impl UserTotals {
 }
 
 impl Accounting {
-    /// Starts the thread. Records go to the log, of which `log` is the stream, and to `tracer`; `kernel` tells of flows that are there.
+    /// Starts the thread. Records go to the log, whose stream is `log`, and to `tracer`. `kernel` reads the counters of flows.
     ///
     /// # Errors
     ///
@@ -124,17 +124,17 @@ impl Accounting {
         Ok(Self { events, thread: Some(thread) })
     }
 
-    /// What `shard` tells by.
+    /// The sender for the events of `shard`.
     pub(crate) fn sender(&self, shard: ShardId) -> AccountingSender {
         AccountingSender::new(shard, self.events.clone())
     }
 
-    /// What the control endpoint asks.
+    /// The handle for the control endpoint.
     pub(crate) fn user_totals(&self) -> UserTotals {
         UserTotals(self.events.clone())
     }
 
-    /// From now on `ask` has all shards tell what they have counted so far, and says how many shards those are.
+    /// Sets how to ask the shards for their counts so far. `ask` returns how many shards it has asked.
     pub(crate) fn ask_shards_with(&self, ask: impl Fn() -> usize + Send + 'static) {
         let _ = self.events.send(vec![AccountingEvent::AskShards(Box::new(ask))]);
     }
@@ -144,7 +144,7 @@ impl Drop for Accounting {
     fn drop(&mut self) {
         let _ = self.events.send(vec![AccountingEvent::Finish]);
         if let Some(thread) = self.thread.take() {
-            // A panic has told of itself.
+            // The panic hook has logged a panic already.
             let _ = thread.join();
         }
     }
@@ -155,18 +155,18 @@ struct Accountant {
     addresses: RelayAddresses,
     log: Arc<Stream>,
     tracer: Option<SdkTracer>,
-    /// Tells what the kernel has forwarded so far.
+    /// Reads what the kernel has forwarded of a flow.
     kernel: Option<FlowMeter>,
     ledger: Ledger,
     users: Users,
     ask_shards: Box<dyn Fn() -> usize + Send>,
-    /// Who wants to know of how many users.
+    /// Pending requests for totals: how many users each wants, and where to send the answer.
     asked: Vec<(usize, oneshot::Sender<String>)>,
-    /// How many shards have not told yet what they were asked.
+    /// How many shards have yet to answer.
     missing: usize,
     answer_at: Option<Timestamp>,
     faults: Faults,
-    /// How many allocations were told of that are in no account.
+    /// How many allocations without an account were logged.
     left_out: u64,
     warnings: Throttle,
 }
@@ -204,7 +204,7 @@ impl Accountant {
         self.finish();
     }
 
-    /// So many allocations are in no account, all in all.
+    /// Sets the number of allocations without an account to `all`, and warns about new ones.
     fn note_left_out(&mut self, all: u64) {
         for _ in self.left_out..all {
             self.faults.note(Part::Accounting);
@@ -249,7 +249,7 @@ impl Accountant {
         self.ledger.handle_timeout(now);
         self.tell_all();
         if self.answer_at.is_some_and(|due| due <= now) {
-            // A shard that is stuck tells nothing; the rest is known.
+            // A stuck shard does not answer. Answer with the counts of the others.
             self.answer();
         }
     }
@@ -269,7 +269,7 @@ impl Accountant {
         }
     }
 
-    /// Tells of all allocations that there are. The log takes only so many lines at once; those who read it get some time.
+    /// Finishes all accounts. The log holds only so many lines at once, so its readers get some time.
     fn finish(mut self) {
         let now = self.clock.now();
         self.ledger.finish(now);
@@ -292,7 +292,7 @@ impl Accountant {
             }
         }
         for (count, answer) in std::mem::take(&mut self.asked) {
-            // Nobody may be there any more to hear it.
+            // The client may have closed the connection.
             let _ = answer.send(self.top(count));
         }
     }

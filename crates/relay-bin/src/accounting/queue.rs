@@ -1,7 +1,8 @@
-//! The queue between the shards and the accounting thread, which grows only so far.
+//! The bounded queue between the shards and the accounting thread.
 //!
-//! What does not find room is left out whole: a beginning is lost together with its end, so that nothing stays open for ever, and the
-//! end of whatever is in the books always finds room. So there wait at most [`MOST`] events, and the ends of what there is.
+//! When it is full, new allocations, crossings and flows are left out as a whole: neither their beginning nor their end is queued.
+//! The end of anything whose beginning was queued always has room. So the queue holds at most [`MOST`] events, and the ends of what
+//! exists.
 
 use std::{
     collections::HashSet,
@@ -16,13 +17,13 @@ use relay_server::{AllocationPort, Crossing, Family, FlowKey};
 
 use super::event::AccountingEvent;
 
-/// How many events wait before beginnings are left out.
+/// How many events may wait before beginnings are left out.
 pub(super) const MOST: usize = 1 << 16;
 
-/// Events, as one shard sends them.
+/// Events as one shard sends them.
 type Batch = Vec<AccountingEvent>;
 
-/// A sending end. Its clones share the count of what waits.
+/// The sending end. Its clones share the count of waiting events.
 #[derive(Clone, Debug)]
 pub(super) struct Sender {
     events: mpsc::Sender<Batch>,
@@ -44,7 +45,7 @@ struct Load {
     left_out: AtomicU64,
 }
 
-/// A queue with nothing in it.
+/// An empty queue.
 pub(super) fn queue() -> (Sender, Receiver) {
     let (sender, receiver) = mpsc::channel();
     let load = Arc::<Load>::default();
@@ -52,44 +53,44 @@ pub(super) fn queue() -> (Sender, Receiver) {
 }
 
 impl Sender {
-    /// Sends `batch`; false if accounting has ended.
+    /// Sends `batch`. Returns false if accounting has ended.
     pub(super) fn send(&self, batch: Batch) -> bool {
         self.load.waiting.fetch_add(batch.len(), Ordering::Relaxed);
         self.events.send(batch).is_ok()
     }
 
-    /// Whether something may begin, besides `collected` that is about to be sent.
+    /// Whether there is room for a beginning, after `collected` events that are about to be sent.
     pub(super) fn has_room(&self, collected: usize) -> bool {
         self.load.waiting.load(Ordering::Relaxed) + collected < MOST
     }
 }
 
 impl Receiver {
-    /// Notes that a batch of `count` was taken out.
+    /// Notes that a batch of `count` events was taken out.
     pub(super) fn note_taken(&self, count: usize) {
         self.load.waiting.fetch_sub(count, Ordering::Relaxed);
     }
 
-    /// How many allocations were left out until now.
+    /// How many allocations were left out so far.
     pub(super) fn left_out(&self) -> u64 {
         self.load.left_out.load(Ordering::Relaxed)
     }
 }
 
-/// What has begun and was left out, and has not ended yet.
+/// Beginnings that were left out and whose ends have not come yet.
 #[derive(Debug, Default)]
 pub(super) struct LeftOut(HashSet<Beginning>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Beginning {
     Allocation(u64),
-    /// Whether it is of IPv6, and between which ports.
+    /// Whether it is IPv6, and both ports.
     Crossing(bool, AllocationPort, AllocationPort),
     Flow(FlowKey),
 }
 
 impl LeftOut {
-    /// Whether `event` is to be sent, which `sender` would do behind `collected` others.
+    /// Whether to send `event`, after `collected` others by `sender`.
     pub(super) fn admits(&mut self, event: &AccountingEvent, sender: &Sender, collected: usize) -> bool {
         let beginning = match event {
             AccountingEvent::Created(_, created) => Beginning::Allocation(created.id),
@@ -147,7 +148,7 @@ mod tests {
         AccountingEvent::Ended { key: (SHARD, id), at: T0, relayed: Relayed::default(), reason: EndReason::Shutdown }
     }
 
-    /// What came of the events that wait: how many there were, and how many accounts were told of.
+    /// Handles all waiting events. Returns how many there were, and how many accounts they finished.
     fn take_all(receiver: &Receiver, ledger: &mut Ledger) -> (usize, usize) {
         let (mut events, mut told) = (0, 0);
         while let Ok(batch) = receiver.events.try_recv() {
@@ -171,7 +172,7 @@ mod tests {
             }
         };
         let most = u64::try_from(MOST).unwrap();
-        // Some that live when it becomes full.
+        // These are live when the queue becomes full.
         (0..100).for_each(|id| send(created(id)));
         for id in 100..3 * most {
             send(created(id));
@@ -179,14 +180,14 @@ mod tests {
         }
         let accounted = (most - 100).div_ceil(2);
         assert_eq!(receiver.left_out(), 3 * most - 100 - accounted);
-        // Their ends find room.
+        // Their ends have room.
         (0..100).for_each(|id| send(ended(id)));
         let (events, told) = take_all(&receiver, &mut ledger);
         assert!(events <= MOST + 101, "{events}");
         assert_eq!(told, usize::try_from(100 + accounted).unwrap());
         assert_eq!(ledger.living().count(), 0);
 
-        // There is room again.
+        // The queue has room again.
         let before = receiver.left_out();
         (0..10).for_each(|id| send(created(id)));
         (0..10).for_each(|id| send(ended(id)));

@@ -1,4 +1,4 @@
-//! What is told of an allocation that has ended.
+//! The record of an ended allocation, as a line in the log and as a span.
 
 use std::{
     sync::Arc,
@@ -15,7 +15,7 @@ use relay_server::{AllocationPort, Families, RelayAddresses, Relayed, Timestamp}
 use super::event::EndReason;
 use crate::clock::Clock;
 
-/// What log filters know the lines by, whatever file they are written in.
+/// The target of these lines for log filters, independent of the source file.
 const TARGET: &str = "firezone_relay::accounting";
 
 /// An allocation from its beginning to its end.
@@ -39,13 +39,13 @@ impl Record {
         Duration::from_nanos(nanos)
     }
 
-    /// Its relayed transport addresses, separated by commas.
+    /// The relayed transport addresses, separated by commas.
     fn relayed_addresses(&self, addresses: &RelayAddresses) -> String {
         let sockets = self.families.iter().filter_map(|family| addresses.socket(family, self.port));
         sockets.map(|socket| socket.to_string()).collect::<Vec<_>>().join(",")
     }
 
-    /// Writes the line. It does not name the client's address, as no line above DEBUG may.
+    /// Writes the line. It leaves out the client's address: no line above DEBUG may have it.
     pub(super) fn log(&self, addresses: &RelayAddresses) {
         let (user, kernel) = (self.in_user_space, self.in_kernel);
         tracing::info!(
@@ -67,7 +67,7 @@ impl Record {
         );
     }
 
-    /// Hands over the span, which ended `now - ended_at` ago.
+    /// Exports the span. It ended `now - ended_at` ago.
     pub(super) fn trace(&self, tracer: &SdkTracer, addresses: &RelayAddresses, now: Timestamp) {
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let (user, kernel) = (self.in_user_space, self.in_kernel);

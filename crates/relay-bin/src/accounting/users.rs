@@ -1,4 +1,4 @@
-//! What users have relayed, of so many of them as there is room for.
+//! The totals of users, for a limited number of users.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,7 @@ use std::{
 
 use relay_server::Relayed;
 
-/// What one user's allocations come to, or those of many.
+/// The totals of one user's allocations, or of many users'.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Totals {
     pub(super) allocations: u64,
@@ -30,8 +30,8 @@ impl AddAssign for Totals {
     }
 }
 
-/// The totals of ended allocations by user id. When there is no room for another user, the one with the fewest bytes goes: whoever
-/// brings many user ids drives out others like it, and none that has relayed more.
+/// The totals of ended allocations by user id. When there are too many users, the one with the fewest bytes is forgotten. So
+/// somebody with many user ids drives out only users that have relayed no more.
 #[derive(Debug)]
 pub(super) struct Users {
     room: usize,
@@ -42,12 +42,12 @@ pub(super) struct Users {
 }
 
 impl Users {
-    /// With room for this many.
+    /// Totals for at most `room` users.
     pub(super) const fn new(room: usize) -> Self {
         Self { room, totals: BTreeMap::new(), by_bytes: BTreeSet::new(), forgotten: ZERO, forgotten_times: 0 }
     }
 
-    /// An allocation of `user` has ended.
+    /// Adds an ended allocation of `user`.
     pub(super) fn add(&mut self, user: &Arc<str>, ended: Totals) {
         let totals = self.totals.entry(Arc::clone(user)).or_default();
         self.by_bytes.remove(&(totals.bytes(), Arc::clone(user)));
@@ -64,7 +64,7 @@ impl Users {
         self.totals.iter()
     }
 
-    /// What those have relayed that there was no room for, and how often that was so.
+    /// How often users were forgotten, and the sum of their totals.
     pub(super) const fn forgotten(&self) -> (u64, Totals) {
         (self.forgotten_times, self.forgotten)
     }

@@ -1,19 +1,20 @@
-//! Which interfaces packets to the Internet leave by.
+//! The network interfaces of the default routes.
 
-/// The interfaces of default routes, each once and sorted, from the texts of `/proc/net/route` (`v4`) and `/proc/net/ipv6_route` (`v6`).
+/// The interfaces of default routes, sorted and without duplicates, from the texts of `/proc/net/route` (`v4`) and
+/// `/proc/net/ipv6_route` (`v6`).
 pub(crate) fn default_route_interfaces(v4: &str, v6: &str) -> Vec<String> {
-    // Interface, destination, gateway, flags, two numbers, metric, mask.
+    // Columns: interface, destination, gateway, flags, two numbers, metric, mask.
     let v4 = v4.lines().skip(1).filter_map(|line| {
         let columns: Vec<_> = line.split_whitespace().collect();
         (columns.get(1) == Some(&"00000000") && columns.get(7) == Some(&"00000000")).then(|| columns[0].to_owned())
     });
-    // Destination, the length of its prefix, and more; the interface is the last.
+    // Columns: destination, prefix length, more; the interface is last.
     let v6 = v6.lines().filter_map(|line| {
         let columns: Vec<_> = line.split_whitespace().collect();
         let is_default = columns.first().is_some_and(|address| address.bytes().all(|digit| digit == b'0'));
         (is_default && columns.get(1) == Some(&"00")).then(|| (*columns[columns.len() - 1]).to_owned())
     });
-    // The kernel lists routes to nowhere at lo.
+    // The kernel lists unreachable routes at lo.
     let mut names: Vec<String> = v4.chain(v6).filter(|name| name != "lo").collect();
     names.sort();
     names.dedup();

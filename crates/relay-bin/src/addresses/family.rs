@@ -1,33 +1,33 @@
-//! The relay's addresses of one family, as they are chosen at start.
+//! The relay's addresses of one family, as they are chosen at the start.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The relay's addresses of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FamilyAddresses {
-    /// What clients are told.
+    /// The address that clients get in responses.
     pub(crate) public: IpAddr,
-    /// What the listening sockets are bound to: one address, or all of them.
+    /// The address of the listening sockets; may be the unspecified one.
     pub(crate) listen: IpAddr,
-    /// What the sockets of allocations are bound to: `public` if this machine has it.
+    /// The address of relay sockets: `public` if this machine has it.
     pub(crate) relay: IpAddr,
-    /// Where this machine reaches its own allocations: `public`, unless a NAT translates that.
+    /// The address at which this machine reaches its own allocations: `public`, unless a NAT translates it.
     pub(crate) local: IpAddr,
 }
 
-/// Where the addresses come from.
+/// How the addresses were chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// Options.
+    /// By options.
     Given,
-    /// This machine's routes.
+    /// From this machine's routes.
     Detected,
     /// There are no routes: only this machine itself can be served.
     Loopback,
 }
 
 impl FamilyAddresses {
-    /// Everything at one local address.
+    /// Uses one local address for everything.
     pub(crate) const fn at(address: IpAddr) -> Self {
         Self { public: address, listen: address, relay: address, local: address }
     }

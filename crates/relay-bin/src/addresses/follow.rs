@@ -1,4 +1,4 @@
-//! Keeps up with the machine's addresses.
+//! Watches the machine's addresses and publishes changes.
 
 use std::{io, sync::Arc, thread, time::Duration};
 
@@ -9,17 +9,17 @@ use tokio::sync::watch;
 use super::{AddressState, AddressTracker, AddressWatch, FamilyState, ThisHost, monitor::AddressMonitor};
 use crate::option_names::{self, BEHIND_NAT};
 
-/// How often to look when the kernel does not tell of changes.
+/// How often to read the addresses if the kernel does not report changes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// How often to look although the kernel tells of changes.
+/// How often to read the addresses although the kernel reports changes.
 const LOOK_ANYHOW: Duration = Duration::from_secs(5);
 
-/// How long to wait after a change for others that belong to it, and so the least time between two looks.
+/// How long to wait after a change for related ones. Also the least time between two looks.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// Looks again whenever something changes, and tells those who watch: within a second. Ends when nobody does. On a thread of its
-/// own, since workers wait for nothing but packets, and machines with thousands of addresses take their time to list them.
+/// Starts a thread that reads the addresses after each change and publishes them within a second. It ends when nobody watches.
+/// Workers do not do this themselves: they never block, and listing thousands of addresses takes a while.
 ///
 /// # Errors
 ///
@@ -80,7 +80,7 @@ fn update(now: AddressState, state: &watch::Sender<Arc<AddressState>>) {
     });
 }
 
-/// Logs what has changed for the relay; at first what is not as it should be.
+/// Logs changes that matter to the relay. The first time, logs what is wrong.
 fn tell(before: Option<&AddressState>, now: &AddressState) {
     let families = |state: &AddressState| [state.v4, state.v6];
     let befores = before.map_or([None, None], families);

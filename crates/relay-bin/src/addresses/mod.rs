@@ -1,4 +1,4 @@
-//! What addresses this machine has, now and later.
+//! This machine's addresses, at the start and as they change.
 
 mod default_routes;
 mod family;
@@ -20,22 +20,21 @@ pub(crate) use self::{
     this_host::ThisHost,
 };
 
-/// The machine at one time, as far as its addresses go. A trait, so that what follows from it can be tested on machines that
-/// are not at hand.
+/// The machine's addresses at one time. A trait, so that tests can use other machines.
 pub(crate) trait Host {
-    /// All addresses of all interfaces that are up, with the networks that they are in.
+    /// All addresses of all interfaces that are up, with their networks.
     fn networks(&self) -> &[Network];
 
-    /// The address that packets to the Internet leave from, per family, if there is a route.
+    /// The source address of packets to the Internet, if there is a route.
     fn route_source_v4(&self) -> Option<Ipv4Addr>;
 
     /// See [`Self::route_source_v4`].
     fn route_source_v6(&self) -> Option<Ipv6Addr>;
 
-    /// Whether packets can be sent from `address`. An IPv6 address that is tentative cannot be used yet.
+    /// Whether packets can be sent from `address`. A tentative IPv6 address cannot be used yet.
     fn is_local(&self, address: IpAddr) -> bool;
 
-    /// The address that packets to the Internet leave from in the family of `address`, if there is a route.
+    /// The source address of packets to the Internet in the family of `address`, if there is a route.
     fn route_source(&self, address: IpAddr) -> Option<IpAddr> {
         match address {
             IpAddr::V4(_) => self.route_source_v4().map(IpAddr::V4),

@@ -1,4 +1,4 @@
-//! Hears from the kernel that addresses or routes change.
+//! Waits for the kernel's notifications that addresses or routes changed.
 
 use std::{
     io::{self, ErrorKind},
@@ -14,20 +14,20 @@ use nix::sys::{
     time::TimeVal,
 };
 
-/// What to hear of. Routes too, since an address may be local by a route alone.
+/// The notifications to receive. Routes are included because an address may be local through a route alone.
 const GROUPS: i32 = libc::RTMGRP_LINK
     | libc::RTMGRP_IPV4_IFADDR
     | libc::RTMGRP_IPV6_IFADDR
     | libc::RTMGRP_IPV4_ROUTE
     | libc::RTMGRP_IPV6_ROUTE;
 
-/// A netlink socket (`rtnetlink(7)`). What its messages say does not matter: each one makes the relay read the whole state anew,
-/// so no message that is lost leaves a wrong one.
+/// A netlink socket (`rtnetlink(7)`). The content of its messages does not matter: each makes the relay read all addresses again,
+/// so a lost message does no harm.
 #[derive(Debug)]
 pub(super) struct AddressMonitor(OwnedFd);
 
 impl AddressMonitor {
-    /// Listens from now on; [`Self::wait`] waits no longer than `limit`, in whole seconds.
+    /// Subscribes to notifications. [`Self::wait`] blocks for at most `limit`, in whole seconds.
     ///
     /// # Errors
     ///
@@ -40,31 +40,32 @@ impl AddressMonitor {
         Ok(Self(socket))
     }
 
-    /// Waits until something has changed since the last call of [`Self::clear`], or for the limit. Whether something has.
+    /// Blocks until something has changed since the last call of [`Self::clear`], or until the limit. Returns whether something
+    /// has.
     ///
     /// # Errors
     ///
-    /// When the socket is of no use any more.
+    /// When the socket cannot be used any more.
     pub(super) fn wait(&self) -> io::Result<bool> {
         self.hear(MsgFlags::empty())
     }
 
-    /// Forgets what has changed until now.
+    /// Discards all notifications so far.
     ///
     /// # Errors
     ///
-    /// When the socket is of no use any more.
+    /// When the socket cannot be used any more.
     pub(super) fn clear(&self) -> io::Result<()> {
         while self.hear(MsgFlags::MSG_DONTWAIT)? {}
         Ok(())
     }
 
     fn hear(&self, flags: MsgFlags) -> io::Result<bool> {
-        // The kernel throws away what does not fit.
+        // The kernel truncates the message.
         match recv(self.0.as_raw_fd(), &mut [0; 16], flags).map_err(io::Error::from) {
             Ok(_) => Ok(true),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(false),
-            // Messages were lost, so there were some.
+            // The kernel dropped messages, so something has changed.
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(true),
             Err(error) => Err(error),
         }

@@ -1,15 +1,17 @@
+//! Networks of interfaces, and which addresses are global.
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// An address of an interface, and the network that it is in.
+/// An address of an interface and its network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Network {
     pub(crate) address: IpAddr,
-    /// How many bits of the address name the network.
+    /// The length of the network prefix in bits.
     pub(crate) prefix: u8,
 }
 
 impl Network {
-    /// Whether `address` can be reached without a router.
+    /// Whether `address` is in this network, so that no router is needed to reach it.
     pub(crate) fn contains(self, address: IpAddr) -> bool {
         match (self.address, address) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
@@ -24,7 +26,7 @@ impl Network {
         }
     }
 
-    /// Whether this is what makes a machine part of a network, which neither a loopback nor a link-local address does.
+    /// Whether this address makes the machine part of a network. Loopback and link-local addresses do not.
     pub(crate) const fn is_of_a_network(self) -> bool {
         match self.address {
             IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
@@ -33,7 +35,7 @@ impl Network {
     }
 }
 
-/// Whether `address` can be reached over the Internet: no NAT is needed in front of it.
+/// Whether `address` is globally reachable, without a NAT.
 ///
 /// By the [IANA registries of special-purpose addresses](https://www.iana.org/assignments/iana-ipv4-special-registry/).
 pub(super) const fn is_global(address: IpAddr) -> bool {
@@ -47,7 +49,7 @@ const fn is_global_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     let is_special = match (a, b) {
         (0 | 10 | 127 | 224.., _) | (169, 254) | (192, 168) => true,
-        // Carriers' NATs, benchmarks, and the older private range.
+        // Carrier-grade NAT, benchmarks, and a private range.
         (100, 64..=127) | (198, 18..=19) | (172, 16..=31) => true,
         _ => address.is_documentation() || matches!([a, b, c], [192, 0, 0]),
     };

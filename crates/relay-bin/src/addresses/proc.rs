@@ -1,4 +1,4 @@
-//! This machine's addresses as files below `/proc` tell them, which takes no netlink.
+//! This machine's addresses, read from files below `/proc`. Needs no netlink.
 
 use std::{
     fs,
@@ -7,10 +7,10 @@ use std::{
 
 use super::Network;
 
-/// `None` if the files cannot be read.
+/// All addresses; `None` if the files cannot be read.
 pub(super) fn networks() -> Option<Vec<Network>> {
     let v4 = fs::read_to_string("/proc/self/net/fib_trie").ok()?;
-    // Without IPv6 there is no such file.
+    // The file does not exist without IPv6.
     let v6 = fs::read_to_string("/proc/self/net/if_inet6").unwrap_or_default();
     let mut networks = parse_fib_trie(&v4);
     networks.extend(v6.lines().filter_map(parse_if_inet6));
@@ -19,7 +19,7 @@ pub(super) fn networks() -> Option<Vec<Network>> {
     Some(networks)
 }
 
-/// The routing tables: a line with an address, `|-- 10.0.0.7`, and one for each of its routes, `/32 host LOCAL`.
+/// Parses the routing tables. A line has an address, `|-- 10.0.0.7`; the lines after it have its routes, `/32 host LOCAL`.
 fn parse_fib_trie(text: &str) -> Vec<Network> {
     let (mut local, mut links) = (Vec::new(), Vec::new());
     let mut address = None;
@@ -41,7 +41,7 @@ fn parse_fib_trie(text: &str) -> Vec<Network> {
     local.into_iter().map(|address| Network { address, prefix: prefix(address).unwrap_or(32) }).collect()
 }
 
-/// The address, the number of the interface, the length of the prefix, and more.
+/// Parses a line: the address, the interface's number, the prefix length, and more.
 fn parse_if_inet6(line: &str) -> Option<Network> {
     let mut words = line.split_whitespace();
     let address = u128::from_str_radix(words.next()?, 16).ok()?;

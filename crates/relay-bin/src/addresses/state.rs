@@ -1,4 +1,4 @@
-//! What the machine's addresses mean for the relay.
+//! Derives the relay's addresses and their status from the machine's addresses.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -11,13 +11,13 @@ use super::{
     network::is_global,
 };
 
-/// How the addresses are, now and later.
+/// The latest [`AddressState`].
 pub(crate) type AddressWatch = watch::Receiver<Arc<AddressState>>;
 
-/// Whether a NAT stands between the public addresses and this machine, which then never has them.
+/// Whether there is a NAT in front of this machine that has the public addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum BehindNat {
-    /// It follows from the machine's other addresses.
+    /// Derive it from the machine's addresses.
     #[default]
     Auto,
     Yes,
@@ -29,45 +29,45 @@ pub(crate) enum BehindNat {
 pub(crate) struct AddressState {
     pub(crate) v4: Option<FamilyState>,
     pub(crate) v6: Option<FamilyState>,
-    /// Every address that a packet to this relay may carry as its destination.
+    /// Every address that packets to this relay may have as their destination.
     pub(crate) own: Vec<IpAddr>,
-    /// Whether it serves this machine alone, since there was no network when it started, and now there is one.
+    /// Whether the machine had no network when the relay started, so that it serves only this machine, and has one now.
     pub(crate) has_outgrown_loopback: bool,
 }
 
 /// The relay's addresses of one family at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FamilyState {
-    /// What clients are told.
+    /// The address that clients get in responses.
     pub(crate) public: IpAddr,
-    /// What to bind the sockets of new allocations to: one address, or all of them.
+    /// The address to bind new relay sockets to; may be the unspecified one.
     pub(crate) relay: IpAddr,
-    /// What sockets that are bound to all addresses are to send from, if not what the kernel chooses.
+    /// The source address for sockets that are bound to all addresses; `None` lets the kernel choose.
     pub(crate) source: Option<IpAddr>,
-    /// Where this machine reaches its own allocations.
+    /// The address at which this machine reaches its own allocations.
     pub(crate) local: IpAddr,
     pub(crate) status: AddressStatus,
 }
 
 impl AddressState {
-    /// Both families.
+    /// The families that are served.
     pub(crate) fn families(&self) -> impl Iterator<Item = FamilyState> {
         [self.v4, self.v6].into_iter().flatten()
     }
 
-    /// How the public addresses are.
+    /// The status of the public addresses.
     pub(crate) fn statuses(&self) -> AddressStatuses {
         let status = |family: Option<FamilyState>| family.map(|family| family.status).unwrap_or_default();
         AddressStatuses { v4: status(self.v4), v6: status(self.v6) }
     }
 
-    /// What the state machine has to know of it.
+    /// The part that the state machine needs.
     pub(crate) fn own_addresses(&self) -> OwnAddresses {
         OwnAddresses { own: self.own.clone(), status: self.statuses() }
     }
 }
 
-/// Makes an [`AddressState`] of each look at the machine.
+/// Computes an [`AddressState`] each time the machine's addresses are read.
 #[derive(Clone, Debug)]
 pub(crate) struct AddressTracker {
     v4: Option<FamilyTracker>,
@@ -80,7 +80,7 @@ pub(crate) struct AddressTracker {
 struct FamilyTracker {
     public: IpAddr,
     listen: IpAddr,
-    /// Whether the machine had the public address at any time.
+    /// Whether the machine has ever had the public address.
     was_here: bool,
 }
 
@@ -99,7 +99,7 @@ impl AddressTracker {
         Self { v4: v4.map(family), v6: v6.map(family), origin, behind_nat }
     }
 
-    /// How it is now.
+    /// The current state.
     pub(crate) fn look(&mut self, host: &impl Host) -> AddressState {
         let Self { v4, v6, origin, behind_nat } = self;
         let family = |family: &mut Option<FamilyTracker>| family.as_mut().map(|it| it.look(host, *behind_nat));
@@ -137,18 +137,18 @@ impl FamilyTracker {
             IpAddr::V4(_) => IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
             IpAddr::V6(_) => IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
         });
-        // While the address is away, data is lost rather than sent from another one.
+        // While the address is missing, data is lost rather than sent from another address.
         let source = self.was_here.then_some(public).filter(|_| behind_nat != BehindNat::Yes);
         FamilyState { public, relay: any(public), source, local, status }
     }
 
-    /// Whether the public address is one that this machine is to have, rather than that of a NAT in front of it.
+    /// Whether this machine should have the public address itself, rather than a NAT in front of it.
     fn should_be_here(self, host: &impl Host, behind_nat: BehindNat) -> bool {
         match behind_nat {
             BehindNat::Yes => false,
             BehindNat::No => true,
-            // An address that the machine had is no NAT's, nor is one in the machine's own network; and nobody needs a NAT
-            // whose machine can be reached without.
+            // No NAT has the address if this machine has had it, or if it is in a network of this machine. A machine with a global
+            // address needs no NAT.
             BehindNat::Auto => {
                 self.was_here
                     || host.networks().iter().any(|network| network.contains(self.public))
@@ -158,8 +158,8 @@ impl FamilyTracker {
     }
 }
 
-/// What it means that `address` is not there: a machine that is part of a network in the other family alone cannot serve this
-/// one at all. A machine without any network serves itself.
+/// The status if `address` is missing. A machine that has a network only in the other family cannot serve this one. A machine
+/// without any network serves itself.
 fn absent(address: IpAddr, host: &impl Host) -> AddressStatus {
     let has_network = |is_ipv4: bool| {
         host.networks().iter().any(|network| network.is_of_a_network() && network.address.is_ipv4() == is_ipv4)

@@ -1,7 +1,9 @@
+//! Tests of the derived addresses on machines with different networks.
+
 use super::*;
 use crate::addresses::Network;
 
-/// A machine with these addresses, which knows a route from the first of each family on.
+/// A machine with these addresses. Its routes use the first address of each family that is not loopback.
 #[derive(Default)]
 struct FakeHost(Vec<Network>);
 
@@ -39,7 +41,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// Listens on all addresses of the family of `public`.
+/// A tracker that listens on all addresses of the family of `public`.
 fn tracker(public: &str, behind_nat: BehindNat) -> AddressTracker {
     let public = ip(public);
     bound(FamilyAddresses { public, listen: any(public), relay: any(public), local: public }, behind_nat)
@@ -66,19 +68,19 @@ fn a_public_address_is_a_nats_or_away_as_the_machines_other_addresses_tell() {
         // Clouds: the machine's own address is private.
         ("8.8.4.4", &[LO, PRIVATE][..], Present),
         ("2600::7", &[LO, PRIVATE, ("fd00::7", 64)], Present),
-        // Containers in a private network: that of their host is another one.
+        // Containers in a private network: the host has another address.
         ("192.168.1.7", &[LO, ("172.17.0.2", 16)], Present),
-        // Routers that take over for each other: the floating address is in the network of each.
+        // Routers with a floating address, which is in the network of each.
         ("10.0.0.100", &[LO, PRIVATE], Missing),
         ("192.0.2.100", &[LO, PRIVATE, ("192.0.2.7", 24)], Missing),
-        // A machine that can be reached without a NAT.
+        // A machine with a global address, which needs no NAT.
         ("8.8.4.4", &[LO, ("9.9.9.9", 32)], Missing),
         ("2600::7", &[LO, PRIVATE, ("2600:1::7", 64)], Missing),
-        // One of the families is switched off, or has link-local addresses only.
+        // One family is switched off, or has only link-local addresses.
         ("2600::7", &[LO, PRIVATE], NoFamily),
         ("2600::7", &[LO, LO6, PRIVATE, ("fe80::1", 64)], NoFamily),
         ("8.8.4.4", &[LO, ("2600:1::7", 64)], NoFamily),
-        // No network at all: it serves itself.
+        // No network at all: the relay serves this machine.
         ("8.8.4.4", &[LO], Present),
         ("2600::7", &[LO, LO6], Present),
     ] {
@@ -94,7 +96,7 @@ fn the_option_overrides_what_addresses_tell() {
     assert_eq!(look(&mut tracker("8.8.4.4", BehindNat::No), &inside).status, AddressStatus::Missing);
     assert_eq!(look(&mut tracker("10.0.0.100", BehindNat::Yes), &inside).status, AddressStatus::Present);
     assert_eq!(look(&mut tracker("8.8.4.4", BehindNat::Yes), &outside).status, AddressStatus::Present);
-    // It says whose the address is, not that there is a family.
+    // The option is about NATs. It does not make up for a missing family.
     assert_eq!(look(&mut tracker("2600::7", BehindNat::Yes), &inside).status, AddressStatus::NoFamily);
 }
 
@@ -111,7 +113,7 @@ fn data_leaves_from_a_floating_address_while_it_is_there() {
         FamilyState { public, relay: public, source: Some(public), local: public, status: AddressStatus::Present };
     assert_eq!(there, expected);
 
-    // Once it was there, it was no NAT's. What is sent meanwhile is lost rather than sent from another address.
+    // The machine has had the address, so it is no NAT's. Data is lost meanwhile, rather than sent from another address.
     let away = look(&mut tracker, &without);
     assert_eq!((away.status, away.source), (AddressStatus::Missing, Some(public)));
     assert_eq!(look(&mut tracker, &with), expected);
@@ -144,7 +146,7 @@ fn a_relay_that_found_no_network_notices_one() {
     let mut tracker = AddressTracker::new(Some(addresses), None, Origin::Loopback, BehindNat::Auto);
     assert!(!tracker.look(&FakeHost::new(&[LO])).has_outgrown_loopback);
     assert!(tracker.look(&FakeHost::new(&[LO, PRIVATE])).has_outgrown_loopback);
-    // Whoever asked for loopback has it.
+    // Loopback was asked for by option.
     let mut given = AddressTracker::new(Some(addresses), None, Origin::Given, BehindNat::Auto);
     assert!(!given.look(&FakeHost::new(&[LO, PRIVATE])).has_outgrown_loopback);
 }

@@ -1,3 +1,5 @@
+//! Reads the addresses of the machine that this process runs on.
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use nix::{
@@ -7,20 +9,21 @@ use nix::{
 
 use super::{Host, Network, proc};
 
-/// The machine that this process runs on, as it was at a look.
+/// This machine's addresses at one time.
 #[derive(Clone, Debug)]
 pub(crate) struct ThisHost {
-    /// `None` if the system does not tell.
+    /// `None` if the system does not list them.
     networks: Option<Vec<Network>>,
 }
 
 impl ThisHost {
-    /// Asks the system. Without netlink, which `getifaddrs` uses and which a sandbox may forbid, the files below `/proc` tell.
+    /// Reads the addresses with `getifaddrs`. It uses netlink, which a sandbox may forbid: the files below `/proc` are the
+    /// fallback.
     pub(crate) fn look() -> Self {
         Self { networks: interfaces().or_else(proc::networks) }
     }
 
-    /// Whether the system tells which addresses there are.
+    /// Whether the system lists its addresses.
     pub(crate) const fn can_list(&self) -> bool {
         self.networks.is_some()
     }
@@ -50,8 +53,9 @@ impl Host for ThisHost {
         if UdpSocket::bind((address, 0)).is_err() {
             return false;
         }
-        // Where `ip_nonlocal_bind` is set, as machines that take over floating addresses often have it, any address can be
-        // bound to. Some local addresses are no interface's (`ip route add local`): packets to those leave from there.
+        // Binding is not a sufficient test: with `ip_nonlocal_bind`, which is common on machines with floating addresses, it works
+        // for any address. Nor is the list of interfaces: an address may be local by a route (`ip route add local`), and is then
+        // its own source.
         let Some(networks) = &self.networks else { return true };
         address.is_unspecified()
             || address.is_loopback()
@@ -60,7 +64,7 @@ impl Host for ThisHost {
     }
 }
 
-/// `None` if the system does not tell.
+/// The addresses of interfaces; `None` if the system does not list them.
 fn interfaces() -> Option<Vec<Network>> {
     let mut networks: Vec<Network> = getifaddrs()
         .ok()?
@@ -87,7 +91,7 @@ fn ones(count: u32) -> u8 {
     u8::try_from(count).unwrap_or(u8::MAX)
 }
 
-/// The source address that the kernel's routes choose towards `far`. Connecting a UDP socket sends nothing.
+/// The source address that the kernel chooses for packets to `far`. Connecting a UDP socket sends nothing.
 fn route_source(far: SocketAddr) -> Option<IpAddr> {
     let any: SocketAddr = match far {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -117,7 +121,7 @@ mod tests {
 
     #[test]
     fn files_tell_the_same_addresses_as_netlink() {
-        // Those of tests that make interfaces are in other namespaces; what changes here meanwhile is not ours.
+        // Interfaces of other tests are in other namespaces. Ignore changes from outside.
         let of = |networks: Option<Vec<Network>>| {
             let mut addresses: Vec<IpAddr> = networks.unwrap().into_iter().map(|network| network.address).collect();
             addresses.sort_unstable();

@@ -1,4 +1,4 @@
-//! Whose credentials are accepted.
+//! The checked configuration of accepted credentials.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,17 +6,17 @@ use turn_auth::{AcceptedCredentials, AuthSecret, Scheme};
 
 use super::{scheme::minting_scheme, sources::Sources};
 
-/// Whose credentials are accepted, checked.
+/// The credentials that the relay accepts, and how.
 #[derive(Clone, Debug)]
 pub(crate) struct CredentialConfig {
     pub(crate) sources: Sources,
-    /// What the sources held at start.
+    /// The credentials at the start.
     pub(crate) accepted: Arc<AcceptedCredentials>,
-    /// Whether the secret is known to nobody but this process.
+    /// Whether the secret was drawn at random, so that only this process knows it.
     pub(crate) is_drawn: bool,
     pub(crate) strict_expiry: bool,
     pub(crate) nonce_lifetime: Duration,
-    /// Whether a portal mints them all.
+    /// Whether a portal mints all credentials.
     pub(crate) is_portal_s: bool,
     pub(crate) print_when: PrintWhen,
 }
@@ -31,17 +31,17 @@ pub(crate) enum PrintWhen {
 }
 
 impl CredentialConfig {
-    /// The secret that mints, if there is one.
+    /// The secret that mints credentials, if there is one.
     pub(crate) fn secret(&self) -> Option<&AuthSecret> {
         self.accepted.secrets.first()
     }
 
-    /// The scheme that mints.
+    /// The scheme of minted credentials.
     pub(crate) const fn minting_scheme(&self) -> Scheme {
         minting_scheme(self.sources.schemes)
     }
 
-    /// What `firezone-relay credentials` is told to mint for this relay, in a shell. Only a drawn secret is shown.
+    /// The shell arguments with which `firezone-relay credentials` mints for this relay. They show a secret only if it was drawn.
     pub(crate) fn minting_arguments(&self) -> String {
         let secret = match (self.secret(), &self.sources.secrets_file) {
             (Some(drawn), _) if self.is_drawn => format!("--secret {}", drawn.expose()),
@@ -54,7 +54,7 @@ impl CredentialConfig {
         }
     }
 
-    /// Says what an operator should know.
+    /// Logs what is accepted, with warnings for the operator.
     pub(crate) fn log(&self) {
         let AcceptedCredentials { secrets, users, .. } = &*self.accepted;
         let schemes: Vec<_> = self.sources.schemes.iter().collect();

@@ -1,4 +1,4 @@
-//! Files with secrets and with users, one on each line.
+//! Parses files of secrets and files of users: one entry on each line.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -8,17 +8,17 @@ use turn_auth::{AuthSecret, Schemes};
 use super::scheme;
 use crate::text_file::{at, lines, read, text};
 
-/// The longest name that fits into a USERNAME as RFC 8489 wants it.
+/// The longest user name, in bytes. USERNAME in RFC 8489 takes no more.
 const MAX_NAME: usize = 508;
 
 /// The static users, with their long-term keys.
 pub(crate) type Users = BTreeMap<Box<str>, UserKeys>;
 
-/// The secrets in the file at `path`, in their order.
+/// The secrets in the file at `path`, in order.
 ///
 /// # Errors
 ///
-/// What is wrong with it, on which line.
+/// What is wrong, with the line number.
 pub(crate) fn secrets(path: &Path, schemes: Schemes) -> Result<Vec<AuthSecret>, String> {
     let mut secrets = Vec::new();
     for (number, line) in lines(&read(path)?) {
@@ -37,7 +37,7 @@ pub(crate) fn secrets(path: &Path, schemes: Schemes) -> Result<Vec<AuthSecret>, 
 ///
 /// # Errors
 ///
-/// What is wrong with it, on which line.
+/// What is wrong, with the line number.
 pub(super) fn users(path: &Path, realm: &str) -> Result<Users, String> {
     let mut users = Users::new();
     for (number, line) in lines(&read(path)?) {
@@ -53,7 +53,8 @@ pub(super) fn users(path: &Path, realm: &str) -> Result<Users, String> {
     Ok(users)
 }
 
-/// A user's name and keys, from `name:password`, or `name:0x` and the MD5 key in hexadecimal. The error does not show the password.
+/// Parses a user's name and keys from `name:password`, or from `name:0x` and the MD5 key in hexadecimal. The error does not show
+/// the password.
 pub(crate) fn user<'a>(line: &'a str, realm: &str) -> Result<(&'a str, UserKeys), String> {
     let (name, password) =
         line.split_once(':').ok_or("there is no colon: give name:password, or name:0x and the key in 32 digits")?;

@@ -1,3 +1,5 @@
+//! Tests of the files of secrets and users.
+
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use relay_server::PasswordAlgorithm;
@@ -5,7 +7,7 @@ use turn_auth::Scheme;
 
 use super::*;
 
-/// A file of a test's own, in a directory of its own, which is removed when dropped.
+/// A file in a temporary directory, which is removed on drop.
 struct File(PathBuf, #[expect(dead_code, reason = "removed when dropped")] tempfile::TempDir);
 
 impl File {
@@ -74,7 +76,7 @@ fn files_that_say_nothing_or_cannot_be_read_are_named() {
     assert!(problem.contains("cannot read /nowhere/secrets: No such file"), "{problem}");
     let problem = secrets(&std::env::temp_dir(), Schemes::Both).unwrap_err();
     assert!(problem.contains("is no regular file"), "{problem}");
-    // Whoever is root reads everything.
+    // Root reads the file anyway.
     let unreadable = File::new("unreadable", SECRET);
     fs::set_permissions(&unreadable.0, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read(&unreadable.0).is_err() {
@@ -85,7 +87,7 @@ fn files_that_say_nothing_or_cannot_be_read_are_named() {
 
 #[test]
 fn users_have_passwords_or_keys() {
-    // The vector of RFC 8489, section 9.2.2.
+    // The test vector of RFC 8489, section 9.2.2.
     let file = File::new(
         "keys",
         "user:pass\n1000:0x8493FBC53BA582FB4C044C456BDC40EB\r\nalice: with:colons and 0x \nb\u{F6}b:0x8493fbc53ba582fb4c044c456bdc40eb\n",
@@ -101,6 +103,6 @@ fn users_have_passwords_or_keys() {
         let [read, made] = [&users["alice"], &password].map(|keys| keys.key(algorithm).unwrap().as_bytes());
         assert_eq!(read, made);
     }
-    // A SHA-256 key does not follow from an MD5 key.
+    // An MD5 key alone gives no SHA-256 key.
     assert!(users["1000"].key(PasswordAlgorithm::Sha256).is_none());
 }

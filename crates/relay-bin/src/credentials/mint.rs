@@ -1,4 +1,4 @@
-//! How credentials are minted, and the ICE server entry that they go into.
+//! Mints credentials and formats them as ICE server entries.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use turn_auth::{AuthSecret, Credentials, Scheme, UnixTime};
 
-/// How long what a standalone relay prints at its start is valid.
+/// How long the credentials are valid that a standalone relay prints at its start.
 pub(crate) const DEFAULT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Whom a standalone relay prints credentials for.
+/// The user for whom a standalone relay prints credentials.
 pub(crate) const PRINTED_USER: &str = "printed";
 
-/// How many passwords to look at for one without `/` and `+`: one in two to four has neither.
+/// How many passwords to try for one without `/` and `+`. One in two to four has neither.
 const MAX_TRIES: u64 = 64;
 
-/// What may stand in a URI as it is.
+/// The characters that a URI may contain unencoded, besides letters and digits.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// An entry of `iceServers` in an
@@ -28,7 +28,8 @@ pub(crate) struct IceServer {
     credential: String,
 }
 
-/// Credentials of `user` that are valid for `ttl` from `now`, or up to a minute longer so that the password has no `/` and `+`.
+/// Mints credentials of `user` that are valid for `ttl` from `now`. They may last up to about a minute longer, if the password then
+/// has no `/` and `+`.
 pub(crate) fn mint_for_about(
     scheme: Scheme,
     secret: &AuthSecret,
@@ -42,7 +43,7 @@ pub(crate) fn mint_for_about(
     plain.unwrap_or_else(|| mint(earliest))
 }
 
-/// Whether the password goes into a URI as it is: some programs do not decode it, and some fail on a raw slash without a word.
+/// Whether the password needs no percent-encoding in a URI. Some programs do not decode it, and some fail silently on a raw slash.
 fn is_plain(credentials: &Credentials) -> bool {
     !credentials.password.contains(['/', '+'])
 }
@@ -59,7 +60,7 @@ impl IceServer {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Its URLs as GStreamer wants them, `turn://user:password@host:port`, with username and password percent-encoded once.
+    /// The URLs for GStreamer, `turn://user:password@host:port`, with username and password percent-encoded once.
     pub(crate) fn to_uris(&self) -> Vec<String> {
         let encode = |text| utf8_percent_encode(text, UNRESERVED);
         let uri = |url: &String| {
@@ -71,11 +72,11 @@ impl IceServer {
     }
 }
 
-/// Credentials for a user of `draw` whose password has no `/` and `+`, if there soon is one.
+/// Mints credentials for a user that `draw` returns. Draws again if the password has `/` or `+`, up to [`MAX_TRIES`] times.
 ///
 /// # Errors
 ///
-/// When no user can be drawn.
+/// When `draw` fails.
 pub(crate) fn mint_for_anybody<E>(
     scheme: Scheme,
     secret: &AuthSecret,

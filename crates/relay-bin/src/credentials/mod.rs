@@ -1,4 +1,4 @@
-//! Whose requests the relay accepts, and how credentials are minted.
+//! Which credentials the relay accepts, where they come from, and how they are minted.
 
 mod config;
 mod files;

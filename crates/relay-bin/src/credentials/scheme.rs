@@ -1,9 +1,9 @@
-//! What a secret of each credential scheme may be.
+//! What each credential scheme requires of a secret.
 
 use turn_auth::{AuthSecret, Scheme, Schemes, SecretError};
 
-/// The secret that a text is. Secrets of other programs are any text; where nobody said that it is one of those, one that can be guessed
-/// is refused.
+/// Parses a secret. If `schemes` is TURN REST only, any text will do, as in other programs. Otherwise a secret that could be
+/// guessed is refused.
 pub(crate) fn parse_secret(text: &str, schemes: Schemes) -> Result<AuthSecret, SecretError> {
     match schemes {
         Schemes::Only(Scheme::TurnRest) => AuthSecret::any_text(text),
@@ -11,7 +11,7 @@ pub(crate) fn parse_secret(text: &str, schemes: Schemes) -> Result<AuthSecret, S
     }
 }
 
-/// What to do about a text that is no secret.
+/// What to advise if a text is not a secret.
 pub(crate) const fn advice(schemes: Schemes) -> &'static str {
     match schemes {
         Schemes::Only(_) => "give a long random string, such as `openssl rand -hex 32` prints",
@@ -22,7 +22,7 @@ pub(crate) const fn advice(schemes: Schemes) -> &'static str {
     }
 }
 
-/// The scheme that mints where these are accepted.
+/// The scheme that mints if `schemes` are accepted.
 pub(crate) const fn minting_scheme(schemes: Schemes) -> Scheme {
     match schemes {
         Schemes::Only(scheme) => scheme,

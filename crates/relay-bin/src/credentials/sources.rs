@@ -1,4 +1,4 @@
-//! Where credentials come from: options once, files again and again.
+//! The sources of credentials: options, read once, and files, read again when they change.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use turn_auth::{AcceptedCredentials, AuthSecret, Schemes};
 use super::files::{self, Users};
 use crate::option_names::{AUTH_SECRET_FILE, USERS_FILE};
 
-/// What options say, and which files say more.
+/// The credentials in options, and the paths of files with more.
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
     pub(crate) schemes: Schemes,
@@ -19,11 +19,11 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// Reads the files. Secrets come in their order, those of options first; the first of all mints.
+    /// Reads the files. The secrets of options come first, then those of the file, in order. The first of all mints.
     ///
     /// # Errors
     ///
-    /// All that is wrong with them.
+    /// Everything that is wrong with the files.
     pub(crate) fn read(&self) -> Result<AcceptedCredentials, Vec<String>> {
         let mut problems = Vec::new();
         let mut secrets = self.secrets.clone();
@@ -63,12 +63,12 @@ impl Sources {
         Ok(AcceptedCredentials { schemes: self.schemes, secrets: distinct, users, nonce_key: None })
     }
 
-    /// Whether there is anything to read again.
+    /// Whether there is a file to read again.
     pub(crate) const fn has_files(&self) -> bool {
         self.secrets_file.is_some() || self.users_file.is_some()
     }
 
-    /// What there is to read.
+    /// The files to read.
     pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
         [&self.secrets_file, &self.users_file].into_iter().flatten().cloned()
     }

@@ -1,4 +1,4 @@
-//! Reads files with credentials again once they have changed.
+//! Reads files of credentials again when they have changed.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
     file_watch::{Changes, FileWatch},
 };
 
-/// Looks at the files that `config` names from now on, if any, and calls `accept` with what they hold once that is something else.
+/// Watches the files in `config`, if there are any, and calls `accept` with the new credentials after a change.
 ///
 /// # Errors
 ///
@@ -22,7 +22,7 @@ pub(crate) fn watch(
     faults: &Faults,
     accept: impl Fn(Arc<AcceptedCredentials>) + Send + 'static,
 ) -> anyhow::Result<FileWatch> {
-    // A portal is told one secret when it is joined.
+    // With a portal the relay has one secret, which it sends when it joins.
     let has_files = config.sources.has_files() && !config.is_portal_s;
     let mut files = Files::new(config.sources.clone(), Arc::clone(&config.accepted));
     files.faults = faults.clone();
@@ -33,7 +33,7 @@ pub(crate) fn watch(
     })
 }
 
-/// What was read, and of which files.
+/// The watched files, and the credentials that were read last.
 #[derive(Debug)]
 struct Files {
     sources: Sources,
@@ -48,7 +48,7 @@ impl Files {
         Self { sources, accepted, changes, faults: Faults::default() }
     }
 
-    /// What is accepted from now on, if it is something else.
+    /// The new credentials, if they have changed.
     fn look(&mut self, is_hurried: bool) -> Option<Arc<AcceptedCredentials>> {
         if !self.changes.look(is_hurried) {
             return None;
@@ -136,7 +136,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(names(files.look(false)), None, "nothing has changed");
         }
-        // Somebody writes it anew, in pieces.
+        // Another program writes the file in pieces.
         for content in ["al", "alice:one\n", "alice:one\ncarol:three\n"] {
             fs::write(&path, content).unwrap();
             assert_eq!(names(files.look(false)), None, "it may go on");

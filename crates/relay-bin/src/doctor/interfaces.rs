@@ -1,4 +1,4 @@
-//! Network interfaces: which of them the relay's packets use, and what their drivers can do.
+//! Checks the network interfaces: which of them relay packets, and what their drivers support.
 
 use relay_ebpf::SINGLE_BUFFER_MTU;
 
@@ -10,19 +10,19 @@ use super::{
 };
 use crate::addresses::default_route_interfaces;
 
-/// The oldest kernel that can run the program where frames are in several buffers.
+/// The oldest kernel that can run the program on frames in several buffers.
 const OLDEST_OF_MULTI_BUFFER: (u64, u64) = (5, 18);
 
-/// What a driver makes of the program.
+/// How far a driver supports the program.
 #[derive(Clone, Copy)]
 enum Support {
     Full,
-    /// On a condition, which it names `IF` in.
+    /// On a condition. `IF` in it stands for the interface.
     If(&'static str),
     None,
 }
 
-/// What is known of drivers, by their names.
+/// What is known about drivers, by name.
 const DRIVERS: [(&str, Support); 12] = [
     (
         "virtio_net",
@@ -126,7 +126,7 @@ fn interface(system: &System, name: &str, in_driver: bool, missing: Status, repo
     }
 }
 
-/// The interfaces that default routes of either family leave by.
+/// The interfaces of the default routes of both families.
 fn default_routes(system: &System) -> Vec<String> {
     let v4 = system.text("proc/net/route").unwrap_or_default();
     let v6 = system.text("proc/net/ipv6_route").unwrap_or_default();

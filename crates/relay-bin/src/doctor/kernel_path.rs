@@ -1,4 +1,4 @@
-//! Whether packets can be relayed in the kernel.
+//! Checks whether packets can be relayed in the kernel.
 
 use super::{
     needs::Needs,
@@ -6,16 +6,16 @@ use super::{
     system::System,
 };
 
-/// The oldest kernel whose verifier takes the program.
+/// The oldest kernel whose verifier accepts the program.
 const OLDEST: (u64, u64) = (5, 15);
 
 const RELEASE: &str = "proc/sys/kernel/osrelease";
 
-/// What loading and attaching the program takes, with the bits in `CapEff`.
+/// The capabilities for loading and attaching the program, with their bits in `CapEff`.
 const CAPABILITIES: [(&str, u32); 3] = [("CAP_NET_ADMIN", 12), ("CAP_PERFMON", 38), ("CAP_BPF", 39)];
 
 pub(super) fn examine(system: &System, needs: &Needs, report: &mut Report) {
-    // What is missing for something that nobody asked for is not wrong.
+    // Without the option, a missing requirement is not an error.
     let missing = if needs.kernel_path.is_some() { Status::Broken } else { Status::Note };
     match &needs.no_program {
         None => report.good("kernel program", "in this build"),
@@ -49,7 +49,7 @@ fn kernel(system: &System, missing: Status, report: &mut Report) {
     }
 }
 
-/// The kernel's major and minor number, if it tells.
+/// The kernel's major and minor version, if it is known.
 pub(super) fn version(system: &System) -> Option<(u64, u64)> {
     let release = system.text(RELEASE)?;
     let mut numbers = release.split(|character: char| !character.is_ascii_digit()).map(str::parse::<u64>);
@@ -77,7 +77,8 @@ fn capabilities(system: &System, missing: Status, report: &mut Report) {
     }
 }
 
-/// The kernel answers the program's questions about routes only where it forwards. The relay switches that on by itself, where it may.
+/// Checks that forwarding is on: otherwise the kernel answers no route look-ups of the program. The relay switches it on by itself
+/// if it may.
 fn forwarding(system: &System, report: &mut Report) {
     for (check, path, setting) in [
         ("IPv4 route look-ups", "proc/sys/net/ipv4/conf/lo/forwarding", "net.ipv4.conf.lo.forwarding"),

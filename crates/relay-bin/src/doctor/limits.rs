@@ -1,4 +1,4 @@
-//! Cores and open files.
+//! Checks the number of cores and the limit on open files.
 
 use super::{
     needs::Needs,
@@ -6,7 +6,7 @@ use super::{
     system::System,
 };
 
-/// Files beside those of allocations: listeners, connections, recordings, the kernel's maps.
+/// Open files other than relay sockets: listeners, connections, recordings, BPF maps.
 const OTHER_FILES: u64 = 512;
 
 pub(super) fn examine(system: &System, needs: &Needs, report: &mut Report) {

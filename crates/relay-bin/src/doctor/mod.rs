@@ -1,6 +1,6 @@
-//! What this machine can do for a relay, and what to change: `firezone-relay doctor`.
+//! `firezone-relay doctor`: checks what this machine can do for a relay, and advises what to change.
 //!
-//! Everything is read from `/proc` and `/sys`, which anybody may read: nothing is opened, loaded or changed.
+//! It only reads files in `/proc` and `/sys` that anybody may read. It opens no socket, loads no program and changes nothing.
 
 mod interfaces;
 mod kernel_path;
@@ -19,7 +19,7 @@ pub(crate) use self::{
     system::System,
 };
 
-/// Looks at everything.
+/// Runs all checks.
 pub(crate) fn examine(system: &System, needs: &Needs) -> Report {
     let mut report = Report::default();
     limits::examine(system, needs, &mut report);

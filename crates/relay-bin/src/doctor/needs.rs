@@ -1,31 +1,31 @@
-//! What a machine is looked at for.
+//! The requirements that the machine is checked against.
 
 use std::num::NonZeroUsize;
 
 use relay_server::PortRange;
 
-/// What the relay is going to need.
+/// What the relay will need.
 #[derive(Clone, Debug)]
 pub(crate) struct Needs {
     /// The port that clients send to.
     pub(crate) listen_port: u16,
     /// The allocation ports.
     pub(crate) ports: PortRange,
-    /// How many address families the relay serves.
+    /// The number of address families that the relay serves.
     pub(crate) families: usize,
     pub(crate) workers: NonZeroUsize,
-    /// What is asked for in the kernel, if anything.
+    /// The kernel path, if it is asked for.
     pub(crate) kernel_path: Option<KernelPath>,
-    /// Why this build cannot offer the kernel path, if it cannot.
+    /// Why this build has no kernel path, if it has none.
     pub(crate) no_program: Option<String>,
 }
 
-/// What is asked for in the kernel.
+/// How packets are to be relayed in the kernel.
 #[derive(Clone, Debug)]
 pub(crate) struct KernelPath {
     pub(crate) interfaces: Vec<String>,
     /// Whether the program runs in the network driver.
     pub(crate) in_driver: bool,
-    /// Whether it asks the host's routing table.
+    /// Whether it looks up routes in the host's routing table.
     pub(crate) by_routing_table: bool,
 }

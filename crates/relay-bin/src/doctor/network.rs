@@ -1,4 +1,4 @@
-//! The host's settings that decide on what reaches a relay, and what it loses.
+//! Checks the kernel settings that make a relay lose packets.
 
 use relay_server::PortRange;
 
@@ -16,7 +16,7 @@ pub(super) fn examine(system: &System, needs: &Needs, report: &mut Report) {
     conntrack(system, needs, report);
 }
 
-/// A listening socket's buffer holds what arrives while its worker is busy.
+/// Checks the largest buffer of a listening socket. It holds what arrives while the worker is busy.
 fn buffers(system: &System, report: &mut Report) {
     for (check, name) in [("receive buffer", "rmem_max"), ("send buffer", "wmem_max")] {
         match system.number(&format!("proc/sys/net/core/{name}")) {
@@ -37,7 +37,7 @@ fn buffers(system: &System, report: &mut Report) {
     }
 }
 
-/// Ports that the kernel gives to any program that asks for none in particular.
+/// Checks that the allocation ports are not among those that the kernel gives to any program.
 fn local_ports(system: &System, ports: PortRange, report: &mut Report) {
     const CHECK: &str = "allocation ports";
     let range = system.text("proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
@@ -58,7 +58,7 @@ fn local_ports(system: &System, ports: PortRange, report: &mut Report) {
     }
 }
 
-/// Whether ranges such as `8080,9000-9100` hold all from `from` to `to`.
+/// Whether ranges such as `8080,9000-9100` contain all ports from `from` to `to`.
 fn is_covered(reserved: &str, from: u16, to: u16) -> bool {
     let mut next = u32::from(from);
     let mut ranges: Vec<(u32, u32)> = reserved
@@ -77,12 +77,12 @@ fn is_covered(reserved: &str, from: u16, to: u16) -> bool {
     next > u32::from(to)
 }
 
-/// A strict reverse path filter drops what arrives by another interface than answers leave by.
+/// Checks for strict reverse path filters, which drop packets that arrive at another interface than answers leave by.
 fn reverse_paths(system: &System, report: &mut Report) {
     const CHECK: &str = "rp_filter";
     let value = |name: &str| system.number(&format!("proc/sys/net/ipv4/conf/{name}/rp_filter")).unwrap_or_default();
     let interfaces = system.names("sys/class/net");
-    // The larger of the two holds.
+    // The kernel uses the larger of the two values.
     let strict: Vec<_> = interfaces
         .iter()
         .filter(|name| name.as_str() != "lo" && value("all").max(value(name)) == 1)
@@ -101,7 +101,7 @@ fn reverse_paths(system: &System, report: &mut Report) {
     }
 }
 
-/// Every flow that conntrack follows is an entry of its table and costs time; a full table drops packets.
+/// Checks whether conntrack tracks flows. Each takes an entry and time, and a full table drops packets.
 fn conntrack(system: &System, needs: &Needs, report: &mut Report) {
     const CHECK: &str = "conntrack";
     let number = |name: &str| system.number(&format!("proc/sys/net/netfilter/nf_conntrack_{name}"));

@@ -1,37 +1,37 @@
-//! What was found, for people and for programs.
+//! The findings of all checks, as text and as JSON.
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-/// How good what was found is.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Status {
     /// As it should be.
     Good,
-    /// Not as it should be for something that is not asked for.
+    /// Not as it should be, but only needed for a feature that is not asked for.
     Note,
-    /// The relay works, and would work better.
+    /// The relay works, and would work better with a change.
     Improve,
     /// The relay does not start, or does not serve.
     Broken,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Finding {
-    /// What was looked at. Does not change between versions.
+    /// The name of the check. It does not change between versions.
     check: &'static str,
     status: Status,
-    /// What is there.
+    /// What the check found.
     found: String,
-    /// What to do, unless it is good.
+    /// What to change, unless all is good.
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<String>,
 }
 
-/// Everything that was looked at.
+/// The results of all checks.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Report {
     findings: Vec<Finding>,
@@ -52,18 +52,18 @@ impl Report {
         self.findings.push(Finding { check, status, found: found.into(), advice: Some(advice.into()) });
     }
 
-    /// What is wrong with the options, which the other findings take as they can.
+    /// Adds an error in the options. The checks use the other options.
     pub(crate) fn add_problem(&mut self, problem: &str) {
         self.add("options", Status::Broken, problem, "the relay does not start until this is changed");
     }
 
-    /// The worst that was found.
+    /// The worst status of all findings.
     pub(crate) fn status(&self) -> Status {
         self.findings.iter().map(|finding| finding.status).max().unwrap_or(Status::Good)
     }
 
-    /// The exit status: 0 if there is nothing to change, 1 if the relay would work better, 3 if it would not work. (2 is that of wrong
-    /// options.)
+    /// The exit status: 0 if there is nothing to change, 1 if the relay would work better with a change, 3 if it would not work. (2
+    /// stands for wrong options.)
     pub(crate) fn exit_code(&self) -> u8 {
         match self.status() {
             Status::Good | Status::Note => 0,
@@ -72,7 +72,7 @@ impl Report {
         }
     }
 
-    /// One line for each finding, and one with what to do where there is something to do.
+    /// One line for each finding, and a second one with the advice if there is any.
     pub(crate) fn to_text(&self) -> String {
         let mut text = String::new();
         for Finding { check, status, found, advice } in &self.findings {

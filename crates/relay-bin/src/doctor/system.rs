@@ -1,11 +1,11 @@
-//! Reads what the kernel tells.
+//! Reads files of `/proc` and `/sys`.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// A machine's `/proc` and `/sys`.
+/// The `/proc` and `/sys` of a machine.
 #[derive(Clone, Debug)]
 pub(crate) struct System {
     root: PathBuf,
@@ -17,34 +17,34 @@ impl System {
         Self::at(Path::new("/"))
     }
 
-    /// The one whose `proc` and `sys` are in `root`.
+    /// The machine whose `proc` and `sys` are in `root`.
     pub(crate) fn at(root: &Path) -> Self {
         Self { root: root.to_owned() }
     }
 
-    /// The text of a file, without white space around it; `None` if it is not there or cannot be read.
+    /// The text of a file, trimmed; `None` if it cannot be read.
     pub(super) fn text(&self, path: &str) -> Option<String> {
         fs::read_to_string(self.root.join(path)).ok().map(|text| text.trim().to_owned())
     }
 
-    /// A file that holds a number.
+    /// The number in a file.
     pub(super) fn number(&self, path: &str) -> Option<u64> {
         self.text(path)?.parse().ok()
     }
 
-    /// What a line that begins with `key` says, in a file of such lines.
+    /// The rest of the first line that begins with `key`.
     pub(super) fn line(&self, path: &str, key: &str) -> Option<String> {
         let text = self.text(path)?;
         text.lines().find_map(|line| line.strip_prefix(key)).map(|rest| rest.trim().to_owned())
     }
 
-    /// The last part of what a link leads to.
+    /// The last component of a link's target.
     pub(super) fn link_name(&self, path: &str) -> Option<String> {
         let target = fs::read_link(self.root.join(path)).ok()?;
         target.file_name().map(|name| name.to_string_lossy().into_owned())
     }
 
-    /// The names in a folder, sorted.
+    /// The names in a directory, sorted.
     pub(super) fn names(&self, path: &str) -> Vec<String> {
         let entries = fs::read_dir(self.root.join(path)).into_iter().flatten().flatten();
         let mut names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();

@@ -1,10 +1,12 @@
+//! Runs the checks on fake machines, made of files.
+
 use std::{fs, num::NonZeroUsize, os::unix::fs::symlink, path::Path};
 
 use relay_server::PortRange;
 
 use super::*;
 
-/// A machine of files, where all is as it should be.
+/// A machine made of files, on which all checks pass.
 struct Machine(tempfile::TempDir);
 
 impl Machine {
@@ -104,7 +106,7 @@ fn large_frames_take_a_kernel_that_has_them_in_several_buffers() {
     }
 }
 
-/// What was changed, what is said of it, and the exit status without and with the kernel path.
+/// Each row: the file that is changed, its text, the advice, and the exit status without and with the kernel path.
 #[test]
 fn what_is_wrong_is_named_with_what_to_do() {
     let limits = "Max open files            1024                 4096                 files\n";
@@ -166,7 +168,7 @@ fn a_driver_that_cannot_is_told() {
     ] {
         let report = machine.examine(asked(interface));
         assert!(report.to_text().contains(expected), "{}", report.to_text());
-        // The default route's interface is not named.
+        // The default route's interface is not asked for.
         assert_eq!(report.exit_code(), code, "{}", report.to_text());
     }
 }
@@ -180,7 +182,7 @@ fn a_strict_reverse_path_filter_matters_with_several_interfaces() {
     assert!(machine.examine(None).to_text().contains("strict on eth0, eth1"));
 }
 
-/// In a container, much of it may be hidden: that is no reason to fail.
+/// A container may hide many files. That is no error.
 #[test]
 fn a_machine_that_tells_nothing_is_not_broken() {
     let hidden = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! One JSON object a line, as [Google Cloud's logging agents](https://cloud.google.com/logging/docs/structured-logging) read it.
+//! Formats the log for [Google Cloud's logging agents](https://cloud.google.com/logging/docs/structured-logging): one JSON object
+//! on each line.
 
 use std::fmt;
 
@@ -21,7 +22,7 @@ use tracing_subscriber::{
 /// Formats events for Google Cloud.
 #[derive(Clone, Debug)]
 pub(super) struct GoogleCloud {
-    /// The project that traces are in; without it logs do not point to them.
+    /// The project that holds the traces. Without it, log entries have no link to their trace.
     pub(super) project: Option<String>,
 }
 
@@ -53,7 +54,7 @@ where
     }
 }
 
-/// What an event comes with, beside its fields.
+/// The parts of a log entry besides the event's own fields.
 struct Entry<'e> {
     time: String,
     level: Level,
@@ -66,7 +67,7 @@ struct Entry<'e> {
 impl Entry<'_> {
     fn object(self, fields: Map<String, Value>) -> Map<String, Value> {
         let mut object = fields;
-        // After the fields, so that none of them can take the place of what the agent reads.
+        // Set after the event's fields, so that none of them replaces what the agent reads.
         let mut set = |name: &str, value: String| object.insert(name.to_owned(), Value::String(value));
         set("time", self.time);
         set("severity", severity(self.level).to_owned());
@@ -88,12 +89,12 @@ const fn severity(level: Level) -> &'static str {
         Level::ERROR => "ERROR",
         Level::WARN => "WARNING",
         Level::INFO => "INFO",
-        // There is nothing below.
+        // Google Cloud has no lower severity.
         Level::DEBUG | Level::TRACE => "DEBUG",
     }
 }
 
-/// Makes JSON of an event's fields; the text of the event is the field `message`.
+/// Collects an event's fields as JSON. The event's text is the field `message`.
 #[derive(Debug, Default)]
 struct Fields(Map<String, Value>);
 

@@ -1,4 +1,4 @@
-//! What is logged, and how; and which spans are handed to OpenTelemetry.
+//! What is logged and in which format, and which spans are exported to OpenTelemetry.
 
 mod google_cloud;
 mod panics;
@@ -21,24 +21,24 @@ use tracing_subscriber::{
 use self::google_cloud::GoogleCloud;
 use crate::{output::Stream, telemetry::Tracer};
 
-/// What is logged where nobody says.
+/// The log filter if none is given.
 pub(crate) const DEFAULT_FILTER: &str = "info";
 
-/// Said before what the user asks for, so that it can be overridden: crates that log what strangers send, packet by packet.
+/// Precedes the user's directives, which can override it. Silences crates that log packets of strangers.
 const QUIET: &str =
     "stun_types=off,stun_proto=off,turn_types=off,h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn";
 
-/// Whose spans are traces.
+/// The target of spans that are exported.
 const TRACED: &str = "firezone_relay";
 
-/// How to write the log.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogFormat {
     /// Lines for people.
     Human,
-    /// One JSON object a line.
+    /// One JSON object on each line.
     Json,
-    /// One JSON object a line, as Google Cloud reads it.
+    /// One JSON object on each line, in Google Cloud's format.
     GoogleCloud,
 }
 
@@ -50,16 +50,16 @@ pub(crate) struct Logging {
     pub(crate) google_cloud_project: Option<String>,
 }
 
-/// Changes what is logged.
+/// Changes the log filter at run time.
 #[derive(Clone)]
 pub(crate) struct FilterControl(Arc<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
 
 impl FilterControl {
-    /// Logs what `directives` say from now on.
+    /// Replaces the log filter by `directives`.
     ///
     /// # Errors
     ///
-    /// What is wrong with them.
+    /// What is wrong with the directives.
     pub(crate) fn set(&self, directives: &str) -> Result<(), String> {
         let filter = filter(directives).map_err(|error| error.to_string())?;
         (self.0)(filter).map_err(|error| error.to_string())
@@ -73,13 +73,13 @@ impl fmt::Debug for FilterControl {
 }
 
 impl Logging {
-    /// Logs from now on, to `stderr`, and hands spans to `tracer`.
+    /// Starts logging to `stderr` and exporting spans to `tracer`.
     ///
     /// # Errors
     ///
-    /// When the process logs already.
+    /// When the process has a logger already.
     pub(crate) fn start(self, tracer: Option<&Tracer>, stderr: &Arc<Stream>) -> anyhow::Result<FilterControl> {
-        // Its own complaints would go to stderr at once, and wait there.
+        // The layer would report its own errors to stderr directly, and might block there.
         let layer = tracing_subscriber::fmt::layer().with_writer(Arc::clone(stderr)).log_internal_errors(false);
         let layer = match self.format {
             LogFormat::Human => layer.with_ansi(io::stderr().is_terminal()).boxed(),
@@ -96,7 +96,7 @@ impl Logging {
     }
 }
 
-/// What is logged: what `filter` says, and the spans that are traced anyway, so that a line in one can say in which trace it belongs.
+/// The filter of the log: `filter`, and all exported spans if `is_traced`, so that a line in one can name its trace.
 fn logged<S: 'static>(
     filter: impl Filter<S> + Send + Sync + 'static,
     is_traced: bool,
@@ -104,24 +104,23 @@ fn logged<S: 'static>(
     if is_traced { FilterExt::boxed(filter.or(spans_of_traces())) } else { FilterExt::boxed(filter) }
 }
 
-/// What is handed to OpenTelemetry, whatever is logged. Addresses of clients and peers are in no span, and in no event above debug.
+/// The filter of the export, independent of the log. Addresses of clients and peers are in no span, and in no event above DEBUG.
 fn exported<S>() -> impl Filter<S> {
     let events = Targets::new().with_target(TRACED, Level::INFO);
     events.or(spans_of_traces())
 }
 
-/// The spans that are handed to OpenTelemetry. Those for each request are of level debug, since they cost something where nobody
-/// traces.
+/// The spans that are exported. Those of single requests have level DEBUG, since they cost time even when nothing is exported.
 fn spans_of_traces<S>() -> impl Filter<S> {
     let of_the_relay = Targets::new().with_target(TRACED, Level::DEBUG);
     of_the_relay.and(filter_fn(|metadata| metadata.is_span()))
 }
 
-/// What `directives` say, where they do not say more about noisy crates.
+/// Parses `directives`. What they say about noisy crates takes precedence over [`QUIET`].
 ///
 /// # Errors
 ///
-/// What is wrong with them.
+/// What is wrong with the directives.
 pub(crate) fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
     EnvFilter::builder().parse(format!("{QUIET},{directives}"))
 }

@@ -1,4 +1,4 @@
-//! Panics in the log. By default they go to stderr at once, and whoever panics waits there.
+//! Writes panics to the log. The standard hook writes to stderr directly, which can block the thread.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -11,7 +11,7 @@ use tracing::Level;
 
 use crate::output::Stream;
 
-/// Logs panics from now on, or says them on `stderr` where the log is off: they are bugs, and there is no other trace of them.
+/// Logs panics from now on, or writes them to `stderr` if the log is off: they are bugs, and leave no other trace.
 pub(super) fn log(stderr: Arc<Stream>) {
     panic::set_hook(Box::new(move |panic| {
         let text = describe(panic);
@@ -26,7 +26,7 @@ pub(super) fn log(stderr: Arc<Stream>) {
 fn describe(panic: &PanicHookInfo<'_>) -> String {
     let thread = thread::current();
     let name = thread.name().unwrap_or("without a name");
-    // If RUST_BACKTRACE asks for it.
+    // Empty unless RUST_BACKTRACE is set.
     let backtrace = Backtrace::capture();
     let backtrace = match backtrace.status() {
         BacktraceStatus::Captured => format!("\n{backtrace}"),
