@@ -18,7 +18,7 @@ use crate::{
 /// The listening sockets of a worker at each address: one for requests and one for application data. So a flood of requests from
 /// strangers does not fill the receive buffer of clients in use.
 ///
-/// A client's datagrams may therefore be read out of order: the shard restores the order ([`crate::shard`]).
+/// A client's data may therefore be read before the request that permits it: [`crate::shard`] keeps such data.
 pub(crate) const SOCKETS_PER_WORKER: usize = 2;
 
 /// The first bytes of application data: a channel number ([RFC 8656, section

@@ -1,5 +1,5 @@
-//! What leaves by stderr and stdout, written by threads of their own: whoever has something to say never waits for whoever should
-//! read it, which may be a full pipe or a terminal that somebody has stopped.
+//! Writes stderr and stdout on separate threads. So no other thread ever waits for a reader, such as a full pipe or a stopped
+//! terminal.
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -14,29 +14,28 @@ use std::{
 
 use anyhow::Context as _;
 
-/// How many texts wait at most.
+/// The most texts that may wait.
 const TEXTS: usize = 16_384;
 
-/// How many bytes wait at most.
+/// The most bytes that may wait.
 const BYTES: usize = 4 << 20;
 
-/// How often losses are told while there is no end of waiting texts.
+/// How often to report losses, in texts, while the queue never runs empty.
 const TELL_EVERY: u64 = 1_024;
 
-/// How long to wait before writing again where a write would block, although it should have waited: somebody else who has the same
-/// pipe or terminal has made it so.
+/// How long to wait after EAGAIN. It occurs when another process has made the shared pipe or terminal non-blocking.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// How often to look, at the end, whether all is written.
+/// How often to check, at the end, whether all is written.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// For how many looks in a row nothing may be written until it is given up: half a second.
+/// After how many checks in a row without progress to give up: half a second.
 const STALLED_LOOKS: u32 = 50;
 
-/// After how many looks it is given up in any case: five seconds.
+/// After how many checks to give up in any case: five seconds.
 const MAX_LOOKS: u32 = 500;
 
-/// The standard streams of the relay.
+/// Both standard streams.
 #[derive(Clone, Debug)]
 pub(crate) struct Output {
     pub(crate) stdout: Arc<Stream>,
@@ -54,7 +53,7 @@ impl Output {
         })
     }
 
-    /// Waits until all is written, unless nobody reads it.
+    /// Waits until all is written, unless nobody reads.
     pub(crate) fn finish(&self) {
         self.stderr.finish();
         self.stdout.finish();
@@ -71,9 +70,9 @@ fn tell_losses(lines: u64) {
 /// How many texts were lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Losses {
-    /// Because too many were waiting.
+    /// Because the queue was full.
     pub(crate) queue_full: u64,
-    /// Because the system refused to write them.
+    /// Because the system failed to write them.
     pub(crate) write_failed: u64,
 }
 
@@ -90,22 +89,22 @@ pub(crate) struct Stream {
     state: Arc<State>,
 }
 
-/// What the two ends of a queue share.
+/// The state that the threads share.
 #[derive(Debug, Default)]
 struct State {
-    /// Texts that are not written yet.
+    /// The number of waiting texts.
     texts: AtomicUsize,
-    /// Their bytes.
+    /// The number of waiting bytes.
     bytes: AtomicUsize,
-    /// Texts that were written, or refused, until now.
+    /// The number of texts that were written or failed.
     done: AtomicU64,
     queue_full: AtomicU64,
     write_failed: AtomicU64,
 }
 
 impl Stream {
-    /// Writes to `out` from now on. `tell` is called with the number of texts that were lost since the last call, once writing
-    /// works again.
+    /// Starts a thread that writes to `out`. It calls `tell` with the number of texts lost since the last call, once writing works
+    /// again.
     ///
     /// # Errors
     ///
@@ -125,11 +124,11 @@ impl Stream {
         Ok(Arc::new(Self { queue, state }))
     }
 
-    /// Has `text` written soon, whole or not at all; never waits.
+    /// Queues `text`, whole or not at all. Never blocks.
     pub(crate) fn say(&self, text: impl AsRef<[u8]>) {
         let text: Box<[u8]> = text.as_ref().into();
         let length = text.len();
-        // Counted before they are in the queue, so that the other end never takes away what was not added.
+        // Counted before it is in the queue, so that the thread never subtracts what was not added.
         self.state.texts.fetch_add(1, Ordering::Relaxed);
         let before = self.state.bytes.fetch_add(length, Ordering::Relaxed);
         if before + length > BYTES || self.queue.try_send(text).is_err() {
@@ -138,17 +137,17 @@ impl Stream {
         }
     }
 
-    /// How many texts were lost until now.
+    /// How many texts were lost so far.
     pub(crate) fn losses(&self) -> Losses {
         self.state.losses()
     }
 
-    /// Whether half of what may wait does.
+    /// Whether the queue is more than half full.
     pub(crate) fn is_half_full(&self) -> bool {
         self.state.texts.load(Ordering::Relaxed) > TEXTS / 2 || self.state.bytes.load(Ordering::Relaxed) > BYTES / 2
     }
 
-    /// Waits until all is written, or nobody reads it.
+    /// Waits until all is written, or nothing is read.
     fn finish(&self) {
         let (mut stalled, mut last) = (0, self.state.done.load(Ordering::Relaxed));
         for _ in 0..MAX_LOOKS {
@@ -167,7 +166,7 @@ impl Stream {
 }
 
 impl Write for &Stream {
-    /// Takes a whole line, as the log hands it over; never waits and never fails.
+    /// Queues a whole line of the log. Never blocks and never fails.
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         self.say(text);
         Ok(text.len())
@@ -181,7 +180,7 @@ impl Write for &Stream {
 impl State {
     fn take_off(&self, length: usize) {
         self.bytes.fetch_sub(length, Ordering::Relaxed);
-        // What was done before is seen by whoever waits for the end.
+        // Release: a thread that sees the count also sees what was done before.
         self.texts.fetch_sub(1, Ordering::Release);
     }
 
@@ -193,14 +192,14 @@ impl State {
     }
 }
 
-/// The thread's end.
+/// The writing end, owned by the thread.
 struct Writer<W, T> {
     out: W,
     tell: T,
     state: Arc<State>,
-    /// How many losses were told.
+    /// How many losses were reported.
     told: u64,
-    /// Whether the last text was written in part.
+    /// Whether the last text was written only in part.
     is_torn: bool,
 }
 
@@ -221,7 +220,7 @@ impl<W: Write, T: FnMut(u64)> Writer<W, T> {
         }
     }
 
-    /// Writes all of `text`, on a line of its own.
+    /// Writes all of `text`, on a new line if the last text was torn.
     fn write(&mut self, text: &[u8]) -> io::Result<()> {
         if self.is_torn {
             write_all(&mut self.out, b"\n").map_err(|(_, error)| error)?;
@@ -239,14 +238,14 @@ impl<W: Write, T: FnMut(u64)> Writer<W, T> {
             return;
         }
         (self.tell)(lost - self.told);
-        // Otherwise what was told may be lost itself.
+        // If more was lost meanwhile, the report itself may be lost: repeat it.
         if self.state.losses().total() == lost {
             self.told = lost;
         }
     }
 }
 
-/// How much was written, if not all, and why not.
+/// Writes all of `text`. The error comes with the number of bytes written.
 fn write_all(out: &mut impl Write, text: &[u8]) -> Result<(), (usize, io::Error)> {
     let mut written = 0;
     while written < text.len() {

@@ -1,3 +1,5 @@
+//! Tests of the output queue with a reader that blocks.
+
 use std::sync::{
     Mutex,
     mpsc::{Sender, channel},
@@ -5,7 +7,7 @@ use std::sync::{
 
 use super::*;
 
-/// Takes a text whenever it is let, and says what it took.
+/// An output that blocks until the test lets it write, and passes on what was written.
 struct Gate {
     let_in: Receiver<io::Result<usize>>,
     taken: Sender<Vec<u8>>,
@@ -13,7 +15,7 @@ struct Gate {
 
 impl Write for Gate {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        // Nobody lets anything in any more: take all.
+        // The test has dropped its end: write everything.
         let taken = self.let_in.recv().unwrap_or(Ok(usize::MAX))?.min(text.len());
         let _ = self.taken.send(text[..taken].to_vec());
         Ok(taken)
@@ -63,13 +65,13 @@ fn texts_are_written_in_their_order_and_waited_for() {
 fn nobody_waits_for_a_stream_that_nobody_reads_and_what_is_lost_is_counted_and_told() {
     let Fixture { stream, let_in, taken, told } = start();
     let more = 5;
-    // One is at the gate, as soon as the thread has taken it.
+    // The thread takes one text out of the queue and blocks on it.
     for _ in 0..=TEXTS + more {
         stream.say("x");
     }
     let lost = stream.losses().queue_full;
     assert!((more as u64..=more as u64 + 1).contains(&lost), "{lost}");
-    // In vain, but not for ever.
+    // Gives up after a while.
     stream.finish();
     assert!(taken.try_recv().is_err());
     drop(let_in);

@@ -1,21 +1,21 @@
-//! The stages of a relay's life.
+//! The phases of a relay's life.
 
 use tokio::sync::watch;
 
-/// What the relay is at.
+/// A phase of the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// It does not serve yet.
+    /// Does not serve yet.
     Starting,
-    /// It serves.
+    /// Serves.
     Serving,
-    /// It serves the allocations that it has and takes no new ones.
+    /// Serves its allocations and refuses new ones.
     Draining,
-    /// It ends.
+    /// Ends.
     Stopping,
 }
 
-/// Tells everybody the phase, which only ever advances.
+/// Publishes the phase, which only advances.
 #[derive(Clone, Debug)]
 pub(crate) struct Phases(watch::Sender<Phase>);
 

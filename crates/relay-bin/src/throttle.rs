@@ -1,4 +1,4 @@
-//! Warnings that would otherwise come by the thousand.
+//! Limits the rate of log lines.
 
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ impl Throttle {
         Self { interval, next: Timestamp::ZERO, suppressed: 0 }
     }
 
-    /// How many occurrences there were since the last one that passed, this one included, or `None` if it should not pass.
+    /// Returns how many occurrences there were since the last one that passed, this one included; `None` if this one should not
+    /// pass.
     pub(crate) fn pass(&mut self, now: Timestamp) -> Option<u64> {
         self.suppressed += 1;
         if now < self.next {

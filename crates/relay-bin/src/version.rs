@@ -1,4 +1,4 @@
-//! What this build is.
+//! The version of this build.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
     }
 });
 
-/// The release, the revision of the source, and whether XDP is in; if not, why.
+/// The release, the source revision, and whether XDP is built in; if not, why.
 pub(crate) fn text() -> &'static str {
     &TEXT
 }

@@ -1,4 +1,4 @@
-//! Which peers may be relayed to, checked.
+//! The checked configuration of peer rules.
 
 use std::sync::Arc;
 
@@ -7,27 +7,27 @@ use relay_server::{PeerPolicy, RelayAddresses, SpecialUse};
 use super::rules::{RuleSources, SourcedRule};
 use crate::option_names::ALLOW_PEER;
 
-/// Which peers may be relayed to.
+/// The rules about peers and the relay's addresses, from which the policy follows.
 #[derive(Clone, Debug)]
 pub(crate) struct PeerConfig {
     pub(crate) sources: RuleSources,
-    /// What the sources held at start.
+    /// The rules at the start.
     pub(crate) rules: Vec<SourcedRule>,
     pub(crate) relay_addresses: RelayAddresses,
 }
 
 impl PeerConfig {
-    /// The policy of these rules.
+    /// The policy with these rules.
     pub(crate) fn policy_of(&self, rules: &[SourcedRule]) -> Arc<PeerPolicy> {
         PeerPolicy::of_relay_at(&self.relay_addresses, rules.iter().map(|rule| rule.rule)).into()
     }
 
-    /// The policy at start.
+    /// The policy at the start.
     pub(crate) fn policy(&self) -> Arc<PeerPolicy> {
         self.policy_of(&self.rules)
     }
 
-    /// Says in one line what holds without rules, and what to do if that is wrong.
+    /// Logs in one line which peers are refused without rules, and how to change that.
     pub(crate) fn log(&self) {
         let rules = self.rules.len();
         let addresses: Vec<_> = self.relay_addresses.iter().collect();

@@ -1,4 +1,4 @@
-//! Which peers the operator lets clients reach.
+//! The operator's rules about the peers that clients may reach.
 
 mod config;
 mod rules;

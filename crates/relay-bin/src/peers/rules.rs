@@ -1,4 +1,4 @@
-//! Where rules about peers come from: options once, a file again and again.
+//! The sources of rules about peers: options, read once, and a file, read again when it changes.
 
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,14 @@ use crate::{
     text_file::{at, lines, read, text},
 };
 
-/// A rule, and where it stands, for people.
+/// A rule, with its source as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SourcedRule {
     pub(crate) rule: PeerRule,
     pub(crate) source: String,
 }
 
-/// What options say, and which file says more.
+/// The rules in options, and the path of a file with more.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RuleSources {
     pub(crate) options: Vec<SourcedRule>,
@@ -24,7 +24,7 @@ pub(crate) struct RuleSources {
 }
 
 impl RuleSources {
-    /// Reads the file. A file without rules is none that is wrong: it is there to be filled.
+    /// Reads the file and returns all rules. A file without rules is valid: some may be added later.
     ///
     /// # Errors
     ///

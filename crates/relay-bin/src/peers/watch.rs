@@ -1,4 +1,4 @@
-//! Reads the file with rules again once it has changed.
+//! Reads the file of rules again when it has changed.
 
 use std::sync::Arc;
 
@@ -10,8 +10,7 @@ use crate::{
     file_watch::{Changes, FileWatch},
 };
 
-/// Looks at the file that `config` names from now on, if it names one, and calls `apply` with what follows from it once that is
-/// something else.
+/// Watches the file in `config`, if there is one, and calls `apply` with the new policy after a change.
 ///
 /// # Errors
 ///

@@ -1,6 +1,8 @@
+//! The checked configuration of the portal.
+
 use portal_client::{Endpoint, Limits, Token};
 
-/// How to register with a portal.
+/// Where and how to register.
 #[derive(Clone, Debug)]
 pub(crate) struct PortalConfig {
     pub(crate) endpoint: Endpoint,

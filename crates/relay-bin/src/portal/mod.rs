@@ -1,4 +1,4 @@
-//! The relay's registration with a portal, on a thread of its own, so that neither starves the other.
+//! Registers the relay with a portal. Runs on its own thread, so that neither starves the other.
 
 mod config;
 mod registration_status;
@@ -18,18 +18,18 @@ use self::registration_status::RegistrationStatus;
 
 pub(crate) use self::config::PortalConfig;
 
-/// Where the relay stands with its portal.
+/// The state of the registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PortalState {
-    /// It has not been registered yet, so it must not serve.
+    /// Not registered yet. The relay must not serve.
     Registering,
-    /// It is registered.
+    /// Registered.
     Registered,
-    /// It was registered and relays on, but the portal is out of reach.
+    /// Was registered. The portal cannot be reached now, and the relay goes on.
     Partitioned,
 }
 
-/// A portal client that runs.
+/// A running portal client.
 #[derive(Debug)]
 pub(crate) struct Portal {
     state: watch::Receiver<PortalState>,
@@ -38,8 +38,8 @@ pub(crate) struct Portal {
 }
 
 impl Portal {
-    /// Begins to register a relay at `addresses` and `listen_port` whose credentials follow from `secret`. Waiting times between
-    /// attempts follow from `seed`.
+    /// Starts to register a relay at `addresses` and `listen_port`, whose credentials follow from `secret`. Delays between attempts
+    /// are drawn from `seed`.
     ///
     /// # Errors
     ///
@@ -69,33 +69,33 @@ impl Portal {
             let runtime =
                 Builder::new_current_thread().enable_io().enable_time().build().context("cannot start a runtime")?;
             let result = runtime.block_on(client.run(|event| registration_status.handle(event), async {
-                // An error means that the relay has ended in another way.
+                // An error means that the relay has ended without leaving.
                 let _ = left.await;
             }));
-            // A look-up that hangs must not keep anybody waiting.
+            // Do not wait for a name look-up that hangs.
             runtime.shutdown_background();
             Ok(result?)
         };
         thread::Builder::new()
             .name("portal".to_owned())
             .spawn(move || {
-                // Nobody listens any more when the process ends.
+                // Nobody receives this when the process ends.
                 let _ = tell_end.send(run());
             })
             .context("cannot start the portal's thread")?;
         Ok(Self { state, leave: Some(leave), ended })
     }
 
-    /// Where the relay stands, now and later.
+    /// The state of the registration, now and as it changes.
     pub(crate) fn state(&self) -> watch::Receiver<PortalState> {
         self.state.clone()
     }
 
-    /// Waits until the relay may serve.
+    /// Waits until the relay is registered.
     ///
     /// # Errors
     ///
-    /// When the portal is given up for good.
+    /// When the portal client has given up.
     pub(crate) async fn wait_until_registered(&mut self) -> anyhow::Result<()> {
         let mut state = self.state.clone();
         tokio::select! {
@@ -104,16 +104,16 @@ impl Portal {
                 ended?;
                 Err(anyhow!("the portal client ended by itself: this is a bug"))
             }
-            // An error means that the client has ended, which the other branch tells.
+            // An error means that the client has ended. The other branch has the reason.
             Ok(_) = state.wait_for(|state| *state != PortalState::Registering) => Ok(()),
         }
     }
 
-    /// Waits until the portal is given up for good, or has been left.
+    /// Waits until the portal client has left or given up.
     ///
     /// # Errors
     ///
-    /// Why it was given up.
+    /// Why it gave up.
     pub(crate) async fn wait_for_end(&mut self) -> anyhow::Result<()> {
         match (&mut self.ended).await {
             Ok(result) => result,
@@ -121,16 +121,16 @@ impl Portal {
         }
     }
 
-    /// Says good-bye to the portal, in the background: it must not send anybody here any more.
+    /// Leaves the portal in the background, so that it sends no more clients here.
     pub(crate) fn leave(&mut self) {
         if let Some(leave) = self.leave.take() {
-            // An error means that it has ended already.
+            // An error means that the client has ended already.
             let _ = leave.send(());
         }
     }
 }
 
-/// The token may be read by whoever is on the way to the portal.
+/// Warns if the token is sent unencrypted, where others on the path can read it.
 fn warn_if_exposed(portal: &PortalConfig) {
     let host = portal.endpoint.host();
     let is_here = host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());

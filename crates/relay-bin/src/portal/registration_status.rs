@@ -1,4 +1,4 @@
-//! What becomes of the portal client's events: a state for readiness, log lines, and a span for each time it takes to register.
+//! Turns the portal client's events into a state for readiness, log lines, and a span for each time without registration.
 
 use std::mem::{Discriminant, discriminant};
 
@@ -8,13 +8,13 @@ use tracing::Span;
 
 use super::PortalState;
 
-/// Follows the events of one client.
+/// Handles the events of one portal client.
 pub(crate) struct RegistrationStatus {
     state: watch::Sender<PortalState>,
-    /// From the loss of the registration until it is back.
+    /// Lasts from the loss of the registration until it is back.
     span: Span,
     failures: u32,
-    /// The kinds of failures that were logged as warnings: while they repeat, for a day perhaps, and in turn, one of each is enough.
+    /// The kinds of failures that were logged as warnings. They may repeat for a day, also in turn; each kind is logged once.
     warned: Vec<Kind>,
 }
 
@@ -61,7 +61,7 @@ impl RegistrationStatus {
     }
 }
 
-/// What makes a failure another one than others, whatever its details: with the status, if the portal answered.
+/// The kind of a failure, without details: the variant, and the HTTP status if the portal answered.
 type Kind = (Discriminant<Failure>, Option<u16>);
 
 fn kind(failure: &Failure) -> Kind {
@@ -113,7 +113,7 @@ mod tests {
             registration_status.handle(lost());
             assert_eq!((registration_status.failures, registration_status.warned.len()), (failures, 1));
         }
-        // In turn.
+        // Two kinds in turn.
         for status in [503, 404, 503, 404] {
             let failure = Failure::Refused { status, retry_after: None };
             registration_status.handle(Event::Disconnected { failure, retry_in: Duration::ZERO });

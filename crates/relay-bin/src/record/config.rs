@@ -1,6 +1,8 @@
+//! The checked configuration of recordings.
+
 use std::path::PathBuf;
 
-/// 1 GiB: what a disk can spare, and the playground opens.
+/// The default size limit, 1 GiB: most disks have room for it, and the playground can open it.
 pub(crate) const DEFAULT_MAX_BYTES: u64 = 1 << 30;
 
 /// How to record.
@@ -11,15 +13,15 @@ pub(crate) struct RecordConfig {
     pub(crate) payload_bytes: Option<u32>,
     pub(crate) max_bytes: u64,
     pub(crate) max_packets: Option<u64>,
-    /// What becomes of a file that exists already.
+    /// What to do if the file exists already.
     pub(crate) existing: Existing,
 }
 
-/// What to do with a file that exists already.
+/// What to do if the file exists already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Existing {
-    /// Who gave the option could as well have removed it.
+    /// Overwrite it. For the option: its user could as well remove the file.
     Overwrite,
-    /// Who asks through the control endpoint may be anybody on this machine.
+    /// Keep it and fail. For the control endpoint, which anybody on this machine may use.
     Keep,
 }

@@ -23,15 +23,15 @@ use crate::{
     faults::{Faults, Part},
 };
 
-/// Has a shard record from now on, or stop.
+/// Sends a shard a recorder to use, or none to stop.
 pub(crate) type TellShard = Box<dyn Fn(Option<Recorder>) + Send>;
 
-/// The switch. At most one recording is under way at a time.
+/// Starts and stops recordings. There is at most one at a time.
 pub(crate) struct RecordControl {
     directory: Option<PathBuf>,
     clock: Clock,
     faults: Faults,
-    // Only the operations thread and the start and end of the relay take it; shards are told by mail.
+    // Locked only by the operations thread and at the relay's start and end. Shards get mail instead.
     state: Mutex<State>,
 }
 
@@ -41,33 +41,33 @@ struct State {
     relay: Option<Relay>,
     /// The last recording that was started.
     recording: Option<Recording>,
-    /// The file of one that is about to begin, once the file is open.
+    /// The file of a recording that begins once the file is open.
     starting: Option<PathBuf>,
     is_stopping: bool,
 }
 
-/// What a recording needs of the relay.
+/// What a recording needs from the relay.
 struct Relay {
     header: TraceHeader,
     accepted: Arc<AcceptedCredentials>,
     shards: Vec<TellShard>,
 }
 
-/// A recording, a recorder for each shard, and whether its file could be opened.
+/// A recording, a recorder for each shard, and the result of opening the file.
 type Prepared = (Recording, Vec<Recorder>, oneshot::Receiver<anyhow::Result<()>>);
 
 /// Why a recording does not start or stop.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     NotServing,
-    /// This file is being recorded already.
+    /// A recording to this file is running already.
     Recording(PathBuf),
-    /// This file is not open yet.
+    /// A recording is waiting for this file to open.
     Starting(PathBuf),
     NotRecording,
-    /// This file is there already.
+    /// This file exists already.
     Exists(PathBuf),
-    /// The system said no.
+    /// The file could not be opened, or the thread not be started.
     Failed(anyhow::Error),
 }
 
@@ -90,28 +90,28 @@ impl fmt::Debug for RecordControl {
     }
 }
 
-/// What can be told about the last recording.
+/// The state of the last recording.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Status {
     pub(crate) file: PathBuf,
     pub(crate) figures: Figures,
-    /// In a word.
+    /// The state in one word.
     pub(crate) state: &'static str,
 }
 
 impl RecordControl {
-    /// A switch for recordings in `directory`, if they are wanted at all.
+    /// A control for recordings in `directory`, if there is one.
     pub(crate) fn new(directory: Option<PathBuf>, clock: Clock, faults: Faults) -> Self {
         Self { directory, clock, faults, state: Mutex::default() }
     }
 
-    /// Where recordings go that are started at run time.
+    /// The directory of recordings that are started at run time.
     pub(crate) fn directory(&self) -> Option<&PathBuf> {
         self.directory.as_ref()
     }
 
-    /// Begins to record as `record` says, if it says anything, and returns a recorder for each shard. From now on recordings may
-    /// start, of which the shards are told.
+    /// Starts the recording `record`, if there is one, and returns a recorder for each shard. From now on, recordings can also be
+    /// started at run time.
     ///
     /// # Errors
     ///
@@ -139,7 +139,7 @@ impl RecordControl {
         Ok(recorders)
     }
 
-    /// Starts to record, in the middle of things, as soon as the file is open. It must not be dropped before.
+    /// Starts a recording at run time. Returns once the file is open; the future must be awaited until then.
     pub(crate) async fn start(&self, record: &RecordConfig) -> Result<(), Refusal> {
         let (started, recorders, opened) = self.prepare(record)?;
         let result = match opened.await {
@@ -165,7 +165,7 @@ impl RecordControl {
         Ok(())
     }
 
-    /// Begins to open the file, if nothing else is being recorded.
+    /// Begins to open the file, unless another recording is running.
     fn prepare(&self, record: &RecordConfig) -> Result<Prepared, Refusal> {
         let mut state = self.lock();
         let State { relay, recording, starting, .. } = &mut *state;
@@ -185,7 +185,7 @@ impl RecordControl {
         Ok(prepared)
     }
 
-    /// Tells the shards to stop; the file is complete when [`Self::status`] says so.
+    /// Stops the recording. The file is complete when [`Self::status`] says so.
     pub(crate) fn stop(&self) -> Result<PathBuf, Refusal> {
         let mut state = self.lock();
         let State { relay, recording, starting, is_stopping } = &mut *state;
@@ -193,10 +193,10 @@ impl RecordControl {
         if let Some(file) = starting {
             return Err(Refusal::Starting(file.clone()));
         }
-        // Before the shards are told: it may end at once then.
+        // Before the shards stop: the recording may end as soon as they do.
         let stopped = recording.as_ref().filter(|recording| !*is_stopping && !recording.has_ended());
         let stopped = stopped.map(|recording| recording.file().to_owned());
-        // Also when the file could not be written any further: its recorders are of no more use.
+        // Also after a write error: the shards then drop their useless recorders.
         for shard in &relay.shards {
             shard(None);
         }
@@ -204,7 +204,7 @@ impl RecordControl {
         stopped.ok_or(Refusal::NotRecording)
     }
 
-    /// How far the last recording is, if there was one.
+    /// The state of the last recording, if there was one.
     pub(crate) fn status(&self) -> Option<Status> {
         let state = self.lock();
         if let Some(file) = &state.starting {
@@ -226,11 +226,11 @@ impl RecordControl {
         })
     }
 
-    /// Ends: waits until all is written, unless the file takes nothing more. The shards must be gone.
+    /// Ends the recording: waits until all is written, unless the file accepts no more. The shards must have ended.
     pub(crate) async fn finish(&self) {
         let recording = {
             let mut state = self.lock();
-            // Nothing starts any more, and recorders that no shard has taken are dropped.
+            // No recording can start any more, and recorders that no shard has taken are dropped.
             state.relay = None;
             state.recording.take()
         };
@@ -244,7 +244,7 @@ impl RecordControl {
     }
 }
 
-/// Waits until the file is open, if that is soon.
+/// Waits until the file is open, for at most [`OPEN_LIMIT`].
 async fn open_soon(opened: oneshot::Receiver<anyhow::Result<()>>, file: &Path) -> anyhow::Result<()> {
     match timeout(OPEN_LIMIT, opened).await {
         Ok(Ok(result)) => result,
@@ -258,14 +258,14 @@ async fn open_soon(opened: oneshot::Receiver<anyhow::Result<()>>, file: &Path) -
 }
 
 impl Relay {
-    /// What `record` wants said, as if from the start.
+    /// The header of a recording with these options.
     fn header(&self, record: &RecordConfig) -> TraceHeader {
         let mut header = TraceHeader { payload_limit: record.payload_bytes, ..self.header.clone() };
         if record.with_secret {
             header.auth_secret = self.accepted.secrets.first().map(|secret| secret.expose().to_owned());
             header.accepted = Some(recorded_credentials(&self.accepted));
         } else {
-            // Ports and reservation tokens follow from it.
+            // Ports and reservation tokens could be derived from the seed.
             header.shards.iter_mut().for_each(|shard| shard.seed = [0; 32]);
         }
         header

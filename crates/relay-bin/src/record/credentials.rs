@@ -1,8 +1,8 @@
-//! What is accepted, in the words of a trace.
+//! Converts accepted credentials to the trace format.
 
 use relay_server::{AcceptedCredentials, PasswordAlgorithm, Scheme, UserKeys};
 
-/// All of it, secrets and keys included: for recordings that may hold them.
+/// All credentials, with secrets and keys: only for recordings that may contain them.
 pub(super) fn recorded_credentials(accepted: &AcceptedCredentials) -> packet_trace::AcceptedCredentials {
     packet_trace::AcceptedCredentials {
         firezone: accepted.schemes.contains(Scheme::Firezone),
@@ -13,7 +13,7 @@ pub(super) fn recorded_credentials(accepted: &AcceptedCredentials) -> packet_tra
     }
 }
 
-/// The MD5 key, and the SHA-256 key behind it if there is one.
+/// The MD5 key in hexadecimal, followed by the SHA-256 key if there is one.
 fn recorded_keys(keys: &UserKeys) -> String {
     let digits = |algorithm| keys.key(algorithm).map(|key| hex::encode(key.as_bytes()));
     [PasswordAlgorithm::Md5, PasswordAlgorithm::Sha256].into_iter().filter_map(digits).collect()

@@ -1,9 +1,9 @@
-//! Records what the relay receives and sends as a packet trace, from the start (`--record-trace`) or while the control endpoint
-//! says so.
+//! Records what the relay receives and sends as a packet trace, from the start (`--record-trace`) or on request of the control
+//! endpoint.
 //!
-//! Each shard's state machine sits in a [`RecordedServer`], which puts a copy of everything that goes in and out into a bounded queue; one
-//! thread writes the file. Neither a slow disk nor a full one ever holds up a shard: what does not fit the queue is counted
-//! and missing from the trace, which says so.
+//! Each shard's state machine is inside a [`RecordedServer`], which copies all inputs and outputs into a bounded queue. One thread
+//! writes the file. A slow or full disk never delays a shard: packets that do not fit in the queue are left out, and the trace says
+//! how many.
 
 mod config;
 mod control;

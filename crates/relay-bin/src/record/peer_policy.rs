@@ -1,4 +1,4 @@
-//! Which peers are relayed to, in the words of a trace.
+//! Converts the peer policy to the trace format.
 
 use relay_server::PeerPolicy;
 

@@ -1,10 +1,10 @@
-//! How far a recording is, for whoever asks while it is written.
+//! The progress of a recording, for other threads.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use packet_trace::TraceWriter;
 
-/// What is in the file by now. The thread that writes counts, others read.
+/// What is in the file so far. The writer thread updates it, others read it.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     packets: AtomicU64,
@@ -13,16 +13,16 @@ pub(super) struct Progress {
     outcome: AtomicU8,
 }
 
-/// What a recording has come to.
+/// The state of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It goes on.
+    /// It is being written.
     Running,
-    /// It is as long as it may be; what comes is counted only.
+    /// The file has reached its size limit. Further packets are only counted.
     Full,
     /// The file is complete.
     Complete,
-    /// The file could not be written any further.
+    /// A write has failed.
     Failed,
 }
 
@@ -36,14 +36,14 @@ pub(crate) struct Figures {
 }
 
 impl Progress {
-    /// Shows what `writer` has written.
+    /// Publishes what `writer` has written.
     pub(super) fn count(&self, writer: &TraceWriter) {
         self.packets.store(writer.packets(), Ordering::Relaxed);
         self.bytes.store(writer.bytes(), Ordering::Relaxed);
         self.missing.store(writer.missing(), Ordering::Relaxed);
     }
 
-    /// Shows that it ended before its time, with what is in the file.
+    /// Corrects the figures after a write error to what is in the file.
     pub(super) fn fail(&self, packets: u64, bytes: u64) {
         let written = self.packets.swap(packets, Ordering::Relaxed);
         self.missing.fetch_add(written.saturating_sub(packets), Ordering::Relaxed);
@@ -51,9 +51,9 @@ impl Progress {
         self.end(Outcome::Failed);
     }
 
-    /// Shows how it ended.
+    /// Publishes the final state.
     pub(super) fn end(&self, outcome: Outcome) {
-        // After the figures, so that whoever sees the end sees the last of them.
+        // After the figures, so that a thread that sees the end also sees the final figures.
         self.outcome.store(outcome as u8, Ordering::Release);
     }
 

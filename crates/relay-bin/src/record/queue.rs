@@ -1,4 +1,4 @@
-//! The queue between the shards and the thread that writes.
+//! The bounded queue between the shards and the writer thread.
 
 use std::{
     net::SocketAddr,
@@ -12,18 +12,18 @@ use std::{
 use packet_trace::{Direction, Input};
 use relay_server::Timestamp;
 
-/// How many entries wait at most.
+/// The most entries that may wait.
 pub(super) const ENTRIES: usize = 16_384;
-/// How many bytes of packets wait at most, all shards together.
+/// The most bytes of packets that may wait, over all shards.
 const BYTES: usize = 16 << 20;
 
-/// Something to be written.
+/// An entry for the trace.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) shard: u32,
     pub(super) at: Timestamp,
     pub(super) what: What,
-    /// How many packets of the shard were lost before this.
+    /// How many packets of this shard were lost before it.
     pub(super) lost: u64,
 }
 
@@ -33,18 +33,18 @@ pub(super) enum What {
     Input(Input),
 }
 
-/// A shard's end of the queue.
+/// The sending end, owned by a shard.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     shard: u32,
     queue: SyncSender<Entry>,
     waiting: Arc<AtomicUsize>,
-    /// How many packets were lost since the last that was not.
+    /// How many packets were lost since the last one that was queued.
     lost: u64,
-    /// How many were lost at the end, for the one who closes the file.
+    /// How many were lost at the end. The writer thread reads it when it closes the file.
     lost_at_end: Arc<AtomicU64>,
     with_secret: bool,
-    /// Whether nobody writes any more.
+    /// Whether the writer thread has ended.
     is_over: bool,
 }
 
@@ -64,7 +64,7 @@ impl Recorder {
         Self { shard, queue, waiting, lost: 0, lost_at_end, with_secret, is_over: false }
     }
 
-    /// Records a datagram, or counts it if the queue is full; never waits.
+    /// Queues a datagram, or counts it as lost if the queue is full. Never blocks.
     pub(super) fn packet(
         &mut self,
         at: Timestamp,
@@ -84,7 +84,7 @@ impl Recorder {
         self.send(at, What::Packet { direction, source, destination, payload }, length);
     }
 
-    /// Records what else the state machine was told.
+    /// Queues another input of the state machine.
     pub(super) fn input(&mut self, at: Timestamp, input: Input) {
         self.send(at, What::Input(input), 0);
     }
@@ -96,12 +96,12 @@ impl Recorder {
                 self.lost = 0;
                 self.lost_at_end.store(0, Ordering::Relaxed);
             }
-            // A lost input makes a replay differ just as a lost packet does.
+            // A lost input makes a replay differ, just like a lost packet.
             Err(TrySendError::Full(_)) => {
                 self.waiting.fetch_sub(length, Ordering::Relaxed);
                 self.lose();
             }
-            // The writer has given up, and has said so.
+            // The writer thread has given up, and has logged why.
             Err(TrySendError::Disconnected(_)) => {
                 self.waiting.fetch_sub(length, Ordering::Relaxed);
                 self.is_over = true;

@@ -1,4 +1,4 @@
-//! The state machine of a shard, with everything that goes in and out recorded if that is wanted.
+//! A shard's state machine, whose inputs and outputs can be recorded.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -19,12 +19,12 @@ use super::{
     shard_message::{self, ip_family},
 };
 
-/// A [`Server`] that may be recorded. Its methods are the server's.
+/// A [`Server`] that can be recorded. Its methods are those of the server.
 #[derive(Debug)]
 pub(crate) struct RecordedServer {
     server: Server,
     recorder: Option<Recorder>,
-    /// The time of the last input, to which outputs belong.
+    /// The time of the last input, which is also the time of its outputs.
     now: Timestamp,
 }
 
@@ -33,7 +33,7 @@ impl RecordedServer {
         Self { server, recorder, now: Timestamp::ZERO }
     }
 
-    /// From now on records with `recorder`, or not at all. Dropping the last recorder of a recording ends its file.
+    /// Records with `recorder` from now on; `None` stops. Dropping the last recorder of a recording ends its file.
     pub(crate) fn record_with(&mut self, now: Timestamp, recorder: Option<Recorder>) {
         self.now = now;
         self.recorder = recorder;
@@ -56,7 +56,8 @@ impl RecordedServer {
         Some(forward)
     }
 
-    /// [`Server::handle_client_datagram_in_order`]. What is left alone is not recorded: it comes again.
+    /// Calls [`Server::handle_client_datagram_in_order`]. A datagram that comes too early is not recorded, since it will be tried
+    /// again.
     pub(crate) fn handle_client_datagram_in_order(
         &mut self,
         now: Timestamp,
@@ -70,11 +71,11 @@ impl RecordedServer {
                 self.record_forward(forward, datagram);
             }
         }
-        // What was returned goes on as it is: to move it takes as long as a look-up.
+        // Returned unchanged: moving it takes as long as a look-up.
         result
     }
 
-    /// Records what has just been handled.
+    /// Records the datagram of a client that was just handled.
     fn record_from_client(&mut self, now: Timestamp, from: FiveTuple, datagram: &[u8]) {
         if let Some(recorder) = &mut self.recorder
             // A flood of strangers must not fill the recording.
@@ -242,10 +243,10 @@ impl RecordedServer {
         SocketAddr::new(address, self.server.config().listen_port)
     }
 
-    /// The relayed transport address that talks to `remote`.
+    /// The relayed transport address that exchanges data with `remote`.
     fn relayed_socket(&self, remote: SocketAddr, port: AllocationPort) -> SocketAddr {
         let addresses = self.server.config().relay_addresses;
-        // There is an address in the family of every socket that was opened.
+        // Every open socket has an address of its family.
         addresses.socket(Family::of(remote.ip()), port).unwrap_or(SocketAddr::new(remote.ip(), port.get()))
     }
 }

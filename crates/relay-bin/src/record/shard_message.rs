@@ -1,9 +1,9 @@
-//! How what shards tell each other stands in a recording; `relay_replay::shard_message` reads it again.
+//! Converts messages between shards to the trace format. `relay_replay::shard_message` converts them back.
 
 use packet_trace::{Input, IpFamily};
 use relay_server::{Crossing, Family, PortNeed, ReservationToken, ShardMessage};
 
-/// `message` as an input of the shard that is told.
+/// `message` as an input of the shard that receives it.
 pub(super) fn recorded(message: &ShardMessage) -> Input {
     match message {
         ShardMessage::UsernameMoved { user_id, created_at } => {

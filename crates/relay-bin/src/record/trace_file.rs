@@ -1,4 +1,4 @@
-//! The file of a recording, which can be read up to its end even if the disk was full in the middle of a record.
+//! The file of a recording. If a write fails, as on a full disk, it is truncated to its last whole record.
 
 use std::{
     fs::File,
@@ -6,23 +6,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A file and what is to be written to it next.
+/// A file and the records to be written next.
 #[derive(Debug)]
 pub(super) struct TraceFile {
     file: File,
     path: PathBuf,
-    /// How long the file was before what waits.
+    /// The length of the file before the waiting bytes.
     length: u64,
     waiting: Vec<u8>,
-    /// How much of that is in the file.
+    /// How many of the waiting bytes are in the file.
     written: usize,
-    /// Where each record ends in what waits, and how many packets there are up to there.
+    /// For each waiting record, where it ends and how many packets the file has up to there.
     ends: Vec<(usize, u64)>,
-    /// How many packets are in what was written before.
+    /// How many packets were written before the waiting ones.
     packets: u64,
 }
 
-/// What is in a file that was cut off.
+/// What a truncated file contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kept {
     pub(super) packets: u64,
@@ -32,9 +32,9 @@ pub(super) struct Kept {
 }
 
 impl TraceFile {
-    /// A file that has its head, and an empty buffer for the rest.
+    /// A file that has its header, and an empty buffer.
     pub(super) fn new(file: File, path: PathBuf, buffer: Vec<u8>) -> Self {
-        // A pipe has no length, and is not cut off.
+        // A pipe has no length, and is not truncated.
         let length = file.metadata().map_or(0, |metadata| metadata.len());
         Self { file, path, length, waiting: buffer, written: 0, ends: Vec::new(), packets: 0 }
     }
@@ -43,26 +43,26 @@ impl TraceFile {
         &self.path
     }
 
-    /// Where to append the next record.
+    /// The buffer to append the next record to.
     pub(super) const fn out(&mut self) -> &mut Vec<u8> {
         &mut self.waiting
     }
 
-    /// The record is complete; with it there are so many packets.
+    /// Ends the record. The trace now has `packets`.
     pub(super) fn end_record(&mut self, packets: u64) {
         self.ends.push((self.waiting.len(), packets));
     }
 
-    /// How much waits.
+    /// The number of waiting bytes.
     pub(super) const fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Writes what waits.
+    /// Writes all waiting bytes.
     ///
     /// # Errors
     ///
-    /// When the file does not take all of it. Then it can only be [cut](Self::cut).
+    /// When the file does not take all bytes. The caller must then [cut](Self::cut) it.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         while self.written < self.waiting.len() {
             match self.file.write(&self.waiting[self.written..]) {
@@ -82,17 +82,17 @@ impl TraceFile {
         Ok(())
     }
 
-    /// The same at the end, and has the system write it to the disk, if it is on one.
+    /// Like [`Self::flush`], at the end. Also syncs the file to the disk, unless it is a pipe.
     ///
     /// # Errors
     ///
-    /// Those of [`Self::flush`], or when the disk fails.
+    /// When [`Self::flush`] fails, or the disk does.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         self.flush()?;
         if self.file.metadata()?.is_file() { self.file.sync_all() } else { Ok(()) }
     }
 
-    /// Cuts off a record that was written in part.
+    /// Truncates the file after the last whole record.
     pub(super) fn cut(&mut self) -> Kept {
         let last = self.ends.iter().rfind(|(end, _)| *end <= self.written);
         let (end, packets) = last.copied().unwrap_or((0, self.packets));
@@ -124,7 +124,7 @@ mod tests {
         file.flush().unwrap();
         append(&mut file, b" two", 2);
         append(&mut file, b" three", 3);
-        // As if the disk had taken this much.
+        // As if the disk had become full here.
         file.file.write_all(b" two th").unwrap();
         file.written = 7;
         assert_eq!(file.cut(), Kept { packets: 2, bytes: 12, is_whole: true });

@@ -1,4 +1,4 @@
-//! The thread that writes the trace.
+//! Writes a recording on a thread.
 
 use std::{
     fs::File,
@@ -35,38 +35,38 @@ use super::{
 };
 use crate::faults::{Faults, Part};
 
-/// How much is collected before it is written.
+/// How many bytes to collect before writing.
 const CHUNK: usize = 256 << 10;
-/// After how long it is written anyway, so that a trace can be looked at while it grows.
+/// How long to collect at most, so that the trace can be read while it grows.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
-/// What a shard's state machine starts from.
+/// The initial state of a shard's state machine.
 pub(crate) struct ShardStart {
     pub(crate) server: ServerConfig,
     pub(crate) seed: [u8; 32],
-    /// When, on both clocks.
+    /// The start time, on both clocks.
     pub(crate) started: (Timestamp, UnixTime),
 }
 
-/// How long to wait for a file that does not open: a pipe that nobody reads, or a file system that does not answer.
+/// How long to wait for a file to open. A pipe without a reader or a file system that hangs never does.
 pub(crate) const OPEN_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long to wait at the end for one that takes nothing more.
+/// How long to wait at the end for a file that accepts no more.
 const FINISH_LIMIT: Duration = Duration::from_secs(10);
 
-/// A trace that is being written.
+/// A recording that is being written.
 #[derive(Debug)]
 pub(super) struct Recording {
     thread: JoinHandle<()>,
-    /// Told when the thread ends.
+    /// Signalled when the thread ends.
     ended: oneshot::Receiver<()>,
     progress: Arc<Progress>,
     file: PathBuf,
 }
 
 impl Recording {
-    /// Begins the file with `header`, and returns a recorder for each shard. The last part says whether the file can be written;
-    /// that may take as long as it likes, and nobody has to wait for it.
+    /// Starts the thread and returns a recorder for each shard. The receiver gets the result of opening the file, which may take
+    /// any time.
     ///
     /// # Errors
     ///
@@ -91,7 +91,7 @@ impl Recording {
         let record = record.clone();
         let path = record.file.clone();
         let work = move || {
-            // Nobody waits for the answers any more if that took too long.
+            // The receiver is gone if opening took too long.
             match open(&record, &mut out) {
                 Ok(file) => {
                     let _ = tell_opened.send(Ok(()));
@@ -112,23 +112,23 @@ impl Recording {
         Ok((Self { thread, ended, progress: shown, file: path }, recorders, opened))
     }
 
-    /// Where it goes.
+    /// The path of the file.
     pub(super) fn file(&self) -> &Path {
         &self.file
     }
 
-    /// How far it is.
+    /// The progress of the recording.
     pub(super) fn progress(&self) -> &Progress {
         &self.progress
     }
 
-    /// Whether nothing more will be written.
+    /// Whether the recording has ended.
     pub(super) fn has_ended(&self) -> bool {
-        // The thread is still there for a moment after it has said so.
+        // The thread runs for a moment after it has published the end.
         matches!(self.progress.outcome(), Outcome::Complete | Outcome::Failed) || self.thread.is_finished()
     }
 
-    /// Waits until all is written, unless the file takes nothing more. The recorders must be gone.
+    /// Waits until all is written, unless the file accepts no more. All recorders must have been dropped.
     pub(super) async fn finish(self) {
         match timeout(FINISH_LIMIT, self.ended).await {
             Ok(Ok(())) => {}
@@ -140,7 +140,7 @@ impl Recording {
     }
 }
 
-/// Begins the file with what is in `head`.
+/// Creates the file and writes `head` to it.
 fn open(record: &RecordConfig, head: &mut Vec<u8>) -> anyhow::Result<File> {
     let path = &record.file;
     let cannot = || format!("cannot record to {}", path.display());
@@ -154,14 +154,14 @@ fn open(record: &RecordConfig, head: &mut Vec<u8>) -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// The file, which only its owner may read if it holds the secret.
+/// Creates the file. Only its owner may read it if it holds the secret.
 fn create(record: &RecordConfig) -> io::Result<File> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let mode = if record.with_secret { 0o600 } else { 0o640 };
     let mut options = File::options();
     match record.existing {
         Existing::Overwrite => options.create(true).truncate(true),
-        // Not even through a link that somebody put there.
+        // This refuses a symbolic link, too.
         Existing::Keep => options.create_new(true),
     };
     let file = options.write(true).mode(mode).open(&record.file)?;
@@ -183,7 +183,7 @@ fn recorders(
         .collect()
 }
 
-/// What a recording from the start says first.
+/// The header of a recording from the start.
 pub(super) fn header(ports: PortRange, shards: &[ShardStart]) -> TraceHeader {
     let clock = shards.first().map_or(TraceClock { unix_nanos: 0, monotonic_nanos: 0 }, |shard| TraceClock {
         unix_nanos: shard.started.1.0.saturating_mul(1_000_000_000),
@@ -268,7 +268,7 @@ const fn bounds(ports: PortRange) -> (u16, u16) {
     (ports.lowest(), ports.highest())
 }
 
-/// What the thread works with.
+/// The state of the writer thread.
 struct Work {
     queue: Receiver<Entry>,
     waiting: Arc<AtomicUsize>,
@@ -335,7 +335,7 @@ impl Work {
     }
 }
 
-/// Ends the file where it is.
+/// Ends the recording after a write error.
 fn fail(file: &mut TraceFile, progress: &Progress, faults: &Faults, error: &io::Error, what: &str) {
     let Kept { packets, bytes, is_whole } = file.cut();
     let ending = if is_whole { "it is complete up to there" } else { "it may end in the middle of a record" };

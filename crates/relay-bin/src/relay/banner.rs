@@ -1,4 +1,4 @@
-//! What a standalone relay prints when it is up, so that it can be tried at once.
+//! The banner of a standalone relay: its addresses, and credentials to try it with.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,14 +13,14 @@ use crate::{
     output::Stream,
 };
 
-/// Prints where the relay is, credentials for it, and how to mint more; or says in the log why not.
+/// Prints the banner: the relay's URLs, credentials, and how to mint more. Otherwise logs why not.
 ///
-/// What a service prints stays in its journal, where more people read than may use the relay, and where another program may expect nothing
-/// but JSON.
+/// A service prints no credentials: more people may read its journal than may use the relay, and another program may expect only
+/// JSON there.
 pub(crate) fn print(config: &Config, now: UnixTime, stdout: &Stream, is_terminal: bool) {
     let CredentialConfig { print_when, is_drawn, .. } = config.credentials;
     match print_when {
-        // Nobody is told if stdout is closed: then nobody wants it.
+        // If stdout is closed, nobody wants the banner.
         PrintWhen::Always => stdout.say(text(config, now)),
         PrintWhen::OnATerminal if is_terminal => stdout.say(text(config, now)),
         PrintWhen::OnATerminal if is_drawn => tracing::warn!(
@@ -56,7 +56,7 @@ fn text(config: &Config, now: UnixTime) -> String {
     format!("Relay at {} (udp).\n{note}\n{credentials}", bound.join(" and "))
 }
 
-/// An entry to paste, and how to mint more.
+/// An ICE server entry to paste, and how to mint more.
 fn minted(config: &Config, secret: &AuthSecret, urls: Vec<String>, now: UnixTime) -> String {
     let scheme = config.credentials.minting_scheme();
     let server = IceServer::new(urls, mint_for_about(scheme, secret, PRINTED_USER, now, DEFAULT_TTL));

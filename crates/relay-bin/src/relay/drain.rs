@@ -1,4 +1,4 @@
-//! When a relay that drains may end.
+//! Waits until a draining relay has no allocations.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::{Instant, interval};
 
 use crate::shard::stats::{self, Published};
 
-/// How often to look whether the last allocation has ended.
+/// How often to check whether the last allocation has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How a drain ended.
@@ -14,14 +14,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(crate) enum Drained {
     /// Every allocation has ended.
     Empty,
-    /// This many had not when the time was up.
+    /// This many allocations were left at the time limit.
     TimedOut(u64),
 }
 
-/// Waits until every worker has heard of the drain and none has an allocation left, or `limit` has passed.
+/// Waits until all workers drain and no allocation is left, or until `limit` has passed.
 pub(crate) async fn wait(workers: &[Published], limit: Duration) -> Drained {
     let start = Instant::now();
-    // Further away than timers can tell is for ever.
+    // None if it is too far away for a timer: then there is no limit.
     let due = start.checked_add(limit);
     let mut looks = interval(LOOK_EVERY);
     loop {

@@ -1,4 +1,4 @@
-//! Starts the shards, waits for the end, and says how it went.
+//! The life of the relay: starts everything, waits for the end, drains and stops.
 
 mod banner;
 mod drain;
@@ -49,15 +49,15 @@ use crate::{
     version,
 };
 
-/// How long shards may take to end. They only finish what they are at.
+/// How long shards may take to stop. They only finish their current turn.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Relays until told to end, as `options` say, and lets `operations` watch. `config` is what they come to, if this machine has
-/// all that they name.
+/// Relays until a signal ends it, and gives `operations` access to the running relay. `config` is the result of `options`; it is an
+/// error if this machine lacks an address that they name.
 ///
 /// # Errors
 ///
-/// When it cannot start, or a shard fails.
+/// When the relay cannot start, or a shard fails.
 pub(crate) fn run(
     options: &Options,
     config: Result<Config, Problems>,
@@ -187,7 +187,7 @@ async fn serve(
         finish_allocations(limit, &mut shards, &mut signals, &watched.published).await?;
     }
     if let Some(xdp) = &xdp {
-        // What arrives from now on is relayed through the sockets, as long as they are open.
+        // Packets are relayed through the sockets from now on, as long as those are open.
         xdp.detach();
     }
     tracing::info!(%signal, "stopping; once more ends at once");
@@ -196,14 +196,14 @@ async fn serve(
         stopped = async { tokio::join!(shards.stop(), good_bye(&mut portal)).0 } => stopped?,
         signal = signals.next() => tracing::warn!(%signal, "not waiting for the workers"),
     }
-    // Tells of the allocations that the end has cut off.
+    // Logs the accounts of allocations that end here.
     drop(accounting);
     let in_kernel = xdp.map(|xdp| format!("{xdp}; ")).unwrap_or_default();
     tracing::info!("relay stopped: {in_kernel}{}", stats::fold(&watched.published));
     Ok(())
 }
 
-/// Relays on for the allocations that there are.
+/// Waits until all allocations have ended, with a time limit.
 async fn finish_allocations(
     limit: Duration,
     shards: &mut Shards,
@@ -228,7 +228,7 @@ async fn finish_allocations(
     Ok(())
 }
 
-/// Never, without a portal.
+/// Waits for the end of the portal client. Without a portal it never returns.
 async fn portal_ended(portal: &mut Option<Portal>) -> anyhow::Result<()> {
     match portal {
         Some(portal) => portal.wait_for_end().await,
@@ -236,7 +236,7 @@ async fn portal_ended(portal: &mut Option<Portal>) -> anyhow::Result<()> {
     }
 }
 
-/// Waits until the portal knows that the relay goes, which is a courtesy.
+/// Waits until the portal knows that the relay leaves, for at most [`GRACE`]: this is only a courtesy.
 async fn good_bye(portal: &mut Option<Portal>) {
     if let Some(portal) = portal {
         let _ = timeout(GRACE, portal.wait_for_end()).await;
@@ -262,7 +262,7 @@ fn log_start(config: &Config) {
     }
 }
 
-/// What the shards serve at: held before the portal hears of this relay, so that it hears only of one that can serve.
+/// The sockets of the shards. They are bound before the relay registers, so that the portal never gets a relay that cannot serve.
 struct BoundSockets {
     /// The allocation ports of each shard.
     parts: Vec<PortRange>,
@@ -281,13 +281,13 @@ impl BoundSockets {
     }
 }
 
-/// What the shards show of themselves, and the clock that they share.
+/// The figures that shards publish, and their clock.
 struct ShardFigures {
     clock: Clock,
     published: Vec<Published>,
     pulses: Vec<Pulse>,
     faults: Faults,
-    /// How the relay's addresses are, as far as all shards were told.
+    /// The relay's addresses, as last sent to all shards.
     addresses: watch::Sender<Arc<AddressState>>,
 }
 

@@ -1,4 +1,4 @@
-//! Waits for addresses that are not there yet, as at boot.
+//! Waits for addresses that the machine does not have yet, as at boot.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use crate::{
     options::{ADDRESS_TIMEOUT, Config, Options, OsEntropy, Problems, address_timeout},
 };
 
-/// How often to look whether they are there.
+/// How often to check for them.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// The configuration that `options` come to. `first` is what they came to at first: if this machine lacks addresses that they
-/// name, waits for these for as long as the options say. `None` if the relay is told to end meanwhile.
+/// Waits until the machine has all addresses that `options` name, for as long as they allow, and returns the configuration. `first`
+/// is the first attempt. `None` if a signal ends the relay meanwhile.
 ///
 /// # Errors
 ///
-/// What is missing still, or wrong.
+/// What is still missing, or wrong.
 pub(crate) async fn settle(
     options: &Options,
     first: Result<Config, Problems>,

@@ -1,4 +1,4 @@
-//! The shards of a running relay: made, told, ended.
+//! Starts the shards of a running relay, sends them mail, and stops them.
 
 use std::{
     num::{NonZeroU32, NonZeroUsize},
@@ -76,7 +76,7 @@ impl Shards {
         let mut recorders = recorders.await?.into_iter();
         let mut shards = Self { threads: Threads::new(), record, ready: Vec::new(), mail };
         if state.statuses() != AddressStatuses::default() || *state != config.addresses {
-            // What shards are made from does not say so; they hear of it before they serve.
+            // The state machine's configuration has no address status, so it is sent before the shards serve.
             shards.tell(|| Mail::Addresses(Arc::clone(&state)));
         }
         let shown = watched.published.iter().cloned().zip(watched.pulses.iter().cloned());
@@ -127,7 +127,7 @@ impl Shards {
     async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         for ready in &mut self.ready {
             if ready.await.is_err() {
-                // It ended before it served, and knows why.
+                // The worker ended before it served. Its result has the reason.
                 self.threads.wait_for_one().await?;
                 return Err(anyhow!("a worker ended before it served: this is a bug"));
             }
@@ -139,12 +139,12 @@ impl Shards {
         self.mail.iter().for_each(|sender| sender.send(mail()));
     }
 
-    /// Ends them, and waits until they have.
+    /// Stops all shards and waits until they have ended.
     pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
         self.tell(|| Mail::Stop);
         match timeout(GRACE, self.threads.wait_for_all()).await {
             Ok(result) => {
-                // The workers are gone, and their ends of the queue with them.
+                // All recorders are dropped with the workers.
                 self.record.finish().await;
                 result
             }
@@ -153,13 +153,13 @@ impl Shards {
     }
 }
 
-/// Tells the shards how the relay's addresses are, and then the others: a relay that says that it is ready answers so.
+/// Sends address changes to the shards, then publishes them: once the relay says that it is ready, its responses agree.
 async fn tell_of_addresses(
     mut addresses: AddressWatch,
     shards: Vec<shard::Sender>,
     told: watch::Sender<Arc<AddressState>>,
 ) {
-    // An error means that nobody follows the addresses any more: the relay ends.
+    // An error means that the address watcher has ended, and the relay ends too.
     while addresses.changed().await.is_ok() {
         let state = Arc::clone(&addresses.borrow_and_update());
         shards.iter().for_each(|shard| shard.send(Mail::Addresses(Arc::clone(&state))));
@@ -180,10 +180,10 @@ fn server_config(
         ports,
         realm: config.realm.clone(),
         username_limit: config.username_limit,
-        // The portal gives each client a username of its own.
+        // The portal gives each client its own username.
         quota_by: if config.portal.is_some() { QuotaBy::Username } else { QuotaBy::UserId },
-        // Whoever has what a relay with a drawn secret prints has the secret, too: it is there to be tried.
         allocations_per_prefix: config.allocations_per_prefix,
+        // The banner of a relay with a drawn secret shows the secret, too: a limit on its user would limit nobody.
         unlimited_user: config.credentials.is_drawn.then(|| PRINTED_USER.into()),
         strict_expiry: config.credentials.strict_expiry,
         nonce_lifetime: config.credentials.nonce_lifetime,
@@ -192,7 +192,7 @@ fn server_config(
         limits: config.limits,
         bandwidth: config.bandwidth,
         indications: config.relaying.indications,
-        // The workers' allocations share the kernel's table.
+        // The workers share the kernel's table.
         indicated_peers: xdp.map_or(0, |xdp| xdp.peers() / u32::try_from(config.workers.get()).unwrap_or(u32::MAX)),
         dont_fragment: udp_batch::can_send_unfragmented(),
         default_family: config.relaying.default_family,
@@ -200,7 +200,7 @@ fn server_config(
     }
 }
 
-/// The part of `limit` that one of `workers` may use up, at least 1.
+/// Each worker's part of `limit`, at least 1.
 fn share(limit: NonZeroU32, workers: NonZeroUsize) -> NonZeroU32 {
     let workers = u32::try_from(workers.get()).unwrap_or(u32::MAX);
     NonZeroU32::new(limit.get().div_ceil(workers)).unwrap_or(NonZeroU32::MIN)

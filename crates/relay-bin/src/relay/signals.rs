@@ -1,4 +1,4 @@
-//! Signals: two that end the relay, and those that by default would end it and must not.
+//! The signals that end the relay, and those that it ignores although they would end it by default.
 
 use std::{
     fmt,
@@ -15,16 +15,16 @@ use crate::file_watch::FileWatch;
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// What SIGHUP reads again.
+    /// The files that SIGHUP reads again.
     watches: Arc<OnceLock<[FileWatch; 2]>>,
 }
 
-/// How the relay is asked to end.
+/// The signal that ends the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EndSignal {
-    /// SIGTERM, as service managers send it: finish what you are at.
+    /// SIGTERM, as service managers send it: drain, then end.
     Terminate,
-    /// SIGINT, as Ctrl-C sends it: end.
+    /// SIGINT, as Ctrl-C sends it: end at once.
     Interrupt,
 }
 
@@ -37,8 +37,8 @@ impl fmt::Display for EndSignal {
     }
 }
 
-/// Signals that mean nothing to the relay, and that some tool or habit sends to daemons: to rotate logs or to ask for figures, timers
-/// and power supplies, or the kernel when a file becomes longer than it may (the write fails then, which is enough).
+/// Signals without a meaning for the relay that tools send to daemons: to rotate logs, to ask for figures, from timers or power
+/// supplies. Also SIGXFSZ, which the kernel sends at the file size limit; the failed write is handled anyway.
 const IGNORED: [i32; 8] = [
     libc::SIGUSR1,
     libc::SIGUSR2,
@@ -51,14 +51,14 @@ const IGNORED: [i32; 8] = [
 ];
 
 impl Signals {
-    /// Catches them from now on, and ignores others that would end the process. Call within a runtime.
+    /// Catches the signals that end the relay, and ignores others that would end the process. Must be called in a runtime.
     ///
     /// # Errors
     ///
-    /// When the system does not let us.
+    /// When the system refuses a handler.
     pub(crate) fn catch() -> anyhow::Result<Self> {
         for number in IGNORED {
-            // Once caught, it stays caught, whether or not anybody listens.
+            // The handler stays installed when the stream is dropped.
             let _caught =
                 signal(SignalKind::from_raw(number)).with_context(|| format!("cannot catch signal {number}"))?;
         }
@@ -86,13 +86,13 @@ impl Signals {
         Ok(Self { terminate, interrupt, watches })
     }
 
-    /// From now on SIGHUP has each of `watches` read its files.
+    /// Makes SIGHUP read the files of each of `watches` again.
     pub(crate) fn reload_with(&self, watches: [FileWatch; 2]) {
-        // There is one for each process.
+        // It is set once per process.
         let _ = self.watches.set(watches);
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal that ends the relay.
     pub(crate) async fn next(&mut self) -> EndSignal {
         tokio::select! {
             _ = self.terminate.recv() => EndSignal::Terminate,

@@ -1,11 +1,11 @@
-//! The threads that shards run on. One that ends before it is told to ends the process.
+//! The worker threads. If one ends by itself, the process ends.
 
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, anyhow};
 use tokio::sync::mpsc;
 
-/// Threads that are watched.
+/// The worker threads.
 #[derive(Debug)]
 pub(crate) struct Threads {
     threads: Vec<Option<JoinHandle<anyhow::Result<()>>>>,
@@ -13,7 +13,7 @@ pub(crate) struct Threads {
     tell_end: mpsc::UnboundedSender<usize>,
 }
 
-/// Tells that its thread ends, in whatever way.
+/// Sends its thread's index when the thread ends, even by a panic.
 struct EndNotice {
     index: usize,
     ended: mpsc::UnboundedSender<usize>,
@@ -21,7 +21,7 @@ struct EndNotice {
 
 impl Drop for EndNotice {
     fn drop(&mut self) {
-        // Nobody listens any more when the process ends.
+        // Nobody receives this when the process ends.
         let _ = self.ended.send(self.index);
     }
 }
@@ -32,7 +32,7 @@ impl Threads {
         Self { threads: Vec::new(), ended, tell_end }
     }
 
-    /// Runs `work` on a thread of its own.
+    /// Runs `work` on a new thread.
     ///
     /// # Errors
     ///
@@ -51,11 +51,11 @@ impl Threads {
         Ok(())
     }
 
-    /// Waits until any of them ends, and says how.
+    /// Waits until any thread ends, and returns its result.
     ///
     /// # Errors
     ///
-    /// Its error, or that it panicked.
+    /// The thread's error, or its panic.
     pub(crate) async fn wait_for_one(&mut self) -> anyhow::Result<()> {
         let Some(index) = self.ended.recv().await else { return Ok(()) };
         match self.threads.get_mut(index).and_then(Option::take).map(JoinHandle::join) {
@@ -65,7 +65,7 @@ impl Threads {
         }
     }
 
-    /// Waits until all have ended.
+    /// Waits until all threads have ended.
     ///
     /// # Errors
     ///

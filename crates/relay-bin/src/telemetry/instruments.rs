@@ -1,5 +1,5 @@
-//! The table of instruments: OTLP, Prometheus and docs/metrics.md are made from it. Names are an interface: dashboards and
-//! alerts depend on them.
+//! The table of instruments, from which OTLP, Prometheus text and docs/metrics.md are made. The names are an interface: dashboards
+//! and alerts depend on them.
 
 mod process;
 mod relaying;
@@ -7,7 +7,7 @@ mod relaying;
 use self::{process::PROCESS, relaying::RELAYING};
 use super::instrument::Instrument;
 
-/// Every instrument.
+/// All instruments.
 pub(super) fn instruments() -> impl Iterator<Item = &'static Instrument> {
     RELAYING.iter().chain(PROCESS)
 }

@@ -1,3 +1,5 @@
+//! Tests of the instruments' names and values, and that docs/metrics.md is up to date.
+
 use std::{collections::BTreeSet, fs, net::IpAddr, path::Path, sync::Arc};
 
 use relay_server::{AddressStatus, DropReason, ErrorCode, Method, RemovalReason};
@@ -18,7 +20,7 @@ use crate::{
     },
 };
 
-/// A relay that has done a little of everything.
+/// A snapshot in which most figures are above zero.
 pub(crate) fn busy() -> Snapshot {
     let mut counters = Counters::default();
     counters.relayed_to_peer(100);

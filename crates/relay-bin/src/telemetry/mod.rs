@@ -1,6 +1,6 @@
-//! What the relay tells of itself: metrics over OTLP and as Prometheus text, spans over OTLP, a line of throughput in the log.
+//! Publishes the relay's figures: metrics over OTLP and as Prometheus text, spans over OTLP, the throughput in the log.
 //!
-//! The data path only adds to plain counters of its own worker; everything here reads their sum now and then.
+//! The data path only adds to counters of its worker. The code here reads their sum at intervals.
 
 mod config;
 mod instrument;

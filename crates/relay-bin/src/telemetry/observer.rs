@@ -1,3 +1,5 @@
+//! Access to everything that the running relay publishes, and snapshots of it.
+
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -19,7 +21,7 @@ use crate::{
     },
 };
 
-/// Sees everything that is told of the relay.
+/// Reads everything that the running relay publishes.
 pub(crate) struct Observer {
     pub(crate) clock: Clock,
     /// When the counters were zero, in nanoseconds since the epoch.
@@ -30,7 +32,7 @@ pub(crate) struct Observer {
     pub(crate) portal: Option<watch::Receiver<PortalState>>,
     pub(crate) addresses: AddressWatch,
     pub(crate) offload: Mutex<Box<dyn OffloadStatistics>>,
-    /// Where the log goes.
+    /// The stream of the log, whose losses are counted.
     pub(crate) log: Arc<Stream>,
     pub(crate) faults: Faults,
 }
@@ -41,7 +43,7 @@ impl fmt::Debug for Observer {
     }
 }
 
-/// The relay at one time.
+/// The relay's figures at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Snapshot {
     pub(super) start_unix_nanos: u64,
@@ -62,17 +64,17 @@ impl Observer {
         *self.phase.borrow()
     }
 
-    /// Where the relay stands with its portal, if it has one.
+    /// The state of the registration with the portal, if there is one.
     pub(crate) fn portal(&self) -> Option<PortalState> {
         self.portal.as_ref().map(|state| *state.borrow())
     }
 
-    /// How the relay's addresses are.
+    /// The relay's current addresses.
     pub(crate) fn addresses(&self) -> Arc<AddressState> {
         Arc::clone(&self.addresses.borrow())
     }
 
-    /// The numbers of the workers that turn no more.
+    /// The numbers of stuck workers.
     pub(crate) fn stuck_workers(&self) -> impl Iterator<Item = usize> {
         let now = self.clock.now();
         self.pulses.iter().enumerate().filter(move |(_, pulse)| pulse.is_stuck(now)).map(|(worker, _)| worker)

@@ -1,5 +1,5 @@
-//! Metrics over OTLP. They are made from the table of instruments and the folded counters directly: OpenTelemetry's meters
-//! would need a call for every value of a histogram, that is for every packet.
+//! Sends metrics over OTLP. They are made from the table of instruments and the sum of the counters. OpenTelemetry's meters would
+//! need a call for each value of a histogram, and so for each packet.
 
 use std::{
     sync::{
@@ -37,13 +37,13 @@ use crate::faults::Part;
 /// The name of the meter.
 pub(super) const SCOPE: &str = "relay";
 
-/// How long one attempt may take altogether, with the look-up of the collector's name.
+/// How long one attempt may take in all, including the look-up of the collector's name.
 const ATTEMPT_LIMIT: Duration = EXPORT_LIMIT.saturating_add(Duration::from_secs(3));
 
-/// A collector that works answers within this time: longer than that nothing waits for it at the end of the relay.
+/// The relay waits no longer than this for the collector when it ends. A working collector answers within this time.
 pub(crate) const PROMPT: Duration = Duration::from_millis(500);
 
-/// Whether the collector took what it was sent last, and promptly.
+/// Whether the collector has accepted the last export, and in time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ExporterHealth(Arc<AtomicU8>);
 
@@ -52,21 +52,21 @@ impl ExporterHealth {
     const SLOW: u8 = 2;
     const FAILS: u8 = 3;
 
-    /// Whether it makes no sense to wait for it: it has not answered yet, or not lately.
+    /// Whether to skip the last export: the collector has not answered yet, or not lately.
     pub(super) fn is_not_worth_waiting_for(&self) -> bool {
         self.0.load(Ordering::Relaxed) != Self::WORKS
     }
 
-    /// An answer is overdue.
+    /// Records that an answer is overdue.
     fn note_slow(&self) {
         let _ = self.0.compare_exchange(Self::WORKS, Self::SLOW, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Takes down a result; whether that is news.
+    /// Records a result. Returns whether the state changed.
     fn note(&self, works: bool) -> bool {
         let state = if works { Self::WORKS } else { Self::FAILS };
         match self.0.swap(state, Ordering::Relaxed) {
-            // It came in the end.
+            // A late success is no change.
             Self::SLOW => !works,
             before => before != state,
         }
@@ -83,7 +83,7 @@ pub(crate) struct Telemetry {
 }
 
 impl Telemetry {
-    /// Connects when there is something to send. Call within a runtime.
+    /// Prepares the exporters. They connect when there is something to send. Must be called in a runtime.
     ///
     /// # Errors
     ///
@@ -99,12 +99,12 @@ impl Telemetry {
         })
     }
 
-    /// What takes spans to the collector.
+    /// The exporter of spans.
     pub(crate) fn tracer(&self) -> Tracer {
         self.tracer.clone()
     }
 
-    /// Sends metrics now and then until it is told to stop, and once more then, if the collector has answered before.
+    /// Sends metrics at intervals until it is stopped. Then sends them once more if the collector has answered before.
     pub(crate) async fn run(&mut self, observer: &Observer, mut stopped: oneshot::Receiver<()>) {
         let mut ticks = interval(self.config.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -220,7 +220,7 @@ fn to_number(attributes: &Attributes, value: u64, now: &Snapshot) -> NumberDataP
 #[expect(clippy::cast_precision_loss, reason = "OTLP has the sum and the bounds as floating-point numbers")]
 fn to_histogram(distribution: &Distribution, now: &Snapshot) -> HistogramDataPoint {
     let mut bucket_counts = distribution.counts.clone();
-    // Above the last bound.
+    // The bucket above the last bound.
     bucket_counts.push(0);
     HistogramDataPoint {
         start_time_unix_nano: now.start_unix_nanos,

@@ -1,4 +1,4 @@
-//! The figures of instruments, made from what the relay has counted.
+//! The values of instruments, computed from a snapshot.
 
 use std::borrow::Cow;
 
@@ -9,19 +9,19 @@ use super::observer::Snapshot;
 /// The attributes of one point.
 pub(super) type Attributes = Vec<(&'static str, Cow<'static, str>)>;
 
-/// The figures of an instrument.
+/// The values of an instrument.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Points {
     Numbers(Vec<(Attributes, u64)>),
     Histogram(Distribution),
 }
 
-/// How many values fell into which range.
+/// The number of values in each range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Distribution {
-    /// Upper bounds, inclusive. What is above the last one does not occur.
+    /// Inclusive upper bounds. No value is above the last.
     pub(super) bounds: Vec<u64>,
-    /// How many values fell between a bound and the one before it.
+    /// The number of values up to each bound and above the one before.
     pub(super) counts: Vec<u64>,
     /// The sum of all values.
     pub(super) sum: u64,

@@ -1,4 +1,4 @@
-//! The instruments as [Prometheus text](https://prometheus.io/docs/instrumenting/exposition_formats/), with the names that
+//! Formats the instruments as [Prometheus text](https://prometheus.io/docs/instrumenting/exposition_formats/), with the names that
 //! OpenTelemetry's collector would give them.
 
 use std::fmt::Write as _;
@@ -10,14 +10,14 @@ use super::{
     points::{Attributes, Distribution, Points},
 };
 
-/// What HTTP calls it.
+/// The HTTP content type.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Every instrument's name and points.
+/// All instruments with their values.
 pub(crate) fn render(now: &Snapshot) -> String {
     let mut text = String::new();
     for instrument in instruments() {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = write_instrument(&mut text, instrument, now);
     }
     text

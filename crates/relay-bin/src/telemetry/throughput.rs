@@ -1,4 +1,4 @@
-//! A line in the log now and then, while there is something to tell.
+//! Logs the throughput at intervals, unless nothing was relayed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use super::observer::Observer;
 
 const EVERY: Duration = Duration::from_secs(10);
 
-/// What was relayed until some time.
+/// What was relayed up to some time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Totals {
     packets: u64,
@@ -16,7 +16,7 @@ struct Totals {
     ebpf_bytes: u64,
 }
 
-/// Logs the throughput for as long as it is polled.
+/// Logs the throughput while the future is polled.
 pub(crate) async fn log(observer: Arc<Observer>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

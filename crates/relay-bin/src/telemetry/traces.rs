@@ -1,3 +1,5 @@
+//! Exports spans over OTLP.
+
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,7 +16,7 @@ use super::{
     otlp::{ExporterHealth, SCOPE},
 };
 
-/// Takes spans to the collector, on a thread of its own; when that does not keep up, spans are lost and nobody waits.
+/// Sends spans to the collector on a separate thread. If the thread cannot keep up, spans are lost and nothing waits.
 #[derive(Clone, Debug)]
 pub(crate) struct Tracer {
     provider: SdkTracerProvider,
@@ -42,13 +44,13 @@ impl Tracer {
         Ok(Self { provider, exporter_health })
     }
 
-    /// What a subscriber hands spans to.
+    /// The tracer for a tracing subscriber.
     pub(crate) fn subscriber(&self) -> SdkTracer {
         let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
         self.provider.tracer_with_scope(scope)
     }
 
-    /// Sends what is left, unless that is known to be in vain, and takes no more.
+    /// Sends the remaining spans and stops, unless the collector does not answer.
     pub(crate) fn flush(&self, limit: Duration) {
         if self.exporter_health.is_not_worth_waiting_for() {
             return;

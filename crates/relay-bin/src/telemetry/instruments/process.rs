@@ -1,4 +1,4 @@
-//! How the machine, the kernel's path and the process are.
+//! Instruments of the machine, the kernel path and the process.
 
 use crate::{
     offload,

@@ -1,4 +1,4 @@
-//! What is relayed for whom, and what is refused.
+//! Instruments of relayed and refused traffic.
 
 use relay_server::ReplyKind;
 
@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// Why peers are refused: the names of `PeerForbidden`.
+/// The attribute for why peers are refused: the names of `PeerForbidden`.
 const PEER_REASON: (&str, &str) = (
     "reason",
     "`rule` (one of --deny-peer), `own_listener`, `own_machine`, the use of an address range such as `private`, `loopback`, \
