@@ -1,8 +1,8 @@
-//! The options that messages of a running relay name, so that people know what to change.
+//! The names of options that log messages and errors mention, so that people know what to change.
 
 use std::{fmt, net::IpAddr};
 
-/// An option, for messages that name it.
+/// An option's flag and environment variable.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Name {
     flag: &'static str,
@@ -44,7 +44,7 @@ pub(crate) const PUBLIC_IP4_ADDR: Name = Name::new("--public-ip4-addr", "PUBLIC_
 pub(crate) const PUBLIC_IP6_ADDR: Name = Name::new("--public-ip6-addr", "PUBLIC_IP6_ADDR");
 pub(crate) const USERS_FILE: Name = Name::new("--users-file", "USERS_FILE");
 
-/// The option that says what clients of the family of `address` are told.
+/// The option for the public address in the family of `address`.
 pub(crate) const fn public_name(address: IpAddr) -> Name {
     match address {
         IpAddr::V4(_) => PUBLIC_IP4_ADDR,

@@ -1,4 +1,4 @@
-//! Flows as the packets of this machine carry them.
+//! Converts flows to the addresses that packets carry on this machine.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,26 +7,25 @@ use relay_server::{Arriving, Flow, FlowKey, Leaving, Via};
 
 use crate::addresses::{AddressState, FamilyState};
 
-/// This machine's addresses, as far as a data path below the sockets has to know them: those that packets carry here, not what
-/// a NAT makes of them.
+/// This machine's addresses as a data path below the sockets needs them: as packets carry them here, inside a NAT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LocalAddresses {
-    /// What the packets of allocations carry; `None` for a family that is not served.
+    /// The IPv4 address in packets of allocations; `None` if IPv4 is not served.
     pub(crate) v4: Option<IpAddr>,
     /// See [`Self::v4`].
     pub(crate) v6: Option<IpAddr>,
     /// The port that clients send to.
     pub(crate) listen_port: u16,
-    /// Every address of this relay, public ones included.
+    /// All addresses of this relay, including public ones.
     pub(crate) own: Vec<IpAddr>,
-    /// Whether an option says what [`Self::v4`] and [`Self::v6`] are.
+    /// Whether an option sets [`Self::v4`].
     pub(crate) is_v4_given: bool,
-    /// See [`Self::is_v4_given`].
+    /// Whether an option sets [`Self::v6`].
     pub(crate) is_v6_given: bool,
 }
 
 impl LocalAddresses {
-    /// The relay's addresses are these from now on. Whether anything changes by that.
+    /// Replaces the relay's addresses. Returns whether that changes the packets.
     pub(super) fn update(&mut self, addresses: &AddressState) -> bool {
         let local =
             |family: Option<FamilyState>| family.map(|family| family.local).filter(|local| !local.is_loopback());
@@ -41,8 +40,8 @@ impl LocalAddresses {
         changes
     }
 
-    /// `flow` with all addresses filled in; `None` for one that does not cross the network: packets to this machine itself are
-    /// the kernel's to deliver.
+    /// `flow` with all addresses. `None` if it stays on this machine, where the kernel delivers packets itself, or if a family has
+    /// no address.
     pub(super) fn complete(&self, flow: &Flow) -> Option<relay_ebpf::Flow> {
         let remote = flow.key.remote;
         if self.is_here(remote.ip()) || self.is_here(flow.to.ip()) {
@@ -59,7 +58,7 @@ impl LocalAddresses {
             arrives_in: match flow.key.carries {
                 Arriving::Bare => Encapsulation::Bare,
                 Arriving::Channel(channel) => Encapsulation::Channel(channel.get()),
-                // For `flow.to`: who is sent to and where it goes are one.
+                // The peer is in `flow.to`: for an indication it is the destination.
                 Arriving::Send(_) => Encapsulation::Indication,
             },
             source: SocketAddr::new(self.address(flow.leaves, flow.to)?, source_port),
@@ -72,7 +71,7 @@ impl LocalAddresses {
         })
     }
 
-    /// The address of `via` in packets from or to `remote`.
+    /// The local address of `via` in packets from or to `remote`.
     fn address(&self, via: Via, remote: SocketAddr) -> Option<IpAddr> {
         match via {
             Via::Listener(local) => Some(local),
@@ -86,7 +85,7 @@ impl LocalAddresses {
     }
 }
 
-/// What a data path knows a flow by.
+/// The key of a flow in the program's table.
 pub(super) fn complete_key(key: &FlowKey) -> relay_ebpf::FlowKey {
     let (remote, local_port) = (key.remote, key.local_port);
     match key.carries {
@@ -122,7 +121,7 @@ pub(super) mod tests {
         ChannelNumber::new(number).unwrap()
     }
 
-    /// From a client to a peer, through port 50000.
+    /// A flow from a client to a peer, through port 50000.
     pub(crate) fn up(client: &str, listener: &str, peer: &str) -> Flow {
         Flow {
             key: FlowKey { remote: address(client), local_port: 3478, carries: Arriving::Channel(channel(0x4001)) },
@@ -135,7 +134,7 @@ pub(super) mod tests {
         }
     }
 
-    /// The way back.
+    /// The opposite flow.
     fn down(client: &str, listener: &str, peer: &str) -> Flow {
         Flow {
             key: FlowKey { remote: address(peer), local_port: 50_000, carries: Arriving::Bare },
@@ -257,7 +256,7 @@ pub(super) mod tests {
         now.own.push("198.51.100.2".parse().unwrap());
         assert!(given.update(&now));
         assert_eq!((given.v4, given.own.len()), (behind_nat().v4, 4));
-        // A route through loopback is none.
+        // A source address on loopback means that there is no route.
         now.v6 = family("2001:db8::7", "::1");
         assert!(given.update(&now));
         assert_eq!(given.v6, None);

@@ -1,4 +1,4 @@
-//! Finds out by itself whether and how the kernel can relay.
+//! Chooses interfaces and mode of the XDP program, if the operator has not.
 
 use std::{collections::BTreeSet, fs, net::IpAddr, path::Path};
 
@@ -8,12 +8,12 @@ use relay_ebpf::AttachMode;
 use super::{LocalAddresses, OffloadConfig, Xdp, config::Choice};
 use crate::addresses::default_route_interfaces;
 
-/// Relays in the kernel as `config` says: where the operator has said how, or does not start; otherwise in the first way that goes, or not at
-/// all. One line of the log says what was chosen, and why.
+/// Starts the XDP program. If the operator has given interfaces and mode, these are used, or the relay does not start. Otherwise
+/// the first mode that works is used, or none. One line of the log says what was chosen, and why.
 ///
 /// # Errors
 ///
-/// When the operator has asked for something that cannot be done.
+/// When the operator has asked for something that is not possible.
 pub(crate) fn start(config: &OffloadConfig) -> anyhow::Result<Option<Xdp>> {
     let modes = match &config.choice {
         Choice::Given => return Xdp::start(config, "as asked for").map(Some),
@@ -34,7 +34,7 @@ pub(crate) fn start(config: &OffloadConfig) -> anyhow::Result<Option<Xdp>> {
             Ok(xdp) => return Ok(Some(xdp)),
             Err(error) => {
                 let reason = format!("{error:#}");
-                // What concerns no mode in particular is said once.
+                // A reason that is the same for all modes is given once.
                 if !reasons.iter().any(|told| told.ends_with(&reason)) {
                     reasons.push(format!("{} mode: {reason}", name(*mode)));
                 }
@@ -49,7 +49,7 @@ pub(crate) fn start(config: &OffloadConfig) -> anyhow::Result<Option<Xdp>> {
     Ok(None)
 }
 
-/// The name of a mode, as options and metrics have it.
+/// The name of a mode in options and metrics.
 pub(super) const fn name(mode: AttachMode) -> &'static str {
     match mode {
         AttachMode::Driver => "driver",
@@ -57,8 +57,8 @@ pub(super) const fn name(mode: AttachMode) -> &'static str {
     }
 }
 
-/// Those that have the relay's addresses, and those that default routes of its families leave by; of a VLAN the interface below it, which is
-/// where the program sees its packets.
+/// The interfaces that have the relay's addresses, and those of its families' default routes. For a VLAN, the interface below it:
+/// there the program sees the VLAN's packets.
 fn interfaces(addresses: &LocalAddresses) -> Vec<String> {
     let served = |address: Option<IpAddr>| address.filter(|address| !address.is_loopback());
     let (v4, v6) = (served(addresses.v4), served(addresses.v6));

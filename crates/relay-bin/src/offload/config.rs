@@ -1,3 +1,5 @@
+//! The checked configuration of the XDP data path.
+
 use relay_ebpf::AttachMode;
 
 use super::addresses::LocalAddresses;
@@ -8,16 +10,16 @@ pub(crate) struct OffloadConfig {
     pub(crate) xdp: relay_ebpf::Config,
     pub(crate) addresses: LocalAddresses,
     pub(crate) choice: Choice,
-    /// How many channels and peers of indications of one allocation are relayed there.
+    /// How many channels and indication peers of one allocation the kernel relays.
     pub(crate) channels_per_allocation: u32,
 }
 
-/// Who says at which interfaces the program is attached, and how.
+/// Who chooses the interfaces and the mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
-    /// The operator: the relay does so or does not start.
+    /// The operator. The relay uses these or does not start.
     Given,
-    /// The relay, which finds the interfaces and tries these modes in turn. If none goes, it relays in user space.
+    /// The relay. It finds the interfaces and tries these modes in turn. If none works, it relays in user space.
     Auto {
         /// The modes, the best first.
         modes: Vec<AttachMode>,

@@ -1,4 +1,4 @@
-//! Reads the kernel's statistics as they come.
+//! Reads the XDP program's statistics events.
 
 use std::{
     io,
@@ -11,16 +11,16 @@ use anyhow::Context;
 use mio::{Events as Ready, Interest, Poll, Token, Waker, unix::SourceFd};
 use relay_ebpf::{Accumulator, StatisticsReader};
 
-/// What the kernel has relayed, by CPU.
+/// The packets and bytes that the kernel has relayed, by CPU.
 pub(super) type Relayed = Arc<Mutex<Accumulator>>;
 
-/// How many ready CPUs the kernel reports at a time.
+/// The most ready CPUs that the kernel reports at a time.
 const CAPACITY: usize = 64;
 
-/// The thread is to end. CPUs have the numbers below.
+/// The token that stops the thread. CPUs have lower numbers.
 const STOP: Token = Token(usize::MAX - 1);
 
-/// A thread that reads each CPU's events until this is dropped. Workers have better things to do.
+/// A thread that reads the events of all CPUs, so that workers need not. Ends on drop.
 #[derive(Debug)]
 pub(super) struct Events {
     stop: Waker,
@@ -28,11 +28,11 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// Starts it.
+    /// Starts the thread.
     ///
     /// # Errors
     ///
-    /// When the system has no thread or no file left.
+    /// When the process has no thread or file descriptor left.
     pub(super) fn start(readers: Vec<StatisticsReader>, relayed: &Relayed) -> anyhow::Result<Self> {
         let poll = Poll::new().context("cannot make an event queue")?;
         let stop = Waker::new(poll.registry(), STOP).context("cannot make an event queue")?;
@@ -57,16 +57,16 @@ impl Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
-        // It fails only when the thread is woken already.
+        // This fails only if the thread is awake already.
         let _ = self.stop.wake();
         if let Some(thread) = self.thread.take() {
-            // A panic has told of itself, and the final figures do not depend on events.
+            // The panic hook has logged a panic, and the final figures do not depend on events.
             let _ = thread.join();
         }
     }
 }
 
-/// Reads what there is, each time that there is something, until told to stop.
+/// Reads events until it is told to stop.
 fn read_all(mut poll: Poll, mut readers: Vec<StatisticsReader>, relayed: &Relayed) -> io::Result<()> {
     let mut ready = Ready::with_capacity(CAPACITY);
     loop {

@@ -1,4 +1,4 @@
-//! Data paths ahead of the sockets, such as XDP.
+//! Data paths that relay before packets reach the sockets, such as XDP.
 
 mod addresses;
 mod auto;
@@ -24,20 +24,21 @@ pub(crate) use self::{
     xdp::Xdp,
 };
 
-/// A data path that forwards flows before they reach this process. It owes nothing: a flow that it does not take, or loses,
-/// is relayed through the sockets.
+/// A data path that forwards flows before they reach this process. Best effort: packets of a flow that it does not accept are
+/// relayed through the sockets.
 pub(crate) trait Offload {
-    /// Forward `flow`, of a key that has none, from now on. Whether it does. One that is refused for lack of room waits for it.
+    /// Forwards `flow` from now on. Its key must not be installed. Returns whether the flow was accepted. A flow that is refused
+    /// for lack of room waits.
     fn install(&mut self, flow: &Flow) -> bool;
 
-    /// Forward one of the flows that were refused for lack of room, if there is some now: which one. To be called until there is
-    /// none, after whatever may have made room, here or elsewhere.
+    /// Installs one waiting flow if there is room now, and returns it. Call it until it returns `None`, whenever flows may have
+    /// been removed, here or by other workers.
     fn install_waiting(&mut self) -> Option<Flow>;
 
-    /// Do not forward it any more. Returns what was forwarded of it; `None` if it was not there.
+    /// Stops forwarding a flow. Returns what it has forwarded; `None` if it was not installed.
     fn remove(&mut self, key: &FlowKey) -> Option<Traffic>;
 
-    /// The relay's addresses are these from now on. Whether flows that are there have to be installed anew for that.
+    /// Replaces the relay's addresses. Returns whether the caller must install all flows again.
     fn set_addresses(&mut self, addresses: &AddressState) -> bool;
 }
 
@@ -59,38 +60,38 @@ impl<O: Offload + ?Sized> Offload for Box<O> {
     }
 }
 
-/// Whether this build has the XDP data path; if not, why.
+/// Whether this build has the XDP data path; the error says why not.
 pub(crate) fn xdp() -> Result<(), &'static str> {
     relay_ebpf::program().map(drop)
 }
 
-/// What a data path has done since it was loaded, cumulative.
+/// The counters of a data path since it was loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OffloadCounters {
     /// How the program is attached, `driver` or `generic`; `None` if it is not.
     pub(crate) mode: Option<&'static str>,
-    /// Bytes of application data that it relayed; ChannelData headers do not count.
+    /// Bytes of application data that it has relayed, without ChannelData headers.
     pub(crate) relayed_bytes: u64,
-    /// How many packets met which fate: a verdict such as `forwarded` or `passed`, and why.
+    /// The number of packets for each verdict, such as `forwarded` or `passed`, and reason.
     pub(crate) packets: Vec<(&'static str, &'static str, u64)>,
-    /// How many flows it has now.
+    /// The number of flows that it forwards now.
     pub(crate) flows: u64,
-    /// How many flows it did not take.
+    /// The number of flows that it has refused.
     pub(crate) refused_flows: u64,
-    /// How many flows it was not offered, since their allocations had their shares.
+    /// The number of flows that were not installed because their allocations had used up their shares.
     pub(crate) flows_over_share: u64,
 }
 
-/// Tells what was forwarded of a flow so far, if it is there.
+/// Reads what a flow has forwarded so far; `None` if it is not installed.
 pub(crate) type FlowMeter = Box<dyn Fn(&FlowKey) -> Option<Traffic> + Send>;
 
-/// Tells what a data path has done. Read now and then, by the thread that answers for metrics.
+/// Reads a data path's counters. The operations thread does so at intervals.
 pub(crate) trait OffloadStatistics: Send {
-    /// The counters now.
+    /// The current counters.
     fn read(&mut self) -> OffloadCounters;
 }
 
-/// No such data path.
+/// The absence of such a data path.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct NoOffload;
 

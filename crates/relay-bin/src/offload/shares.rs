@@ -1,21 +1,21 @@
-//! How much of the kernel's table each allocation has.
+//! Limits how much of the kernel's table each allocation uses.
 
 use std::{collections::HashMap, net::SocketAddr};
 
 use relay_server::{Arriving, FlowKey};
 
-/// The flows of each allocation of one worker, of which the kernel takes so many and no more: one client that binds thousands of
-/// channels, or sends to dozens of peers by indications, must not fill the table, so that new clients stay in user space.
+/// The number of flows of each allocation of one worker, with a limit. Otherwise one client that binds thousands of channels, or
+/// sends indications to dozens of peers, could fill the table, and new clients would stay in user space.
 ///
-/// An allocation is known by what its flows' keys tell: those from its client by the client's address, those from peers by the
-/// allocation's port. Each of the two counts by itself, so that nothing has to be remembered of each flow.
+/// The key of a flow identifies the allocation: by the client's address for flows from the client, by the relayed port for flows
+/// from peers. Each direction counts separately, so nothing has to be stored for each flow.
 #[derive(Debug)]
 pub(super) struct FlowShares {
     channels_each: u32,
     held: HashMap<Holder, u32>,
 }
 
-/// An allocation, as the keys of its flows tell it.
+/// An allocation, as the keys of its flows identify it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Holder {
     /// By its client's address.
@@ -25,7 +25,7 @@ pub(super) enum Holder {
 }
 
 impl Holder {
-    /// Whose flow it is.
+    /// The allocation of a flow.
     pub(super) const fn of(key: &FlowKey) -> Self {
         match key.carries {
             Arriving::Channel(_) | Arriving::Send(_) => Self::Client(key.remote),
@@ -35,22 +35,22 @@ impl Holder {
 }
 
 impl FlowShares {
-    /// Flows in each direction for so many channels and peers of indications of each allocation.
+    /// Allows `channels_each` channels and indication peers for each allocation, which are as many flows in each direction.
     pub(super) fn new(channels_each: u32) -> Self {
         Self { channels_each, held: HashMap::new() }
     }
 
-    /// Whether there is room for the flow in its allocation's share.
+    /// Whether the allocation's share has room for the flow.
     pub(super) fn has_room(&self, key: &FlowKey) -> bool {
         self.held.get(&Holder::of(key)).is_none_or(|held| *held < self.channels_each)
     }
 
-    /// The flow is in the table.
+    /// Counts an installed flow.
     pub(super) fn add(&mut self, key: &FlowKey) {
         *self.held.entry(Holder::of(key)).or_default() += 1;
     }
 
-    /// It is not any more.
+    /// Counts a removed flow.
     pub(super) fn remove(&mut self, key: &FlowKey) {
         let holder = Holder::of(key);
         match self.held.get_mut(&holder) {
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(taken(&mut shares, |channel| from_client(50_000, channel)), 1);
     }
 
-    /// How many of ten flows find room, which are then there.
+    /// Adds as many of ten flows as there is room for. Returns their number.
     fn taken(shares: &mut FlowShares, key: impl Fn(u16) -> FlowKey) -> usize {
         let take = |number: &u16| {
             let has_room = shares.has_room(&key(*number));

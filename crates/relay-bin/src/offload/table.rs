@@ -1,4 +1,4 @@
-//! The flow table in the kernel.
+//! The flow table of the XDP program.
 
 use std::{
     sync::{
@@ -17,10 +17,10 @@ use super::{
 };
 use crate::{addresses::AddressState, clock::Clock, option_names::EBPF_MAX_FLOWS, throttle::Throttle};
 
-/// How often to warn that the kernel does not take flows.
+/// How often to warn that the kernel refuses flows.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
-/// The program's map of flows, for one worker.
+/// The program's flow map, as one worker uses it.
 #[derive(Debug)]
 pub(super) struct XdpTable {
     pub(super) program: Arc<XdpProgram>,
@@ -59,7 +59,7 @@ impl FlowTable for XdpTable {
                 Some(forwarded)
             }
             Err(error) => {
-                // The channel or permission has ended, so whatever the kernel goes on forwarding is forwarded without permission.
+                // The channel or permission has ended. The kernel would go on forwarding without permission.
                 let error = anyhow::Error::from(error);
                 tracing::error!(
                     "{error:#}: it may forward packets of a channel or permission that has ended until the relay is restarted"
@@ -83,17 +83,17 @@ impl FlowTable for XdpTable {
     }
 }
 
-/// What the kernel has counted of a flow.
+/// The kernel's counters of a flow.
 pub(super) const fn traffic(counters: relay_ebpf::Counters) -> Traffic {
     Traffic { packets: counters.packets, bytes: counters.bytes }
 }
 
-/// Flows that the kernel did not take, of all workers.
+/// Counters of refused and removed flows, shared by all workers.
 #[derive(Debug)]
 pub(super) struct Refusals {
     count: AtomicU64,
     over_share: AtomicU64,
-    /// How many flows were removed.
+    /// The number of removed flows.
     removals: AtomicU64,
     warnings: Mutex<Throttle>,
 }
@@ -108,19 +108,19 @@ impl Refusals {
         }
     }
 
-    /// How many there were.
+    /// The number of refused flows.
     pub(super) fn total(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// How many were not tried, since their allocations had their shares.
+    /// The number of flows that were not tried because their allocations had used up their shares.
     pub(super) fn over_share(&self) -> u64 {
         self.over_share.load(Ordering::Relaxed)
     }
 
     fn record(&self, now: Timestamp, error: InstallError) {
         if let InstallError::Flow(error) = error {
-            // Its message holds addresses, and a peer that nobody can relay to is no fault of this relay.
+            // The message contains addresses, and a peer that cannot be relayed to is not this relay's fault.
             tracing::debug!(%error, "a flow stays in user space");
             return;
         }

@@ -1,4 +1,4 @@
-//! Flows that the kernel's table had no room for.
+//! Queues of flows for which the kernel's table had no room.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,22 +15,22 @@ pub(super) enum Queue {
     Share(Holder),
 }
 
-/// Flows of one worker that wait to enter the table, in the order in which they came.
+/// The flows of one worker that wait to be installed, first come, first served.
 ///
-/// A flow leaves when the state machine removes it, so there are never more than the channels that are bound and the peers of indications
-/// that are remembered. No operation looks at more than one of them.
+/// A flow leaves when the state machine removes it, so there are never more than bound channels and remembered indication peers.
+/// Each operation takes logarithmic time.
 #[derive(Debug, Default)]
 pub(super) struct WaitingFlows {
     flows: BTreeMap<Place, Flow>,
     places: HashMap<FlowKey, Place>,
-    /// The number of the next one.
+    /// The number of the next flow.
     next: u64,
 }
 
 type Place = (Queue, u64);
 
 impl WaitingFlows {
-    /// `flow` waits at the end of `queue`, and nowhere else.
+    /// Puts `flow` at the end of `queue`, and removes it from any other.
     pub(super) fn push(&mut self, queue: Queue, flow: Flow) {
         self.remove(&flow.key);
         let place = (queue, self.next);
@@ -44,7 +44,7 @@ impl WaitingFlows {
         self.flows.range((queue, 0)..=(queue, u64::MAX)).next().map(|(_, flow)| flow)
     }
 
-    /// The flow waits no more. Whether it did.
+    /// Removes a flow. Returns whether it was waiting.
     pub(super) fn remove(&mut self, key: &FlowKey) -> bool {
         let Some(place) = self.places.remove(key) else { return false };
         self.flows.remove(&place);

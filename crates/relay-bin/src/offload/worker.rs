@@ -1,4 +1,4 @@
-//! What becomes of a worker's flows.
+//! Decides which flows of one worker are installed, and which ones wait.
 
 use std::collections::HashSet;
 
@@ -11,55 +11,55 @@ use super::{
 };
 use crate::addresses::AddressState;
 
-/// A table of flows that all workers share.
+/// A flow table that all workers share.
 pub(crate) trait FlowTable {
-    /// Whether it could take `flow`, if it had room.
+    /// Whether the table could accept `flow` if it had room.
     fn can_take(&self, flow: &Flow) -> bool;
 
-    /// Takes `flow`, of a key that it does not have.
+    /// Installs `flow`, whose key must not be installed.
     fn insert(&mut self, flow: &Flow) -> Inserted;
 
-    /// Gives it up. Returns what was forwarded of it; `None` if it was not there.
+    /// Removes a flow. Returns what it has forwarded; `None` if it was not installed.
     fn remove(&mut self, key: &FlowKey) -> Option<Traffic>;
 
-    /// `flow` waits, since the table is full.
+    /// Counts that `flow` waits because the table is full.
     fn note_full(&mut self, flow: &Flow);
 
-    /// `flow` waits, since its allocation has its share.
+    /// Counts that `flow` waits because its allocation has used up its share.
     fn note_over_share(&mut self, flow: &Flow);
 
-    /// How many flows all workers have removed so far. While this stays, a table that was full is full.
+    /// How many flows all workers have removed so far. While the number is the same, a table that was full still is.
     fn removals(&self) -> u64;
 
-    /// The relay's addresses are these from now on. Whether flows that are there have to be installed anew for that.
+    /// Replaces the relay's addresses. Returns whether the caller must install all flows again.
     fn set_addresses(&mut self, addresses: &AddressState) -> bool;
 }
 
-/// What came of inserting a flow.
+/// The result of inserting a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Inserted {
     Yes,
-    /// There is no room.
+    /// The table is full.
     Full,
-    /// It cannot be taken, room or not: for one because the table would take it for another that is there.
+    /// The table cannot accept the flow, even with room: for example because its key stands for another installed flow, too.
     Never,
 }
 
-/// One worker's access to the table: each allocation has its share, and flows that find no room wait for it.
+/// One worker's access to the table. Limits each allocation to its share, and queues flows that find no room.
 #[derive(Debug)]
 pub(crate) struct Worker<T> {
     table: T,
     shares: FlowShares,
     waiting: WaitingFlows,
-    /// The flows of Send indications that are in the table, which may know another one by the same entry: to remove a flow that is not
-    /// there must not remove that one.
+    /// The installed flows of Send indications. Several may have the same key in the table: removing one that is not installed must
+    /// not remove another.
     sends: HashSet<FlowKey>,
-    /// [`FlowTable::removals`] when the table was last found full.
+    /// [`FlowTable::removals`] when the table was last found to be full.
     full_at: Option<u64>,
 }
 
 impl<T: FlowTable> Worker<T> {
-    /// So many channels and peers of indications of each allocation enter `table`.
+    /// Lets at most `channels_per_allocation` channels and indication peers of each allocation into `table`.
     pub(crate) fn new(table: T, channels_per_allocation: u32) -> Self {
         let shares = FlowShares::new(channels_per_allocation);
         Self { table, shares, waiting: WaitingFlows::default(), sends: HashSet::new(), full_at: None }
@@ -72,8 +72,8 @@ impl<T: FlowTable> Worker<T> {
         }
     }
 
-    /// A flow of `holder` has gone, from the table or from those that wait for room there: another one that waited for its share
-    /// waits for room instead.
+    /// Moves the next flow that waits for `holder`'s share to the queue for room, after a flow of `holder` was removed or stopped
+    /// waiting.
     fn promote(&mut self, holder: Holder) {
         if let Some(flow) = self.waiting.first(Queue::Share(holder)).copied()
             && self.shares.has_room(&flow.key)
@@ -82,7 +82,7 @@ impl<T: FlowTable> Worker<T> {
         }
     }
 
-    /// Whether `flow` could enter, if there were room.
+    /// Whether `flow` could be installed if there were room.
     #[cfg(test)]
     pub(crate) fn can_take(&self, flow: &Flow) -> bool {
         self.table.can_take(flow)
@@ -130,7 +130,7 @@ impl<T: FlowTable> Offload for Worker<T> {
                     self.note_inserted(&flow.key);
                     return Some(flow);
                 }
-                // It keeps its place.
+                // The flow keeps its place in the queue.
                 Inserted::Full => {
                     self.full_at = Some(removals);
                     return None;

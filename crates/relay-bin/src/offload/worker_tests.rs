@@ -1,3 +1,5 @@
+//! Tests of two workers that share a small flow table.
+
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +12,7 @@ use relay_server::{Arriving, ChannelNumber};
 use super::*;
 use crate::offload::addresses::tests::up;
 
-/// A table of two workers that counts what is asked of it.
+/// The state of a table for two workers, with counters of the calls.
 #[derive(Default)]
 struct Shared {
     room: usize,
@@ -21,10 +23,10 @@ struct Shared {
 
 struct Table(Rc<Shared>);
 
-/// Of the peers of one client's Send indications, from 1,000 on, those so far apart have one entry.
+/// The table has one entry for a client's indication peers from port 1,000 on whose ports differ by a multiple of this.
 const SHADOWS: u16 = 100;
 
-/// A flow of a client, by one of its channels.
+/// A flow from a client, in one of its channels.
 fn flow(client: u16, channel: u16) -> Flow {
     let flow = up(&format!("192.0.2.1:{client}"), "10.0.0.7", "198.51.100.2:2000");
     let carries = Arriving::Channel(ChannelNumber::new(0x4000 + channel).unwrap());
@@ -49,7 +51,7 @@ impl Shared {
     }
 }
 
-/// A flow of a client's Send indications, by the peer's port.
+/// A flow of a client's Send indications, with the peer's port.
 fn send(client: u16, peer: u16) -> Flow {
     let flow = flow(client, 0);
     let carries = Arriving::Send(([198, 51, 100, 2], peer).into());
@@ -114,7 +116,7 @@ fn refused_flows_enter_in_their_order_when_there_is_room_whoever_made_it() {
     assert_eq!(enter(&mut one), []);
     assert!(other.remove(&flow(2, 0).key).is_some());
     assert_eq!(enter(&mut one), [(3, 0)]);
-    // One whose channel ends does not wait any more.
+    // A flow whose channel ends no longer waits.
     assert_eq!(one.remove(&flow(4, 0).key), None);
     assert!(one.remove(&flow(3, 0).key).is_some());
     assert_eq!(enter(&mut one), [(5, 0)]);
@@ -153,19 +155,19 @@ fn one_that_leaves_while_it_waits_for_room_gives_its_share_to_the_next() {
 fn one_whose_place_another_has_takes_nothing_away_from_it() {
     let (shared, [mut worker, _]) = workers(2, 2);
     let [first, second] = [send(1, 1_000), send(1, 1_000 + SHADOWS)];
-    // As the driver does, which lets go of a key before it is anybody's.
+    // Like the driver, which removes a key before it installs it.
     assert_eq!(worker.remove(&first.key), None);
     assert!(worker.install(&first));
     assert_eq!(worker.remove(&second.key), None);
     assert!(!worker.install(&second) && worker.waiting.is_empty());
-    // It has neither room nor a share, and its end is not the other's.
+    // The second flow has neither an entry nor a share. Removing it must not remove the first.
     assert!(worker.install(&flow(1, 1)));
     assert_eq!(worker.remove(&second.key), None);
     assert_eq!(shared.flows.borrow().len(), 2);
     assert!(worker.remove(&first.key).is_some() && worker.install(&second));
     assert_eq!(worker.remove(&first.key), None);
 
-    // The same of one that waited for room while the other entered.
+    // The same for a flow that waited for room while the other was installed.
     assert!(!worker.install(&send(2, 1_000)) && !worker.install(&send(2, 1_000 + SHADOWS)));
     worker.remove(&second.key);
     worker.remove(&flow(1, 1).key);
@@ -199,7 +201,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    // Each client is one worker's.
+    // Each client belongs to one worker.
     (0..6_u16, 0..4_u16, any::<bool>()).prop_map(|(client, channel, installs)| {
         let worker = usize::from(client % 2);
         if installs { Step::Install(worker, client, channel) } else { Step::Remove(worker, client, channel) }
@@ -214,7 +216,7 @@ proptest! {
         steps in prop::collection::vec(step(), 1..120),
     ) {
         let (shared, mut workers) = workers(room, channels_each);
-        // What is bound, by worker.
+        // The bound channels, with their worker.
         let mut bound: BTreeMap<(u16, u16), usize> = BTreeMap::new();
         for step in steps {
             match step {

@@ -1,4 +1,4 @@
-//! The XDP program, from before the relay serves until it ends.
+//! The XDP program, from loading until the relay ends.
 
 use std::{
     fmt,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{clock::Clock, option_names::EBPF_OFFLOADING};
 
-/// The program in the kernel, attached until [`Self::detach`], until this is dropped or until the process ends, however it does.
+/// The loaded program. It stays attached until [`Self::detach`], until this is dropped, or until the process ends in any way.
 #[derive(Debug)]
 pub(crate) struct Xdp {
     program: Arc<XdpProgram>,
@@ -29,18 +29,18 @@ pub(crate) struct Xdp {
     channels_per_allocation: u32,
     relayed: Relayed,
     clock: Clock,
-    /// `None` when statistics are off.
+    /// `None` if statistics are off.
     events: Option<Events>,
-    /// `None` when nothing is looked up.
+    /// `None` if the program looks up no routes.
     _next_hops: Option<NextHops>,
 }
 
 impl Xdp {
-    /// Loads the program and attaches it. The log says so, and `why` in this way.
+    /// Loads the program and attaches it. Logs the result together with `why`.
     ///
     /// # Errors
     ///
-    /// When either does not go; the message names the cause and the remedy. To relay all the same would hide it.
+    /// When either fails. The message names cause and remedy. Going on without the program would hide the failure.
     pub(super) fn start(config: &OffloadConfig, why: &str) -> anyhow::Result<Self> {
         let OffloadConfig { xdp: config, addresses, channels_per_allocation, .. } = config;
         let cannot = || format!("cannot offload to XDP, as {EBPF_OFFLOADING} asks for");
@@ -77,12 +77,12 @@ impl Xdp {
         })
     }
 
-    /// To and from how many peers it can forward at a time.
+    /// The most peers for which the table has room: each takes two flows.
     pub(crate) fn peers(&self) -> u32 {
         self.program.max_flows() / 2
     }
 
-    /// What a worker gives its flows to.
+    /// The flow table for a worker.
     pub(crate) fn worker(&self) -> impl Offload + Send + 'static {
         let table = XdpTable {
             program: Arc::clone(&self.program),
@@ -93,13 +93,13 @@ impl Xdp {
         Worker::new(table, self.channels_per_allocation)
     }
 
-    /// What tells accounting how much was forwarded of living flows.
+    /// Reads the counters of live flows, for accounting.
     pub(crate) fn flow_meter(&self) -> FlowMeter {
         let program = Arc::clone(&self.program);
         Box::new(move |key| program.forwarded(&complete_key(key)).map(traffic))
     }
 
-    /// What tells metrics how it goes.
+    /// Reads the program's counters, for metrics.
     pub(crate) fn statistics(&self) -> Statistics {
         Statistics {
             program: Arc::clone(&self.program),
@@ -109,7 +109,7 @@ impl Xdp {
         }
     }
 
-    /// Takes the program off all interfaces: every packet is user space's from now on, and the figures are final.
+    /// Detaches the program from all interfaces. All packets go to user space from now on, and the figures are final.
     pub(crate) fn detach(&self) {
         if let Err(error) = self.program.detach() {
             let error = anyhow::Error::from(error);
@@ -119,7 +119,7 @@ impl Xdp {
 }
 
 impl fmt::Display for Xdp {
-    /// What it has done until now, for people.
+    /// What the program has done so far, for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut statistics = self.statistics();
         match &self.events {
@@ -144,7 +144,7 @@ impl fmt::Display for Xdp {
     }
 }
 
-/// The figures of the program.
+/// The counters of the program.
 #[derive(Clone, Debug)]
 pub(crate) struct Statistics {
     program: Arc<XdpProgram>,
@@ -154,7 +154,7 @@ pub(crate) struct Statistics {
 }
 
 impl Statistics {
-    /// What was relayed: by the events that came, and by a look at what they have not told yet.
+    /// What was relayed: from the events so far, and from the counters, which also have what no event has reported yet.
     fn relayed(&self) -> Counters {
         let now = self.program.counters();
         let mut relayed = self.relayed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,5 @@
-//! What may be changed while the relay runs: the log filter, and whether packets are recorded. And what may be asked that is nobody
-//! else's business: which users relay most.
+//! The control endpoint: changes the log filter, starts and stops recordings, and answers which users relay most, which is
+//! confidential.
 
 use std::{future::ready, sync::Arc};
 
@@ -12,13 +12,13 @@ use super::{
 };
 use crate::{accounting::UserTotals, logging::FilterControl, record::RecordControl};
 
-/// How many users are told of unless asked otherwise.
+/// How many users to list by default.
 const TOP_USERS: usize = 10;
 
-/// Answers a request to the control listener.
+/// Answers a request to the control endpoint.
 pub(crate) fn answer(filter: &FilterControl, record: &Arc<RecordControl>, users: &UserTotals, ask: &Ask<'_>) -> Reply {
     match ask.path {
-        // Any site that somebody on this machine looks at could send it.
+        // A web page open in any browser on this machine could send this request.
         _ if ask.is_from_web_page => Box::pin(ready(text(StatusCode::FORBIDDEN, "not for web pages\n"))),
         _ if ask.is_by_name && !ask.is_private => Box::pin(ready(text(
             StatusCode::FORBIDDEN,
@@ -30,7 +30,7 @@ pub(crate) fn answer(filter: &FilterControl, record: &Arc<RecordControl>, users:
     }
 }
 
-/// The users with the most bytes.
+/// Lists the users with the most bytes.
 fn top_users(users: UserTotals, ask: &Ask<'_>) -> Reply {
     if ask.method != Method::GET {
         return Box::pin(ready(text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n")));
@@ -46,7 +46,7 @@ fn top_users(users: UserTotals, ask: &Ask<'_>) -> Reply {
     })
 }
 
-/// How many are asked for; `None` if that is no number.
+/// The number in the query; `None` if it is not a number.
 fn top(query: &str) -> Option<usize> {
     match query.split('&').filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == "top") {
         Some((_, count)) => count.parse().ok(),

@@ -1,4 +1,4 @@
-//! Who is connected, and who has to leave when there are too many.
+//! Limits the number of connections: when there are too many, some must make room.
 
 use std::{
     cmp::Reverse,
@@ -8,22 +8,22 @@ use std::{
 
 use tokio::task::{AbortHandle, Id, JoinSet};
 
-/// Connections, each a task, at most so many at a time.
+/// A limited number of connections, each of which is a task.
 #[derive(Debug)]
 pub(super) struct Crowd {
     most: usize,
     tasks: JoinSet<()>,
-    /// The source of each, by task.
+    /// The source of each task.
     sources: HashMap<Id, Source>,
-    /// Those of each source that were not asked to leave, the longest there first, with the number that each came as.
+    /// The connections of each source that may go on, oldest first, with their numbers.
     members: BTreeMap<Source, VecDeque<(u64, AbortHandle)>>,
-    /// How many have come.
+    /// The number of connections so far.
     admitted: u64,
-    /// How many were asked to leave and are still there.
+    /// How many connections were aborted and have not ended yet.
     leaving: usize,
 }
 
-/// Whose connection it is: an IPv4 address, or the /64 that one host may have for itself.
+/// The source of a connection: an IPv4 address, or an IPv6 /64, which one host may have to itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Source {
     V4(u32),
@@ -47,7 +47,7 @@ impl Crowd {
         Self { most, tasks: JoinSet::new(), sources: HashMap::new(), members: BTreeMap::new(), admitted: 0, leaving: 0 }
     }
 
-    /// Lets somebody in. There must be room.
+    /// Adds a connection. There must be room.
     pub(super) fn admit(&mut self, from: IpAddr, connection: impl Future<Output = ()> + Send + 'static) {
         let source = Source::of(from);
         let task = self.tasks.spawn(connection);
@@ -56,14 +56,14 @@ impl Crowd {
         self.admitted += 1;
     }
 
-    /// Waits until there is room for one more, and asks one to leave if there is none.
+    /// Waits until there is room for one more. Aborts a connection if necessary.
     pub(super) async fn make_room(&mut self) {
         while self.tasks.len() >= self.most {
             self.make_one_leave().await;
         }
     }
 
-    /// Asks one to leave, unless one is leaving already, and waits until one has left; `false` if nobody is there.
+    /// Aborts a connection, unless one is ending already, and waits until one has ended. Returns false if there is none.
     pub(super) async fn make_one_leave(&mut self) -> bool {
         if self.leaving == 0 {
             self.ask_one_to_leave();
@@ -77,7 +77,7 @@ impl Crowd {
         }
     }
 
-    /// Waits until the next one leaves; for ever, if nobody is there.
+    /// Waits until the next connection ends. Never returns if there is none.
     pub(super) async fn next_leaves(&mut self) {
         match self.tasks.join_next_with_id().await {
             Some(result) => self.note_left(result.map_or_else(|error| error.id(), |(id, ())| id)),
@@ -85,10 +85,10 @@ impl Crowd {
         }
     }
 
-    /// The one that is longest there, of those whose source has most.
+    /// Aborts the oldest connection of the source that has the most.
     ///
-    /// Where many sources have as many, as a crowd of strangers with an address each has, it is the longest there of all: no address is
-    /// worse than another, and whoever has just come has time to ask.
+    /// If many sources have the same number, as in a crowd of strangers with an address each, the oldest of all is aborted: no
+    /// address is worse than another, and a new connection needs time for its request.
     fn ask_one_to_leave(&mut self) {
         let rank = |members: &VecDeque<(u64, _)>| (members.len(), Reverse(members.front().map(|(number, _)| *number)));
         let most = self.members.values_mut().max_by_key(|members| rank(members));
@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    /// Says that it is gone.
+    /// Records its number when it is dropped.
     struct Member(u32, Arc<Mutex<Vec<u32>>>);
 
     impl Drop for Member {
@@ -131,7 +131,7 @@ mod tests {
         }
     }
 
-    /// `member` comes from `source`, and stays until it is asked to leave.
+    /// Admits `member`, which stays until it is aborted.
     async fn come(crowd: &mut Crowd, source: &str, member: Member) {
         crowd.make_room().await;
         crowd.admit(source.parse().unwrap(), async move {
@@ -149,7 +149,7 @@ mod tests {
         for (number, source) in (1..).zip(sources) {
             come(&mut crowd, source, Member(number, Arc::clone(&left))).await;
         }
-        // 2 and 4 are one source, then 3, 5 and 6.
+        // 2 and 4 have the same source; then 3, 5 and 6.
         assert_eq!(*left.lock().unwrap(), [2, 3, 5]);
         assert_eq!((crowd.tasks.len(), crowd.sources.len(), crowd.leaving), (4, 4, 0));
     }

@@ -1,4 +1,4 @@
-//! Whether the relay lives and may be sent clients, as orchestrators ask.
+//! Liveness and readiness, for orchestrators.
 
 use std::fmt::{self, Write as _};
 
@@ -14,14 +14,14 @@ use crate::{
     telemetry::{Observer, prometheus},
 };
 
-/// Why the relay must not be sent clients.
+/// Why the relay must not get clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotReady {
     Starting,
     PortalUnreachable,
     Draining,
     Stuck,
-    /// The public address of this family, given as an IP version, is not there.
+    /// The public address of this IP version is missing.
     AddressMissing(u8),
     /// This machine has none of the public addresses' families.
     NoFamily,
@@ -49,7 +49,7 @@ impl fmt::Display for NotReady {
     }
 }
 
-/// Whether the relay has the addresses that clients are told.
+/// Whether the relay has its public addresses.
 fn reachability(addresses: &AddressState) -> Result<(), NotReady> {
     let AddressStatuses { v4, v6 } = addresses.statuses();
     for (status, version) in [(v4, 4), (v6, 6)] {
@@ -57,7 +57,7 @@ fn reachability(addresses: &AddressState) -> Result<(), NotReady> {
             return Err(NotReady::AddressMissing(version));
         }
     }
-    // One family is better than none.
+    // One working family is enough.
     if addresses.families().all(|family| family.status == AddressStatus::NoFamily) {
         return Err(NotReady::NoFamily);
     }
@@ -67,7 +67,7 @@ fn reachability(addresses: &AddressState) -> Result<(), NotReady> {
     Ok(())
 }
 
-/// Whether the relay may be sent clients.
+/// Whether the relay may get clients.
 pub(crate) fn readiness(
     phase: Phase,
     portal: Option<PortalState>,
@@ -83,7 +83,7 @@ pub(crate) fn readiness(
     }
 }
 
-/// Answers a request to the health listener.
+/// Answers a request to the health endpoint.
 pub(crate) fn answer(observer: &Observer, ask: &Ask<'_>) -> Answer {
     match (ask.method, ask.path) {
         (&Method::GET | &Method::HEAD, "/healthz") => liveness(observer),
@@ -105,7 +105,7 @@ pub(crate) fn answer(observer: &Observer, ask: &Ask<'_>) -> Answer {
 fn liveness(observer: &Observer) -> Answer {
     let mut stuck = String::new();
     for worker in observer.stuck_workers() {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(stuck, "worker {worker} has given no sign of life for {} s", STUCK_AFTER.as_secs());
     }
     if stuck.is_empty() { text(StatusCode::OK, "alive\n") } else { text(StatusCode::SERVICE_UNAVAILABLE, stuck) }
@@ -135,7 +135,7 @@ mod tests {
         }
     }
 
-    /// A relay of both families that has its addresses.
+    /// The state of a relay that has its addresses in both families.
     fn present() -> AddressState {
         let family = |address: &str| {
             let address = address.parse().unwrap();

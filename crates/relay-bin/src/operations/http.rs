@@ -1,5 +1,4 @@
-//! The smallest HTTP server that does: answers at once, closes what dawdles, holds few connections, and always has room for one
-//! more.
+//! A minimal HTTP server. It answers at once, closes slow connections, limits their number, and always accepts a new one.
 
 use std::{convert::Infallible, io, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
@@ -27,46 +26,46 @@ use crate::{
     throttle::Throttle,
 };
 
-/// How long a connection may last, whatever happens on it.
+/// The longest life of a connection.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long a client may take to say what it wants.
+/// How long a client may take to send its request.
 const HEADER_LIMIT: Duration = Duration::from_secs(5);
 
-/// How much of a request is held, in bytes.
+/// The most bytes of a request that are buffered.
 const BUFFER: usize = 16 << 10;
 
-/// How long to wait after a failure to accept, such as for want of files.
+/// How long to wait when accepting fails, for example because no file descriptor is left.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How often to warn of that.
+/// How often to warn about that.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// What is answered.
+/// A response.
 pub(crate) type Answer = Response<Full<Bytes>>;
 
-/// An answer that may take its time.
+/// A response that may take time.
 pub(crate) type Reply = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
-/// What is asked: bodies are of no interest.
+/// A request. Its body is ignored.
 #[derive(Debug)]
 pub(crate) struct Ask<'r> {
     pub(crate) method: &'r Method,
     pub(crate) path: &'r str,
     pub(crate) query: Option<&'r str>,
-    /// Whether a browser says that it sends this on behalf of a page.
+    /// Whether a browser says that it sends the request for a web page.
     pub(crate) is_from_web_page: bool,
-    /// Whether it names the relay by a host name, as a page does whose name has been made to lead here (DNS rebinding): a browser sends no
-    /// Origin with a GET of the page's own site.
+    /// Whether it names the relay by a host name. A web page can make its own host name point here (DNS rebinding), and a browser
+    /// sends no Origin with a GET to the page's own site.
     pub(crate) is_by_name: bool,
-    /// Whether it came by a Unix socket, which the relay's own user alone can connect to.
+    /// Whether it came through a Unix socket, to which only the relay's own user can connect.
     pub(crate) is_private: bool,
 }
 
-/// Serves for as long as it is polled, with at most this many connections at a time.
+/// Serves while the future is polled, with at most `connections` at a time.
 ///
-/// A new connection never waits for a place: the one that is longest there makes room, of those from the address that has most of
-/// them. A probe says what it wants and is answered in one step; what stays is half a request, or an answer that nobody reads.
+/// A new connection never waits for room: the oldest connection of the address with the most connections is closed. A real request
+/// is answered in one step. What stays open is half a request, or a response that nobody reads.
 pub(super) async fn serve<H, A>(listeners: Vec<Bound>, connections: usize, faults: Faults, clock: Clock, handler: H)
 where
     H: Fn(&Ask<'_>) -> A + Send + Sync + 'static,
@@ -131,14 +130,14 @@ where
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        // One question each: nobody has a thousand of them answered while others wait.
+        // One request for each connection: no client can have a thousand of them answered while others wait.
         .keep_alive(false)
-        // Some say that they are done once they have asked (`nc -N`), and still want the answer.
+        // Some clients close their side after the request (`nc -N`), and still read the response.
         .half_close(true)
         .header_read_timeout(HEADER_LIMIT)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
-    // Whoever asks finds out by himself.
+    // The client notices a timeout by itself.
     let _ = timeout(CONNECTION_LIMIT, connection).await;
 }
 
@@ -154,7 +153,7 @@ fn respond<A, B>(handler: &impl Fn(&Ask<'_>) -> A, request: &Request<B>, is_priv
     handler(&ask)
 }
 
-/// Whether `Host` is anything but an IP address or `localhost`.
+/// Whether `Host` is something other than an IP address or `localhost`.
 fn is_by_name(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(HOST) else { return false };
     let Ok(Ok(authority)) = host.to_str().map(str::parse::<hyper::http::uri::Authority>) else { return true };
@@ -162,12 +161,12 @@ fn is_by_name(headers: &HeaderMap) -> bool {
     host.parse::<IpAddr>().is_err() && !host.eq_ignore_ascii_case("localhost")
 }
 
-/// Plain text.
+/// A plain-text response.
 pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     typed(status, "text/plain; charset=utf-8", body)
 }
 
-/// Anything.
+/// A response with a content type.
 pub(crate) fn typed(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
@@ -185,7 +184,7 @@ mod tests {
 
     use super::*;
 
-    /// Pieces of requests, good and bad.
+    /// Parts of valid and invalid requests.
     const PIECES: &[&str] = &[
         "GET ",
         "POST ",
@@ -219,7 +218,7 @@ mod tests {
         prop::collection::vec(pieces, 0..12).prop_map(|pieces| pieces.concat())
     }
 
-    /// How often the handler was asked, and what was answered to `sent` that came in pieces.
+    /// Sends `sent` in pieces. Returns how often the handler was called, and the response.
     fn exchange(sent: &[u8], piece: usize) -> (usize, Vec<u8>) {
         let asked = Arc::new(AtomicUsize::new(0));
         let handler = {
@@ -235,7 +234,7 @@ mod tests {
             let (mut from_server, mut to_server) = tokio::io::split(client);
             let write = async {
                 for piece in sent.chunks(piece) {
-                    // The server may have hung up already.
+                    // The server may have closed the connection already.
                     if to_server.write_all(piece).await.is_err() {
                         break;
                     }

@@ -1,4 +1,4 @@
-//! Where HTTP is served.
+//! Binds the HTTP listeners, on TCP and Unix sockets.
 
 use std::{
     io::{self, ErrorKind},
@@ -14,9 +14,9 @@ use tokio::net::{TcpListener, UnixListener};
 use super::unix_socket::UnixSocket;
 use crate::option_names::Name;
 
-/// How many connections may wait in the kernel, which has a limit of its own (`net.core.somaxconn`, 4,096 where nobody has changed it).
-/// When it is full, whoever comes asks once more a second later. Each of those that wait takes some 25 us to be let in and shown out, so a
-/// full queue is no long wait.
+/// How many connections may wait to be accepted. The kernel has its own limit, `net.core.somaxconn`, 4,096 by default. When the
+/// queue is full, a client tries again after a second. Accepting and closing a connection takes about 25 us, so even a full queue
+/// is short.
 const BACKLOG: i32 = 4_096;
 
 /// Where to listen.
@@ -24,26 +24,26 @@ const BACKLOG: i32 = 4_096;
 pub(crate) enum Listen {
     /// Nowhere.
     Off,
-    /// Here.
+    /// At this address.
     At(SocketAddr),
-    /// Here, where nobody asked for it: at those that there are.
+    /// At these default addresses, as far as they are free and exist.
     Default(&'static [SocketAddr]),
-    /// At a Unix socket of this path.
+    /// At a Unix socket with this path.
     Unix(PathBuf),
 }
 
-/// Where connections come in; not waited at yet.
+/// A bound listener that is not registered with a runtime yet.
 #[derive(Debug)]
 pub(crate) enum Bound {
     Tcp(std::net::TcpListener),
     Unix(UnixSocket),
 }
 
-/// Listens, unless that is off, or somebody else has the address and nobody asked for it.
+/// Binds the listeners. Default addresses that are in use or missing are left out.
 ///
 /// # Errors
 ///
-/// When it cannot listen where it was told to.
+/// When the given address cannot be bound.
 pub(crate) fn bind(listen: &Listen, name: Name) -> anyhow::Result<Vec<Bound>> {
     match listen {
         Listen::Off => Ok(Vec::new()),
@@ -85,20 +85,20 @@ fn bind_where_possible(addresses: &[SocketAddr], name: Name) -> anyhow::Result<V
     Ok(listeners)
 }
 
-/// Listens at `address`; if `alone`, at `[::]` for IPv6 only, whatever this system's default is.
+/// Binds `address`. If `alone`, `[::]` is bound for IPv6 only, whatever the system's default.
 fn bind_at(address: SocketAddr, alone: bool) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     if alone && address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    // Connections that have ended a moment ago are in nobody's way.
+    // Recently closed connections must not block the address.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-/// Whether this machine, or this container, has no addresses of that family.
+/// Whether this machine or container has no addresses of the family.
 fn is_family_missing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL | libc::EPROTONOSUPPORT))
 }
@@ -109,18 +109,18 @@ fn cannot_listen(address: SocketAddr, error: io::Error, name: Name) -> anyhow::E
     ))
 }
 
-/// Where connections come in.
+/// A listener that is registered with a runtime.
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
     Unix {
         listener: UnixListener,
-        /// Removes its path at the end.
+        /// Removes the path on drop.
         _socket: UnixSocket,
     },
 }
 
-/// Who connected.
+/// An accepted connection.
 #[derive(Debug)]
 pub(super) enum Connection {
     Tcp(tokio::net::TcpStream, SocketAddr),
@@ -128,7 +128,7 @@ pub(super) enum Connection {
 }
 
 impl Connection {
-    /// Whose it is, for fairness; all who use a Unix socket are one.
+    /// The source, for fairness. All connections of Unix sockets have the same.
     pub(super) const fn source(&self) -> IpAddr {
         match self {
             Self::Tcp(_, from) => from.ip(),
@@ -138,11 +138,11 @@ impl Connection {
 }
 
 impl Listener {
-    /// Within the runtime that will wait for connections.
+    /// Registers a listener with the current runtime.
     ///
     /// # Errors
     ///
-    /// When that is not possible.
+    /// When that fails.
     pub(super) fn new(bound: Bound) -> io::Result<Self> {
         match bound {
             Bound::Tcp(listener) => TcpListener::from_std(listener).map(Self::Tcp),
@@ -160,7 +160,7 @@ impl Listener {
     }
 }
 
-/// The next connection to any of `listeners`, of which that number `turn`, counted round and round, comes first.
+/// Accepts the next connection of any listener. The listener number `turn`, modulo their count, is tried first.
 pub(super) async fn accept(listeners: &[Listener], turn: usize) -> io::Result<Connection> {
     std::future::poll_fn(|context| {
         let first = turn.checked_rem(listeners.len()).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Everything that is not relaying but that an operator needs: health, metrics, control, the log of throughput. It runs on a
-//! thread of its own and only reads what the workers publish, so that neither holds up the other.
+//! What an operator needs besides relaying: health, metrics, control, and the throughput in the log. Runs on a separate thread that
+//! only reads what the workers publish, so that neither delays the other.
 
 mod control;
 mod crowd;
@@ -29,12 +29,12 @@ use crate::{
 use self::http::Ask;
 pub(crate) use self::listen::{Bound, Listen, bind};
 
-/// What there is to operate.
+/// What to serve, and from which parts of the relay.
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) health: Vec<Bound>,
     pub(crate) control: Vec<Bound>,
-    /// How many connections to them there may be.
+    /// Limits the number of connections.
     pub(crate) files: Files,
     pub(crate) observer: Observer,
     pub(crate) filter: FilterControl,
@@ -47,7 +47,7 @@ pub(crate) struct Setup {
 pub(crate) struct Operations {
     setup: Option<oneshot::Sender<Setup>>,
     stop: oneshot::Sender<()>,
-    /// Dropped when the last spans are sent, for which the thread's runtime is needed.
+    /// Dropped when the last spans are sent. The thread's runtime must live until then.
     spans_sent: oneshot::Sender<()>,
     /// Disconnected when the thread has ended.
     ended: mpsc::Receiver<()>,
@@ -55,7 +55,7 @@ pub(crate) struct Operations {
 }
 
 impl Operations {
-    /// Starts the thread, which waits for [`Self::serve`].
+    /// Starts the thread. It waits for [`Self::serve`].
     ///
     /// # Errors
     ///
@@ -75,46 +75,46 @@ impl Operations {
         thread::Builder::new()
             .name("operations".to_owned())
             .spawn(move || {
-                // Dropped when this ends, in whatever way.
+                // Dropped when the thread ends, even by a panic.
                 let _tell_end = tell_end;
                 runtime.block_on(async move {
                     if let Ok(setup) = setup.await {
                         operate(setup, telemetry, stopped).await;
                     }
-                    // Always an error: it is never sent.
+                    // Always an error: the sender is only dropped.
                     let _ = all_spans_sent.await;
                 });
-                // A look-up that hangs must not keep anybody waiting.
+                // Do not wait for a name look-up that hangs.
                 runtime.shutdown_background();
             })
             .context("cannot start the thread for operations")?;
         Ok(Self { setup: Some(give_setup), stop, spans_sent, ended, tracer })
     }
 
-    /// What takes spans to the collector, if there is one.
+    /// The exporter of spans, if there is a collector.
     pub(crate) fn tracer(&self) -> Option<&Tracer> {
         self.tracer.as_ref()
     }
 
-    /// Operates `setup` from now on.
+    /// Starts to serve.
     pub(crate) fn serve(&mut self, setup: Setup) {
         if let Some(give) = self.setup.take() {
-            // An error means that the thread has panicked, which the log tells.
+            // An error means that the thread has panicked, which is in the log.
             let _ = give.send(setup);
         }
     }
 
-    /// Ends: sends the last figures and spans, if that can be done soon.
+    /// Ends the thread. Sends the last metrics and spans if the collector answers promptly.
     pub(crate) fn stop(self) {
         let Self { setup, stop, spans_sent, ended, tracer } = self;
         drop(setup);
-        // An error means that it has ended already.
+        // An error means that the thread has ended already.
         let _ = stop.send(());
         if let Some(tracer) = tracer {
             tracer.flush(telemetry::PROMPT);
         }
         drop(spans_sent);
-        // Either it has ended, or it is not waited for any longer.
+        // Either the thread has ended, or it took too long.
         let _ = ended.recv_timeout(telemetry::PROMPT);
     }
 }
@@ -131,7 +131,7 @@ async fn operate(setup: Setup, telemetry: Option<Telemetry>, stopped: oneshot::R
     tokio::spawn(throughput::log(Arc::clone(&observer)));
     match telemetry {
         Some(mut telemetry) => telemetry.run(&observer, stopped).await,
-        // An error means that the relay has ended in another way.
+        // An error means that the relay has ended without stopping this thread.
         None => drop(stopped.await),
     }
 }

@@ -1,4 +1,4 @@
-//! `/record`, `/record/start` and `/record/stop` of the control endpoint.
+//! Handles `/record`, `/record/start` and `/record/stop` of the control endpoint.
 
 use std::{future::ready, path::Path, sync::Arc};
 
@@ -59,7 +59,7 @@ async fn start(control: Arc<RecordControl>, query: String, is_private: bool) -> 
         Err(problem) => return text(StatusCode::BAD_REQUEST, format!("{problem}\n")),
     };
     if !is_private {
-        // Every user of this machine can connect.
+        // Any user of this machine can connect to a TCP address.
         if record.with_secret {
             return text(
                 StatusCode::FORBIDDEN,
@@ -77,7 +77,7 @@ async fn start(control: Arc<RecordControl>, query: String, is_private: bool) -> 
     }
     let file = record.file.display().to_string();
     let with_secret = record.with_secret;
-    // It goes on when whoever asked has gone.
+    // The start goes on if the client disconnects.
     let started = tokio::spawn(async move { control.start(&record).await });
     match timeout(OPEN_LIMIT, started).await {
         Err(_) => text(
@@ -107,7 +107,7 @@ fn refuse(refusal: &Refusal) -> Answer {
     text(status, format!("{refusal}\n"))
 }
 
-/// What `query` asks for, or what is wrong with it. What it does not know is wrong: a misspelt limit must not mean none.
+/// Parses `query`. An unknown parameter is an error: a misspelt limit must not mean no limit.
 fn read(directory: &Path, query: &str) -> Result<RecordConfig, String> {
     let mut file = None;
     let mut record = RecordConfig {
@@ -142,7 +142,7 @@ fn read(directory: &Path, query: &str) -> Result<RecordConfig, String> {
         }
     }
     let file = file.ok_or("say where: POST /record/start?file=relay.pcapng")?;
-    // Whoever can connect here may be another user of this machine, who must not choose where this process writes.
+    // The client may be another user of this machine, who must not choose where this process writes.
     if !is_plain(&file) {
         return Err(format!(
             "file is {file:?}: give the plain name of a new file in {}, of letters, digits, '-', '_' and '.'",

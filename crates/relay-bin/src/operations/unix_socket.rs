@@ -1,4 +1,4 @@
-//! A Unix socket that only the relay's own user, and root, can connect to.
+//! A Unix socket to which only the relay's own user and root can connect.
 
 use std::{
     fs,
@@ -10,10 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// For its owner alone.
+/// Read and write for the owner only.
 const MODE: u32 = 0o600;
 
-/// A listening socket; dropping this removes its path.
+/// A listening socket. Dropping it removes the path.
 #[derive(Debug)]
 pub(crate) struct UnixSocket {
     listener: UnixListener,
@@ -21,11 +21,11 @@ pub(crate) struct UnixSocket {
 }
 
 impl UnixSocket {
-    /// Listens at `path`. A socket that a relay has left there, which nobody listens at any more, makes room.
+    /// Binds `path`. A socket of a former relay, on which nobody listens any more, is replaced.
     ///
     /// # Errors
     ///
-    /// When another program listens there, something else has that name, or the directory is not to be written to.
+    /// When another program listens there, the path is not a socket, or the directory is not writable.
     pub(crate) fn bind(path: &Path) -> io::Result<Self> {
         if let Ok(found) = fs::symlink_metadata(path) {
             if !found.file_type().is_socket() {
@@ -37,11 +37,11 @@ impl UnixSocket {
             match UnixStream::connect(path) {
                 Ok(_) => return Err(io::Error::new(ErrorKind::AddrInUse, "another program listens there")),
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
-                // It may be another user's, who listens.
+                // Another user may be listening there.
                 Err(error) => return Err(error),
             }
         }
-        // Under another name first: nobody may connect before the permissions are set.
+        // Bind another name first: nobody may connect before the permissions are set.
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(format!(".{}", std::process::id()));
         let unfinished = PathBuf::from(unfinished);
@@ -57,11 +57,11 @@ impl UnixSocket {
         Ok(Self { listener, path: path.to_owned() })
     }
 
-    /// What listens there.
+    /// A clone of the listener.
     ///
     /// # Errors
     ///
-    /// When the system has no file left.
+    /// When the process has no file descriptor left.
     pub(super) fn listener(&self) -> io::Result<UnixListener> {
         self.listener.try_clone()
     }
@@ -69,7 +69,7 @@ impl UnixSocket {
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        // One that stays makes room for the next relay.
+        // If this fails, the next relay replaces the socket.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -1,4 +1,4 @@
-//! Which addresses to use in each family.
+//! Chooses the addresses of each family.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,7 +11,7 @@ use crate::{
 const BIND_IP4_ADDR: Name = Name::new("--bind-ip4-addr", "BIND_IP4_ADDR");
 const BIND_IP6_ADDR: Name = Name::new("--bind-ip6-addr", "BIND_IP6_ADDR");
 
-/// IPv4, IPv6, and where they come from. Neither is set only after a problem was told.
+/// The IPv4 and IPv6 addresses and their origin. If both are `None`, a problem was added.
 pub(crate) fn choose_addresses(
     options: &Options,
     host: &impl Host,
@@ -28,7 +28,7 @@ pub(crate) fn choose_addresses(
     given_v4.check(PUBLIC_IP4_ADDR, BIND_IP4_ADDR, host, problems);
     given_v6.check(PUBLIC_IP6_ADDR, BIND_IP6_ADDR, host, problems);
 
-    // An address that does not parse is a problem already told: nothing is detected in its stead.
+    // An address that does not parse was already reported. It does not make the relay detect one.
     let is_set = |value: &Option<String>| value.as_deref().is_some_and(|value| !value.trim().is_empty());
     let any_public = is_set(&options.public_ip4_addr) || is_set(&options.public_ip6_addr);
     let any_bind = is_set(&options.bind_ip4_addr) || is_set(&options.bind_ip6_addr);
@@ -61,7 +61,7 @@ pub(crate) fn choose_addresses(
     (v4, v6, Origin::Loopback)
 }
 
-/// What the options say about one family.
+/// The options of one family.
 #[derive(Clone, Copy)]
 struct FamilyOptions {
     public: Option<IpAddr>,
@@ -106,7 +106,7 @@ impl FamilyOptions {
     }
 }
 
-/// Whether a NAT stands between the public addresses and this machine.
+/// Reads whether there is a NAT in front of this machine.
 pub(crate) fn read_behind_nat(options: &Options, problems: &mut Collector) -> BehindNat {
     let given = problems.read(BEHIND_NAT, options.behind_nat.as_deref(), "auto, yes or no", |text| match text {
         "auto" => Some(BehindNat::Auto),

@@ -1,4 +1,4 @@
-//! The options that limit how much is relayed.
+//! The options that limit the bandwidth.
 
 use std::num::{NonZeroU64, NonZeroUsize};
 
@@ -51,7 +51,7 @@ pub(crate) struct BandwidthOptions {
     pub(crate) max_packet_rate: Option<String>,
 }
 
-/// Reads `options` of a relay with so many workers: what holds for one of them.
+/// Reads `options`. Returns the limits of one of `workers`.
 pub(super) fn read(options: &BandwidthOptions, workers: NonZeroUsize, problems: &mut Collector) -> Bandwidth {
     let mut bytes = |name: Name, value: &Option<String>| {
         let wanted = "bytes per second such as 2MB or 500kB, or bits such as 16Mbit, up to 100Gbit, or 0 for no limit";
@@ -79,7 +79,7 @@ pub(super) fn read(options: &BandwidthOptions, workers: NonZeroUsize, problems: 
     }
 }
 
-/// `500`, `500kB`, `2MB` or `1GB` bytes per second, or `64kbit`, `16Mbit` or `1Gbit` bits per second.
+/// Parses `500`, `500kB`, `2MB` or `1GB` bytes per second, or `64kbit`, `16Mbit` or `1Gbit` bits per second.
 fn parse_bytes(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);

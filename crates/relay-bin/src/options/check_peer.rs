@@ -1,4 +1,4 @@
-//! `firezone-relay check-peer`.
+//! The command `firezone-relay check-peer`.
 
 use std::{
     fmt::Write as _,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{addresses::Host, option_names::Name, peers::SourcedRule};
 
-/// What `firezone-relay check-peer` prints, and whether the peer is allowed.
+/// The output of `firezone-relay check-peer`, and whether the peer is allowed.
 ///
 /// # Errors
 ///
@@ -60,7 +60,7 @@ fn explain(config: &Config, (address, port): (IpAddr, Option<u16>)) -> (String, 
             Err(why) => (format!("denied: {why}"), false),
         },
     };
-    // Any port shows what decides about the address.
+    // The verdict about the address does not depend on the port.
     for (address, verdict) in policy.explain(&place, SocketAddr::new(address, port.unwrap_or(1))) {
         let _ = write!(text, "\n  {address}: {}", describe(verdict, &config.peers.rules));
     }

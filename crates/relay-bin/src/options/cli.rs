@@ -1,6 +1,6 @@
 //! The command line.
 //!
-//! Values arrive as text and are judged in the other files here, so that all that is wrong with them is told at once.
+//! Values are taken as text here, and parsed in the other files of this directory. So all errors are reported together.
 
 use clap::{Args, Parser, Subcommand};
 
@@ -202,11 +202,11 @@ pub(crate) struct Options {
 }
 
 impl Cli {
-    /// Reads the command line and the environment. Prints help or the version and ends the process, where they ask for it.
+    /// Parses the command line and the environment. For `--help` and `--version` it prints them and ends the process.
     ///
     /// # Errors
     ///
-    /// What is wrong with them, with colours if `is_terminal`.
+    /// What is wrong, in colour if `is_terminal`.
     pub(crate) fn read(is_terminal: bool) -> Result<Self, String> {
         Self::try_parse().map_err(|error| {
             if !error.use_stderr() {

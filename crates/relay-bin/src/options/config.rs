@@ -1,4 +1,4 @@
-//! What the relay is to do, made from the command line and checked before anything is bound.
+//! The relay's configuration, made from the options and checked before anything is bound.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -46,26 +46,26 @@ const RNG_SEED: Name = Name::new("--rng-seed", "RNG_SEED");
 
 pub(super) const DEFAULT_LISTEN_PORT: u16 = 3478;
 const DEFAULT_PORTS: PortRange = PortRange::DYNAMIC;
-/// Longer than IPv6 looks for duplicates, and than most networks take to come up.
+/// Longer than duplicate address detection in IPv6, and than most networks take to come up.
 const DEFAULT_ADDRESS_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_REALM: &str = "firezone";
 const DEFAULT_ALLOCATIONS_PER_USERNAME: u32 = 10;
-/// Per second and address. 256 challenges of 84 bytes, IP and UDP headers included, are 172 kbit/s.
+/// Per second and address. 256 challenges of 84 bytes, with IP and UDP headers, are 172 kbit/s.
 const DEFAULT_REPLY_LIMIT: u32 = 256;
 const MAX_WORKERS: usize = 1024;
 
-/// Everything that the relay needs to know before it starts.
+/// The checked configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) v4: Option<FamilyAddresses>,
     pub(crate) v6: Option<FamilyAddresses>,
     pub(crate) origin: Origin,
-    /// How the addresses are at the start.
+    /// The addresses at the start.
     pub(crate) addresses: AddressState,
-    /// How they are later.
+    /// Computes the addresses later.
     pub(crate) tracker: AddressTracker,
     pub(crate) listen_port: u16,
-    /// All allocation ports. A part of them belongs to each worker, which lends what others need.
+    /// The allocation ports of all workers. Each owns a part, and lends ports to others.
     pub(crate) ports: PortRange,
     pub(crate) credentials: CredentialConfig,
     pub(crate) realm: String,
@@ -73,29 +73,29 @@ pub(crate) struct Config {
     /// Replies per second, of each kind, to one address that has shown no credentials; `None` for no limit.
     pub(crate) reply_limit: Option<NonZeroU32>,
     pub(crate) allocations_per_prefix: Option<NonZeroU32>,
-    /// How many channels and permissions there may be on each worker.
+    /// The limits on channels and permissions of each worker.
     pub(crate) limits: Limits,
-    /// How much each worker relays.
+    /// The bandwidth limits of each worker.
     pub(crate) bandwidth: Bandwidth,
     pub(crate) relaying: RelayingConfig,
-    /// Which peers clients may reach.
+    /// The rules about peers.
     pub(crate) peers: PeerConfig,
     pub(crate) workers: NonZeroUsize,
     pub(crate) seed: Seed,
     pub(crate) seed_is_given: bool,
-    /// The portal to register with; without one the relay stands alone.
+    /// The portal to register with; `None` for a standalone relay.
     pub(crate) portal: Option<PortalConfig>,
-    /// What to record, if anything.
+    /// The recording from the start, if there is one.
     pub(crate) record: Option<RecordConfig>,
-    /// Where recordings go that are started at run time, if they may be.
+    /// The directory of recordings that are started at run time; `None` refuses them.
     pub(crate) record_directory: Option<PathBuf>,
-    /// How to relay in the kernel; without it every packet passes through this process.
+    /// How to relay in the kernel; `None` relays everything in this process.
     pub(crate) offload: Option<OffloadConfig>,
     pub(crate) operations: OperationsConfig,
 }
 
 impl Config {
-    /// Reads `options`.
+    /// Checks `options`.
     ///
     /// # Errors
     ///
@@ -113,7 +113,7 @@ impl Config {
             credentials::read(&options.credentials, &realm, portal.is_some(), draw, nonce_key, &mut problems);
         let operations = OperationsConfig::read(&options.operations, entropy, &mut problems);
         for (name, listen) in [(HEALTH_CHECK_ADDR, &operations.health), (CONTROL_ENDPOINT, &operations.control)] {
-            // One with a scope is the kernel's to check.
+            // The kernel checks an address with a scope when it is bound.
             if let Listen::At(address) = listen
                 && !matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0)
                 && !host.is_local(address.ip())
@@ -124,7 +124,7 @@ impl Config {
             }
         }
         let username_limit = match read_username_limit(options, &mut problems) {
-            // A client whose NAT has changed its mapping must not have to wait for its old allocation to expire.
+            // After a change of the NAT's mapping, a client must not wait until its old allocation expires.
             _ if portal.is_some() => UsernameLimit::ReplaceOldest,
             limit => limit,
         };
@@ -179,7 +179,7 @@ impl Config {
         problems.finish(config)
     }
 
-    /// What clients are told that peers reach them at.
+    /// The public addresses, which are part of relayed transport addresses.
     pub(crate) fn relay_addresses(&self) -> RelayAddresses {
         relay_addresses(self.v4, self.v6)
     }
@@ -194,13 +194,13 @@ impl Config {
         self.seed.derive(Purpose::Workers)
     }
 
-    /// What decides on the worker of each client; nobody else may know it.
+    /// The secret key that decides which worker serves which client.
     pub(crate) fn selector_key(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.seed.derive_one(Purpose::Selector);
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
-    /// The seed of the waits between attempts to reach the portal.
+    /// The seed for delays between attempts to reach the portal.
     pub(crate) fn portal_seed(&self) -> [u8; 32] {
         self.seed.derive_one(Purpose::Portal)
     }
@@ -218,7 +218,7 @@ fn relay_addresses(v4: Option<FamilyAddresses>, v6: Option<FamilyAddresses>) -> 
     RelayAddresses { v4, v6 }
 }
 
-/// How long to wait for addresses. What is wrong with the option is told when the configuration is read.
+/// How long to wait for addresses. A wrong option counts as the default here; [`Config::new`] reports it.
 pub(crate) fn address_timeout(options: &Options) -> Duration {
     read_address_timeout(options, &mut Collector::default())
 }
@@ -251,11 +251,11 @@ fn read_ports(options: &Options, problems: &mut Collector) -> (u16, PortRange) {
              such as {DEFAULT_LISTEN_PORT}, or move {LOWEST_PORT} and {HIGHEST_PORT}"
         ));
     }
-    // What makes no range is a problem already told.
+    // A range that cannot be made was already reported.
     (listen_port, PortRange::new(lowest, highest).unwrap_or(DEFAULT_PORTS))
 }
 
-/// The seed, and whether it was given.
+/// The seed, and whether an option gave it.
 fn read_seed(options: &Options, entropy: &impl Entropy, problems: &mut Collector) -> Option<(Seed, bool)> {
     let wanted = "a whole number up to 18446744073709551615, such as 42, or leave it out";
     match options.rng_seed.as_deref().map(str::trim) {
@@ -266,14 +266,14 @@ fn read_seed(options: &Options, entropy: &impl Entropy, problems: &mut Collector
     }
 }
 
-/// Random bytes of the system's.
+/// Random bytes from the operating system.
 fn draw(entropy: &impl Entropy, problems: &mut Collector) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     entropy.fill(&mut bytes).map_err(|error| problems.add(error)).ok()?;
     Some(bytes)
 }
 
-/// A secret that nobody knows, or that follows from a seed that was given.
+/// A random secret. It follows from the seed if an option gave one.
 fn draw_secret(seed: Option<&(Seed, bool)>, entropy: &impl Entropy, problems: &mut Collector) -> Option<AuthSecret> {
     let bytes = match seed {
         Some((seed, true)) => seed.derive_one(Purpose::Secret),

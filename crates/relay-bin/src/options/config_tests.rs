@@ -1,3 +1,5 @@
+//! Tests of the whole configuration, with defaults and errors.
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
@@ -200,7 +202,7 @@ fn what_the_machine_lacks_may_come_and_what_is_wrong_may_not() {
     let options = Options { bind_ip4_addr: some("10.9.9.9"), ..health };
     let problems = config(&options).unwrap_err();
     assert!(problems.may_pass() && problems.iter().count() == 2, "{problems}");
-    // Then what is missing is not worth a word.
+    // With a real error, missing addresses are not reported.
     let options = Options { listen_port: some("0"), ..options };
     refused(&options, &["LISTEN_PORT"]);
     assert!(!config(&options).unwrap_err().may_pass());

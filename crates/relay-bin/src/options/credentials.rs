@@ -1,4 +1,4 @@
-//! The options about credentials, and what they come to.
+//! The options about credentials.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -69,7 +69,7 @@ pub(crate) struct CredentialOptions {
     pub(crate) nonce_lifetime: Option<String>,
 }
 
-/// Reads `options`; `draw` draws a secret, and `nonce_key` is random: nonces follow from it where there is no strong secret.
+/// Reads `options`. `draw` draws a secret. `nonce_key` is random, and used for nonces if no secret is strong.
 pub(crate) fn read(
     options: &CredentialOptions,
     realm: &str,
@@ -103,7 +103,7 @@ pub(crate) fn read(
         users: read_users(options, realm, problems),
         users_file: file(options.users_file.as_deref()),
     };
-    // What is wrong with the options is told already, and without it nothing is to be drawn.
+    // An error in the options was reported already. Then no secret must be drawn.
     let is_given = sources.has_files()
         || [&options.auth_secret, &options.user].into_iter().flatten().any(|value| !value.trim().is_empty());
     let mut accepted =
@@ -160,7 +160,7 @@ fn read_schemes(options: &CredentialOptions, has_portal: bool, problems: &mut Co
     }
 }
 
-/// The secrets that a value holds, one or several between white space.
+/// The secrets in a value, separated by white space.
 pub(super) fn split_secrets(
     name: Name,
     value: &str,

@@ -1,3 +1,5 @@
+//! Tests of the options about credentials.
+
 use std::time::Duration;
 
 use relay_server::PasswordAlgorithm;
@@ -126,7 +128,7 @@ fn users_alone_need_no_secret() {
     refused(&users(&["alice:one", "hunter2"]), false, &["USERS), number 2", "no colon", "USERS_FILE"]);
 }
 
-/// Strangers are given nonces, and may try guesses on them.
+/// Strangers get nonces, and could test guesses of a weak secret on them.
 #[test]
 fn nonces_are_random_where_no_secret_is_strong() {
     let nonce_key = |options: &CredentialOptions| read(options, false).unwrap().accepted.nonce_key.as_deref().copied();

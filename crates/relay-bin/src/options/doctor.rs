@@ -1,4 +1,4 @@
-//! `firezone-relay doctor`.
+//! The command `firezone-relay doctor`.
 
 use std::{num::NonZeroUsize, thread};
 
@@ -16,7 +16,7 @@ use crate::{
     offload::{self, Choice},
 };
 
-/// What `system` can do for a relay with these options. What is wrong with them is a part of it.
+/// Checks what `system` can do for a relay with these options. Errors in the options become part of the report.
 pub(crate) fn doctor(options: &DoctorOptions, system: &System, host: &impl Host, entropy: &impl Entropy) -> Report {
     let no_program = offload::xdp().err().map(ToString::to_string);
     match Config::new(&options.options, host, entropy) {
@@ -43,7 +43,7 @@ fn needs(config: &Config, no_program: Option<String>) -> Needs {
         ports: config.ports,
         families: config.families().count(),
         workers: config.workers,
-        // Where the relay finds out by itself, what is missing is no fault.
+        // If the relay chooses by itself, a missing requirement is not an error.
         kernel_path: config.offload.as_ref().filter(|offload| offload.choice == Choice::Given).map(|offload| {
             KernelPath {
                 interfaces: offload.xdp.interfaces.clone(),

@@ -1,8 +1,8 @@
-//! Spans of time as people write them.
+//! Parses durations such as `90s`.
 
 use std::time::Duration;
 
-/// Reads `90`, `90s`, `15m`, `24h` or `7d`; `None` for anything else or for more than [`Duration`] holds.
+/// Parses `90`, `90s`, `15m`, `24h` or `7d`. `None` for anything else, and for more than a [`Duration`] holds.
 pub(crate) fn parse(text: &str) -> Option<Duration> {
     let text = text.trim();
     let (number, unit) = match text.char_indices().next_back()? {
@@ -13,7 +13,7 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
         (at, 'd') => (&text[..at], 24 * 60 * 60),
         _ => return None,
     };
-    // `parse` would take a sign.
+    // `parse` would accept a sign.
     if !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }

@@ -1,6 +1,6 @@
-//! Randomness of the operating system.
+//! The operating system's random generator.
 
-/// Randomness that no seed repeats.
+/// A source of random bytes that no seed reproduces.
 pub(crate) trait Entropy {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), String>;
 }

@@ -1,4 +1,4 @@
-//! The options that say how much clients may have.
+//! The options that limit channels and permissions.
 
 use std::num::NonZeroUsize;
 
@@ -8,11 +8,11 @@ use relay_server::{Limits, PortRange};
 use super::{bandwidth::BandwidthOptions, problems::Collector};
 use crate::option_names::{CHANNELS_PER_ALLOCATION, MAX_CHANNELS, MAX_PERMISSIONS, Name, PERMISSIONS_PER_ALLOCATION};
 
-/// How many channels or permissions there are room for on average: a client with a dozen peers is a busy one.
+/// How many channels or permissions there is room for on average. A client with a dozen peers is a busy one.
 const PER_PORT: u32 = 16;
-/// How many clients may have as many channels or permissions as one may, however few the ports are.
+/// At least this many clients can reach their own limit on channels or permissions, however few ports there are.
 const GREEDY_CLIENTS: u32 = 4;
-/// `0x4000..=0x7FFF`.
+/// The number of channel numbers, `0x4000..=0x7FFF`.
 const CHANNEL_NUMBERS: u16 = 0x4000;
 
 /// How much clients may have.
@@ -42,7 +42,7 @@ pub(crate) struct LimitOptions {
     pub(crate) bandwidth: BandwidthOptions,
 }
 
-/// Reads `options` of a relay with these ports and workers: what holds for one worker.
+/// Reads `options`. Returns the limits of one worker.
 pub(super) fn read(
     options: &LimitOptions,
     ports: PortRange,
@@ -69,7 +69,7 @@ pub(super) fn read(
         default.permissions_per_allocation,
     );
     let mut of_all = |name: Name, value: &Option<String>, of_one: u16| {
-        // Whichever worker a client reaches has room for all that one client may have.
+        // Every worker has room for all that one client may have.
         let greedy = u32::from(of_one).saturating_mul(GREEDY_CLIENTS.max(workers));
         let default = (PER_PORT * u32::from(ports.len())).max(greedy);
         let wanted = format!("a number from 1 on, such as {default}");

@@ -56,7 +56,7 @@ pub(crate) fn read(options: &LoggingOptions) -> Result<Logging, Problems> {
     }))
 }
 
-/// The default, when nothing was given; `None` when what was given is wrong.
+/// The default filter if none is given; `None` if the given one is wrong.
 fn filter_or_default(given: Option<&str>) -> Option<EnvFilter> {
     let is_given = given.is_some_and(|text| !text.trim().is_empty());
     if is_given { None } else { filter(DEFAULT_FILTER).ok() }

@@ -1,4 +1,4 @@
-//! `firezone-relay credentials`.
+//! The command `firezone-relay credentials`.
 
 use clap::{Args, ValueEnum};
 use turn_auth::{AuthSecret, Scheme, Schemes, UnixTime};
@@ -16,7 +16,7 @@ use crate::{
 
 const SECRET: Name = Name::new("--secret", "AUTH_SECRET");
 
-/// The longest user id or salt that fits into a username.
+/// The longest user id or salt, in bytes, that fits in a username.
 const MAX_USER: usize = 400;
 
 /// Options of `firezone-relay credentials`.
@@ -60,18 +60,18 @@ pub(crate) enum Format {
     Uri,
 }
 
-/// A user id that nobody else has.
+/// A random user id.
 ///
 /// # Errors
 ///
-/// When the operating system has no randomness.
+/// When the operating system has no random bytes.
 fn draw_user(entropy: &impl Entropy) -> Result<String, String> {
     let mut bytes = [0; 8];
     entropy.fill(&mut bytes)?;
     Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
 }
 
-/// What `firezone-relay credentials` prints.
+/// The output of `firezone-relay credentials`.
 ///
 /// # Errors
 ///
@@ -80,7 +80,7 @@ pub(crate) fn mint(options: &MintOptions, now: UnixTime, entropy: &impl Entropy)
     let mut problems = Collector::default();
     let wanted = "firezone or turn-rest";
     let schemes = problems.read(CREDENTIAL_SCHEME, options.credential_scheme.as_deref(), wanted, parse_schemes);
-    // Whoever mints for a relay that takes any text may have a short secret.
+    // For turn-rest a short secret is allowed, as in relays that accept any text.
     let scheme = schemes.map_or(Scheme::Firezone, minting_scheme);
     let secret = read_secret(options, scheme, &mut problems);
     let ttl = duration::parse(&options.ttl).filter(|ttl| !ttl.is_zero());
@@ -113,7 +113,7 @@ pub(crate) fn mint(options: &MintOptions, now: UnixTime, entropy: &impl Entropy)
     }))
 }
 
-/// The first secret.
+/// Reads the first secret.
 fn read_secret(options: &MintOptions, scheme: Scheme, problems: &mut Collector) -> Option<AuthSecret> {
     let schemes = Schemes::Only(scheme);
     let given =
@@ -146,7 +146,7 @@ mod tests {
         }
     }
 
-    /// Other bytes each time.
+    /// Returns different bytes each time.
     struct Counting(Cell<u8>);
 
     impl Entropy for Counting {
@@ -169,7 +169,7 @@ mod tests {
         }
     }
 
-    /// The vector that coturn 4.6.1 accepts.
+    /// The test vector that coturn 4.6.1 accepts.
     #[test]
     fn mints_what_coturn_would() {
         let options =

@@ -1,5 +1,5 @@
-//! Every option and its environment variable, and what they come to: values that other rooms define and take. Nothing else knows
-//! the command line.
+//! All options with their environment variables. They are parsed into configurations, which the modules that use them define. No
+//! other module knows the command line.
 
 mod addresses;
 mod bandwidth;

@@ -1,4 +1,4 @@
-//! The options of the XDP data path, and what they come to.
+//! The options of the XDP data path.
 
 use std::net::IpAddr;
 
@@ -18,16 +18,17 @@ const INT4_ADDR: Name = Name::new("--ebpf-int4-addr", "EBPF_INT4_ADDR");
 const INT6_ADDR: Name = Name::new("--ebpf-int6-addr", "EBPF_INT6_ADDR");
 const NEXT_HOP: Name = Name::new("--ebpf-next-hop", "EBPF_NEXT_HOP");
 const CHANNELS_PER_ALLOCATION: Name = Name::new("--ebpf-channels-per-allocation", "EBPF_CHANNELS_PER_ALLOCATION");
-/// Of the table, one allocation has a 128th, since a channel takes two flows.
+/// One allocation may use a 256th of the table for channels. A channel takes two flows, so that is a 128th of the table.
 const CHANNELS_OF_ONE: u32 = 256;
-/// As many in any table.
+/// The least number of channels, for small tables.
 const LEAST_CHANNELS: u32 = 32;
 const STATISTICS: Name = Name::new("--ebpf-statistics", "EBPF_STATISTICS");
 
-/// Instead of interfaces: the relay finds them, and does without if it cannot. No interface should be called so.
+/// In place of interface names: the relay finds the interfaces, and goes on without XDP if it fails. No interface should have this
+/// name.
 const AUTO: &str = "auto";
 
-/// The longest name of an interface in bytes (IFNAMSIZ, less the zero at the end).
+/// The longest interface name in bytes (IFNAMSIZ without the terminating zero).
 const MAX_INTERFACE: usize = 15;
 
 /// How to relay in the kernel.
@@ -85,13 +86,13 @@ pub(crate) struct OffloadOptions {
 pub(crate) struct RelayEndpoints<'a> {
     pub(crate) v4: Option<FamilyAddresses>,
     pub(crate) v6: Option<FamilyAddresses>,
-    /// Every address of this machine.
+    /// All addresses of this machine.
     pub(crate) own: &'a [IpAddr],
     pub(crate) listen_port: u16,
     pub(crate) ports: PortRange,
 }
 
-/// Reads `options`. `None` if offloading is not asked for, or the list of interfaces is wrong; all that is wrong goes to `problems`.
+/// Reads `options`. `None` if offloading is off or the list of interfaces is wrong. All errors go to `problems`.
 pub(crate) fn read(
     options: &OffloadOptions,
     place: &RelayEndpoints<'_>,
@@ -141,7 +142,7 @@ pub(crate) fn read(
         });
     let v4 = AddressOption { name: INT4_ADDR, text: options.ebpf_int4_addr.as_deref(), example: "10.0.0.7" };
     let v6 = AddressOption { name: INT6_ADDR, text: options.ebpf_int6_addr.as_deref(), example: "2001:db8::7" };
-    // An address that cannot be found is no reason not to start where nothing in particular was asked for.
+    // `auto` without given addresses must start even if no address can be found.
     let mut forgiven = Collector::default();
     let problems = if is_auto && !v4.is_given() && !v6.is_given() { &mut forgiven } else { problems };
     let addresses = LocalAddresses {
@@ -171,7 +172,7 @@ pub(crate) fn read(
     Some(OffloadConfig { xdp, addresses, choice, channels_per_allocation })
 }
 
-/// The interfaces in a list with commas between, each once.
+/// The interfaces in a comma-separated list, without duplicates.
 fn parse_interfaces(list: &str) -> Option<Vec<String>> {
     let mut names: Vec<String> = Vec::new();
     for name in list.split(',').map(str::trim) {
@@ -187,7 +188,7 @@ fn parse_interfaces(list: &str) -> Option<Vec<String>> {
     Some(names)
 }
 
-/// An address as an option gives it.
+/// The option for an address.
 #[derive(Clone, Copy)]
 struct AddressOption<'a> {
     name: Name,
@@ -200,7 +201,7 @@ impl AddressOption<'_> {
         self.text.is_some_and(|text| !text.trim().is_empty())
     }
 
-    /// What packets of this family's allocations carry on this machine.
+    /// The address in packets of this family's allocations on this machine.
     fn local_address(self, family: FamilyAddresses, host: &impl Host, problems: &mut Collector) -> Option<IpAddr> {
         let Self { name, text, example } = self;
         let version = if family.public.is_ipv4() { 4 } else { 6 };
@@ -226,7 +227,7 @@ impl AddressOption<'_> {
                 None
             }
             (Some(given), _) => Some(given),
-            // A problem already told.
+            // The error was reported already.
             (None, _) if self.is_given() => None,
             (None, Some(bound)) => Some(bound),
             (None, None) if family.local.is_loopback() => {

@@ -1,3 +1,5 @@
+//! Tests of the options of the XDP data path.
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
@@ -28,7 +30,7 @@ impl Host for FakeHost {
     }
 }
 
-/// Behind a NAT, listening on all addresses.
+/// The addresses of a relay behind a NAT that listens on all addresses.
 fn natted() -> FamilyAddresses {
     let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     FamilyAddresses { public: PUBLIC, listen: any, relay: any, local: PRIVATE }
@@ -98,7 +100,7 @@ fn auto_names_no_interface_and_tries_both_modes() {
 
     let only = OffloadOptions { ebpf_attach_mode: some("generic"), ..auto.clone() };
     assert_eq!(read(&only).unwrap().choice, Choice::Auto { modes: vec![AttachMode::Generic] });
-    // What is given must be right all the same.
+    // With `auto`, other options must still be valid.
     assert!(read(&OffloadOptions { ebpf_max_flows: some("1"), ..auto }).is_err());
 }
 

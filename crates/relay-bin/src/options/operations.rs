@@ -1,4 +1,4 @@
-//! The options of what an operator works with, and what they come to.
+//! The options for health, control and draining.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -17,16 +17,16 @@ use crate::{
 
 const DRAIN_TIMEOUT: Name = Name::new("--drain-timeout", "DRAIN_TIMEOUT");
 
-/// Any interface, so that an orchestrator can ask.
+/// All interfaces, for orchestrators.
 const DEFAULT_HEALTH: &[SocketAddr] = &[
     SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080),
     SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 8080),
 ];
 
-/// This machine only.
+/// Only this machine.
 const DEFAULT_CONTROL: &[SocketAddr] = &[SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9999)];
 
-/// Less than the time after which systemd kills (90 s), unless told otherwise.
+/// Less than systemd's default time until it kills a service, 90 s.
 const DEFAULT_DRAIN: Duration = Duration::from_secs(60);
 
 /// How the relay is watched and ended.
@@ -51,18 +51,18 @@ pub(crate) struct OperationsOptions {
     pub(crate) telemetry: TelemetryOptions,
 }
 
-/// How the relay is watched and ended, checked.
+/// The checked configuration of health, control and draining.
 #[derive(Clone, Debug)]
 pub(crate) struct OperationsConfig {
     pub(crate) health: Listen,
     pub(crate) control: Listen,
-    /// Zero for no drain at all.
+    /// Zero means no draining.
     pub(crate) drain_timeout: Duration,
     pub(crate) telemetry: Option<TelemetryConfig>,
 }
 
 impl OperationsConfig {
-    /// Reads `options`; what is wrong becomes a problem.
+    /// Reads `options`. Errors go to `problems`.
     pub(crate) fn read(options: &OperationsOptions, entropy: &impl Entropy, problems: &mut Collector) -> Self {
         let mut listen = |name, value: &Option<String>, default: &'static [SocketAddr]| {
             let example = default.iter().map(ToString::to_string).next().unwrap_or_default();

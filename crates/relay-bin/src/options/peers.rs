@@ -28,7 +28,7 @@ pub(crate) struct PeerOptions {
     pub(crate) peer_rules_file: Option<String>,
 }
 
-/// Reads `options` of a relay at these addresses.
+/// Reads `options` of a relay with these addresses.
 pub(super) fn read(options: &PeerOptions, relay_addresses: RelayAddresses, problems: &mut Collector) -> PeerConfig {
     let mut rules = read_rules(ALLOW_PEER, &options.allow_peer, PeerRule::allow, problems);
     rules.extend(read_rules(DENY_PEER, &options.deny_peer, |range| Ok(PeerRule::deny(range)), problems));

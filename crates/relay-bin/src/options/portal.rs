@@ -1,4 +1,4 @@
-//! The portal's options, and what they come to.
+//! The options of the portal.
 
 use clap::Args;
 use portal_client::{ApiUrlError, Endpoint, EndpointError, Limits, TlsError, Token, TrustedRoots};
@@ -15,7 +15,7 @@ const STARTUP_TIMEOUT: Name = Name::new("--firezone-startup-timeout", "FIREZONE_
 
 const DEFAULT_API_URL: &str = "wss://api.firezone.dev";
 
-/// The longest name in bytes: it travels in a URL.
+/// The longest name in bytes. It is sent in a URL.
 const MAX_NAME: usize = 255;
 
 /// How to reach the portal.
@@ -51,12 +51,12 @@ pub(crate) struct PortalOptions {
 
 impl std::fmt::Debug for PortalOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Without the token.
+        // Leaves out the token.
         f.debug_struct("PortalOptions").field("firezone_api_url", &self.firezone_api_url).finish_non_exhaustive()
     }
 }
 
-/// Reads `options`; `None` when there is no token or something is wrong.
+/// Reads `options`. `None` if there is no token or an error was reported.
 pub(crate) fn read(options: &PortalOptions, problems: &mut Collector) -> Option<PortalConfig> {
     let token = given(options.firezone_token.as_ref())?;
     let token = Token::new(token)
@@ -92,7 +92,7 @@ fn read_endpoint(options: &PortalOptions, problems: &mut Collector) -> Option<En
         Ok(endpoint) => Some(endpoint),
         Err(error) => {
             problems.add(match error {
-                // It may hold a password, which is not repeated.
+                // The URL may contain a password, so it is not repeated.
                 EndpointError::Url(ApiUrlError::UserInfo) => format!("{API_URL}: {error}"),
                 EndpointError::Url(_) => format!("{API_URL} is {url:?}: {error}, such as {DEFAULT_API_URL}"),
                 EndpointError::Tls(TlsError::ExtraFile { .. }) => {
@@ -122,7 +122,7 @@ mod tests {
         Some(text.to_owned())
     }
 
-    /// Over TCP, so that it does not matter whom this machine trusts.
+    /// Options without TLS, so that the test does not depend on the machine's certificates.
     fn good() -> PortalOptions {
         PortalOptions {
             firezone_token: some(" token\n"),

@@ -1,10 +1,10 @@
-//! What is wrong with the options, collected so that all of it is told at once.
+//! Collects all errors in the options, so that they are reported together.
 
 use std::fmt;
 
 use crate::option_names::Name;
 
-/// At least one thing wrong with the options; displays as one line each.
+/// One or more errors in the options. `Display` writes each on a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Problems {
     lines: Vec<String>,
@@ -16,7 +16,7 @@ impl Problems {
         self.lines.iter().map(String::as_str)
     }
 
-    /// Whether nothing is wrong but that this machine lacks something, which may come.
+    /// Whether the machine only lacks something that it may have soon.
     pub(crate) const fn may_pass(&self) -> bool {
         self.may_pass
     }
@@ -38,18 +38,18 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    /// `problem` is one line that says what is wrong and what would be right.
+    /// Adds an error: one line with what is wrong and what would be right.
     pub(crate) fn add(&mut self, problem: String) {
         self.wrong.push(problem);
     }
 
-    /// The same for what this machine lacks now and may have in a moment.
+    /// Adds something that this machine lacks now and may have soon.
     pub(crate) fn add_missing(&mut self, problem: String) {
         self.missing.push(problem);
     }
 
-    /// The option's value, `None` if there is none. A value that `parse` refuses is a problem; `wanted` says what would be
-    /// right, with an example.
+    /// Parses an option's value; `None` if it has none. If `parse` refuses the value, adds an error with `wanted`, which says what
+    /// would be right and gives an example.
     pub(crate) fn read<T>(
         &mut self,
         name: Name,
@@ -65,12 +65,12 @@ impl Collector {
         parsed
     }
 
-    /// `value` if nothing was wrong.
+    /// `value`, if there were no errors.
     pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, Problems> {
         let Self { wrong, missing } = self;
         match value {
             Some(value) if wrong.is_empty() && missing.is_empty() => Ok(value),
-            // What is missing tells nothing while something is wrong.
+            // What the machine lacks may be due to the errors.
             _ if wrong.is_empty() => Err(Problems { lines: missing, may_pass: true }),
             _ => Err(Problems { lines: wrong, may_pass: false }),
         }

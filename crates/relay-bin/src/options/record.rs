@@ -1,4 +1,4 @@
-//! The recording's options, and what they come to.
+//! The options of recordings.
 
 use std::{env, path::PathBuf};
 
@@ -57,7 +57,7 @@ pub(crate) struct RecordOptions {
 }
 
 impl RecordOptions {
-    /// The directory of recordings that are started at run time, `None` if there shall be none.
+    /// The directory of recordings that are started at run time; `None` refuses them.
     pub(crate) fn directory(&self) -> Option<PathBuf> {
         match self.record_directory.as_deref().map(str::trim).filter(|directory| !directory.is_empty()) {
             Some("off") => None,
@@ -67,7 +67,7 @@ impl RecordOptions {
     }
 }
 
-/// Reads `options`; `None` when nothing is to be recorded or something is wrong.
+/// Reads `options`. `None` if nothing is to be recorded or an error was reported.
 pub(crate) fn read(options: &RecordOptions, problems: &mut Collector) -> Option<RecordConfig> {
     let others = [
         (SECRET, &options.record_secret),

@@ -1,4 +1,4 @@
-//! The options that say by which means, and in which family, data is relayed.
+//! The options for indications and the default address family.
 
 use clap::Args;
 use relay_server::DefaultFamily;
@@ -23,7 +23,7 @@ pub(crate) struct RelayingOptions {
     pub(crate) default_address_family: Option<String>,
 }
 
-/// What they come to.
+/// The checked configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RelayingConfig {
     pub(crate) indications: bool,
@@ -31,7 +31,7 @@ pub(crate) struct RelayingConfig {
 }
 
 impl RelayingConfig {
-    /// Reads `options` of a relay that has a portal or not, and an IPv4 address or not.
+    /// Reads `options`. The defaults depend on whether the relay has a portal and an IPv4 address.
     pub(crate) fn read(options: &RelayingOptions, has_portal: bool, has_v4: bool, problems: &mut Collector) -> Self {
         let wanted = "on, off or auto (which is on without a portal and off with one)";
         let indications = problems.read(INDICATIONS, options.indications.as_deref(), wanted, |text| match text {

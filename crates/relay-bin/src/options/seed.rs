@@ -1,16 +1,16 @@
-//! Where all random choices come from.
+//! The seed of all random choices.
 
 use std::fmt;
 
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 
-/// 256 bits that ports, reservation tokens and a drawn secret follow from. Whoever knows them can guess all of these, so `Debug`
-/// does not show them.
+/// 256 bits from which ports, reservation tokens and a drawn secret follow. Anyone who knows them can compute all of these, so
+/// `Debug` does not show them.
 #[derive(Clone)]
 pub(crate) struct Seed([u8; 32]);
 
-/// What a random choice is for: none of them tells anything about the others.
+/// The purpose of a random choice. The choices for one purpose reveal nothing about those for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub(crate) enum Purpose {
@@ -26,12 +26,12 @@ impl Seed {
         Self(bytes)
     }
 
-    /// The seed of a run that a test wants to repeat.
+    /// A fixed seed, for repeatable tests.
     pub(crate) fn from_number(number: u64) -> Self {
         Self(draw(&mut ChaCha20Rng::seed_from_u64(number)))
     }
 
-    /// Further seeds, as many as are wanted.
+    /// An endless sequence of seeds for `purpose`.
     pub(crate) fn derive(&self, purpose: Purpose) -> impl Iterator<Item = [u8; 32]> + use<> {
         let mut rng = ChaCha20Rng::from_seed(self.0);
         rng.set_stream(purpose as u64);

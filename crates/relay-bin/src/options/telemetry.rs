@@ -1,4 +1,4 @@
-//! The options of metrics and traces over OTLP.
+//! The options of telemetry over OTLP.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,7 +16,7 @@ const ENDPOINT: Name = Name::new("--otlp-grpc-endpoint", "OTLP_GRPC_ENDPOINT");
 const RESOURCE_ATTRIBUTES: Name = Name::new("--otel-resource-attributes", "OTEL_RESOURCE_ATTRIBUTES");
 const EXPORT_INTERVAL: Name = Name::new("--otel-metric-export-interval", "OTEL_METRIC_EXPORT_INTERVAL");
 
-/// As OpenTelemetry's specification has it.
+/// The default of OpenTelemetry's specification.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long to wait for a connection to the collector.
@@ -42,7 +42,7 @@ pub(crate) struct TelemetryOptions {
     pub(crate) otel_metric_export_interval: Option<String>,
 }
 
-/// Reads `options`; `None` when there is no collector or something is wrong.
+/// Reads `options`. `None` if there is no collector or an error was reported.
 pub(crate) fn read(
     options: &TelemetryOptions,
     entropy: &impl Entropy,
@@ -67,7 +67,7 @@ pub(crate) fn read(
     if let Some(name) = options.otel_service_name.as_deref().map(str::trim).filter(|name| !name.is_empty()) {
         resource.insert("service.name".to_owned(), name.to_owned());
     }
-    // Without it the figures of a fleet would overwrite each other.
+    // Without it, the figures of several relays would overwrite each other.
     if !resource.contains_key("service.instance.id") {
         resource.insert("service.instance.id".to_owned(), random_uuid(entropy, problems)?);
     }
@@ -93,14 +93,14 @@ fn attributes(text: &str) -> Option<BTreeMap<String, String>> {
         let name = name.trim();
         (!name.is_empty()).then(|| (name.to_owned(), value))
     };
-    // A comma at the end is common in scripts that add to it.
+    // Scripts that append attributes often leave a comma at the end.
     text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(pair).collect()
 }
 
 fn random_uuid(entropy: &impl Entropy, problems: &mut Collector) -> Option<String> {
     let mut bytes = [0; 16];
     entropy.fill(&mut bytes).map_err(|error| problems.add(error)).ok()?;
-    // Version 4, the variant of RFC 9562.
+    // UUID version 4, variant of RFC 9562.
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();

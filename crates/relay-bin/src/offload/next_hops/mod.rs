@@ -1,6 +1,6 @@
-//! Has the program follow the host's routes and neighbours at once, and keeps the neighbours fresh that it sends to.
+//! Passes changes of routes and neighbours to the XDP program at once, and keeps the neighbours fresh that it sends to.
 //!
-//! The program finds out about changes by itself, if later: nothing is wrong for long where this thread is late, or dead.
+//! The program notices changes by itself a little later. So if this thread is late or dead, nothing stays wrong for long.
 
 mod rtnetlink;
 mod watch;
@@ -27,13 +27,13 @@ use crate::clock::Clock;
 const CHANGED: Token = Token(0);
 const STOP: Token = Token(1);
 
-/// How long next hops are kept at least, although routes change all the time.
+/// The least time between two invalidations of the next hops, however often routes change.
 const FORGET_EVERY: Duration = Duration::from_millis(10);
 
-/// How many changes are read before what they mean is done.
+/// How many changes to read before acting on them.
 const CHANGES_AT_ONCE: usize = 1_000;
 
-/// A thread that does it, until this is dropped.
+/// The thread. Ends on drop.
 #[derive(Debug)]
 pub(super) struct NextHops {
     stop: Waker,
@@ -41,11 +41,11 @@ pub(super) struct NextHops {
 }
 
 impl NextHops {
-    /// Starts it.
+    /// Starts the thread.
     ///
     /// # Errors
     ///
-    /// When the system has no thread, no file or no netlink.
+    /// When the process has no thread or file descriptor left, or the system no netlink.
     pub(super) fn start(program: &Arc<XdpProgram>, clock: Clock) -> anyhow::Result<Self> {
         let cannot = "cannot listen to changes of routes and neighbours (netlink)";
         let poll = Poll::new().context("cannot make an event queue")?;
@@ -73,10 +73,10 @@ impl NextHops {
 
 impl Drop for NextHops {
     fn drop(&mut self) {
-        // It fails only when the thread is woken already.
+        // This fails only if the thread is awake already.
         let _ = self.stop.wake();
         if let Some(thread) = self.thread.take() {
-            // A panic has told of itself.
+            // The panic hook has logged a panic.
             let _ = thread.join();
         }
     }
@@ -88,9 +88,9 @@ struct Follower {
     requests: Requests,
     watch: Watch,
     clock: Clock,
-    /// Something has changed since the program was last told.
+    /// Whether the program must forget its next hops.
     must_forget: bool,
-    /// Interfaces have come or gone since the program was last told.
+    /// Whether interfaces were added or removed since the program last got their list.
     has_other_interfaces: bool,
     forgot_at: Option<Timestamp>,
 }
@@ -135,7 +135,7 @@ impl Follower {
         self.forgot_at.map_or(Timestamp::ZERO, |forgot_at| forgot_at + FORGET_EVERY)
     }
 
-    /// Reads what has changed. Whether there may be more.
+    /// Reads changes. Returns whether there may be more.
     fn read_changes(&mut self) -> io::Result<bool> {
         for _ in 0..CHANGES_AT_ONCE {
             match self.changes.next()? {
@@ -165,7 +165,7 @@ impl Follower {
         let ticked = program.neighbours().and_then(|noted| watch.tick(&noted, requests, forget));
         match ticked {
             Ok(has_changed) => self.must_forget |= has_changed,
-            // An interface that goes takes its neighbours along.
+            // A removed interface takes its neighbours with it.
             Err(error) => tracing::debug!(%error, "cannot look after the neighbours that the kernel sends to"),
         }
     }

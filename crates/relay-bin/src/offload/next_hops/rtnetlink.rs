@@ -1,4 +1,4 @@
-//! The kernel's neighbour table, and what it tells of changes (`rtnetlink(7)`).
+//! The kernel's neighbour table, and its notifications of changes (`rtnetlink(7)`).
 
 use std::{
     io,
@@ -24,10 +24,10 @@ use nix::sys::{
 };
 use relay_ebpf::Neighbour;
 
-/// How long the kernel may take to answer. It answers at once.
+/// How long to wait for the kernel's answer. It usually comes at once.
 const PATIENCE: TimeVal = TimeVal::new(1, 0);
 
-/// What to hear of: all that a look-up depends on.
+/// The notifications to receive: everything that affects a route look-up.
 const GROUPS: [u32; 9] = [
     libc::RTNLGRP_LINK,
     libc::RTNLGRP_NEIGH,
@@ -40,26 +40,26 @@ const GROUPS: [u32; 9] = [
     libc::RTNLGRP_NEXTHOP,
 ];
 
-/// What the kernel knows of a neighbour.
+/// An entry of the neighbour table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) state: State,
-    /// Its Ethernet address, as far as it has one.
+    /// The Ethernet address, if it is known.
     pub(super) address: Option<[u8; 6]>,
 }
 
-/// The states of an entry, as far as they make a difference here.
+/// The states of an entry that differ for this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// It has answered a short while ago.
+    /// It has answered recently.
     Confirmed,
     /// Its address may be out of date.
     Unconfirmed,
-    /// It is being asked, and packets are sent meanwhile.
+    /// The kernel is probing it, and sends packets meanwhile.
     Probed,
-    /// It does not answer, or has not yet: nothing is sent.
+    /// It does not answer, or has not yet. Nothing is sent to it.
     Unknown,
-    /// Somebody has entered it who keeps it right, or its link needs no addresses.
+    /// The entry is maintained by someone else, or the link needs no addresses.
     Given,
 }
 
@@ -82,7 +82,7 @@ impl From<&NeighbourMessage> for Entry {
     }
 }
 
-/// A socket that asks.
+/// A socket for requests.
 #[derive(Debug)]
 pub(super) struct Requests {
     socket: OwnedFd,
@@ -99,11 +99,11 @@ impl Requests {
         Ok(Self { socket, sequence: 0 })
     }
 
-    /// What the kernel knows of `neighbour`; `None` if nothing.
+    /// The entry of `neighbour`, if there is one.
     ///
     /// # Errors
     ///
-    /// When it does not tell.
+    /// When the kernel does not answer.
     pub(super) fn look_up(&mut self, neighbour: &Neighbour) -> io::Result<Option<Entry>> {
         let message = message(neighbour, NeighbourState::None, NeighbourFlags::empty());
         match self.ask(RouteNetlinkMessage::GetNeighbour(message), 0) {
@@ -113,7 +113,7 @@ impl Requests {
         }
     }
 
-    /// Has the kernel ask `neighbour` at its present address whether it is still there.
+    /// Makes the kernel probe `neighbour` at its known address.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ impl Requests {
         self.set(neighbour, NeighbourState::Probe, NeighbourFlags::empty(), NLM_F_REPLACE)
     }
 
-    /// Has the kernel forget `neighbour`'s address and ask everybody for it.
+    /// Makes the kernel discard `neighbour`'s address and resolve it by multicast or broadcast.
     ///
     /// # Errors
     ///
@@ -151,7 +151,7 @@ impl Requests {
         loop {
             let length = recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
             let (header, payload) = parse(&buffer[..length])?.into_parts();
-            // An answer that came too late for the request before this one.
+            // A late answer to the previous request.
             if header.sequence_number != self.sequence {
                 continue;
             }
@@ -177,20 +177,20 @@ fn message(neighbour: &Neighbour, state: NeighbourState, flags: NeighbourFlags) 
     message
 }
 
-/// A change that the kernel tells of.
+/// A change that the kernel reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// A neighbour's entry is this now, or there is none.
+    /// The new entry of a neighbour, or none.
     Neighbour(IpAddr, u32, Option<Entry>),
-    /// An interface has come, gone or changed.
+    /// An interface was added, removed or changed.
     Interface,
-    /// Anything else that look-ups depend on.
+    /// Anything else that affects look-ups.
     Other,
-    /// Some were lost, or are of a kind that the library does not know.
+    /// Notifications were lost, or have a type that the library does not know.
     Unknown,
 }
 
-/// A socket that hears of changes.
+/// A socket for notifications.
 #[derive(Debug)]
 pub(super) struct Changes(OwnedFd);
 
@@ -207,7 +207,7 @@ impl Changes {
     ///
     /// # Errors
     ///
-    /// When the socket is of no use any more.
+    /// When the socket cannot be used any more.
     pub(super) fn next(&self) -> io::Result<Option<Change>> {
         let mut buffer = [0; 8192];
         let length = match recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT).map_err(io::Error::from) {
@@ -249,7 +249,7 @@ impl AsFd for Changes {
     }
 }
 
-/// A socket that hears of these groups.
+/// A netlink socket that receives notifications of `groups`.
 fn open_socket(groups: u32) -> io::Result<OwnedFd> {
     let socket = socket(SocketFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
     bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
@@ -269,7 +269,7 @@ mod tests {
 
     use super::*;
 
-    /// A neighbour on an interface whose other end is silent.
+    /// A neighbour on an interface whose other end does not answer.
     fn neighbour() -> Option<Neighbour> {
         available("netns", namespace::enter())?;
         ip("link add up0 type veth peer name peer0");

@@ -1,4 +1,4 @@
-//! Whether the neighbours that flows lead to are still where the kernel believes.
+//! Checks that the neighbours to which flows are sent are still at the addresses that the kernel has.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,33 +10,33 @@ use relay_ebpf::Neighbour;
 
 use super::rtnetlink::{Entry, Requests, State};
 
-/// From one look at the neighbours to the next.
+/// The time between two checks.
 pub(super) const TICK: Duration = Duration::from_millis(200);
 
-/// A neighbour in use is asked each time that so many ticks have passed.
+/// A neighbour in use is probed after this many ticks.
 const TICKS_PER_PROBE: u64 = 2;
 
-/// A neighbour is not in use any more when no flow has looked it up for so many ticks: longer than a next hop is kept.
+/// A neighbour counts as idle if no flow has looked it up for this many ticks: longer than next hops are cached.
 const TICKS_UNTIL_IDLE: u64 = 8;
 
-/// How many neighbours are looked at in one tick. Where there are more, each has its turn less often.
+/// How many neighbours to check in one tick. If there are more, each is checked less often.
 const PER_TICK: usize = 128;
 
-/// How many ticks a neighbour has to answer, at most.
+/// The most ticks that a neighbour may take to answer.
 const MOST_PATIENCE: u64 = 16;
 
-/// After so many prompt answers, a neighbour that was slow once is given less time again.
+/// After this many prompt answers in a row, a slow neighbour gets less time again.
 const PROMPT_ANSWERS: u32 = 150;
 
 /// The kernel's neighbour table.
 pub(super) trait NeighbourTable {
-    /// What it knows of `neighbour`.
+    /// The entry of `neighbour`.
     fn look_up(&mut self, neighbour: &Neighbour) -> io::Result<Option<Entry>>;
 
-    /// Asks it, at its present address, whether it is there.
+    /// Probes it at its known address.
     fn probe(&mut self, neighbour: &Neighbour) -> io::Result<()>;
 
-    /// Forgets its address, and asks everybody for it.
+    /// Discards its address and resolves it again.
     fn resolve(&mut self, neighbour: &Neighbour) -> io::Result<()>;
 }
 
@@ -54,43 +54,44 @@ impl NeighbourTable for Requests {
     }
 }
 
-/// Keeps the neighbours that flows use fresh in the kernel's table, which packets that the kernel forwards for us do not.
+/// Keeps the entries of neighbours fresh that flows use: packets forwarded by the XDP program do not.
 ///
-/// Each one is asked every 0.4 s at its present address. One that does not answer within 0.2 s may have changed its Ethernet
-/// address: its entry is given up, so that the kernel asks everybody. Meanwhile packets go through user space, where the kernel
-/// holds them back until it knows. One that then turns out to be where it was is only slow, and has twice the time from then on.
+/// Each neighbour is probed every 0.4 s at its known address. If it does not answer within 0.2 s, its Ethernet address may have
+/// changed: its entry is discarded, so that the kernel resolves the address again. Meanwhile packets go through user space, where
+/// the kernel holds them back until it has the address. If the address turns out to be the same, the neighbour is only slow, and
+/// gets twice the time from then on.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     ticks: u64,
     neighbours: HashMap<Neighbour, Watched>,
-    /// The same, in the order of their turns.
+    /// The same neighbours, in the order of their turns.
     turns: VecDeque<Neighbour>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Watched {
-    /// When it was last looked up, by the program's clock; and since which tick we know.
+    /// When a flow last looked it up, by the program's clock, and the tick in which that was first seen.
     used: (u64, u64),
     address: Option<[u8; 6]>,
     asked: Asked,
-    /// How many ticks it has to answer.
+    /// How many ticks it may take to answer.
     patience: u64,
     prompt_answers: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Asked {
-    /// Not since this tick.
+    /// Not probed since this tick.
     Not(u64),
-    /// At its address, in this tick.
+    /// Probed at its address since this tick.
     There(u64),
-    /// Everybody; it was at this address before.
+    /// Being resolved again. It had this address before.
     Everybody([u8; 6]),
 }
 
 impl Watch {
-    /// Another [`TICK`] has passed, and these are the neighbours that the program has noted. Calls `forget` for each that is not in
-    /// use any more. Whether an address has changed that next hops may be kept with.
+    /// Handles another [`TICK`]. `noted` are the neighbours that the program has used. Calls `forget` for each idle neighbour.
+    /// Returns whether an address has changed, so that cached next hops may be wrong.
     pub(super) fn tick(
         &mut self,
         noted: &[(Neighbour, u64)],
@@ -123,8 +124,8 @@ impl Watch {
         Ok(has_changed)
     }
 
-    /// The kernel's entry of a neighbour is this now. Whether next hops may be kept with another address; `None` if the neighbour is
-    /// not known to be in use.
+    /// Handles a neighbour's new entry. Returns whether its address has changed, so that cached next hops may be wrong; `None` if
+    /// the neighbour is not known to be in use.
     pub(super) fn note(&mut self, neighbour: &Neighbour, entry: Option<Entry>) -> Option<bool> {
         let watched = self.neighbours.get_mut(neighbour)?;
         let address = entry.and_then(|entry| entry.address);
@@ -135,7 +136,7 @@ impl Watch {
 }
 
 impl Watched {
-    /// Does what is due. Whether its address has changed.
+    /// Probes or resolves the neighbour if it is time. Returns whether its address has changed.
     fn look(&mut self, ticks: u64, neighbour: &Neighbour, table: &mut impl NeighbourTable) -> io::Result<bool> {
         if matches!(self.asked, Asked::Not(since) if ticks - since < TICKS_PER_PROBE) {
             return Ok(false);
@@ -149,7 +150,7 @@ impl Watched {
             return Ok(has_changed);
         };
         self.asked = match (self.asked, entry.state) {
-            // Nobody answers: packets are not forwarded to it, and it is not in use any more before long.
+            // No answer. Packets are not forwarded to it, so it will soon be idle.
             (Asked::Everybody(_), State::Unknown) => self.asked,
             (_, State::Given | State::Unknown) => Asked::Not(ticks),
             (Asked::Everybody(before), _) => {

@@ -1,8 +1,10 @@
+//! Tests of the neighbour watch on a fake neighbour table.
+
 use std::collections::BTreeMap;
 
 use super::*;
 
-/// A neighbour, where the kernel believes it to be, and where it is.
+/// A neighbour: its entry in the kernel, and the address at which it really is.
 #[derive(Clone, Copy)]
 struct Fake {
     entry: Entry,
@@ -36,7 +38,7 @@ impl Table {
         self.0.get_mut(&neighbour(number)).unwrap()
     }
 
-    /// A tick passes: those that were asked answer.
+    /// Lets a tick pass, in which neighbours answer probes.
     fn pass(&mut self) {
         for fake in self.0.values_mut() {
             fake.answers_in = match fake.answers_in {
@@ -91,7 +93,7 @@ impl Scene {
         Self { watch: Watch::default(), table, used: 0, forgotten: Vec::new() }
     }
 
-    /// So many ticks pass while flows use all neighbours. In how many an address changed.
+    /// Lets `ticks` pass while flows use all neighbours. Returns in how many of them an address changed.
     fn pass(&mut self, ticks: usize) -> usize {
         (0..ticks).filter(|_| self.tick(true)).count()
     }
@@ -139,7 +141,7 @@ fn a_silent_change_of_address_is_found_out_within_three_ticks() {
         scene.pass(20 + phase);
         scene.table.get(0).is_at = Some(2);
         let before = scene.table.get(0).resolutions;
-        // Asked within two ticks, given up after one more, and answered.
+        // Probed within two ticks, resolved after one more, and answered.
         let mut ticks = 0;
         while scene.table.get(0).entry.address != Some(mac(2)) {
             scene.tick(true);
