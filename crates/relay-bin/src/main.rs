@@ -13,6 +13,7 @@ mod file_watch;
 mod files;
 mod listen;
 mod logging;
+mod names;
 mod offload;
 mod operations;
 mod option_names;

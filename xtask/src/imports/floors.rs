@@ -22,4 +22,5 @@ const RELAY_BIN: &[&[&str]] = &[
     &["credentials", "files", "listen", "offload", "peers", "record"],
     &["addresses"],
     &["clock", "faults", "file_watch", "option_names", "output", "phase", "text_file", "throttle"],
+    &["names"],
 ];

@@ -9,6 +9,7 @@ use relay_server::{
 use tokio::sync::oneshot;
 
 use super::queue::{LeftOut, Sender};
+use crate::names::Named as _;
 
 /// Why an allocation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,12 +22,9 @@ pub(crate) enum EndReason {
 
 impl EndReason {
     /// The value of the same reason in the metric `allocations_removed`.
-    pub(super) const fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Removed(RemovalReason::Expired) => "expired",
-            Self::Removed(RemovalReason::Deleted) => "deleted",
-            Self::Removed(RemovalReason::Replaced) => "replaced",
-            Self::Removed(RemovalReason::RelayFailed) => "relay_failed",
+            Self::Removed(reason) => reason.name(),
             Self::Shutdown => "shutdown",
         }
     }

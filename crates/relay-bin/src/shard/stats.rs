@@ -1,12 +1,16 @@
 //! Counters. Each worker adds to its own and publishes them shortly after.
 
+mod keys;
+
 use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use relay_server::{DropReason, ErrorCode, Event, Rejection, RemovalReason, ReplyKind, Traffic};
+use relay_server::{ErrorCode, Event, Rejection, RemovalReason, ReplyKind, Traffic};
+
+pub(crate) use self::keys::{Limit, Loss};
 
 /// The number of size classes: up to 64 bytes, 128, 256 and so on.
 pub(crate) const SIZE_CLASSES: usize = 11;
@@ -28,34 +32,6 @@ const fn size_class(bytes: usize) -> usize {
     if class < SIZE_CLASSES { class } else { SIZE_CLASSES - 1 }
 }
 
-/// Why a datagram was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Loss {
-    /// The state machine dropped it.
-    Dropped(DropReason),
-    /// The send buffer was full: the network is slower than the relay.
-    SendBufferFull,
-    /// The kernel refused to send it, for instance because there is no route.
-    SendFailed,
-    /// The socket to send it by is closed.
-    NoSocket,
-    /// The kernel did not report its destination address.
-    NoDestination,
-    /// A request without valid credentials was not answered: its address or prefix has had too many replies.
-    ReplyLimit,
-    /// It was early data or a waiting request when its worker panicked.
-    WorkerPanicked,
-}
-
-impl fmt::Display for Loss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dropped(reason) => write!(f, "{reason:?}"),
-            other => write!(f, "{other:?}"),
-        }
-    }
-}
-
 /// The counters of one worker, or the sum over several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
@@ -73,8 +49,8 @@ pub(crate) struct Counters {
     pub(crate) permissions_ended: u64,
     /// Responses by STUN method and ERROR-CODE, `None` for success.
     pub(crate) responses: BTreeMap<(u16, Option<ErrorCode>), u64>,
-    /// Requests that were refused because of a limit, by the name of the limit.
-    pub(crate) over_limit: BTreeMap<&'static str, u64>,
+    /// Requests that were refused because of a limit.
+    pub(crate) over_limit: BTreeMap<Limit, u64>,
     pub(crate) losses: BTreeMap<Loss, u64>,
     /// ICMP errors that were reported to clients.
     pub(crate) icmp_told: u64,
@@ -121,7 +97,7 @@ impl Counters {
             Event::Responded { method, outcome, .. } => {
                 let code = outcome.err().map(Rejection::error_code);
                 *self.responses.entry((*method, code)).or_default() += 1;
-                if let Some(limit) = outcome.err().and_then(limit_of) {
+                if let Some(limit) = outcome.err().and_then(Limit::of) {
                     *self.over_limit.entry(limit).or_default() += 1;
                 }
             }
@@ -177,20 +153,6 @@ impl Counters {
     pub(crate) const fn channels(&self) -> u64 {
         self.channels_opened.saturating_sub(self.channels_closed)
     }
-}
-
-/// The name that metrics use for the limit behind `rejection`, if there is one.
-const fn limit_of(rejection: Rejection) -> Option<&'static str> {
-    Some(match rejection {
-        Rejection::QuotaReached => "allocations_per_username",
-        Rejection::PrefixQuotaReached => "allocations_per_prefix",
-        Rejection::NoFreePort => "ports",
-        Rejection::TooManyChannels { .. } => "channels_per_allocation",
-        Rejection::TooManyPermissions { .. } => "permissions_per_allocation",
-        Rejection::NoChannelLeft => "max_channels",
-        Rejection::NoPermissionLeft => "max_permissions",
-        _ => return None,
-    })
 }
 
 fn merge_maps<K: Ord>(into: &mut BTreeMap<K, u64>, from: BTreeMap<K, u64>) {
@@ -258,6 +220,8 @@ pub(crate) fn fold(workers: &[Published]) -> Counters {
 
 #[cfg(test)]
 mod tests {
+    use relay_server::DropReason;
+
     use super::*;
 
     fn responded(method: u16, outcome: Result<(), Rejection>) -> Event {
@@ -287,7 +251,7 @@ mod tests {
         assert_eq!(sum.sizes[1], 4);
         assert_eq!(sum.losses, [(Loss::SendBufferFull, 4)].into());
         assert_eq!(sum.responses, [((3, None), 4), ((9, Some(ErrorCode::INSUFFICIENT_CAPACITY)), 4)].into());
-        assert_eq!(sum.over_limit, [("max_channels", 4)].into());
+        assert_eq!(sum.over_limit, [(Limit::Channels, 4)].into());
     }
 
     #[test]

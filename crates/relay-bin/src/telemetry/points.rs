@@ -1,10 +1,11 @@
 //! The values of instruments, computed from a snapshot.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use relay_server::{AddressStatus, ErrorCode, Method};
 
 use super::observer::Snapshot;
+use crate::names::Named;
 
 /// The attributes of one point.
 pub(super) type Attributes = Vec<(&'static str, Cow<'static, str>)>;
@@ -35,8 +36,16 @@ pub(super) fn numbers(points: impl IntoIterator<Item = (Attributes, u64)>) -> Po
     Points::Numbers(points.into_iter().collect())
 }
 
-pub(super) fn by_key(attribute: &'static str, counts: impl Iterator<Item = (String, u64)>) -> Points {
-    numbers(counts.map(|(key, count)| (vec![(attribute, snake_case(&key).into())], count)))
+pub(super) fn by_name<K: Named + Copy>(attribute: &'static str, counts: &BTreeMap<K, u64>) -> Points {
+    by_key(attribute, counts, K::name)
+}
+
+pub(super) fn by_key<K: Copy>(
+    attribute: &'static str,
+    counts: &BTreeMap<K, u64>,
+    name: impl Fn(K) -> &'static str,
+) -> Points {
+    numbers(counts.iter().map(|(key, count)| (vec![(attribute, name(*key).into())], *count)))
 }
 
 pub(super) fn one_of(attribute: &'static str, all: &[&'static str], current: &str) -> Points {

@@ -1,12 +1,10 @@
 //! Instruments of relayed and refused traffic.
 
-use relay_server::ReplyKind;
-
 use crate::{
-    shard::stats::{self, Loss},
+    shard::stats,
     telemetry::{
         instrument::{Instrument, Kind},
-        points::{Distribution, Points, by_key, number, numbers, responses},
+        points::{Distribution, Points, by_key, by_name, number, numbers, responses},
     },
 };
 
@@ -105,10 +103,7 @@ pub(super) const RELAYING: &[Instrument] = &[
             "reason",
             "`expired`, `deleted` (by its client), `replaced` (its username allocated again), `relay_failed` (its socket, or its worker)",
         )],
-        read: |now| {
-            let removed = &now.counters.allocations_removed;
-            by_key("reason", removed.iter().map(|(reason, count)| (format!("{reason:?}"), *count)))
-        },
+        read: |now| by_name("reason", &now.counters.allocations_removed),
     },
     Instrument {
         name: "channels_bound",
@@ -140,10 +135,7 @@ pub(super) const RELAYING: &[Instrument] = &[
             "`allocations_per_username` and `allocations_per_prefix` (486), and with 508: `ports`, `channels_per_allocation`, `permissions_per_allocation`, \
              `max_channels`, `max_permissions`",
         )],
-        read: |now| {
-            let point = |(limit, count): (&&'static str, &u64)| (vec![("limit", (*limit).into())], *count);
-            numbers(now.counters.over_limit.iter().map(point))
-        },
+        read: |now| by_name("limit", &now.counters.over_limit),
     },
     Instrument {
         name: "dropped_datagrams",
@@ -156,10 +148,7 @@ pub(super) const RELAYING: &[Instrument] = &[
              sending it: `send_buffer_full`, `send_failed`, `no_socket`, `no_destination`, or `worker_panicked` (it waited for something then), or that it was not answered: \
              `reply_limit`, or that it was over a limit on bandwidth: `allocation_bandwidth`, `user_bandwidth`, `total_bandwidth`",
         )],
-        read: |now| {
-            let name = |loss: &Loss| loss.to_string();
-            by_key("reason", now.counters.losses.iter().map(|(loss, count)| (name(loss), *count)))
-        },
+        read: |now| by_name("reason", &now.counters.losses),
     },
     Instrument {
         name: "withheld_replies",
@@ -171,10 +160,7 @@ pub(super) const RELAYING: &[Instrument] = &[
             "kind",
             "`binding` (a Binding request), `challenge` (a request that would have been challenged)",
         )],
-        read: |now| {
-            let name = |kind: &ReplyKind| format!("{kind:?}");
-            by_key("kind", now.counters.withheld_replies.iter().map(|(kind, count)| (name(kind), *count)))
-        },
+        read: |now| by_name("kind", &now.counters.withheld_replies),
     },
     Instrument {
         name: "peers_refused",
@@ -183,9 +169,7 @@ pub(super) const RELAYING: &[Instrument] = &[
         description: "Requests for a permission or a channel that were answered 403 since their peer may not be relayed to; \
                       `firezone-relay check-peer` says more",
         attributes: &[PEER_REASON],
-        read: |now| {
-            by_key("reason", now.counters.peers_refused.iter().map(|(reason, count)| ((*reason).to_owned(), *count)))
-        },
+        read: |now| by_key("reason", &now.counters.peers_refused, |reason| reason),
     },
     Instrument {
         name: "peers_revoked",
@@ -193,8 +177,6 @@ pub(super) const RELAYING: &[Instrument] = &[
         unit: "{peer}",
         description: "Permissions and channels that ended since their peers are not allowed any more",
         attributes: &[PEER_REASON],
-        read: |now| {
-            by_key("reason", now.counters.peers_revoked.iter().map(|(reason, count)| ((*reason).to_owned(), *count)))
-        },
+        read: |now| by_key("reason", &now.counters.peers_revoked, |reason| reason),
     },
 ];
