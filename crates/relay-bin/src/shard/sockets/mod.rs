@@ -62,7 +62,7 @@ pub(super) struct Sockets {
     /// Whether ICMP errors are reported to clients.
     tells_icmp: bool,
     cannot_open: Throttle,
-    /// How many datagrams the kernel has dropped since [`Inbound::take_overruns`].
+    /// How many datagrams the kernel has dropped since [`take_overruns`](crate::shard::inbound::Inbound::take_overruns).
     overruns: u64,
 }
 
