@@ -1,4 +1,4 @@
-//! What must hold whatever happens.
+//! The invariants that hold at all times, and what must be gone at the end.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,11 +18,11 @@ use super::{
 };
 use crate::shard::stats::{Counters, Loss};
 
-/// After how many turns each check is made that looks at everything.
+/// Checks of the whole relay run after this many turns.
 const EVERY: u64 = 16;
 
 impl World {
-    /// After a worker's turn.
+    /// Checks a worker after its turn.
     pub(super) fn check_turn(&mut self, worker: usize) {
         self.check_sockets(worker);
         self.check_quota();
@@ -32,7 +32,7 @@ impl World {
         }
     }
 
-    /// Looks at everything.
+    /// Runs all checks of the whole relay.
     pub(super) fn check_all(&mut self) {
         for worker in 0..self.relay.shards.len() {
             self.relay.server(worker).assert_consistent();
@@ -48,14 +48,14 @@ impl World {
         }
     }
 
-    /// The sockets that are open are those of the worker's allocations.
+    /// The open sockets are those of the worker's allocations.
     fn check_sockets(&self, worker: usize) {
         let open: BTreeSet<_> = self.relay.shards[worker].event_loop.sockets().open_ports().collect();
         let of_allocations: BTreeSet<_> = relayed(self.relay.server(worker)).collect();
         assert_eq!(open, of_allocations, "worker {worker}: the sockets that are open, and those of its allocations");
     }
 
-    /// No two allocations have one port, and other workers see which ports are held.
+    /// No two allocations have the same port, and all workers see which ports are held.
     fn check_ports(&self) {
         let mut all = BTreeSet::new();
         for server in self.relay.servers() {
@@ -75,7 +75,7 @@ impl World {
         }
     }
 
-    /// What was counted is what there is, and everything that came in is accounted for.
+    /// The counters agree with the allocations, and every received datagram is accounted for.
     fn check_counts(&mut self, worker: usize) {
         let counters = self.relay.counters(worker);
         let server = self.relay.server(worker);
@@ -101,7 +101,7 @@ impl World {
         );
     }
 
-    /// The kernel has the flows of the channels that relay, unless it refused one, and no others.
+    /// The kernel has exactly the flows of this worker's channels and indications, except those that it refused.
     fn check_flows(&self, worker: usize) {
         let kernel = lock(&self.relay.kernel);
         let wanted: BTreeMap<_, _> =
@@ -118,7 +118,7 @@ impl World {
         }
     }
 
-    /// What the kernel makes of indications is permitted.
+    /// A flow of indications in the kernel has a permission.
     fn check_permission(&self, worker: usize, flow: &Flow) {
         let (peer, port) = match (flow.key.carries, flow.leaves_in) {
             (Arriving::Send(peer), _) => (peer, flow.from_client_of),
@@ -130,7 +130,7 @@ impl World {
         assert!(permissions.any(|permission| permission.address() == peer.ip()), "{flow:?} without permission");
     }
 
-    /// What the kernel has forwarded is what workers were told, and will be.
+    /// What the kernel has forwarded is the sum of what removed flows reported and what installed flows have counted.
     fn check_kernel_counts(&self) {
         let kernel = lock(&self.relay.kernel);
         let mut known = kernel.told;
@@ -138,7 +138,7 @@ impl World {
         assert_eq!(known, kernel.forwarded);
     }
 
-    /// A port that a worker has lent is held by one other; one that it has not lent, by none.
+    /// A lent port is held by exactly one other worker, and a port that is not lent by none.
     fn check_lent_ports(&self) {
         let mut holders: BTreeMap<AllocationPort, Vec<usize>> = BTreeMap::new();
         for (worker, server) in self.relay.servers().enumerate() {
@@ -156,7 +156,7 @@ impl World {
         }
     }
 
-    /// The allocations that users and networks are counted for, on all workers together, are those that there are.
+    /// The shared counts of users and networks agree with the allocations on all workers.
     fn check_quota(&self) {
         let (mut users, mut prefixes) = (BTreeMap::<_, u32>::new(), BTreeMap::<_, u32>::new());
         for allocation in self.relay.servers().flat_map(Server::allocations) {
@@ -167,7 +167,7 @@ impl World {
         let mut counted = BTreeMap::new();
         if let UsernameLimit::RefuseBeyond(limit) = self.setting.username_limit {
             assert!(users.values().all(|count| *count <= limit), "more than {limit}: {users:?}");
-            // One worker knows how many its users have.
+            // A single worker counts its users by itself.
             counted.extend(users.into_iter().filter(|_| self.setting.shards > 1));
         }
         if let Some(limit) = self.setting.allocations_per_prefix {
@@ -177,7 +177,7 @@ impl World {
         assert_eq!(self.relay.quota.counts(), counted);
     }
 
-    /// All workers know how many allocations a user has.
+    /// Each worker knows how many allocations a user has on the other workers.
     fn check_users(&self) {
         let mut users: BTreeMap<&str, u32> = BTreeMap::new();
         for allocation in self.relay.servers().flat_map(Server::allocations) {
@@ -202,7 +202,7 @@ impl World {
         }
     }
 
-    /// Flows between clients of different workers end in channels that relay.
+    /// Flows to clients of other workers end in bound channels.
     fn check_ends_of_flows(&self) {
         let kernel = lock(&self.relay.kernel);
         for installed in kernel.flows.values() {
@@ -215,25 +215,25 @@ impl World {
         }
     }
 
-    /// Every allocation is in one account, with what it has relayed. All have ended.
+    /// Each allocation has exactly one account with what it has relayed. To be called when all have ended.
     fn check_accounts(&mut self) {
         let mut counters = Counters::default();
         for worker in 0..self.relay.shards.len() {
-            // Showing them hands over what accounting is told.
+            // Publishing the counters also sends the events for accounting.
             counters.merge(self.relay.counters(worker));
         }
         let books = &mut self.relay.books;
         books.take_all(self.now + self.ahead);
         assert_eq!((books.told, books.open()), (counters.allocations_created, 0), "allocations, and their accounts");
         let Relayed { to_peers, from_peers } = books.in_user_space;
-        // What crosses from one client to another counts for both.
+        // Data between two clients of the relay counts for both.
         assert!(to_peers.bytes >= counters.to_peers.bytes, "{to_peers:?}, {:?}", counters.to_peers);
         if books.incomplete == 0 {
             assert_eq!(from_peers, counters.to_clients, "accounted for, and sent to clients");
         }
     }
 
-    /// Lets everything end, after which nothing may be left.
+    /// Lets everything end, and checks that nothing is left.
     pub(super) fn finish(&mut self) {
         self.links.mend();
         self.check_all();
@@ -241,7 +241,7 @@ impl World {
         for shard in &mut self.relay.shards {
             shard.stalled_until = relay_server::Timestamp::ZERO;
         }
-        // What is under way arrives; nobody sends anything new.
+        // Datagrams under way arrive. Nobody sends new ones.
         let silence = self.now + Duration::from_secs(60);
         for round in 0..4_000 {
             let next = self.relay.servers().filter_map(Server::poll_timeout).min();
@@ -250,7 +250,7 @@ impl World {
                 break;
             }
             assert!(round < 3_999, "it does not end");
-            // Workers turn once a second at least, and take their mail then.
+            // Workers turn at least once a second, and take their mail then.
             let later = self.now + Duration::from_secs(1);
             let next = next.map(|next| self.now + next.saturating_duration_since(self.now + self.ahead));
             self.now = next.map_or(later, |next| next.max(later));
@@ -273,7 +273,7 @@ impl World {
     }
 }
 
-/// What a worker has dropped on purpose.
+/// The number of datagrams that a worker has dropped on purpose.
 fn dropped(counters: &Counters) -> u64 {
     counters
         .losses
@@ -283,7 +283,7 @@ fn dropped(counters: &Counters) -> u64 {
         .sum()
 }
 
-/// The sockets that a worker's allocations have.
+/// The ports and families of a worker's allocations.
 fn relayed(server: &Server) -> impl Iterator<Item = (AllocationPort, Family)> {
     server.allocations().flat_map(|allocation| allocation.families().iter().map(|family| (allocation.port(), family)))
 }

@@ -1,5 +1,7 @@
-//! A client as those in use behave: it allocates, refreshes, binds, permits and sends, follows challenges, tries again where it is
-//! refused, and begins anew where its allocation is gone.
+//! A simulated client, which behaves like real ones: it allocates, refreshes, binds, permits, sends, answers challenges, retries
+//! after an error, and starts again when its allocation is gone.
+//!
+//! "Owed" means guaranteed here: unless the simulation has interfered, the relay must keep an owed allocation, and relay owed data.
 
 mod answers;
 mod data;
@@ -24,23 +26,23 @@ use super::{
     plan::Setting,
 };
 
-/// For how long a probe is under way at most, if nothing holds it up.
+/// How long to wait for a probe, unless a stalled worker delays it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(4);
 
-/// RFC 8656: how long a channel is bound, and an address permitted.
+/// The lifetimes of channels and permissions in RFC 8656.
 const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
 const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
 
-/// The times of the moment.
+/// The current time on all clocks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Now {
     pub(super) time: Timestamp,
-    /// What the relay's clock says. Clients do not know it; their claims are reckoned by it.
+    /// The relay's clock. Clients do not know it, but what they are owed depends on it.
     pub(super) relay: Timestamp,
     pub(super) instant: Instant,
 }
 
-/// How a client does things.
+/// The habits of a client.
 #[derive(Clone, Copy, Debug)]
 struct Style {
     lifetime: Option<Duration>,
@@ -48,13 +50,13 @@ struct Style {
     uses_indications: bool,
     /// Whether it sends data right behind the request that permits it.
     is_hasty: bool,
-    /// Whether the relay refuses requests with credentials that have expired, whatever they are for.
+    /// Whether the relay refuses all requests with expired credentials.
     is_strict: bool,
-    /// Whether it renews what it has bound and permitted, or lets it lapse now and then.
+    /// Whether it always renews channels and permissions in time, or lets some lapse.
     is_diligent: bool,
 }
 
-/// What a request is for.
+/// The purpose of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     Allocate,
@@ -67,61 +69,61 @@ enum Purpose {
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     purpose: Purpose,
-    /// When, by the relay's clock: what is granted begins later.
+    /// When it was first sent, by the relay's clock. What it grants begins no earlier.
     at: Timestamp,
     /// How many datagrams were sent for it.
     transmissions: u32,
 }
 
-/// An allocation.
+/// An allocation of a client.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) relayed: Vec<SocketAddr>,
-    /// Until when the relay owes it, by the relay's clock.
+    /// How long the client is owed it, by the relay's clock.
     until: Timestamp,
     refresh_at: Timestamp,
     delete_at: Timestamp,
-    /// Whether the relay owes it: not if something happened that ends it.
+    /// Whether the client is owed it. False after anything that may end it.
     pub(super) is_sure: bool,
 }
 
-/// Somebody to talk to.
+/// An address that a client exchanges data with.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) address: SocketAddr,
-    /// The client whose allocation that is.
+    /// The client whose relayed address it is, if it is one.
     pub(super) partner: Option<usize>,
     channel: u16,
-    /// Until when, by the relay's clock.
+    /// Until when the channel is bound, by the relay's clock.
     bound_until: Timestamp,
     permitted_until: Timestamp,
     bind_at: Timestamp,
     permit_at: Timestamp,
 }
 
-/// What a client wants of the world.
+/// What a client needs from the rest of the simulation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// It has an allocation, and needs somebody to talk to.
+    /// It has an allocation, and needs somebody to exchange data with.
     Targets,
-    /// It has reserved a port for somebody of the same user.
+    /// It has reserved a port for another client of the same user. The token.
     Reserved(u64),
-    /// Its next life needs an address, credentials, and a place.
+    /// It starts again, and needs an address and credentials.
     Rebirth,
-    /// A request behind which a probe was sent was granted at once, or was not.
+    /// A request with a probe right behind it was granted at the first transmission, or not.
     Granted(RequestId, bool),
-    /// It asks for an allocation, by which others of its user may lose theirs.
+    /// It requests an allocation, which may replace others of its user.
     Allocating,
 }
 
-/// A client.
+/// A simulated client.
 pub(super) struct Client {
     pub(super) number: usize,
     pub(super) user: usize,
     pub(super) address: SocketAddr,
     /// The relay's listening address.
     pub(super) server: SocketAddr,
-    /// Which life it is in.
+    /// How often it has started, as in a new process each time.
     pub(super) life: u64,
     turn: TurnClient,
     rng: ChaCha8Rng,
@@ -129,15 +131,15 @@ pub(super) struct Client {
     pub(super) held: Option<Held>,
     asked: BTreeMap<RequestId, Asked>,
     pub(super) targets: Vec<Target>,
-    /// The channel of everybody it talked to: number and peer stay reserved for each other.
+    /// The channel number of each address so far: number and address stay reserved for each other.
     channels: BTreeMap<SocketAddr, u16>,
     first_channel: u16,
     pub(super) ask_at: Timestamp,
     probe_at: Timestamp,
-    /// How many probes in a row did not come back.
+    /// How many probes in a row were lost.
     misses: u32,
     token: Option<u64>,
-    /// Whether the allocation that it is told of next may be gone.
+    /// Whether an allocation in the next response may be gone already.
     doubts_answer: bool,
     pub(super) wishes: Vec<Wish>,
 }
@@ -179,7 +181,7 @@ impl Client {
         }
     }
 
-    /// Begins a new life, in which nothing is known of the last one.
+    /// Starts again, without any state of the last life.
     pub(super) fn begin(&mut self, at: Timestamp, address: SocketAddr, server: SocketAddr, credentials: Credentials) {
         (self.address, self.server) = (address, server);
         self.life += 1;
@@ -194,12 +196,12 @@ impl Client {
         self.token = None;
     }
 
-    /// Asks for the port of a reservation next.
+    /// Redeems the reservation `token` with the next Allocate request.
     pub(super) const fn use_token(&mut self, token: u64) {
         self.token = Some(token);
     }
 
-    /// The relay does not owe this client its allocation any more, nor one that it may just be told of.
+    /// Ends the guarantee for the client's allocation, and for one that a response under way may grant.
     pub(super) fn doubt(&mut self) {
         self.doubts_answer = true;
         if let Some(held) = &mut self.held {
@@ -207,12 +209,12 @@ impl Client {
         }
     }
 
-    /// Whether the relay owes this client its allocation until some time after `now`.
+    /// Whether the client is owed its allocation for at least `margin` from `now`.
     pub(super) fn is_sure(&self, now: Now, margin: Duration) -> bool {
         self.held.as_ref().is_some_and(|held| held.is_sure && held.until > now.relay + margin)
     }
 
-    /// Whether the relay owes it that data to and from `peer` passes, in a channel or in indications.
+    /// Whether the client is owed data to and from `peer`, in a channel or in indications.
     pub(super) fn is_owed(&self, now: Now, peer: SocketAddr, by_channel: bool) -> bool {
         let until = now.relay + PATIENCE;
         self.is_sure(now, PATIENCE)
@@ -223,7 +225,7 @@ impl Client {
             })
     }
 
-    /// Talks to `address` from now on.
+    /// Begins to exchange data with `address`.
     pub(super) fn add_target(&mut self, now: Now, address: SocketAddr, partner: Option<usize>) {
         if self.targets.iter().any(|target| target.address == address) {
             return;
@@ -242,7 +244,7 @@ impl Client {
         });
     }
 
-    /// When [`Self::wake`] has something to do.
+    /// When to call [`Self::wake`].
     pub(super) fn wake_at(&self, origin: Instant) -> Timestamp {
         let of_turn = self.turn.poll_timeout().map_or(NEVER, |due| timestamp(due, origin));
         let own = match &self.held {
@@ -261,7 +263,7 @@ impl Client {
         of_turn.min(own)
     }
 
-    /// Does what is due. Returns what to send: of each train, one datagram right behind the other.
+    /// Does what is due. Returns trains of datagrams to send; those of one train follow each other directly.
     pub(super) fn wake(&mut self, now: Now, pace: Duration, begin: &mut Begin<'_>) -> Vec<Vec<Packet>> {
         self.turn.handle_timeout(now.instant);
         self.take_answers(now);
@@ -340,13 +342,13 @@ impl Client {
         }
     }
 
-    /// Sends what requests need, and, if the client is hasty, data right behind the first of a request that permits it.
+    /// Sends requests. A hasty client sends data right behind the first transmission of a request that permits it.
     fn transmit(&mut self, begin: &mut Begin<'_>, now: Now) -> Vec<Vec<Packet>> {
         let mut trains = Vec::new();
         let was_asking = self.asked.values().any(|asked| asked.transmissions > 0);
         while let Some(bytes) = self.turn.poll_transmit() {
             let mut train = vec![self.packet(bytes)];
-            // Which of several requests a datagram is for is not known.
+            // With several requests it is unknown which one a datagram is for.
             self.asked.values_mut().for_each(|asked| asked.transmissions += 1);
             let newest = self.asked.iter().next_back().map(|(id, asked)| (*id, asked.purpose, asked.transmissions));
             let is_only_one = !was_asking && self.asked.len() == 1;
@@ -365,7 +367,7 @@ impl Client {
         trains
     }
 
-    /// A datagram arrived. Returns the application data in it, if there is any, and who sent it.
+    /// Handles a datagram. Returns the application data in it, if there is any, and its sender.
     pub(super) fn receive(&mut self, now: Now, bytes: &[u8]) -> Option<(SocketAddr, Vec<u8>)> {
         match self.turn.handle_datagram(now.instant, bytes) {
             Received::Data { channel, payload } => {
@@ -380,18 +382,18 @@ impl Client {
         }
     }
 
-    /// What became of a probe.
+    /// Handles the end of a probe.
     pub(super) fn note_probe(&mut self, now: Now, life: u64, has_returned: bool) {
         if life != self.life {
             return;
         }
         self.misses = if has_returned { 0 } else { self.misses + 1 };
-        // So many in a row: what ICE calls failed. It begins anew.
+        // After this many losses ICE would declare failure. The client starts again.
         if self.misses > 5 && self.held.is_some() && !self.is_sure(now, Duration::ZERO) {
             self.wishes.push(Wish::Rebirth);
         }
     }
 }
 
-/// Begins a probe: of a client, to somebody, which the relay owes or not, behind a request or not. Returns its payload.
+/// Begins a probe: the client, the destination, whether it is owed, and the request that it follows, if any. Returns the payload.
 pub(super) type Begin<'a> = dyn FnMut(&mut Client, SocketAddr, bool, Option<RequestId>) -> Vec<u8> + 'a;

@@ -1,4 +1,4 @@
-//! The relay's clocks, which stand still until the simulation moves them.
+//! The relay's clocks. Only the simulation advances them.
 
 use std::{cell::Cell, rc::Rc, time::Instant};
 
@@ -31,7 +31,7 @@ impl TimeSource for SimulatedClock {
     }
 }
 
-/// `instant` as a client counts time.
+/// `instant` as a time since `origin`.
 pub(super) fn timestamp(instant: Instant, origin: Instant) -> Timestamp {
     let since = instant.saturating_duration_since(origin);
     Timestamp::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))

@@ -1,4 +1,4 @@
-//! What goes wrong, by kind. Each kind can be left out, to find out which of them a failure needs.
+//! The kinds of faults. Each can be left out, to find out which of them a failure needs.
 
 use std::{fmt, str::FromStr};
 
@@ -9,31 +9,31 @@ pub(super) enum Fault {
     Loss,
     /// Datagrams arrive twice.
     Duplication,
-    /// Datagrams are delayed, and so overtake one another.
+    /// Datagrams are delayed, and so overtake each other.
     Delay,
-    /// Strangers send noise, and changed copies of what others sent.
+    /// Strangers send noise, and altered copies of clients' datagrams.
     Spoofing,
-    /// Strangers of one prefix ask without end.
+    /// Strangers of one prefix send requests without end.
     Flood,
-    /// A client forgets everything.
+    /// A client loses all its state.
     Restart,
-    /// A NAT gives a client another port.
+    /// A NAT changes a client's port.
     Rebinding,
     /// Other programs hold ports.
     TakenPort,
-    /// The socket of an allocation cannot be opened.
+    /// The relay socket of an allocation cannot be opened.
     NoFile,
-    /// The socket of an allocation fails.
+    /// The relay socket of an allocation fails.
     BrokenSocket,
-    /// A queue of received datagrams is full.
+    /// The queue of a socket is full.
     Overrun,
-    /// The kernel takes few flows.
+    /// The kernel's flow table is small.
     FullMap,
-    /// Workers stand still for a while.
+    /// Workers stall for a while.
     Stall,
-    /// Mail between workers takes its time.
+    /// Mail between workers is delayed.
     LateMail,
-    /// The relay takes no new allocations, and ends.
+    /// The relay drains, then ends.
     Drain,
     /// The relay is killed and started again.
     Kill,
@@ -43,16 +43,16 @@ pub(super) enum Fault {
     WallClock,
     /// The portal replaces the secret.
     Secret,
-    /// The public address goes and comes back.
+    /// The public address disappears and comes back.
     Address,
-    /// A worker panics, and begins anew.
+    /// A worker panics and begins anew.
     Panic,
     /// The rules about peers change.
     Rules,
 }
 
 impl Fault {
-    /// Every kind.
+    /// All kinds.
     pub(super) const ALL: [Self; 22] = [
         Self::Loss,
         Self::Duplication,
@@ -83,14 +83,14 @@ impl Fault {
     }
 }
 
-/// The kinds of faults that may happen.
+/// A set of kinds of faults.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Faults(u32);
 
 impl Faults {
-    /// None of them.
+    /// No kind.
     pub(super) const NONE: Self = Self(0);
-    /// All of them.
+    /// All kinds.
     pub(super) const ALL: Self = Self((1 << Fault::ALL.len()) - 1);
 
     pub(super) const fn has(self, fault: Fault) -> bool {
@@ -101,12 +101,12 @@ impl Faults {
         Self(self.0 & !(1 << fault as u32))
     }
 
-    /// Those that both have.
+    /// The kinds in both sets.
     pub(super) const fn and(self, others: Self) -> Self {
         Self(self.0 & others.0)
     }
 
-    /// Those whose bit is set in `bits`.
+    /// The kinds whose bits are set.
     pub(super) const fn from_bits(bits: u32) -> Self {
         Self(bits & Self::ALL.0)
     }
@@ -116,7 +116,7 @@ impl Faults {
     }
 }
 
-/// The names, with commas between them.
+/// The names, separated by commas.
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if *self == Self::NONE {

@@ -1,4 +1,4 @@
-//! Faults that happen at a time, other than what the network does to each datagram.
+//! Faults that happen at one time. What the network does to each datagram is in `links`.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -10,9 +10,9 @@ use super::{faults::Fault, packet::Packet, plan::Setting, relay::Relay, world::W
 use crate::shard::mailbox::Mail;
 
 impl World {
-    /// Now and then lets something go wrong.
+    /// Injects a fault now and then.
     pub(super) fn maybe_inject(&mut self) {
-        // As many draws whatever kinds of faults there are.
+        // The number of draws must not depend on the kinds of faults.
         let (chance, which) = (self.rng.random_range(0..40), self.rng.random_range(0..Fault::ALL.len()));
         let fault = Fault::ALL[which];
         if chance == 0 && self.setting.faults.has(fault) {
@@ -23,7 +23,7 @@ impl World {
 
     fn inject(&mut self, fault: Fault) {
         match fault {
-            // The network's, the machine's and the mail's: they go on all the time.
+            // Network, machine and mail apply these all the time.
             Fault::Loss | Fault::Duplication | Fault::Delay | Fault::Overrun | Fault::FullMap | Fault::LateMail => {}
             Fault::Spoofing => (0..self.rng.random_range(1..6)).for_each(|_| self.spoof()),
             Fault::Flood => self.flood(),
@@ -38,7 +38,7 @@ impl World {
                 self.relay.tell_all(self.now + self.ahead, || Mail::Drain);
                 (0..self.relay.shards.len()).for_each(|worker| self.plan_turn(worker));
             }
-            // A relay that drains ends sooner or later.
+            // A draining relay is restarted later.
             Fault::Kill => self.restart_relay(),
             Fault::Jump => self.jump(),
             Fault::WallClock => {
@@ -50,7 +50,7 @@ impl World {
             Fault::Panic => self.fail_worker(),
             Fault::Rules => self.change_rules(),
         }
-        // A relay that drains is of no use for long.
+        // A draining relay serves no new clients, so do not keep it for long.
         if self.relay.is_draining && self.rng.random_bool(0.2) {
             self.restart_relay();
         }
@@ -60,7 +60,7 @@ impl World {
         self.rng.random_range(0..self.clients.len())
     }
 
-    /// A stranger sends noise, or a copy of what a client sent, with or without changes, in a name of its own.
+    /// A stranger sends noise, or a copy of a client's datagram, altered or not, from its own address.
     fn spoof(&mut self) {
         let stranger = SocketAddr::from(([70, 3, 0, self.rng.random_range(1..4)], self.rng.random_range(1_024..1_030)));
         let relay = self.setting.public().v4.map_or(stranger, |v4| SocketAddr::new(v4.into(), Setting::LISTEN_PORT));
@@ -79,7 +79,7 @@ impl World {
                 bytes[at] ^= 1 << self.rng.random_range(0..8);
             }
         }
-        // A probe that somebody else sends is none.
+        // A copied probe must not count as the client's.
         if let Some(at) = bytes.windows(7).position(|window| window == b"\xFFprobe:") {
             bytes[at + 1] = b'P';
         }
@@ -92,7 +92,7 @@ impl World {
         self.send(vec![Packet { from: stranger, to, bytes }], true);
     }
 
-    /// Hosts of one prefix ask more than they are answered.
+    /// Hosts of one prefix send more requests than the relay answers.
     fn flood(&mut self) {
         let Some(v4) = self.setting.public().v4 else { return };
         let to = SocketAddr::new(v4.into(), Setting::LISTEN_PORT);
@@ -105,7 +105,7 @@ impl World {
         }
     }
 
-    /// A client forgets everything, and gets another port from its system, or the same one.
+    /// A client loses its state. Its system gives it another port, or the same.
     fn restart_client(&mut self) {
         let number = self.some_client();
         let at = self.now + self.rng.random_range(Duration::ZERO..Duration::from_secs(20));
@@ -117,7 +117,7 @@ impl World {
         }
     }
 
-    /// A NAT gives a client another port. The client does not know.
+    /// A NAT changes a client's port. The client does not notice.
     fn rebind(&mut self) {
         let number = self.some_client();
         self.doubt(number);
@@ -128,7 +128,7 @@ impl World {
         }
     }
 
-    /// Other programs take ports, and leave those that they had.
+    /// Other programs bind ports, and release those that they had.
     fn take_ports(&mut self) {
         let ports = self.setting.shards * self.setting.ports_per_shard;
         let count = self.rng.random_range(0..=ports / 2);
@@ -156,7 +156,7 @@ impl World {
         }
     }
 
-    /// Some workers stand still.
+    /// Stalls some workers.
     fn stall(&mut self) {
         let until = self.now + Duration::from_millis([5, 100, 1_000, 3_000][self.rng.random_range(0..4)]);
         for worker in 0..self.relay.shards.len() {
@@ -169,7 +169,7 @@ impl World {
         }
     }
 
-    /// The relay is killed, and started again.
+    /// Kills the relay and starts it again.
     pub(super) fn restart_relay(&mut self) {
         for packet in self.relay.unread() {
             self.probes.lose(&packet);
@@ -184,16 +184,16 @@ impl World {
         (0..self.relay.shards.len()).for_each(|worker| self.plan_turn(worker));
     }
 
-    /// What the relay's wall clock says.
+    /// The relay's wall-clock time.
     pub(super) fn unix_time(&self) -> UnixTime {
         crate::clock::TimeSource::unix_time(&self.relay.clock)
     }
 
-    /// The relay's clock jumps ahead, and with it all that is due.
+    /// The relay's clock jumps ahead, and everything that is due happens.
     fn jump(&mut self) {
         let seconds = [1, 20, 200, 700, 4_000][self.rng.random_range(0..5)];
         self.probes.forgive_all();
-        // Workers hear of each other within a moment: no clock jumps just then.
+        // Messages between workers take only a moment, so deliver them first.
         while !self.relay.has_heard_all() {
             let now = self.now + self.ahead;
             self.relay.hurry_mail(now);
@@ -202,7 +202,7 @@ impl World {
         }
         self.ahead += Duration::from_secs(seconds);
         self.set_clock();
-        // An allocation that has ended by that may be followed by another one, which a late copy of the client's request makes.
+        // An allocation that has expired by this may be followed by another, which a late copy of the client's request creates.
         let now = self.times();
         for number in 0..self.clients.len() {
             if !self.clients[number].is_sure(now, Duration::ZERO) {
@@ -212,7 +212,7 @@ impl World {
         (0..self.relay.shards.len()).for_each(|worker| self.plan_turn(worker));
     }
 
-    /// The portal replaces the secret; the old one is good for a while, or is not.
+    /// Replaces the portal's secret. The old one stays valid for a while, or not.
     fn replace_secret(&mut self) {
         self.secrets.insert(0, AuthSecret::from_random(self.rng.random()));
         let keep = self.rng.random_range(1..3);
@@ -239,7 +239,7 @@ impl World {
         (0..self.relay.shards.len()).for_each(|worker| self.plan_turn(worker));
     }
 
-    /// A worker panics between two turns: its allocations end, and it begins anew. Clients of other workers are owed theirs as before.
+    /// A worker panics between two turns: its allocations end, and it begins anew. Guarantees for clients of other workers remain.
     fn fail_worker(&mut self) {
         let worker = self.rng.random_range(0..self.relay.shards.len());
         for number in 0..self.clients.len() {
@@ -249,7 +249,7 @@ impl World {
                 allocation.five_tuple().client.address() == address
                     || held.iter().any(|relayed| relayed.port() == allocation.port().get())
             });
-            // One that is just being answered is not known to hold anything.
+            // A client that waits for its response may have an allocation on this worker.
             if of_worker || held.is_empty() {
                 self.doubt(number);
             }
@@ -261,16 +261,16 @@ impl World {
         (0..self.relay.shards.len()).for_each(|worker| self.plan_turn(worker));
     }
 
-    /// Some peers are denied from now on, or none.
+    /// Replaces the rules about peers.
     fn change_rules(&mut self) {
         let rules = [&[][..], &["deny 90.2.0.0/31"], &["deny 90.2.0.1"], &["deny 2a02:26f0::/32"]];
         let rules = rules[self.rng.random_range(0..rules.len())].iter().map(|rule| rule.parse().expect("a rule"));
         let policy = Arc::new(PeerPolicy::of_relay_at(&self.setting.public(), rules.collect::<Vec<_>>()));
-        // Whoever talks to peers may be cut off, now or at the next permission.
+        // Any client that sends to peers may be refused, now or at its next permission.
         (0..self.clients.len()).for_each(|number| self.doubt(number));
         let now = self.now + self.ahead;
         self.relay.tell_all(now, || Mail::PeerPolicy(Arc::clone(&policy)));
-        // Until all know, a worker may grant what ends at once.
+        // Deliver the mail at once: a worker with old rules would grant what the new rules end.
         self.relay.hurry_mail(now);
         (0..self.relay.shards.len()).for_each(|worker| self.relay.turn(now, worker));
         self.carry();

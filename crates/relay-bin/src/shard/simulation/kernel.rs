@@ -1,4 +1,4 @@
-//! The data path below the sockets: what it forwards never reaches a worker.
+//! The simulated data path below the sockets. Datagrams that it forwards reach no worker.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,24 +19,24 @@ use crate::{
     offload::{FlowTable, Inserted, Offload, Worker},
 };
 
-/// One map for all workers.
+/// The flow table that all workers share.
 #[derive(Debug, Default)]
 pub(super) struct Kernel {
-    /// How many flows there is room for.
+    /// The most flows that it holds.
     room: usize,
     pub(super) flows: BTreeMap<FlowKey, Installed>,
-    /// The flows that each worker wanted to install and could not, and has not removed or installed since; and whether they could be
-    /// taken if there were room.
+    /// The flows that were refused, by worker, and have been neither installed nor removed since. The value tells whether the table
+    /// could accept the flow if it had room.
     pub(super) refused: BTreeMap<(usize, FlowKey), bool>,
-    /// How many flows were removed.
+    /// The number of removed flows.
     removals: u64,
-    /// All that was ever forwarded.
+    /// Everything that was ever forwarded.
     pub(super) forwarded: Traffic,
-    /// The same as workers were told when they removed flows.
+    /// The part of it that workers got when they removed flows.
     pub(super) told: Traffic,
 }
 
-/// A flow in the map.
+/// An installed flow.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Installed {
     pub(super) worker: usize,
@@ -49,7 +49,7 @@ impl Kernel {
         Self { room, ..Self::default() }
     }
 
-    /// Forwards a datagram if there is a flow for it; gives it back otherwise.
+    /// Forwards a datagram if there is a flow for it. Otherwise returns it as the error.
     pub(super) fn forward(&mut self, setting: &Setting, packet: Packet) -> Result<Packet, Packet> {
         let found = match packet.to.port() {
             Setting::LISTEN_PORT => from_client(&packet.bytes),
@@ -83,7 +83,8 @@ impl Kernel {
         Ok(Packet { from: from.into(), to: flow.to, bytes })
     }
 
-    /// The flow of a Send indication that has the entry of `key`: the map knows no more of peers than a hash, here a very short one.
+    /// The installed flow of a Send indication with the same entry as `key`. The table knows only a hash of the peer, here of one
+    /// bit.
     fn shadow_of(&self, key: &FlowKey) -> Option<FlowKey> {
         let hash = |carries| match carries {
             Arriving::Send(peer) => Some(peer.port() % 2),
@@ -101,7 +102,7 @@ impl Kernel {
         self.flows.values().filter(move |installed| installed.worker == worker).map(|installed| &installed.flow)
     }
 
-    /// After a turn of `worker`: none of its flows waits although there is room for it.
+    /// Checks, after a turn of `worker`, that none of its flows waits although there is room for it.
     pub(super) fn assert_none_waits_in_vain(&self, worker: usize) {
         if self.flows.len() >= self.room {
             return;
@@ -121,12 +122,12 @@ impl Kernel {
         }
     }
 
-    /// How many channels of each allocation there is room for.
+    /// The most channels of one allocation.
     pub(super) fn channels_per_allocation(&self) -> u32 {
         u32::try_from(self.room / 3).unwrap_or(u32::MAX).max(1)
     }
 
-    /// What was forwarded of the flows that are there.
+    /// What the installed flows have forwarded.
     pub(super) fn untold(&self) -> Traffic {
         let mut sum = Traffic::default();
         self.flows.values().for_each(|installed| sum += installed.forwarded);
@@ -134,7 +135,7 @@ impl Kernel {
     }
 }
 
-/// What a client sends: what it is in, and where in it the data is.
+/// How the data in a client's datagram is encapsulated, and its range.
 fn from_client(datagram: &[u8]) -> Option<(Arriving, Range<usize>)> {
     match classify(datagram).ok()? {
         Classified::ChannelData(data) => Some((Arriving::Channel(ChannelNumber::new(data.channel)?), data.payload)),
@@ -146,10 +147,10 @@ fn from_client(datagram: &[u8]) -> Option<(Arriving, Range<usize>)> {
     }
 }
 
-/// The map, as all have it.
+/// The table, shared by all workers.
 pub(super) type SharedKernel = Arc<Mutex<Kernel>>;
 
-/// What one worker has to do with the map, by the rules of the real one.
+/// One worker's access to the table, with the real rules for shares and waiting.
 #[derive(Debug)]
 pub(super) struct SimulatedOffload {
     worker: usize,
@@ -164,7 +165,7 @@ impl SimulatedOffload {
         Self { worker, kernel: Arc::clone(kernel), rules: Worker::new(table, channels_per_allocation) }
     }
 
-    /// Those that have another one in their place wait for nothing.
+    /// Marks refused flows whose entry another flow has: they do not wait for room.
     fn note_shadowed(&self) {
         let mut kernel = lock(&self.kernel);
         let of_this = |(worker, _): &&(usize, FlowKey)| *worker == self.worker;
@@ -210,7 +211,7 @@ impl Offload for SimulatedOffload {
     }
 }
 
-/// The map, for one worker.
+/// The table, as one worker uses it.
 #[derive(Debug)]
 struct SimulatedTable {
     worker: usize,
@@ -220,7 +221,7 @@ struct SimulatedTable {
 
 impl FlowTable for SimulatedTable {
     fn can_take(&self, flow: &Flow) -> bool {
-        // What stays on this machine does not cross the network.
+        // Packets to this machine itself do not cross the network.
         !self.own.contains(&flow.to.ip()) && !self.own.contains(&flow.key.remote.ip())
     }
 
@@ -263,7 +264,7 @@ impl FlowTable for SimulatedTable {
     }
 }
 
-/// Which allocation's channel a flow ends in, if in one of this relay's.
+/// The allocation and channel in which a flow ends, if it ends in a channel of this relay.
 pub(super) const fn end_of(flow: &Flow) -> Option<(AllocationPort, ChannelNumber)> {
     match (flow.to_client_of, flow.leaves_in) {
         (Some(port), Leaving::Channel(channel)) => Some((port, channel)),

@@ -1,4 +1,4 @@
-//! The network between the relay and everybody else.
+//! The simulated network between the relay and all others.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::plan::Setting;
 
-/// Decides what becomes of datagrams.
+/// Decides about loss, duplication and delay of datagrams.
 #[derive(Debug)]
 pub(super) struct Links {
     rng: ChaCha8Rng,
@@ -28,14 +28,14 @@ impl Links {
         }
     }
 
-    /// From now on nothing goes wrong.
+    /// Ends all network faults.
     pub(super) const fn mend(&mut self) {
         (self.loss, self.duplication, self.delays) = (0, 0, 0);
     }
 
-    /// How long each copy takes of what goes to or comes from `remote`; it is lost if there is none.
+    /// The delay of each copy of a datagram to or from `remote`. Empty if the datagram is lost.
     pub(super) fn copies(&mut self, remote: SocketAddr) -> Vec<Duration> {
-        // Always as many draws, so that the rest of a run stays what it is when one kind of fault is left out.
+        // Draws the same number of values every time, so that the rest of a run does not change when a kind of fault is left out.
         let percent: [u32; 4] = std::array::from_fn(|_| self.rng.random_range(0..100));
         let late = [self.rng.random_range(0.0..1.0), self.rng.random_range(0.0..1.0)];
         if percent[0] < self.loss {

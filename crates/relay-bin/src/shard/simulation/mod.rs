@@ -1,9 +1,9 @@
-//! The whole relay, simulated: the workers' own event loops, drivers, mailboxes and state machines, on a machine, a network and clocks
-//! that one seed decides about.
+//! Simulates the whole relay: the workers' real event loops, drivers, mailboxes and state machines, with a simulated machine,
+//! network and clocks that follow from one seed.
 //!
-//! A run ([`Plan`]) is repeatable: the same plan gives the same run, down to each byte. What goes wrong is in `faults` and
-//! `inject`, what must hold nevertheless in `checks`; besides, data of clients that the relay owes it to must pass, and allocations may not
-//! end before their time (`client`, `probes`). `cargo xtask simulate` runs as many seeds as wanted; what CI runs is the test below.
+//! The same [`Plan`] gives the same run, down to each byte. `faults` and `inject` have the faults, `checks` the invariants.
+//! Besides, data that the relay guarantees to clients must pass, and allocations must not end early (`client`, `probes`). `cargo
+//! xtask simulate` runs as many seeds as wanted; CI runs the test below.
 
 mod checks;
 mod client;
@@ -23,7 +23,7 @@ mod world;
 
 use self::{plan::Plan, run::run};
 
-/// What CI runs.
+/// The seeds that CI runs.
 const SEEDS: std::ops::Range<u64> = 0..8;
 
 #[test]
@@ -31,7 +31,7 @@ fn everything_holds() {
     run::seeds(SEEDS.map(Plan::new));
 }
 
-/// `cargo xtask simulate`: the variables that it sets say what.
+/// Run by `cargo xtask simulate`, which sets the variables for the plans.
 #[test]
 #[ignore = "run by `cargo xtask simulate`"]
 fn everything_holds_for_many_seeds() {

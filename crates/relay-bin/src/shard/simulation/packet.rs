@@ -1,4 +1,4 @@
-//! Datagrams under way, and the probes in them.
+//! Datagrams, and the probes in them.
 
 use std::net::SocketAddr;
 
@@ -12,27 +12,27 @@ pub(super) struct Packet {
     pub(super) bytes: Vec<u8>,
 }
 
-/// Application data whose way is watched.
+/// The payload of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Payload {
     pub(super) probe: u64,
-    /// Whether it is on its way back.
+    /// Whether it is the answer to a probe.
     pub(super) is_answer: bool,
 }
 
 impl Payload {
-    /// What probes begin with. No STUN message and no header does.
+    /// The first bytes of probes. No STUN message or header begins with them.
     const MAGIC: &[u8] = b"\xFFprobe:";
     const LEN: usize = Self::MAGIC.len() + 9;
 
-    /// As application data, `length` bytes of it if that is enough.
+    /// The payload as bytes, padded to `length` if that is longer.
     pub(super) fn write(self, length: usize) -> Vec<u8> {
         let mut bytes = [Self::MAGIC, &[u8::from(self.is_answer)], &self.probe.to_be_bytes()].concat();
         bytes.resize(length.max(Self::LEN), b'.');
         bytes
     }
 
-    /// The probe in `bytes`, wherever it is in them.
+    /// Finds a probe anywhere in `bytes`.
     pub(super) fn find(bytes: &[u8]) -> Option<Self> {
         let at = bytes.windows(Self::MAGIC.len()).position(|window| window == Self::MAGIC)?;
         let rest = bytes.get(at + Self::MAGIC.len()..)?;
@@ -41,7 +41,7 @@ impl Payload {
     }
 }
 
-/// A datagram in a few words.
+/// A short description of a datagram.
 pub(super) fn describe(packet: &Packet) -> String {
     let Packet { from, to, bytes } = packet;
     let probe = Payload::find(bytes).map(|payload| {
@@ -52,7 +52,7 @@ pub(super) fn describe(packet: &Packet) -> String {
     format!("{from} -> {to}: {} bytes, {begin}{}", bytes.len(), probe.unwrap_or_default())
 }
 
-/// ChannelData.
+/// A ChannelData message.
 pub(super) fn in_channel(channel: u16, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     encode_channel_data(channel, payload, &mut bytes);

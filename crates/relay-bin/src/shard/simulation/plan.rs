@@ -1,4 +1,4 @@
-//! What is simulated: everything follows from a plan.
+//! The plan of a run, and the setting that follows from its seed.
 
 use std::{
     fmt,
@@ -17,29 +17,29 @@ use relay_server::{
 use super::faults::{Fault, Faults};
 use crate::addresses::{AddressState, FamilyState};
 
-/// One run. The same plan gives the same run.
+/// The parameters of a run. The same plan gives the same run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) seed: u64,
-    /// How many things happen before everything is left to end.
+    /// How many events happen before everything is left to end.
     pub(super) steps: u64,
-    /// How many clients there are at most.
+    /// The most clients.
     pub(super) clients: usize,
-    /// Which faults may happen; the seed decides which of them do.
+    /// The faults that may happen. The seed chooses among them.
     pub(super) faults: Faults,
 }
 
 impl Plan {
-    /// How many steps a run has unless somebody says otherwise.
+    /// The default number of steps.
     pub(super) const STEPS: u64 = 4_000;
-    /// How many clients there are at most, in the same case.
+    /// The default for the most clients.
     pub(super) const CLIENTS: usize = 9;
 
     pub(super) const fn new(seed: u64) -> Self {
         Self { seed, steps: Self::STEPS, clients: Self::CLIENTS, faults: Faults::ALL }
     }
 
-    /// A random generator for one concern: what one draws does not change what another does.
+    /// A random generator for one purpose. Draws for one purpose do not affect the others.
     pub(super) fn rng(&self, concern: u64) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(concern);
@@ -55,7 +55,7 @@ impl fmt::Display for Plan {
     }
 }
 
-/// What the seed decides of the relay and of those around it.
+/// What the seed decides about the relay and its environment.
 #[derive(Clone, Debug)]
 pub(super) struct Setting {
     pub(super) shards: u16,
@@ -68,25 +68,25 @@ pub(super) struct Setting {
     pub(super) strict_expiry: bool,
     pub(super) reply_limit: Option<NonZeroU32>,
     pub(super) limits: Limits,
-    /// Where there is a limit, the relay owes nobody's data its way.
+    /// With a limit, no data is owed to clients.
     pub(super) bandwidth: Bandwidth,
     pub(super) indications: bool,
     pub(super) default_family: DefaultFamily,
     pub(super) has_v6: bool,
-    /// Whether a one-to-one NAT stands between the relay and everybody else.
+    /// Whether there is a one-to-one NAT between the relay and all others.
     pub(super) behind_nat: bool,
-    /// Whether listening sockets are bound to one address.
+    /// Whether listening sockets are bound to one address rather than all.
     pub(super) binds_one_address: bool,
-    /// How many flows the kernel takes; none if it takes no part.
+    /// The most flows in the kernel; 0 for no kernel path.
     pub(super) flows: usize,
-    /// How many datagrams wait at a socket at most.
+    /// The most datagrams that wait at a socket.
     pub(super) queue: usize,
     pub(super) loss_percent: u32,
     pub(super) duplication_percent: u32,
     pub(super) delay_percent: u32,
-    /// How much later than others a delayed datagram arrives at most.
+    /// The longest extra delay of a datagram.
     pub(super) delay: Duration,
-    /// How late mail may be.
+    /// The longest delay of mail.
     pub(super) mail_delay: Duration,
     /// The faults that happen.
     pub(super) faults: Faults,
@@ -98,7 +98,7 @@ impl Setting {
 
     pub(super) fn new(plan: &Plan) -> Self {
         let mut rng = plan.rng(0);
-        // Each kind happens in half of all runs, so that there are runs with few of them.
+        // Each kind happens in half of the runs, so that some runs have only a few.
         let faults = plan.faults.and(Faults::from_bits(rng.next_u32()));
         let clients = rng.random_range(2..=Plan::CLIENTS);
         let mut pick = |values: &[u32]| values[rng.random_range(0..values.len())];
@@ -153,7 +153,7 @@ impl Setting {
         }
     }
 
-    /// What clients and peers know the relay by.
+    /// The relay's public addresses.
     pub(super) fn public(&self) -> RelayAddresses {
         RelayAddresses {
             v4: Some(Ipv4Addr::new(45, 10, 0, 9)),
@@ -161,18 +161,18 @@ impl Setting {
         }
     }
 
-    /// What the relay's machine knows that address by.
+    /// The local address for a public one.
     pub(super) fn local(&self, public: IpAddr) -> IpAddr {
         if self.behind_nat && public.is_ipv4() { Ipv4Addr::new(10, 0, 0, 9).into() } else { public }
     }
 
-    /// What others know the address `local` by.
+    /// The public address for a local one.
     pub(super) fn public_of(&self, local: IpAddr) -> IpAddr {
         let public = self.public().of(Family::of(local));
         public.filter(|public| self.local(*public) == local).unwrap_or(local)
     }
 
-    /// How the relay's addresses are.
+    /// The relay's addresses, with this status of the IPv4 address.
     pub(super) fn addresses(&self, v4: AddressStatus) -> AddressState {
         let family = |public: Option<IpAddr>, status| {
             let public = public?;

@@ -1,4 +1,4 @@
-//! Application data whose way is watched: an established client's must arrive, and come back, unless the simulation itself lost it.
+//! Tracks application data: what the relay owes a client must arrive and come back, unless the simulation has lost it.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -7,21 +7,21 @@ use turn_client::RequestId;
 
 use super::packet::{Packet, Payload};
 
-/// What is known of a probe.
+/// The state of a probe.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probe {
     pub(super) client: usize,
-    /// Which of the client's lives it belongs to.
+    /// The life of the client in which it was sent.
     pub(super) life: u64,
     pub(super) to: SocketAddr,
     pub(super) sent_at: Timestamp,
     /// Whether it must come back.
     pub(super) is_owed: bool,
-    /// The request that it was sent right behind: it is owed only if the first transmission of that was granted.
+    /// The request right before it. The probe is owed only if the first transmission of the request was granted.
     pub(super) behind: Option<RequestId>,
-    /// How many datagrams with it the simulation has made twice.
+    /// How many duplicates of its datagrams the simulation has made.
     duplicates: u32,
-    /// How many have come back.
+    /// How many copies have come back.
     pub(super) returned: u32,
 }
 
@@ -30,13 +30,13 @@ pub(super) struct Probe {
 pub(super) struct Probes {
     next: u64,
     by_number: BTreeMap<u64, Probe>,
-    /// How many came back, and how many of those that had to.
+    /// How many probes have come back, and how many of those were owed.
     pub(super) returned: u64,
     pub(super) owed: u64,
 }
 
 impl Probes {
-    /// Begins one.
+    /// Begins a probe.
     pub(super) fn begin(
         &mut self,
         client: (usize, u64),
@@ -57,26 +57,26 @@ impl Probes {
         self.by_number.get(&number)
     }
 
-    /// The simulation loses `packet`: nobody owes what is in it.
+    /// The simulation loses `packet`: the probe in it is no longer owed.
     pub(super) fn lose(&mut self, packet: &Packet) {
         if let Some(probe) = self.find(packet) {
             probe.is_owed = false;
         }
     }
 
-    /// The simulation makes `packet` twice.
+    /// The simulation duplicates `packet`.
     pub(super) fn duplicate(&mut self, packet: &Packet) {
         if let Some(probe) = self.find(packet) {
             probe.duplicates += 1;
         }
     }
 
-    /// Nobody owes what is under way.
+    /// No probe under way is owed any more.
     pub(super) fn forgive_all(&mut self) {
         self.by_number.values_mut().for_each(|probe| probe.is_owed = false);
     }
 
-    /// Nobody owes what a client has under way, or somebody else has to it.
+    /// No probe from this client, or to these addresses, is owed any more.
     pub(super) fn forgive(&mut self, client: usize, addresses: &[SocketAddr]) {
         for probe in self.by_number.values_mut() {
             if probe.client == client || addresses.contains(&probe.to) {
@@ -85,7 +85,7 @@ impl Probes {
         }
     }
 
-    /// A client's request was granted at once, or not: data sent right behind it is owed only if it was.
+    /// A client's request was granted at the first transmission, or not: a probe right behind it is owed only if it was.
     pub(super) fn decide(&mut self, client: usize, request: RequestId, at_once: bool) {
         for probe in self.by_number.values_mut() {
             if probe.client == client && probe.behind == Some(request) {
@@ -95,17 +95,17 @@ impl Probes {
         }
     }
 
-    /// One has come back.
+    /// A copy of a probe has come back.
     pub(super) fn come_back(&mut self, number: u64) {
         if let Some(probe) = self.by_number.get_mut(&number) {
             probe.returned += 1;
-            // Each copy made on the way may have been copied again.
+            // Each duplicate may have been duplicated again.
             let most = 1_u32 << probe.duplicates.min(16);
             assert!(probe.returned <= most, "the relay sends data twice: probe {number}, {probe:?}");
         }
     }
 
-    /// Its time is up.
+    /// Ends a probe after its time.
     pub(super) fn end(&mut self, number: u64) -> Option<Probe> {
         let probe = self.by_number.remove(&number)?;
         self.returned += u64::from(probe.returned > 0);

@@ -1,4 +1,4 @@
-//! The relay: its workers, as `shard::run` makes them, on a simulated machine.
+//! The simulated relay: workers built as in `shard::run`, on a simulated machine.
 
 use std::{
     cell::RefCell,
@@ -42,11 +42,11 @@ pub(super) struct Shard {
     pub(super) event_loop: EventLoop<SimulatedSockets, SimulatedClock>,
     published: Published,
     inbox: Sender,
-    /// What it has sent to each of the others.
+    /// The mailboxes for what it sends to each other worker.
     outboxes: Vec<(usize, Mailbox)>,
-    /// The sockets that have something to read since the last turn.
+    /// The sockets that became readable since the last turn.
     arrived: Vec<Source>,
-    /// When it turns next.
+    /// When its next turn is scheduled.
     pub(super) turn_at: Option<Timestamp>,
     pub(super) stalled_until: Timestamp,
     blueprint: Blueprint,
@@ -64,17 +64,17 @@ pub(super) struct Relay {
     pub(super) held: HeldPorts,
     pub(super) quota: SharedQuota,
     pub(super) books: Books,
-    /// Mail that has not arrived, by sender and receiver, and when it does.
+    /// Undelivered mail by sender and receiver, with the time of delivery.
     mail: BTreeMap<(usize, usize), VecDeque<(Timestamp, Mail)>>,
     pub(super) is_draining: bool,
     rng: ChaCha8Rng,
 }
 
-/// Who sends what does not come from a worker.
+/// The sender of mail that comes from no worker.
 const OUTSIDE: usize = usize::MAX;
 
 impl Relay {
-    /// A relay that has just started.
+    /// Starts a relay.
     pub(super) fn start(
         setting: &Rc<Setting>,
         clock: SimulatedClock,
@@ -147,7 +147,7 @@ impl Relay {
         }
     }
 
-    /// The worker that the kernel hands the datagrams of a client to, or those for a port.
+    /// The worker to which the kernel gives a datagram: by a hash of the client, or by the relayed port.
     pub(super) fn worker_of(&self, packet: &Packet) -> Option<usize> {
         if packet.to.port() == Setting::LISTEN_PORT {
             let hash = packet.from.port().wrapping_mul(0x9E37) >> 8;
@@ -157,7 +157,7 @@ impl Relay {
         self.machine.borrow().open.get(&(port, Family::of(packet.to.ip()))).copied()
     }
 
-    /// A datagram reaches the machine. Returns the worker that has to read it; gives it back if nobody has.
+    /// Delivers a datagram to a socket. Returns the worker that has to read it, or the datagram if there is no socket or no room.
     pub(super) fn arrive(&mut self, packet: Packet) -> Result<usize, Packet> {
         let Some(worker) = self.worker_of(&packet) else { return Err(packet) };
         let shard = &mut self.shards[worker];
@@ -166,12 +166,12 @@ impl Relay {
         Ok(worker)
     }
 
-    /// Something other than a datagram makes `source` ready.
+    /// Makes `source` ready other than by a datagram.
     pub(super) fn note_ready(&mut self, worker: usize, source: Source) {
         self.shards[worker].arrived.push(source);
     }
 
-    /// A worker turns.
+    /// Runs a turn of a worker.
     pub(super) fn turn(&mut self, now: Timestamp, worker: usize) {
         self.deliver_mail(now, worker);
         let shard = &mut self.shards[worker];
@@ -181,7 +181,7 @@ impl Relay {
         self.books.take_all(now);
     }
 
-    /// A worker has panicked, and begins anew.
+    /// Begins a worker anew, as after a panic.
     pub(super) fn fail(&mut self, now: Timestamp, worker: usize) {
         let shard = &mut self.shards[worker];
         shard.lives += 1;
@@ -189,7 +189,7 @@ impl Relay {
         self.collect_mail(now, worker);
     }
 
-    /// Takes what a worker has to tell others on its way.
+    /// Takes the mail that a worker has sent to others, and schedules its delivery.
     fn collect_mail(&mut self, now: Timestamp, worker: usize) {
         let shard = &mut self.shards[worker];
         let mut sent = Vec::new();
@@ -201,7 +201,7 @@ impl Relay {
         }
     }
 
-    /// Has what a worker is told arrive as far as it is due.
+    /// Delivers due mail to a worker.
     fn deliver_mail(&mut self, now: Timestamp, worker: usize) {
         for ((_, to), letters) in &mut self.mail {
             if *to == worker {
@@ -216,30 +216,30 @@ impl Relay {
         let late = self.setting.mail_delay;
         let late = if late.is_zero() { late } else { self.rng.random_range(Duration::ZERO..=late) };
         let letters = self.mail.entry((from, to)).or_default();
-        // That of one sender stays in order.
+        // Mail of one sender stays in order.
         let due = letters.back().map_or(now + late, |(before, _)| (*before).max(now + late));
         letters.push_back((due, mail));
     }
 
-    /// Tells all workers something from outside.
+    /// Sends mail to all workers from outside.
     pub(super) fn tell_all(&mut self, now: Timestamp, mail: impl Fn() -> Mail) {
         for worker in 0..self.shards.len() {
             self.post(now, OUTSIDE, worker, mail());
         }
     }
 
-    /// When a worker has to turn for its mail.
+    /// When a worker has to turn because of its mail.
     pub(super) fn mail_due(&self, worker: usize) -> Option<Timestamp> {
         let to_it = self.mail.iter().filter(|((_, to), _)| *to == worker).flat_map(|(_, letters)| letters);
         to_it.filter(|(_, mail)| !mail.can_wait()).map(|(due, _)| *due).min()
     }
 
-    /// All mail arrives now.
+    /// Makes all mail due now.
     pub(super) fn hurry_mail(&mut self, now: Timestamp) {
         self.mail.values_mut().flatten().for_each(|(due, _)| *due = (*due).min(now));
     }
 
-    /// Whether there is nothing that one worker has said and another is yet to hear.
+    /// Whether no mail is under way.
     pub(super) fn has_heard_all(&self) -> bool {
         self.mail.values().all(VecDeque::is_empty)
     }
@@ -259,12 +259,12 @@ impl Relay {
         self.shards.iter().map(|shard| shard.event_loop.driver().server())
     }
 
-    /// What was received and not read when it ended.
+    /// The datagrams that were received and not read.
     pub(super) fn unread(&self) -> Vec<Packet> {
         self.shards.iter().flat_map(|shard| shard.event_loop.sockets().unread()).cloned().collect()
     }
 
-    /// How many flows the kernel has.
+    /// The number of flows in the kernel.
     pub(super) fn flow_count(&self) -> usize {
         lock(&self.kernel).flows.len()
     }
@@ -274,14 +274,14 @@ fn shard_id(number: usize) -> ShardId {
     ShardId::new(u16::try_from(number).unwrap_or(u16::MAX))
 }
 
-/// A mailbox, its sender, and where it would be waited for.
+/// A mailbox, its sender, and its poller, at which nobody waits.
 fn mailbox() -> (Poller, Sender, Mailbox) {
     let poller = Poller::new().expect("an epoll file");
     let (sender, mailbox) = Mailbox::new(&poller).expect("an event file");
     (poller, sender, mailbox)
 }
 
-/// The ports of `count` workers from `first` on.
+/// The ports of `count` workers, beginning with `first`.
 fn range(setting: &Setting, first: u16, count: u16) -> PortRange {
     let lowest = Setting::LOWEST_PORT + first * setting.ports_per_shard;
     PortRange::new(lowest, lowest + count * setting.ports_per_shard - 1).expect("there are some")

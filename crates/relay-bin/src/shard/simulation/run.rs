@@ -1,4 +1,4 @@
-//! Runs plans, and tells how it goes.
+//! Runs plans on all processors, and reports progress and failures.
 
 use std::{
     cell::RefCell,
@@ -14,30 +14,30 @@ use std::{
 use super::{plan::Plan, shrink::shrink, world::World};
 use crate::clock::Clock;
 
-/// How often to tell how far it is.
+/// How often to report progress.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Summary {
     pub(super) fingerprint: u64,
     pub(super) steps: u64,
     pub(super) turns: u64,
-    /// How long it took by the clocks in it.
+    /// The simulated time.
     pub(super) simulated: Duration,
-    /// How many probes came back.
+    /// How many probes have come back.
     pub(super) returned: u64,
-    /// How many had to.
+    /// How many of those were owed.
     pub(super) owed: u64,
 }
 
 /// A run that failed.
 #[derive(Clone, Debug)]
 pub(super) struct Failed {
-    /// At which step.
+    /// The step at which it failed.
     pub(super) steps: u64,
     pub(super) message: String,
-    /// What happened last.
+    /// The last events.
     pub(super) told: Vec<String>,
     pub(super) setting: String,
 }
@@ -48,12 +48,12 @@ pub(super) struct Outcome {
 }
 
 thread_local! {
-    /// What the last panic on this thread said, if panics are caught.
+    /// The message of the last panic on this thread, if panics are caught.
     static CAUGHT: RefCell<Option<String>> = const { RefCell::new(None) };
     static CATCHES: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// Runs `plan`; tells what happened last only if `tells`.
+/// Runs `plan`. Records the last events only if `tells`.
 pub(super) fn run(plan: &Plan, tells: bool) -> Outcome {
     catch_panics();
     let mut world = World::new(*plan, tells);
@@ -84,7 +84,7 @@ pub(super) fn run(plan: &Plan, tells: bool) -> Outcome {
     Outcome { result }
 }
 
-/// Keeps what a panic says instead of printing it, on threads that ask for that.
+/// Installs a panic hook that keeps the message instead of printing it, on threads that ask for it.
 fn catch_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -99,7 +99,7 @@ fn catch_panics() {
     });
 }
 
-/// How it goes.
+/// The progress over all runs.
 #[derive(Debug, Default)]
 struct Progress {
     done: u64,
@@ -111,11 +111,11 @@ struct Progress {
     failed: Option<(Plan, Box<Failed>)>,
 }
 
-/// Runs all of them, as many at a time as there are processors.
+/// Runs all plans, on as many threads as there are processors.
 ///
 /// # Panics
 ///
-/// When one fails: with the smallest plan that fails like it, and the command that repeats it.
+/// When a run fails: with the smallest plan that fails, and the command that repeats it.
 pub(super) fn seeds(plans: impl Iterator<Item = Plan> + Send) {
     let clock = Clock::start();
     let (plans, progress) = (Mutex::new(plans), Mutex::new(Progress::default()));
@@ -136,7 +136,7 @@ pub(super) fn seeds(plans: impl Iterator<Item = Plan> + Send) {
     if let Some((plan, failed)) = &progress.failed {
         panic!("{}", report(plan, failed));
     }
-    // A simulation in which clients get nowhere shows nothing.
+    // A simulation in which hardly any data passes would show nothing.
     assert!(progress.owed >= progress.steps / 100, "{progress:?}");
 }
 
@@ -176,7 +176,7 @@ fn tell(progress: &Progress, clock: Clock) {
     );
 }
 
-/// What there is to say of a failure.
+/// The report of a failure.
 fn report(plan: &Plan, failed: &Failed) -> String {
     let mut text =
         format!("seed {} fails at step {}:\n{}\n\nto repeat it: {plan}\n", plan.seed, failed.steps, failed.message);
@@ -192,7 +192,7 @@ fn report(plan: &Plan, failed: &Failed) -> String {
     text
 }
 
-/// The plans that `cargo xtask simulate` asks for.
+/// The plans in the variables that `cargo xtask simulate` sets.
 pub(super) fn plans_from_environment() -> impl Iterator<Item = Plan> {
     let number = |name: &str| {
         let text = env::var(format!("SIMULATE_{name}")).ok()?;

@@ -1,4 +1,4 @@
-//! Makes a failing plan smaller: fewer kinds of faults, fewer clients, fewer steps.
+//! Shrinks a failing plan: fewer kinds of faults, fewer clients, fewer steps.
 
 use super::{
     faults::Fault,
@@ -6,12 +6,12 @@ use super::{
     run::{Failed, run},
 };
 
-/// The smallest plan that fails, and how. It may fail in another way: that is a failure as well.
+/// The smallest plan that fails, and its failure. It may be another failure, which is as good.
 pub(super) fn shrink(plan: &Plan, failed: &Failed) -> (Plan, Failed) {
-    // What comes after the failure does not matter.
+    // Steps after the failure do not matter.
     let mut smallest = Plan { steps: failed.steps.min(plan.steps), ..*plan };
     if !fails(&smallest) {
-        // It failed at the end, when everything had to be gone.
+        // It failed at the end, in the checks that nothing is left.
         smallest = *plan;
     }
     let mut before = None;

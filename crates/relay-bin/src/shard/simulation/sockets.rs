@@ -1,4 +1,4 @@
-//! The sockets of one worker, and the machine that they share.
+//! The simulated sockets of one worker, and the machine that all workers share.
 
 use std::{
     cell::RefCell,
@@ -24,15 +24,15 @@ use crate::{
     },
 };
 
-/// How often a socket is read in one turn: listening sockets for requests once, as in reality.
+/// How often a socket is read in one turn. Request queues are read once, as in the real relay.
 const RECEIVES_PER_TURN: usize = 4;
 
-/// The machine that all workers run on.
+/// The machine on which all workers run.
 #[derive(Debug, Default)]
 pub(super) struct Machine {
-    /// Datagrams that left the sockets.
+    /// Datagrams that were sent.
     pub(super) sent: Vec<Packet>,
-    /// The ports of allocations that are open, and which worker has them.
+    /// The open relay sockets, and the worker of each.
     pub(super) open: BTreeMap<(AllocationPort, Family), usize>,
     /// The ports that other programs hold.
     pub(super) taken: BTreeSet<AllocationPort>,
@@ -40,20 +40,20 @@ pub(super) struct Machine {
     pub(super) failures: u32,
 }
 
-/// How many datagrams went where.
+/// The number of datagrams by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     /// Read by the worker.
     pub(super) received: u64,
-    /// Of those, Binding indications, which are not answered and not counted.
+    /// Binding indications among those: they are neither answered nor counted.
     pub(super) silent: u64,
-    /// Application data that was sent on.
+    /// Relayed application data.
     pub(super) forwarded: u64,
-    /// Bytes of it.
+    /// The bytes of relayed application data.
     pub(super) forwarded_bytes: u64,
-    /// STUN messages that were sent.
+    /// Sent STUN messages.
     pub(super) answered: u64,
-    /// Application data that could not be sent on.
+    /// Application data that could not be sent.
     pub(super) unsent: u64,
 }
 
@@ -71,7 +71,7 @@ struct Relay {
     id: AllocationId,
     queue: VecDeque<Packet>,
     is_ready: bool,
-    /// Whether it cannot be used any more.
+    /// Whether the socket has failed.
     is_broken: bool,
 }
 
@@ -84,7 +84,7 @@ pub(super) struct SimulatedSockets {
     listeners: Vec<Listener>,
     relays: BTreeMap<(AllocationPort, Family), Relay>,
     addresses: AddressMap,
-    /// What was decided of the batch so far.
+    /// The datagrams of the current batch that will be sent.
     queued: Vec<(Packet, usize, Via)>,
     overruns: u64,
     pub(super) tally: Tally,
@@ -122,7 +122,7 @@ impl SimulatedSockets {
         sockets
     }
 
-    /// The kernel has received a datagram for one of these. Returns where, or gives it back if there is no room.
+    /// Queues a datagram at its socket. Returns the socket, or the datagram if there is no socket or no room.
     pub(super) fn arrive(&mut self, packet: Packet) -> Result<Source, Packet> {
         let family = Family::of(packet.to.ip());
         let (queue, source) = if packet.to.port() == Setting::LISTEN_PORT {
@@ -149,19 +149,19 @@ impl SimulatedSockets {
         Ok(source)
     }
 
-    /// Makes the socket of an allocation useless, if there is one. Returns what it is to be found ready by.
+    /// Makes the relay socket with this port fail, if it is open. Returns the source that becomes ready.
     pub(super) fn break_relay(&mut self, port: AllocationPort) -> Option<Source> {
         let ((port, family), relay) = self.relays.iter_mut().find(|((open, _), _)| *open == port)?;
         relay.is_broken = true;
         Some(Source::Relay(*port, *family))
     }
 
-    /// The ports that are open, by family.
+    /// The open ports, with their families.
     pub(super) fn open_ports(&self) -> impl Iterator<Item = (AllocationPort, Family)> {
         self.relays.keys().copied()
     }
 
-    /// What was received and is not read yet.
+    /// The datagrams that were received and not read.
     pub(super) fn unread(&self) -> impl Iterator<Item = &Packet> {
         let listeners = self.listeners.iter().flat_map(|listener| &listener.queue);
         listeners.chain(self.relays.values().flat_map(|relay| &relay.queue))
@@ -206,7 +206,7 @@ impl Network for SimulatedSockets {
     }
 
     fn close_relay(&mut self, port: AllocationPort, family: Family) {
-        // One that is still being opened is not open, and need not be closed.
+        // A socket that could not be opened need not be closed.
         if self.relays.remove(&(port, family)).is_some() {
             self.machine.borrow_mut().open.remove(&(port, family));
             self.addresses.held().remove(port, family);
@@ -343,7 +343,7 @@ impl SimulatedSockets {
     }
 }
 
-/// Whether the kernel puts it into the queue of application data: ChannelData, or a Send indication.
+/// Whether the kernel puts the datagram in the data queue: it is ChannelData or a Send indication.
 fn is_data(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|byte| byte >> 6 == 1) || datagram.starts_with(&[0x00, 0x16])
 }

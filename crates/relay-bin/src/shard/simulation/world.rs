@@ -1,4 +1,4 @@
-//! The relay, its clients and peers, and the time that passes.
+//! The simulated world: the relay, clients, peers, and time.
 
 mod clients;
 
@@ -27,23 +27,23 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// When everything begins: a relay's clock may have run for long.
+/// The time at the start: a machine's monotonic clock may have run for long.
 const START: Timestamp = Timestamp::from_secs(1_000);
 const START_UNIX: u64 = 1_900_000_000;
 
-/// From a datagram's arrival to the turn of the worker that reads it, at most.
+/// The longest time from a datagram's arrival to the worker's turn.
 const WAKE_UP: Duration = Duration::from_micros(200);
 
-/// How many of the last things that happened are told of.
+/// How many of the last events are kept for a report.
 const TOLD: usize = 60;
 
-/// How long a request for an allocation may take that its client waits for, or has given up.
+/// How long a request for an allocation may still have an effect, even if its client has given up.
 const ALLOCATING: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
 enum Event {
     AtRelay(Packet),
-    /// From the relay's machine to itself: not through the data path below the sockets.
+    /// From the relay's machine to itself, which the kernel path does not see.
     AtRelayFromWithin(Packet),
     AtHost(Packet),
     Turn(usize),
@@ -51,15 +51,15 @@ enum Event {
     ProbeEnds(u64),
 }
 
-/// Everything there is.
+/// The state of the whole simulation.
 pub(super) struct World {
     pub(super) plan: Plan,
     pub(super) setting: Rc<Setting>,
     pub(super) now: Timestamp,
     origin: Instant,
-    /// How far the relay's clock is ahead of everybody else's.
+    /// How far the relay's monotonic clock is ahead of all others.
     pub(super) ahead: Duration,
-    /// The same for its wall clock, in seconds, and perhaps behind.
+    /// How far the relay's wall clock is ahead, in seconds; may be negative.
     pub(super) wall_ahead: i64,
     events: BTreeMap<(Timestamp, u64), Event>,
     next_event: u64,
@@ -69,28 +69,28 @@ pub(super) struct World {
     /// When each client wakes next.
     wakes: Vec<Option<Timestamp>>,
     pub(super) probes: Probes,
-    /// Who sends back what they are sent.
+    /// Peers that return what they receive.
     peers: BTreeSet<SocketAddr>,
-    /// Those that the relay accepts, the newest first.
+    /// The secrets that the relay accepts, newest first.
     pub(super) secrets: Vec<AuthSecret>,
     /// How often the relay was started.
     starts: u64,
-    /// How long between two probes of a client, on average.
+    /// The average time between two probes of a client.
     pace: Duration,
     next_port: u16,
-    /// Who has asked for an allocation of late, where it may take the place of another one: when, which user, and in which life.
+    /// Recent Allocate requests that may replace another allocation: the time, the user, and the client with its life.
     allocating: VecDeque<(Timestamp, usize, (usize, u64))>,
-    /// No worker stood still since.
+    /// When a worker last stalled.
     pub(super) last_stall: Timestamp,
-    /// Every datagram that was sent, in one number: the same for each run of a plan.
+    /// A hash of all sent datagrams: the same for each run of a plan.
     pub(super) fingerprint: u64,
     pub(super) steps: u64,
     pub(super) turns: u64,
     pub(super) rng: ChaCha8Rng,
-    /// A copy of something that a client has sent, for those who change it.
+    /// The last datagram of a client, for strangers to copy.
     pub(super) overheard: Option<Packet>,
     told: VecDeque<String>,
-    /// Whether to remember what happened.
+    /// Whether to record events.
     tells: bool,
 }
 
@@ -156,12 +156,12 @@ impl World {
         Now { time: self.now, relay: self.now + self.ahead, instant: self.origin + since }
     }
 
-    /// How long it has been going on.
+    /// The simulated time since the start.
     pub(super) fn elapsed(&self) -> Duration {
         self.now.saturating_duration_since(START)
     }
 
-    /// What happened last.
+    /// The last events.
     pub(super) fn told(&self) -> impl Iterator<Item = &String> {
         self.told.iter()
     }
@@ -176,7 +176,7 @@ impl World {
         }
     }
 
-    /// Lets the next thing happen.
+    /// Runs the next event.
     pub(super) fn step(&mut self) {
         let Some(((at, _), event)) = self.events.pop_first() else { return };
         self.now = self.now.max(at);
@@ -195,7 +195,7 @@ impl World {
         }
         self.steps += 1;
         self.maybe_inject();
-        // A while of much traffic, then one in which little happens but what is due.
+        // Times of much traffic alternate with times in which little happens but expiry.
         if self.steps.is_multiple_of(400) {
             let millis = [100, 300, 2_000, 30_000, 90_000][self.rng.random_range(0..5)];
             self.pace = Duration::from_millis(millis);
@@ -207,7 +207,7 @@ impl World {
         self.relay.clock.set(self.now + self.ahead, UnixTime(unix.saturating_add_signed(self.wall_ahead)));
     }
 
-    /// A random generator for a relay that is started again.
+    /// A random generator for the next start of the relay.
     pub(super) fn relay_rng(&mut self) -> ChaCha8Rng {
         self.starts += 1;
         self.plan.rng(100_000 + self.starts)
@@ -243,7 +243,7 @@ impl World {
         }
     }
 
-    /// Sees to it that a worker turns when it has something to do.
+    /// Schedules a worker's next turn.
     pub(super) fn plan_turn(&mut self, worker: usize) {
         let (ahead, now) = (self.ahead, self.now);
         let due = self.relay.shards[worker].event_loop.next_turn();
@@ -265,7 +265,7 @@ impl World {
         self.turn_at(worker, at);
     }
 
-    /// Takes what left the machine's sockets to where it goes.
+    /// Delivers the datagrams that the machine's sockets have sent.
     pub(super) fn carry(&mut self) {
         let sent = std::mem::take(&mut self.relay.machine.borrow_mut().sent);
         for packet in sent {
@@ -282,7 +282,7 @@ impl World {
             return self.schedule(at, Event::AtRelayFromWithin(packet));
         }
         packet.from.set_ip(self.setting.public_of(packet.from.ip()));
-        // A NAT does not send back what comes from inside.
+        // A NAT returns no packet that comes from inside.
         if packet.to.ip() == public {
             return self.probes.lose(&packet);
         }
@@ -303,7 +303,7 @@ impl World {
             Ok(worker) => self.turn_soon(worker),
             Err(packet) => {
                 self.tell(|| format!("no socket for {}", describe(&packet)));
-                // A socket that is closed, or whose queue is full. Where a client is owed its allocation, its socket is open.
+                // The socket is closed or its queue is full. The socket of an owed allocation is open.
                 if packet.to.port() == Setting::LISTEN_PORT || self.relay.worker_of(&packet).is_some() {
                     self.probes.lose(&packet);
                 }
@@ -313,7 +313,7 @@ impl World {
 
     // The network.
 
-    /// Sends datagrams, one right behind the other: they share their fate.
+    /// Sends datagrams one right behind the other. They are lost or delayed together.
     pub(super) fn send(&mut self, train: Vec<Packet>, to_relay: bool) {
         let Some(first) = train.first() else { return };
         let remote = if to_relay { first.from } else { first.to };
@@ -364,7 +364,7 @@ impl World {
         match data {
             None => {
                 if Payload::find(&packet.bytes).is_some() {
-                    // In a channel that this client, which has begun anew, knows nothing of.
+                    // In a channel that this client had before it started again.
                     self.probes.lose(&packet);
                 }
             }
@@ -374,13 +374,13 @@ impl World {
         self.plan_wake(number);
     }
 
-    /// Application data has reached a client.
+    /// Handles application data at a client.
     fn at_client(&mut self, number: usize, peer: SocketAddr, packet: &Packet, bytes: &[u8]) {
         let Some(payload) = Payload::find(bytes) else { return };
         if payload.is_answer {
             let Some(probe) = self.probes.get(payload.probe).copied() else { return };
             let client = &self.clients[number];
-            // Ports are given to others, and so may be what is under way to them.
+            // Ports are reused, so data may reach a client that has not sent the probe.
             if (probe.client, probe.life) == (number, client.life) {
                 assert_eq!(probe.to, peer, "client {number} hears of {peer} what it had sent elsewhere");
                 self.probes.come_back(payload.probe);

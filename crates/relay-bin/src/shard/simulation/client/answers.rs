@@ -1,4 +1,4 @@
-//! What a client makes of answers.
+//! How a client handles responses.
 
 use super::*;
 
@@ -29,7 +29,7 @@ impl Client {
                 let again = self.again(CHANNEL_LIFETIME);
                 if let Some(target) = self.targets.iter_mut().find(|target| target.address == peer) {
                     target.bound_until = asked.at + CHANNEL_LIFETIME;
-                    // Also a permission: https://www.rfc-editor.org/rfc/rfc8656#section-9
+                    // A channel also installs a permission: https://www.rfc-editor.org/rfc/rfc8656#section-9
                     target.permitted_until = target.permitted_until.max(asked.at + PERMISSION_LIFETIME);
                     target.bind_at = now.time + again;
                 }
@@ -46,7 +46,7 @@ impl Client {
         }
     }
 
-    /// When to renew something that lasts for `lifetime`.
+    /// How long to wait before renewing something with this lifetime.
     fn again(&mut self, lifetime: Duration) -> Duration {
         if self.style.is_diligent || self.rng.random_bool(0.5) {
             self.rng.random_range(lifetime / 4..lifetime - lifetime / 8)
@@ -74,7 +74,7 @@ impl Client {
     fn not_allocated(&mut self, now: Now, failure: &Failure) {
         let wait = match failure.code() {
             Some(400 | 420 | 442) => panic!("client {}: {failure}", self.number),
-            // Somebody at this address has an allocation, or the credentials are of no use: another socket, with new ones.
+            // Another client at this address has an allocation, or the credentials are invalid: start again.
             Some(437 | 401 | 441) => return self.wishes.push(Wish::Rebirth),
             Some(_) => self.rng.random_range(1_000..30_000),
             None => 100,
@@ -84,7 +84,7 @@ impl Client {
 
     fn refused(&mut self, now: Now, purpose: Purpose, failure: &Failure) {
         match failure.code() {
-            // Lost on the way, each time.
+            // All transmissions were lost.
             None => {}
             Some(403) => {
                 let (Purpose::Bind(peer) | Purpose::Permit(peer)) = purpose else { panic!("{purpose:?}: {failure}") };
@@ -107,7 +107,7 @@ impl Client {
 }
 
 impl Client {
-    /// There are too many channels or permissions, so the client tries later. What it has may be renewed all the same.
+    /// Handles 508 for a channel or permission: there are too many. The client tries later. Renewals are never refused.
     fn put_off(&mut self, now: Now, purpose: Purpose, failure: &Failure) {
         let is_sure = self.is_sure(now, Duration::ZERO);
         let later = now.time + Duration::from_millis(self.rng.random_range(5_000..60_000));

@@ -1,9 +1,9 @@
-//! What a client sends to its peers.
+//! The data that a client sends to its peers.
 
 use super::*;
 
 impl Client {
-    /// Sends data to somebody.
+    /// Sends a probe to one of the client's targets.
     pub(super) fn probe(&mut self, now: Now, begin: &mut Begin<'_>) -> Option<Vec<Packet>> {
         if self.targets.is_empty() {
             return None;
@@ -15,14 +15,14 @@ impl Client {
         Some(vec![self.data(&target, by_channel, &payload)])
     }
 
-    /// Answers data that came from `peer`, if the client talks to it.
+    /// Answers data from `peer`, if it is one of the client's targets.
     pub(in crate::shard::simulation) fn answer(&mut self, peer: SocketAddr, payload: &[u8]) -> Option<Packet> {
         let target = self.targets.iter().find(|target| target.address == peer)?.clone();
         let by_channel = self.style.uses_channels;
         Some(self.data(&target, by_channel, payload))
     }
 
-    /// Whether [`Self::answer`] to `peer` would get through.
+    /// Whether an answer to `peer` is owed its way.
     pub(in crate::shard::simulation) fn owes_answer(&self, now: Now, peer: SocketAddr) -> bool {
         self.targets.iter().any(|target| target.address == peer) && self.is_owed(now, peer, self.style.uses_channels)
     }
@@ -37,7 +37,7 @@ impl Client {
         self.packet(bytes)
     }
 
-    /// How long the next probe is.
+    /// The length of the next probe's payload.
     pub(in crate::shard::simulation) fn payload_length(&mut self) -> usize {
         self.rng.random_range(0..1_000)
     }

@@ -1,12 +1,12 @@
-//! The lives of clients: they begin, ask for things, and end.
+//! The lives of the simulated clients.
 
 use super::*;
 
 impl World {
-    /// A client begins anew, with another socket and new credentials.
+    /// Starts a client again, with a new socket and new credentials.
     pub(in crate::shard::simulation) fn begin_life(&mut self, number: usize, at: Timestamp) {
         self.next_port += 1;
-        // Some share a NAT's address; a third of them are at IPv6 addresses.
+        // Some clients share a NAT's address. A third have IPv6 addresses.
         let host = u16::try_from(number % 4).unwrap_or(0);
         let is_v6 = self.setting.has_v6 && number % 3 == 2;
         let ip: IpAddr = if is_v6 {
@@ -31,7 +31,7 @@ impl World {
         self.plan_wake(number);
     }
 
-    /// Nobody talks to a client any more, whose allocation is of no use to it.
+    /// Gives up a client's allocation. No client sends to it any more.
     pub(in crate::shard::simulation) fn leave(&mut self, number: usize) {
         let relayed = self.clients[number].held.take().map(|held| held.relayed).unwrap_or_default();
         self.probes.forgive(number, &relayed);
@@ -68,7 +68,7 @@ impl World {
         self.plan_wake(number);
     }
 
-    /// The partners of a client that owe it an answer.
+    /// The client's partners whose answers are owed to it.
     pub(super) fn owed_by_partners(&self, number: usize, now: Now) -> impl Iterator<Item = SocketAddr> {
         let client = &self.clients[number];
         client.targets.iter().filter_map(move |target| {
@@ -121,7 +121,7 @@ impl World {
         }
     }
 
-    /// All others of the client's user may lose their allocations.
+    /// Ends the guarantees for all other clients of the same user.
     fn doubt_user(&mut self, number: usize) {
         let user = self.clients[number].user;
         for other in 0..self.clients.len() {
@@ -131,7 +131,7 @@ impl World {
         }
     }
 
-    /// The relay does not owe a client its allocation any more.
+    /// Ends the guarantees for a client's allocation and data.
     pub(in crate::shard::simulation) fn doubt(&mut self, number: usize) {
         self.clients[number].doubt();
         let relayed = self.clients[number].held.as_ref().map(|held| held.relayed.clone()).unwrap_or_default();
@@ -160,7 +160,7 @@ impl World {
         }
     }
 
-    /// Gives a reservation to another client of the same user, which begins anew for it.
+    /// Gives a reservation to another client of the same user, which starts again for it.
     fn hand_over(&mut self, number: usize, token: u64) {
         let user = self.clients[number].user;
         let others = (0..self.clients.len()).filter(|other| *other != number && self.clients[*other].user == user);
@@ -176,7 +176,7 @@ impl World {
 
     pub(super) fn end_probe(&mut self, number: u64) {
         let Some(probe) = self.probes.get(number) else { return };
-        // What stood still held it up.
+        // A stalled worker has delayed it.
         if self.last_stall > probe.sent_at && self.now < self.last_stall + PATIENCE && probe.returned == 0 {
             return self.schedule(self.last_stall + PATIENCE, Event::ProbeEnds(number));
         }
