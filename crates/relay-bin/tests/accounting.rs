@@ -1,4 +1,4 @@
-//! What is told of allocations at their end, and of users on request.
+//! Accounting: the log line at an allocation's end, and users' totals on request.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{net::SocketAddr, time::Duration};
@@ -21,21 +21,21 @@ fn start(options: &[&str]) -> Relay {
     Relay::start(&[&["--log-format", "json"], options].concat())
 }
 
-/// A client of user id `user`, with an allocation and a channel to `peer`.
+/// A client of the user id `user`, with an allocation and a channel to `peer`.
 fn bound(relay: &Relay, user: &str, peer: SocketAddr) -> BlockingClient {
     let mut client = relay.client(relay.v4(), user);
     allocate_and_bind(&mut client, CHANNEL, peer);
     client
 }
 
-/// Sends payloads of these lengths there and back.
+/// Sends payloads of these lengths and receives the echoes.
 fn exchange(client: &mut BlockingClient, lengths: &[usize]) {
     for length in lengths {
         relay::exchange(client, CHANNEL, &vec![7; *length]);
     }
 }
 
-/// The lines that tell of an allocation's end.
+/// The log lines about the ends of allocations.
 fn records(log: &str) -> Vec<Value> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines
@@ -43,7 +43,7 @@ fn records(log: &str) -> Vec<Value> {
         .collect()
 }
 
-/// User, reason; packets and bytes to peers and from them, in user space and in the kernel.
+/// The user and the reason, then packets and bytes to peers and from peers, first in user space, then in the kernel.
 fn figures(record: &Value) -> (&str, &str, [u64; 8]) {
     let number = |name: &str| record[name].as_u64().unwrap_or_else(|| panic!("{name} in {record}"));
     let kernel = |name: &str| number(&format!("kernel_{name}"));
@@ -109,7 +109,7 @@ fn clients_of_two_workers_each_have_what_they_sent_and_were_sent() {
     other.send(CHANNEL, &[2; 9]).unwrap();
     assert_eq!(one.receive(PATIENCE).unwrap(), Some((CHANNEL, vec![2; 9])));
 
-    // Living allocations, over the control endpoint.
+    // Live allocations, from the control endpoint.
     let (status, body) = get(control, "/users?top=2");
     assert_eq!(status, 200, "{body}");
     let told: Value = serde_json::from_str(&body).unwrap();
@@ -121,7 +121,7 @@ fn clients_of_two_workers_each_have_what_they_sent_and_were_sent() {
         assert_eq!(user["bytes"], 166, "{body}");
     }
 
-    // The one that is sent to ends first, on the other worker.
+    // The receiver ends first, on the other worker.
     other.refresh(Duration::ZERO).unwrap();
     one.refresh(Duration::ZERO).unwrap();
     let End { log, .. } = relay.stop();
@@ -186,7 +186,7 @@ fn a_collector_gets_a_span_from_an_allocations_beginning_to_its_end() {
     relay.stop();
 }
 
-/// Whoever mints credentials may let clients choose what they are called.
+/// Whoever mints credentials may let clients choose their user ids.
 #[test]
 fn a_user_id_cannot_forge_lines_or_colours() {
     const USER: &str = "eve\n2026-01-01T00:00:00Z ERROR forged \u{1b}[31m\" \u{7}";

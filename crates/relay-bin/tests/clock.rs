@@ -1,4 +1,4 @@
-//! The wall clock is set by years while the relay runs, by libfaketime, which stands between a program and the system's clock.
+//! The wall clock jumps by years while the relay runs. libfaketime replaces the system's clock.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{
@@ -23,14 +23,14 @@ use turn_client::{Allocate, BlockingClient};
 const CHANNEL: u16 = 0x4000;
 const YEAR: u64 = 365 * 24 * 3600;
 
-/// Where Debian puts the library, for programs with threads.
+/// The library as Debian installs it, for programs with threads.
 fn library() -> Option<PathBuf> {
     let folders = fs::read_dir("/usr/lib").ok()?;
     let mut found = folders.flatten().map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
     found.find(|path| path.is_file())
 }
 
-/// A wall clock that a test sets.
+/// A wall clock that the test controls.
 struct WallClock {
     _folder: TempDir,
     file: PathBuf,
@@ -44,7 +44,7 @@ impl WallClock {
         clock
     }
 
-    /// By so much from the real one, such as `-3y`.
+    /// Sets the offset from the real time, such as `-3y`.
     fn set(&self, offset: &str) {
         let new = self.file.with_extension("new");
         fs::write(&new, format!("{offset}\n")).unwrap();
@@ -57,7 +57,7 @@ fn start(library: &Path, clock: &WallClock, health: &str) -> Relay {
         ("LD_PRELOAD", library.to_str().unwrap()),
         ("FAKETIME_TIMESTAMP_FILE", clock.file.to_str().unwrap()),
         ("FAKETIME_NO_CACHE", "1"),
-        // As in reality: only the wall clock is set.
+        // Only the wall clock jumps, as in reality.
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
     ];
     Relay::start_with(&environment, &["--health-check-addr", health])
@@ -96,7 +96,7 @@ fn a_wall_clock_that_is_set_by_years_is_told_once_and_ends_no_allocation() {
         clock.set(offset);
         let line = format!("\nwall_clock_jumps_total {jumps}\n");
         wait_until(|| {
-            // It looks every ten seconds, which is how long this waits by itself.
+            // The relay reads the clock every ten seconds.
             thread::sleep(Duration::from_millis(20));
             get(health, "/metrics").1.contains(&line)
         });

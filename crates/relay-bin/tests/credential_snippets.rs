@@ -1,4 +1,4 @@
-//! What `docs/credentials.md` tells back ends to run makes the credentials that the relay takes.
+//! The code in `docs/credentials.md` mints credentials that the relay accepts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::process::Command;
@@ -12,11 +12,11 @@ use turn_client::{Allocate, BlockingClient, Credentials};
 
 const PAGE: &str = include_str!("../../../docs/credentials.md");
 
-/// The language of a code block, the program that runs it, its option for a program text, and the capability that it is.
+/// The language of a code block, the program that runs it (also the name of the capability), and its option for code.
 const PROGRAMS: [(&str, &str, &str); 3] =
     [("python", "python3", "-c"), ("javascript", "node", "-e"), ("sh", "sh", "-c")];
 
-/// The block in this language below the heading of this scheme.
+/// The block in this language under the heading of the scheme.
 fn snippet(heading: &str, language: &str) -> &'static str {
     let (_, section) = PAGE.split_once(&format!("\n### {heading}\n")).unwrap();
     let section = section.split("\n### ").next().unwrap();

@@ -1,4 +1,4 @@
-//! Whose requests the binary accepts: schemes, several secrets, users, and what becomes of them while it runs.
+//! Which credentials the relay accepts: schemes, several secrets, users, and changes at run time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{
@@ -23,7 +23,7 @@ const OTHER_SECRET: &str = "1cab293a-4032-46f4-862a-40e5d174b0d2";
 const CHANNEL: u16 = 0x4000;
 const USAGE: Option<i32> = Some(2);
 
-/// A relay on IPv4 loopback with these options, and what it printed.
+/// A relay on IPv4 loopback with these options, and its output.
 fn start(options: &[&str]) -> (Relay, String) {
     let port = free_port();
     let port_text = port.to_string();
@@ -40,7 +40,7 @@ fn connect(relay: &Relay, credentials: Credentials) -> BlockingClient {
     BlockingClient::connect(relay.v4(), credentials).unwrap()
 }
 
-/// The client with an allocation, or the error code of the answer.
+/// A client with an allocation, or the error code.
 fn allocate(relay: &Relay, credentials: Credentials) -> Result<BlockingClient, u16> {
     let mut client = connect(relay, credentials);
     match client.allocate(Allocate::default()) {
@@ -53,7 +53,7 @@ fn code(error: &Error) -> u16 {
     error.code().unwrap_or_else(|| panic!("{error}"))
 }
 
-/// A message goes to a peer and back.
+/// Exchanges a message with a peer.
 fn relays(client: &mut BlockingClient, echo: &Echo) {
     client.bind(CHANNEL, echo.address).unwrap();
     for _ in 0..10 {
@@ -70,7 +70,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// A file in a directory of the test's own.
+/// A file in a temporary directory.
 struct File(tempfile::TempDir);
 
 impl File {
@@ -88,7 +88,7 @@ impl File {
         self.path().to_str().unwrap().to_owned()
     }
 
-    /// Puts another one in its place at once, as careful people do.
+    /// Replaces the file atomically.
     fn replace(&self, content: &str) {
         let new = self.0.path().join("new");
         fs::write(&new, content).unwrap();
@@ -106,7 +106,7 @@ fn credentials_of_both_schemes_are_accepted_standalone() {
     }
 }
 
-/// Those that coturn 4.6.1 accepts with `--static-auth-secret=north`.
+/// Test vectors that coturn 4.6.1 accepts with `--static-auth-secret=north`.
 #[test]
 fn every_form_of_coturn_s_usernames_is_accepted() {
     let (relay, printed) = start(&["--credential-scheme", "turn-rest", "--auth-secret", "north"]);
@@ -137,7 +137,7 @@ fn printed_credentials(printed: &str) -> Credentials {
     Credentials::new(text("username"), text("credential"))
 }
 
-/// A session under each of two secrets while one is taken away.
+/// One session for each of two secrets, while one secret is removed.
 #[test]
 fn a_secret_is_replaced_without_a_session_ending() {
     let file = File::new(&format!("{OTHER_SECRET}\n{SECRET}\n"));
@@ -234,12 +234,12 @@ fn files_that_are_wrong_at_the_start_are_told_with_the_line() {
     assert!(stderr.contains("comma") && !stderr.contains(SECRET), "{stderr}");
 }
 
-/// A client whose credential was valid when it allocated, and is not any more.
+/// A client that has allocated with a credential that has expired since.
 fn outlived(relay: &Relay) -> (BlockingClient, Credentials) {
     loop {
         let expiry = now() + 3;
         let credentials = minted(Scheme::TurnRest, SECRET, UnixTime(expiry), "alice");
-        // On a busy machine it may have expired already.
+        // On a slow machine it may have expired before the Allocate.
         if let Ok(client) = allocate(relay, credentials.clone()) {
             wait_until(|| now() > expiry + 1);
             return (client, credentials);

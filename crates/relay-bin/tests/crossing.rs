@@ -1,4 +1,4 @@
-//! Two clients of one relay that live on different workers relay to each other.
+//! Two clients of one relay, on different workers, exchange data.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{net::SocketAddr, time::Duration};
@@ -13,7 +13,7 @@ use turn_client::{BlockingClient, Family};
 
 const ROUNDS: u8 = 20;
 
-/// A client on each worker, which have bound channel 0x4000 to each other.
+/// A client on each worker. Each has bound channel 0x4000 to the other.
 fn bound(relay: &Relay, servers: [SocketAddr; 2], family: Family) -> [BlockingClient; 2] {
     let [(mut one, at_one), (mut other, at_other)] =
         clients_of_both_workers(family, |worker| relay.client(servers[worker], "a"));
@@ -31,8 +31,8 @@ fn exchange([one, other]: &mut [BlockingClient; 2]) {
     }
 }
 
-/// Whoever is told of a channel knows that both workers know of it; so each packet is relayed once, to a client, and none leaves as
-/// if to a peer.
+/// When a client has a success response for a channel, both workers know of the channel. So each packet is relayed once, to a
+/// client, and none leaves through a relay socket.
 fn crossed_in_one_step(servers: impl FnOnce(&Relay) -> [SocketAddr; 2], family: Family) {
     let relay = Relay::of_workers("2");
     let mut clients = bound(&relay, servers(&relay), family);
@@ -64,7 +64,7 @@ fn a_client_that_ended_its_allocation_gets_nothing_from_the_other_worker() {
     let [one, other] = &mut clients;
     other.refresh(Duration::ZERO).unwrap();
     one.send(0x4000, &[0; 100]).unwrap();
-    // An answer by the same way tells that the relay is done with what was sent before.
+    // The relay handles datagrams in order, so with this echo it is done with the earlier ones.
     one.bind(0x4001, echo.address).unwrap();
     relay::exchange(one, 0x4001, &[0; 100]);
     let log = relay.stop().log;

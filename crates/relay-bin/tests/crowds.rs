@@ -1,4 +1,4 @@
-//! Many people behind one address, noisy neighbours, and clients for which one refusal is the end.
+//! Many clients behind one address, noisy neighbours, and clients that take one error as final.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{
@@ -17,7 +17,7 @@ use turn_client::{Allocate, BlockingClient, Received, Request, TurnClient};
 const BINDING: [u8; 20] = *b"\x00\x01\x00\x00\x21\x12\xA4\x42transaction1";
 const ALLOCATE: [u8; 28] = *b"\x00\x03\x00\x08\x21\x12\xA4\x42transaction2\x00\x19\x00\x04\x11\x00\x00\x00";
 
-/// A client at this loopback address, which stands for a host of its own.
+/// A client at this loopback address, as if on its own host.
 fn client_at(host: [u8; 4], relay: &Relay, salt: &str) -> BlockingClient {
     let socket = UdpSocket::bind(SocketAddr::from((host, 0))).unwrap();
     socket.connect(relay.v4()).unwrap();
@@ -47,7 +47,7 @@ fn a_noisy_neighbour_locks_nobody_out_of_its_prefix() {
             let _ = noisy.send_to(&BINDING, relay.v4());
             let _ = noisy.send_to(&ALLOCATE, relay.v4());
         }
-        // Of another prefix: once it is answered, so is what came before.
+        // The witness has another prefix. Once it has its answer, the earlier requests were handled.
         client_at([127, 0, 1, 1], &relay, "witness").mapped_address().unwrap();
     }
     for host in 10..20 {
@@ -66,13 +66,13 @@ fn a_noisy_neighbour_locks_nobody_out_of_its_prefix() {
 fn a_crowd_behind_one_address_gets_in() {
     let relay = Relay::start(&["--workers", "1"]);
     let clients: Vec<_> = (0..600).map(|n| relay.client(relay.v4(), &format!("salt{n}"))).collect();
-    // ICE with a `stun:` entry: all ask for their address before the first of them allocates.
+    // ICE with a `stun:` entry: all clients send Binding requests before the first one allocates.
     for client in &clients {
         for _ in 0..3 {
             client.socket().send(&BINDING).unwrap();
         }
     }
-    // All at once, with as many tries as fit into five seconds.
+    // All at once, each with the transmissions that fit in five seconds.
     thread::scope(|scope| {
         for client in clients {
             let mut client = client.with_retransmission(Duration::from_millis(500), 4);
@@ -97,7 +97,7 @@ fn a_higher_limit_answers_more_and_none_answers_all() {
     assert_eq!(answered("0"), 500);
 }
 
-/// What the relay answers to `request` sent from `socket`.
+/// Sends `request` from `socket` and returns the response.
 fn exchange(socket: &UdpSocket, request: &[u8]) -> Vec<u8> {
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.send(request).unwrap();

@@ -1,4 +1,4 @@
-//! Whatever strangers send, the relay goes on serving and its memory does not grow.
+//! Whatever strangers send, the relay keeps serving and its memory does not grow.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{
@@ -16,12 +16,12 @@ use turn_client::{Allocate, BlockingClient, Received, Request, TurnClient, encod
 
 const SEED: u64 = 4;
 
-/// How often to try what a flood is in the way of, and for how long each time: 100 s altogether, since a debug build on a busy
-/// machine takes its time to work off what is queued.
+/// How often to retry what a flood may delay, and for how long each time. 100 s in all, since a debug build on a busy machine needs
+/// time to empty its queues.
 const TRIES: u32 = 500;
 const EACH_TRY: Duration = Duration::from_millis(200);
 
-/// Messages that the relay understands, to be mangled.
+/// Valid messages, to be mangled.
 fn messages() -> Vec<Vec<u8>> {
     let now = Instant::now();
     let peer = "127.0.0.1:9".parse().unwrap();
@@ -49,8 +49,7 @@ fn messages() -> Vec<Vec<u8>> {
     messages
 }
 
-/// Authenticated messages of a client that is not allowed to succeed: whoever sends them has another address than the one that
-/// the nonce was given to.
+/// Authenticated messages that must not succeed: they are sent from another address than the one that the nonce was given to.
 fn signed_messages(relay: &Relay) -> Vec<Vec<u8>> {
     let now = Instant::now();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -60,7 +59,7 @@ fn signed_messages(relay: &Relay) -> Vec<Vec<u8>> {
     client.request(now, Request::Refresh { lifetime: None });
     let request = client.poll_transmit().unwrap();
     let mut buffer = [0; 2048];
-    // After a flood from the same prefix, strangers are answered a few times a second only.
+    // After a flood from the same prefix, the relay answers strangers only a few times a second.
     let mut ask = || socket.send(&request).and_then(|_| socket.recv(&mut buffer)).ok();
     let length = (0..TRIES).find_map(|_| ask()).unwrap();
     assert_eq!(client.handle_datagram(now, &buffer[..length]), Received::Response);
@@ -68,7 +67,7 @@ fn signed_messages(relay: &Relay) -> Vec<Vec<u8>> {
     std::iter::from_fn(|| client.poll_transmit()).collect()
 }
 
-/// A datagram made of `messages`: cut, grown, with bits flipped, spliced, or of nothing but noise.
+/// A mangled copy of one of `messages`: truncated, extended, with flipped bits, spliced, or replaced by noise.
 fn mangled(rng: &mut ChaCha8Rng, messages: &[Vec<u8>]) -> Vec<u8> {
     let mut datagram = messages[rng.random_range(0..messages.len())].clone();
     match rng.random_range(0..5) {
@@ -97,17 +96,17 @@ fn mangled(rng: &mut ChaCha8Rng, messages: &[Vec<u8>]) -> Vec<u8> {
     datagram
 }
 
-/// Sends that many mangled datagrams from a few sockets, and some to the relayed address `relayed` as well.
+/// Sends `count` mangled datagrams from a few sockets, some of them to `relayed`.
 fn flood(relay: &Relay, relayed: SocketAddr, seed: u64, count: usize) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut messages = messages();
     messages.extend(signed_messages(relay));
-    // Of another address than the good client's peer, which that client permits.
+    // Not the address of the good client's peer, which that client has permitted.
     let sockets: Vec<UdpSocket> = (0..8).map(|_| UdpSocket::bind("127.0.0.2:0").unwrap()).collect();
     for index in 0..count {
         let datagram = mangled(&mut rng, &messages);
         let to = if index % 8 == 7 { relayed } else { relay.v4() };
-        // What does not fit any queue is lost, as on any network.
+        // A full queue loses datagrams, as any network may.
         let _ = sockets[index % sockets.len()].send_to(&datagram, to);
     }
 }
@@ -119,7 +118,7 @@ fn allocate_and_bind(relay: &Relay, echo: &Echo) -> (BlockingClient, SocketAddr)
 }
 
 fn still_relays(relay: &mut Relay, client: &mut BlockingClient) {
-    // The flood may have filled a queue that this one goes through, too.
+    // The flood may have filled a queue on this path, too.
     let came_back = (0..TRIES).any(|_| {
         assert!(relay.is_running());
         client.send(0x4000, b"hello").unwrap();
@@ -134,7 +133,7 @@ fn garbage_harms_neither_clients_nor_memory() {
     let mut relay = Relay::start(&["--workers", "2"]);
     let echo = Echo::start(relay.v4());
     let (mut client, relayed) = allocate_and_bind(&relay, &echo);
-    // First use touches buffers that are kept from then on.
+    // The first flood allocates buffers that the relay keeps.
     flood(&relay, relayed, SEED, 100_000);
     still_relays(&mut relay, &mut client);
     let before = relay.resident_kib();
@@ -161,7 +160,7 @@ fn strangers_that_never_authenticate_leave_nothing_behind() {
     let allocate = &messages()[1];
     let ask = |rounds: usize| {
         for _ in 0..rounds {
-            // Each a client that the relay has never seen.
+            // Each socket is a client that is new to the relay.
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             for _ in 0..50 {
                 let _ = socket.send_to(allocate, relay.v4());

@@ -1,4 +1,4 @@
-//! Send and Data indications through the binary, from clients that do not wait for answers.
+//! Send and Data indications, from clients that do not wait for responses.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{
@@ -19,7 +19,7 @@ use turn_client::{
     Allocate, Answer, Request, Success, TurnClient, decode_data_indication, encode_channel_data, encode_send_indication,
 };
 
-/// A client with an allocation, which can send before it has heard.
+/// A client with an allocation that can send before it has a response.
 struct Client {
     socket: UdpSocket,
     turn: TurnClient,
@@ -39,7 +39,7 @@ impl Client {
         client
     }
 
-    /// Sends a request and does not wait.
+    /// Sends a request without waiting.
     fn request(&mut self, request: Request) {
         self.turn.request(Instant::now(), request);
         self.transmit();
@@ -51,7 +51,7 @@ impl Client {
         }
     }
 
-    /// The answer to what was asked.
+    /// The response to the last request.
     fn answer(&mut self) -> Answer {
         let until = Instant::now() + 6 * PATIENCE;
         let mut buffer = [0; 2048];
@@ -69,7 +69,7 @@ impl Client {
     }
 }
 
-/// Peers at many loopback addresses, which count what arrives.
+/// Peers at many loopback addresses, on one socket.
 struct Peers(UdpSocket);
 
 impl Peers {
@@ -79,13 +79,13 @@ impl Peers {
         Self(socket)
     }
 
-    /// One at an address that nobody had before.
+    /// The peer number `number`, at its own address.
     fn peer(&self, number: u16) -> SocketAddr {
         let [high, low] = number.to_be_bytes();
         SocketAddr::from(([127, 1, high, low], self.0.local_addr().unwrap().port()))
     }
 
-    /// Who sent the next datagram, and what.
+    /// The next datagram and its sender.
     fn receive(&self) -> (SocketAddr, Vec<u8>) {
         let mut buffer = [0; 2048];
         let (length, from) = self.0.recv_from(&mut buffer).expect("a datagram");
@@ -93,7 +93,7 @@ impl Peers {
     }
 }
 
-/// The first datagram to each of `count` peers follows its request at once, and arrives.
+/// For each of `count` peers, sends data right behind the request that permits it. All data must arrive.
 fn nothing_that_follows_a_request_is_lost(relay: &Relay, count: u16) {
     let peers = Peers::start();
     let mut client = Client::start(relay.v4(), "pipelined");
@@ -129,7 +129,7 @@ fn data_right_behind_its_request_is_relayed_among_strangers() {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            // Never so many that they overflow the queue: then the request itself would be lost.
+            // Too few to overflow the queue: that would lose the request itself.
             let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
             let mut binding = [0; 20];
             binding[..8].copy_from_slice(&[0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42]);
@@ -145,7 +145,7 @@ fn data_right_behind_its_request_is_relayed_among_strangers() {
     });
 }
 
-/// Ends the flood, also when the test fails.
+/// Ends the flood, even if the test fails.
 struct EndOfFlood<'a>(&'a AtomicBool);
 
 impl Drop for EndOfFlood<'_> {
@@ -178,9 +178,9 @@ fn a_peer_without_a_channel_is_heard_in_data_indications() {
 
 #[test]
 fn what_is_too_long_for_a_data_indication_is_dropped_and_counted() {
-    /// What of a UDP datagram over IPv4 is data, at most.
+    /// The most payload of a UDP datagram over IPv4.
     const LONGEST: usize = 65_535 - 20 - 8;
-    /// What a Data indication adds for an IPv4 peer, and what its data is padded to.
+    /// The header of a Data indication for an IPv4 peer. Its data is padded to 4 bytes.
     const HEADER: usize = 36;
     const LONGEST_TOLD: usize = (LONGEST - HEADER) / 4 * 4;
     let relay = Relay::start(&["--workers", "1"]);

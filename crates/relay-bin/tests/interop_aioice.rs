@@ -1,4 +1,4 @@
-//! Relays through the binary with aioice, a TURN client in Python: `interop_aioice.py`, beside this file, does the talking.
+//! aioice, a TURN client in Python, relays through the binary. `interop_aioice.py` in this directory is its program.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use test_support::{

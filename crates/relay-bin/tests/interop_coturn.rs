@@ -1,4 +1,4 @@
-//! Relays through the binary with coturn's client programs, unmodified, and loses nothing.
+//! coturn's unmodified client programs relay through the binary without loss.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use test_support::{
@@ -42,15 +42,15 @@ fn relays_to_a_peer(workers: &str, server: &str, peer_address: &str, flags: &[&s
     relays_everything(&mut relay, server, &all, connections);
 }
 
-// Without -c every client has a second connection, for RTCP, at the next higher port: EVEN-PORT and RESERVATION-TOKEN. A reservation
-// holds with all workers.
+// Without -c every client has a second connection for RTCP, at the next higher port: EVEN-PORT and RESERVATION-TOKEN. Any worker
+// accepts a reservation.
 
 #[test]
 fn several_clients_reach_a_peer_over_ipv4() {
     relays_to_a_peer("2", "127.0.0.1", "127.0.0.1", &["-m", "4", "-c"], 4);
 }
 
-/// The client mints by itself, as back ends for coturn do: `{expiry}:alice` with HMAC-SHA1.
+/// The client mints its credentials itself, like back ends for coturn: `{expiry}:alice` with HMAC-SHA1.
 #[test]
 fn coturn_s_client_mints_its_own_credentials() {
     if !has_coturn() {
@@ -173,7 +173,7 @@ fn negative_tests_leave_the_relay_unharmed() {
         arguments.extend(["-e", "127.0.0.1", "-r", &peer_port]);
         arguments.extend(flags);
         arguments.push("127.0.0.1");
-        // Whether such a client gets anywhere does not matter; some never end.
+        // Whether the client succeeds does not matter; some never end.
         run_for("15", "turnutils_uclient", &arguments);
         assert!(relay.is_running(), "{flags:?} ended the relay");
     }

@@ -1,4 +1,4 @@
-//! Health, metrics, control, logs and the drain, as an operator meets them.
+//! Health, metrics, control, logs and draining, as an operator uses them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{net::SocketAddr, net::TcpListener};
@@ -16,7 +16,7 @@ use turn_client::{Allocate, BlockingClient};
 const CHANNEL: u16 = 0x4000;
 const LIFETIME_OVER: std::time::Duration = std::time::Duration::ZERO;
 
-/// A relay, and where it answers for its health.
+/// A relay and its health endpoint.
 fn start(options: &[&str]) -> (Relay, SocketAddr) {
     let health = free_tcp_address();
     let relay = Relay::start(&[&["--health-check-addr", &health.to_string()], options].concat());
@@ -24,13 +24,13 @@ fn start(options: &[&str]) -> (Relay, SocketAddr) {
 }
 
 fn allocate_and_bind(relay: &Relay, echo: &Echo, salt: &str) -> BlockingClient {
-    // What it sends again would count again.
+    // No retransmissions, which would be counted.
     let mut client = relay.client(relay.v4(), salt).with_retransmission(PATIENCE, 1);
     relay::allocate_and_bind(&mut client, CHANNEL, echo.address);
     client
 }
 
-/// Sends `count` packets, several of them under way at any time, and takes the echo of each.
+/// Sends `count` packets with several in flight, and receives the echo of each.
 fn transfer(client: &mut BlockingClient, first: u32, count: u32, mut midway: impl FnMut()) {
     const WINDOW: u32 = 16;
     let mut sent = first;
@@ -67,7 +67,7 @@ fn metrics_count_what_was_relayed() {
         assert_eq!(status, 200);
         text.lines().any(|found| found == line)
     };
-    // Four bytes each way. A worker publishes after it has sent.
+    // Four bytes each way. A worker publishes a moment after it has sent.
     wait_until(|| has("data_relayed_userspace_bytes_total 800"));
     assert!(has("data_relayed_ebpf_bytes_total 0"));
     assert!(has("active_allocations 1"));
@@ -94,12 +94,12 @@ fn a_transfer_under_way_at_sigterm_finishes_without_loss() {
     assert!(get(health, "/readyz").1.contains("about to stop"));
     assert_eq!(get(health, "/healthz").0, 200);
 
-    // The phase is told before the workers have heard of it.
+    // The phase changes before the workers get the message.
     wait_until(|| {
         let mut other = relay.client(relay.v4(), "b");
         match other.allocate(Allocate::default()) {
             Ok(_) => {
-                // The drain would wait for it.
+                // The drain would wait for this allocation.
                 other.refresh(LIFETIME_OVER).unwrap();
                 false
             }
@@ -167,8 +167,8 @@ fn the_log_filter_can_be_changed() {
     let control = free_tcp_address();
     let options = ["--workers", "1", "--log-filter", "info", "--control-endpoint", &control.to_string()];
     let relay = Relay::start(&options);
-    // The port of a client that was answered, which is logged at debug. The worker logs after it has answered; once it answers
-    // somebody else, that is done.
+    // The log contains this port at debug. The worker logs after it has answered; when it answers the second client, the line is
+    // written.
     let ask = || {
         let mapped = relay.client(relay.v4(), "a").mapped_address().unwrap();
         relay.client(relay.v4(), "b").mapped_address().unwrap();
@@ -188,7 +188,7 @@ fn the_log_filter_can_be_changed() {
     assert_eq!(set("").0, 400);
     assert_eq!(get(control, "/log_filter?directives=debug").0, 405);
     assert_eq!(get(control, "/").0, 404);
-    // What a page in a browser on this machine could send.
+    // What a web page in a browser on this machine could send.
     let rebound = request_by_name(control, "relay.evil.example:9999", "POST", "/log_filter?directives=trace");
     assert_eq!(rebound.0, 403, "{}", rebound.1);
     assert!(rebound.1.contains("localhost"), "{}", rebound.1);
@@ -217,7 +217,7 @@ fn logs_for_google_cloud_have_its_fields() {
 
 #[test]
 fn a_taken_default_address_is_told_and_gone_without() {
-    // Whether it is this test that holds them or somebody else.
+    // This test holds the addresses, or another program does.
     let _holders = [TcpListener::bind("0.0.0.0:8080"), TcpListener::bind("127.0.0.1:9999")];
     let port = free_port();
     let mut command = command(["--public-ip4-addr", "127.0.0.1", "--listen-port", &port.to_string()]);

@@ -1,4 +1,4 @@
-//! The range of ports is the limit of allocations, however many workers share it.
+//! The port range limits the number of allocations, independent of the number of workers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{collections::BTreeSet, time::Duration};
@@ -16,7 +16,8 @@ fn allocate(relay: &Relay, number: u16) -> Result<(BlockingClient, u16), Error> 
     Ok((client, allocated.relayed[0].port()))
 }
 
-/// All of `ports` ports can be allocated, and relay, and no more; what ends can be had again.
+/// Checks that each of `ports` ports can be allocated and relays, that no further one can, and that freed ports can be allocated
+/// again.
 fn the_range_is_the_limit(ports: u16, workers: &str) {
     let range = free_range(ports);
     let (lowest, highest) = (range.start().to_string(), range.end().to_string());

@@ -1,4 +1,4 @@
-//! The binary and a portal.
+//! The relay with a portal.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{
@@ -29,7 +29,7 @@ use turn_client::{Allocate, BlockingClient, Credentials};
 const TOKEN: &str = "a-relay-token";
 const CHANNEL: u16 = 0x4000;
 
-/// A development portal on a thread of this process, gone with every connection that it has when dropped.
+/// A development portal on a thread. Dropping it closes its connections.
 struct Portal {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -37,7 +37,7 @@ struct Portal {
 }
 
 impl Portal {
-    /// Nobody else gets its address when it is gone.
+    /// Starts a portal. No other test gets its address, even after its end.
     fn start() -> Self {
         Self::start_at(free_tcp_address())
     }
@@ -67,7 +67,7 @@ impl Portal {
         serde_json::from_str(body).unwrap()
     }
 
-    /// Waits until this many relays are registered, and gives back what is known of them.
+    /// Waits until this many relays are registered, and returns their data.
     fn wait_for_relays(&self, count: usize) -> Vec<Value> {
         let pause = Duration::from_millis(20);
         for _ in 0..2 * PATIENCE.as_millis() / pause.as_millis() {
@@ -81,7 +81,7 @@ impl Portal {
         panic!("{count} relays should be registered, but there are {}", self.get("/relays"));
     }
 
-    /// Credentials for the relay that registered first.
+    /// Credentials for the first relay.
     fn mint(&self) -> Credentials {
         let configuration = self.get("/credentials");
         let text = |name: &str| configuration["iceServers"][0][name].as_str().unwrap().to_owned();
@@ -111,7 +111,7 @@ fn connect(relay: &Relay, credentials: Credentials) -> BlockingClient {
     BlockingClient::connect(relay.v4(), credentials).unwrap()
 }
 
-/// Sends `number` to the peer and takes the echo.
+/// Sends `number` to the peer and receives the echo.
 #[track_caller]
 fn exchange(client: &mut BlockingClient, number: u32) {
     relay::exchange(client, CHANNEL, &number.to_be_bytes());
@@ -185,7 +185,7 @@ fn a_username_that_allocates_again_from_elsewhere_replaces_its_allocation() {
     let mut second = connect(&relay, credentials);
     allocate_and_bind(&mut second, CHANNEL, echo.address);
     exchange(&mut second, 2);
-    // The two may have landed on different workers, which tell each other in their own time.
+    // The two may be on different workers, whose messages take a moment.
     let refused = (0..200).find_map(|_| {
         thread::sleep(Duration::from_millis(20));
         first.refresh(Duration::from_secs(600)).err()
@@ -218,11 +218,11 @@ fn a_portal_that_is_not_there_ends_the_relay_after_its_startup_limit() {
 
 #[test]
 fn nothing_is_served_before_the_portal_says_so() {
-    // It holds its port and says nothing for now.
+    // The portal's port accepts connections and sends nothing.
     let address = free_tcp_address();
     let silent = TcpListener::bind(address).unwrap();
     let relay = start_relay(address);
-    // The client has connected, so the relay's own sockets are open.
+    // The portal client has connected, so the relay's sockets are open.
     let (connection, _) = silent.accept().unwrap();
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
     stranger.connect(relay.v4()).unwrap();
@@ -251,7 +251,7 @@ fn a_portal_that_vanishes_costs_no_packet() {
     allocate_and_bind(&mut client, CHANNEL, echo.address);
     exchange(&mut client, 0);
 
-    // One packet at a time all along, each of which must come back.
+    // One packet at a time, each of which must come back.
     let done = Arc::new(AtomicBool::new(false));
     let transfer = {
         let done = Arc::clone(&done);
@@ -269,7 +269,7 @@ fn a_portal_that_vanishes_costs_no_packet() {
     let mut portal = Some(portal);
     for _ in 0..3 {
         drop(portal.take());
-        // Some attempts to come back fail.
+        // Some attempts to reconnect fail.
         thread::sleep(Duration::from_millis(700));
         let back = Portal::start_at(address);
         back.wait_for_relays(1);
@@ -279,11 +279,11 @@ fn a_portal_that_vanishes_costs_no_packet() {
     let (packets, mut client) = transfer.join().unwrap();
     assert!(packets > 100, "only {packets} packets");
 
-    // The secret is the same: what the portal mints now is good, and what it minted before still is.
+    // The secret is the same, so new and old credentials are valid.
     client.refresh(Duration::from_secs(600)).unwrap();
     connect(&relay, portal.unwrap().mint()).allocate(Allocate::default()).unwrap();
     let end = relay.stop();
-    // Each time once for each kind of failure, however many attempts failed: the connection breaks, and then cannot be made.
+    // One warning for each kind of failure, independent of the number of attempts: the connection breaks, then cannot be made.
     let warnings = end.log.matches("no connection to the portal; relaying goes on").count();
     assert!((3..=6).contains(&warnings), "{}", end.log);
     assert_eq!(end.log.matches("registered with the portal").count(), 4, "{}", end.log);
@@ -344,7 +344,7 @@ fn minted_credentials_work_with_an_unmodified_client() {
     let echo = Echo::start(relay.v4());
     let relays = |password: &str| {
         let mut client = Command::new("turnutils_uclient");
-        // One allocation: with a portal, a second one of the same username takes the place of the first.
+        // One allocation: with a portal, a second one of the same username replaces the first.
         client.args(["-c", "-m", "1", "-n", "50", "-z", "5", "-u", text("username"), "-w", password]);
         client.args(["-e", "127.0.0.1", "-r", &echo.address.port().to_string(), "-p", &relay.port.to_string()]);
         let output = client.arg("127.0.0.1").output().unwrap();

@@ -1,4 +1,4 @@
-//! What clients may have, and that it is no more.
+//! Quotas of clients: allocations, channels, permissions and bandwidth.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{
@@ -17,7 +17,7 @@ use test_support::{
 };
 use turn_client::{Allocate, BlockingClient, Failure, Request, TurnClient};
 
-/// A relay with these options, and where its metrics are.
+/// A relay with these options, and the address of its metrics.
 fn start(options: &[&str]) -> (Relay, SocketAddr) {
     let health = free_tcp_address();
     let health_text = health.to_string();
@@ -34,7 +34,7 @@ fn has_line(health: SocketAddr, line: &str) -> bool {
     http::get(health, "/metrics").1.lines().any(|found| found == line)
 }
 
-/// Nothing is sent there.
+/// A peer to which nothing is sent.
 fn peer(number: u16) -> SocketAddr {
     let [high, low] = number.to_be_bytes();
     SocketAddr::from(([9, 9, high, low], 9))
@@ -76,7 +76,7 @@ fn channels_and_permissions_have_a_limit_for_one_client_and_for_all() {
     }
     assert_eq!(code(clients[1].bind(0x4002, peer(2))), Some(508), "no permission is left");
     assert_eq!(code(clients[1].request(permit(0..3))), Some(508));
-    // With the permissions of the first allocation its channels are gone, too.
+    // The end of the first allocation frees its permissions and channels.
     assert_eq!(code(clients[0].refresh(Duration::ZERO)), None);
     clients[1].bind(0x4002, peer(2)).unwrap();
 
@@ -99,7 +99,7 @@ fn channels_and_permissions_have_a_limit_for_one_client_and_for_all() {
     }
 }
 
-/// A client whose first request was challenged, so that the next one is signed.
+/// A client that has the challenge for its first request, so the next one is signed.
 struct Ready {
     client: TurnClient,
     socket: UdpSocket,
@@ -165,7 +165,7 @@ fn a_user_who_asks_all_workers_at_the_same_moment_gets_no_more_than_the_limit() 
         let codes = answers.iter().filter_map(|answer| answer.as_ref().err().map(Failure::code));
         assert!(codes.into_iter().all(|code| code == Some(486)));
 
-        // What ends can be had again, whoever asks which worker.
+        // Freed allocations can be made again, on any worker.
         let (held, refused): (Vec<_>, Vec<_>) =
             clients.into_iter().zip(&answers).partition(|(_, answer)| answer.is_ok());
         held.into_iter().for_each(|(client, _)| client.delete());
@@ -182,7 +182,6 @@ fn a_user_who_asks_all_workers_at_the_same_moment_gets_no_more_than_the_limit() 
     wait_until(|| has_line(health, &line));
 }
 
-/// A client with channels to an echo, which has sent `packets` of them at once: how many came back.
 #[test]
 fn the_clients_of_one_network_have_a_limit_together() {
     let (relay, health) = start(&["--workers", "2", "--allocations-per-prefix", "5"]);
@@ -191,7 +190,7 @@ fn the_clients_of_one_network_have_a_limit_together() {
         socket.connect(relay.v4()).unwrap();
         BlockingClient::with_socket(socket, credentials(user))
     };
-    // Whichever workers they reach.
+    // On any worker.
     let mut clients: Vec<_> = (1..=8).map(|host| from(&format!("127.7.7.{host}"), &format!("user{host}"))).collect();
     let answers: Vec<_> = clients.iter_mut().map(|client| code(client.allocate(Allocate::default()))).collect();
     assert_eq!(answers.iter().filter(|code| code.is_none()).count(), 5, "{answers:?}");
@@ -205,6 +204,7 @@ fn the_clients_of_one_network_have_a_limit_together() {
     clients[refused].allocate(Allocate::default()).unwrap();
 }
 
+/// Sends `packets` at once through a channel to an echo. Returns how many came back.
 fn echoed(relay: &Relay, user: &str, echo: &Echo, packets: u32) -> u32 {
     let mut client = allocated(relay, user);
     client.bind(0x4000, echo.address).unwrap();
@@ -220,7 +220,7 @@ fn echoed(relay: &Relay, user: &str, echo: &Echo, packets: u32) -> u32 {
 
 #[test]
 fn bandwidth_is_limited_for_an_allocation_a_user_and_in_total() {
-    // The least that can be had at once is 64 KiB, and what comes within the half second that the test waits is next to nothing.
+    // The smallest burst is 64 KiB. The rate adds next to nothing in the half second that the test waits.
     for (option, reason) in [
         ("--bandwidth-per-allocation", "allocation_bandwidth"),
         ("--bandwidth-per-username", "user_bandwidth"),
@@ -252,7 +252,7 @@ fn packets_are_limited_by_number_too() {
     wait_until(|| http::get(health, "/metrics").1.contains("{reason=\"allocation_bandwidth\"}"));
 }
 
-/// Binds channels to peers of other addresses each, until the relay has no room: how many it had.
+/// Binds channels to different peer addresses until the relay refuses. Returns how many it had room for.
 fn take_all(relay: &Relay, clients: &mut [BlockingClient]) -> u32 {
     let mut bound = 0_u32;
     for client in clients {

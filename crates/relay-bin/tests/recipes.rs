@@ -1,4 +1,4 @@
-//! The recipes of `docs/webrtc.md`: usernames as back ends write them, with passwords that another implementation has made.
+//! The recipes in `docs/webrtc.md`: usernames as back ends format them, with passwords from another implementation.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::process::{Command, Stdio};
@@ -13,12 +13,12 @@ use turn_client::BlockingClient;
 
 const CHANNEL: u16 = 0x4000;
 
-/// A secret that is good for both schemes.
+/// A secret for both schemes.
 const LONG: &str = "Uo7quohng9ohshaizeiPh2eewee6Ohch";
-/// One that is good for turn-rest alone.
+/// A secret for turn-rest only.
 const SHORT: &str = "north";
 
-/// `base64(HMAC-SHA1(key, message))`, by Python.
+/// `base64(HMAC-SHA1(key, message))`, computed in Python.
 fn hmac_sha1(key: &str, message: &str) -> Option<String> {
     let script = "import base64, hmac, sys; print(base64.b64encode(hmac.digest(*map(str.encode, sys.argv[1:3]), 'sha1')).decode())";
     let output = Command::new("python3").args(["-c", script, key, message]).stderr(Stdio::null()).output();
@@ -29,13 +29,13 @@ fn hmac_sha1(key: &str, message: &str) -> Option<String> {
     Some(String::from_utf8(output?.stdout).unwrap().trim().to_owned())
 }
 
-/// Relays for a user of this name, as the page says for long secrets and for short ones.
+/// Relays for a user with this name, with a long secret and with a short one, as the page describes.
 fn serves(username: &str) {
     relays(username, LONG, &[]);
     relays(username, SHORT, &["--credential-scheme", "turn-rest"]);
 }
 
-/// Relays one message there and back.
+/// Exchanges one message with a peer.
 fn relays(username: &str, secret: &str, options: &[&str]) {
     let Some(password) = hmac_sha1(secret, username) else { return };
     let port = free_port();
@@ -51,7 +51,7 @@ fn relays(username: &str, secret: &str, options: &[&str]) {
 
 #[test]
 fn a_user_of_synapse_is_served() {
-    // Its user ids hold colons.
+    // Synapse's user ids contain colons.
     serves("4000000000:@alice:example.org");
 }
 

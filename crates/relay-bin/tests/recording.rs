@@ -1,4 +1,4 @@
-//! What the binary records replays without a difference, and opens in Wireshark's own parser.
+//! Recordings of the relay replay without a difference, and Wireshark's parser reads them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 #[path = "recording/accepted.rs"]
@@ -70,7 +70,7 @@ fn what_workers_tell_each_other_of_their_clients_is_replayed() {
     other.bind(0x4002, at_one).unwrap();
     one.send(0x4001, b"straight").unwrap();
     assert_eq!(other.receive(PATIENCE).unwrap(), Some((0x4002, b"straight".to_vec())));
-    // The way back has ended, and what follows goes through the sockets.
+    // The crossing back has ended, so this data goes through the sockets.
     one.refresh(Duration::ZERO).unwrap();
     other.send(0x4002, b"to nobody").unwrap();
     converse(&relay, 1);
@@ -125,7 +125,7 @@ fn payloads_are_cut_on_request_and_the_replay_still_agrees() {
     assert_eq!(cut.count(), 20, "each message goes in and out, there and back");
 }
 
-/// With a FINGERPRINT behind the data, as Firefox has it, and without.
+/// With a FINGERPRINT behind the data, as Firefox sends it, and without.
 #[test]
 fn the_data_of_indications_is_not_in_a_recording_with_a_limit_and_the_replay_still_agrees() {
     const WORDS: &[u8] = b"what one user says to the other";
@@ -175,7 +175,7 @@ fn a_flood_that_is_not_answered_is_not_recorded_and_replays_without_a_difference
     const FLOOD: usize = 400;
     let trace = Trace::new();
     let relay = start(&trace, &["--record-secret", "--workers", "1", "--reply-limit", "20"]);
-    // A Refresh whose MESSAGE-INTEGRITY comes without what belongs to it: answered with an unsigned 400, up to a limit.
+    // A Refresh with MESSAGE-INTEGRITY but without the other attributes: the relay answers an unsigned 400, up to a limit.
     let mut request = b"\0\x04\0\x18\x21\x12\xa4\x42transaction!\0\x08\0\x14".to_vec();
     request.extend([0; 20]);
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -202,7 +202,7 @@ fn a_file_that_cannot_be_written_is_named_before_anything_is_served() {
     }
 }
 
-/// A trace of coturn's client through two workers: four allocations, `messages` through each.
+/// Records coturn's client with two workers: four allocations, with `messages` through each.
 fn record_coturn(messages: u8, options: &[&str]) -> Option<Trace> {
     if !has_coturn() {
         return None;
@@ -278,7 +278,7 @@ fn tshark_reads_a_recording_without_complaint() {
     assert_eq!(packets.len(), session.rows().iter().filter(|row| row.captured > 0).count());
 }
 
-/// A trace of aioice through two workers: three allocations, and `messages` each way between two pairs.
+/// Records aioice with two workers: three allocations, with `messages` each way between two pairs.
 fn record_aioice(messages: &str, options: &[&str]) -> Option<Trace> {
     if !has_python_package("aioice") {
         return None;

@@ -62,7 +62,7 @@ fn datagrams_larger_than_any_packet() {
     let echo = Echo::start(relay.v4());
     let mut client = relay.client(relay.v4(), "a");
     bind(&mut client, echo.address);
-    // The largest that fit UDP over IPv4 behind a ChannelData header: 65,535 - 20 - 8 - 4.
+    // The largest payload of UDP over IPv4 after a ChannelData header: 65,535 - 20 - 8 - 4.
     for length in [1_473, 9_000, 65_503] {
         exchange(&mut client, 0x4000, &vec![0xA5; length]);
     }
@@ -74,7 +74,7 @@ fn answers_leave_from_the_address_that_was_asked() {
     let echo = Echo::start(relay.v4());
     for last in [1, 2, 3] {
         let server = SocketAddr::from(([127, 0, 0, last], relay.port));
-        // A connected socket takes nothing from any other address.
+        // A connected socket receives nothing from another address.
         let mut client = relay.client(server, "a");
         bind(&mut client, echo.address);
         exchange(&mut client, 0x4000, b"hello");
@@ -117,7 +117,7 @@ fn an_allocation_of_both_families() {
     }
 }
 
-/// Every pair of neighbours among clients relays to each other, both through this relay, whichever worker each is on.
+/// Neighbouring clients exchange data through the relay, on any workers.
 fn clients_reach_each_other(relay: &Relay, server: SocketAddr) {
     const CLIENTS: usize = 16;
     let mut clients: Vec<(BlockingClient, SocketAddr)> = (0..CLIENTS)
@@ -171,7 +171,7 @@ fn clients_of_one_relay_reach_each_other_at_a_public_address_that_this_machine_d
 #[test]
 fn ports_held_by_other_programs_are_passed_over_until_none_is_free() {
     let port = free_port();
-    // Both of the relay's parts of these ports have holes.
+    // Each worker's part of the range has holes.
     let range = free_range(40);
     let _holders: Vec<UdpSocket> =
         range.clone().filter(|port| port % 3 != 0).map(|port| UdpSocket::bind(("127.0.0.1", port)).unwrap()).collect();
@@ -187,7 +187,7 @@ fn ports_held_by_other_programs_are_passed_over_until_none_is_free() {
         assert_eq!(allocated.relayed[0].port() % 3, 0);
         clients.push(client);
     }
-    // Some 13 ports in all.
+    // About 13 ports are free.
     let refused = (0..20).find_map(|_| {
         let mut client = relay.client(relay.v4(), "b");
         let result = client.allocate(Allocate::default());
@@ -214,7 +214,7 @@ fn allocations_come_and_go_and_leave_nothing_behind() {
         for client in &mut clients {
             assert_eq!(client.refresh(Duration::ZERO).unwrap(), Duration::ZERO);
         }
-        // A reader ends a moment after its allocation.
+        // A relay socket is closed a moment after its allocation has ended.
         wait_until(|| relay.open_files() == files);
     }
     let log = relay.stop().log;
@@ -287,7 +287,7 @@ fn too_many_open_files_refuse_clients_and_harm_no_other() {
     };
     assert_eq!(refusal.code(), Some(508));
     exchange(&mut first, 0x4000, b"still here");
-    // What one gives back another gets.
+    // Another client can have the freed file.
     others[0].refresh(Duration::ZERO).unwrap();
     wait_until(|| relay.client(relay.v4(), "a").allocate(Allocate::default()).is_ok());
     let log = relay.stop().log;
@@ -302,7 +302,7 @@ fn a_peer_that_is_gone_harms_nothing() {
     let mut client = relay.client(relay.v4(), "a");
     bind(&mut client, echo.address);
     client.bind(0x4001, gone).unwrap();
-    // Each makes the kernel report ICMP "port unreachable" to the socket that both channels share.
+    // For each, the kernel reports ICMP "port unreachable" to the socket that both channels share.
     for _ in 0..100 {
         client.send(0x4001, b"anybody there?").unwrap();
     }

@@ -1,4 +1,4 @@
-//! Starting and stopping: what is wrong is told in one line each, what works ends cleanly.
+//! Starting and stopping: each problem is one line on stderr, and a working relay ends cleanly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::net::{SocketAddr, UdpSocket};
@@ -14,7 +14,7 @@ use test_support::{
 const FAILURE: Option<i32> = Some(1);
 const USAGE: Option<i32> = Some(2);
 
-/// Runs the relay with options that it cannot run with: the lines on stderr that say why, without its log.
+/// Runs the relay with options that prevent its start. Returns the error lines on stderr, without the log.
 #[track_caller]
 fn errors(options: &[&str], code: Option<i32>) -> Vec<String> {
     let (status, stdout, stderr) = run(["--log-filter", "off"].iter().chain(options));
@@ -35,7 +35,7 @@ fn one_error(options: &[&str], code: Option<i32>, mentions: &[&str]) {
 #[test]
 fn wrong_options_are_told_in_one_line_each() {
     one_error(&["--listen-port", "0"], USAGE, &["--listen-port (LISTEN_PORT)", "such as 3478"]);
-    // Read before there is a log.
+    // Read before logging starts.
     one_error(&["--log-format", "xml"], USAGE, &["LOG_FORMAT", "google-cloud"]);
     let errors = errors(&["--listen-port", "x", "--workers", "0", "--rng-seed", "-", "--realm", "\""], USAGE);
     assert_eq!(errors.len(), 4, "{errors:?}");
@@ -48,7 +48,7 @@ fn an_address_that_never_comes_is_a_failure_not_a_wrong_option() {
     for timeout in ["0s", "1s"] {
         one_error(&["--bind-ip4-addr", "203.0.113.7", "--address-timeout", timeout], FAILURE, &mentions);
     }
-    // What is wrong is not waited for.
+    // With an error the relay does not wait for the address.
     one_error(&["--bind-ip4-addr", "203.0.113.7", "--listen-port", "0"], USAGE, &["LISTEN_PORT"]);
 }
 
@@ -78,7 +78,7 @@ fn environment_variables_are_read_options_win_and_empty_ones_count_as_none() {
     assert!(stderr.contains("(LISTEN_PORT) is \"nought\"") && stderr.contains("(WORKERS) is \"none\""), "{stderr}");
 }
 
-/// Binds a UDP port on IPv4 loopback as another program would that shares its port.
+/// Binds a UDP port on IPv4 loopback, as another program would that shares its port.
 fn hold_sharing(port: u16) -> Socket {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
     socket.set_reuse_port(true).unwrap();
@@ -126,7 +126,7 @@ fn a_taken_port_range_is_told() {
 fn sigterm_and_sigint_end_it_with_a_summary() {
     for signal in ["TERM", "INT"] {
         let relay = Relay::start(&[]);
-        // What it sends again would count again.
+        // No retransmissions, which would be counted.
         let mut client = relay.client(relay.v4(), "a").with_retransmission(PATIENCE, 1);
         client.allocate(turn_client::Allocate::default()).unwrap();
         relay.signal(signal);
@@ -142,7 +142,7 @@ fn sigterm_and_sigint_end_it_with_a_summary() {
 fn the_printed_ice_server_works() {
     let port = free_port();
     let mut command = command(["--listen-port", &port.to_string()]);
-    // Two workers, whichever of them the client meets.
+    // With two workers: the client may reach either.
     command.env("PUBLIC_IP4_ADDR", "127.0.0.1").env("WORKERS", "2");
     let (relay, printed) = Relay::spawn_and_read(&mut command, port);
     let json = printed.lines().find(|line| line.starts_with('{')).unwrap();
@@ -153,7 +153,7 @@ fn the_printed_ice_server_works() {
     let mut client = turn_client::BlockingClient::connect(relay.v4(), credentials).unwrap();
     client.allocate(turn_client::Allocate::default()).unwrap();
 
-    // And so does what the printed command mints.
+    // The printed command mints credentials that work, too.
     let line = printed.lines().find(|line| line.contains("firezone-relay credentials")).unwrap();
     let arguments = line.split_whitespace().skip(1);
     let (status, minted, _) = run(arguments);
@@ -193,7 +193,7 @@ fn a_given_secret_is_not_printed() {
     assert!(!log.contains(SECRET));
 }
 
-/// A journal keeps what a service prints.
+/// A service's output stays in the journal.
 #[test]
 fn where_stdout_is_no_terminal_no_credentials_are_printed() {
     for (when, secret, said) in [
@@ -248,7 +248,7 @@ fn help_and_version() {
     assert!(version.starts_with("firezone-relay "), "{version}");
 }
 
-/// Its exit status is that of the worst finding, whatever this machine is like.
+/// The exit status is that of the worst finding, which depends on this machine.
 #[test]
 fn doctor_says_what_to_change_and_changes_nothing() {
     let (status, stdout, stderr) = run(["doctor", "--json", "--listen-port", "3478"]);

@@ -1,4 +1,4 @@
-//! A real OpenTelemetry collector takes what the relay sends, and one that does not work makes no difference.
+//! A real OpenTelemetry collector accepts the relay's telemetry, and a broken one does not affect relaying.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{
@@ -22,7 +22,7 @@ use turn_client::{Allocate, BlockingClient};
 
 const CHANNEL: u16 = 0x4000;
 
-/// Fast enough for a test.
+/// A short interval, for tests.
 const INTERVAL: [&str; 2] = ["--otel-metric-export-interval", "100"];
 
 /// The same for spans.
@@ -37,13 +37,13 @@ fn start_with(environment: &[(&str, &str)], collector: SocketAddr, options: &[&s
     Relay::start_with(environment, &[&["--otlp-grpc-endpoint", &endpoint], &INTERVAL[..], options].concat())
 }
 
-/// Waits until the collector has answered: at its end, the relay waits only for one that has. The collector shows what it gets
+/// Waits until the collector has answered: at its end, the relay waits only for a collector that has. The collector prints data
 /// before it answers.
 fn wait_for_answer(collector: &Collector) {
     wait_until(|| collector.text().matches("Name: data_relayed_userspace_bytes").count() >= 2);
 }
 
-/// Relays `count` packets of 100 bytes there and back.
+/// Relays `count` packets of 100 bytes and their echoes.
 fn transfer(relay: &Relay, echo: &Echo, salt: &str, count: u32) -> BlockingClient {
     let mut client = relay.client(relay.v4(), salt);
     relay::allocate_and_bind(&mut client, CHANNEL, echo.address);
@@ -96,7 +96,7 @@ fn a_collector_gets_both_data_counters_and_the_span_of_an_allocation() {
 #[test]
 fn the_last_figures_are_sent_at_the_end() {
     let Some(collector) = Collector::start("last") else { return };
-    // Long enough for what is between the second time and the end.
+    // Longer than the time between the second export and the end.
     let options = ["--otlp-grpc-endpoint", &collector.address.to_string(), "--otel-metric-export-interval", "3000"];
     let relay = Relay::start(&options);
     wait_for_answer(&collector);
@@ -111,7 +111,7 @@ fn without_a_collector_the_relay_relays_and_says_so_once() {
     let relay = start(free_tcp_address(), &["--log-filter", "debug"]);
     let echo = Echo::start(relay.v4());
     let _client = transfer(&relay, &echo, "a", 100);
-    // The second time, which is told to whoever asks for it.
+    // The second failure is logged at debug.
     wait_until(|| relay.has_logged("still cannot send metrics"));
     let End { status, log } = relay.stop();
     assert_eq!(status.code(), Some(0), "{log}");
@@ -136,7 +136,7 @@ fn logs_for_google_cloud_point_to_their_trace() {
 
 #[test]
 fn a_collector_that_hangs_holds_nothing_up() {
-    // Connections are taken by the kernel, and never answered.
+    // The kernel accepts connections, and nothing answers.
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
     let health = free_tcp_address();
     let relay = start(hanging.local_addr().unwrap(), &["--health-check-addr", &health.to_string()]);
@@ -144,7 +144,7 @@ fn a_collector_that_hangs_holds_nothing_up() {
     let _client = transfer(&relay, &echo, "a", 100);
     assert_eq!(get(health, "/readyz").0, 200);
     wait_until(|| get(health, "/metrics").1.contains("\ndata_relayed_userspace_bytes_total 20000\n"));
-    // Long before the collector would count as failed.
+    // The relay ends long before the collector would count as failed.
     let End { status, log } = relay.stop();
     assert_eq!(status.code(), Some(0), "{log}");
 }
@@ -158,7 +158,7 @@ fn a_collector_that_hangs_midway_holds_nothing_up() {
     wait_until(|| collector.has_value("data_relayed_userspace_bytes", 2 * 50 * 100));
     collector.freeze();
     exchange(&mut client, 200);
-    // It is the figures before the last that the collector does not answer.
+    // The collector does not answer the export before the last.
     let End { status, log } = relay.stop();
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(log.contains("packets (25000 bytes) relayed to peers"), "{log}");
@@ -170,7 +170,7 @@ fn a_registration_with_the_portal_is_a_span() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().unwrap();
     let portal = runtime.block_on(dev_portal::DevPortal::bind(([127, 0, 0, 1], 0).into(), "token")).unwrap();
     let url = format!("ws://{}", portal.local_addr().unwrap());
-    // Until this process ends.
+    // Runs until this process ends.
     thread::spawn(move || runtime.block_on(portal.run()));
 
     let (port, health) = (free_port(), free_tcp_address());
@@ -182,12 +182,12 @@ fn a_registration_with_the_portal_is_a_span() {
     wait_until(|| TcpStream::connect(health).is_ok() && get(health, "/readyz").0 == 200);
     assert!(get(health, "/metrics").1.contains("\nportal_state{state=\"registered\"} 1\n"));
     wait_for_answer(&collector);
-    // The span waits for its batch, or for the end.
+    // The exporter sends the span with its batch, or at the end.
     relay.stop();
     wait_until(|| collector.text().contains("portal_registration"));
 }
 
-/// The way to a collector, which can be cut.
+/// A proxy in front of a collector, which can be cut off.
 struct Way {
     address: SocketAddr,
     is_open: Arc<AtomicBool>,
@@ -203,7 +203,7 @@ impl Way {
             streams: Arc::default(),
         };
         let (is_open, streams) = (Arc::clone(&way.is_open), Arc::clone(&way.streams));
-        // Until this process ends.
+        // Runs until this process ends.
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let mut streams = streams.lock().unwrap();
@@ -246,7 +246,7 @@ fn a_collector_that_comes_and_goes_is_told_once_each_time_and_costs_no_memory() 
         wait_until(|| count("the OpenTelemetry collector takes metrics") == time);
         way.set_open(false);
         wait_until(|| count("cannot send metrics to") == time);
-        // Spans that nobody takes.
+        // Spans that no collector takes.
         for number in 0..50 {
             let mut other = relay.client(relay.v4(), &format!("{time}-{number}"));
             other.allocate(Allocate::default()).unwrap();
@@ -274,7 +274,7 @@ fn a_collector_that_dies_makes_no_difference() {
     let echo = Echo::start(relay.v4());
     let mut client = transfer(&relay, &echo, "a", 50);
     wait_until(|| collector.has_value("data_relayed_userspace_bytes", 2 * 50 * 100));
-    // It shows what it gets before it answers.
+    // The collector prints data before it answers.
     wait_until(|| relay.has_logged("the OpenTelemetry collector takes metrics"));
     drop(collector);
     exchange(&mut client, 100);

@@ -1,4 +1,4 @@
-//! The relay goes on, is watched and can be ended, whatever happens to what is around it: its log, its files, its listeners.
+//! The relay goes on, can be observed and can be ended, whatever happens to its log, its files and its HTTP listeners.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 #[path = "unhindered/files.rs"]
@@ -26,16 +26,16 @@ use test_support::{
     wait_until,
 };
 
-/// A relay whose standard streams are the test's.
+/// A relay whose standard streams the test controls.
 struct Bare {
     child: Child,
-    /// Where it serves.
+    /// The listening address.
     server: SocketAddr,
     health: SocketAddr,
 }
 
 impl Bare {
-    /// Starts one on IPv4 loopback and waits until it serves; `change` may change its command.
+    /// Starts a relay on IPv4 loopback and waits until it serves. `change` may change its command.
     fn start(change: impl FnOnce(&mut Command)) -> Self {
         let health = free_tcp_address();
         let port = free_port();
@@ -56,7 +56,7 @@ impl Bare {
         assert!(status.success());
     }
 
-    /// Waits until it ends.
+    /// Waits until the relay ends.
     #[track_caller]
     fn wait(&mut self) -> ExitStatus {
         let mut status = None;
@@ -67,7 +67,7 @@ impl Bare {
         status.unwrap()
     }
 
-    /// The value of the metric that is called `line` up to its value, with its labels.
+    /// The value of the metric whose line begins with `line`: the name with its labels.
     fn metric(&self, line: &str) -> u64 {
         let (status, text) = http::get(self.health, "/metrics");
         assert_eq!(status, 200);
@@ -83,7 +83,7 @@ impl Drop for Bare {
     }
 }
 
-/// Two ends of a stream that nobody reads and that is full: what is written to the second waits.
+/// Both ends of a full stream that nobody reads: a write to the second blocks.
 fn full_stream() -> (UnixStream, OwnedFd) {
     let (read, mut write) = UnixStream::pair().unwrap();
     write.set_nonblocking(true).unwrap();
@@ -98,7 +98,7 @@ fn full_stream() -> (UnixStream, OwnedFd) {
     (read, write.into())
 }
 
-/// Makes `relay` one that runs under a limit, as the shell's `ulimit` takes it; what it writes goes nowhere unless that is changed.
+/// Runs `relay` under a limit of the shell's `ulimit`. By default its output is discarded.
 fn limit<'c>(relay: &'c mut Command, limit: &str) -> &'c mut Command {
     let mut limited = Command::new("sh");
     limited.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\"")]);

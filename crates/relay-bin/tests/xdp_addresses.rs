@@ -16,7 +16,7 @@ use xdp_net::{Mode, Net, PEER, PUBLIC_V4, RELAY, V4, address};
 const CHANNEL: u16 = 0x4abc;
 const HEALTH: &str = "127.0.0.1:8080";
 
-/// Where data that the client sends comes from, if it reaches `peer`.
+/// Sends data on [`CHANNEL`]. Returns the source address at `peer`, if the data arrives.
 fn source(client: &mut BlockingClient, peer: &UdpSocket) -> Option<SocketAddr> {
     client.send(CHANNEL, b"data").unwrap();
     match peer.recv_from(&mut [0; 100]) {

@@ -1,4 +1,4 @@
-//! A relay that finds out by itself how the kernel can relay: `EBPF_OFFLOADING=auto`.
+//! `EBPF_OFFLOADING=auto`: the relay chooses interfaces and mode.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod xdp_net;
@@ -22,7 +22,7 @@ fn start(net: &Net, port: u16, options: &[&str]) -> Relay {
     net.relay.within(move || Relay::spawn(&mut command, port))
 }
 
-/// The one line that says what was chosen.
+/// The log line with the choice.
 fn choice(log: &str) -> &str {
     let mut lines =
         log.lines().filter(|line| line.contains("offloading to XDP") || line.contains("relaying in user space"));
@@ -48,7 +48,7 @@ fn the_driver_comes_first() {
     assert!(!net.has_program());
 }
 
-/// The driver of veth takes no program where the other end sends by more queues than it receives by.
+/// The driver of veth refuses a program if the other end has more transmit queues than this one has receive queues.
 #[test]
 fn the_network_stack_comes_second_and_the_line_says_why() {
     let Some(net) = Net::new(Mode::Generic) else { return };
@@ -63,7 +63,7 @@ fn the_network_stack_comes_second_and_the_line_says_why() {
 #[test]
 fn user_space_comes_last_and_relays() {
     let Some(net) = Net::new(Mode::Driver) else { return };
-    // Has the only interface.
+    // This relay takes the only interface.
     let first = net.start_relay(Mode::Driver, &["--health-check-addr", "off", "--control-endpoint", "off"]);
     let ports = ["--listen-port", "3479", "--lowest-port", "40000", "--highest-port", "40099"];
     let options = [&ports[..], &["--health-check-addr", "off", "--control-endpoint", "off"]].concat();
@@ -76,7 +76,7 @@ fn user_space_comes_last_and_relays() {
     assert!(first.stop().status.success());
 }
 
-/// Needs no privilege and no namespace.
+/// This needs no privilege and no namespace.
 #[test]
 fn a_relay_on_loopback_has_no_interface_to_ask_for() {
     let relay = Relay::start(&AUTO);

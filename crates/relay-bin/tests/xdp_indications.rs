@@ -1,4 +1,4 @@
-//! Clients that relay in the kernel and by indications at a time, between network namespaces.
+//! Clients with indications that the kernel relays, between network namespaces.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod xdp_net;
@@ -22,7 +22,7 @@ const CHANNEL: u16 = 0x4000;
 const ROUNDS: u64 = 200;
 const DATA: &[u8] = b"some data";
 
-/// A client with an allocation, and its socket, by which indications come and go.
+/// A client with an allocation, and its socket for indications.
 fn client(net: &Net) -> (BlockingClient, UdpSocket) {
     let socket = net.client.within(|| UdpSocket::bind(address(CLIENT[V4], 0)).unwrap());
     socket.connect(address(RELAY[V4], LISTEN_PORT)).unwrap();
@@ -51,7 +51,7 @@ fn a_peer_with_a_permission_only_is_relayed_in_the_kernel_beside_one_with_a_chan
     let Some(net) = Net::new(Mode::Driver) else { return };
     let relay = net.start_relay(Mode::Driver, &["--workers", "1"]);
     let (mut client, socket) = client(&net);
-    // At the same address, which a channel permits as well.
+    // Both peers have the same address, which the channel permits as well.
     let ((bound, at_bound), (permitted, at_permitted)) = (peer(&net), peer(&net));
     client.bind(CHANNEL, at_bound).unwrap();
     client.request(Request::CreatePermission { peers: vec![at_permitted] }).unwrap();
@@ -70,10 +70,10 @@ fn a_peer_with_a_permission_only_is_relayed_in_the_kernel_beside_one_with_a_chan
     let (in_kernel, in_user_space) = (summary.in_kernel(), summary.in_user_space());
     let sent = Traffic { packets: 4 * ROUNDS, bytes: 4 * ROUNDS * u64::try_from(DATA.len()).unwrap() };
     assert_eq!(in_kernel + in_user_space, sent, "{summary:?}");
-    // The first Send indication is user space's: from it, the relay learns the peer. The answer may come before the kernel has heard.
+    // User space relays the first Send indication, from which it learns the peer. The answer may come before the flow is installed.
     let tolerated = 1..=2 + Summary::tolerance(sent.packets);
     assert!(tolerated.contains(&in_user_space.packets), "{summary:?}");
-    // The allocation's account has all of it, to the byte.
+    // The allocation's account has all data, to the byte.
     let each_way = sent.bytes / 2;
     for way in ["to_peers_bytes", "from_peers_bytes"] {
         let in_kernel = account(&log, &format!("kernel_{way}"));
@@ -81,7 +81,7 @@ fn a_peer_with_a_permission_only_is_relayed_in_the_kernel_beside_one_with_a_chan
     }
 }
 
-/// A figure of the one allocation that has ended.
+/// A figure in the log line about the only ended allocation.
 fn account(log: &str, name: &str) -> u64 {
     let line = log.lines().find(|line| line.contains("allocation ended") && line.contains("complete=true"));
     let mut words = line.unwrap_or_else(|| panic!("{log}")).split_whitespace();
@@ -108,10 +108,10 @@ fn an_allocation_takes_what_the_kernel_relays_by_indications_along() {
         assert_eq!(decode_data_indication(&buffer[..length]), Some((at_peer, DATA.to_vec())));
     }
     client.refresh(Duration::ZERO).unwrap();
-    // The answer is here, so nothing passes any more, either way.
+    // The allocation has ended, so nothing may be relayed in either direction.
     socket.send(&encode_send_indication(at_peer, DATA, 7, true)).unwrap();
     talking.send_to(DATA, relayed.unwrap()).unwrap();
-    // What is answered to this is behind both.
+    // The response to this comes after both datagrams were handled.
     client.allocate(Allocate::default()).unwrap();
     talking.set_nonblocking(true).unwrap();
     assert!(talking.recv(&mut buffer).is_err(), "relayed without an allocation");
@@ -164,16 +164,16 @@ fn what_goes_by_indications_ends_in_the_kernel_with_its_permission() {
     std::fs::write(&rules, format!("deny {}\n", at_peer.ip())).unwrap();
     wait_until(|| relay.has_logged("a peer is not allowed any more"));
     (0..ROUNDS).for_each(|_| send(b"denied"));
-    // An answer to this one comes after all that were sent before.
+    // The response to this comes after all earlier datagrams were handled.
     assert!(client.request(permission()).is_err());
     std::fs::write(&rules, "").unwrap();
     wait_until(|| client.request(permission()).is_ok());
     send(DATA);
-    // Were one of the others relayed, it would come first.
+    // If one of the denied datagrams had been relayed, it would arrive first.
     answer(&peer);
     let log = relay.stop().log;
     let summary = Summary::of(&log);
     assert!(summary.passed("no_route") >= ROUNDS, "{summary:?}");
-    // The first one each way may come before the kernel has the flows.
+    // The first packet in each direction may come before the flow is installed.
     assert!(summary.in_kernel().packets >= 2 * ROUNDS - 2 - Summary::tolerance(2 * ROUNDS), "{summary:?}");
 }

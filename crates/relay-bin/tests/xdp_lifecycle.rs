@@ -1,4 +1,4 @@
-//! What comes and goes in the kernel with a relay, its allocations and its channels.
+//! The kernel's program and flows appear and disappear with the relay, its allocations and its channels.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod xdp_net;
@@ -36,12 +36,12 @@ fn a_killed_relay_leaves_nothing_in_the_kernel() {
         relay.signal("KILL");
         let End { status, .. } = relay.wait();
         assert!(!status.success());
-        // The kernel takes it off on its own time.
+        // The kernel removes it a moment later.
         wait_until(|| !net.has_program());
     }
 }
 
-/// Runs a relay that does not start in the relay's namespace: what it said last.
+/// Runs a relay that does not start, in the relay's namespace. Returns its last message.
 fn refused(namespace: &Namespace, options: &[&str]) -> String {
     let mut command = relay_command(RELAY[V4], options);
     let relay = namespace.within(move || Relay::spawn_silent(&mut command, LISTEN_PORT));
@@ -84,7 +84,7 @@ fn what_has_ended_is_not_relayed_by_the_kernel_either() {
         ends.send(CHANNEL, &payload(number)).unwrap();
     }
     exchange(&mut lives, CHANNEL, 200..300);
-    // The last one comes after all that were sent before.
+    // The last packet arrives after all earlier ones.
     let mut numbers = peer.end(&mut lives, CHANNEL);
     numbers.sort_unstable();
     assert!(numbers.into_iter().eq(0..300), "what came after the end has reached the peer");
@@ -158,10 +158,10 @@ fn flows_that_found_the_map_full_enter_when_there_is_room() {
     for client in &mut clients {
         exchange(client, CHANNEL, 100..200);
     }
-    // Each one that ends makes room for another, which the packets of that one enter.
+    // Each ended allocation makes room for another client's flows.
     hog.refresh(std::time::Duration::ZERO).unwrap();
     while !clients.is_empty() {
-        // A worker that has nothing to do finds out at its next packet.
+        // An idle worker installs waiting flows at its next packet.
         for client in &mut clients {
             exchange(client, CHANNEL, 200..202);
         }
@@ -172,7 +172,7 @@ fn flows_that_found_the_map_full_enter_when_there_is_room() {
     }
     let End { log, .. } = relay.stop();
     let summary = Summary::of(&log);
-    // In each of four rounds one of the clients is in the kernel.
+    // In each of four rounds the kernel relays for one more client.
     let in_kernel = 200 + 4 * 200;
     assert!(summary.in_kernel().packets >= in_kernel - Summary::tolerance(in_kernel), "{summary:?}");
 }
@@ -216,7 +216,7 @@ fn clients_of_one_relay_reach_each_other_in_the_kernel() {
     const PACKETS: u32 = 200;
     for families in [(V4, V4), (V4, V6)] {
         let Some(net) = Net::new(Mode::Driver) else { return };
-        // Two clients of different workers would cross in user space.
+        // With several workers, the clients might be on different ones, and cross in user space.
         let relay = net.start_relay(Mode::Driver, &["--workers", "1"]);
         let (mut one, mut other) = (net.client(families.0, "one"), net.client(families.1, "other"));
         let allocate = || Allocate { family: Some(Family::V4), ..Allocate::default() };

@@ -1,5 +1,4 @@
-//! Relays in the kernel between network namespaces, with the binary as it is: coturn's client, and bulk transfers of every pair
-//! of families.
+//! The binary relays in the kernel, between network namespaces: coturn's client, and bulk transfers over all pairs of families.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod xdp_net;
@@ -29,14 +28,14 @@ use xdp_net::{
 
 const CHANNEL: u16 = 0x4abc;
 
-/// Every pair of a client's and a peer's family, in an order in which the relay has answered to its router before it has data for
-/// it: what leaves before that is user space's, since the kernel does not know the router yet.
+/// All pairs of a client's and a peer's family. The order ensures that the relay has sent responses to its router in each family
+/// before it relays data there: until the kernel knows the router, user space relays.
 const PAIRS: [(usize, usize); 4] = [(V4, V4), (V6, V6), (V4, V6), (V6, V4)];
 
-/// The counters of what the kernel and what user space have relayed.
+/// The counters of bytes relayed in the kernel and in user space.
 const RELAYED_BYTES: [&str; 2] = ["data_relayed_ebpf_bytes", "data_relayed_userspace_bytes"];
 
-/// Exchanges `rounds` packets and answers over each pair of families and checks that the kernel relayed all of it.
+/// Exchanges `rounds` packets and answers over each pair of families. Checks that the kernel relayed all of them.
 fn bulk(mode: Mode, rounds: u32, options: &[&str]) {
     let Some(net) = Net::new(mode) else { return };
     let captured = PAIRS.iter().map(|_| rounds).sum();
@@ -66,7 +65,7 @@ fn bulk(mode: Mode, rounds: u32, options: &[&str]) {
     }
     let metrics = net.relay.within(move || metrics_with(health.parse().unwrap(), sent.bytes));
     if let Some(collector) = &collector {
-        // Before the end, at which the relay does not wait for long.
+        // At its end the relay waits for the collector only briefly, so check before.
         for name in RELAYED_BYTES {
             let bytes = counter(&metrics, name);
             wait_until(|| collector.has_value(name, bytes));
@@ -87,7 +86,7 @@ fn bulk(mode: Mode, rounds: u32, options: &[&str]) {
     }
 }
 
-/// What `/metrics` says once it counts `bytes` of data: a worker shows what it has relayed a moment later.
+/// The text of `/metrics` once it counts `bytes` of data. A worker publishes a moment after relaying.
 fn metrics_with(health: SocketAddr, bytes: u64) -> String {
     let mut metrics = String::new();
     wait_until(|| {
@@ -99,7 +98,7 @@ fn metrics_with(health: SocketAddr, bytes: u64) -> String {
     metrics
 }
 
-/// A counter's value in `metrics`.
+/// The value of a counter in `metrics`.
 fn counter(metrics: &str, name: &str) -> u64 {
     let series = format!("{name}_total ");
     metrics.lines().find_map(|line| line.strip_prefix(&series)).unwrap_or_else(|| panic!("{metrics}")).parse().unwrap()
@@ -124,7 +123,7 @@ fn bulk_transfers_behind_one_router() {
     bulk(Mode::Driver, 2_000, &["--ebpf-next-hop", "answer-sender", "--workers", "1"]);
 }
 
-/// Behind a one-to-one NAT packets carry another address than the one that clients and peers know.
+/// Behind a one-to-one NAT, packets carry another address than the public one.
 #[test]
 fn behind_a_nat_packets_carry_the_local_address() {
     const ROUNDS: u32 = 500;
@@ -137,7 +136,7 @@ fn behind_a_nat_packets_carry_the_local_address() {
         let relay = net.start_relay_known_as(PUBLIC_V4, Mode::Driver, options);
         let mut sent = Traffic::default();
         for (salt, relay, peer_family) in
-            // In an order in which the relay has answered to its router before it has data for it.
+            // In an order as in [`PAIRS`].
             [("v4", PUBLIC_V4, V4), ("v6 to v4", RELAY[V6], V4), ("v4 to v6", PUBLIC_V4, V6)]
         {
             let peer = Peer::start(&net.peer, address(PEER[peer_family], 0));
@@ -157,20 +156,20 @@ fn behind_a_nat_packets_carry_the_local_address() {
     }
 }
 
-/// Each worker gives the kernel the way that begins with its own client.
+/// Each worker installs the flow that begins with its own client.
 #[test]
 fn clients_of_two_workers_are_crossed_in_the_kernel() {
     const ROUNDS: u32 = 500;
     let Some(net) = Net::new(Mode::Driver) else { return };
     let relay = net.start_relay(Mode::Driver, &["--workers", "2", "--allocations-per-username", "100"]);
     let mut sent = Traffic::default();
-    // The two clients' families, and that of their relayed transport addresses, which no packet shows.
+    // The clients' families, and the family of the relayed transport addresses, which no packet shows.
     for (families_of_clients, relayed) in [([V4, V4], V4), ([V4, V6], V4), ([V6, V4], V6), ([V6, V6], V6)] {
         let [(mut one, at_one), (mut other, at_other)] =
             clients_of_both_workers(families()[relayed], |worker| net.client(families_of_clients[worker], "crossed"));
         one.bind(CHANNEL, at_other).unwrap();
         other.bind(CHANNEL, at_one).unwrap();
-        // Its worker answers after it has read what the other one said.
+        // This worker responds after it has handled the other worker's message.
         one.bind(CHANNEL, at_other).unwrap();
         for number in 0..ROUNDS {
             let data = payload(number);
@@ -183,7 +182,7 @@ fn clients_of_two_workers_are_crossed_in_the_kernel() {
     }
     let End { log, .. } = relay.stop();
     let summary = Summary::of(&log);
-    // Each client's allocation has what it sent and what it was sent.
+    // Each allocation's account has what its client sent and received.
     let sum = |name: &str| -> u64 {
         let values =
             log.split_whitespace().filter_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse::<u64>().ok());
@@ -200,7 +199,7 @@ fn clients_of_two_workers_are_crossed_in_the_kernel() {
     assert!(summary.in_user_space().packets <= Summary::tolerance(sent.packets), "{summary:?}");
 }
 
-/// coturn's client in the client's namespace against its echo server in the peer's.
+/// Runs coturn's client in the client's namespace, with its echo server in the peer's.
 fn coturn(mode: Mode) {
     const MESSAGES: u64 = 200;
     const CONNECTIONS: u64 = 4;
@@ -255,7 +254,7 @@ fn coturns_client_in_generic_mode() {
 
 const ECHO_PORT: u16 = 3480;
 
-/// A capture of the first datagrams that arrive in a namespace, if tcpdump is there.
+/// A capture of the first datagrams that arrive in a namespace, if tcpdump is installed.
 struct Capture(Option<(Child, JoinHandle<Vec<u8>>)>);
 
 impl Capture {
@@ -300,7 +299,7 @@ impl Capture {
         Self(Some((child, reader)))
     }
 
-    /// Waits until as many packets were captured as asked for, and checks them.
+    /// Waits until `packets` were captured, and checks them.
     fn expect_good_checksums(self, packets: u32) {
         let Some((mut child, reader)) = self.0 else { return };
         wait_until(|| child.try_wait().unwrap().is_some());

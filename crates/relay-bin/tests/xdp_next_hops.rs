@@ -1,4 +1,4 @@
-//! The kernel path follows the neighbours that it sends to, with the binary as it is.
+//! The binary's kernel path follows changes of the neighbours that it sends to.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
 
 mod xdp_net;
@@ -33,7 +33,7 @@ fn mac(namespace: &Namespace, interface: &'static str) -> String {
     })
 }
 
-/// The relay's entry of the router, as `ip` shows it.
+/// The relay's neighbour entry for the router, as `ip` prints it.
 fn entry(net: &Net, family: usize) -> String {
     let router = ["10.2.0.254", "fd02::254"][family];
     net.relay.within(move || {
@@ -42,7 +42,7 @@ fn entry(net: &Net, family: usize) -> String {
     })
 }
 
-/// The router has another Ethernet address from now on. It says nothing, not even by asking for the relay's.
+/// Changes the router's Ethernet address without an announcement. The router does not even send an ARP request.
 fn change_silently(net: &Net, address: &'static str) {
     let relay = mac(&net.relay, INTERFACE);
     net.router.within(move || {
@@ -70,7 +70,7 @@ fn time_until_it_relays(net: &Net, clients: &mut [BlockingClient], after: Instan
             assert!(after.elapsed() < PATIENCE, "nothing arrives any more: {}", entry(net, family));
         }
     }
-    // Answers to what was held back meanwhile.
+    // Answers to packets that were held back meanwhile.
     for client in clients {
         while client.receive(Duration::from_millis(500)).unwrap().is_some() {}
     }
@@ -85,7 +85,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// What the relay says in the end.
+    /// Ends the relay and returns its log.
     fn end(mut self) -> String {
         for (peer, client) in self.peers.into_iter().zip(&mut self.clients) {
             peer.end(client, CHANNEL);
@@ -119,7 +119,7 @@ fn a_router_that_changes_its_ethernet_address_silently_is_followed() {
         change_silently(net, address);
         let after = Instant::now();
         let times = time_until_it_relays(net, clients, after);
-        // For people: the goal is a second, on a machine that has time for it.
+        // For people: on an idle machine it should take less than a second.
         println!("a silent change was followed after {times:?} (IPv4, IPv6)");
         for (family, client) in clients.iter_mut().enumerate() {
             assert!(entry(net, family).contains(address), "{}", entry(net, family));
@@ -154,7 +154,7 @@ fn a_router_that_announces_its_new_ethernet_address_is_followed() {
 fn neighbours_stay_fresh_while_flows_use_them_and_only_then() {
     let Some(mut scene) = scene() else { return };
     let Scene { net, clients, .. } = &mut scene;
-    // Left to itself, the kernel would ask once a minute or so, and only for packets of the host's own.
+    // By itself the kernel would probe about once a minute, and only for packets of its own.
     for family in [V4, V6] {
         net.relay.within(move || {
             let router = ["10.2.0.254", "fd02::254"][family];
@@ -167,7 +167,7 @@ fn neighbours_stay_fresh_while_flows_use_them_and_only_then() {
             entry(net, family).contains("REACHABLE")
         });
     }
-    // A neighbour that an administrator has entered is not touched.
+    // An entry by an administrator is not touched.
     let router = mac(&net.router, "relay");
     net.relay.within(move || {
         for address in ["10.2.0.254", "fd02::254"] {
@@ -192,7 +192,7 @@ fn a_neighbour_that_the_kernel_forgets_costs_no_packet() {
         ip(&format!("neigh del 10.2.0.254 dev {INTERFACE}"));
         ip(&format!("neigh del fd02::254 dev {INTERFACE}"));
     });
-    // The kernel asks for the address of what user space sends, and the flows are the kernel's again.
+    // The kernel resolves the address for packets from user space. After that it relays again.
     for client in clients.iter_mut() {
         exchange(client, CHANNEL, 200..500);
     }

@@ -1,4 +1,4 @@
-//! What the network does to a relay that runs: links that go, addresses that go, sends that the kernel refuses.
+//! Network faults while the relay runs: links and addresses that disappear, and sends that the kernel refuses.
 
 use std::{
     net::{SocketAddr, UdpSocket},
@@ -18,10 +18,10 @@ use turn_client::{Allocate, BlockingClient};
 
 use super::net::{CHANNEL, HEALTH, HOST, Net, OUTSIDE};
 
-/// Outside, beyond the host's router.
+/// An address beyond the host's router.
 const FAR: &str = "203.0.113.9";
 
-/// A relay on the host, and a client that relays to a peer.
+/// A relay on the host, with a client that exchanges data with a peer.
 struct Session {
     net: Net,
     relay: Relay,
@@ -44,9 +44,9 @@ impl Session {
         Some(session)
     }
 
-    /// Whether data reaches the peer, and the client on its way back.
+    /// Whether data reaches the peer and comes back.
     fn relays(&mut self) -> bool {
-        // The client's own way may be down as well.
+        // The client's own link may be down, too.
         if self.client.send(CHANNEL, b"there").is_err() {
             return false;
         }
@@ -63,7 +63,7 @@ impl Session {
         value.map_or(0, |value| value.parse().unwrap())
     }
 
-    /// Sends until the relay has counted this many datagrams as lost, and waits until it relays again once `mend` has mended it.
+    /// Sends until the relay has counted this many lost datagrams. Then calls `mend`, and waits until data passes again.
     fn lose(&mut self, reason: &str, mend: impl FnOnce(&Net)) {
         let line = format!("dropped_datagrams_total{{reason=\"{reason}\"}}");
         let before = self.metric(&line);
@@ -74,12 +74,12 @@ impl Session {
             self.metric(&line) >= before + 20
         });
         mend(&self.net);
-        // What was sent meanwhile may have reached the peer.
+        // Data of the meantime may have reached the peer.
         while self.peer.recv_from(&mut [0; 2000]).is_ok() {}
         wait_until(|| self.relays());
     }
 
-    /// That it goes on is not all: it says why, and not for each datagram.
+    /// Checks that the log gives the reason, and only once rather than for each datagram.
     fn assert_told_once(self, what: &str) {
         let log = self.relay.stop().log;
         assert_eq!(log.matches(what).count(), 1, "{what}:\n{log}");
@@ -99,12 +99,12 @@ fn a_link_and_an_address_that_are_away_for_three_seconds_cost_a_client_those_thr
             thread::sleep(Duration::from_millis(100));
         }
         session.net.ip(back);
-        // The kernel forgets it with the link.
+        // The kernel has removed the route with the link.
         session.net.ip(&format!("route replace default via {OUTSIDE}"));
         wait_until(|| session.relays());
         wait_until(|| session.net.is_ready());
     }
-    // The interface itself, with everything that belongs to it.
+    // Remove the interface with its addresses and routes.
     session.net.ip("link del eth0");
     wait_until(|| !session.net.is_ready());
     thread::sleep(Duration::from_secs(1));
@@ -142,7 +142,7 @@ fn a_peer_that_there_is_no_route_to_is_counted_and_told_once() {
 
 #[test]
 fn a_network_that_takes_less_than_is_relayed_is_counted_and_told_once() {
-    // The kernel says ENOBUFS to those who want to hear of ICMP errors, as the relay does for indications, and nothing to others.
+    // The kernel returns ENOBUFS to sockets that ask for ICMP errors, as relay sockets do for indications, and no error to others.
     let Some(mut session) = Session::start(&["--indications", "on"]) else { return };
     session.net.host.within(|| run("tc", "qdisc add dev eth0 root tbf rate 8kbit burst 2000 limit 2000"));
     session.lose("send_failed", |net| net.host.within(|| run("tc", "qdisc del dev eth0 root")));

@@ -1,4 +1,4 @@
-//! Addresses that come and go while a relay starts and runs, between network namespaces.
+//! Addresses that appear and disappear while a relay starts and runs, between network namespaces.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod faults;
@@ -12,12 +12,12 @@ use test_support::namespace::{run, sysctl};
 use test_support::{PATIENCE, capability::can, relay::End, wait_until};
 use turn_client::{Allocate, BlockingClient, Family};
 
-/// In the network of the host, and one that it does not have at first.
+/// An address in the host's network that the host does not have at first.
 const FLOATING: &str = "10.9.0.100";
-/// Outside of that network: a NAT's, or so it seems.
+/// An address outside of that network, as a NAT's would be.
 const PUBLIC: &str = "203.0.113.7";
 
-/// Where the client's allocation is, which it is granted once every worker knows of an address.
+/// Allocates as soon as every worker knows of an address. Returns the relayed transport address.
 fn allocate_soon(client: &mut BlockingClient) -> SocketAddr {
     let mut relayed = None;
     wait_until(|| {
@@ -67,7 +67,7 @@ fn data_leaves_from_a_floating_address_and_while_it_is_away_allocations_are_refu
     assert!(text.contains("the relay's IPv4 address is not there"), "{text}");
     wait_until(|| relay.has_logged("PUBLIC_IP4_ADDR) is no address of this machine now"));
 
-    // This machine takes over.
+    // This machine takes over the floating address.
     net.ip(&format!("addr add {FLOATING}/24 dev eth0"));
     wait_until(|| net.is_ready());
     let (mut client, peer) = (net.client(FLOATING, "a"), net.peer());
@@ -75,7 +75,7 @@ fn data_leaves_from_a_floating_address_and_while_it_is_away_allocations_are_refu
     client.bind(CHANNEL, peer.local_addr().unwrap()).unwrap();
     assert_eq!(source(&mut client, &peer), Some(relayed));
 
-    // It goes to another one, and comes back.
+    // Another machine takes it over, and this one gets it back.
     net.ip(&format!("addr del {FLOATING}/24 dev eth0"));
     wait_until(|| !net.is_ready());
     wait_until(|| net.allocation(HOST, "late") == Err(Some(508)));
@@ -97,7 +97,7 @@ fn what_was_taken_for_a_nats_address_is_sent_from_once_it_is_there() {
 
     net.ip(&format!("addr add {PUBLIC}/32 dev eth0"));
     wait_until(|| source(&mut client, &peer) == Some(relayed));
-    // The way back, and who allocates now.
+    // Data to the client, and a new allocation.
     peer.send_to(b"back", relayed).unwrap();
     assert_eq!(client.receive(PATIENCE).unwrap(), Some((CHANNEL, b"back".to_vec())));
     let mut new = net.client(HOST, "b");
@@ -105,7 +105,7 @@ fn what_was_taken_for_a_nats_address_is_sent_from_once_it_is_there() {
     new.bind(CHANNEL, peer.local_addr().unwrap()).unwrap();
     wait_until(|| source(&mut new, &peer) == Some(new_relayed));
 
-    // No NAT has what this machine had. What is sent meanwhile comes from no other address.
+    // The machine has had the address, so it is not a NAT's. Data must not be sent from another address meanwhile.
     net.ip(&format!("addr del {PUBLIC}/32 dev eth0"));
     wait_until(|| !net.is_ready());
     assert_eq!(source(&mut client, &peer), None);
@@ -119,7 +119,7 @@ fn behind_a_nat_another_program_of_the_machine_is_a_peer_in_the_range_of_ports_t
     let _relay = net.start(&["--public-ip4-addr", PUBLIC, "--allow-peer", HOST]);
     let mut client = net.client(HOST, "a");
     let relayed = client.allocate(Allocate::default()).unwrap().relayed[0];
-    // Any but the allocation's own.
+    // Any port other than the allocation's.
     let inside = if relayed.port() == 50_123 { 50_124 } else { 50_123 };
     for (channel, port) in [(0x4001, inside), (0x4002, 40_000)] {
         let neighbour = net.neighbour(port);
@@ -184,7 +184,7 @@ fn without_netlink_new_addresses_are_found_too() {
 #[test]
 fn a_kernel_without_ipv6_serves_ipv4() {
     let Some(net) = Net::new() else { return };
-    // Such a kernel lists no IPv6 address, either.
+    // A kernel without IPv6 has no IPv6 addresses, either.
     net.host.within(|| sysctl("net.ipv6.conf.all.disable_ipv6", "1"));
     let options = ["--public-ip4-addr", HOST, "--public-ip6-addr", "fd09::1"];
     let Some(relay) = net.start_without(libc::AF_INET6, &options) else { return };
@@ -214,7 +214,7 @@ fn a_recording_of_addresses_that_come_and_go_replays() {
     assert_eq!(session.differences(), []);
 }
 
-/// As docs/operations.md says.
+/// The rules are those in docs/operations.md.
 #[test]
 fn clients_are_served_at_a_port_that_the_kernel_redirects() {
     let Some(net) = Net::new() else { return };
@@ -235,7 +235,7 @@ fn clients_are_served_at_a_port_that_the_kernel_redirects() {
         client.bind(CHANNEL, peer.local_addr().unwrap()).unwrap();
         assert_eq!(source(client, &peer), Some(relayed));
         peer.send_to(b"back", relayed).unwrap();
-        // Its socket is connected: it takes nothing from another port.
+        // The client's socket is connected, so it receives nothing from another port.
         assert_eq!(client.receive(PATIENCE).unwrap(), Some((CHANNEL, b"back".to_vec())));
     }
 }

@@ -1,4 +1,4 @@
-//! A machine for a relay, and another one for its clients and their peers, each in a network namespace.
+//! Two network namespaces: one for the relay's machine, one for its clients and their peers.
 //!
 //! ```text
 //! host 10.9.0.1 ---- 10.9.0.2 outside
@@ -26,21 +26,21 @@ pub(crate) const OUTSIDE: &str = "10.9.0.2";
 pub(crate) const HEALTH: &str = "127.0.0.1:8080";
 pub(crate) const CHANNEL: u16 = 0x4001;
 
-/// The two machines.
+/// Both machines.
 pub(crate) struct Net {
     pub(crate) host: Namespace,
     pub(crate) outside: Namespace,
 }
 
 impl Net {
-    /// Makes them, connected; `None`, after saying why, where that cannot be done.
+    /// Creates both machines and connects them. `None`, with a message, if that is not possible.
     pub(crate) fn new() -> Option<Self> {
         let net = Self::apart()?;
         net.join();
         Some(net)
     }
 
-    /// The same, not connected yet.
+    /// Creates both machines without a connection.
     pub(crate) fn apart() -> Option<Self> {
         let make = || -> Result<Self, String> {
             Command::new("ip").arg("-V").output().map_err(|error| format!("cannot run ip: {error}"))?;
@@ -49,7 +49,7 @@ impl Net {
         available("netns", make())
     }
 
-    /// Connects them.
+    /// Connects the machines.
     pub(crate) fn join(&self) {
         let host = [&format!("{HOST}/24"), "fd09::1/64"];
         self.host.link("eth0", &host, &self.outside, "eth0", &[&format!("{OUTSIDE}/24"), "fd09::2/64"]);
@@ -57,7 +57,7 @@ impl Net {
             ip(&format!("route add default via {OUTSIDE}"));
             ip("-6 route add default via fd09::2");
         });
-        // Whatever address the host gets.
+        // The outside machine reaches any address of the host.
         self.outside.within(|| ip(&format!("route add default via {HOST}")));
     }
 
@@ -67,20 +67,20 @@ impl Net {
         self.host.within(move || ip(&arguments));
     }
 
-    /// Starts a relay on the host that answers at [`HEALTH`], and waits until it is up.
+    /// Starts a relay on the host with [`HEALTH`] as health endpoint, and waits until it is ready.
     pub(crate) fn start(&self, options: &[&str]) -> Relay {
         let mut command = relay_command(options);
         self.host.within(move || Relay::spawn(&mut command, LISTEN_PORT))
     }
 
-    /// The same without waiting.
+    /// Starts a relay without waiting.
     pub(crate) fn start_silent(&self, options: &[&str]) -> Relay {
         let mut command = relay_command(options);
         self.host.within(move || Relay::spawn_silent(&mut command, LISTEN_PORT))
     }
 
-    /// Starts a relay that may open no sockets of this address family, such as `AF_NETLINK`, and waits until it is up; `None`,
-    /// after saying why, where that cannot be done.
+    /// Starts a relay that may open no sockets of this address family, such as `AF_NETLINK`, and waits until it is ready. `None`,
+    /// with a message, if that is not possible.
     pub(crate) fn start_without(&self, family: i32, options: &[&str]) -> Option<Relay> {
         const PYTHON: &str = "/usr/bin/python3";
         let present = std::path::Path::new(PYTHON).exists();
@@ -95,12 +95,12 @@ impl Net {
         Some(self.host.within(move || Relay::spawn(&mut command, LISTEN_PORT)))
     }
 
-    /// A client outside with a username of its own, of the relay at this address.
+    /// A client outside with its own username, for the relay at this address.
     pub(crate) fn client(&self, relay: &str, salt: &str) -> BlockingClient {
         self.client_at(address(relay, LISTEN_PORT), salt)
     }
 
-    /// The same at another port.
+    /// The same, at another port of the relay.
     pub(crate) fn client_at(&self, server: SocketAddr, salt: &str) -> BlockingClient {
         let socket = self.outside.within(move || {
             let socket = UdpSocket::bind(if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }).unwrap();
@@ -110,7 +110,7 @@ impl Net {
         BlockingClient::with_socket(socket, credentials(salt))
     }
 
-    /// What the relay answers to a client that asks for an allocation: the address, or an error code.
+    /// Allocates once. Returns the relayed transport address, or the error code.
     pub(crate) fn allocation(&self, relay: &str, salt: &str) -> Result<SocketAddr, Option<u16>> {
         let allocated = self.client(relay, salt).allocate(Allocate::default());
         allocated.map(|allocated| allocated.relayed[0]).map_err(|error| error.code())
@@ -121,7 +121,7 @@ impl Net {
         self.peer_at(OUTSIDE)
     }
 
-    /// The same at another address there.
+    /// The same, at another address outside.
     pub(crate) fn peer_at(&self, ip: &'static str) -> UdpSocket {
         patient(self.outside.within(move || UdpSocket::bind((ip, 0)).unwrap()))
     }
@@ -131,7 +131,7 @@ impl Net {
         patient(self.host.within(move || UdpSocket::bind((HOST, port)).unwrap()))
     }
 
-    /// The status code of `/readyz`, and what it says.
+    /// The status code and body of `/readyz`.
     pub(crate) fn readiness(&self) -> (u16, String) {
         self.host.within(|| http::get(HEALTH.parse().unwrap(), "/readyz"))
     }
@@ -147,18 +147,18 @@ fn relay_command(options: &[&str]) -> Command {
     command
 }
 
-/// Short enough to try again while the network changes.
+/// Sets a short time-out, for retries while the network changes.
 fn patient(socket: UdpSocket) -> UdpSocket {
     socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     socket
 }
 
-/// Where data that the client sends on [`CHANNEL`] comes from, if it reaches `peer`.
+/// Sends data on [`CHANNEL`]. Returns the source address at `peer`, if the data arrives.
 pub(crate) fn source(client: &mut BlockingClient, peer: &UdpSocket) -> Option<SocketAddr> {
     client.send(CHANNEL, b"data").unwrap();
     match peer.recv_from(&mut [0; 100]) {
         Ok((_, from)) => Some(from),
-        // A socket with a time-out is not read again by itself after a signal (`signal(7)`).
+        // After a signal, the kernel does not restart a receive call with a time-out (`signal(7)`).
         Err(error) if matches!(error.kind(), WouldBlock | TimedOut | Interrupted) => None,
         Err(error) => panic!("{error}"),
     }

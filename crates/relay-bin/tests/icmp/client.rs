@@ -17,7 +17,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client of the relay at `server`, with an allocation of that family, and of the other if the relay has it.
+    /// A client of the relay at `server`. Its allocation has that family, and the other one if the relay does.
     pub(crate) fn start(server: SocketAddr) -> Self {
         let any = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         Self::with_socket(UdpSocket::bind(any).unwrap(), server)
@@ -42,12 +42,12 @@ impl Client {
         self.socket.send(&encode_unfragmented_send_indication(peer, data, 7)).unwrap();
     }
 
-    /// The next ICMP error that it is told of.
+    /// The next ICMP error that the relay reports to it.
     pub(crate) fn hear_icmp(&self) -> IcmpError {
         self.hear(decode_icmp_indication)
     }
 
-    /// The next data, and who sent it.
+    /// The next data and its sender.
     pub(crate) fn hear_data(&self) -> (SocketAddr, Vec<u8>) {
         self.hear(decode_data_indication)
     }

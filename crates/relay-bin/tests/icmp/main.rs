@@ -1,4 +1,5 @@
-//! What does not reach a peer: clients hear of it in Data indications, and nobody else suffers. What may not be fragmented is not.
+//! Datagrams that do not reach a peer: the relay reports the ICMP errors in Data indications, and no other data is lost. Also,
+//! datagrams with DF are not fragmented.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod client;
@@ -11,7 +12,7 @@ use path::{HOST_V6, NARROW, Path};
 use test_support::{PATIENCE, capability::has_ipv6, relay::Relay, wait_until};
 use turn_client::{Allocate, IcmpError};
 
-/// An address of loopback where nobody is.
+/// A closed port on loopback.
 fn closed_port(loopback: &str) -> SocketAddr {
     UdpSocket::bind((loopback, 0)).unwrap().local_addr().unwrap()
 }
@@ -22,7 +23,7 @@ fn peer(loopback: &str) -> UdpSocket {
     peer
 }
 
-/// What a client hears about `peer`.
+/// The ICMP error that a client should get about `peer`.
 const fn heard(peer: SocketAddr, icmp_type: u8, code: u8, error_data: u32) -> IcmpError {
     IcmpError { peer, icmp_type, code, error_data }
 }
@@ -61,14 +62,14 @@ fn errors_of_one_peer_lose_nothing_to_and_from_others() {
     let mut client = Client::start(relay.v4());
     client.permit(at_open);
     let mut buffer = [0; 100];
-    // Nothing but errors, one by one.
+    // Only errors, one at a time.
     for _ in 0..100 {
         client.send(closed, b"lost");
         client.turn.mapped_address().unwrap();
     }
     for number in 0_u32..200 {
         let data = number.to_be_bytes();
-        // Many in a row, so that some wait for the socket while others fail.
+        // Many at once, so that some wait in the socket while others fail.
         for _ in 0..3 {
             client.send(closed, b"lost");
         }
@@ -117,12 +118,12 @@ fn with_the_df_bit_a_datagram_too_large_for_a_link_is_told_of_and_without_it_is_
     let payload = [7; 1_400];
     let mut buffer = [0; 2_000];
 
-    // The second link is the narrow one, so its router says so. Each time, whatever was heard before.
+    // The second link is narrow, so the router reports it: each time, whatever was reported before.
     for _ in 0..2 {
         client.send_unfragmented(peer, &payload);
         assert_eq!(client.hear_icmp(), heard(peer, 3, 4, NARROW));
     }
-    // What fits, right after an error, arrives.
+    // A datagram that fits arrives right after an error.
     client.send_unfragmented(peer, &payload[..1_000]);
     assert_eq!(far.recv(&mut buffer).unwrap(), 1_000, "the first to arrive");
     client.send(peer, &payload);
@@ -139,7 +140,7 @@ fn with_the_df_bit_a_datagram_too_large_for_a_link_is_told_of_and_without_it_is_
     lengths.sort_unstable();
     assert_eq!(lengths, [[900; 20], [1_400; 20]].concat());
 
-    // The first link: the kernel says so itself, and does not know the port.
+    // The kernel itself reports that the first link is narrow, without a port.
     path.narrow_first_link(1_200);
     client.send_unfragmented(peer, &payload);
     assert_eq!(client.hear_icmp(), heard(SocketAddr::new(peer.ip(), 0), 3, 4, 1_200));
@@ -157,12 +158,12 @@ fn routers_and_hosts_are_told_of_in_both_families() {
         client.send(peer, b"data");
         assert_eq!(client.hear_icmp(), heard(peer, icmp_type, code, 0));
     }
-    // IPv6 knows no DF bit, and the attribute is ignored: its source fragments.
+    // IPv6 has no DF bit, so the attribute is ignored and the source fragments.
     let far = path.far_at(HOST_V6);
     let peer = far.local_addr().unwrap();
     client.permit(peer);
     client.send_unfragmented(peer, &[7; 1_400]);
-    // The first is lost while the kernel learns the MTU of the path, which it does not wait for either.
+    // The first one is lost while the kernel learns the path MTU. The relay does not wait for that either.
     let mut buffer = [0; 2_000];
     wait_until(|| {
         client.send_unfragmented(peer, &[7; 1_400]);

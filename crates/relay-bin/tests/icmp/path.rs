@@ -23,18 +23,18 @@ const LISTEN_PORT: u16 = 3478;
 const HOST: &str = "10.9.0.1";
 const FAR: &str = "10.8.0.2";
 pub(crate) const HOST_V6: &str = "fd08::2";
-/// The MTU of the second link, in bytes: the least that IPv6 allows.
+/// The MTU of the second link, in bytes. IPv6 allows no less.
 pub(crate) const NARROW: u32 = 1_280;
 
 pub(crate) struct Path {
     host: Namespace,
-    /// Keeps the router's namespace.
+    /// Keeps the router's namespace alive.
     _router: Namespace,
     far: Namespace,
 }
 
 impl Path {
-    /// Makes it; `None`, after saying why, where that cannot be done.
+    /// Creates the path. `None`, with a message, if that is not possible.
     pub(crate) fn new() -> Option<Self> {
         let make = || -> Result<_, String> {
             Command::new("ip").arg("-V").output().map_err(|error| format!("cannot run ip: {error}"))?;
@@ -46,7 +46,7 @@ impl Path {
         router.within(|| {
             sysctl("net.ipv4.ip_forward", "1");
             sysctl("net.ipv6.conf.all.forwarding", "1");
-            // As many errors as there are datagrams.
+            // One error for each datagram.
             sysctl("net.ipv4.icmp_ratelimit", "0");
             sysctl("net.ipv6.icmp.ratelimit", "0");
             ip(&format!("link set eth1 mtu {NARROW}"));
@@ -65,13 +65,13 @@ impl Path {
         Some(Self { host, _router: router, far })
     }
 
-    /// A relay on the host.
+    /// Starts a relay on the host.
     pub(crate) fn relay(&self) -> Relay {
         let mut command = command(["--auth-secret", SECRET, "--workers", "1"]);
         self.host.within(move || Relay::spawn(&mut command, LISTEN_PORT))
     }
 
-    /// A client on the host, too, so that the path concerns data on its way to peers only.
+    /// A client on the same host, so that only data to peers takes the path.
     pub(crate) fn client(&self) -> Client {
         self.host.within(|| {
             let socket = UdpSocket::bind((HOST, 0)).unwrap();
@@ -90,10 +90,10 @@ impl Path {
         socket
     }
 
-    /// Peers that cannot be reached, with type and code of what the relay's kernel hears about them.
+    /// Unreachable peers, with type and code of the ICMP error about each.
     pub(crate) fn unreachable(&self) -> [(SocketAddr, u8, u8); 4] {
         let at = |text: &str| text.parse().unwrap();
-        // A host where no such port is open, and a router without a route.
+        // A host where the port is closed, and a router without a route.
         [(at("10.8.0.2:9"), 3, 3), (at("10.7.0.1:9"), 3, 1), (at("[fd08::2]:9"), 1, 4), (at("[fd07::1]:9"), 1, 0)]
     }
 

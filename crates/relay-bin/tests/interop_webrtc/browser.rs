@@ -1,4 +1,4 @@
-//! Chromium and Firefox, which open the page of `webrtc/page/` by themselves: no driver stands between.
+//! Chromium and Firefox, which open the page in `webrtc/page/` without a WebDriver.
 
 pub(crate) mod chromium;
 pub(crate) mod firefox;
@@ -15,16 +15,16 @@ use test_support::{relay::minted, wait_until};
 
 use crate::{page_server::PageServer, place::Place};
 
-/// A browser that has opened the page; it and the programs that it started end when this is dropped.
+/// A browser that has opened the page. Dropping it ends the browser and its subprocesses.
 struct Browser {
     child: Child,
     server: PageServer,
-    /// Its profile.
+    /// The profile.
     _folder: TempDir,
 }
 
 impl Browser {
-    /// Starts a browser in the relay's network, with the page's address as its last argument.
+    /// Starts a browser in the relay's network. The page's address is its last argument.
     fn open(
         place: &Place,
         mut command: Command,
@@ -38,7 +38,7 @@ impl Browser {
         Self { child: place.spawn(command), server, _folder: folder }
     }
 
-    /// What the page says about its call.
+    /// The page's report about its call.
     fn result(&self) -> Value {
         self.server.result().expect("the page said nothing: the browser did not start, or hangs")
     }
@@ -74,12 +74,12 @@ fn succeeded(result: &Value) {
     assert_eq!(result["ok"], true, "{result:#}");
 }
 
-/// Checks that a call fails for want of Send indications, and that the relay's metrics say so.
+/// Checks that a call fails because Send indications are off, and that the relay's metrics show it.
 #[track_caller]
 fn fails_without_indications(place: &Place, make: impl Fn(&Place, &Value) -> Value) {
     let result = make(place, &call(place, [place.host; 2]));
     assert_eq!(result["ok"], false, "{result:#}");
-    // It has candidates, so the allocations were granted; only the checks fail.
+    // There are candidates, so the allocations succeeded. Only the connectivity checks fail.
     assert!(!result["candidates"]["a"].as_array().unwrap().is_empty(), "{result:#}");
     assert!(result["error"].as_str().unwrap().contains("the connection failed"), "{result:#}");
     wait_until(|| place.metric("dropped_datagrams_total{reason=\"send_indication\"}") > 0);

@@ -1,5 +1,5 @@
-//! Real WebRTC and TURN clients relay through the binary: two peers in one process, relay candidates only, 1,000 messages each way
-//! and none lost. `webrtc/`, beside this folder, has the clients.
+//! Real WebRTC and TURN clients relay through the binary: two peers in one process, with relay candidates only, exchange 1,000
+//! messages each way without loss. The clients are in the directory `webrtc`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod browser;

@@ -1,4 +1,4 @@
-//! Serves the page with two peers and hears how it went.
+//! Serves the page with two peers and receives its report.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -13,7 +13,7 @@ use std::{
 
 use serde_json::Value;
 
-/// How long a call may take on the slowest machine, beyond what it is meant to take.
+/// How long to wait for a call on a slow machine, beyond its planned duration.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A web server for one visit.
@@ -23,7 +23,7 @@ pub(crate) struct PageServer {
 }
 
 impl PageServer {
-    /// Serves the page, and `settings` as they are when it asks for them, until the process ends.
+    /// Serves the page until the process ends. `settings` are computed when the page requests them.
     pub(crate) fn start(listener: TcpListener, settings: impl Fn() -> Value + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().unwrap();
         let (sender, results) = channel();
@@ -31,20 +31,20 @@ impl PageServer {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (settings, sender) = (Arc::clone(&settings), sender.clone());
-                // A browser may open a connection and be silent.
+                // A browser may open a connection and send nothing.
                 thread::spawn(move || serve(stream, &*settings, &sender));
             }
         });
         Self { address, results }
     }
 
-    /// What the page says about its call; `None` if it does not say anything.
+    /// The page's report about its call; `None` if none comes.
     pub(crate) fn result(&self) -> Option<Value> {
         self.results.recv_timeout(PATIENCE).ok()
     }
 }
 
-/// Answers one request. A browser that goes away is no trouble.
+/// Answers one request. It is no error if the browser closes the connection.
 fn serve(stream: TcpStream, settings: &impl Fn() -> Value, sender: &Sender<Value>) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();

@@ -1,4 +1,4 @@
-//! Where a relay and its clients are.
+//! A relay and the network that it shares with its clients.
 
 use std::{
     net::SocketAddr,
@@ -19,22 +19,22 @@ const ADDRESS: &str = "192.0.2.10";
 /// The address of the interface in [`Place::with_ipv6_interface`].
 const ADDRESS_V6: &str = "2001:db8::10";
 
-/// The relay's options: clients of one user have many allocations here.
+/// The relay's options: here one user has many allocations.
 const OPTIONS: [&str; 2] = ["--allocations-per-username", "100"];
 
-/// `options`, with two workers unless they say otherwise.
+/// `options`, with two workers unless they set another number.
 fn with_workers<'a>(options: &[&'a str]) -> Vec<&'a str> {
     let workers = if options.contains(&"--workers") { &[][..] } else { &["--workers", "2"] };
     [&OPTIONS[..], workers, options].concat()
 }
 
-/// A relay, and the network that it is in.
+/// A relay and its network.
 pub(crate) struct Place {
     pub(crate) relay: Relay,
     /// The relay's IPv4 address.
     pub(crate) host: &'static str,
     health: SocketAddr,
-    /// Of a network of its own; goes after the relay.
+    /// The network namespace, if there is one. Dropped after the relay.
     namespace: Option<Namespace>,
 }
 
@@ -48,12 +48,12 @@ impl Place {
         Self { relay, host: "127.0.0.1", health, namespace: None }
     }
 
-    /// A relay on an Ethernet interface in a network namespace, with a default route, for clients that do not use loopback.
-    /// `None`, after saying why, where that cannot be made.
+    /// A relay on an Ethernet interface in a network namespace with a default route, for clients that do not use loopback. `None`,
+    /// with a message, if that is not possible.
     pub(crate) fn with_interface(options: &[&str]) -> Option<Self> {
         let namespace = namespace()?;
         namespace.within(|| {
-            // Nobody is at the other end: the clients are where the relay is.
+            // The other end is not used: the clients are in this namespace.
             ip("link add eth0 type veth peer name eth1");
             ip(&format!("addr add {ADDRESS}/24 dev eth0"));
             ip("link set eth0 up");
@@ -63,14 +63,14 @@ impl Place {
         Some(Self::within_namespace(namespace, ADDRESS, &["--public-ip4-addr", ADDRESS], options))
     }
 
-    /// A relay on the IPv4 loopback address of a network namespace, for recordings: they hold all addresses of the machine. `None`,
-    /// after saying why, where that cannot be made.
+    /// A relay on the IPv4 loopback address of a network namespace, for recordings: they contain all addresses of the machine.
+    /// `None`, with a message, if that is not possible.
     pub(crate) fn on_own_loopback(options: &[&str]) -> Option<Self> {
         let addresses = ["--public-ip4-addr", "127.0.0.1"];
         Some(Self::within_namespace(namespace()?, "127.0.0.1", &addresses, options))
     }
 
-    /// A relay as in [`Self::with_interface`], over IPv6 and nothing else.
+    /// A relay as in [`Self::with_interface`], but with IPv6 only.
     pub(crate) fn with_ipv6_interface(options: &[&str]) -> Option<Self> {
         let namespace = namespace()?;
         namespace.within(|| {
@@ -92,13 +92,13 @@ impl Place {
         Self { relay, host, health, namespace: Some(namespace) }
     }
 
-    /// Ends the relay, and then its network.
+    /// Ends the relay, then its network.
     pub(crate) fn stop(self) {
         let Self { relay, namespace: _network, .. } = self;
         relay.stop();
     }
 
-    /// Does something in the relay's network.
+    /// Runs `job` in the relay's network.
     pub(crate) fn within<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         match &self.namespace {
             Some(namespace) => namespace.within(job),
@@ -106,7 +106,7 @@ impl Place {
         }
     }
 
-    /// Runs a program in the relay's network that must end within two minutes: how it ended, and everything that it printed.
+    /// Runs a program in the relay's network for at most two minutes. Returns its result and everything that it printed.
     pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> (Output, String) {
         let program = program.to_owned();
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
@@ -127,7 +127,7 @@ impl Place {
     }
 }
 
-/// A network of its own, or `None` after saying why there is none.
+/// A network namespace; `None`, with a message, if that is not possible.
 fn namespace() -> Option<Namespace> {
     available("netns", Namespace::new())
 }

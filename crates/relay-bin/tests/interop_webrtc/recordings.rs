@@ -1,4 +1,4 @@
-//! Recordings of browsers, kept as fixtures of relay-replay and as examples of the playground: `docs/traces.md` says how.
+//! Records browsers, for the fixtures of relay-replay and the examples of the playground (`docs/traces.md`).
 
 use serde_json::{Value, json};
 
@@ -10,11 +10,11 @@ use crate::{
     trace::{Trace, keep},
 };
 
-/// Application data is cut to the header of a STUN message, which shows what the browser sends.
+/// Cuts application data to the length of a STUN header, which shows what kind of message the browser sends.
 const OPTIONS: [&str; 5] = ["--workers", "1", "--record-secret", "--record-payload-bytes", "20"];
 
-/// Lets a browser make a call with a few messages through a relay that records, keeps the recording under `name`, and checks that it
-/// replays, that the call went as expected and that there are packets which the filter `holds` lets through.
+/// Records a browser's call with a few messages and keeps the recording under `name`. Checks that it replays, that the call went as
+/// expected, and that some packets match the filter `holds`.
 fn record(
     name: &str,
     options: &[&str],

@@ -1,4 +1,4 @@
-//! Which peers clients of a relay on the Internet may reach, and that rules are read again while it runs.
+//! Which peers the clients of a relay on the Internet may reach, and changes of the rules at run time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod net;
@@ -12,7 +12,7 @@ use turn_client::{Allocate, BlockingClient, Failure};
 
 const CHANNEL: u16 = 0x4000;
 
-/// What the relay answers to a ChannelBind: nothing, or its code and reason phrase.
+/// Binds a channel. The error has the code and the reason phrase.
 fn bind(client: &mut BlockingClient, channel: u16, peer: std::net::SocketAddr) -> Result<(), (u16, String)> {
     client.bind(channel, peer).map_err(|error| match error {
         turn_client::Error::Failure(Failure::Rejected { code, reason, .. }) => (code, reason),
@@ -77,7 +77,7 @@ fn other_programs_of_the_relays_machine_are_served_whatever_their_ports() {
         let mut client = net.client_on_the_host(address(INSIDE, port), "b");
         client.allocate(Allocate::default()).map(drop).map_err(|error| error.code())
     };
-    // Another address: this cannot be the allocation, which has its own.
+    // Another address of the machine, at the port of the allocation.
     assert_eq!(allocate(relayed.port()), Ok(()));
     let free = if relayed.port() == 50_000 { 50_003 } else { 50_000 };
     assert_eq!(allocate(free), Ok(()));
@@ -101,7 +101,7 @@ fn rules_are_read_again_and_what_they_deny_then_ends() {
     client.send(CHANNEL, b"one").unwrap();
     peer.recv_from(&mut [0; 100]).unwrap();
 
-    // A mistake changes nothing.
+    // A file with an error changes nothing.
     fs::write(&rules, format!("deny {OUTSIDE}\ndney 10.0.0.0/8\n")).unwrap();
     wait_until(|| relay.has_logged("the rules that were read before stay in force"));
     assert!(relay.has_logged("peers, line 2"));
@@ -152,7 +152,7 @@ fn a_recording_replays_what_rules_did() {
     assert_eq!(session.differences(), []);
 }
 
-/// Runs `check-peer`: its exit code, and what it prints.
+/// Runs `check-peer`. Returns its exit code and output.
 fn check_peer(peer: &str, options: &[&str]) -> (Option<i32>, String) {
     let (status, stdout, stderr) = relay::run([&["check-peer", peer], options].concat());
     (status.code(), stdout + &stderr)

@@ -1,4 +1,4 @@
-//! A relay's machine on the Internet, which is in a private network as well, and another machine outside, each in a network namespace.
+//! Two network namespaces: a relay's machine on the Internet, which is also in a private network, and a machine outside.
 //!
 //! ```text
 //! inside 10.7.0.2 ---- 10.7.0.1 host 198.45.1.1 ---- 198.45.1.2 outside
@@ -22,19 +22,19 @@ use turn_client::BlockingClient;
 pub(crate) const LISTEN_PORT: u16 = 3478;
 pub(crate) const HOST: &str = "198.45.1.1";
 pub(crate) const HOST_V6: &str = "2a00:1::1";
-/// The host's address in its private network.
+/// The host's address in the private network.
 pub(crate) const INSIDE: &str = "10.7.0.1";
 pub(crate) const OUTSIDE: &str = "198.45.1.2";
 const HEALTH: &str = "127.0.0.1:8080";
 
-/// The two machines.
+/// Both machines.
 pub(crate) struct Net {
     host: Namespace,
     outside: Namespace,
 }
 
 impl Net {
-    /// Makes them, connected; `None`, after saying why, where that cannot be done.
+    /// Creates both machines and connects them. `None`, with a message, if that is not possible.
     pub(crate) fn new() -> Option<Self> {
         let make = || -> Result<Self, String> {
             Command::new("ip").arg("-V").output().map_err(|error| format!("cannot run ip: {error}"))?;
@@ -59,7 +59,7 @@ impl Net {
         Some(net)
     }
 
-    /// Starts a relay on the host, and waits until it is up.
+    /// Starts a relay on the host and waits until it is ready.
     pub(crate) fn start(&self, options: &[&str]) -> Relay {
         let own = ["--auth-secret", SECRET, "--health-check-addr", HEALTH, "--workers", "2"];
         let public = ["--public-ip4-addr", HOST, "--public-ip6-addr", HOST_V6];
@@ -67,12 +67,12 @@ impl Net {
         self.host.within(move || Relay::spawn(&mut command, LISTEN_PORT))
     }
 
-    /// A client outside with a username of its own.
+    /// A client outside with its own username.
     pub(crate) fn client(&self, at: &str, salt: &str) -> BlockingClient {
         client(&self.outside, address(at, 0), salt)
     }
 
-    /// A client on the relay's own machine, at this address.
+    /// A client on the relay's machine, at this address.
     pub(crate) fn client_on_the_host(&self, at: SocketAddr, salt: &str) -> BlockingClient {
         client(&self.host, at, salt)
     }
@@ -82,7 +82,7 @@ impl Net {
         bound(&self.outside, address(OUTSIDE, 0))
     }
 
-    /// What another program of the relay's machine serves.
+    /// A socket of another program on the relay's machine.
     pub(crate) fn service(&self, at: SocketAddr) -> UdpSocket {
         bound(&self.host, at)
     }
@@ -104,7 +104,7 @@ fn client(within: &Namespace, at: SocketAddr, salt: &str) -> BlockingClient {
     BlockingClient::with_socket(socket, credentials(salt))
 }
 
-/// A socket that says soon that nothing comes.
+/// A socket with a short time-out.
 fn bound(within: &Namespace, at: SocketAddr) -> UdpSocket {
     let socket = within.within(move || UdpSocket::bind(at).unwrap());
     socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();

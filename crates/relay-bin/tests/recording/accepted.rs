@@ -1,4 +1,4 @@
-//! Whose credentials are accepted, and that this changes, belongs to what is recorded; secrets only if that was asked for.
+//! Accepted credentials and their changes are recorded, secrets only on request.
 
 use std::{fs, path::Path};
 
@@ -12,7 +12,7 @@ use turn_client::{Allocate, BlockingClient, Credentials};
 use crate::{Trace, start};
 
 const OTHER_SECRET: &str = "1cab293a-4032-46f4-862a-40e5d174b0d2";
-/// MD5 of `alice:firezone:two`, as the file says it.
+/// MD5 of `alice:firezone:two`, as it is in the file.
 const KEY: &str = "c9174cec2802668cda12f3a54dcf1d9f";
 
 fn allocate(relay: &Relay, credentials: Credentials) -> bool {

@@ -15,7 +15,7 @@ use test_support::{
 
 use super::{SECRET, Trace, converse};
 
-/// A relay whose recordings go to a directory of the test's own.
+/// A relay whose recordings go to a temporary directory.
 struct Controlled {
     relay: Relay,
     control: Control,
@@ -33,7 +33,7 @@ impl Controlled {
         Self::start_at(Control::Tcp(address), &address.to_string(), TempDir::new().unwrap(), options)
     }
 
-    /// At a Unix socket.
+    /// The same with a Unix socket as control endpoint.
     fn start_private(options: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
         let socket = directory.path().join("control.sock");
@@ -78,7 +78,7 @@ fn a_recording_starts_and_stops_while_the_relay_relays() {
     let test = Controlled::start(&["--workers", "2"]);
     assert_eq!(test.status(), serde_json::json!({"state": "off"}));
     assert_eq!(test.post("/record/stop"), (409, "nothing is being recorded\n".to_owned()));
-    // What the state machine knows of this when the recording begins is not in it.
+    // The recording begins later, and does not contain this client's state.
     converse(&test.relay, 3);
     for name in ["first.pcapng", "second.pcapng"] {
         let (status, body) = test.post(&format!("/record/start?file={name}"));
@@ -86,7 +86,7 @@ fn a_recording_starts_and_stops_while_the_relay_relays() {
         let (status, body) = test.post("/record/start?file=other");
         assert_eq!(status, 409);
         assert!(body.contains(name) && body.contains("is being recorded"), "{body}");
-        // Each client is another 5-tuple, which the kernel gives to either worker.
+        // Each client has another 5-tuple, and the kernel may give it to either worker.
         for _ in 0..8 {
             converse(&test.relay, 5);
         }
@@ -95,7 +95,7 @@ fn a_recording_starts_and_stops_while_the_relay_relays() {
         assert_eq!(test.post("/record/stop").0, 202);
         test.wait_for("complete");
         assert_eq!(test.post("/record/stop").0, 409);
-        // Complete although the relay goes on, and relays.
+        // The file is complete although the relay goes on.
         converse(&test.relay, 3);
         let status = test.status();
         let trace = test.trace(name);
@@ -103,7 +103,7 @@ fn a_recording_starts_and_stops_while_the_relay_relays() {
         assert_eq!(session.mode(), Mode::Inspection(NotReplayed::NotFromStart));
         let bytes = fs::read(&trace.0).unwrap();
         assert!(!bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()));
-        // Statistics at the end, which say how many packets are missing, make it longer than its packets.
+        // The file is longer than its packets by the final statistics, which say how many packets are missing.
         assert!(u64::try_from(bytes.len()).unwrap() > status["bytes"].as_u64().unwrap());
         assert_eq!((&status["missing_packets"], session.dropped()), (&0.into(), 0));
         let packets = session.rows().iter().filter(|row| row.captured > 0).count();

@@ -1,4 +1,4 @@
-//! A disk that is full: for the recording, and for the log beside it.
+//! A full disk, for the recording and for the log on the same disk.
 
 use std::{fs, io::Write as _, net::SocketAddr, path::PathBuf, process::Command};
 
@@ -15,10 +15,10 @@ use test_support::{
 
 use super::converse;
 
-/// Room on the disk of a relay under test, in KiB.
+/// The size of the disk, in KiB.
 const ROOM: u64 = 256;
 
-/// A relay that records and logs to a small disk of its own.
+/// A relay that records and logs to a small disk.
 struct OnDisk {
     relay: Relay,
     control: SocketAddr,
@@ -27,7 +27,7 @@ struct OnDisk {
 }
 
 impl OnDisk {
-    /// `None`, after saying why, where a disk cannot be made.
+    /// Starts it. `None`, with a message, if no disk can be made.
     fn start() -> Option<Self> {
         let folder = TempDir::new().unwrap();
         let disk = folder.path().to_str().unwrap().to_owned();
@@ -40,7 +40,7 @@ impl OnDisk {
         let (port, control, health) = (free_port(), free_tcp_address(), free_tcp_address());
         let mut command = Command::new("unshare");
         command.env_clear().envs(ALONE).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").args(["-m", "sh", "-c"]);
-        // The process stays the same.
+        // `exec` keeps the process id.
         command.arg(format!("{mount} && exec \"$0\" \"$@\" 2> {disk}/log")).arg(program());
         command.args(["--public-ip4-addr", "127.0.0.1", "--auth-secret", SECRET, "--listen-port", &port.to_string()]);
         command.args(["--workers", "1", "--log-filter", "debug", "--allocations-per-username", "1000"]);
@@ -51,7 +51,7 @@ impl OnDisk {
         Some(Self { relay: Relay::spawn(&mut command, port), control, health, folder })
     }
 
-    /// A file on the disk, as the relay sees it.
+    /// The path of a file on the disk, through the relay's mount namespace.
     fn path(&self, name: &str) -> PathBuf {
         let disk = self.folder.path().strip_prefix("/").unwrap();
         PathBuf::from(format!("/proc/{}/root", self.relay.id())).join(disk).join(name)
@@ -84,13 +84,13 @@ fn a_full_disk_ends_the_recording_with_a_whole_record_and_another_can_follow() {
         test.status()["state"] == "failed"
     });
     assert_eq!(test.metric("faults_total{part=\"recording\"}"), 1);
-    // The log has the same disk. Relaying goes on, and so does what watches it.
+    // The log is on the same disk. The relay and its endpoints go on.
     wait_until(|| {
         converse(&test.relay, 100);
         test.metric("log_lines_lost_total{reason=\"write_failed\"}") > 0
     });
     assert_eq!(get(test.health, "/healthz").0, 200);
-    // Nothing more is written for nobody.
+    // The recording has ended, so it cannot be stopped.
     assert_eq!(test.post("/record/stop").0, 409);
 
     let status = test.status();
@@ -104,7 +104,7 @@ fn a_full_disk_ends_the_recording_with_a_whole_record_and_another_can_follow() {
     assert_eq!(status["packets"], packets);
     assert!(packets > 500, "{packets} packets");
 
-    // While there is no room, the next one is refused. What was cut off may have left some.
+    // While the disk is full, another recording is refused. Truncating the first may have left some room.
     let mut filler = fs::File::create(test.path("filler")).unwrap();
     while filler.write_all(&[0; 512]).is_ok() {}
     assert_eq!(test.post("/record/start?file=second.pcapng").0, 500);

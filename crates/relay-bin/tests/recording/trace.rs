@@ -1,4 +1,4 @@
-//! A recording of a test.
+//! A recording that a test makes.
 
 use std::{
     env, fs,
@@ -8,7 +8,7 @@ use std::{
 
 use relay_replay::{Mode, Session};
 
-/// A file of a test's own, removed when dropped.
+/// A temporary file, removed on drop.
 pub(crate) struct Trace(pub(crate) PathBuf);
 
 impl Trace {
@@ -30,7 +30,7 @@ impl Trace {
         session
     }
 
-    /// Replays it, and returns it if there was no difference.
+    /// Replays the recording without a difference, and returns the session.
     pub(crate) fn replay(&self) -> Session {
         let session = self.open();
         assert_eq!(session.mode(), Mode::Replay);
@@ -41,7 +41,7 @@ impl Trace {
     }
 }
 
-/// Keeps a copy of `trace` among the fixtures of relay-replay if that is asked for; `docs/traces.md` says how.
+/// Copies `trace` to the fixtures of relay-replay if the environment asks for it (`docs/traces.md`).
 pub(crate) fn keep(trace: &Trace, name: &str) {
     if let Some(folder) = env::var_os("RELAY_KEEP_RECORDINGS") {
         fs::copy(&trace.0, Path::new(&folder).join(name)).unwrap();

@@ -1,4 +1,4 @@
-//! Allocations leave files for everything else.
+//! Allocations leave open files for everything else.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ use turn_client::{Allocate, BlockingClient};
 
 use super::{Bare, limit};
 
-/// Allocates, each time as somebody else, until the relay refuses.
+/// Allocates with new usernames until the relay refuses.
 fn allocate_all(bare: &Bare, first: usize) -> Vec<BlockingClient> {
     let mut clients = Vec::new();
     loop {
@@ -53,7 +53,7 @@ fn without_any_file_left_it_relays_on_and_all_comes_back_when_there_are_some() {
     let mut client = BlockingClient::connect(bare.server, credentials("a")).unwrap();
     client.allocate(Allocate::default()).unwrap();
     client.bind(0x4000, echo.address).unwrap();
-    // The hard limit stays as it is, and so do files that are open.
+    // The hard limit stays, and open files stay open.
     let limit = |files: u64| runs("prlimit", ["--pid", &bare.child.id().to_string(), &format!("--nofile={files}:")]);
     assert!(limit(1));
     let mut waiting = TcpStream::connect(bare.health).unwrap();
@@ -71,7 +71,7 @@ fn without_any_file_left_it_relays_on_and_all_comes_back_when_there_are_some() {
     client.refresh(Duration::from_secs(600)).unwrap();
 
     assert!(limit(1_000));
-    // The probe that waited, the file that was not read, the client that was refused.
+    // The waiting probe is answered, the file is read, and the refused client is served.
     let mut answer = String::new();
     waiting.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
@@ -88,7 +88,7 @@ fn without_any_file_left_it_relays_on_and_all_comes_back_when_there_are_some() {
     }
 }
 
-/// What comes out of a pipe until now.
+/// Collects what a pipe delivers.
 fn read_all(pipe: std::io::PipeReader) -> Arc<Mutex<String>> {
     let text = Arc::<Mutex<String>>::default();
     let written = Arc::clone(&text);
@@ -116,7 +116,7 @@ fn allocations_that_use_up_the_limit_on_files_leave_some_for_everything_else() {
     assert!(clients.len() > 40, "{} allocations", clients.len());
     wait_until(|| has_logged("clients are answered 508") && has_logged("LimitNOFILE="));
     wait_until(|| bare.metric("faults_total{part=\"allocation_socket\"}") > 0);
-    // Somebody keeps connections for later, as Prometheus does.
+    // Connections that stay open, like those of Prometheus.
     let _kept: Vec<_> = (0..10).map(|_| TcpStream::connect(bare.health).unwrap()).collect();
     for _ in 0..10 {
         assert_eq!(get(bare.health, "/healthz").0, 200);
@@ -127,7 +127,7 @@ fn allocations_that_use_up_the_limit_on_files_leave_some_for_everything_else() {
     assert_eq!(request(control, "POST", "/record/start?file=trace.pcapng", "").0, 200);
     assert_eq!(request(control, "POST", "/record/stop", "").0, 202);
 
-    // Those that there are go on, and where one ends another begins.
+    // Allocations go on, and each that ends makes room for another.
     let echo = Echo::start(bare.server);
     clients[0].bind(0x4000, echo.address).unwrap();
     exchange(&mut clients[0], 0x4000, b"hello");
@@ -138,7 +138,7 @@ fn allocations_that_use_up_the_limit_on_files_leave_some_for_everything_else() {
     assert!(more.len() >= 5, "{}", more.len());
     assert_eq!(get(bare.health, "/healthz").0, 200);
 
-    // A limit that is raised while the relay runs counts at once.
+    // A limit that is raised at run time takes effect at once.
     let id = bare.child.id().to_string();
     let raised = runs("prlimit", ["--pid", &id, "--nofile=200:200"]);
     if can("prlimit", raised, "prlimit cannot raise a limit here") {

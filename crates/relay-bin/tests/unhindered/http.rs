@@ -1,4 +1,4 @@
-//! Whoever dawdles at a listener for HTTP is in nobody's way.
+//! Slow HTTP clients do not delay others.
 
 use std::{
     collections::VecDeque,
@@ -23,16 +23,16 @@ use test_support::{
 
 use super::Bare;
 
-/// How many half-written requests there are.
+/// The number of half-written requests.
 const STRANGERS: usize = 3_000;
 
-/// Long, for a machine that has much to do. There are always new strangers, so whoever waited for them would wait for ever.
+/// A time-out that suits a busy machine. Strangers never end, so a relay that served them first would never answer.
 const SOON: Duration = Duration::from_secs(30);
 
-/// Where probes come from. Strangers come from 127.0.0.1: who makes room is one of them, however slowly a probe asks.
+/// The address of probes. Strangers come from 127.0.0.1, so one of them is closed to make room, however slow a probe is.
 const PROBE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 2), 0));
 
-/// Asks as a probe does: the status code.
+/// Sends a request as a probe does. Returns the status code.
 fn probe(address: SocketAddr, path: &str) -> Result<u16, std::io::Error> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&PROBE.into())?;
@@ -48,17 +48,17 @@ fn probe(address: SocketAddr, path: &str) -> Result<u16, std::io::Error> {
 /// A connection on which `sent` was sent.
 fn stranger(address: SocketAddr, sent: &[u8]) -> Option<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).ok()?;
-    // What is not read stays with the relay.
+    // Keeps the response in the relay's buffers.
     socket.set_recv_buffer_size(1).ok()?;
     socket.connect_timeout(&address.into(), SOON).ok()?;
     socket.set_nonblocking(true).ok()?;
     let mut stream = TcpStream::from(socket);
-    // As much of it as there is room for.
+    // Sends as much as there is room for.
     let _ = stream.write(sent);
     Some(stream)
 }
 
-/// Has strangers come, and others in their place, while probes ask.
+/// Opens connections of strangers, replaces closed ones, and probes meanwhile.
 fn besiege(sent: &(dyn Fn() -> Vec<u8> + Sync)) {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard
@@ -114,7 +114,7 @@ fn by_default_health_is_answered_on_both_families() {
     if available("netns", namespace::enter()).is_none() {
         return;
     }
-    // One after the other uses it. Later there is no IPv6 to look for one in.
+    // The relays use the port one after the other. It is chosen while IPv6 is there: `free_port` checks both families.
     let port = free_port().to_string();
     let start = |environment: &[(&str, &str)]| {
         let mut command = command(["--public-ip4-addr", "127.0.0.1", "--listen-port", &port]);
@@ -130,13 +130,13 @@ fn by_default_health_is_answered_on_both_families() {
         assert_eq!(get(v6, "/healthz").0, 200);
     }
     {
-        // As before, only there.
+        // The option gives only this address.
         let _relay = start(&[("HEALTH_CHECK_ADDR", "0.0.0.0:8080")]);
         wait_until(|| serves(v4));
         assert!(TcpStream::connect(v6).is_err());
     }
     {
-        // Another program's is another program's.
+        // The default address of the other family is used if another program has this one.
         let _other = std::net::TcpListener::bind("0.0.0.0:8080").unwrap();
         let _relay = start(&[]);
         wait_until(|| serves(v6));
@@ -146,7 +146,7 @@ fn by_default_health_is_answered_on_both_families() {
     wait_until(|| serves(v4));
 }
 
-/// A relay that is killed when dropped.
+/// A relay that is killed on drop.
 struct Ended(std::process::Child);
 
 impl Drop for Ended {

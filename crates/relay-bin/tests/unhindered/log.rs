@@ -1,4 +1,4 @@
-//! Nothing waits for a line of the log.
+//! Nothing waits for the log.
 
 use std::{
     fs::File,
@@ -21,7 +21,7 @@ use super::{Bare, full_stream};
 
 const LOST: &str = "log_lines_lost_total{reason=\"queue_full\"}";
 
-/// Allocates, binds a channel and has a packet relayed there and back.
+/// Allocates, binds a channel, and exchanges a packet.
 #[track_caller]
 pub(super) fn relay_something(bare: &Bare, salt: &str) {
     let echo = Echo::start(bare.server);
@@ -30,11 +30,11 @@ pub(super) fn relay_something(bare: &Bare, salt: &str) {
     exchange(&mut client, 0x4000, b"hello");
 }
 
-/// Sends what the relay drops, with a line at TRACE each, until lines are lost.
+/// Sends datagrams that the relay drops, each with a line at TRACE, until lines are lost.
 fn make_it_lose_lines(bare: &Bare) {
     wait_until(|| {
         for _ in 0..20 {
-            // A socket for some of it, so that both workers get their part.
+            // From many sockets, so that both workers get some.
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             for _ in 0..100 {
                 socket.send_to(&[0xff; 8], bare.server).unwrap();
@@ -69,7 +69,7 @@ fn a_pipe_that_the_relay_fills_itself_ends_nothing() {
         command.args(["--log-filter", "debug"]).stderr(write);
     });
     let mut client = BlockingClient::connect(bare.server, credentials("a")).unwrap();
-    // 172 of them filled it.
+    // 172 of them filled the pipe.
     for _ in 0..500 {
         client.allocate(Allocate::default()).unwrap();
         client.refresh(std::time::Duration::ZERO).unwrap();
@@ -100,11 +100,11 @@ fn lost_lines_are_told_when_the_log_flows_again_and_the_last_line_is_written() {
     assert!(log.iter().last().unwrap().contains("relay stopped"));
 }
 
-/// The lines that come out of `stream`, for as long as somebody takes them.
+/// The lines from `stream`, while the receiver exists.
 fn read_on(stream: UnixStream) -> mpsc::Receiver<String> {
     let (sender, lines) = mpsc::channel();
     thread::spawn(move || {
-        // Colours are between a name and its value.
+        // Colour codes are between a name and its value.
         BufReader::new(stream).lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
     });
     lines

@@ -1,4 +1,4 @@
-//! A recording's file may keep its thread waiting, and nobody else.
+//! A recording's file may block its thread, and nothing else.
 
 use std::{
     fs::{self, File},
@@ -21,7 +21,7 @@ use test_support::{
 
 use super::{Bare, log::relay_something};
 
-/// A pipe with a name, in a folder that goes with the test.
+/// A named pipe in a temporary directory.
 fn pipe() -> (TempDir, PathBuf) {
     let folder = TempDir::new().unwrap();
     let pipe = folder.path().join("pipe");
@@ -29,7 +29,7 @@ fn pipe() -> (TempDir, PathBuf) {
     (folder, pipe)
 }
 
-/// A relay that records into `pipe` and cannot begin, and its log.
+/// A relay that cannot start its recording to `pipe`, and its log.
 fn start_in_vain(pipe: &PathBuf) -> (Bare, std::io::PipeReader) {
     let health = free_tcp_address();
     let port = free_port();
@@ -54,7 +54,7 @@ fn a_trace_into_a_pipe_that_nobody_reads_does_not_keep_sigterm_waiting() {
 fn a_trace_into_a_pipe_that_nobody_reads_is_told_after_a_while() {
     let (_folder, pipe) = pipe();
     let (mut bare, mut log) = start_in_vain(&pipe);
-    // It waits for 10 s itself.
+    // The relay itself gives up after 10 s.
     while bare.child.try_wait().unwrap().is_none() {
         thread::sleep(Duration::from_millis(100));
     }
@@ -81,7 +81,7 @@ fn a_pipe_that_is_read_no_further_costs_the_trace_only() {
     relay_something(&bare, "a");
     assert_eq!(get(bare.health, "/healthz").0, 200);
     bare.signal("TERM");
-    // It waits for 10 s itself. By default a pipe takes 64 KiB, so the trace is not complete.
+    // The relay itself gives up after 10 s. A pipe holds 64 KiB by default, so the trace is incomplete.
     let mut looks = 0..600;
     while bare.child.try_wait().unwrap().is_none() {
         looks.next().expect("it should have ended");

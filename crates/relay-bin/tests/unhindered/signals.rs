@@ -1,4 +1,4 @@
-//! Signals that do not mean the end are not the end.
+//! Signals that must not end the relay.
 
 use std::{
     fs::File,

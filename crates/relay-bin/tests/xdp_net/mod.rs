@@ -1,4 +1,4 @@
-//! A relay in a network of its own: client, router, relay and peer, each in a network namespace, as in a cloud's network.
+//! Network namespaces for client, router, relay and peer, as in a cloud's network.
 //!
 //! ```text
 //! client 10.1.0.1 ---- 10.1.0.254 router 10.3.0.254 ---- 10.3.0.1 peer
@@ -8,7 +8,7 @@
 //!                               fd02::1
 //! ```
 //!
-//! All that the relay sends goes back to the router that everything comes from.
+//! The relay sends everything to the router.
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
 pub(crate) mod peer;
@@ -31,18 +31,18 @@ pub(crate) const LISTEN_PORT: u16 = 3478;
 pub(crate) const CLIENT: [&str; 2] = ["10.1.0.1", "fd01::1"];
 pub(crate) const RELAY: [&str; 2] = ["10.2.0.1", "fd02::1"];
 pub(crate) const PEER: [&str; 2] = ["10.3.0.1", "fd03::1"];
-/// The relay's IPv4 address where the router translates.
+/// The relay's public IPv4 address if the router is a NAT.
 pub(crate) const PUBLIC_V4: &str = "203.0.113.7";
 
-/// A family, as an index of [`CLIENT`], [`RELAY`] and [`PEER`].
+/// IPv4, as an index of [`CLIENT`], [`RELAY`] and [`PEER`].
 pub(crate) const V4: usize = 0;
-/// See [`V4`].
+/// IPv6, likewise.
 pub(crate) const V6: usize = 1;
 
-/// The interface of the relay.
+/// The relay's interface.
 pub(crate) const INTERFACE: &str = "eth0";
 
-/// How the relay's program is attached.
+/// How the relay attaches its program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Driver,
@@ -64,12 +64,12 @@ pub(crate) struct Net {
     pub(crate) router: Namespace,
     pub(crate) relay: Namespace,
     pub(crate) peer: Namespace,
-    /// In driver mode: what a relay sends reaches the other end of its link only if that has a program, too.
+    /// In driver mode a veth delivers redirected packets only if its other end has a program, too.
     _passing: Option<XdpProgram>,
 }
 
 impl Net {
-    /// Makes them; `None`, after saying why, where that cannot be done.
+    /// Creates the namespaces. `None`, with a message, if that is not possible.
     pub(crate) fn new(mode: Mode) -> Option<Self> {
         available("xdp", Self::build(mode))
     }
@@ -101,7 +101,7 @@ impl Net {
                 ip(&format!("-6 route add default via {router_v6}"));
             });
         }
-        // Whether this machine can is found out here, even if the relay alone needs it.
+        // This also checks whether the machine can load the program, even if only the relay needs it.
         let config = Config { interfaces: vec!["relay".to_owned()], mode: AttachMode::Driver, ..Config::default() };
         let passing = router.within(move || match XdpProgram::load(&config) {
             Ok(mut passing) => {
@@ -118,7 +118,7 @@ impl Net {
         Ok(Self { client, router, relay, peer, _passing: (mode == Mode::Driver).then_some(passing) })
     }
 
-    /// Has the router translate between the relay's IPv4 address and [`PUBLIC_V4`], as clouds do.
+    /// Makes the router a one-to-one NAT between [`PUBLIC_V4`] and the relay's IPv4 address, as in clouds.
     pub(crate) fn translate(&self) {
         self.router.within(|| {
             let (public, private) = (PUBLIC_V4, RELAY[V4]);
@@ -135,7 +135,7 @@ impl Net {
         });
     }
 
-    /// Starts a relay that offloads, with these options in addition.
+    /// Starts a relay that offloads, with additional options.
     pub(crate) fn start_relay(&self, mode: Mode, options: &[&str]) -> Relay {
         self.start_relay_known_as(RELAY[V4], mode, options)
     }
@@ -147,12 +147,12 @@ impl Net {
         self.relay.within(move || Relay::spawn(&mut command, LISTEN_PORT))
     }
 
-    /// A client with a username of its own that reaches the relay over this family.
+    /// A client with its own username that reaches the relay over this family.
     pub(crate) fn client(&self, family: usize, salt: &str) -> BlockingClient {
         self.client_of(RELAY[family], salt)
     }
 
-    /// A client with a username of its own that reaches the relay at this address.
+    /// A client with its own username that reaches the relay at this address.
     pub(crate) fn client_of(&self, relay: &str, salt: &str) -> BlockingClient {
         let server = address(relay, LISTEN_PORT);
         let own = address(CLIENT[if server.is_ipv4() { V4 } else { V6 }], 0);
@@ -164,7 +164,7 @@ impl Net {
         BlockingClient::with_socket(socket, credentials(salt))
     }
 
-    /// Whether an XDP program is on the relay's interface.
+    /// Whether the relay's interface has an XDP program.
     pub(crate) fn has_program(&self) -> bool {
         self.relay.within(|| {
             let shown = Command::new("ip").args(["link", "show", "dev", INTERFACE]).output().unwrap();
@@ -173,11 +173,11 @@ impl Net {
     }
 }
 
-/// A relay of both families, for the relay's namespace.
+/// The command for a relay with both families.
 pub(crate) fn relay_command(public_v4: &str, options: &[&str]) -> Command {
     let mut command =
         command(["--auth-secret", SECRET, "--public-ip4-addr", public_v4, "--public-ip6-addr", RELAY[V6]]);
-    // Where the public address is another one.
+    // Needed if the public address is not in this range.
     command.args(["--allow-peer", "10.0.0.0/8"]);
     command.args(options);
     command

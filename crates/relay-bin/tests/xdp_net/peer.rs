@@ -1,4 +1,4 @@
-//! Data whose every byte is known, and a peer that checks it and answers.
+//! Payloads whose every byte is known, and a peer that checks and answers them.
 
 use std::{
     collections::BTreeSet,
@@ -10,15 +10,15 @@ use std::{
 use test_support::{PATIENCE, namespace::Namespace};
 use turn_client::BlockingClient;
 
-/// How much is on its way at a time.
+/// How many packets may be in flight.
 const WINDOW: u32 = 32;
 
 /// The largest payload that fits a link of 1,500 bytes as ChannelData over IPv6.
 pub(crate) const LARGEST: usize = 1500 - 40 - 8 - 4;
 
-/// The data of packet `number`: pseudo-random in length and content. The first four bytes are the number.
+/// The payload of packet `number`, pseudo-random in length and content. It begins with the number, in four bytes.
 pub(crate) fn payload(number: u32) -> Vec<u8> {
-    // SplitMix64 (<https://dl.acm.org/doi/10.1145/2714064.2660195>): neighbouring numbers give unlike packets.
+    // SplitMix64 (<https://dl.acm.org/doi/10.1145/2714064.2660195>): consecutive numbers give very different payloads.
     let mut state = u64::from(number);
     let mut next = || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -36,12 +36,12 @@ pub(crate) fn payload(number: u32) -> Vec<u8> {
     payload
 }
 
-/// What a peer answers to packet `number`.
+/// The number of the peer's answer to packet `number`.
 pub(crate) const fn answer_to(number: u32) -> u32 {
     !number
 }
 
-/// The number of a packet that must be as [`payload`] says.
+/// Checks that a packet is equal to [`payload`]. Returns its number.
 #[track_caller]
 pub(crate) fn check(data: &[u8]) -> u32 {
     let number = u32::from_be_bytes(data[..4].try_into().unwrap());
@@ -49,13 +49,13 @@ pub(crate) fn check(data: &[u8]) -> u32 {
     number
 }
 
-/// A peer that checks each packet and answers it with another, on a thread. A packet numbered [`LAST`] ends it.
+/// A peer on a thread. It checks each packet and answers with another. The packet [`LAST`] ends it.
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     thread: JoinHandle<Vec<u32>>,
 }
 
-/// See [`Peer`].
+/// The number of the packet that ends a [`Peer`].
 pub(crate) const LAST: u32 = 0x7fff_ffff;
 
 impl Peer {
@@ -79,14 +79,14 @@ impl Peer {
         Self { address, thread }
     }
 
-    /// Sends it the packet that ends it: the numbers of all packets before that, in the order that they came in.
+    /// Ends the peer. Returns the numbers of all packets before, in order of arrival.
     pub(crate) fn end(self, client: &mut BlockingClient, channel: u16) -> Vec<u32> {
         client.send(channel, &payload(LAST)).unwrap();
         self.thread.join().expect("a packet was lost or changed on its way to the peer")
     }
 }
 
-/// Sends packets through `channel` and waits for their answers: how many bytes of payload went both ways.
+/// Sends packets through `channel` and waits for their answers. Returns the bytes of payload in both directions.
 pub(crate) fn exchange(client: &mut BlockingClient, channel: u16, numbers: std::ops::Range<u32>) -> u64 {
     let mut bytes = 0;
     let mut begin = numbers.start;
@@ -97,7 +97,7 @@ pub(crate) fn exchange(client: &mut BlockingClient, channel: u16, numbers: std::
             bytes += data.len() as u64;
             client.send(channel, &data).unwrap();
         }
-        // One that user space relays may be overtaken.
+        // A packet that user space relays may be overtaken.
         let mut expected: BTreeSet<u32> = window.clone().map(answer_to).collect();
         while !expected.is_empty() {
             let (from, data) = receive(client).unwrap_or_else(|| panic!("lost: {expected:?}"));
@@ -115,7 +115,7 @@ pub(crate) fn receive(client: &mut BlockingClient) -> Option<(u16, Vec<u8>)> {
     client.receive(PATIENCE).unwrap()
 }
 
-/// Nothing arrives at `socket` but what is on its way already.
+/// Whether `socket` has received nothing.
 pub(crate) fn is_silent(socket: &UdpSocket) -> bool {
     socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
     socket.recv(&mut [0; 2048]).is_err()

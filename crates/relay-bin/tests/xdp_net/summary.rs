@@ -1,6 +1,6 @@
-//! What a relay says of itself when it ends.
+//! Parses the last line of a relay's log.
 
-/// Packets, and bytes of payload.
+/// Packets and bytes of payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Traffic {
     pub(crate) packets: u64,
@@ -25,7 +25,7 @@ impl<'a> Summary<'a> {
     pub(crate) fn of(log: &'a str) -> Self {
         let line = log.lines().rev().find(|line| line.contains("relay stopped: "));
         let line = line.unwrap_or_else(|| panic!("the relay did not sum up:\n{log}"));
-        // For people, who ask for it by `--nocapture`.
+        // For people, with `--nocapture`.
         println!("{line}");
         Self { line }
     }
@@ -38,7 +38,7 @@ impl<'a> Summary<'a> {
         self.traffic(" relayed to peers") + self.traffic(" to clients")
     }
 
-    /// Reads `<number> packets (<number> bytes)` before `marker`.
+    /// Parses `<number> packets (<number> bytes)` before `marker`.
     fn traffic(&self, marker: &str) -> Traffic {
         let (before, _) = self.line.split_once(marker).unwrap_or_else(|| panic!("no {marker:?} in {:?}", self.line));
         let mut words = before.rsplit([' ', '(', ')']).filter_map(|word| word.parse().ok());
@@ -46,7 +46,7 @@ impl<'a> Summary<'a> {
         Traffic { packets, bytes }
     }
 
-    /// How many packets the program passed up for this reason.
+    /// How many packets the program has passed to user space for this reason.
     pub(crate) fn passed(&self, reason: &str) -> u64 {
         let Some((before, _)) = self.line.split_once(&format!(" passed ({reason})")) else { return 0 };
         before.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap()
@@ -57,8 +57,8 @@ impl<'a> Summary<'a> {
         before.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap()
     }
 
-    /// How many packets may have been passed up although there was a flow, of `packets`: one in 65,536 has a complete checksum
-    /// that looks like a partial one; chance may make it a few more.
+    /// How many of `packets` may be passed to user space although there is a flow. One in 65,536 has a complete checksum that looks
+    /// like a partial one; the number varies.
     pub(crate) fn tolerance(packets: u64) -> u64 {
         5 + packets / 4096
     }

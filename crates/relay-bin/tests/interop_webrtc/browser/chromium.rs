@@ -1,4 +1,4 @@
-//! Chromium, on loopback. It sends its connectivity checks in Send indications and binds a channel once it has data.
+//! Chromium, on loopback. It sends connectivity checks in Send indications, and binds a channel when it has data.
 
 use std::process::{Command, Stdio};
 
@@ -22,10 +22,10 @@ const FLAGS: [&str; 12] = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    // WebRTC on loopback.
+    // Allow WebRTC on loopback.
     "--allow-loopback-in-peer-connection",
     "--disable-features=WebRtcHideLocalIpsWithMdns",
-    // A camera that shows a test picture, which nobody has to allow.
+    // A camera with a test picture, for which no user has to give permission.
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ];
@@ -42,7 +42,7 @@ pub(crate) fn make(place: &Place, settings: &Value) -> Value {
     make_with(place, move || settings.clone())
 }
 
-/// The same, with settings as they are when the page asks for them.
+/// The same, with settings computed when the page requests them.
 fn make_with(place: &Place, settings: impl Fn() -> Value + Send + Sync + 'static) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new("chromium");
@@ -61,7 +61,7 @@ fn chromium_loses_no_message_over_ipv4() {
 #[test]
 fn chromium_loses_no_message_over_ipv6() {
     if has_chromium() && has_ipv6() {
-        // It asks for no family, so the relay must choose the one that it comes over.
+        // Chromium requests no family, so the relay must choose that of the connection.
         let place = Place::on_loopback(&["--default-address-family", "client"]);
         let result = make(&place, &call(&place, ["[::1]"; 2]));
         succeeded(&result);
@@ -105,7 +105,7 @@ fn chromium_sees_each_other_for_half_a_minute() {
     succeeded(&result);
     for side in result["video"].as_array().unwrap() {
         let count = |name: &str| side[name].as_u64().unwrap();
-        // Far fewer than the camera gives: the machine may be slow at making pictures.
+        // Far fewer than the camera gives, because the machine may render slowly.
         assert!(count("frames") >= 30, "{result:#}");
         assert!(count("lost") * 100 <= count("packets"), "{result:#}");
     }
@@ -118,7 +118,7 @@ fn chromium_fails_without_indications_and_the_metric_says_why() {
     }
 }
 
-/// An entry of `iceServers` for one user, valid for so long.
+/// An entry of `iceServers` for one user, valid for `ttl`.
 fn minted(ttl: &str, urls: &[String]) -> Value {
     let mut options = vec!["credentials", "--secret", SECRET, "--salt", "alice", "--ttl", ttl];
     options.extend(urls.iter().flat_map(|url| ["--url", url]));
@@ -132,10 +132,10 @@ fn chromium_talks_on_when_its_credential_has_expired() {
     if !has_chromium() || !has_ipv6() {
         return;
     }
-    // Each side is relayed in both families, and the first learns after the expiry that the second has an IPv6 address.
+    // Each side has an allocation of both families. The first learns after the expiry that the second has an IPv6 address.
     let place = Place::on_loopback(&["--default-address-family", "client"]);
     let urls = urls(place.relay.port, &["127.0.0.1", "[::1]"]);
-    // Minted when the page asks, so that a slow start costs no time of it.
+    // Minted when the page requests it, so that a slow start takes none of the lifetime.
     let result = make_with(&place, move || {
         let (short, renewed) = (minted("12s", &urls), minted("1h", &urls));
         let expiry: u64 = short["username"].as_str().unwrap().split(':').next().unwrap().parse().unwrap();
@@ -146,7 +146,7 @@ fn chromium_talks_on_when_its_credential_has_expired() {
     });
     succeeded(&result);
     assert_ne!(result["pair"]["local"], result["newPair"]["local"], "{result:#}");
-    // Whatever was asked for after the expiry was granted, the end of the allocations too.
+    // All requests after the expiry succeeded, also those that end the allocations.
     for kind in ["create_permission", "channel_bind", "refresh"] {
         for code in ["401", "441"] {
             let refused =

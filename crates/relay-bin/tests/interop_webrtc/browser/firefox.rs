@@ -1,4 +1,4 @@
-//! Firefox ESR. It does not use the loopback interface, and sends all data in Send indications for ever.
+//! Firefox ESR. It does not use loopback, and sends all data in Send indications.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use test_support::capability::can;
 use super::{Browser, call, fails_without_indications, succeeded};
 use crate::place::Place;
 
-/// What a profile must say so that Firefox asks nobody for anything, and nothing of its user.
+/// The profile's preferences: no requests to the Internet, and no questions to the user.
 const PREFERENCES: &str = include_str!("../../webrtc/firefox-preferences.js");
 
 pub(crate) fn has_firefox() -> bool {
