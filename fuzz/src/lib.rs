@@ -16,6 +16,7 @@ mod request;
 mod response;
 mod rewrite;
 mod run;
+mod snapshot;
 
 /// The reference model of the relay, which its own tests use.
 #[path = "../../crates/relay-server/tests/model"]
@@ -32,6 +33,7 @@ mod model {
     pub(crate) mod support;
 }
 // Where it looks for its parts.
+const RESTORES: bool = false;
 use model::{cast, ledger, op, pair, reference, route, setup, support};
 
 /// What the portal says: without the rest of its crate, which would bring TLS and an executor with it.
@@ -50,6 +52,7 @@ pub use request::request;
 pub use response::response;
 pub use rewrite::rewrite;
 pub use run::run_files;
+pub use snapshot::snapshot;
 
 /// The main function of the fuzz target with this body.
 #[macro_export]

@@ -77,3 +77,8 @@ fn recording() {
 fn rewrite() {
     replay("rewrite", crate::rewrite);
 }
+
+#[test]
+fn snapshot() {
+    replay("snapshot", crate::snapshot);
+}

@@ -6,8 +6,8 @@
 use std::{hint::black_box, net::SocketAddr, time::Duration};
 
 use allocation::{
-    AllocationId, AllocationPort, Allocations, ChannelNumber, Credential, Families, FiveTuple, NewAllocation,
-    PeerSocket, PortRange, PortRequest, Timestamp,
+    AllocationId, AllocationPort, Allocations, AllocationsSnapshot, ChannelNumber, Credential, Families, FiveTuple,
+    Limits, NewAllocation, PeerSocket, PortRange, PortRequest, Timestamp,
 };
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rand::{SeedableRng, seq::SliceRandom};
@@ -122,6 +122,29 @@ fn changes(criterion: &mut Criterion) {
     }
 }
 
+/// What a handover to another process takes of the time in which nothing is relayed.
+fn snapshots(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("snapshot");
+    group.sample_size(10);
+    for size in SIZES {
+        let (allocations, _) = populate(size);
+        group.bench_function(BenchmarkId::new("take", size), |bencher| {
+            bencher.iter(|| postcard::to_allocvec(&allocations.snapshot()).unwrap());
+        });
+        let bytes = postcard::to_allocvec(&allocations.snapshot()).unwrap();
+        group.bench_function(BenchmarkId::new("restore", size), |bencher| {
+            bencher.iter_batched(
+                || bytes.as_slice(),
+                |bytes| {
+                    let snapshot: AllocationsSnapshot = postcard::from_bytes(bytes).unwrap();
+                    snapshot.restore(Limits::default()).unwrap()
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+}
+
 /// All allocations and their channels end in one call, as when the clock was stopped meanwhile; the rate says what one of them takes.
 fn expiry(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("expire_all");
@@ -142,5 +165,5 @@ fn expiry(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, look_ups, changes, expiry);
+criterion_group!(benches, look_ups, changes, snapshots, expiry);
 criterion_main!(benches);

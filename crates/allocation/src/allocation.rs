@@ -1,5 +1,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     AllocationId, AllocationPort, Channel, ChannelNumber, ClientSocket, Families, Family, FiveTuple, Owner, PeerSocket,
     Permission, PortNeed, Relayed, ReservationToken, Timestamp, ToClient, channels::Channels, keyed_hash::KeyedHash,
@@ -43,7 +45,7 @@ pub struct Allocation {
 }
 
 /// What kind of port the Allocate request asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum PortKind {
     Any,
     Even,
@@ -52,7 +54,7 @@ pub(crate) enum PortKind {
 }
 
 /// When each family of an allocation expires. Meaningless for a family that the allocation does not have.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Deadlines {
     v4: Timestamp,
     v6: Timestamp,

@@ -9,6 +9,7 @@ mod model;
 mod permit;
 mod ports;
 mod revoke;
+mod snapshot;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -32,6 +33,7 @@ use crate::{
 
 pub use bind::Bound;
 pub use permit::Permitted;
+pub use snapshot::{AllocationsSnapshot, SnapshotError};
 
 /// All allocations of a relay, or of one of its shards; the crate's documentation shows how to drive it.
 #[derive(Debug)]
@@ -172,6 +174,12 @@ impl Allocations {
     #[must_use]
     pub fn hears(&self, allocation: &Allocation, peer: PeerSocket) -> Option<ToClient> {
         allocation.to_client(&self.hash, peer)
+    }
+
+    /// The id of the live allocation that has this [number](AllocationId::as_u64).
+    #[must_use]
+    pub fn id_of(&self, number: u64) -> Option<AllocationId> {
+        self.get(AllocationId::from_u64(number)).map(Allocation::id)
     }
 
     /// Allocation `id`.

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{AllocationId, ChannelNumber, PeerSocket, Timestamp, timers::TimerKey};
 
 /// How long a channel binding relays without being refreshed: 10 minutes.
@@ -13,7 +15,7 @@ pub const CHANNEL_BINDING_LIFETIME: Duration = Duration::from_secs(10 * 60);
 pub const CHANNEL_REUSE_DELAY: Duration = Duration::from_secs(5 * 60);
 
 /// A channel of an allocation: a number bound to a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Channel {
     pub(crate) peer: PeerSocket,
     pub(crate) number: ChannelNumber,

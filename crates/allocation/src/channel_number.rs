@@ -1,10 +1,13 @@
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The number of a channel, `0x4000..=0x7FFF`.
 ///
 /// [RFC 8656, section 12](https://www.rfc-editor.org/rfc/rfc8656#section-12) assigns `0x4000..=0x4FFF`; RFC 5766
 /// assigned the whole range, and older clients still draw from all of it, so all of it is accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
 pub struct ChannelNumber(u16);
 
 impl ChannelNumber {
@@ -23,6 +26,25 @@ impl ChannelNumber {
     #[must_use]
     pub const fn get(self) -> u16 {
         self.0
+    }
+}
+
+/// A number outside `0x4000..=0x7FFF`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:#06x} is not a channel number")]
+pub struct ChannelNumberError(pub u16);
+
+impl TryFrom<u16> for ChannelNumber {
+    type Error = ChannelNumberError;
+
+    fn try_from(value: u16) -> Result<Self, ChannelNumberError> {
+        Self::new(value).ok_or(ChannelNumberError(value))
+    }
+}
+
+impl From<ChannelNumber> for u16 {
+    fn from(number: ChannelNumber) -> Self {
+        number.0
     }
 }
 

@@ -1,7 +1,9 @@
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 /// An address family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Family {
     /// IPv4.
     V4,
@@ -24,7 +26,7 @@ impl Family {
 }
 
 /// The address families of an allocation's relayed transport addresses: one of them, or both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Families {
     /// One.
     Only(Family),

@@ -13,6 +13,16 @@ impl AllocationId {
         Self((sequence << SLOT_BITS) | slot as u64)
     }
 
+    /// The id that was [`Self::as_u64`] before.
+    pub(crate) const fn from_u64(id: u64) -> Self {
+        Self(id)
+    }
+
+    /// How many allocations were made before this one.
+    pub(crate) const fn sequence(self) -> u64 {
+        self.0 >> SLOT_BITS
+    }
+
     /// The id as a number, for logs and traces.
     #[must_use]
     pub const fn as_u64(self) -> u64 {

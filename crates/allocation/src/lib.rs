@@ -100,9 +100,9 @@ mod traffic;
 mod users;
 
 pub use allocation::Allocation;
-pub use allocations::{Allocations, Bound, Permitted};
+pub use allocations::{Allocations, AllocationsSnapshot, Bound, Permitted, SnapshotError};
 pub use channel::{CHANNEL_BINDING_LIFETIME, CHANNEL_REUSE_DELAY, Channel};
-pub use channel_number::ChannelNumber;
+pub use channel_number::{ChannelNumber, ChannelNumberError};
 pub use error::{
     AllocateError, BindError, ChannelPeerError, PeerChannelError, PermissionError, PermitError, RetryPortError,
     UnknownAllocation,

@@ -1,5 +1,7 @@
 use std::{net::IpAddr, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::Timestamp;
 
 /// How long a permission lasts without being refreshed: 5 minutes.
@@ -10,7 +12,7 @@ pub const PERMISSION_LIFETIME: Duration = Duration::from_secs(5 * 60);
 /// A permission of an allocation: peers at this address may send to its client, and its client to them.
 ///
 /// [RFC 8656, section 9](https://www.rfc-editor.org/rfc/rfc8656#section-9)
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permission {
     pub(crate) address: IpAddr,
     pub(crate) expires_at: Timestamp,

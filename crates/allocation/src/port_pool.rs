@@ -49,15 +49,48 @@ impl State {
 impl PortPool {
     /// A pool in which all of `range` is free.
     pub(crate) fn new(range: PortRange) -> Self {
-        let pairs = usize::from(range.highest() / 2 - range.lowest() / 2) + 1;
-        // Room for all pairs from the start, so that no memory is allocated later, when the relay is busiest.
-        let list = || Vec::with_capacity(pairs);
-        let lists = [list(), list(), list()];
-        let mut pool = Self { range, lists, states: vec![State::Neither; pairs], places: vec![0; pairs] };
+        let mut pool = Self::with_none_free(range);
         for port in range.iter() {
             pool.release(port);
         }
         pool
+    }
+
+    fn with_none_free(range: PortRange) -> Self {
+        let pairs = usize::from(range.highest() / 2 - range.lowest() / 2) + 1;
+        // Room for all pairs from the start, so that no memory is allocated later, when the relay is busiest.
+        let list = || Vec::with_capacity(pairs);
+        let lists = [list(), list(), list()];
+        Self { range, lists, states: vec![State::Neither; pairs], places: vec![0; pairs] }
+    }
+
+    /// The lists of pairs, from which and in whose order the next ports are drawn.
+    pub(crate) const fn lists(&self) -> &[Vec<u16>; 3] {
+        &self.lists
+    }
+
+    /// A pool of `range` with these lists. `None` if they name a pair twice, or a port outside the range.
+    pub(crate) fn of_lists(range: PortRange, lists: [Vec<u16>; 3]) -> Option<Self> {
+        let mut pool = Self::with_none_free(range);
+        for (list, state) in (0..).zip([State::Both, State::Even, State::Odd]) {
+            for (place, &pair) in (0..).zip(&lists[list]) {
+                let at = usize::from(pair);
+                let is_new = pool.states.get(at).is_some_and(|before| *before == State::Neither);
+                let has = |odd| is_new && range.contains(pool.port(pair, odd));
+                if !is_new || state.even() && !has(false) || state.odd() && !has(true) {
+                    return None;
+                }
+                (pool.states[at], pool.places[at]) = (state, place);
+            }
+            pool.lists[list].extend_from_slice(&lists[list]);
+        }
+        Some(pool)
+    }
+
+    /// Whether `port` is free.
+    pub(crate) fn is_free(&self, port: AllocationPort) -> bool {
+        let state = || self.states[usize::from(port.get() / 2 - self.range.lowest() / 2)];
+        self.range.contains(port) && if port.get().is_multiple_of(2) { state().even() } else { state().odd() }
     }
 
     /// Takes any free port, all of them equally likely.
@@ -113,6 +146,11 @@ impl PortPool {
         }
     }
 
+    /// All its ports, free or not.
+    pub(crate) const fn range(&self) -> PortRange {
+        self.range
+    }
+
     /// Whether `port` is in the range, free or not.
     pub(crate) const fn owns(&self, port: AllocationPort) -> bool {
         self.range.contains(port)
@@ -159,10 +197,6 @@ fn pick(rng: &mut impl RngCore, choices: usize) -> Option<usize> {
 
 #[cfg(any(test, feature = "invariants"))]
 impl PortPool {
-    pub(crate) const fn range(&self) -> PortRange {
-        self.range
-    }
-
     /// Checks that lists, states and places agree, and returns all free ports.
     pub(crate) fn assert_consistent(&self) -> Vec<AllocationPort> {
         let mut free = Vec::new();

@@ -1,9 +1,12 @@
 use std::{fmt, ops::RangeInclusive};
 
+use serde::{Deserialize, Serialize};
+
 use crate::AllocationPort;
 
 /// An inclusive range of UDP ports, without port 0. Only [`Self::EMPTY`] contains no port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(u16, u16)", into = "(u16, u16)")]
 pub struct PortRange {
     lowest: u16,
     highest: u16,
@@ -71,6 +74,21 @@ impl PortRange {
     /// The position of `port` in the range, counted from zero.
     pub(crate) const fn index_of(self, port: AllocationPort) -> Option<usize> {
         if self.contains(port) { Some((port.get() - self.lowest) as usize) } else { None }
+    }
+}
+
+impl TryFrom<(u16, u16)> for PortRange {
+    type Error = PortRangeError;
+
+    fn try_from((lowest, highest): (u16, u16)) -> Result<Self, PortRangeError> {
+        let Self { lowest: from, highest: to } = Self::EMPTY;
+        if (lowest, highest) == (from, to) { Ok(Self::EMPTY) } else { Self::new(lowest, highest) }
+    }
+}
+
+impl From<PortRange> for (u16, u16) {
+    fn from(range: PortRange) -> Self {
+        (range.lowest, range.highest)
     }
 }
 

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{AllocationPort, Credential, Families, FiveTuple, ReservationToken};
 
 /// What an Allocate request asks for, once all checks that need no knowledge of other allocations have passed.
@@ -45,7 +47,7 @@ pub enum PortRequest {
 }
 
 /// What kind of port an allocation still needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PortNeed {
     /// Any.
     Any,

@@ -1,11 +1,12 @@
 use std::fmt;
 
 use rand::RngCore;
+use serde::{Deserialize, Serialize};
 
 /// Identifies a reserved port to the client that asked for it.
 ///
 /// [RFC 8656, section 18.10](https://www.rfc-editor.org/rfc/rfc8656#section-18.10)
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ReservationToken([u8; Self::LEN]);
 
 impl ReservationToken {

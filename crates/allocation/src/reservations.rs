@@ -1,6 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rand::RngCore;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     AllocationPort, Families, ReservationToken, Timestamp,
@@ -45,7 +46,7 @@ pub struct ReservedPort {
 }
 
 /// A reservation, as this shard keeps it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Reservation {
     pub(crate) port: AllocationPort,
     pub(crate) families: Families,
@@ -111,11 +112,15 @@ impl Reservations {
         self.by_token.iter()
     }
 
-    /// Adds a reservation that this shard had before it started anew.
-    pub(crate) fn inherit(&mut self, timers: &mut Timers, token: ReservationToken, reservation: Reservation) {
+    /// Adds a reservation that this shard had before it started anew. Whether it was not there yet; otherwise nothing changes.
+    pub(crate) fn put_back(&mut self, timers: &mut Timers, token: ReservationToken, reservation: Reservation) -> bool {
+        if self.by_token.contains_key(&token) {
+            return false;
+        }
         *self.counts.entry(Arc::clone(&reservation.user)).or_insert(0) += 1;
         timers.arm((reservation.lapses_at, TimerKey::Reservation(token)));
         self.by_token.insert(token, reservation);
+        true
     }
 
     /// The reservation of `token`, to announce it to other shards.
@@ -154,6 +159,11 @@ impl Reservations {
             _ => drop(self.counts.remove(&reservation.user)),
         }
         Some(reservation)
+    }
+
+    /// Whether clients can redeem reservations at other shards.
+    pub(crate) const fn are_shared(&self) -> bool {
+        self.has_other_shards
     }
 
     #[cfg(any(test, feature = "invariants"))]

@@ -1,4 +1,7 @@
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, BinaryHeap},
+};
 
 use crate::{Allocation, AllocationId};
 
@@ -52,6 +55,29 @@ impl Slots {
         self.taken[chunk] += 1;
         let chunk = self.chunks[chunk].get_or_insert_with(|| Box::new(std::array::from_fn(|_| None)));
         chunk[at].insert(allocation)
+    }
+
+    /// Empty slots for allocations with these ids, after `created` were made. [`Self::put_back`] fills them.
+    pub(crate) fn for_ids(created: u64, ids: impl Iterator<Item = AllocationId>) -> Self {
+        let taken: BTreeSet<_> = ids.map(AllocationId::slot).collect();
+        let chunks = taken.last().map_or(0, |last| usize::from(*last) / CHUNK + 1);
+        let slots = (0..chunks * CHUNK).filter_map(|slot| u16::try_from(slot).ok());
+        let free = slots.filter(|slot| !taken.contains(slot)).map(Reverse).collect();
+        Self { chunks: (0..chunks).map(|_| None).collect(), taken: vec![0; chunks], free, len: 0, created }
+    }
+
+    /// Stores an allocation in the slot that its id names, which is empty.
+    pub(crate) fn put_back(&mut self, allocation: Allocation) {
+        self.len += 1;
+        let (chunk, at) = place(allocation.id.slot());
+        self.taken[chunk] += 1;
+        let chunk = self.chunks[chunk].get_or_insert_with(|| Box::new(std::array::from_fn(|_| None)));
+        chunk[at] = Some(allocation);
+    }
+
+    /// How many allocations were made.
+    pub(crate) const fn created(&self) -> u64 {
+        self.created
     }
 
     pub(crate) fn remove(&mut self, id: AllocationId) -> Option<Box<Allocation>> {

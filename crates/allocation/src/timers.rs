@@ -74,7 +74,6 @@ impl Timers {
         due.map(|(_, key)| key)
     }
 
-    #[cfg(any(test, feature = "invariants"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Timestamp, TimerKey)> {
         self.queue.iter().copied()
     }

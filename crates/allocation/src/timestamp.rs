@@ -1,10 +1,12 @@
 use std::{ops::Add, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 /// A point in monotonic time, in nanoseconds since an epoch that the caller chooses.
 ///
 /// Used instead of `std::time::Instant`, which cannot be constructed from a number and does not exist on wasm32.
 /// Arithmetic saturates: `u64` nanoseconds last for 584 years.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Timestamp(u64);
 
 impl Timestamp {

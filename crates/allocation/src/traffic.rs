@@ -2,8 +2,10 @@
 
 use std::{cell::Cell, ops::AddAssign};
 
+use serde::{Deserialize, Serialize};
+
 /// A number of packets, and the bytes of application data in them, without any headers: neither IP nor UDP, ChannelData or STUN.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Traffic {
     /// The number of packets.
     pub packets: u64,
@@ -29,7 +31,7 @@ impl AddAssign for Traffic {
 }
 
 /// What an allocation has relayed in each direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Relayed {
     /// From its client to peers.
     pub to_peers: Traffic,
@@ -77,6 +79,11 @@ impl Meter {
         self.from_peers.count(bytes);
     }
 
+    /// A meter that has counted `relayed`.
+    pub(crate) const fn of(relayed: Relayed) -> Self {
+        Self { to_peers: Counter::of(relayed.to_peers), from_peers: Counter::of(relayed.from_peers) }
+    }
+
     pub(crate) const fn read(&self) -> Relayed {
         Relayed { to_peers: self.to_peers.read(), from_peers: self.from_peers.read() }
     }
@@ -87,6 +94,10 @@ impl Counter {
     fn count(&self, bytes: usize) {
         self.packets.set(self.packets.get().wrapping_add(1));
         self.bytes.set(self.bytes.get().wrapping_add(bytes as u64));
+    }
+
+    const fn of(traffic: Traffic) -> Self {
+        Self { packets: Cell::new(traffic.packets), bytes: Cell::new(traffic.bytes) }
     }
 
     const fn read(&self) -> Traffic {

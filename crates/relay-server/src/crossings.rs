@@ -74,6 +74,17 @@ impl Crossings {
         None
     }
 
+    /// Adds a crossing that this shard knew of before it started anew, with what has gone that way. Returns what the word was before, if there
+    /// was one.
+    pub(crate) fn put_back(&mut self, crossing: Crossing, crossed: Traffic) -> Option<Known> {
+        let before = self.insert(crossing);
+        let key = key_of(&crossing);
+        if let Some(known) = self.table.find_mut(self.hash.number(key), |known| key_of(&known.crossing) == key) {
+            known.crossed = crossed;
+        }
+        before
+    }
+
     /// Takes it out, if it was known, and not something newer instead.
     pub(crate) fn remove(&mut self, crossing: &Crossing) -> Option<Known> {
         let known =

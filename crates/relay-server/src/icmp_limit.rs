@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{AllocationPort, Timestamp};
 
 /// How many ICMP errors the client of an allocation is told of in one second. It causes them itself, or somebody who forges them does:
@@ -11,7 +13,7 @@ pub const MAX_ICMP_PER_SECOND: u8 = 10;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// How many ICMP errors each allocation was told of in the current second. Holds nothing of allocations that had none.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct IcmpLimit {
     since: Timestamp,
     told: BTreeMap<AllocationPort, u8>,

@@ -33,6 +33,11 @@ impl IndicatedPeers {
         if self.count == 0 { &[] } else { self.by_allocation.get(&id).map_or(&[], Vec::as_slice) }
     }
 
+    /// Those of each allocation that has any, oldest first.
+    pub(crate) fn by_allocation(&self) -> impl Iterator<Item = (AllocationId, &[PeerSocket])> {
+        self.by_allocation.iter().map(|(id, peers)| (*id, peers.as_slice()))
+    }
+
     #[inline]
     pub(crate) fn contains(&self, id: AllocationId, peer: PeerSocket) -> bool {
         self.of(id).binary_search(&peer).is_ok()

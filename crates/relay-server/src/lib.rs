@@ -71,6 +71,7 @@ mod reply_limit;
 mod requester;
 mod server;
 mod shard_message;
+mod snapshot;
 mod transaction_ids;
 mod wall_clock;
 
@@ -101,6 +102,7 @@ pub use relay_addresses::RelayAddresses;
 pub use reply_limit::{REPLY_BURST_SECONDS, ReplyKind};
 pub use server::Server;
 pub use shard_message::{ShardId, ShardMessage};
+pub use snapshot::{RestoreError, Snapshot, SnapshotError};
 pub use stun_msg::{AttributeType, DataHeader, ErrorCode, Icmp, Method, PasswordAlgorithm, TransactionId};
 pub use turn_auth::{
     AcceptedCredentials, AuthError, AuthSecret, NonceIssuer, RealmError, Scheme, Schemes, SecretError, UnixTime,

@@ -1,5 +1,7 @@
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Family;
 
 /// The relay's addresses as they are now: networks change while a relay runs.
@@ -12,7 +14,7 @@ pub struct OwnAddresses {
 }
 
 /// How the relay's public address of each family is; of no meaning in a family that is not offered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressStatuses {
     /// The IPv4 address.
     pub v4: AddressStatus,
@@ -32,7 +34,7 @@ impl AddressStatuses {
 }
 
 /// Whether the relay can send from its public address of a family.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum AddressStatus {
     /// It can.
     #[default]

@@ -1,9 +1,11 @@
 //! An allocation whose sockets are being opened.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Families, Family, requester::Requester};
 
 /// Which limits for all shards an allocation counts against, as [`Output::ClaimQuota`](crate::Output::ClaimQuota) asked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Claims {
     /// That of its user.
     pub(crate) user: bool,

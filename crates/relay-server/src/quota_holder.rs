@@ -2,8 +2,10 @@
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 /// Whom a limit on the number of allocations is for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum QuotaHolder {
     /// The user with this id.
     User(Arc<str>),
@@ -12,7 +14,7 @@ pub enum QuotaHolder {
 }
 
 /// The network that a client's address is counted for: /24 of IPv4, /56 of IPv6, as [replies to strangers](crate::ReplyKind) are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ClientPrefix(IpAddr);
 
 impl ClientPrefix {

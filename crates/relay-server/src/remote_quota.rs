@@ -1,7 +1,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 /// How many allocations users have on other shards of the relay: a limit holds for all of them together.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct RemoteQuota {
     /// None is zero.
     counts: BTreeMap<Arc<str>, u32>,

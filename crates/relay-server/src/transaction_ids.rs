@@ -1,8 +1,9 @@
 use rand::RngCore;
+use serde::{Deserialize, Serialize};
 use stun_msg::TransactionId;
 
 /// Makes the transaction IDs of Data indications: no two alike, and none to be guessed without the seed.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct TransactionIds {
     prefix: [u8; 4],
     key: u64,

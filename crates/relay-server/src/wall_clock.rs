@@ -17,6 +17,11 @@ impl WallClock {
         Self { read_at, unix_time }
     }
 
+    /// The last reading: when it was, and what it said.
+    pub(crate) const fn reading(self) -> (Timestamp, UnixTime) {
+        (self.read_at, self.unix_time)
+    }
+
     /// Whether `unix_time` at `now` is far from what was to be expected: somebody has set the clock, or the machine was suspended.
     pub(crate) const fn has_jumped(&self, now: Timestamp, unix_time: UnixTime) -> bool {
         self.at(now).0.abs_diff(unix_time.0) >= JUMP

@@ -13,6 +13,9 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use support::{Client, Relay, Request, allocate, bind, binding, delete, kind, method, refresh};
 
+/// Whether a server that is restored from a snapshot takes the place of a [`support::Relay`]'s server after every input.
+const RESTORES: bool = false;
+
 const ACCESS_TOKEN: u16 = 0x001B;
 const MOBILITY_TICKET: u16 = 0x8030;
 

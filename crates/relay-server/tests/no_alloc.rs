@@ -13,6 +13,9 @@ use relay_server::{AllocationPort, Bandwidth, Forward, PeerSocket, Rate, Usernam
 
 use support::{Client, Relay, Request, Shards, allocate_dual_stack, bind, channel_data, kind, method, permit};
 
+/// Whether a server that is restored from a snapshot takes the place of a [`support::Relay`]'s server after every input.
+const RESTORES: bool = false;
+
 /// How many times `work` allocates.
 fn allocations(work: impl FnOnce()) -> u64 {
     measure(work).count_total
@@ -65,6 +68,15 @@ fn the_counter_counts() {
     assert_eq!(allocations(|| drop(vec![1, 2, 3])), 1);
     let mut growing = Vec::with_capacity(1);
     assert_eq!(allocations(|| growing.extend([1, 2, 3])), 1);
+}
+
+#[test]
+fn a_snapshot_takes_less_memory_than_what_it_is_of() {
+    let mut resident = None;
+    let held = measure(|| resident = Some(relay_of(1_000)));
+    let (relay, _clients) = resident.unwrap();
+    let taken = measure(|| drop(relay.server.snapshot(relay.now).to_bytes()));
+    assert!(taken.bytes_max < u64::try_from(held.bytes_current).unwrap(), "{taken:?} for {held:?}");
 }
 
 #[test]

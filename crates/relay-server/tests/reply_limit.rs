@@ -11,6 +11,9 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 use relay_server::{Event, REPLY_BURST_SECONDS, ReplyKind};
 use support::{Client, Relay, allocate, binding, refresh};
 
+/// Whether a server that is restored from a snapshot takes the place of a [`support::Relay`]'s server after every input.
+const RESTORES: bool = false;
+
 const PER_SECOND: u32 = 256;
 
 fn relay() -> Relay {

@@ -61,7 +61,8 @@ impl IntegrityKey {
     }
 
     /// Whether it signs responses with MESSAGE-INTEGRITY-SHA256.
-    pub(crate) const fn signs_with_sha256(&self) -> bool {
+    #[must_use]
+    pub const fn signs_with_sha256(&self) -> bool {
         self.signs_with_sha256
     }
 

@@ -90,6 +90,12 @@ impl Authenticator {
         Ok(Self { accepted, offers_algorithms, nonces, realm: realm.to_owned() })
     }
 
+    /// What makes the nonces.
+    #[must_use]
+    pub const fn nonces(&self) -> &NonceIssuer {
+        &self.nonces
+    }
+
     /// Accepts these credentials instead from now on, for the same realm.
     pub fn accept(&mut self, accepted: Arc<AcceptedCredentials>) {
         self.offers_algorithms = accepted.has_all_keys();

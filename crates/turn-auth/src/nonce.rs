@@ -7,6 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use crate::{AcceptedCredentials, UnixTime};
 
@@ -86,6 +87,7 @@ pub struct StaleNonce;
 pub struct NonceIssuer {
     /// An HMAC that has processed the key already: half of the work.
     keyed: Hmac<Sha256>,
+    key: Zeroizing<[u8; 32]>,
     period_seconds: u64,
 }
 
@@ -101,7 +103,13 @@ impl NonceIssuer {
     /// An issuer with this key, which must be secret and random.
     #[must_use]
     pub fn new(key: [u8; 32]) -> Self {
-        Self { keyed: keyed(&key), period_seconds: Self::PERIOD_SECONDS }
+        Self { keyed: keyed(&key), key: Zeroizing::new(key), period_seconds: Self::PERIOD_SECONDS }
+    }
+
+    /// The key, so that another process recognises the same nonces. Whoever has it can make nonces.
+    #[must_use]
+    pub fn key(&self) -> &[u8; 32] {
+        &self.key
     }
 
     /// The same issuer with a period of `seconds`, clamped to [`Self::MIN_PERIOD_SECONDS`] and [`Self::MAX_PERIOD_SECONDS`]. Its nonces

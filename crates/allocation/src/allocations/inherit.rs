@@ -14,7 +14,7 @@ impl Allocations {
             if !reservation.is_adopted {
                 self.pool.take(reservation.port);
             }
-            self.reservations.inherit(&mut self.timers, *token, reservation.clone());
+            self.reservations.put_back(&mut self.timers, *token, reservation.clone());
         }
     }
 }

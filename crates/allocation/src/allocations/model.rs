@@ -14,9 +14,9 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::Allocations;
 use crate::{
-    Allocation, AllocationId, AllocationPort, CHANNEL_BINDING_LIFETIME, Channel, ChannelNumber, Credential, Expired,
-    Families, Family, Limits, NewAllocation, PERMISSION_LIFETIME, PORT_QUARANTINE, PortRange, PortRequest,
-    RESERVATION_LIFETIME, RemovedFamily, ReservationToken, RetryPortError, Timestamp,
+    Allocation, AllocationId, AllocationPort, AllocationsSnapshot, CHANNEL_BINDING_LIFETIME, Channel, ChannelNumber,
+    Credential, Expired, Families, Family, Limits, NewAllocation, PERMISSION_LIFETIME, PORT_QUARANTINE, PortRange,
+    PortRequest, RESERVATION_LIFETIME, RemovedFamily, ReservationToken, RetryPortError, Timestamp,
     testing::{T0, five_tuple, number, peer},
 };
 use reference::{Ended, Model};
@@ -73,6 +73,8 @@ enum Op {
     Wake {
         early: bool,
     },
+    /// Goes on with a copy that is restored from a snapshot.
+    Restore,
 }
 
 #[derive(Clone, Debug)]
@@ -121,6 +123,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => prop_oneof![prop::sample::select(constants), (0..1_000_000_000_000_u64).prop_map(Duration::from_nanos)]
             .prop_map(|duration| Op::Wait { duration }),
         3 => any::<bool>().prop_map(|early| Op::Wake { early }),
+        1 => Just(Op::Restore),
     ]
 }
 
@@ -211,6 +214,11 @@ impl Pair {
                 for both in 0..NUMBERS.min(PEERS) {
                     self.bind(id, both, both);
                 }
+            }
+            Op::Restore => {
+                let bytes = postcard::to_allocvec(&self.real.snapshot()).unwrap();
+                let snapshot: AllocationsSnapshot = postcard::from_bytes(&bytes).unwrap();
+                self.real = snapshot.restore(self.model.limits).unwrap();
             }
             Op::Wait { duration } => self.advance(self.now + duration),
             Op::Wake { early } => {

@@ -1,12 +1,14 @@
 use std::{cell::Cell, num::NonZeroU64};
 
+use serde::{Deserialize, Serialize};
+
 use crate::Timestamp;
 
 const NANOS: u64 = 1_000_000_000;
 
 /// A token bucket. It counts what is missing from it, in billionths of a token, so that no rate loses fractions; one that nobody
 /// has used yet is full. A cell, since the look-ups of the data path hand out shared references.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Bucket {
     missing: Cell<u64>,
     at: Cell<Timestamp>,

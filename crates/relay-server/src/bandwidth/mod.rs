@@ -5,10 +5,14 @@
 //! limit, it installs no flows, and all packets come here.
 
 mod bucket;
+mod snapshot;
 mod users;
 
 use std::{num::NonZeroU64, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::snapshot::BandwidthSnapshot;
 use self::{
     bucket::{Bucket, Filling},
     users::Users,
@@ -89,13 +93,13 @@ struct Metered {
     user: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Meters {
     to_peers: Meter,
     from_peers: Meter,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Meter {
     bytes: Bucket,
     packets: Bucket,

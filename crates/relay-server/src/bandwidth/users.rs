@@ -25,6 +25,20 @@ impl Users {
         self.places.get(place)?.as_ref()
     }
 
+    /// The users, with what they have relayed.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Meters)> {
+        self.by_id.values().filter_map(|place| self.get(*place)).map(|user| (&user.id, &user.meters))
+    }
+
+    /// What the user with this id has relayed.
+    pub(super) fn set_meters(&mut self, id: &str, meters: Meters) {
+        if let Some(place) = self.by_id.get(id)
+            && let Some(user) = &mut self.places[*place]
+        {
+            user.meters = meters;
+        }
+    }
+
     /// The user has one more allocation here. Returns the user's place.
     pub(super) fn add(&mut self, id: &Arc<str>, elsewhere: u64) -> usize {
         let place = match self.by_id.get(id) {

@@ -79,9 +79,30 @@ impl Buckets {
         }
     }
 
+    /// The buckets that are not full at `now`: their places, what is missing, and when they were refilled.
+    pub(super) fn taken_places(&self, now: Timestamp) -> Vec<(u16, u32, u32)> {
+        let unit = self.unit(now);
+        let buckets = (0..).zip(&self.buckets);
+        let taken = buckets.filter(|(_, bucket)| bucket.taken > unit.wrapping_sub(bucket.refilled));
+        taken.map(|(place, bucket)| (place, bucket.taken, bucket.refilled)).collect()
+    }
+
+    /// Puts back what [`Self::taken_places`] returned.
+    pub(super) fn put_back(&mut self, taken: &[(u16, u32, u32)]) {
+        for (place, taken, refilled) in taken {
+            if let Some(bucket) = self.buckets.get_mut(usize::from(*place)) {
+                *bucket = Bucket { taken: (*taken).min(self.burst), refilled: *refilled };
+            }
+        }
+    }
+
+    // Wraps after months. A bucket that nobody has used for as long may then be refilled late.
+    fn unit(&self, now: Timestamp) -> u32 {
+        u32::try_from((now.as_nanos() / self.refill) & u64::from(u32::MAX)).unwrap_or_default()
+    }
+
     fn refilled(&mut self, now: Timestamp, place: usize) -> &mut Bucket {
-        // Wraps after months. A bucket that nobody has used for as long may then be refilled late.
-        let unit = u32::try_from((now.as_nanos() / self.refill) & u64::from(u32::MAX)).unwrap_or_default();
+        let unit = self.unit(now);
         let bucket = &mut self.buckets[place];
         bucket.taken = bucket.taken.saturating_sub(unit.wrapping_sub(bucket.refilled));
         bucket.refilled = unit;

@@ -10,6 +10,7 @@
 //! shows a nonce that this relay sent to its address has a budget that nobody can use up in its name.
 
 mod buckets;
+mod snapshot;
 
 use std::{net::IpAddr, num::NonZeroU32};
 
@@ -17,6 +18,7 @@ use allocation::Timestamp;
 use rand::RngCore;
 
 use self::buckets::Buckets;
+pub(crate) use self::snapshot::ReplyLimitSnapshot;
 
 /// How many seconds' worth of replies are given at once after a time of silence.
 pub const REPLY_BURST_SECONDS: u32 = 4;
@@ -43,6 +45,7 @@ pub enum ReplyKind {
 /// Counts replies by address and by prefix, in a fixed amount of memory.
 #[derive(Debug)]
 pub(crate) struct ReplyLimit {
+    per_second: NonZeroU32,
     bindings: Budgets,
     challenges: Budgets,
     /// Of addresses that have shown a nonce.
@@ -66,7 +69,8 @@ impl ReplyLimit {
             prefixes: Buckets::new(PREFIX_BUCKETS, per_second.saturating_mul(TWO)),
         };
         let proven = Buckets::new(ADDRESS_BUCKETS, per_second);
-        Self { bindings: budgets(), challenges: budgets(), proven, key: [rng.next_u64(), rng.next_u64()] }
+        let key = [rng.next_u64(), rng.next_u64()];
+        Self { per_second, bindings: budgets(), challenges: budgets(), proven, key }
     }
 
     /// Whether `to` may be sent a reply of this kind; if so, it counts as sent.

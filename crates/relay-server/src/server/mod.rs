@@ -70,7 +70,7 @@ pub struct Server {
     pub(crate) examines_indications: bool,
     pub(crate) indicated_peers: IndicatedPeers,
     pub(crate) outputs: VecDeque<Output>,
-    wall_clock: WallClock,
+    pub(crate) wall_clock: WallClock,
 }
 
 impl Server {
@@ -152,6 +152,12 @@ impl Server {
     /// The live allocations, in an order that depends on nothing but the inputs; for inspection, not for the data path.
     pub fn allocations(&self) -> impl Iterator<Item = &Allocation> {
         self.allocations.iter()
+    }
+
+    /// The live allocation whose id has this number.
+    #[must_use]
+    pub fn allocation(&self, number: u64) -> Option<&Allocation> {
+        self.allocations.get(self.allocations.id_of(number)?)
     }
 
     /// How many allocations are live.

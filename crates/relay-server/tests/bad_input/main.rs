@@ -19,6 +19,9 @@ use support::{
     kind, method, permit, refresh,
 };
 
+/// Whether a server that is restored from a snapshot takes the place of a [`support::Relay`]'s server after every input.
+const RESTORES: bool = false;
+
 /// The largest payload of a UDP datagram over IPv4.
 const MAX_DATAGRAM: usize = 65_507;
 

@@ -19,6 +19,9 @@ use support::{
     Client, LISTEN_PORT, RELAY_V4, Relay, Request, allocate_dual_stack, bind, channel_data, kind, method, permit,
 };
 
+/// Whether a server that is restored from a snapshot takes the place of a [`support::Relay`]'s server after every input.
+const RESTORES: bool = false;
+
 const CHANNEL: u16 = 0x4000;
 const V4: &str = "203.0.113.1:9";
 const V6: &str = "[2001:db8:9::1]:9";

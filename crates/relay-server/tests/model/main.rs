@@ -19,6 +19,9 @@ use proptest::prelude::*;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+/// Whether a server that is restored from a snapshot takes the place of a [`support::Relay`]'s server after every input.
+const RESTORES: bool = false;
+
 proptest! {
     #![proptest_config(test_support::property::config())]
 
@@ -51,5 +54,26 @@ proptest! {
             pair.recorded()
         };
         prop_assert_eq!(outputs(()), outputs(()));
+    }
+
+    #[test]
+    fn a_restored_server_gives_the_outputs_of_the_original(
+        seed in any::<[u8; 32]>(),
+        setup in setup::any(),
+        ops in proptest::collection::vec(op::any(), 1..40),
+    ) {
+        let outputs = |restores: bool| {
+            let mut pair = setup.pair(seed);
+            pair.record();
+            for op in ops.clone() {
+                pair.step(op);
+                if restores {
+                    pair.restore();
+                }
+            }
+            pair.finish();
+            pair.recorded()
+        };
+        prop_assert_eq!(outputs(true), outputs(false));
     }
 }

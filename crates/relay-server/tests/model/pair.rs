@@ -67,6 +67,11 @@ impl Pair {
         self.relay.recorded = Some(Vec::new());
     }
 
+    /// From here on a server goes on that is restored from a snapshot.
+    pub(crate) fn restore(&mut self) {
+        self.relay.restore();
+    }
+
     /// The outputs since [`Self::record`].
     pub(crate) fn recorded(self) -> Vec<relay_server::Output> {
         self.relay.recorded.unwrap_or_default()

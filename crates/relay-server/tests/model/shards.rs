@@ -241,6 +241,7 @@ impl World {
             Op::PortHeld { shard } => {
                 self.shards.relays[shard].answers = [Err(RelayOpenError::PortInUse)].into();
             }
+            Op::Restore { shard } => self.shards.relays[shard].restore(),
             Op::Deliver { from, to } => self.shards.deliver(from, to),
             Op::DeliverAll => self.deliver_all(),
         }

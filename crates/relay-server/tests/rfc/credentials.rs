@@ -267,14 +267,14 @@ fn one_user_may_be_without_quota() {
 #[test]
 fn a_secret_that_is_taken_away_leaves_the_allocations_of_its_users() {
     let mut relay = Relay::new();
-    relay.server.handle_accepted_credentials(accepted(&[SECRET, OTHER_SECRET]));
+    relay.accept(accepted(&[SECRET, OTHER_SECRET]));
     let expiry = UNIX_TIME + 86_400;
     let mut old = with("198.51.100.7:1", Credentials::mint_with(SECRET, expiry, "alice"));
     let mut new = with("198.51.100.7:2", Credentials::mint_with(OTHER_SECRET, expiry, "bob"));
     relay.allocate(&mut old);
     relay.allocate(&mut new);
 
-    relay.server.handle_accepted_credentials(accepted(&[OTHER_SECRET]));
+    relay.accept(accepted(&[OTHER_SECRET]));
     for client in [&mut old, &mut new] {
         for request in &requests()[..3] {
             assert_eq!(relay.outcome(client, request), Ok(()));
@@ -295,10 +295,10 @@ fn a_static_user_s_new_password_is_good_for_the_allocation_of_the_old() {
         Arc::new(AcceptedCredentials { schemes: Schemes::Both, secrets: Vec::new(), users, nonce_key: None })
     };
     let mut relay = Relay::new();
-    relay.server.handle_accepted_credentials(user("old"));
+    relay.accept(user("old"));
     let mut client = with("198.51.100.7:1", Credentials::new("alice", "old"));
     relay.allocate(&mut client);
-    relay.server.handle_accepted_credentials(user("new"));
+    relay.accept(user("new"));
     assert_eq!(relay.outcome(&mut client, &refresh()), Ok(()), "what it was made with");
     client.credentials = Credentials::new("alice", "new");
     assert_eq!(relay.outcome(&mut client, &refresh()), Ok(()), "and what is right now");

@@ -19,3 +19,6 @@ mod permission;
 mod refresh;
 #[path = "../support/mod.rs"]
 mod support;
+
+/// Whether a server that is restored from a snapshot takes the place of a [`support::Relay`]'s server after every input.
+const RESTORES: bool = true;

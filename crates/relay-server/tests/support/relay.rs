@@ -10,9 +10,10 @@ use std::{
 };
 
 use relay_server::{
-    AllocationId, AllocationPort, AuthSecret, Bandwidth, Config, DefaultFamily, DropReason, Event, Family, Flow,
-    FlowKey, Forward, Limits, Output, OwnAddresses, PeerPolicy, PeerSocket, PortRange, QuotaBy, QuotaHolder,
-    RelayAddresses, RelayOpenError, Server, ShardId, ShardMessage, Timestamp, UnixTime, UsernameLimit,
+    AcceptedCredentials, AllocationId, AllocationPort, AuthSecret, Bandwidth, Config, DefaultFamily, DropReason, Event,
+    Family, Flow, FlowKey, Forward, Limits, Output, OwnAddresses, PeerPolicy, PeerSocket, PortRange, QuotaBy,
+    QuotaHolder, RelayAddresses, RelayOpenError, Server, ShardId, ShardMessage, Snapshot, Timestamp, UnixTime,
+    UsernameLimit,
 };
 
 use super::{
@@ -72,6 +73,9 @@ pub(crate) struct Relay {
     /// Whether sockets take their time to open: until [`Self::open`] is called.
     pub(crate) hold: bool,
     pub(crate) pending: Vec<(AllocationId, AllocationPort, Family)>,
+    accepted: Arc<AcceptedCredentials>,
+    /// Whether a server that is restored from a snapshot takes the place of the old one after every input.
+    pub(crate) restores: bool,
     sent: VecDeque<Sent>,
 }
 
@@ -82,15 +86,21 @@ impl Relay {
 
     /// A relay that is configured otherwise.
     pub(crate) fn with(configure: impl FnOnce(&mut Config)) -> Self {
-        Self::seeded([7; 32], configure)
+        Self { restores: crate::RESTORES, ..Self::seeded([7; 32], configure) }
+    }
+
+    /// Other credentials are accepted from now on.
+    pub(crate) fn accept(&mut self, accepted: Arc<AcceptedCredentials>) {
+        self.accepted = Arc::clone(&accepted);
+        self.server.handle_accepted_credentials(accepted);
     }
 
     pub(crate) fn seeded(seed: [u8; 32], configure: impl FnOnce(&mut Config)) -> Self {
         let mut config = config();
         configure(&mut config);
-        let secret = AuthSecret::new(SECRET).unwrap();
+        let accepted: Arc<AcceptedCredentials> = AuthSecret::new(SECRET).unwrap().into();
         Self {
-            server: Server::new(config, secret, seed, START, UnixTime(UNIX_TIME)).unwrap(),
+            server: Server::new(config, Arc::clone(&accepted), seed, START, UnixTime(UNIX_TIME)).unwrap(),
             now: START,
             sockets: BTreeSet::new(),
             flows: BTreeMap::new(),
@@ -101,6 +111,8 @@ impl Relay {
             answers: VecDeque::new(),
             hold: false,
             pending: Vec::new(),
+            accepted,
+            restores: false,
             sent: VecDeque::new(),
         }
     }
@@ -277,6 +289,19 @@ impl Relay {
         while let Some(output) = self.server.poll_output() {
             self.carry_out(output);
         }
+        // With many channels it would take most of the time that a test has.
+        if self.restores && self.server.allocations().map(|one| one.channels().len()).sum::<usize>() <= 16 {
+            self.restore();
+        }
+    }
+
+    /// Goes on with a server that is made from a snapshot of this one.
+    pub(crate) fn restore(&mut self) {
+        let bytes = self.server.snapshot(self.now).to_bytes();
+        let snapshot = Snapshot::from_bytes(&bytes).unwrap();
+        self.server = snapshot.restore(self.server.config().clone(), Arc::clone(&self.accepted)).unwrap();
+        assert_eq!(self.server.poll_output(), None, "nothing that is allowed ends");
+        assert!(self.server.snapshot(self.now).to_bytes() == bytes, "the copy has the same snapshot");
     }
 
     fn carry_out(&mut self, output: Output) {

@@ -15,7 +15,7 @@ use crate::{
 /// the real ones and checks that they are allowed.
 pub(super) struct Model {
     pub(super) ports: PortRange,
-    limits: Limits,
+    pub(super) limits: Limits,
     /// In the order of creation.
     pub(super) allocations: Vec<Record>,
     reservations: Vec<Reservation>,

@@ -53,6 +53,10 @@ pub(super) enum Op {
     PortHeld {
         shard: usize,
     },
+    /// A shard goes on as a copy that is restored from a snapshot.
+    Restore {
+        shard: usize,
+    },
     Deliver {
         from: usize,
         to: usize,
@@ -96,6 +100,7 @@ pub(super) fn any() -> impl Strategy<Value = Op> {
         3 => prop_oneof![Just(1_u64), Just(31), Just(300), Just(599), Just(600)].prop_map(|seconds| Op::Wait { seconds }),
         1 => prop_oneof![Just(100_u64), Just(250), Just(1000)].prop_map(|millis| Op::Stall { millis }),
         1 => (0..SHARDS).prop_map(|shard| Op::PortHeld { shard }),
+        3 => (0..SHARDS).prop_map(|shard| Op::Restore { shard }),
         10 => (0..SHARDS, 0..SHARDS).prop_map(|(from, to)| Op::Deliver { from, to }),
         2 => Just(Op::DeliverAll),
     ]
