@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use relay_server::{AllocationId, ChannelNumber, Event, Family};
+use relay_server::{Allocation, AllocationId, ChannelNumber, Event, Family, Server};
 
 use super::stats::Counters;
 
@@ -11,6 +11,15 @@ use super::stats::Counters;
 pub(super) struct LiveChannels(BTreeMap<AllocationId, BTreeMap<ChannelNumber, Family>>);
 
 impl LiveChannels {
+    /// The channels of a server that was restored with its allocations. The process before this one has counted that they opened.
+    pub(super) fn of(server: &Server) -> Self {
+        let channels = |allocation: &Allocation| {
+            let bound = allocation.channels().iter().filter(|channel| channel.is_bound());
+            bound.map(|channel| (channel.number(), Family::of(channel.peer().address().ip()))).collect()
+        };
+        Self(server.allocations().map(|allocation| (allocation.id(), channels(allocation))).collect())
+    }
+
     /// Counts the channels that `event` opens or closes.
     pub(super) fn record(&mut self, event: &Event, counters: &mut Counters) {
         match event {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use relay_server::{AllocationId, Event, Family};
+use relay_server::{AllocationId, Event, Family, Server};
 
 use super::stats::Counters;
 
@@ -27,6 +27,17 @@ impl PerFamily {
 }
 
 impl LivePermissions {
+    /// The permissions of a server that was restored with its allocations. The process before this one has counted their beginning.
+    pub(super) fn of(server: &Server) -> Self {
+        let mut live = Self::default();
+        for allocation in server.allocations() {
+            for permission in allocation.permissions() {
+                *live.0.entry(allocation.id()).or_default().of(Family::of(permission.address())) += 1;
+            }
+        }
+        live
+    }
+
     /// Counts the permissions that `event` installs or ends.
     pub(super) fn record(&mut self, event: &Event, counters: &mut Counters) {
         match event {

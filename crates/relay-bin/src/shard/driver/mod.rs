@@ -62,6 +62,7 @@ pub(super) struct Driver<O> {
 }
 
 impl<O: Offload> Driver<O> {
+    /// A driver of `server`, which may have allocations already.
     pub(super) fn new(
         server: RecordedServer,
         offload: O,
@@ -69,13 +70,14 @@ impl<O: Offload> Driver<O> {
         others: Vec<(ShardId, Sender)>,
         accounting: AccountingSender,
     ) -> Self {
+        let (channels, permissions) = (LiveChannels::of(server.server()), LivePermissions::of(server.server()));
         Self {
             server,
             offload,
             trimmer: Trimmer::default(),
             counters: Counters::default(),
-            channels: LiveChannels::default(),
-            permissions: LivePermissions::default(),
+            channels,
+            permissions,
             refused: RefusedIndications::default(),
             early: Early::default(),
             published,

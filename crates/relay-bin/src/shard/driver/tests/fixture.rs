@@ -162,13 +162,17 @@ pub(super) fn relay_ip() -> IpAddr {
 
 impl Fixture {
     pub(super) fn new(username_limit: UsernameLimit) -> Self {
+        Self::with(|config| config.username_limit = username_limit)
+    }
+
+    pub(super) fn with(configure: impl FnOnce(&mut Config)) -> Self {
         let secret = AuthSecret::new(SECRET).unwrap();
-        let config = Config {
-            username_limit,
+        let mut config = Config {
             indications: false,
             peer_policy: PeerPolicy::unrestricted().into(),
             ..Config::of_relay_at(RelayAddresses { v4: Some("192.0.2.9".parse().unwrap()), v6: None })
         };
+        configure(&mut config);
         let now = Timestamp::from_secs(1);
         let minted = Credentials::mint(&secret, UnixTime(2_000_000_000), "salt");
         let server = Server::new(config, secret, [7; 32], now, UnixTime(1_900_000_000)).unwrap();
@@ -189,6 +193,12 @@ impl Fixture {
             published,
             now,
         }
+    }
+
+    /// A driver that has seen no events takes over the server with its allocations.
+    pub(super) fn with_another_driver(self) -> Self {
+        let Driver { server, offload, published, others, accounting, .. } = self.driver;
+        Self { driver: Driver::new(server, offload, published, others, accounting), ..self }
     }
 
     pub(super) fn receive(&mut self, datagrams: &[&[u8]]) {

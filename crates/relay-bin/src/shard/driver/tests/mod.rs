@@ -206,3 +206,22 @@ fn a_time_out_is_told_of_and_ends_what_is_due() {
     assert_eq!(fixture.counted().allocations(), 0);
     assert!(fixture.driver.poll_timeout().is_none_or(|next| next > due));
 }
+
+#[test]
+fn the_channels_and_permissions_of_a_restored_server_are_counted_when_they_end() {
+    let mut fixture = Fixture::with(|config| config.indications = true);
+    fixture.allocate().unwrap();
+    for (channel, peer) in [(0x4001, PEER), (0x4002, "192.0.2.2:2001"), (0x4003, "192.0.2.3:2000")] {
+        fixture.request(Request::ChannelBind { channel, peer: address(peer) }).unwrap();
+    }
+    let before = fixture.counted();
+    assert_eq!((before.channels(), before.permissions()), (3, 2));
+
+    fixture = fixture.with_another_driver();
+    fixture.request(Request::ChannelBind { channel: 0x4001, peer: address(PEER) }).unwrap();
+    assert_eq!(fixture.counted().channels_opened, 3, "a renewal is no new channel");
+    let end = fixture.end_of_allocation();
+    fixture.receive(&[&end]);
+    let after = fixture.counted();
+    assert_eq!((after.channels_closed, after.permissions_ended), (3, 2));
+}
