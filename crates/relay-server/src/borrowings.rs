@@ -1,4 +1,4 @@
-//! Requests for an allocation that wait for a port of another shard.
+//! Allocate requests that wait for a port of another shard.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -6,21 +6,21 @@ use allocation::Owner;
 
 use crate::{Families, FiveTuple, PortNeed, ShardId, Timestamp, requester::Requester};
 
-/// A request for an allocation, and where it looks for a port.
+/// An Allocate request that waits, and the state of its search for a port.
 #[derive(Debug)]
 pub(crate) struct Borrowing {
     pub(crate) request: Borrow,
-    /// The shard whose answer is awaited.
+    /// The shard that was asked last and has not answered.
     pub(crate) asked: ShardId,
-    /// How many are left to ask after that.
+    /// How many shards are left to ask after that one.
     pub(crate) others_left: u16,
-    /// When to go on without that answer.
+    /// When to ask the next shard if that one has not answered.
     pub(crate) due: Timestamp,
-    /// When to go on without any.
+    /// When to stop asking.
     pub(crate) give_up_at: Timestamp,
 }
 
-/// What is needed to make the allocation once there is a port.
+/// The parameters of the allocation to make once a port is lent.
 #[derive(Debug)]
 pub(crate) struct Borrow {
     pub(crate) requester: Requester,
@@ -29,22 +29,22 @@ pub(crate) struct Borrow {
     pub(crate) lifetime: Duration,
     pub(crate) families: Families,
     pub(crate) need: PortNeed,
-    /// How many ports that other programs held were tried already.
+    /// How many ports were tried that another program held.
     pub(crate) tried: u8,
 }
 
-/// The requests that wait.
+/// All requests that wait.
 #[derive(Debug, Default)]
 pub(crate) struct Borrowings {
     pub(crate) by_number: BTreeMap<u64, Borrowing>,
     pub(crate) by_client: BTreeMap<FiveTuple, u64>,
     pub(crate) next: u64,
-    /// The shard that has lent last, and may have more.
+    /// The shard that lent a port last. It is asked first.
     pub(crate) lender: Option<ShardId>,
 }
 
 impl Borrowings {
-    /// The request of a client that waits.
+    /// The waiting request of a client.
     pub(crate) fn of_client(&self, five_tuple: &FiveTuple) -> Option<&Borrow> {
         let number = self.by_client.get(five_tuple)?;
         self.by_number.get(number).map(|borrowing| &borrowing.request)

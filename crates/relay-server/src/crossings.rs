@@ -1,4 +1,4 @@
-//! Two clients of the relay that relay to each other and live on different shards: what each shard knows of the other's channels.
+//! The channels of other shards' clients that this shard's clients can send to directly.
 
 use std::fmt;
 
@@ -10,13 +10,13 @@ use crate::{AllocationPort, ChannelNumber, Crossing, Family, FiveTuple, Traffic}
 
 /// The channels of other shards' allocations that are bound to ports of this shard.
 ///
-/// Keys are drawn from the server's generator, as those of `allocation`'s tables are: whoever binds channels chooses their ports.
+/// The hash is keyed: clients choose the ports, by binding channels.
 pub(crate) struct Crossings {
     hash: KeyedHash,
     table: HashTable<Known>,
 }
 
-/// A crossing, and what has gone that way.
+/// A crossing and the traffic that it has carried.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
     pub(crate) crossing: Crossing,
@@ -28,7 +28,7 @@ impl Crossings {
         Self { hash: KeyedHash::new(rng), table: HashTable::new() }
     }
 
-    /// The client and the channel that data from port `from` to port `to` arrives in.
+    /// The client and the channel for data from port `from` to port `to`.
     pub(crate) fn find(
         &self,
         family: Family,
@@ -40,7 +40,7 @@ impl Crossings {
         Some((crossing.five_tuple, crossing.channel))
     }
 
-    /// The same for a packet with `bytes` bytes of application data that goes there, and is counted.
+    /// Like [`Self::find`], and counts a packet with `bytes` bytes of application data.
     pub(crate) fn relay(
         &mut self,
         family: Family,
@@ -55,13 +55,13 @@ impl Crossings {
         Some((crossing.five_tuple, crossing.channel))
     }
 
-    /// All of them, with what has gone each way so far.
+    /// All crossings, with the traffic that each has carried so far.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Crossing, Traffic)> {
         self.table.iter().map(|known| (known.crossing, known.crossed))
     }
 
-    /// The newest word counts: a port that another allocation has by now says so through another shard, perhaps before the shard
-    /// that had it says that it is over. Returns what the word was before, if there was one.
+    /// Adds a crossing. The last message wins: the shard of a port's new owner may announce its channel before the shard of the old
+    /// owner announces the end of the old one. Returns the crossing that this one replaces.
     pub(crate) fn insert(&mut self, crossing: Crossing) -> Option<Known> {
         let new = Known { crossing, crossed: Traffic::default() };
         let key = key_of(&crossing);
@@ -85,7 +85,7 @@ impl Crossings {
         before
     }
 
-    /// Takes it out, if it was known, and not something newer instead.
+    /// Removes `crossing`, unless a newer one has replaced it.
     pub(crate) fn remove(&mut self, crossing: &Crossing) -> Option<Known> {
         let known =
             self.table.find_entry(self.hash.number(key_of(crossing)), |known| known.crossing == *crossing).ok()?;

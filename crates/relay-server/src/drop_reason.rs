@@ -8,25 +8,26 @@ pub enum DropReason {
     NotStunNorChannelData,
     /// A STUN message that does not parse, or whose FINGERPRINT is wrong.
     MalformedStun,
-    /// A ChannelData message whose length field says more than arrived.
+    /// A ChannelData message that is shorter than its length field says.
     TruncatedChannelData,
     /// ChannelData or a Send indication from a 5-tuple without an allocation.
     NoAllocation,
     /// ChannelData for a channel that the allocation has not bound, or whose binding expired.
     NoChannel,
-    /// A peer's datagram, or an ICMP message about one to it, at a port that belongs to no allocation.
+    /// A peer's datagram to a port without an allocation, or an ICMP error about a datagram sent from such a port.
     UnknownPort,
-    /// A peer's datagram from, or an ICMP message about one to, an address that no channel of the allocation is bound to, and that it has no permission for.
+    /// A peer's datagram, or an ICMP error about a datagram to that peer, where the allocation has neither a channel bound to
+    /// the peer nor a permission for its address.
     UnknownPeer,
-    /// A request from where no client can be: port 0, an address that is none of one host, or the relay's own listening port.
+    /// A request from a source that no client can have: port 0, an address that is not unicast, or the relay's own listening port.
     ImpossibleSource,
-    /// A STUN response or success, which no client sends to a server.
+    /// A STUN success or error response, which no client sends to a server.
     UnexpectedResponse,
-    /// A request with a method that this relay does not know; RFC 8489, section 6.3, has it discarded.
+    /// A request with a method that this relay does not know. RFC 8489, section 6.3, says to discard it.
     UnknownMethod,
-    /// An indication other than those below.
+    /// An indication whose method is neither Binding nor Send.
     UnknownIndication,
-    /// A Send indication: this relay is configured to relay through channels only.
+    /// A Send indication while [`Config::indications`](crate::Config::indications) is off.
     SendIndication,
     /// A Send indication without a valid XOR-PEER-ADDRESS, or without DATA.
     IncompleteSend,
@@ -36,19 +37,20 @@ pub enum DropReason {
     NoPermission,
     /// A Send indication to a peer of a family that the allocation has no relayed transport address of.
     PeerFamilyMismatch,
-    /// A Send indication to, or a datagram from, a port that may not be relayed to: the relay's own listening port, or zero.
+    /// A Send indication to, or a datagram from, a port that may not be relayed to although there is a permission for the
+    /// address: 0, or one that [`PeerPolicy`](crate::PeerPolicy) denies.
     PeerForbidden,
-    /// An ICMP message of a type that clients are not told of.
+    /// An ICMP message of a type that is not sent on to clients.
     UnknownIcmp,
-    /// An ICMP message: its client was told of [`MAX_ICMP_PER_SECOND`](crate::MAX_ICMP_PER_SECOND) in this second.
+    /// An ICMP message beyond [`MAX_ICMP_PER_SECOND`](crate::MAX_ICMP_PER_SECOND).
     IcmpLimit,
-    /// Application data, either way: the allocation relays as much as one may ([`Bandwidth::per_allocation`](crate::Bandwidth::per_allocation)).
+    /// Application data, in either direction, beyond [`Bandwidth::per_allocation`](crate::Bandwidth::per_allocation).
     AllocationBandwidth,
-    /// The same for the allocations of one user together ([`Bandwidth::per_user`](crate::Bandwidth::per_user)).
+    /// Application data, in either direction, beyond [`Bandwidth::per_user`](crate::Bandwidth::per_user).
     UserBandwidth,
-    /// The same for all allocations together ([`Bandwidth::total`](crate::Bandwidth::total)).
+    /// Application data, in either direction, beyond [`Bandwidth::total`](crate::Bandwidth::total).
     TotalBandwidth,
-    /// A request of a kind that must not be answered yet: its predecessor with the same transaction is being worked on.
+    /// A retransmission of an Allocate request that has no answer yet.
     RequestInProgress,
 }
 

@@ -12,192 +12,192 @@ use crate::{
     PeerSocket, Rejection, Relayed, ReplyKind, Timestamp, Traffic,
 };
 
-/// What happened, for metrics, logs, tests and pictures. Nothing depends on anybody's looking at it.
+/// What happened: telemetry for metrics, logs, tests and pictures. A caller may ignore it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// An allocation is open and its client has been told.
+    /// An allocation is open; its success response follows.
     AllocationCreated {
-        /// Which.
+        /// Its id.
         id: AllocationId,
-        /// Whose.
+        /// The 5-tuple of its client.
         five_tuple: FiveTuple,
-        /// The username that it was authenticated with.
+        /// The username of its Allocate request.
         username: Arc<str>,
-        /// Whom it is counted for: what stays of the username when its credential is renewed.
+        /// The user that it is counted for. It stays the same when a credential is renewed.
         user_id: Arc<str>,
         /// The port of its relayed transport addresses.
         port: AllocationPort,
         /// The families of its relayed transport addresses.
         families: Families,
-        /// For how long.
+        /// How long it lives unless it is refreshed.
         lifetime: Duration,
     },
-    /// An allocation's lifetime starts anew.
+    /// The lifetime of an allocation starts again.
     AllocationRefreshed {
-        /// Which.
+        /// The allocation's id.
         id: AllocationId,
-        /// In which family, or in all that it has.
+        /// The refreshed family; `None` for all that the allocation has.
         family: Option<Family>,
-        /// For how long from now.
+        /// How long it lives from now on.
         lifetime: Duration,
     },
-    /// One family of an allocation is gone, and with it its channels to and permissions for peers of that family; it lives on in the other.
+    /// One family of an allocation has ended, with its channels and permissions. The other family lives on.
     FamilyRemoved {
-        /// Of which allocation.
+        /// The allocation's id.
         id: AllocationId,
-        /// Which family.
+        /// The family that has ended.
         family: Family,
         /// Why.
         reason: RemovalReason,
     },
-    /// An allocation is gone, and all its channels and permissions with it.
+    /// An allocation has ended, with all its channels and permissions.
     AllocationRemoved {
-        /// Which.
+        /// Its id.
         id: AllocationId,
-        /// Whose.
+        /// The 5-tuple of its client.
         five_tuple: FiveTuple,
-        /// The username that it was authenticated with.
+        /// The username of its Allocate request.
         username: Arc<str>,
-        /// Whom it is counted for: what stays of the username when its credential is renewed.
+        /// The user that it was counted for. It stays the same when a credential is renewed.
         user_id: Arc<str>,
         /// The port it had.
         port: AllocationPort,
-        /// What it comes to. In a box, since all events take as much room as the largest.
+        /// Its totals. In a box because an enum is as large as its largest variant.
         account: Box<Account>,
         /// Why.
         reason: RemovalReason,
     },
-    /// An allocation has a permission: peers at this address may send to its client, and its client to them.
+    /// A permission was installed or refreshed. Peers at its address and the client may now send to each other.
     PermissionInstalled {
-        /// Of which allocation.
+        /// The allocation's id.
         id: AllocationId,
         /// The address of the peers.
         address: IpAddr,
-        /// Whether it had been there before and was refreshed.
+        /// Whether the permission existed and was refreshed.
         renewal: bool,
     },
-    /// A permission ended: its time was up, or its peers are not allowed any more.
+    /// A permission ended: it expired, or the peer policy no longer allows its peers.
     PermissionExpired {
-        /// Of which allocation.
+        /// The allocation's id.
         id: AllocationId,
         /// The address of the peers.
         address: IpAddr,
     },
-    /// The client of an allocation relies on Send indications, and the configuration turns them off
-    /// ([`Config::indications`](crate::Config::indications)): said of every one that is dropped.
+    /// A Send indication of a client that has an allocation was dropped because
+    /// [`Config::indications`](crate::Config::indications) is off.
     IndicationsAreOff {
-        /// Which allocation.
+        /// The allocation's id.
         id: AllocationId,
     },
-    /// A channel relays from now on.
+    /// A channel was bound or refreshed.
     ChannelBound {
-        /// Of which allocation.
+        /// The allocation's id.
         id: AllocationId,
         /// Its number.
         channel: ChannelNumber,
         /// Its peer.
         peer: PeerSocket,
-        /// Whether it had relayed before and was refreshed or bound again.
+        /// Whether it was bound before, and is refreshed or bound again.
         renewal: bool,
     },
-    /// A channel's binding lapsed: nothing is relayed, but number and peer stay reserved for each other. Where it was
+    /// A channel's binding expired. Nothing is relayed, but number and peer stay reserved for each other. If its peer was
     /// [revoked](Self::PeerRevoked), [`Self::ChannelReleased`] follows at once.
     ChannelExpired {
-        /// Of which allocation.
+        /// The allocation's id.
         id: AllocationId,
         /// Its number.
         channel: ChannelNumber,
         /// Its peer.
         peer: PeerSocket,
     },
-    /// A lapsed channel's number and peer are free again.
+    /// An expired channel's number and peer can be bound again.
     ChannelReleased {
-        /// Of which allocation.
+        /// The allocation's id.
         id: AllocationId,
         /// Its number.
         channel: ChannelNumber,
         /// Its peer.
         peer: PeerSocket,
     },
-    /// Clients of this shard can send straight to a client of another one: that shard does not see what goes this way, so it is
+    /// This shard now sends data straight to a channel of another shard's client. The other shard does not see that data, so it is
     /// counted here.
     CrossingOpened {
-        /// Which way.
+        /// The channel.
         crossing: Crossing,
     },
-    /// They cannot any more.
+    /// This shard no longer sends data straight to a channel of another shard's client.
     CrossingClosed {
-        /// Which way.
+        /// The channel.
         crossing: Crossing,
-        /// What went there since it was opened: from peers to the client of [`Crossing::five_tuple`].
+        /// The data sent there since it was opened: from peers to the client of [`Crossing::five_tuple`].
         crossed: Traffic,
     },
-    /// A client was told of an ICMP error.
+    /// A client was sent an ICMP error, in a Data indication.
     IcmpTold {
         /// The port of its allocation.
         port: AllocationPort,
-        /// Which peer something did not reach.
+        /// The peer that the client's data did not reach.
         peer: PeerSocket,
-        /// Why not.
+        /// The error.
         icmp: Icmp,
     },
-    /// A client asked for a permission or a channel, and may not have it.
+    /// A request for a permission or a channel was refused because of its peer.
     PeerRefused {
-        /// Who asked.
+        /// The client's 5-tuple.
         five_tuple: FiveTuple,
-        /// For which peer; in a request for a permission its port means nothing.
+        /// The peer. In a request for a permission, the port means nothing.
         peer: SocketAddr,
         /// Why not.
         reason: PeerForbidden,
     },
-    /// A permission or a channel that there was ends, since its peer is not allowed any more.
+    /// A permission or a channel ends because the peer policy no longer allows its peer.
     PeerRevoked {
-        /// Of which allocation.
+        /// The allocation's id.
         id: AllocationId,
         /// The address of the peer.
         address: IpAddr,
         /// Why.
         reason: PeerForbidden,
     },
-    /// The wall clock was set, so that credentials have other times left. Allocations do not depend on it.
+    /// The wall clock was set, which changes how long credentials are valid. Allocations do not depend on it.
     WallClockJumped {
-        /// What it would have said.
+        /// The time expected.
         from: UnixTime,
-        /// What it says.
+        /// The new time.
         to: UnixTime,
     },
-    /// A request was answered.
+    /// A response was sent to a request.
     Responded {
-        /// Who asked.
+        /// The client's 5-tuple.
         five_tuple: FiveTuple,
         /// The STUN method, such as `0x003` for Allocate.
         method: u16,
-        /// Success, or why not.
+        /// Success, or why the request was refused.
         outcome: Result<(), Rejection>,
     },
-    /// A request is not answered because others from the same address or prefix took what [`Config::reply_limit`](crate::Config::reply_limit) allows.
+    /// A request was not answered because of [`Config::reply_limit`](crate::Config::reply_limit).
     ReplyWithheld {
         /// The sender, which has shown no credentials.
         to: SocketAddr,
-        /// What it would have been sent.
+        /// The reply that was not sent.
         kind: ReplyKind,
     },
     /// A datagram was dropped without an answer.
     Dropped {
-        /// Who sent it.
+        /// The source of the datagram; for an ICMP error, the peer.
         from: SocketAddr,
         /// Why.
         reason: DropReason,
     },
 }
 
-/// What an allocation comes to at its end.
+/// The totals of an allocation at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// What it relayed, all but two things: what a faster data path forwarded by itself ([`Flow`](crate::Flow)), and what clients of
-    /// other shards sent straight to its client ([`Event::CrossingClosed`] of those).
+    /// The data that it relayed, without two parts: what a faster data path forwarded ([`Flow`](crate::Flow)), and what other shards
+    /// sent straight to its client (counted in their [`Event::CrossingClosed`]).
     pub relayed: Relayed,
 }
 
@@ -206,10 +206,10 @@ pub struct Account {
 pub enum RemovalReason {
     /// Its lifetime passed.
     Expired,
-    /// Its client asked for a lifetime of zero.
+    /// Its client sent a Refresh with a lifetime of zero.
     Deleted,
-    /// Its username allocated again from elsewhere.
+    /// Its user made a new allocation from another 5-tuple.
     Replaced,
-    /// The relay socket could not be opened, or failed.
+    /// Its relay socket failed.
     RelayFailed,
 }

@@ -1,10 +1,10 @@
-//! Address families as they are numbered on the wire:
-//! [RFC 8656, section 18.8](https://www.rfc-editor.org/rfc/rfc8656#section-18.8).
+//! The numbers of address families on the wire:
+//! [RFC 8656, section 18.6](https://www.rfc-editor.org/rfc/rfc8656#section-18.6).
 
 use allocation::Family;
 use stun_msg::FamilyCode;
 
-/// The family with this number, if it is one.
+/// The family with this number; `None` if the number is unknown.
 pub(crate) const fn from_code(code: FamilyCode) -> Option<Family> {
     match code {
         FamilyCode::V4 => Some(Family::V4),

@@ -12,64 +12,64 @@ use crate::{AllocationPort, ChannelNumber};
 pub enum Via {
     /// The listening port, at this local address.
     Listener(IpAddr),
-    /// The relayed transport address with this port; its family is that of the remote address it talks to.
+    /// The relayed transport address with this port, of the same family as the remote address.
     Relay(AllocationPort),
 }
 
 /// A datagram to be relayed: from `from` to `to`, send [`Self::header`], then `datagram[payload]`, then [`Self::padding`] zeros.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forward {
-    /// Where it leaves from.
+    /// The address to send from.
     pub from: Via,
-    /// Where it goes.
+    /// The address to send to.
     pub to: SocketAddr,
-    /// What the payload is wrapped in.
+    /// How the payload is wrapped.
     pub encapsulation: Encapsulation,
-    /// Which bytes of the received datagram are application data.
+    /// The application data, as a range of the received datagram.
     pub payload: Range<usize>,
 }
 
-/// A client's data that was left alone, since a request that came before it may not have been handled yet.
+/// Data of a client was not handled, since a request that came before it may not have been handled yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the client has no such channel, or no permission for the peer, so far")]
 pub struct TooEarly;
 
-/// How application data leaves.
+/// How application data is wrapped when it leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encapsulation {
-    /// As it is: towards peers.
+    /// Not at all, towards peers.
     Bare,
-    /// As it is, and in one piece: towards IPv4 peers, with the DF bit set. Only where
-    /// [`Config::dont_fragment`](crate::Config::dont_fragment) says that this is possible.
+    /// Not at all, with the DF bit set, towards IPv4 peers. Only if
+    /// [`Config::dont_fragment`](crate::Config::dont_fragment) is set.
     ///
     /// [RFC 8656, section 14](https://www.rfc-editor.org/rfc/rfc8656#section-14)
     Unfragmented,
-    /// In ChannelData: towards a client that has bound this channel.
+    /// In ChannelData, towards a client that has bound this channel.
     Channel(ChannelNumber),
-    /// In a Data indication: towards a client that has a permission for the peer, and no channel.
+    /// In a Data indication, towards a client that has a permission for the peer but no channel.
     ///
     /// [RFC 8656, section 11.3](https://www.rfc-editor.org/rfc/rfc8656#section-11.3)
     Data {
-        /// Where the data came from.
+        /// The peer that sent the data.
         peer: SocketAddr,
         /// The transaction ID of the indication.
         transaction: TransactionId,
     },
 }
 
-/// What comes before the payload on the wire.
+/// The bytes to send before the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Header {
-    /// Nothing.
+    /// None.
     None,
     /// The header of ChannelData.
     Channel([u8; ChannelData::HEADER_LEN]),
-    /// All of a Data indication but its payload.
+    /// A Data indication up to its payload.
     Data(DataHeader),
 }
 
 impl Header {
-    /// The bytes.
+    /// The bytes; empty for [`Self::None`].
     #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -82,7 +82,7 @@ impl Header {
 }
 
 impl Encapsulation {
-    /// Towards a peer, with the DF bit or without.
+    /// For a peer, with the DF bit or without.
     #[inline]
     pub(crate) const fn to_peer(unfragmented: bool) -> Self {
         if unfragmented { Self::Unfragmented } else { Self::Bare }
@@ -90,11 +90,11 @@ impl Encapsulation {
 }
 
 impl Forward {
-    /// What to send before the payload.
+    /// The bytes to send before the payload.
     #[inline]
     #[must_use]
     pub fn header(&self) -> Header {
-        // No datagram is longer than a length field can say.
+        // No datagram is too long for the length field.
         let len = u16::try_from(self.payload.len()).unwrap_or(u16::MAX);
         match self.encapsulation {
             Encapsulation::Bare | Encapsulation::Unfragmented => Header::None,
@@ -103,7 +103,7 @@ impl Forward {
         }
     }
 
-    /// How many zeros to send behind the payload: up to 3.
+    /// How many zero bytes to send after the payload: 0 to 3.
     #[inline]
     #[must_use]
     pub const fn padding(&self) -> usize {
@@ -114,7 +114,7 @@ impl Forward {
         }
     }
 
-    /// The whole datagram to send, copied together: for tests and recordings, not for the data path.
+    /// A copy of the whole datagram to send. For tests and recordings, not for the data path.
     #[must_use]
     pub fn to_vec(&self, datagram: &[u8]) -> Vec<u8> {
         let payload = datagram.get(self.payload.clone()).unwrap_or_default();
@@ -123,7 +123,7 @@ impl Forward {
         bytes
     }
 
-    /// The channel that the payload leaves in, if it does.
+    /// The channel that the payload is sent in, if any.
     #[must_use]
     pub const fn channel(&self) -> Option<ChannelNumber> {
         match self.encapsulation {

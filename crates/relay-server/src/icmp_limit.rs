@@ -1,4 +1,4 @@
-//! How many ICMP errors clients are told of.
+//! Limits the ICMP errors that are sent to clients.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AllocationPort, Timestamp};
 
-/// How many ICMP errors the client of an allocation is told of in one second. It causes them itself, or somebody who forges them does:
-/// in either case, a few say all that there is to say.
+/// How many ICMP errors per second the client of an allocation is sent. The client itself, or somebody who forges them, decides how
+/// many there are. A few carry all the information.
 pub const MAX_ICMP_PER_SECOND: u8 = 10;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How many ICMP errors each allocation was told of in the current second. Holds nothing of allocations that had none.
+/// Counts the ICMP errors of each allocation in the current second. Allocations without one take no memory.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct IcmpLimit {
     since: Timestamp,
@@ -20,7 +20,7 @@ pub(crate) struct IcmpLimit {
 }
 
 impl IcmpLimit {
-    /// Whether the client of the allocation with `port` may be told of one more.
+    /// Whether one more ICMP error may be sent to the client of the allocation with `port`. If so, it is counted.
     pub(crate) fn admit(&mut self, now: Timestamp, port: AllocationPort) -> bool {
         if now.saturating_duration_since(self.since) >= SECOND {
             self.since = now;

@@ -1,19 +1,20 @@
-//! The peers that clients exchange data with by indications, as far as a faster data path is to know them.
+//! The remembered peers: those that clients exchange indications with, so that a faster data path can forward them.
 
 use std::collections::BTreeMap;
 
 use crate::{AllocationId, PeerSocket};
 
-/// How many such peers of one allocation are remembered. Data of others is relayed all the same, by the state machine.
+/// How many peers of one allocation are remembered. The state machine relays data of all others.
 pub const INDICATED_PEERS_PER_ALLOCATION: usize = 64;
 
-/// Transport addresses of peers, by allocation: so many in all and of each, and none makes room for another.
+/// Transport addresses of peers, by allocation. When the total or the allocation's share is full, a new peer is not added; none is
+/// evicted.
 #[derive(Debug, Default)]
 pub(crate) struct IndicatedPeers {
-    /// How many there may be in all.
+    /// The most peers of all allocations together.
     limit: u32,
     count: u32,
-    /// In ascending order, and none is empty.
+    /// The lists are sorted and not empty.
     by_allocation: BTreeMap<AllocationId, Vec<PeerSocket>>,
 }
 
@@ -22,12 +23,12 @@ impl IndicatedPeers {
         Self { limit, count: 0, by_allocation: BTreeMap::new() }
     }
 
-    /// Whether there may be any.
+    /// Whether any peer is remembered at all.
     pub(crate) const fn are_wanted(&self) -> bool {
         self.limit > 0
     }
 
-    /// Those of allocation `id`.
+    /// The remembered peers of allocation `id`.
     #[inline]
     pub(crate) fn of(&self, id: AllocationId) -> &[PeerSocket] {
         if self.count == 0 { &[] } else { self.by_allocation.get(&id).map_or(&[], Vec::as_slice) }
@@ -43,12 +44,12 @@ impl IndicatedPeers {
         self.of(id).binary_search(&peer).is_ok()
     }
 
-    /// Whether one more of allocation `id` has room.
+    /// Whether one more peer of allocation `id` fits.
     pub(crate) fn has_room(&self, id: AllocationId) -> bool {
         self.count < self.limit && self.of(id).len() < INDICATED_PEERS_PER_ALLOCATION
     }
 
-    /// Adds a peer that is not there, if it has room.
+    /// Adds `peer` if it is new and fits. Returns whether it did.
     pub(crate) fn insert(&mut self, id: AllocationId, peer: PeerSocket) -> bool {
         if !self.has_room(id) {
             return false;
@@ -56,7 +57,7 @@ impl IndicatedPeers {
         let peers = self.by_allocation.entry(id).or_default();
         let Err(at) = peers.binary_search(&peer) else { return false };
         if peers.is_empty() {
-            // Most allocations talk to one or two, and a list begins with room for four.
+            // Most allocations have one or two peers, and a list's first growth would make room for four.
             peers.reserve_exact(1);
         }
         peers.insert(at, peer);
@@ -64,7 +65,7 @@ impl IndicatedPeers {
         true
     }
 
-    /// Takes out those of allocation `id` that are `gone`.
+    /// Removes and returns the peers of allocation `id` for which `gone` is true.
     pub(crate) fn take(&mut self, id: AllocationId, gone: &dyn Fn(PeerSocket) -> bool) -> Vec<PeerSocket> {
         let Some(peers) = self.by_allocation.get_mut(&id) else { return Vec::new() };
         let taken: Vec<_> = peers.extract_if(.., |peer| gone(*peer)).collect();
@@ -80,12 +81,12 @@ impl IndicatedPeers {
 
 #[cfg(any(test, feature = "invariants"))]
 impl IndicatedPeers {
-    /// All of them.
+    /// All remembered peers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (AllocationId, PeerSocket)> {
         self.by_allocation.iter().flat_map(|(id, peers)| peers.iter().map(|peer| (*id, *peer)))
     }
 
-    /// Counts agree, bounds hold, and each allocation's are in order.
+    /// Checks that the counts agree, the limits hold, and each list is sorted.
     pub(crate) fn assert_consistent(&self) {
         assert_eq!(self.count as usize, self.iter().count());
         assert!(self.count <= self.limit);

@@ -26,7 +26,7 @@ fn ids() -> [AllocationId; 3] {
     })
 }
 
-/// Of two addresses, one of each family.
+/// A peer at one of two addresses, an IPv4 and an IPv6 one.
 fn peer(number: u16) -> PeerSocket {
     let (v4, v6) = ([203, 0, 113, 1], [0x2001, 0xdb8, 9, 0, 0, 0, 0, 1]);
     let port = 1 + number / 2;

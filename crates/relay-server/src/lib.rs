@@ -25,25 +25,24 @@
 //!
 //! # How to drive it
 //!
-//! - Inputs are the `handle_*` methods. Those that depend on time take it, and it never goes backwards. Wall-clock time, by which
-//!   credentials expire, is an input of its own ([`Server::handle_wall_clock`]).
-//! - [`Server::handle_client_datagram`] and [`Server::handle_peer_datagram`] return what to relay, as a range of the datagram.
-//! - After every input take [`Server::poll_output`] until it is `None`. The order is part of the contract: "open the relay socket"
-//!   comes before its client's success response, and that comes only after [`Server::handle_relay_opened`]. After an input that
-//!   returned a [`Forward`], this may wait until the datagrams that were received with it are handled: only time-outs and flows put something
-//!   into the queue then.
-//! - A relay may have several servers, its shards. What one of them says with [`Output::TellShards`] each of the others must hear by
-//!   [`Server::handle_shard_message`], and with [`Output::TellShard`] one of them: limits, ports and data between their clients depend
-//!   on it.
+//! - Inputs are the `handle_*` methods. Time must never go backwards from one call to the next. Wall-clock time, by which credentials
+//!   expire, is a separate input ([`Server::handle_wall_clock`]).
+//! - [`Server::handle_client_datagram`] and [`Server::handle_peer_datagram`] return the data to relay, as a range of the datagram.
+//! - After every input, call [`Server::poll_output`] until it returns `None`. The order is part of the contract: `OpenRelay`
+//!   comes before the client's success response, and the response only after [`Server::handle_relay_opened`]. After an input that
+//!   returned a [`Forward`], outputs may wait until all datagrams received with it are handled: then only time-outs and flows
+//!   add outputs.
+//! - A relay may consist of several servers, its shards. Pass each [`Output::TellShards`] to [`Server::handle_shard_message`] of all
+//!   other shards, and each [`Output::TellShard`] to that of one. Limits, ports, and data between clients of two shards depend on it.
 //! - Then sleep until [`Server::poll_timeout`] at the latest, and call [`Server::handle_timeout`].
 //!
-//! A run is a function of configuration, seed and inputs. [`Event`]s say what happened: metrics, logs, tests and pictures are made
-//! from them. Whoever ignores them changes nothing.
+//! A run is a function of configuration, seed and inputs. [`Event`]s are telemetry, for metrics, logs, tests and pictures. A caller
+//! may ignore them.
 //!
 //! # What it assumes, and what is out of scope
 //!
-//! The transport is UDP. Data is relayed through channels and, if the configuration says so, in Send and Data indications.
-//! Spreading clients over several servers and sockets are the caller's.
+//! The transport is UDP. Data is relayed through channels and, if the configuration says so, in Send and Data indications. Sockets,
+//! and the distribution of clients over several servers, are the caller's task.
 #![forbid(unsafe_code)]
 
 mod bandwidth;

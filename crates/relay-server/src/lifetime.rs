@@ -1,20 +1,20 @@
-//! How long an allocation lives.
+//! The lifetime that Allocate and Refresh requests are granted.
 
 use std::time::Duration;
 
-/// What a client gets that asks for nothing, or for less:
+/// Granted to a client that asks for no lifetime, or for a shorter one:
 /// [RFC 8656, section 3.2](https://www.rfc-editor.org/rfc/rfc8656#section-3.2).
 pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
-/// The most that a client gets: [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2).
+/// The longest lifetime granted: [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2).
 pub const MAX_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// The lifetime granted to an Allocate request that proposes `proposed`: between default and maximum.
+/// The lifetime granted to an Allocate request that asks for `proposed`: between default and maximum.
 pub(crate) fn of_allocate(proposed: Option<Duration>) -> Duration {
     proposed.unwrap_or(DEFAULT_LIFETIME).clamp(DEFAULT_LIFETIME, MAX_LIFETIME)
 }
 
-/// The same for a Refresh request, in which zero means "delete":
+/// The lifetime granted to a Refresh request, in which zero means "delete":
 /// [RFC 8656, section 8.2](https://www.rfc-editor.org/rfc/rfc8656#section-8.2).
 pub(crate) fn of_refresh(proposed: Option<Duration>) -> Duration {
     match proposed {

@@ -4,69 +4,71 @@ use crate::{
     AllocationId, AllocationPort, ClientSocket, Event, Family, Flow, FlowKey, QuotaHolder, ShardId, ShardMessage,
 };
 
-/// What the server wants done, in this order.
+/// What the caller must do, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Send `bytes` from the listening port at address `from`.
     Transmit {
-        /// The local address to send from: the one that the request arrived at.
+        /// The local address to send from: the server's address in the client's 5-tuple.
         from: IpAddr,
         /// The client.
         to: ClientSocket,
         /// A STUN message.
         bytes: Vec<u8>,
     },
-    /// Open a socket for a relayed transport address and answer with
-    /// [`Server::handle_relay_opened`](crate::Server::handle_relay_opened), once per family.
+    /// Open a socket for a relayed transport address and report the result with
+    /// [`Server::handle_relay_opened`](crate::Server::handle_relay_opened). One output per family.
     OpenRelay {
-        /// For which allocation.
+        /// The allocation.
         id: AllocationId,
         /// The port to bind.
         port: AllocationPort,
         /// The family to bind it in.
         family: Family,
-        /// The client's address, if it is one of this machine and a port that allocations have: if an allocation has it, the relay is
-        /// its own client, and the answer is [`RelayOpenError::OwnClient`].
+        /// The client's address, if it is an address of this machine and a port in the range of relayed transport addresses. If an
+        /// allocation has that port, the relay would be its own client: report [`RelayOpenError::OwnClient`].
         own_client: Option<SocketAddr>,
     },
-    /// Close the socket of a relayed transport address, if it is open; once per family. One that is still being opened is not
-    /// wanted any more, and how that went need not be told.
+    /// Close the socket of a relayed transport address, if it is open. One output per family. If it is still being opened, stop;
+    /// the result need not be reported.
     CloseRelay {
-        /// Of which allocation.
+        /// The allocation.
         id: AllocationId,
         /// Its port.
         port: AllocationPort,
         /// The family to close it in.
         family: Family,
     },
-    /// A faster data path may forward this flow from now on. It comes before the response that lets the client use its channel.
+    /// A faster data path may forward this flow from now on. Comes before the response that lets the client use the channel.
     InstallFlow(Box<Flow>),
-    /// It must not any more. It comes before the response that confirms an end that the client asked for.
+    /// A faster data path must not forward this flow any more. If the client asked for the end, comes before the response.
     RemoveFlow(FlowKey),
-    /// Tell all other shards of the relay ([`Server::handle_shard_message`](crate::Server::handle_shard_message)). It comes before the
-    /// response that lets the client know.
+    /// Pass this message to all other shards ([`Server::handle_shard_message`](crate::Server::handle_shard_message)). Comes
+    /// before the
+    /// response to the client.
     TellShards(ShardMessage),
-    /// Count one more allocation of a holder whose limit holds for all shards, unless they have as many together: answer with
-    /// [`Server::handle_quota_claimed`](crate::Server::handle_quota_claimed). Whoever counts must do so for all shards in one place,
-    /// so that two that ask at the same moment do not both get the last one. For users only where there are several shards.
+    /// Count one more allocation for `holder`, unless it has `limit` allocations on all shards together, and report the result with
+    /// [`Server::handle_quota_claimed`](crate::Server::handle_quota_claimed). All shards must share one counter, so that two
+    /// claims at
+    /// the same moment do not both get the last place. A [`QuotaHolder::User`] comes only if there are several shards.
     ClaimQuota {
-        /// Which allocation it is for; nobody has been told of it.
+        /// The allocation. Its client has no response yet.
         id: AllocationId,
-        /// Who.
+        /// The user or network to count it for.
         holder: QuotaHolder,
-        /// How many there may be.
+        /// The most allocations that the holder may have.
         limit: u32,
     },
-    /// Count one less.
+    /// Count one allocation less for `holder`.
     ReleaseQuota {
-        /// Who.
+        /// The user or network.
         holder: QuotaHolder,
     },
-    /// Tell one of the other shards, in the same way.
+    /// Pass this message to one other shard ([`Server::handle_shard_message`](crate::Server::handle_shard_message)).
     TellShard {
-        /// Which one.
+        /// The receiver.
         to: ShardId,
-        /// What.
+        /// The message.
         message: ShardMessage,
     },
     /// Something happened.

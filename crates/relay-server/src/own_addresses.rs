@@ -4,26 +4,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::Family;
 
-/// The relay's addresses as they are now: networks change while a relay runs.
+/// The relay's current addresses. Networks change while a relay runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnAddresses {
-    /// What [`Config::own_addresses`](crate::Config::own_addresses) is from now on.
+    /// The new value of [`Config::own_addresses`](crate::Config::own_addresses).
     pub own: Vec<IpAddr>,
-    /// How [`Config::relay_addresses`](crate::Config::relay_addresses) are from now on.
+    /// The status of each address in [`Config::relay_addresses`](crate::Config::relay_addresses).
     pub status: AddressStatuses,
 }
 
-/// How the relay's public address of each family is; of no meaning in a family that is not offered.
+/// The status of the relay's public address of each family. Ignored for a family that the relay does not offer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressStatuses {
-    /// The IPv4 address.
+    /// Of the IPv4 address.
     pub v4: AddressStatus,
-    /// The IPv6 address.
+    /// Of the IPv6 address.
     pub v6: AddressStatus,
 }
 
 impl AddressStatuses {
-    /// How the address of this family is.
+    /// The status of the address of `family`.
     #[must_use]
     pub const fn of(self, family: Family) -> AddressStatus {
         match family {
@@ -39,9 +39,9 @@ pub enum AddressStatus {
     /// It can.
     #[default]
     Present,
-    /// The address is not there now, as a floating address is not while another machine has it: new allocations are refused
-    /// with 508 (Insufficient Capacity), so that clients turn to another relay; those that there are live on.
+    /// The machine does not have the address now; a floating address, for example, may be on another machine. New allocations
+    /// are refused with 508 (Insufficient Capacity), so that clients try another relay. Existing ones live on.
     Missing,
-    /// The machine has no address of this family at all: the family counts as not supported (440).
+    /// The machine has no address of this family. The family counts as not supported (440).
     NoFamily,
 }

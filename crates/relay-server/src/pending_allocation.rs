@@ -1,23 +1,23 @@
-//! An allocation whose sockets are being opened.
+//! An allocation that is being opened: its quotas are claimed and its sockets bound before the client gets a response.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Families, Family, requester::Requester};
 
-/// Which limits for all shards an allocation counts against, as [`Output::ClaimQuota`](crate::Output::ClaimQuota) asked.
+/// The quotas of all shards together that an allocation is counted in ([`Output::ClaimQuota`](crate::Output::ClaimQuota)).
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Claims {
-    /// That of its user.
+    /// The quota of its user.
     pub(crate) user: bool,
-    /// That of its client's network.
+    /// The quota of its client's network.
     pub(crate) prefix: bool,
 }
 
-/// An Allocate request on its way to an answer.
+/// An Allocate request without a response yet.
 #[derive(Debug)]
 pub(crate) struct PendingAllocation {
     pub(crate) requester: Requester,
-    /// Whether both families were asked for, so that one is better than none.
+    /// Whether the client asked for both families. It gets one if only one socket can be opened.
     pub(crate) dual_stack: bool,
     pub(crate) claims: Claims,
     pub(crate) opened: Option<Families>,

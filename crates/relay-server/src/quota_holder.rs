@@ -1,24 +1,24 @@
-//! Whom limits on the number of allocations are for.
+//! Users and client networks, for which allocations are counted and limited.
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// Whom a limit on the number of allocations is for.
+/// What a limit on the number of allocations applies to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum QuotaHolder {
     /// The user with this id.
     User(Arc<str>),
-    /// All clients with addresses of this network.
+    /// All clients with addresses in this network.
     Prefix(ClientPrefix),
 }
 
-/// The network that a client's address is counted for: /24 of IPv4, /56 of IPv6, as [replies to strangers](crate::ReplyKind) are.
+/// The network that a client's address is counted in: /24 for IPv4, /56 for IPv6. [Reply limits](crate::ReplyKind) use the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ClientPrefix(IpAddr);
 
 impl ClientPrefix {
-    /// That of this address; a mapped address is the IPv4 address.
+    /// The network of this address. An IPv4-mapped address counts as IPv4.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {

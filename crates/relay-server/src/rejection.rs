@@ -3,10 +3,10 @@ use turn_auth::AuthError;
 
 use crate::PeerForbidden;
 
-/// Why a request was refused; [`Self::error_code`] says what its client hears.
+/// Why a request was refused; [`Self::error_code`] is the code in the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Rejection {
-    /// The request is not authenticated, or not by somebody who may.
+    /// The request is not authenticated, or its credentials are not accepted.
     #[error(transparent)]
     NotAuthenticated(#[from] AuthError),
     /// Comprehension-required attributes that this relay does not know or cannot honour.
@@ -15,22 +15,22 @@ pub enum Rejection {
         /// The first of them.
         first: AttributeType,
     },
-    /// An attribute whose value cannot be.
+    /// An attribute with an invalid value.
     #[error("{attribute} is malformed")]
     MalformedAttribute {
         /// Its type.
         attribute: AttributeType,
     },
-    /// Allocate from an address that no client may have.
+    /// Allocate from a Teredo or 6to4 address.
     #[error("the client's address is that of a Teredo or 6to4 tunnel")]
     ClientForbidden,
-    /// Allocate from a relayed transport address of this relay: allocations inside of one another multiply traffic.
+    /// Allocate from a relayed transport address of this relay. Nested allocations multiply traffic.
     #[error("the client is an allocation of this relay")]
     ClientIsRelay,
     /// Allocate on a 5-tuple that has an allocation.
     #[error("the 5-tuple has an allocation already")]
     AllocationExists,
-    /// Anything else on a 5-tuple that has none.
+    /// Any request but Allocate on a 5-tuple without an allocation.
     #[error("the 5-tuple has no allocation")]
     NoAllocation,
     /// The allocation was made with another username.
@@ -45,22 +45,22 @@ pub enum Rejection {
         /// The IANA protocol number asked for.
         protocol: u8,
     },
-    /// RESERVATION-TOKEN together with an attribute that says where to allocate.
+    /// RESERVATION-TOKEN together with an attribute that selects a port or a family.
     #[error("RESERVATION-TOKEN excludes EVEN-PORT, REQUESTED-ADDRESS-FAMILY and ADDITIONAL-ADDRESS-FAMILY")]
     ReservationConflict,
-    /// A RESERVATION-TOKEN that reserves nothing, or not any more.
+    /// A RESERVATION-TOKEN without a valid reservation.
     #[error("the reservation is not valid")]
     UnknownReservation,
     /// REQUESTED-ADDRESS-FAMILY together with ADDITIONAL-ADDRESS-FAMILY.
     #[error("REQUESTED-ADDRESS-FAMILY excludes ADDITIONAL-ADDRESS-FAMILY")]
     FamilyConflict,
-    /// ADDITIONAL-ADDRESS-FAMILY asks for IPv4, which is what one gets anyway.
+    /// ADDITIONAL-ADDRESS-FAMILY asks for IPv4, which a client gets anyway.
     #[error("ADDITIONAL-ADDRESS-FAMILY can only ask for IPv6")]
     AdditionalIpv4,
-    /// An address family that this relay has no address of.
+    /// An address family of which this relay has no address.
     #[error("the address family is not supported")]
     FamilyNotSupported,
-    /// The relay's address of the family asked for is not on its machine now.
+    /// The machine does not have the relay's address of the requested family now.
     #[error("the relay's address is not there now")]
     AddressMissing,
     /// EVEN-PORT that reserves the next port, together with ADDITIONAL-ADDRESS-FAMILY.
@@ -69,19 +69,19 @@ pub enum Rejection {
     /// Every port of the kind asked for is taken.
     #[error("no port is free")]
     NoFreePort,
-    /// The system would not open the relay's socket.
+    /// The system did not open the relay socket.
     #[error("the relay socket could not be opened")]
     RelayNotOpened,
-    /// The username has as many allocations as it may.
+    /// The user has as many allocations as allowed.
     #[error("the username has reached its allocation quota")]
     QuotaReached,
-    /// The clients of a network have as many allocations as they may.
+    /// The clients of a network have as many allocations as allowed.
     #[error("the clients of this network have as many allocations as they may")]
     PrefixQuotaReached,
-    /// The relay is about to stop.
+    /// The relay is draining: it will stop soon.
     #[error("the relay takes no new allocations because it is about to stop")]
     Draining,
-    /// A family that the allocation has no relayed transport address of.
+    /// The peer, or the family in a Refresh request, is of a family without a relayed transport address in the allocation.
     #[error("the address family is not the allocation's")]
     FamilyMismatch,
     /// A peer that may not be relayed to.
@@ -105,22 +105,22 @@ pub enum Rejection {
     /// The peer is bound to, or reserved for, another channel.
     #[error("the peer is bound to another channel")]
     PeerInUse,
-    /// The allocation has as many channels as it may.
+    /// The allocation has as many channels as allowed.
     #[error("the allocation has too many channels")]
     TooManyChannels {
-        /// How many that is.
+        /// The most channels of an allocation.
         limit: u16,
     },
-    /// The allocation would have more permissions than it may.
+    /// The allocation would have more permissions than allowed.
     #[error("the allocation has too many permissions")]
     TooManyPermissions {
-        /// How many it may have.
+        /// The most permissions of an allocation.
         limit: u16,
     },
-    /// All allocations of the relay together have as many channels as they may.
+    /// All allocations of the server together have as many channels as allowed.
     #[error("the relay has no room for another channel")]
     NoChannelLeft,
-    /// All allocations of the relay together would have more permissions than they may.
+    /// All allocations of the server together would have more permissions than allowed.
     #[error("the relay has no room for another permission")]
     NoPermissionLeft,
 }
@@ -168,7 +168,7 @@ impl Rejection {
         }
     }
 
-    /// The reason phrase: the standard's name for the code, which client developers know, and what is behind it.
+    /// The reason phrase: the RFC's name for the code, which client developers know, and the details.
     #[must_use]
     pub fn reason_phrase(self) -> String {
         format!("{}: {self}", self.error_code().reason())

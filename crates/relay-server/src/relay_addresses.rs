@@ -2,7 +2,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 
 use crate::{AllocationPort, Family};
 
-/// The public addresses of the relay, at least one of them set.
+/// The public addresses of the relay. At least one is set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RelayAddresses {
     /// The IPv4 address.
@@ -12,7 +12,7 @@ pub struct RelayAddresses {
 }
 
 impl RelayAddresses {
-    /// Both of them, as far as they are set.
+    /// The addresses that are set.
     pub fn iter(&self) -> impl Iterator<Item = IpAddr> {
         [self.v4.map(IpAddr::V4), self.v6.map(IpAddr::V6)].into_iter().flatten()
     }

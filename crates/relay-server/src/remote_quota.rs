@@ -2,10 +2,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// How many allocations users have on other shards of the relay: a limit holds for all of them together.
+/// How many allocations each user has on other shards. A limit holds for all shards together.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct RemoteQuota {
-    /// None is zero.
+    /// Users without one have no entry.
     counts: BTreeMap<Arc<str>, u32>,
 }
 

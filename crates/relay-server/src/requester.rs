@@ -1,18 +1,18 @@
-//! Who asked.
+//! The client that a response goes to.
 
 use stun_msg::{IntegrityKey, Message, Transaction};
 
 use crate::FiveTuple;
 
-/// An answer to a stranger is at most this many times as long as the request, so that a forged source address gains little.
+/// A response to a stranger is at most this many times as long as the request, so that a forged source address gains little.
 const MAX_AMPLIFICATION: usize = 2;
 
-/// Who a response goes to, and what it takes over from the request.
+/// The receiver of a response, and the parts of the request that the response needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Requester {
     pub(crate) five_tuple: FiveTuple,
     pub(crate) transaction: Transaction,
-    /// Set once the request is authenticated: the response is signed with the client's own credentials.
+    /// Set once the request is authenticated. The response is signed with the same key.
     pub(crate) key: Option<IntegrityKey>,
     pub(crate) request_len: usize,
 }
@@ -22,7 +22,7 @@ impl Requester {
         Self { five_tuple, transaction: message.transaction(), key: None, request_len: message.as_bytes().len() }
     }
 
-    /// How long an error may be before its reason phrase is left out.
+    /// The longest error response, in bytes. A longer one is sent without its reason phrase.
     pub(crate) const fn max_len(&self) -> usize {
         match self.key {
             Some(_) => usize::MAX,

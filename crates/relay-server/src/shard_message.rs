@@ -1,4 +1,4 @@
-//! What the shards of one relay tell each other.
+//! The messages that the shards of one relay send to one another.
 
 use std::sync::Arc;
 
@@ -24,92 +24,95 @@ impl ShardId {
     }
 }
 
-/// A message from one shard of a relay to all others, or to one of them: what must hold for the whole relay though each shard has
-/// allocations of its own.
+/// A message from one shard of a relay to all others, or to one of them. Messages keep what must hold for the whole relay,
+/// although each shard has its own allocations.
 ///
-/// A shard says so with [`Output::TellShards`](crate::Output::TellShards) or [`Output::TellShard`](crate::Output::TellShard), before its client can know; the others hear of it by
-/// [`Server::handle_shard_message`](crate::Server::handle_shard_message). Every message must arrive, once. Those of one shard arrive in order; those of several may come
-/// in any.
+/// A shard sends it with [`Output::TellShards`](crate::Output::TellShards) or [`Output::TellShard`](crate::Output::TellShard), before
+/// its response to the client. The others receive it with
+/// [`Server::handle_shard_message`](crate::Server::handle_shard_message). Every message must arrive exactly once. Messages are
+/// FIFO per
+/// sender and unordered across senders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShardMessage {
-    /// A user who may have one allocation ([`Config::quota_by`](crate::Config::quota_by)) has made a new one, which takes the place of
-    /// those that are older.
+    /// A user that may have one allocation ([`Config::username_limit`](crate::Config::username_limit)) has made a new one. It
+    /// replaces
+    /// all older ones.
     UsernameMoved {
-        /// Who.
+        /// The user.
         user_id: Arc<str>,
-        /// When that was, by the clock that all shards share.
+        /// When the new allocation was made, by the clock that all shards share.
         created_at: Timestamp,
     },
-    /// A user has made an allocation, which counts against the limit on all shards.
+    /// A user has made an allocation. It counts against the user's limit on all shards.
     Allocated {
-        /// Who.
+        /// The user.
         user_id: Arc<str>,
     },
     /// An allocation of a user has ended.
     Ended {
-        /// Who.
+        /// The user.
         user_id: Arc<str>,
     },
-    /// A port was reserved: the client may come to any shard for it
+    /// A port was reserved. The client may redeem its reservation on any shard
     /// ([RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2): a reservation is server-wide).
     PortReserved(ReservedPort),
-    /// The reserved port has its allocation now.
+    /// A reservation was redeemed: its port has an allocation.
     ReservationTaken {
         /// The reservation's token.
         token: ReservationToken,
     },
-    /// A port that belongs to another shard is of no use here any more: its allocation has ended, for one.
+    /// The sender does not use a lent port any more, for example because its allocation has ended.
     PortReturned {
         /// The port.
         port: AllocationPort,
     },
-    /// The same of a port that another program turned out to hold.
+    /// Like [`Self::PortReturned`], for a port that another program holds.
     PortHeld {
         /// The port.
         port: AllocationPort,
     },
-    /// A request for an allocation waits for a port, since its shard has none left. To one shard, which answers with
+    /// The sender has no port left for an Allocate request and asks one shard for a port. That shard answers with
     /// [`Self::PortLent`] or [`Self::NoPort`].
     PortWanted {
-        /// Who asks.
+        /// The shard that asks.
         by: ShardId,
-        /// What it calls the request.
+        /// The number that it has given to the request.
         number: u64,
-        /// What it needs.
+        /// The kind of port needed.
         need: PortNeed,
     },
-    /// Here is one, until [`Self::PortReturned`] or [`Self::PortHeld`].
+    /// The sender lends a port, until [`Self::PortReturned`] or [`Self::PortHeld`].
     PortLent {
-        /// Who answers.
+        /// The shard that lends it.
         from: ShardId,
-        /// The request.
+        /// The number of the request.
         number: u64,
-        /// The port; for [`PortNeed::Pair`] the next one is lent, too.
+        /// The port; for [`PortNeed::Pair`], the next port is lent, too.
         port: AllocationPort,
-        /// What was needed.
+        /// The kind of port asked for.
         need: PortNeed,
     },
-    /// There is none.
+    /// The sender has no port to lend.
     NoPort {
-        /// Who answers.
+        /// The shard that answers.
         from: ShardId,
-        /// The request.
+        /// The number of the request.
         number: u64,
     },
-    /// A channel is bound to a relayed transport address of the relay itself: the shard of the allocation there can send its data
-    /// straight to the channel's client.
+    /// A channel was bound to a relayed transport address of the relay itself. The shard of the allocation at that address can send
+    /// data straight to the channel's client.
     CrossingOpened(Crossing),
-    /// It is not any more.
+    /// Such a channel has ended.
     CrossingClosed(Crossing),
 }
 
 impl ShardMessage {
-    /// Whether the shard has to hear of it at once. The others change nothing but the answers to requests: it is enough that a
-    /// shard has heard of them before it handles a datagram that arrived later.
+    /// Whether the receiving shard must handle the message at once. The others change only answers to requests: a shard may handle
+    /// them just before the datagrams that arrived later.
     #[must_use]
     pub const fn is_urgent(&self) -> bool {
         match self {
-            // These concern sockets, and flows in the kernel, which relay whether or not the shard does anything.
+            // These end sockets, or flows that the kernel forwards even while the shard is idle.
             Self::UsernameMoved { .. } | Self::CrossingOpened(_) | Self::CrossingClosed(_) => true,
             // A client waits.
             Self::PortWanted { .. } | Self::PortLent { .. } | Self::NoPort { .. } => true,

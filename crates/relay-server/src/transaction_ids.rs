@@ -2,7 +2,7 @@ use rand::RngCore;
 use serde::{Deserialize, Serialize};
 use stun_msg::TransactionId;
 
-/// Makes the transaction IDs of Data indications: no two alike, and none to be guessed without the seed.
+/// Makes the transaction IDs of Data indications: unique, and unpredictable without the seed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct TransactionIds {
     prefix: [u8; 4],
@@ -17,7 +17,7 @@ impl TransactionIds {
 
     pub(crate) fn next(&mut self) -> TransactionId {
         self.made = self.made.wrapping_add(1);
-        // SplitMix64's finalizer: one-to-one, so what differs stays different.
+        // SplitMix64's finalizer. It is one-to-one, so different counts give different IDs.
         let mut bits = self.made.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.key);
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

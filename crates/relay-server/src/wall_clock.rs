@@ -2,7 +2,7 @@ use turn_auth::UnixTime;
 
 use crate::Timestamp;
 
-/// In seconds. Corrections by NTP are smaller, and so is what a reading may be late.
+/// In seconds. NTP corrections and delayed readings are smaller.
 const JUMP: u64 = 60;
 
 /// Wall-clock time, which advances with monotonic time between two readings.
@@ -22,7 +22,7 @@ impl WallClock {
         (self.read_at, self.unix_time)
     }
 
-    /// Whether `unix_time` at `now` is far from what was to be expected: somebody has set the clock, or the machine was suspended.
+    /// Whether `unix_time` at `now` is far from the expected time: the clock was set, or the machine was suspended.
     pub(crate) const fn has_jumped(&self, now: Timestamp, unix_time: UnixTime) -> bool {
         self.at(now).0.abs_diff(unix_time.0) >= JUMP
     }
