@@ -1,4 +1,4 @@
-//! A TURN client with a socket of its own.
+//! A TURN client with its own socket.
 
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
@@ -10,12 +10,12 @@ use turn_client::{Credentials, TurnClient};
 /// The channel that every client binds.
 pub(crate) const CHANNEL: u16 = 0x4000;
 
-/// Which TURN server, and what to tell it.
+/// A TURN server, with credentials and the clients' address.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) credentials: Credentials,
-    /// Where clients send from.
+    /// The IP address of clients.
     pub(crate) from: IpAddr,
 }
 
@@ -24,12 +24,12 @@ pub(crate) struct Client {
     pub(crate) socket: Rc<UdpSocket>,
     /// Its relayed transport address.
     pub(crate) relayed: SocketAddr,
-    /// What it may send by, if it may: the channel that it has bound, or the permission that it has.
+    /// What allows it to send, if anything does: its bound channel or its permission.
     pub(crate) grant: Option<Step>,
     pub(crate) turn: TurnClient,
 }
 
-/// What a client does on its way.
+/// A request that a client makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Allocate,

@@ -1,4 +1,4 @@
-//! Many TURN clients, each with a socket of its own.
+//! Opens, refreshes and closes many TURN clients at a time.
 
 use std::{
     net::{SocketAddr, UdpSocket},
@@ -25,7 +25,7 @@ pub(crate) enum Via {
 }
 
 impl Via {
-    /// What a client must be granted to send to `peer`.
+    /// What a client needs before it can send to `peer`.
     const fn grant(self, peer: SocketAddr) -> Step {
         match self {
             Self::Channel => Step::Bind(peer),
@@ -37,11 +37,11 @@ impl Via {
 /// How many clients close at a time.
 const CLOSING_WINDOW: usize = 32;
 
-/// Opens `count` allocations, at most `window` of them at a time, to send `via` to the peer that `peer_of` names.
+/// Opens `count` clients, at most `window` at a time, which may send `via` to the peer that `peer_of` returns.
 ///
 /// # Errors
 ///
-/// When a socket cannot be opened, any client is refused, or the program is to end; what was opened is closed again.
+/// When a socket cannot be opened, a client is refused, or the program is to end. Open allocations are closed again.
 pub(crate) fn open(
     server: &Server,
     count: usize,
@@ -53,7 +53,7 @@ pub(crate) fn open(
     all(server, count, "set up", |clients| travel(server, count, window, steps, |client| clients.push(client)))
 }
 
-/// The `count` clients that `work` hands over, or an error, after closing what is open, if one of them could not do `what`.
+/// Runs `work` for `count` clients. If one of them cannot do `what`, closes all and returns an error.
 fn all(
     server: &Server,
     count: usize,
@@ -71,7 +71,7 @@ fn all(
     }
 }
 
-/// An error unless all `count` clients could do `what`.
+/// Fails unless all `count` clients could do `what`.
 fn complete(outcome: &Outcome, count: usize, what: &str, server: &Server) -> Result<()> {
     let Outcome { done, failed, failures, .. } = outcome;
     if *failed > 0 {
@@ -81,11 +81,11 @@ fn complete(outcome: &Outcome, count: usize, what: &str, server: &Server) -> Res
     Ok(())
 }
 
-/// Lets the allocations of `clients`, and their channels, live on; `window` of them ask at a time.
+/// Refreshes the allocations of `clients` and their channels, `window` at a time.
 ///
 /// # Errors
 ///
-/// When any client is refused, which has no allocation any more then, or the program is to end; `clients` are those that have one.
+/// When a client is refused, so that its allocation is gone, or the program is to end. `clients` then has those with an allocation.
 pub(crate) fn refresh(server: &Server, clients: &mut Vec<Client>, window: usize) -> Result<()> {
     let count = clients.len();
     let mut waiting = std::mem::take(clients).into_iter();
@@ -99,8 +99,7 @@ pub(crate) fn refresh(server: &Server, clients: &mut Vec<Client>, window: usize)
     outcome.and_then(|outcome| complete(&outcome, count, "refresh", server))
 }
 
-/// Closes the allocations of `clients`, as well as it can before this program ends, and says so: it gives up soon when the server
-/// is gone.
+/// Closes the allocations of `clients` before this program ends, and warns if that fails. Gives up soon when the server is gone.
 pub(crate) fn end(server: &Server, clients: Vec<Client>) {
     let count = clients.len();
     if count == 0 {
@@ -123,7 +122,7 @@ pub(crate) fn end(server: &Server, clients: Vec<Client>) {
     }
 }
 
-/// Lets `clients`, which have allocations, do `steps`.
+/// Makes the requests `steps` with `clients` that have allocations.
 fn again_from(clients: Vec<Client>, steps: impl Fn() -> Vec<Step>) -> impl FnMut() -> Option<Result<Start>> {
     let mut waiting = clients.into_iter();
     move || {
@@ -132,7 +131,7 @@ fn again_from(clients: Vec<Client>, steps: impl Fn() -> Vec<Step>) -> impl FnMut
     }
 }
 
-/// Opens as [`open`] does, but tells of refusals instead of failing.
+/// Like [`open`], but returns refusals instead of failing.
 ///
 /// # Errors
 ///
@@ -154,14 +153,14 @@ pub(crate) fn cycle(server: &Server, count: usize, window: usize) -> Result<Outc
     travel(server, count, window, |_| vec![Step::Allocate, Step::Delete], |_| {})
 }
 
-/// Closes the allocations of `clients`, at most `window` at a time; then each tries to allocate again at once from the same
-/// 5-tuple if `again` says so.
+/// Closes the allocations of `clients`, at most `window` at a time. If `again`, each then allocates and deletes once more at the
+/// same 5-tuple.
 pub(crate) fn close(server: &Server, clients: Vec<Client>, window: usize, again: bool) -> Result<Outcome> {
     let steps = || if again { vec![Step::Delete, Step::Allocate, Step::Delete] } else { vec![Step::Delete] };
     run(server, window, SilenceLimit::UntilInterrupted, again_from(clients, steps), |_| {})
 }
 
-/// Opens `count` pairs of allocations, each of which sends `via` to the other of its pair.
+/// Opens `count` pairs of allocations. The two of a pair may send `via` to each other.
 ///
 /// # Errors
 ///
@@ -180,7 +179,7 @@ pub(crate) fn open_pairs(server: &Server, count: usize, window: usize, via: Via)
             Some(Ok((client.socket, client.turn, Some(client.relayed), vec![via.grant(other)])))
         };
         let outcome = run(server, window, SilenceLimit::UntilInterrupted, next, |client| bound.push(client));
-        // Whoever was not asked any more has an allocation all the same.
+        // Clients that were not reached have allocations, too.
         bound.extend(waiting);
         outcome
     })

@@ -1,4 +1,4 @@
-//! The one place that asks the system what time it is.
+//! The clock of this program.
 
 use std::{
     sync::LazyLock,
@@ -13,13 +13,13 @@ pub(crate) fn instant() -> Instant {
     Instant::now()
 }
 
-/// Time since this was first asked for.
+/// The time since the first call.
 pub(crate) fn now() -> Duration {
     let origin = *ORIGIN;
     instant().saturating_duration_since(origin)
 }
 
-/// In nanoseconds, as payloads carry it.
+/// `time` in nanoseconds, as in payloads.
 pub(crate) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

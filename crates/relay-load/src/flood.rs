@@ -15,16 +15,16 @@ use turn_client::{Allocate, Credentials, Request, TurnClient, encode_channel_dat
 
 use crate::{client::Server, clock, socket};
 
-/// Where they send from: none of the addresses that servers, clients and peers have.
+/// The strangers' address. No server, client or peer uses it.
 pub(crate) const STRANGER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 3, 1));
 
 /// A Binding request.
 const BINDING: [u8; 20] = *b"\x00\x01\x00\x00\x21\x12\xA4\x42flood-tool--";
 
-/// How many sockets they have.
+/// The number of their sockets.
 const SOCKETS: usize = 64;
 
-/// What they send.
+/// The kind of datagrams that they send.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     Unauthenticated,
@@ -48,7 +48,7 @@ impl Kind {
         }
     }
 
-    /// What is sent again and again.
+    /// The datagram that is sent again and again.
     pub(crate) fn datagram(self, server: &Server) -> Result<Vec<u8>> {
         let mut client = TurnClient::new(Credentials::new(server.credentials.username(), "wrong"), 1);
         client.request(clock::instant(), Request::Allocate(Allocate::default()));
@@ -66,7 +66,7 @@ impl Kind {
                 Ok(data)
             }
             Self::Bindings => Ok(BINDING.to_vec()),
-            // With a FINGERPRINT, which is the dearest that a stranger can have checked.
+            // With a FINGERPRINT, the most expensive check that a stranger can cause.
             Self::SendIndications => Ok(encode_send_indication(SocketAddr::new(STRANGER_IP, 9), &[7; 200], 7, true)),
         }
     }
@@ -78,19 +78,19 @@ pub(crate) struct Flood {
     thread: JoinHandle<Counts>,
 }
 
-/// What it sent and got.
+/// What the flood sent and received.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) sent: u64,
     pub(crate) sent_bytes: u64,
     pub(crate) replies: u64,
     pub(crate) reply_bytes: u64,
-    /// How long it took.
+    /// How long it lasted.
     pub(crate) elapsed: Duration,
 }
 
 impl Flood {
-    /// Starts it.
+    /// Starts a flood.
     pub(crate) fn start(server: SocketAddr, datagram: &[u8]) -> Result<Self> {
         let sockets: Vec<UdpSocket> = (0..SOCKETS)
             .map(|_| {
@@ -108,14 +108,14 @@ impl Flood {
         Ok(Self { stop, thread })
     }
 
-    /// Ends it.
+    /// Ends the flood.
     pub(crate) fn stop(self) -> Result<Counts> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().map_err(|_| anyhow!("the flooding thread panicked"))
     }
 }
 
-/// What the server answers to `request`.
+/// The server's response to `request`.
 pub(crate) fn reply(server: SocketAddr, request: &[u8]) -> Result<Vec<u8>> {
     let socket = UdpSocket::bind((STRANGER_IP, 0))?;
     socket.connect(server)?;

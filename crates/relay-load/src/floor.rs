@@ -1,6 +1,6 @@
-//! The least that a relay in user space can cost: receive one datagram, drop four bytes, send it.
+//! The least work of a relay in user space: receive a datagram, remove four bytes, send it.
 //!
-//! A relay has more than one socket to wait for, so the least that it can cost is that of an event loop, which is here too.
+//! A relay waits for many sockets, so the least work of an event loop can be measured, too.
 
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     inbound: bool,
 }
 
-/// Forwards until it is killed.
+/// Forwards until the process is killed.
 pub(crate) fn main(args: &Args) -> Result<()> {
     if let Some(count) = args.event_loop {
         return event_loop(args, count);
@@ -63,7 +63,7 @@ fn event_loop(args: &Args, count: u16) -> Result<()> {
     } else {
         (0..count).map(|_| bind(SocketAddr::new(args.listen.ip(), 0))).collect()
     }?;
-    // Last, since whoever waits for this program looks at this one.
+    // Bound last: other programs wait for this socket.
     let listener = bind(args.listen)?;
     let receivers = if args.inbound { own.as_slice() } else { std::slice::from_ref(&listener) };
     let senders = if args.inbound { std::slice::from_ref(&listener) } else { own.as_slice() };
@@ -89,11 +89,11 @@ fn event_loop(args: &Args, count: u16) -> Result<()> {
     }
 }
 
-/// Where the sockets of an inbound event loop are.
+/// The addresses of an inbound event loop's sockets.
 ///
 /// # Errors
 ///
-/// When there are not so many addresses after that of `listen`, or it is none of IPv4.
+/// When there are not enough addresses after that of `listen`, or it is not IPv4.
 pub(crate) fn inbound_addresses(listen: SocketAddr, count: u16) -> Result<Vec<SocketAddr>> {
     let IpAddr::V4(first) = listen.ip() else { anyhow::bail!("{listen} is no IPv4 address") };
     (1..=u32::from(count))

@@ -1,4 +1,4 @@
-//! Flows through a server: sockets on both sides, and the lanes between them.
+//! Sets up flows through a server: sockets on both sides, and the routes between them.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -31,11 +31,11 @@ pub(crate) enum Direction {
     Pair,
 }
 
-/// Sets up `count` flows `via` what they go in through `server`; peers are at `peer_ip`. `glue`: receivers take several datagrams as one (GRO).
+/// Sets up `count` flows through `server`, encapsulated as `via` says, with peers at `peer_ip`. If `glue`, receivers use GRO.
 ///
 /// # Errors
 ///
-/// When a client cannot set up, or the program is to end; then no allocation is left open.
+/// When a client cannot set up, or the program is to end. No allocation is left open then.
 pub(crate) fn through_relay(
     server: &Server,
     count: usize,
@@ -51,7 +51,7 @@ pub(crate) fn through_relay(
     through_relay_to(server, count, direction, via, peer, glue)
 }
 
-/// The same to or from the socket `peer`, not between pairs of clients.
+/// The same with the peer socket `peer`, but not between pairs of clients.
 ///
 /// # Errors
 ///
@@ -72,7 +72,7 @@ pub(crate) fn through_relay_to(
 
 fn pairs(server: &Server, count: usize, via: Via, glue: bool) -> Result<Traffic> {
     let clients = clients::open_pairs(server, count, WINDOW, via)?;
-    // To each the other is the peer.
+    // The two clients of a pair are each other's peers.
     with_clients(server, clients, None, Direction::Up, glue)
 }
 
@@ -115,7 +115,7 @@ fn connect(
     Traffic::new(sockets, routes)
 }
 
-/// Flows from `count` sockets through a forwarder that receives at `inlets`, one or several, and sends to `peer`.
+/// Sets up flows from `count` sockets through a forwarder that receives at one or several `inlets` and sends to `peer`.
 ///
 /// # Errors
 ///
@@ -138,8 +138,8 @@ pub(crate) fn through_floor(
     Traffic::new(sockets, routes)
 }
 
-/// Flows in both directions between `count` sockets and `peer`, with nothing but the network in between. Datagrams are those that clients and
-/// a server exchange.
+/// Sets up flows in both directions between `count` sockets and `peer`, with only the network in between. The datagrams are those
+/// between clients and a server.
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
-//! Percentiles of many values in little memory.
+//! A histogram, for percentiles of many values in little memory.
 
 use std::time::Duration;
 
-/// Each power of two is divided into this many parts, so a value is known to about 3 %.
+/// Each power of two is divided into this many parts, so values are exact to about 3 %.
 const PARTS: usize = 32;
 const PART_BITS: u32 = 5;
 
@@ -32,7 +32,7 @@ impl Histogram {
         self.total += other.total;
     }
 
-    /// The value that `percent` of all are not above, or `None` when there are none.
+    /// The least value that `percent` of all values do not exceed; `None` if there are no values.
     pub(crate) fn percentile(&self, percent: f64) -> Option<Duration> {
         let mut left = (self.total as f64 * percent / 100.0).ceil().max(1.0);
         for (index, count) in self.counts.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Asks the relay's own HTTP endpoints.
+//! Sends requests to the relay's HTTP endpoints.
 
 use std::{
     io::{Read, Write},
@@ -11,14 +11,14 @@ use std::{
 use anyhow::{Context as _, Result};
 use socket2::{Domain, Socket, Type};
 
-/// Long, for a machine that has much to do: how fast it is is measured.
+/// A long time-out, for a busy machine. The time is measured.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Sends `GET path` to `address`: the status code, and the body.
+/// Sends `GET path` to `address`. Returns the status code and the body.
 ///
 /// # Errors
 ///
-/// When there is no answer.
+/// When there is no response.
 pub(crate) fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
     exchange(TcpStream::connect_timeout(&address, PATIENCE)?, "GET", path)
 }
@@ -27,7 +27,7 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
 ///
 /// # Errors
 ///
-/// When there is no answer.
+/// When there is no response.
 pub(crate) fn get_from(from: IpAddr, address: SocketAddr, path: &str) -> Result<(u16, String)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.bind(&SocketAddr::new(from, 0).into())?;
@@ -39,7 +39,7 @@ pub(crate) fn get_from(from: IpAddr, address: SocketAddr, path: &str) -> Result<
 ///
 /// # Errors
 ///
-/// When there is no answer.
+/// When there is no response.
 pub(crate) fn request_at(socket: &Path, method: &str, path: &str) -> Result<(u16, String)> {
     let stream = UnixStream::connect(socket).with_context(|| format!("nobody listens at {}", socket.display()))?;
     stream.set_read_timeout(Some(PATIENCE))?;

@@ -1,4 +1,4 @@
-//! Whether somebody wants this program to end.
+//! Handles signals that end this program.
 
 use std::{
     io,
@@ -15,15 +15,15 @@ use signal_hook::{
 
 static REQUESTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
-/// From now on the first SIGINT or SIGTERM only makes [`requested`] true, so that what is open can be closed. The second ends the
+/// Makes the first SIGINT or SIGTERM only set [`requested`], so that the program can close what is open. The second one ends the
 /// process at once.
 ///
 /// # Errors
 ///
-/// When the system does not let signals be caught.
+/// When the system refuses a handler.
 pub(crate) fn listen() -> io::Result<()> {
     for signal in [SIGINT, SIGTERM] {
-        // Registered first, it sees what the signals before have set; shells expect this status.
+        // Registered first, so that it sees a flag only from an earlier signal. Shells expect this status.
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&REQUESTED))?;
         flag::register(signal, Arc::clone(&REQUESTED))?;
     }

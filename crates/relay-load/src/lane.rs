@@ -1,20 +1,20 @@
-//! A lane is one direction of one flow; what is sent on it is numbered.
+//! A lane: one direction of a flow, with numbered datagrams.
 
-/// How far back a number is remembered, to tell a duplicate from a latecomer.
+/// How many numbers are remembered, to tell a duplicate from a late datagram.
 const MEMORY: u64 = 128;
 
-/// What happened on a lane.
+/// The numbers that were sent and received on a lane.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lane {
     /// The next number to send.
     pub(crate) next: u64,
-    /// One more than the highest number received.
+    /// The highest received number plus one.
     highest: u64,
-    /// Which of the numbers below `highest` were received.
+    /// Which numbers below `highest` were received.
     seen: u128,
 }
 
-/// What a received number was.
+/// The kind of a received number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
     InOrder,

@@ -97,12 +97,12 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     ended_early.map_or(Ok(()), |error| Err(error.context("ended early")))
 }
 
-/// What came of the traffic.
+/// The result of the traffic.
 struct Measured {
     report: Report,
-    /// The CPU time that the server took meanwhile.
+    /// The CPU time that the server used.
     cpu: Option<Duration>,
-    /// Why there was no more.
+    /// Why it ended early, if it did.
     ended_early: Option<anyhow::Error>,
 }
 
@@ -161,7 +161,7 @@ fn plan(args: &Args) -> Result<Plan> {
     Ok(Plan { pace, size: args.size, duration, segments: args.segments, busy: args.busy })
 }
 
-/// The address that packets to `server` leave from.
+/// The source address of packets to `server`.
 fn route_to(server: SocketAddr) -> Result<IpAddr> {
     let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = std::net::UdpSocket::bind((any, 0))?;
@@ -173,7 +173,7 @@ fn micros(time: Option<Duration>) -> f64 {
     time.map_or(f64::NAN, |time| time.as_secs_f64() * 1e6)
 }
 
-/// What `report` says, for programs.
+/// `report` as JSON.
 pub(crate) fn to_json(report: &Report, cpu: Option<Duration>) -> serde_json::Value {
     json!({
         "sent": report.sent,

@@ -1,5 +1,5 @@
-//! Network namespaces of this program's own. None has a name: each goes with the last process and the last socket in it, however this
-//! program ends.
+//! Network namespaces of this program. They have no names, so each ends with the last process and the last socket in it, however
+//! this program ends.
 
 use std::{
     fs::File,
@@ -10,23 +10,23 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use nix::sched::{CloneFlags, setns, unshare};
 
-/// Puts the calling thread, the threads and the programs that it starts from now on, into a network namespace in which only the
-/// loopback interface exists, and is up. It goes with the last of them.
+/// Moves the calling thread, and its future threads and programs, into a new network namespace with only a loopback interface,
+/// which is up. The namespace ends with the last of them.
 ///
 /// # Errors
 ///
-/// When this process may not, or there is no `ip`.
+/// When this process lacks the privilege, or `ip` is missing.
 pub(crate) fn enter() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNET).context("cannot make a network namespace: be root, or have CAP_SYS_ADMIN")?;
     run("ip", "link set lo up")?;
     Ok(())
 }
 
-/// Runs `program` with these arguments: what it says.
+/// Runs `program` with these arguments, and returns its output.
 ///
 /// # Errors
 ///
-/// When it does not succeed.
+/// When it fails.
 pub(crate) fn run(program: &str, arguments: &str) -> Result<String> {
     let output = Command::new(program).args(arguments.split_whitespace()).output();
     let output = output.with_context(|| format!("cannot run {program} (`cargo xtask setup` installs it)"))?;
@@ -35,44 +35,44 @@ pub(crate) fn run(program: &str, arguments: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Another namespace than that of whoever makes it.
+/// Another namespace than that of the calling thread.
 pub(crate) struct Namespace(OwnedFd);
 
 impl Namespace {
-    /// Makes one, in which the loopback interface is up.
+    /// Creates a namespace with a loopback interface that is up.
     ///
     /// # Errors
     ///
-    /// When this process may not, or there is no `ip`.
+    /// When this process lacks the privilege, or `ip` is missing.
     pub(crate) fn new() -> Result<Self> {
         let _home = Home::leave()?;
         enter()?;
         Ok(Self(own()?))
     }
 
-    /// Does `job` in it. Sockets that it opens and programs that it starts stay there.
+    /// Runs `job` in this namespace. Its sockets and programs stay there.
     ///
     /// # Errors
     ///
-    /// Those of the job.
+    /// Those of `job`.
     pub(crate) fn within<T>(&self, job: impl FnOnce() -> Result<T>) -> Result<T> {
         let _home = Home::leave()?;
         setns(&self.0, CloneFlags::CLONE_NEWNET).context("cannot enter a network namespace")?;
         job()
     }
 
-    /// What `ip` knows it by.
+    /// The path by which `ip` finds the namespace.
     fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
     }
 }
 
-/// Connects the calling thread's namespace with `other` by a pair of interfaces, each with its name and its address with the length of the
-/// prefix.
+/// Connects the calling thread's namespace with `other` by a veth pair. Each interface has a name, and an address with the prefix
+/// length.
 ///
 /// # Errors
 ///
-/// When that cannot be done.
+/// When a command fails.
 pub(crate) fn connect(here: (&str, &str), other: &Namespace, there: (&str, &str)) -> Result<()> {
     run("ip", &format!("link add {} type veth peer name {} netns {}", here.0, there.0, other.path()))?;
     up(here)?;
@@ -82,12 +82,12 @@ pub(crate) fn connect(here: (&str, &str), other: &Namespace, there: (&str, &str)
 fn up((interface, address): (&str, &str)) -> Result<()> {
     run("ip", &format!("addr add {address} dev {interface}"))?;
     run("ip", &format!("link set {interface} up"))?;
-    // Checksums are to be complete, as on a wire.
+    // Checksums must be complete, as on a wire.
     run("ethtool", &format!("-K {interface} tx off"))?;
     Ok(())
 }
 
-/// Where the calling thread returns to when this is dropped.
+/// The namespace to which the calling thread returns on drop.
 struct Home(OwnedFd);
 
 impl Home {
@@ -98,12 +98,12 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        // Fails only if this process may not any more what it has just done.
+        // This fails only if the process has lost the privilege that it has just used.
         let _ = setns(&self.0, CloneFlags::CLONE_NEWNET);
     }
 }
 
-/// The calling thread's.
+/// The calling thread's namespace.
 fn own() -> Result<OwnedFd> {
     let file = File::open("/proc/thread-self/ns/net").context("the kernel has no network namespaces")?;
     Ok(file.into())

@@ -1,4 +1,4 @@
-//! What other programs take of this machine, which is in the way of whoever measures all of it.
+//! Measures the CPU time of other programs, which disturbs measurements of the whole machine.
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
@@ -6,13 +6,13 @@ use anyhow::{Context as _, Result};
 
 use crate::{clock, process};
 
-/// What all programs but this one and those that it has started have had until now, and the hypervisor.
+/// The CPU time of all programs except this one and its children, and of the hypervisor.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Others {
     cpu: BTreeMap<u32, Duration>,
-    /// How many threads have begun since the machine's start.
+    /// How many threads have started since the machine's boot.
     begun: u64,
-    /// In which this machine's CPUs did not run although they were to.
+    /// The time in which the hypervisor did not run this machine's CPUs.
     stolen: Duration,
     at: Duration,
 }
@@ -20,16 +20,16 @@ pub(crate) struct Others {
 impl Others {
     /// # Errors
     ///
-    /// When the kernel does not tell.
+    /// When /proc cannot be read.
     pub(crate) fn read() -> Result<Self> {
         let own = std::process::id();
         let mut cpu = BTreeMap::new();
         for entry in fs::read_dir("/proc").context("cannot read /proc")? {
             let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-            // What the kernel's own threads do is a part of what is measured; they have no program.
+            // Kernel threads have no program. Their work is part of what is measured.
             let is_program = fs::read_link(format!("/proc/{pid}/exe")).is_ok();
             if pid != own && is_program && process::parent(pid) != Some(own) {
-                // It may have ended meanwhile.
+                // The process may have ended meanwhile.
                 cpu.insert(pid, process::cpu(pid).unwrap_or_default());
             }
         }
@@ -43,8 +43,8 @@ impl Others {
         Ok(Self { cpu, begun, stolen, at: clock::now() })
     }
 
-    /// The part of one CPU's time, from 0 on, that they have taken since `before`. It is 1 at least if a program has been started, since that may
-    /// have taken whatever and have ended.
+    /// The CPU time that they took since `before`, as a part of one CPU, from 0 on. At least 1 if a program was started, since that
+    /// may have taken any time and ended.
     pub(crate) fn taken_since(&self, before: &Self) -> f64 {
         let had = |pid| before.cpu.get(pid).copied().unwrap_or_default();
         let taken: Duration = self.cpu.iter().map(|(pid, cpu)| cpu.saturating_sub(had(pid))).sum();
@@ -70,7 +70,7 @@ mod tests {
         let taken = |cpu: &[(u32, u64)], begun, stolen| others(cpu, begun, stolen, 2000).taken_since(&before);
         assert!(taken(&[(1, 100), (2, 500)], 7, 10).abs() < 1e-9);
         assert!((taken(&[(1, 150), (2, 600), (3, 50)], 7, 60) - 0.25).abs() < 1e-9);
-        // One has ended; another was started.
+        // One program has ended; another was started.
         assert!(taken(&[(1, 100)], 7, 10).abs() < 1e-9);
         assert!((taken(&[(1, 100)], 8, 10) - 1.0).abs() < 1e-9);
     }

@@ -1,19 +1,19 @@
-//! What is sent: every byte of a payload is known to whoever receives it.
+//! Payloads whose every byte the receiver can check.
 
-/// What a payload says: lane (4 bytes), sequence number (8), time of sending (8), all big-endian, behind a marker.
+/// The length of a payload's header: marker (4 bytes), lane (4), sequence number (8), time of sending (8), big-endian.
 pub(crate) const HEADER: usize = 24;
 
 const MARKER: [u8; 4] = *b"RLOD";
 
-/// Longer than any payload and its offset.
+/// Longer than any payload with its offset.
 const PATTERN_LENGTH: usize = 65_536 + PERIOD;
-/// How many offsets into the pattern there are.
+/// The number of offsets into the pattern.
 const PERIOD: usize = 251;
 
-/// The bytes that payloads are filled up with, from an offset that depends on lane and sequence number.
+/// The bytes that fill payloads. The offset depends on lane and sequence number.
 pub(crate) struct Pattern(Vec<u8>);
 
-/// What a payload said.
+/// The header of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     pub(crate) lane: u32,
@@ -24,7 +24,7 @@ pub(crate) struct Stamp {
 
 impl Pattern {
     pub(crate) fn new() -> Self {
-        // A xorshift generator: no run of it repeats within the period.
+        // A xorshift generator: no part of its output repeats within the period.
         let mut state = 0x2545_F491_4F6C_DD1D_u64;
         let bytes = (0..PATTERN_LENGTH).map(|_| {
             state ^= state << 13;
@@ -51,7 +51,7 @@ impl Pattern {
         rest.copy_from_slice(self.fill(stamp, rest.len()));
     }
 
-    /// What `payload` says, or `None` if any byte of it is not as it was sent.
+    /// The header of `payload`; `None` if any byte differs from what was sent.
     pub(crate) fn read(&self, payload: &[u8], size: usize) -> Option<Stamp> {
         let (header, rest) = payload.split_at_checked(HEADER)?;
         let (marker, header) = header.split_first_chunk()?;
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(pattern.read(&payload, 200), Some(stamp));
         assert_eq!(pattern.read(&payload[..199], 200), None);
         assert_eq!(pattern.read(&payload, 201), None);
-        // The time stands for itself.
+        // A changed time cannot be detected.
         for index in (0..payload.len()).filter(|index| !(16..24).contains(index)) {
             let mut changed = payload.clone();
             changed[index] ^= 1;

@@ -1,4 +1,4 @@
-//! Waiting for many sockets.
+//! Waits for many sockets.
 
 use std::{io, os::fd::AsFd, time::Duration};
 
@@ -11,10 +11,10 @@ use nix::{
     },
 };
 
-/// How many ready sockets are looked at in one go.
+/// The most ready sockets that one call returns.
 const EVENTS: usize = 256;
 
-/// The kernel's event queue; each socket in it has a number.
+/// An epoll instance. Each socket in it has a number.
 pub(crate) struct Poller {
     epoll: Epoll,
     events: Box<[EpollEvent; EVENTS]>,
@@ -22,7 +22,7 @@ pub(crate) struct Poller {
 
 impl Poller {
     pub(crate) fn new() -> io::Result<Self> {
-        // Otherwise the kernel lets every wait be 50 us too long.
+        // Otherwise the kernel extends every wait by up to 50 us.
         set_timerslack(1)?;
         Ok(Self {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
@@ -30,12 +30,12 @@ impl Poller {
         })
     }
 
-    /// Watches `socket` under this number for as long as it is open; it is told of for as long as something is left to read.
+    /// Watches `socket` under this number while it is open, level-triggered.
     pub(crate) fn add(&self, socket: impl AsFd, number: usize) -> io::Result<()> {
         self.add_for(socket, number, EpollFlags::EPOLLIN)
     }
 
-    /// The same, but it is told of once for what arrives, which costs the kernel less.
+    /// The same, edge-triggered, which costs the kernel less.
     pub(crate) fn add_edge_triggered(&self, socket: impl AsFd, number: usize) -> io::Result<()> {
         self.add_for(socket, number, EpollFlags::EPOLLIN | EpollFlags::EPOLLET)
     }
@@ -44,7 +44,7 @@ impl Poller {
         Ok(self.epoll.add(socket, EpollEvent::new(flags, number as u64))?)
     }
 
-    /// The numbers of sockets that can be read, after waiting for at most `timeout`, if there is one.
+    /// The numbers of readable sockets, after waiting for at most `timeout` if there is one.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<impl Iterator<Item = usize>> {
         let count = match timeout {
             None => self.look(EpollTimeout::NONE)?,
@@ -63,15 +63,15 @@ impl Poller {
         uninterrupted(self.epoll.wait(&mut *self.events, timeout))
     }
 
-    /// Waits until a socket is ready. `epoll_wait` counts milliseconds, which is too coarse for a steady rate. `ppoll`, which can wait
-    /// for the queue itself, counts nanoseconds.
+    /// Waits until a socket is ready. `epoll_wait` has a resolution of milliseconds, too coarse for a steady rate. `ppoll` on the
+    /// epoll descriptor has nanoseconds.
     fn sleep(&self, timeout: Duration) -> io::Result<()> {
         let mut queue = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
         uninterrupted(ppoll(&mut queue, Some(timeout.into()), None)).map(drop)
     }
 }
 
-/// What a call returned; a signal that ended it early is no failure.
+/// The result of a call. A signal that ended it early is no error.
 fn uninterrupted<T: Default>(result: nix::Result<T>) -> io::Result<T> {
     match result {
         Err(Errno::EINTR) => Ok(T::default()),

@@ -1,4 +1,4 @@
-//! What a process uses.
+//! Reads what a process uses, and limits its threads.
 
 use std::{
     collections::BTreeSet,
@@ -14,25 +14,25 @@ use nix::{
     unistd::{SysconfVar, sysconf},
 };
 
-/// How long a thread that is held to a part of a core runs at a time: short, so that what waits meanwhile fits into a receive buffer.
+/// How long a limited thread runs at a time. Short, so that what arrives meanwhile fits in a receive buffer.
 const HELD_RUNTIME: Duration = Duration::from_micros(250);
 
-/// The sockets of the calling thread's network.
+/// The sockets in the calling thread's network namespace.
 const UDP_TABLE: &str = "/proc/thread-self/net/udp";
 
-/// How often the table of sockets is read until it shows all that are looked for.
+/// How often to read the table until it shows all sockets.
 const TABLE_READS: u32 = 10;
 
-/// The CPU time that all threads of process `pid` have had.
+/// The CPU time of all threads of process `pid`.
 ///
 /// # Errors
 ///
 /// When there is no such process.
 pub(crate) fn cpu(pid: u32) -> Result<Duration> {
-    // The scheduler's own count, in nanoseconds; /proc/PID/stat has ticks of 10 ms.
+    // The scheduler counts in nanoseconds, /proc/PID/stat in ticks of 10 ms.
     let mut nanos = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("process {pid} is gone"))? {
-        // A thread may end meanwhile.
+        // A thread may have ended meanwhile.
         let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
         nanos += text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0);
     }
@@ -40,31 +40,31 @@ pub(crate) fn cpu(pid: u32) -> Result<Duration> {
         return Ok(Duration::from_nanos(nanos));
     }
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name in brackets may hold spaces; utime and stime are the 12th and 13th field after it.
+    // The name in brackets may contain spaces. utime and stime are the 12th and 13th field after it.
     let after = stat.rsplit(')').next().unwrap_or_default();
     let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
     Ok(self::ticks(ticks))
 }
 
-/// The process that has started process `pid`, if there is one.
+/// The parent of process `pid`, if there is one.
 pub(crate) fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in brackets may hold spaces.
+    // The name in brackets may contain spaces.
     stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// So many of the ticks that the kernel counts time in.
+/// The duration of `count` of the kernel's clock ticks.
 pub(crate) fn ticks(count: u64) -> Duration {
     Duration::from_millis(count * 1000 / ticks_per_second())
 }
 
-/// How many ticks /proc/PID/stat counts in a second.
+/// The kernel's clock ticks per second, as in /proc/PID/stat.
 fn ticks_per_second() -> u64 {
     let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten();
     ticks.and_then(|ticks| u64::try_from(ticks).ok()).filter(|ticks| *ticks > 0).unwrap_or(100)
 }
 
-/// The memory that process `pid` occupies, in bytes.
+/// The resident memory of process `pid`, in bytes.
 ///
 /// # Errors
 ///
@@ -76,14 +76,14 @@ pub(crate) fn resident(pid: u32) -> Result<u64> {
     Ok(kib * 1024)
 }
 
-/// Holds each thread of process `pid` whose name begins with `prefix` to one `part`th of a core, whatever else is idle, and returns
-/// how many there are.
+/// Limits each thread of process `pid` whose name begins with `prefix` to one `part`th of a core, and returns their number. The
+/// limit holds even on an idle core.
 ///
-/// The kernel's deadline scheduler does it: the thread has so much time in each period, and not more.
+/// The kernel's deadline scheduler gives the thread a fixed time in each period.
 ///
 /// # Errors
 ///
-/// When `chrt` of util-linux is missing, or this process may not schedule others.
+/// When `chrt` of util-linux is missing, or this process may not change the scheduling of others.
 pub(crate) fn hold_threads(pid: u32, prefix: &str, part: u32) -> Result<usize> {
     let mut held = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("process {pid} is gone"))? {
@@ -112,15 +112,16 @@ pub(crate) fn hold_threads(pid: u32, prefix: &str, part: u32) -> Result<usize> {
     Ok(held)
 }
 
-/// How many datagrams have reached the sockets at `addresses`, of whichever process in the calling thread's network, and been dropped since nobody read them in time.
+/// How many datagrams were dropped at the sockets bound to `addresses`, of any process in the calling thread's network, because
+/// they were not read in time.
 ///
 /// # Errors
 ///
-/// When the kernel does not tell.
+/// When /proc cannot be read.
 pub(crate) fn udp_drops(addresses: &[SocketAddr]) -> Result<u64> {
     let wanted: BTreeSet<String> = addresses.iter().filter_map(proc_name).collect();
     let mut sum = 0;
-    // The kernel writes the table piece by piece: a row may be missing while sockets come and go.
+    // The kernel writes the table in pieces: a row may be missing while sockets open and close.
     for _ in 0..TABLE_READS {
         let text = fs::read_to_string(UDP_TABLE).with_context(|| format!("cannot read {UDP_TABLE}"))?;
         let rows: Vec<_> = text.lines().filter_map(drops).filter(|(address, _)| wanted.contains(*address)).collect();
@@ -138,21 +139,21 @@ pub(crate) fn udp_drops(addresses: &[SocketAddr]) -> Result<u64> {
 ///
 /// # Errors
 ///
-/// When the kernel does not tell.
+/// When /proc cannot be read.
 pub(crate) fn backlog_drops() -> std::io::Result<u64> {
     let text = fs::read_to_string("/proc/net/softnet_stat")?;
     let of_core = |line: &str| u64::from_str_radix(line.split_whitespace().nth(1)?, 16).ok();
     Ok(text.lines().filter_map(of_core).sum())
 }
 
-/// The address and the count that a line of /proc/net/udp tells of.
+/// The address and the drop count in a line of /proc/net/udp.
 fn drops(line: &str) -> Option<(&str, u64)> {
     let mut words = line.split_whitespace();
     let address = words.nth(1)?;
     Some((address, words.next_back()?.parse().ok()?))
 }
 
-/// How /proc/net/udp writes an address: as the number that the kernel has in memory, and the port.
+/// An address as in /proc/net/udp: the number in native byte order, and the port.
 fn proc_name(address: &SocketAddr) -> Option<String> {
     match address.ip() {
         IpAddr::V4(ip) => Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port())),
@@ -160,7 +161,7 @@ fn proc_name(address: &SocketAddr) -> Option<String> {
     }
 }
 
-/// Lets this process have as many files open as it may.
+/// Raises this process's limit on open files as far as allowed.
 ///
 /// # Errors
 ///

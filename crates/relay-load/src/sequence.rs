@@ -1,4 +1,4 @@
-//! The requests of many clients at a time, each on its own way.
+//! Runs sequences of requests for many clients at a time.
 
 use std::{
     net::{SocketAddr, UdpSocket},
@@ -15,10 +15,10 @@ use crate::{
     poller::Poller,
 };
 
-/// What a number of clients did.
+/// The result for a number of clients.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
-    /// How many went all the way.
+    /// How many clients made all requests.
     pub(crate) done: usize,
     /// The first few failures.
     pub(crate) failures: Vec<String>,
@@ -36,38 +36,38 @@ struct Sequence {
     request: RequestId,
     /// Whether the server holds an allocation for it, as far as it knows.
     holds: bool,
-    /// Why it could not go on, and until when it tries to give back what it holds.
+    /// Why it failed, and until when it tries to delete its allocation.
     backing_out: Option<(String, Duration)>,
     result: Option<Result<(), String>>,
 }
 
-/// How long the server may say nothing to anybody, until all give up.
+/// How long the server may answer nobody before all clients give up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SilenceLimit {
-    /// [`LONG_SILENCE`], but only [`SILENCE`] when the program is to end.
+    /// [`LONG_SILENCE`], but [`SILENCE`] once the program is to end.
     UntilInterrupted,
-    /// [`SILENCE`]: there is nothing to win any more.
+    /// [`SILENCE`]: there is nothing left to gain.
     UntilSilence,
 }
 
-/// Long enough for a request and three more of the same, sent after 0.5, 1.5 and 3.5 s.
+/// Enough for a request and three retransmissions, at 0.5, 1.5 and 3.5 s.
 const SILENCE: Duration = Duration::from_secs(4);
 
-/// A request has been sent as often as [RFC 8489](https://www.rfc-editor.org/rfc/rfc8489#section-6.2.1) says, for 39.5 s: those that
-/// wait for their turn need not try.
+/// About the 39.5 s after which a request fails in [RFC 8489](https://www.rfc-editor.org/rfc/rfc8489#section-6.2.1). Clients that
+/// wait for their turn need not try any more.
 const LONG_SILENCE: Duration = Duration::from_secs(40);
 
-/// How often it is told how far they are.
+/// How often to report progress.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
-/// How many failures are told in full.
+/// How many failures are reported in full.
 const TOLD: usize = 3;
 
-/// A client's socket, state, relayed transport address if it has one, and what it is to do.
+/// A client's socket and state, its relayed transport address if it has one, and its requests.
 pub(crate) type Start = (Rc<UdpSocket>, TurnClient, Option<SocketAddr>, Vec<Step>);
 
-/// Takes clients from `next` and lets each do its steps, at most `window` at a time. Whoever cannot go on gives its allocation
-/// back. When the program is to end, nobody sets out any more.
+/// Takes clients from `next` and makes their requests, for at most `window` clients at a time. A client that fails deletes its
+/// allocation. Takes no more clients once the program is to end.
 pub(crate) fn run(
     server: &Server,
     window: usize,
@@ -94,7 +94,7 @@ pub(crate) fn run(
                     idle.pop();
                     slots[slot] = Some(sequence);
                 }
-                // The others still have to come to an end.
+                // The clients that have started must still finish.
                 ended => (exhausted, broken) = (true, ended.and_then(Result::err)),
             }
         }
@@ -194,12 +194,12 @@ impl Sequence {
 
     fn flush(&mut self) {
         while let Some(datagram) = self.turn.poll_transmit() {
-            // What is lost is sent again.
+            // Lost requests are retransmitted.
             let _ = self.socket.send(&datagram);
         }
     }
 
-    /// Takes what arrived, and goes on; says whether there was an answer.
+    /// Handles received datagrams and continues. Returns whether there was a response.
     fn advance(&mut self, now: Duration) -> bool {
         let mut buffer = [0; 2048];
         while let Ok(length) = self.socket.recv(&mut buffer) {
@@ -243,7 +243,7 @@ impl Sequence {
         answered
     }
 
-    /// Ends with `failure`, after giving back what it holds, if it does.
+    /// Fails with `failure`, after deleting the allocation if there is one.
     fn back_out(&mut self, now: Duration, failure: String) {
         let is_over = !self.holds || self.steps[self.step] == Step::Delete;
         match self.backing_out.take() {

@@ -11,24 +11,24 @@ use nix::sys::socket::{setsockopt, sockopt::UdpGroSegment};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// How many bytes may wait in each direction.
+/// The size of the send and receive buffers, in bytes.
 const BUFFER: usize = 4 * 1024 * 1024;
 const SLOT: usize = 65_536;
 
-/// A bound socket that never blocks.
+/// A bound non-blocking socket.
 #[derive(Debug)]
 pub(crate) struct UdpSocket {
     socket: Rc<std::net::UdpSocket>,
     state: UdpSocketState,
     connected: bool,
-    /// How many datagrams to make room for in the next receive call: room that stays empty costs time, too.
+    /// How many datagrams the next receive call has room for. Unused room costs time, too.
     room: Cell<usize>,
 }
 
-/// One datagram, and the room that, staying empty, tells that there is no other.
+/// One datagram, and one unused slot that shows that there is no other.
 const LEAST_ROOM: usize = 2;
 
-/// Binds a plain socket that never blocks.
+/// Binds a plain non-blocking socket.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
     socket.bind(&address.into())?;
@@ -36,7 +36,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
 }
 
 impl UdpSocket {
-    /// Batches on `socket`; `glue` lets the kernel hand over several datagrams as one (GRO).
+    /// A batching socket. `glue` enables GRO.
     pub(crate) fn new(socket: impl Into<Rc<std::net::UdpSocket>>, glue: bool) -> io::Result<Self> {
         let socket = socket.into();
         let state = UdpSocketState::new((&*socket).into())?;
@@ -54,10 +54,10 @@ impl UdpSocket {
         &self.socket
     }
 
-    /// Sends `contents`, cut into pieces of `segment` bytes if set. `false` when there is no room, or a stale error was pending.
+    /// Sends `contents`, in segments of `segment` bytes if set. Returns false if there is no room, or an old error was pending.
     pub(crate) fn send(&self, to: SocketAddr, contents: &[u8], segment: Option<usize>) -> io::Result<bool> {
         let result = if segment.is_none() {
-            // One call less of book-keeping than through quinn-udp.
+            // Cheaper than a call through quinn-udp.
             if self.connected { self.socket.send(contents) } else { self.socket.send_to(contents, to) }.map(drop)
         } else {
             let transmit = Transmit { destination: to, ecn: None, contents, segment_size: segment, src_ip: None };
@@ -72,7 +72,8 @@ impl UdpSocket {
         }
     }
 
-    /// Sends `contents` from `source`, which is any address of this machine; the socket is bound to none. `false` when there is no room.
+    /// Sends `contents` from `source`, any address of this machine. The socket must not be bound to an address. Returns false if
+    /// there is no room.
     pub(crate) fn send_from(&self, source: IpAddr, to: SocketAddr, contents: &[u8]) -> io::Result<bool> {
         let transmit = Transmit { destination: to, ecn: None, contents, segment_size: None, src_ip: Some(source) };
         match self.state.try_send((&*self.socket).into(), &transmit) {
@@ -84,7 +85,7 @@ impl UdpSocket {
         }
     }
 
-    /// Receives a batch, if something is there, and hands over each datagram. Tells whether more may be there.
+    /// Receives a batch, if there is one, and calls `each` for every datagram. Returns whether there may be more.
     pub(crate) fn receive(&self, buffers: &mut Buffers, mut each: impl FnMut(SocketAddr, &[u8])) -> io::Result<bool> {
         let room = self.room.get().min(BATCH_SIZE);
         let mut slots = buffers.bytes.chunks_exact_mut(SLOT);
@@ -107,7 +108,7 @@ impl UdpSocket {
     }
 }
 
-/// Where a batch is received into.
+/// The buffers for a batch.
 pub(crate) struct Buffers {
     bytes: Vec<u8>,
     metas: [RecvMeta; BATCH_SIZE],

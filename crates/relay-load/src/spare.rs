@@ -1,9 +1,9 @@
-//! What a machine's CPUs have left, which tells what all else took of them.
+//! Measures the CPU time of everything else by the time that is left.
 //!
-//! The kernel forwards packets in interrupts, which the clock tick of most kernels (those without `CONFIG_IRQ_TIME_ACCOUNTING`) catches by chance
-//! or bills to whoever was interrupted. So the CPUs are filled up instead, with threads that run only when nobody else wants to (`SCHED_IDLE`)
-//! and count how far they get: what they miss is what everything else took, interrupts included. It also keeps CPUs from going to sleep, which
-//! would add the price of waking up where there is little to do.
+//! The kernel forwards packets in interrupts. Most kernels (those without `CONFIG_IRQ_TIME_ACCOUNTING`) count their time only by
+//! sampling, or bill it to the interrupted process. So threads with the lowest priority (`SCHED_IDLE`) use up the idle time of all
+//! CPUs and count their turns. The missing turns are the time of everything else, interrupts included. It also keeps CPUs awake:
+//! otherwise, the cost of wake-ups would be included at low load.
 
 use std::{
     hint::black_box,
@@ -24,43 +24,43 @@ use nix::{
 
 use crate::{clock, netns};
 
-/// How many additions are counted as one turn: some tenths of a microsecond.
+/// The additions in one turn, some tenths of a microsecond.
 const ADDITIONS: u64 = 500;
 
-/// The CPUs that the calling thread may run on.
+/// The CPUs on which the calling thread may run.
 ///
 /// # Errors
 ///
-/// When the system does not tell.
+/// When the system call fails.
 pub(crate) fn own_cpus() -> Result<Vec<usize>> {
     let set = sched_getaffinity(Pid::from_raw(0)).context("cannot tell which CPUs there are")?;
     Ok((0..CpuSet::count()).filter(|cpu| set.is_set(*cpu) == Ok(true)).collect())
 }
 
-/// Lets the calling thread, and what it starts from now on, run on these CPUs alone.
+/// Restricts the calling thread, and its future children, to these CPUs.
 ///
 /// # Errors
 ///
-/// When one of them is not there.
+/// When one of the CPUs does not exist.
 pub(crate) fn pin(cpus: &[usize]) -> Result<()> {
     let mut set = CpuSet::new();
     cpus.iter().try_for_each(|cpu| set.set(*cpu)).context("there is no such CPU")?;
     sched_setaffinity(Pid::from_raw(0), &set).with_context(|| format!("cannot run on CPU {cpus:?}"))
 }
 
-/// A counter in cache lines of its own.
+/// A counter in its own cache lines.
 #[derive(Default)]
 #[repr(align(128))]
 struct Counter(AtomicU64);
 
-/// Threads that use up what is left of some CPUs.
+/// Threads that use up the idle time of some CPUs.
 pub(crate) struct Spare {
     counters: Vec<Arc<Counter>>,
     ended: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// How far the threads had got at a time.
+/// The counters of all threads at one time.
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {
     counts: Vec<u64>,
@@ -68,11 +68,11 @@ pub(crate) struct Reading {
 }
 
 impl Spare {
-    /// Starts them, one on each of these CPUs.
+    /// Starts a thread on each of these CPUs.
     ///
     /// # Errors
     ///
-    /// When `chrt` of util-linux is missing, or a CPU is.
+    /// When `chrt` of util-linux or a CPU is missing.
     pub(crate) fn start(cpus: &[usize]) -> Result<Self> {
         let mut spare = Self { counters: Vec::new(), ended: Arc::default(), threads: Vec::new() };
         for cpu in cpus.iter().copied() {
@@ -114,8 +114,8 @@ fn use_up(counter: &Counter, ended: &AtomicBool) {
     }
 }
 
-/// How far all get in a second in which nothing else is done: those threads, and one more on a CPU of its own, which never sleeps and counts its
-/// idle turns by itself.
+/// The turns per second on an idle machine: of the threads, and of one more thread on its own CPU, which never sleeps and counts
+/// its idle turns itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Idle {
     per_second: Vec<f64>,
@@ -123,14 +123,14 @@ pub(crate) struct Idle {
 }
 
 impl Idle {
-    /// From what was read before and after such a time, in which that thread had so many `turns`.
+    /// Computes the rates from readings before and after an idle time, in which the additional thread had `turns`.
     pub(crate) fn new(before: &Reading, after: &Reading, turns: u64) -> Self {
         let seconds = after.at.saturating_sub(before.at).as_secs_f64().max(1e-9);
         let per_second: Vec<f64> = differences(before, after).map(|count| count / seconds).collect();
         Self { per_second, turns_per_second: turns as f64 / seconds }
     }
 
-    /// The CPU time, in seconds, that everything else took between two readings.
+    /// The CPU time in seconds that everything else took between two readings, in which the additional thread had `turns`.
     pub(crate) fn used(&self, before: &Reading, after: &Reading, turns: u64) -> f64 {
         let seconds = after.at.saturating_sub(before.at).as_secs_f64();
         let unused: f64 = differences(before, after).zip(&self.per_second).map(|(count, rate)| count / rate).sum();

@@ -1,4 +1,4 @@
-//! Programs that this one has started, and that end with it.
+//! Programs that this one starts, and that end with it.
 
 use std::{
     collections::BTreeSet,
@@ -18,22 +18,22 @@ use signal_hook::{
     iterator::Signals,
 };
 
-/// The processes that were started and have not been waited for, so that their numbers are still theirs.
+/// The processes that were started and not waited for, so that their ids are still valid.
 static STARTED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
-/// How often to look whether a program has ended.
+/// How often to check whether a program has ended.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// From now on a signal to end this program ends the programs that it has started first. They go on otherwise.
+/// Makes a signal that ends this program end the programs that it has started first. Otherwise they would go on.
 ///
 /// # Errors
 ///
-/// When the system does not let signals be caught.
+/// When the system refuses a handler.
 pub(crate) fn end_with_this_program() -> Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("cannot catch signals")?;
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            // Held until the end, so that none is started meanwhile.
+            // Held until the end, so that no program is started meanwhile.
             let started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
             started.iter().for_each(|id| send(*id, Signal::SIGKILL));
             std::process::exit(128 + signal);
@@ -42,16 +42,16 @@ pub(crate) fn end_with_this_program() -> Result<()> {
     Ok(())
 }
 
-/// A program that is killed when dropped.
+/// A program that is killed on drop.
 #[derive(Debug)]
 pub(crate) struct Started {
     child: Child,
-    /// Whether it was waited for: its number may be another's now.
+    /// Whether it was waited for. Its id may belong to another process now.
     is_over: bool,
 }
 
 impl Started {
-    /// Starts it.
+    /// Starts a program.
     ///
     /// # Errors
     ///
@@ -67,18 +67,18 @@ impl Started {
         self.child.id()
     }
 
-    /// What it writes to its standard error, if that is a pipe and nobody has taken it.
+    /// Takes its standard error, if that is a pipe.
     pub(crate) const fn take_stderr(&mut self) -> Option<ChildStderr> {
         self.child.stderr.take()
     }
 
-    /// How it has ended, if it has.
+    /// Its exit status, if it has ended.
     ///
     /// # Errors
     ///
-    /// When the system does not tell.
+    /// When the system call fails.
     pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        // Held until its number is forgotten, which another process may get from then on.
+        // Held until the id is removed: another process may get it from then on.
         let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
         let status = self.child.try_wait().context("lost a program that was started")?;
         if status.is_some() {
@@ -88,7 +88,7 @@ impl Started {
         Ok(status)
     }
 
-    /// Sends it `signal`.
+    /// Sends `signal` to it.
     pub(crate) fn signal(&self, signal: Signal) {
         if !self.is_over {
             send(self.child.id(), signal);
@@ -99,7 +99,7 @@ impl Started {
     ///
     /// # Errors
     ///
-    /// When the system does not tell.
+    /// When the system call fails.
     pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
         loop {
             if let Some(status) = self.ended()? {
@@ -120,9 +120,9 @@ impl Drop for Started {
 }
 
 fn send(id: u32, signal: Signal) {
-    // 0 would be our own process group.
+    // 0 would address this program's own process group.
     if let Some(process) = i32::try_from(id).ok().filter(|process| *process > 0) {
-        // Fails only if it has ended already.
+        // This fails only if the process has ended already.
         let _ = kill(Pid::from_raw(process), signal);
     }
 }

@@ -1,4 +1,4 @@
-//! Application data, through flows that are set up already.
+//! Sends and checks application data through flows.
 
 use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
 
@@ -17,45 +17,45 @@ use crate::{
     wrap::{self, Wrap, Wrappers},
 };
 
-/// How long to wait before what is under way counts as lost, and for stragglers at the end unless asked for longer.
+/// How long to wait before datagrams in flight count as lost, and by default for late ones at the end.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// How many are sent before it is looked what came.
+/// How many datagrams to send before reading.
 const BURST: u64 = 64;
 
-/// How much to send.
+/// The rate of sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// That many datagrams a second, evenly.
+    /// This many datagrams per second, evenly.
     Rate(u64),
-    /// As fast as they arrive, with that many under way.
+    /// As fast as datagrams arrive, with this many in flight.
     Window(u64),
 }
 
 /// One direction of one flow.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
-    /// The socket that sends, as an index.
+    /// The index of the sending socket.
     pub(crate) from: usize,
     pub(crate) to: SocketAddr,
-    /// What data is sent in, if the sender is a client.
+    /// The encapsulation, if the sender is a client.
     pub(crate) wrap: Wrap,
 }
 
-/// What to do.
+/// The parameters of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) pace: Pace,
     /// Bytes of application data in each datagram.
     pub(crate) size: usize,
     pub(crate) duration: Duration,
-    /// How many datagrams a sender hands to the kernel as one (GSO); 1 for none.
+    /// How many datagrams a sender passes to the kernel as one (GSO); 1 for none.
     pub(crate) segments: usize,
-    /// Never sleep between datagrams. A sleeping program is woken by the server, which then pays for that and, on a machine that
-    /// does little else, is put on one core or the other for it as chance has it: what is measured should be the server's.
+    /// Never sleep between datagrams. Otherwise the server pays for waking this program, and the scheduler may then move it between
+    /// cores, which would add noise to the server's figures.
     pub(crate) busy: bool,
 }
 
-/// What came of it.
+/// The results of a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Report {
     pub(crate) sent: u64,
@@ -63,15 +63,15 @@ pub(crate) struct Report {
     pub(crate) corrupt: u64,
     pub(crate) duplicates: u64,
     pub(crate) late: u64,
-    /// Packets of any program on this machine that the kernel dropped meanwhile, since it could not keep up: some may be ours.
+    /// Packets of any program that the kernel dropped meanwhile because it was overloaded. Some may be this program's.
     pub(crate) backlog_drops: u64,
-    /// What was lost and cannot have been among those.
+    /// Lost datagrams that cannot be among those.
     pub(crate) lost_by_server: u64,
-    /// How often it looked, and had nothing to send and found nothing to receive.
+    /// How often there was nothing to send and nothing to receive.
     pub(crate) idle_turns: u64,
-    /// From the first datagram sent until the last one received.
+    /// From the first sent datagram to the last received one.
     pub(crate) elapsed: Duration,
-    /// One way.
+    /// The latency in one direction.
     pub(crate) latency: Histogram,
 }
 
@@ -101,7 +101,7 @@ impl Report {
 /// Sockets and the lanes between them, ready to send.
 pub(crate) struct Traffic {
     sockets: Vec<UdpSocket>,
-    /// Whether a socket is a client's, so that what arrives is wrapped.
+    /// For each socket, whether it is a client's, so that received datagrams are encapsulated.
     is_client: Vec<bool>,
     routes: Vec<Route>,
     lanes: Vec<Lane>,
@@ -113,13 +113,13 @@ pub(crate) struct Traffic {
     next_route: usize,
     ready: VecDeque<usize>,
     clients: Vec<Client>,
-    /// How long to wait for stragglers at the end, after the last that came.
+    /// How long to wait at the end after the last datagram.
     patience: Duration,
     network_comes_and_goes: bool,
 }
 
 impl Traffic {
-    /// `sockets` come with whether they are clients'.
+    /// Creates traffic. Each socket comes with whether it is a client's.
     ///
     /// # Errors
     ///
@@ -148,23 +148,23 @@ impl Traffic {
         })
     }
 
-    /// Remembers whose sockets they are.
+    /// Keeps the clients whose sockets these are.
     pub(crate) fn of_clients(mut self, clients: Vec<Client>) -> Self {
         self.clients = clients;
         self
     }
 
-    /// Waits for stragglers for so long, where they are to be told from what is lost on a machine that has much else to do.
+    /// Sets how long to wait for late datagrams, to tell them from lost ones on a busy machine.
     pub(crate) const fn wait_for_stragglers(&mut self, patience: Duration) {
         self.patience = patience;
     }
 
-    /// From now on it is no failure when there is no way to the server: nothing is sent meanwhile.
+    /// Makes a missing route to the server no error: nothing is sent meanwhile.
     pub(crate) const fn let_network_come_and_go(&mut self) {
         self.network_comes_and_goes = true;
     }
 
-    /// Throws away what has arrived at its sockets.
+    /// Discards all received datagrams.
     pub(crate) fn discard_arrived(&mut self) -> io::Result<()> {
         for socket in &self.sockets {
             while socket.receive(&mut self.buffers, |_, _| {})? {}
@@ -172,22 +172,22 @@ impl Traffic {
         Ok(())
     }
 
-    /// The clients whose allocations it goes through.
+    /// The clients whose allocations it uses.
     pub(crate) const fn clients_mut(&mut self) -> &mut Vec<Client> {
         &mut self.clients
     }
 
-    /// The clients whose allocations it went through.
+    /// The clients whose allocations it used.
     pub(crate) fn into_clients(self) -> Vec<Client> {
         self.clients
     }
 
-    /// Where its sockets are bound.
+    /// The addresses of its sockets.
     pub(crate) fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         self.sockets.iter().map(|socket| socket.socket().local_addr()).collect()
     }
 
-    /// Sends and receives as `plan` says, until the program is to end. `progress` is told now and then what has come of it.
+    /// Sends and receives as `plan` says, or until the program is to end. Calls `progress` at intervals with the results so far.
     ///
     /// # Errors
     ///
@@ -295,7 +295,7 @@ impl Traffic {
         Ok(sent)
     }
 
-    /// Receives what is there, after waiting for at most `timeout`; returns how many were right.
+    /// Receives what is there, after waiting for at most `timeout`. Returns how many datagrams were correct.
     fn receive(&mut self, plan: &Plan, timeout: Duration, report: &mut Report) -> io::Result<u64> {
         let before = report.received;
         self.ready.extend(self.poller.wait(Some(timeout))?);
@@ -325,5 +325,5 @@ impl Traffic {
     }
 }
 
-/// The least payload that says what must be said.
+/// The shortest payload: the header.
 pub(crate) const LEAST: usize = HEADER;

@@ -1,22 +1,22 @@
-//! What application data is wrapped in between a client and its server.
+//! The encapsulation of application data between a client and its server.
 
 use std::{borrow::Cow, net::SocketAddr, ops::Range};
 
 use crate::client::{CHANNEL, Step};
 
-/// What a sender wraps its data in.
+/// How a sender encapsulates data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wrap {
-    /// Nothing: a peer.
+    /// Not at all: a peer.
     Bare,
-    /// ChannelData of this channel.
+    /// In ChannelData with this channel number.
     Channel(u16),
-    /// A Send indication to this peer.
+    /// In a Send indication to this peer.
     Send(SocketAddr),
 }
 
 impl Wrap {
-    /// What a client that was granted this sends.
+    /// The encapsulation that `grant` allows.
     pub(crate) const fn of(grant: Step) -> Self {
         match grant {
             Step::Bind(_) => Self::Channel(CHANNEL),
@@ -26,7 +26,7 @@ impl Wrap {
     }
 }
 
-/// A datagram without its payload, made once: the server under load is to be the slower one.
+/// A prepared datagram without its payload, so that sending costs the load program little.
 #[derive(Clone, Debug)]
 pub(crate) struct Wrapper {
     made_for: (Wrap, usize),
@@ -44,7 +44,7 @@ impl Wrapper {
                 turn_client::encode_channel_data(channel, &payload, &mut datagram);
                 (datagram, 4)
             }
-            // A server looks at no transaction ID of an indication, so it is always the same.
+            // Servers ignore the transaction ID of an indication, so it need not change.
             Wrap::Send(peer) => {
                 let start = if peer.is_ipv4() { 36 } else { 48 };
                 (turn_client::encode_send_indication(peer, &payload, 7, false), start)
@@ -53,17 +53,17 @@ impl Wrapper {
         Self { made_for: (wrap, size), template, payload: start..start + size }
     }
 
-    /// Where the payload goes.
+    /// The position of the payload.
     pub(crate) fn payload(&self) -> Range<usize> {
         self.payload.clone()
     }
 
-    /// How long the datagram is.
+    /// The length of the datagram.
     pub(crate) const fn len(&self) -> usize {
         self.template.len()
     }
 
-    /// Writes all but the payload.
+    /// Writes everything but the payload.
     pub(crate) fn write(&self, datagram: &mut [u8]) {
         let Range { start, end } = self.payload;
         datagram[..start].copy_from_slice(&self.template[..start]);
@@ -76,7 +76,7 @@ impl Wrapper {
 pub(crate) struct Wrappers(Vec<Option<Wrapper>>);
 
 impl Wrappers {
-    /// That of route number `index`, for `size` bytes in `wrap`.
+    /// The wrapper of route number `index`, for `size` bytes in `wrap`.
     pub(crate) fn of(&mut self, index: usize, wrap: Wrap, size: usize) -> &Wrapper {
         if index >= self.0.len() {
             self.0.resize(index + 1, None);
@@ -86,7 +86,7 @@ impl Wrappers {
     }
 }
 
-/// The application data in what a server sent to a client.
+/// The application data in a datagram from a server to a client.
 pub(crate) fn unwrap(datagram: &[u8]) -> Option<Cow<'_, [u8]>> {
     match turn_client::decode_channel_data(datagram) {
         Some((_, payload)) => Some(Cow::Borrowed(payload)),
@@ -116,7 +116,7 @@ mod tests {
                 Wrap::Bare => vec![7; size],
                 Wrap::Channel(_) => unwrap(&datagram).unwrap().into_owned(),
                 Wrap::Send(_) => {
-                    // What a server sends to the other side differs in the method alone.
+                    // The datagram of a server differs only in the method.
                     datagram[1] = 0x17;
                     unwrap(&datagram).unwrap().into_owned()
                 }

@@ -1,4 +1,4 @@
-//! However the load program ends, it leaves no allocation open at a real relay, and no server running that it has started.
+//! However the load program ends, it closes all allocations at a real relay, and ends all servers that it has started.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
@@ -16,9 +16,9 @@ use test_support::{
     relay::{self, SECRET},
 };
 
-/// More than close at a time.
+/// More than are closed at a time.
 const FLOWS: u32 = 40;
-/// A running relay, and where it answers for its health.
+/// A running relay and its health endpoint.
 struct Relay {
     process: relay::Relay,
     health: SocketAddr,
@@ -38,12 +38,12 @@ impl Relay {
         http::get(self.health, "/metrics").1
     }
 
-    /// Whether its metrics have this line.
+    /// Whether its metrics contain this line.
     fn has(&self, line: &str) -> bool {
         self.metrics().lines().any(|found| found == line)
     }
 
-    /// How many requests of this kind it has granted.
+    /// How many requests of this kind have succeeded.
     fn granted(&self, kind: &str) -> u64 {
         let name = format!("responses_total{{response_class=\"success\",message_type=\"{kind}\"}} ");
         self.metrics().lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
@@ -54,7 +54,7 @@ impl Relay {
         assert!((0..LOOKS).any(|_| self.has(line) || wait()), "{line}");
     }
 
-    /// The load program, to put load on it.
+    /// The command of a load program for this relay.
     fn load(&self, options: &[&str]) -> Command {
         let minted = relay::minted("load");
         let mut command = Command::new(env!("CARGO_BIN_EXE_relay-load"));
@@ -72,7 +72,7 @@ impl Relay {
         command
     }
 
-    /// It had so many allocations, and all were deleted by their clients.
+    /// Checks that there were `count` allocations, and that clients have deleted them all.
     #[track_caller]
     fn all_were_deleted(&self, count: u32) {
         self.wait_for(&format!("allocations_removed_total{{reason=\"deleted\"}} {count}"));
@@ -80,7 +80,7 @@ impl Relay {
     }
 }
 
-/// Sends Ctrl-C, and waits for the end.
+/// Sends SIGINT and waits for the end.
 #[track_caller]
 fn interrupt(mut program: Running) -> Output {
     let child = &mut program.0;
@@ -95,7 +95,7 @@ fn interrupt(mut program: Running) -> Output {
     output
 }
 
-/// All that comes out of a pipe.
+/// Reads a pipe to its end.
 fn read(pipe: Option<impl Read>) -> Vec<u8> {
     let mut bytes = Vec::new();
     pipe.unwrap().read_to_end(&mut bytes).unwrap();
@@ -125,12 +125,11 @@ fn allocations_and_channels_live_as_long_as_the_load() {
     let relay = Relay::start(1000);
     let load = relay.load(&["--seconds", "1.5", "--refresh-every", "0.5", "--json"]).output().unwrap();
     assert!(load.status.success(), "{}", stderr(&load));
-    // Of all three parts: two have 1000 at most. What is overdue at the end of a part is not sent any more.
+    // Over three parts, of which two have at most 1000. Datagrams that are overdue at the end of a part are not sent.
     let told: serde_json::Value = serde_json::from_slice(&load.stdout).unwrap();
     assert!(told["received"].as_u64().unwrap() > 1000, "{told}");
     relay.all_were_deleted(FLOWS);
-    // Two refreshes in between and the end; a channel bound at first, and two times again. A request whose answer is late is sent,
-    // and granted, once more.
+    // Two refreshes and the end; a channel is bound first, and twice again. A request may be retransmitted, and granted again.
     for kind in ["refresh", "channel_bind"] {
         let granted = || relay.granted(kind);
         assert!((0..LOOKS).any(|_| granted() >= u64::from(3 * FLOWS) || wait()), "{kind}: {}", granted());
@@ -152,7 +151,7 @@ fn nothing_is_left_after_an_interruption() {
 #[test]
 fn nothing_is_left_after_an_error() {
     let relay = Relay::start(1000);
-    // No process has the number zero.
+    // No process has the id 0.
     let output = relay.load(&["--pid", "0", "--seconds", "0.2"]).output().unwrap();
     assert!(!output.status.success() && stderr(&output).contains("process 0 is gone"), "{}", stderr(&output));
     relay.all_were_deleted(FLOWS);
@@ -170,7 +169,7 @@ fn nothing_is_left_when_some_are_refused() {
 fn a_server_that_is_gone_is_not_waited_for() {
     let mut relay = Relay::start(1000);
     let load = Running(relay.load(&["--seconds", "3600"]).spawn().unwrap());
-    // Whoever still waits for its channel then is given up, and not among those that are to be closed.
+    // A client that waits for its channel would be given up, and not be among those that are closed.
     relay.wait_for(&format!("active_channels {FLOWS}"));
     relay.process.kill();
     let output = interrupt(load);

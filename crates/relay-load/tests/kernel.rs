@@ -1,4 +1,4 @@
-//! The benchmark of the path through the kernel: that it relays by the path that each row says, and leaves nothing behind.
+//! The benchmark of the kernel path: each row's data takes the path that it names, and nothing is left behind.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
@@ -20,11 +20,11 @@ use test_support::{
 
 const CASE: &str = "kernel: 200 B, 1 flow";
 
-/// The benchmark; `None` where this machine cannot make networks. `folder` is for its files.
+/// The benchmark's command; `None` if this machine has no network namespaces. `folder` is for its files.
 fn benchmark(folder: &str, options: &[&str]) -> Option<(Command, PathBuf)> {
     available("netns", Namespace::new())?;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
-    // Of a run before, if there was one.
+    // From an earlier run.
     let _ = fs::remove_dir_all(&folder);
     let mut command = Command::new(env!("CARGO_BIN_EXE_relay-load"));
     command.arg("e2e").arg("--relay").arg(relay::program()).args(["--only", CASE]).arg("--logs").arg(&folder);
@@ -35,7 +35,7 @@ fn benchmark(folder: &str, options: &[&str]) -> Option<(Command, PathBuf)> {
     Some((command, folder))
 }
 
-/// The networks of these processes, by the kernel's names.
+/// The network namespaces of these processes, as the kernel names them.
 fn networks(pids: &[u32]) -> BTreeSet<PathBuf> {
     pids.iter().filter_map(|pid| fs::read_link(format!("/proc/{pid}/ns/net")).ok()).collect()
 }
@@ -46,7 +46,7 @@ fn any_is_left(networks: &BTreeSet<PathBuf>) -> bool {
     !self::networks(&pids.collect::<Vec<_>>()).is_disjoint(networks)
 }
 
-/// The one of the results in `list` that has this `name` and `server`.
+/// The result in `list` with this `name` and `server`.
 fn find<'a>(results: &'a Value, list: &str, name: (&str, &str), server: &str) -> Option<&'a Value> {
     let (key, name) = name;
     results[list].as_array().unwrap().iter().find(|row| row[key] == name && row["server"] == server)
@@ -66,7 +66,7 @@ fn each_row_takes_the_path_that_it_says() {
     }
     let lacks_coturn = is_left_out("coturn").is_some();
     assert!(!lacks_coturn || !is_installed("turnserver"), "{left_out:?}");
-    // Where one of them cannot be loaded, none can.
+    // If one mode cannot be loaded, no mode can.
     let kernel = is_left_out("kernel, ").map_or(Ok(()), Err);
     let kernel: &[&str] = if available("xdp", kernel).is_some() { &["kernel, driver", "kernel, generic"] } else { &[] };
     let coturn: &[&str] = if lacks_coturn { &[] } else { &["coturn"] };
@@ -79,7 +79,7 @@ fn each_row_takes_the_path_that_it_says() {
         |server| find(&results, "figures", ("name", &relayed_in_kernel), server).expect(server)["value"].as_f64();
     assert_eq!(percent("user space"), Some(0.0));
     for server in kernel {
-        // Whatever looks like a checksum that hardware is to complete is user space's: one in 65,536.
+        // One packet in 65,536 has a checksum that looks like a partial one, and goes to user space.
         assert!(percent(server).unwrap() > 98.0, "{server}: {:?}", percent(server));
     }
 }
@@ -90,7 +90,7 @@ fn networks_and_servers_are_gone_after_an_interruption() {
     let mut benchmark = Running(command.stderr(Stdio::null()).spawn().unwrap());
     let pid = benchmark.0.id();
     let ours = networks(&[std::process::id()]);
-    // Whoever has a log is a server.
+    // Each server has a log.
     let has_log = |server: &str| folder.join(format!("{server}.log")).is_file();
     let relays =
         || children(pid).into_iter().filter(|child| networks(&[*child]).is_disjoint(&ours)).collect::<Vec<_>>();

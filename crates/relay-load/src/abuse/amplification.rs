@@ -1,4 +1,4 @@
-//! What a stranger's datagram makes the relay send, which goes to whoever it names as its source.
+//! Measures how many bytes the relay sends for a stranger's datagram, whose source address may be forged.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
@@ -24,10 +24,10 @@ pub(super) struct Args {
     at_most: f64,
 }
 
-/// How often to ask for a challenge, a second apart.
+/// How often to request a challenge, a second apart.
 const TRIES: u32 = 20;
 
-/// The first source; one in a prefix of its own for each.
+/// The first source address. Each source has its own prefix.
 const FIRST_HOST: [u8; 4] = [127, 40, 0, 1];
 
 pub(super) fn main(args: &Args, relay: &Relay) -> Result<()> {
@@ -62,7 +62,7 @@ fn answers(server: SocketAddr, from: IpAddr, datagram: &[u8], wait: Duration) ->
     received(&socket, wait)
 }
 
-/// Packets, and the bytes in them.
+/// Receives packets until the time-out. Returns the number of packets and of their bytes.
 fn received(socket: &UdpSocket, wait: Duration) -> Result<(usize, usize)> {
     socket.set_read_timeout(Some(wait))?;
     let (mut packets, mut bytes, mut buffer) = (0, 0, [0; 2048]);
@@ -73,7 +73,7 @@ fn received(socket: &UdpSocket, wait: Duration) -> Result<(usize, usize)> {
     Ok((packets, bytes))
 }
 
-/// One datagram of each kind that is answered, or might be.
+/// One datagram of each kind that the relay answers, or might answer.
 pub(super) fn datagrams(relay: &Relay) -> Result<Vec<(String, Vec<u8>)>> {
     const COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
     const REQUESTED_TRANSPORT: &[u8] = &[0x00, 0x19, 0, 4, 17, 0, 0, 0];
@@ -126,7 +126,7 @@ fn unknown_attributes(count: u8) -> Vec<u8> {
     (0..count).flat_map(|number| [0x00, 0x40 + number, 0, 0]).collect()
 }
 
-/// What a client sends first, and what it answers a challenge with, by a password that is wrong and a nonce that is its own.
+/// A client's first request, and its answer to the challenge, signed with a wrong password and the client's own nonce.
 fn first_and_signed(relay: &Relay, number: usize, request: Request) -> Result<(Vec<u8>, Vec<u8>)> {
     let username = format!("4000000000:amplifier{number}");
     let mut client = TurnClient::new(Credentials::new(username, "wrong"), 1);

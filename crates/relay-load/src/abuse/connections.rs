@@ -1,3 +1,5 @@
+//! Slow connections to the health endpoint, beside probes and a good client.
+
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::atomic::{AtomicBool, Ordering},
@@ -42,11 +44,11 @@ pub(super) struct Args {
     at_most: f64,
 }
 
-/// Where probes come from, as no other connection does: above the others, since which of many addresses has to make room once followed from
-/// their order.
+/// The address of probes. No other connection has it. It is the highest: which of many addresses had to make room once followed
+/// from their order.
 const PROBE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 200, 0, 1));
 
-/// How probes were answered.
+/// The results of probes.
 #[derive(Debug, Default)]
 struct Probes {
     count: u64,

@@ -1,3 +1,5 @@
+//! A crowd behind one address that allocates at about the same time.
+
 use std::{
     net::{IpAddr, Ipv4Addr},
     time::Duration,

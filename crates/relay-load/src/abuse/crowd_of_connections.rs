@@ -1,4 +1,4 @@
-//! Connections that take their time, and are made anew when they are closed.
+//! Slow HTTP connections that are replaced when they are closed.
 
 use std::{
     fmt,
@@ -14,24 +14,24 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::clock;
 
-/// The first of their addresses: no client, peer or probe has one of them.
+/// The first of their addresses. No client, peer or probe uses this range.
 const FIRST: u32 = u32::from_be_bytes([127, 48, 0, 1]);
 
-/// What they say, a piece at a time: some nothing, some a half of it at once, some a byte whenever they are looked at.
+/// What they send. A third send nothing, a third half of it at once, a third a byte at a time.
 const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: relay\r\nX-Padding: ";
 
-/// How long all are left alone.
+/// How often to look after all connections.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How often it is told how far they are.
+/// How often to report progress.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
-/// How they have fared.
+/// The numbers of connections.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
     pub(super) made: u64,
     pub(super) closed: u64,
-    /// How many are connected.
+    /// How many are open.
     pub(super) open: usize,
     pub(super) most_open: usize,
 }
@@ -44,7 +44,7 @@ impl fmt::Display for Tally {
 }
 
 enum Place {
-    /// Nobody, until then.
+    /// No connection until this time.
     Empty(Duration),
     Taken {
         stream: TcpStream,
@@ -53,7 +53,7 @@ enum Place {
     },
 }
 
-/// That many places, each taken by one.
+/// A fixed number of places for connections.
 pub(super) struct Connections {
     address: SocketAddr,
     sources: u32,
@@ -63,7 +63,7 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// Places for `count` connections to `address`, from `sources` addresses.
+    /// Creates places for `count` connections to `address`, from `sources` addresses.
     ///
     /// # Errors
     ///
@@ -71,16 +71,16 @@ impl Connections {
     pub(super) fn new(address: SocketAddr, count: usize, sources: u32, renew_after: Duration) -> Result<Self> {
         let all = u32::try_from(count).context("there are too many connections")?;
         let now = clock::now();
-        // Not all at once: what is closed is made anew evenly, too.
+        // Spread over time, so that replacements are spread as well.
         let places = (0..all).map(|number| Place::Empty(now + renew_after * number / all)).collect();
         Ok(Self { address, sources, renew_after, places, tally: Tally::default() })
     }
 
-    /// Makes, holds and makes anew for `duration`; `tell` hears of it now and then.
+    /// Keeps connections open for `duration`, and replaces closed ones. Calls `tell` at intervals.
     ///
     /// # Errors
     ///
-    /// When a connection cannot be begun.
+    /// When a connection cannot be started.
     pub(super) fn hold_for(&mut self, duration: Duration, mut tell: impl FnMut(&Tally)) -> Result<Tally> {
         let start = clock::now();
         let mut told = start;
@@ -95,11 +95,11 @@ impl Connections {
         Ok(self.tally)
     }
 
-    /// Makes, holds and makes anew until `is_over`: how many were made.
+    /// Keeps connections open until `is_over`. Returns how many were made.
     ///
     /// # Errors
     ///
-    /// When a connection cannot be begun.
+    /// When a connection cannot be started.
     pub(super) fn hold_until(&mut self, is_over: &AtomicBool) -> Result<u64> {
         while !is_over.load(Ordering::Relaxed) {
             self.look_after_all()?;
@@ -140,7 +140,7 @@ impl Connections {
     }
 }
 
-/// Begins to connect.
+/// Starts a connection.
 fn connect(from: SocketAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.bind(&from.into())?;
@@ -152,12 +152,12 @@ fn connect(from: SocketAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(socket.into())
 }
 
-/// Says what is number `number`'s to say next; `false` if the other side has gone.
+/// Sends the next bytes of connection `number`. Returns false if the other side has closed it.
 fn say_something(stream: &mut TcpStream, number: u32, said: &mut usize) -> bool {
     let next = match number % 3 {
         0 => &REQUEST[REQUEST.len()..],
         1 => REQUEST.get(*said..REQUEST.len() / 2).unwrap_or_default(),
-        // The padding goes on for ever.
+        // The padding never ends.
         _ => REQUEST.get(*said..*said + 1).unwrap_or(b"x"),
     };
     if !next.is_empty() {

@@ -1,3 +1,5 @@
+//! Clients that allocate, exchange data and delete in many cycles, after which nothing may be left.
+
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -39,24 +41,24 @@ pub(super) struct Args {
     growth: u64,
 }
 
-/// How many users and addresses there are, all of them before it is counted what there is: the relay remembers what the last 10,000
-/// users have relayed, and limits answers to addresses.
+/// The number of users and addresses. All occur before the first count, since the relay remembers the totals of the last 10,000
+/// users, and limits replies by address.
 const CLIENTS: u64 = 500;
 
-/// How many datagrams are exchanged in each cycle, and how long each is waited for.
+/// How many datagrams to exchange in each cycle, and how long to wait for each.
 const EXCHANGES: u8 = 4;
 const ECHO_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often to look how many files it has, and how long apart.
+/// How often to count open files, and the time between counts.
 const FILE_LOOKS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Where everybody is.
+/// The addresses of clients and peer.
 struct Place {
     name: &'static str,
-    /// Clients have addresses of these two bytes.
+    /// The first two bytes of clients' addresses.
     clients: [u8; 2],
-    /// How many values of the third byte they use: each a prefix of its own.
+    /// How many values the third byte takes: each is a prefix.
     prefixes: u64,
     peer: IpAddr,
     is_in_kernel: bool,
@@ -149,7 +151,7 @@ fn run(args: &Args, place: &Place, mut relay: Relay, figures: &mut Figures) -> R
     relay.stop()
 }
 
-/// What there is.
+/// What the relay uses.
 struct State {
     resident: u64,
     files: usize,
@@ -157,7 +159,7 @@ struct State {
 
 impl State {
     fn of(relay: &Relay) -> Result<Self> {
-        // The connection by which it was asked for its metrics may still be open.
+        // The connection for the metrics may still be open.
         let mut files = relay.open_files()?;
         for _ in 0..FILE_LOOKS {
             thread::sleep(PAUSE);
@@ -167,7 +169,7 @@ impl State {
     }
 }
 
-/// Does cycles until there have been `total`.
+/// Runs cycles until there were `total`.
 fn cycle_until(args: &Args, place: &Place, relay: &Relay, echo: &Echo, numbers: &AtomicU64, total: u64) -> Result<()> {
     let failed = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -219,11 +221,11 @@ fn cycle(place: &Place, relay: &Relay, echo: SocketAddr, number: u64) -> Result<
     Ok(())
 }
 
-/// Has clients come and go, one after the other, until `is_over`: how many.
+/// Runs cycles one after the other until `is_over`. Returns how many.
 ///
 /// # Errors
 ///
-/// When one is not served.
+/// When a client is not served.
 pub(super) fn disturb(relay: &Relay, is_over: &AtomicBool) -> Result<u64> {
     let echo = Echo::start(IN_USER_SPACE.peer)?;
     let mut count = 0;
@@ -234,7 +236,7 @@ pub(super) fn disturb(relay: &Relay, is_over: &AtomicBool) -> Result<u64> {
     Ok(count)
 }
 
-/// How many clients can have an allocation at the same time; they are deleted at the end.
+/// How many clients can have an allocation at the same time. Deletes them at the end.
 fn allocate_all(args: &Args, place: &Place, relay: &Relay) -> Result<u64> {
     let mut clients = Vec::new();
     let first = args.warm_up + args.cycles;

@@ -1,4 +1,4 @@
-//! A peer that sends back what it gets.
+//! A peer that returns what it receives.
 
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
@@ -14,10 +14,10 @@ use anyhow::Result;
 
 use super::people::socket_at;
 
-/// How often it looks whether it is to end.
+/// How often it checks whether it should end.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// It ends when dropped.
+/// An echo on a thread. Ends on drop.
 pub(super) struct Echo {
     pub(super) address: SocketAddr,
     is_over: Arc<AtomicBool>,
@@ -25,11 +25,11 @@ pub(super) struct Echo {
 }
 
 impl Echo {
-    /// Starts one at `host`.
+    /// Starts an echo at `host`.
     ///
     /// # Errors
     ///
-    /// When there is no socket for it.
+    /// When no socket can be opened.
     pub(super) fn start(host: IpAddr) -> Result<Self> {
         let socket = socket_at(host)?;
         socket.set_read_timeout(Some(LOOK))?;

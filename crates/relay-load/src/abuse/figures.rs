@@ -1,14 +1,14 @@
-//! The figures that a scenario prints, and the goals that some of them must meet.
+//! The figures that a scenario prints, and the goals for some of them.
 
 use std::fmt::Display;
 
 use anyhow::{Result, ensure};
 
-/// How wide a figure's name and the figure itself are.
+/// The widths of a figure's name and of the figure, in characters.
 const NAME: usize = 58;
 const VALUE: usize = 16;
 
-/// What was printed, and which goals were missed.
+/// The goals that were missed.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
     missed: Vec<String>,
@@ -20,7 +20,7 @@ impl Figures {
         println!("{name:<NAME$}{value:>VALUE$}");
     }
 
-    /// Prints a figure, what it is to be, and whether it is.
+    /// Prints a figure with its goal, and whether the goal is met.
     pub(super) fn expect(&mut self, name: &str, value: impl Display, goal: &str, is_met: bool) {
         let verdict = if is_met { "met" } else { "MISSED" };
         println!("{name:<NAME$}{value:>VALUE$}   goal: {goal}, {verdict}");
@@ -29,7 +29,7 @@ impl Figures {
         }
     }
 
-    /// The end of a scenario.
+    /// Ends a scenario.
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ pub(super) fn mib(bytes: u64) -> String {
     format!("{:.2} MiB", bytes as f64 / 1024.0 / 1024.0)
 }
 
-/// How much `after` is more than `before`, as KiB.
+/// `after` less `before`, as KiB.
 pub(super) fn kib_more(before: u64, after: u64) -> String {
     format!("{:.0} KiB", (after as f64 - before as f64) / 1024.0)
 }

@@ -1,4 +1,4 @@
-//! A client that has done nothing wrong, beside those that have.
+//! A well-behaved client, whose service is measured beside harmful ones.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -16,20 +16,20 @@ use crate::{
     traffic::{Pace, Plan, Report, Traffic},
 };
 
-/// Where clients and the peers of all are; nobody else is there.
+/// The addresses of the good clients and of their peers, which no others use.
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 2, 1));
 
-/// Its user, which nobody else has.
+/// The user of the good clients, which no others use.
 const USER: usize = 1_000_000;
 
-/// How long traffic goes on at a time.
+/// The length of a part of the traffic.
 const PART: Duration = Duration::from_secs(1);
 
-/// What is late on a machine that has much else to do is not lost.
+/// How long to wait for late datagrams on a busy machine before they count as lost.
 const STRAGGLERS: Duration = Duration::from_secs(5);
 
-/// A client and its peer, who send each other data that is checked byte for byte.
+/// Clients and a peer that exchange data. Every byte is checked.
 pub(super) struct GoodClient {
     server: Server,
     traffic: Traffic,
@@ -37,20 +37,20 @@ pub(super) struct GoodClient {
 }
 
 impl GoodClient {
-    /// `count` clients with channels, who share `rate` datagrams per second with their peer.
+    /// Opens `count` clients with channels that share `rate` datagrams per second with their peer.
     ///
     /// # Errors
     ///
-    /// When they cannot set up.
+    /// When a client cannot allocate or bind.
     pub(super) fn open(relay: &Relay, count: usize, rate: u64) -> Result<Self> {
         Self::open_at(relay, (CLIENT, PEER), USER, count, rate)
     }
 
-    /// The same at other addresses, as another user.
+    /// The same with other addresses and another user.
     ///
     /// # Errors
     ///
-    /// When they cannot set up.
+    /// When a client cannot allocate or bind.
     pub(super) fn open_at(
         relay: &Relay,
         (client, peer): (IpAddr, IpAddr),
@@ -65,7 +65,7 @@ impl GoodClient {
         Ok(Self { server, traffic, rate })
     }
 
-    /// Sends for `duration`.
+    /// Exchanges data for `duration`.
     ///
     /// # Errors
     ///
@@ -76,17 +76,17 @@ impl GoodClient {
             size: 200,
             duration,
             segments: 1,
-            // Whoever does harm needs a core, and so does the relay.
+            // The harmful clients need a core, and so does the relay.
             busy: false,
         };
         self.traffic.run(&plan, |_| {})
     }
 
-    /// Sends while `harm` goes on, and a little longer. `tell` is told about once a second what has come of it.
+    /// Exchanges data while `harm` runs, and a little longer. Calls `tell` about once a second with the results so far.
     ///
     /// # Errors
     ///
-    /// When a socket fails, or `harm` cannot be done.
+    /// When a socket or `harm` fails.
     pub(super) fn run_beside<T: Send>(
         &mut self,
         harm: impl FnOnce() -> Result<T> + Send,
@@ -105,16 +105,16 @@ impl GoodClient {
         })
     }
 
-    /// Lets the allocations and channels live on.
+    /// Refreshes the allocations and channels.
     ///
     /// # Errors
     ///
-    /// When one does not.
+    /// When one is refused.
     pub(super) fn refresh(&mut self) -> Result<()> {
         clients::refresh(&self.server, self.traffic.clients_mut(), flows::WINDOW)
     }
 
-    /// Throws away what has arrived and nobody asked for.
+    /// Discards all datagrams that have arrived.
     ///
     /// # Errors
     ///
@@ -134,11 +134,11 @@ impl GoodClient {
     }
 }
 
-/// Prints what came of its traffic: nothing may be missing, changed or doubled.
+/// Prints the results: no datagram may be lost, changed or duplicated.
 pub(super) fn expect_all(figures: &mut Figures, who: &str, report: &Report) {
     figures.tell(&format!("datagrams of {who}"), report.sent);
     let (lost, is_met) = (report.lost(), report.lost_by_server == 0);
-    // Nobody can tell whose packets those were.
+    // It is unknown whose packets the kernel has dropped.
     let goal = if report.backlog_drops == 0 { "0" } else { "0, or what the kernel dropped" };
     figures.expect(&format!("lost by {who}"), lost, goal, is_met);
     figures.tell("dropped by the kernel, of all programs", report.backlog_drops);

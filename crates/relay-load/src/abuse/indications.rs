@@ -1,3 +1,5 @@
+//! Clients that use indications only, beside floods.
+
 use std::{
     net::{IpAddr, Ipv4Addr},
     thread,
@@ -47,7 +49,7 @@ pub(super) fn main(args: &Args, relay: &Relay) -> Result<()> {
     print("nobody floods", None, &traffic.run(&plan, |_| {})?);
     for kind in Kind::ALL {
         let flood = Flood::start(server.address, &kind.datagram(&server)?)?;
-        // It has filled what it can.
+        // The flood has filled all queues by now.
         thread::sleep(Duration::from_millis(500));
         let report = traffic.run(&plan, |_| {});
         let counts = flood.stop()?;

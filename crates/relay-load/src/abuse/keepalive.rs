@@ -1,3 +1,5 @@
+//! Clients that keep their NAT mappings alive with Binding requests.
+
 use std::{
     net::{IpAddr, Ipv4Addr},
     thread,
@@ -32,7 +34,7 @@ pub(super) fn main(args: &Args, relay: &Relay) -> Result<()> {
     for user in 0..args.clients {
         let mut client = relay.client(host, user, STANDARD)?;
         client.allocate(Allocate::default()).with_context(|| format!("client {user} got no allocation"))?;
-        // One try: what is counted is who is answered at once.
+        // One transmission: the scenario counts who is answered at once.
         clients.push(client.with_retransmission(Duration::from_millis(500), 1));
     }
     println!("{} clients have allocations", clients.len());

@@ -1,3 +1,5 @@
+//! Kills the relay while clients relay, and restarts it.
+
 use std::{
     net::{IpAddr, Ipv4Addr},
     thread,
@@ -33,11 +35,11 @@ pub(super) struct Args {
     at_most: f64,
 }
 
-/// How long a process and data are waited for, and how long what should not come.
+/// How long to wait for a process and for data; and how long to wait for data that should not come.
 const PATIENCE: Duration = Duration::from_secs(60);
 const SILENCE: Duration = Duration::from_millis(100);
 
-/// Where clients and their peer are.
+/// The addresses of clients and their peer, and the network.
 struct Place {
     client: IpAddr,
     peer: IpAddr,
@@ -91,7 +93,7 @@ fn run(args: &Args, starter: &Starter, place: &Place, figures: &mut Figures) -> 
             .map(|user| served(&relay, place, user, &echo, STANDARD).with_context(|| format!("client {user}")))
             .collect::<Result<Vec<_>>>()?;
         for client in &mut clients {
-            // It is killed while data is under way.
+            // The relay is killed with data in flight.
             (0..50).try_for_each(|_| client.send(CHANNEL, b"never mind"))?;
         }
         relay.process.signal(Signal::SIGKILL);
@@ -99,7 +101,7 @@ fn run(args: &Args, starter: &Starter, place: &Place, figures: &mut Figures) -> 
         ensure!(!status.success(), "it has ended by itself");
         let start = clock::now();
         relay = place.spawn(starter)?;
-        // Asked again every few milliseconds, until it is there.
+        // Ask every few milliseconds until the new process answers.
         let mut new = loop {
             relay.ensure_running().context("the new process did not stay")?;
             let impatient = (Duration::from_millis(5) + (clock::now() - start) / 10, 3);
@@ -148,7 +150,7 @@ fn run(args: &Args, starter: &Starter, place: &Place, figures: &mut Figures) -> 
     Ok(())
 }
 
-/// A client whose data is relayed there and back.
+/// A client that has allocated, bound a channel and exchanged data.
 fn served(
     relay: &Relay,
     place: &Place,
@@ -165,7 +167,7 @@ fn served(
 
 fn exchange(client: &mut BlockingClient) -> Result<()> {
     client.send(CHANNEL, b"hello")?;
-    // Before it may come what was under way.
+    // Data of earlier requests may arrive first.
     while let Some((_, data)) = client.receive(PATIENCE)? {
         if data == b"hello" {
             return Ok(());
@@ -174,20 +176,20 @@ fn exchange(client: &mut BlockingClient) -> Result<()> {
     anyhow::bail!("data was lost")
 }
 
-/// How clients of a process that is gone were answered by the next one.
+/// How the new process answers clients of the old one.
 #[derive(Default)]
 struct Answers {
-    /// Refresh: 437 ([RFC 8656, section 7.3](https://www.rfc-editor.org/rfc/rfc8656#section-7.3)).
+    /// Refreshes that are answered 437 ([RFC 8656, section 7.3](https://www.rfc-editor.org/rfc/rfc8656#section-7.3)).
     mismatches: u64,
-    /// Data that comes back although there is no channel.
+    /// Echoes of data although there is no channel.
     data: u64,
-    /// A new allocation at the same 5-tuple, and data through it.
+    /// New allocations at the same 5-tuple that relay data.
     served: u64,
 }
 
 impl Answers {
     fn ask(&mut self, client: &mut BlockingClient, echo: &Echo) -> Result<()> {
-        // What the old process sent, and the errors that came while nobody listened.
+        // Datagrams of the old process, and ICMP errors from the time without a process.
         while !matches!(client.receive(Duration::from_millis(1)), Ok(None)) {}
         let refused = client.refresh(Duration::from_secs(600)).err().and_then(|error| error.code());
         self.mismatches += u64::from(refused == Some(437));
@@ -214,7 +216,7 @@ impl Answers {
     }
 }
 
-/// How many files more than `expected` it has once its clients are gone.
+/// How many more files than `expected` the relay has once its clients are gone.
 fn settled_files(relay: &Relay, expected: usize) -> Result<usize> {
     let mut more = usize::MAX;
     for _ in 0..100 {

@@ -1,4 +1,4 @@
-//! `relay-load abuse`: what crowds, noisy neighbours and those who mean harm do to a relay on this machine.
+//! `relay-load abuse`: measures a relay on this machine under crowds, noisy neighbours and attackers.
 
 mod amplification;
 mod connections;
@@ -81,7 +81,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         Scenario::Strangers(args) => with_relay(&|relay| strangers::main(args, relay)),
         Scenario::Mutated(args) => with_relay(&|relay| mutated::main(args, relay)),
         Scenario::Connections(args) => with_relay(&|relay| connections::main(args, relay)),
-        // These change how the relay is started.
+        // These scenarios start the relay themselves, with changed options.
         Scenario::Cycles(args) => cycles::main(args, &starter),
         Scenario::Kill(args) => kill::main(args, &starter),
         Scenario::Soak(args) => soak::main(args, &starter),

@@ -1,31 +1,31 @@
-//! Messages that are wrong in one way or several, drawn from a seed.
+//! Mutates valid messages. The mutations follow from a seed.
 
 use rand::{Rng as _, RngCore as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::original::{LENGTH, Original, attributes, overwrite, sign, tell_length};
 
-/// The longest datagram that is made.
+/// The longest datagram, in bytes.
 const LONGEST: usize = 2_000;
 
-/// What is done to a message.
+/// A change of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mutation {
     FlipBits,
     Cut,
     Grow,
-    /// The length in the header is another.
+    /// A wrong length in the header.
     LieAboutLength,
-    /// The length of an attribute is another.
+    /// A wrong length of an attribute.
     LieAboutAttribute,
     RepeatAttribute,
     RemoveAttribute,
     SwapAttributes,
-    /// The type of an attribute is another.
+    /// Another type of an attribute.
     RetypeAttribute,
-    /// Another method or class, or another channel.
+    /// Another method or class, or another channel number.
     Retype,
-    /// Its beginning, and the end of another.
+    /// The beginning of the message and the end of another.
     Splice,
     Noise,
 }
@@ -45,24 +45,24 @@ const ALL: [Mutation; 12] = [
     Mutation::Noise,
 ];
 
-/// Makes them.
+/// Makes mutated messages.
 pub(super) struct Mutator {
     random: ChaCha8Rng,
     messages: Vec<Original>,
 }
 
 impl Mutator {
-    /// Makes them of `messages`, of which there is at least one.
+    /// Mutates copies of `messages`, of which there must be at least one.
     pub(super) fn new(seed: u64, messages: Vec<Original>) -> Self {
         Self { random: ChaCha8Rng::seed_from_u64(seed), messages }
     }
 
-    /// How many there are to make them of.
+    /// The number of original messages.
     pub(super) fn messages(&self) -> usize {
         self.messages.len()
     }
 
-    /// The next one.
+    /// The next mutated message.
     pub(super) fn next(&mut self) -> Vec<u8> {
         let original = self.any_message();
         let key = original.key.filter(|_| self.random.random());
@@ -140,7 +140,7 @@ impl Mutator {
                 }
             }
             Mutation::Retype => {
-                // STUN methods of TURN in each class, or a channel.
+                // A method of TURN in any class, or a channel number.
                 let kind = if self.random.random() {
                     self.random.random_range(0..0x0C) | [0x000, 0x010, 0x100, 0x110][self.random.random_range(0..4)]
                 } else {
@@ -163,7 +163,7 @@ impl Mutator {
         }
     }
 
-    /// A number that is 0, small, odd, or as large as can be.
+    /// A number that is 0, small, odd, or near the maximum.
     fn lie(&mut self) -> u16 {
         match self.random.random_range(0..4) {
             0 => 0,

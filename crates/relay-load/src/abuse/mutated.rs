@@ -1,3 +1,5 @@
+//! Sends mutated messages from clients, strangers and peers.
+
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -45,18 +47,18 @@ pub(super) struct Args {
     seed: u64,
 }
 
-/// Where those clients are, their peer, and strangers.
+/// The addresses of the attacking clients, their peer, and strangers.
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 5, 1));
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 6, 1));
 const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 7, 1));
 
-/// Their user.
+/// The user of the attacking clients.
 const USER: usize = 2_000_000;
 
-/// How many sockets strangers have.
+/// The number of strangers' sockets.
 const STRANGERS: usize = 16;
 
-/// How many are sent at a time.
+/// How many packets to send in a row.
 const BURST: u64 = 64;
 
 pub(super) fn main(args: &Args, relay: &mut Relay) -> Result<()> {
@@ -88,7 +90,7 @@ pub(super) fn main(args: &Args, relay: &mut Relay) -> Result<()> {
     relay.ensure_running()?;
     most = most.max(relay.resident()?);
 
-    // What was sent in the senders' names may have left answers and data in their queues.
+    // Mutated packets may have caused responses and data, which are still queued.
     senders.discard_arrived()?;
     senders.refresh().context("a client that has sent mutated packets does not have its allocation any more")?;
     senders.discard_arrived()?;
@@ -114,15 +116,15 @@ pub(super) fn main(args: &Args, relay: &mut Relay) -> Result<()> {
     figures.finish()
 }
 
-/// Whoever sends them.
+/// A sender of mutated packets.
 struct Sender {
     socket: UdpSocket,
-    /// Where it sends.
+    /// Its destinations.
     to: Vec<SocketAddr>,
     mutator: Mutator,
 }
 
-/// All senders: `clients`, from their own sockets, strangers, and a peer.
+/// All senders: `clients` with their own sockets, strangers, and a peer.
 fn attackers(args: &Args, relay: &Relay, clients: &mut [Client]) -> Result<Vec<Sender>> {
     let allocations: Vec<_> = clients.iter().map(|client| client.relayed).collect();
     let own = relay.minted(USER);
@@ -158,7 +160,7 @@ fn attackers(args: &Args, relay: &Relay, clients: &mut [Client]) -> Result<Vec<S
     Ok(senders)
 }
 
-/// Sends `rate` mutated packets a second, of strangers and a peer, until `is_over`: how many.
+/// Sends `rate` mutated packets per second from strangers and a peer until `is_over`. Returns how many.
 ///
 /// # Errors
 ///
@@ -181,7 +183,7 @@ fn attack(args: &Args, mut senders: Vec<Sender>, told: &AtomicU64, is_over: &Ato
             let turn = usize::try_from(sent)?;
             let Sender { socket, to, mutator } = &mut senders[turn % count];
             let datagram = mutator.next();
-            // A client's socket is connected. What the queue does not take is lost, as on any network.
+            // A client's socket is connected. A full queue loses datagrams, as any network may.
             let _ = match socket.peer_addr() {
                 Ok(_) => socket.send(&datagram),
                 Err(_) => socket.send_to(&datagram, to[turn / count % to.len()]),
@@ -196,7 +198,7 @@ fn attack(args: &Args, mut senders: Vec<Sender>, told: &AtomicU64, is_over: &Ato
     Ok(clock::now() - start)
 }
 
-/// Requests of `turn` that do no harm as they are, signed if it has been challenged.
+/// Requests of `turn` that are harmless if unchanged. They are signed if it has had a challenge.
 fn requests(turn: &mut TurnClient, peer: SocketAddr, credentials: &turn_auth::Credentials) -> Vec<Original> {
     let requests = [
         Request::Binding,
@@ -212,28 +214,28 @@ fn requests(turn: &mut TurnClient, peer: SocketAddr, credentials: &turn_auth::Cr
     std::iter::from_fn(|| turn.poll_transmit()).map(|bytes| Original::request(bytes, username, password)).collect()
 }
 
-/// Those of `requests` that are signed, signed with SHA-256, if the server offers that to what is long enough.
+/// The signed ones of `requests`, signed with SHA-256. None if the server does not offer SHA-256 for long requests.
 fn with_sha256(
     socket: &UdpSocket,
     requests: &[Original],
     credentials: &turn_auth::Credentials,
 ) -> Result<Vec<Original>> {
     let turn_auth::Credentials { username, password } = credentials;
-    // A Refresh with a long SOFTWARE.
+    // A Refresh with a long SOFTWARE attribute.
     let long = [b"\x00\x04\x00\x68\x21\x12\xA4\x42a-challenge-\x80\x22\x00\x64", &[b'x'; 100][..]].concat();
     let challenge = answer(socket, &long)?;
     let signed: Vec<_> =
         requests.iter().filter_map(|request| request.with_sha256(&challenge, username, password)).collect();
     for request in &signed {
         let answer = answer(socket, &request.signed)?;
-        // Whoever has an allocation gets no other.
+        // A client that has an allocation gets no second one.
         let is_known = matches!(answer.get(..2), Some([0x01, 0x04 | 0x08 | 0x09] | [0x01, 0x13]));
         ensure!(is_known, "a request that is signed with SHA-256 is answered {:x?}", answer.get(..2));
     }
     Ok(signed)
 }
 
-/// The answer to a `request` of a socket that is connected and never waits.
+/// Sends `request` by a connected non-blocking socket and returns the response.
 fn answer(socket: &UdpSocket, request: &[u8]) -> Result<Vec<u8>> {
     let mut buffer = [0; 2048];
     for wait in 0..5_000 {

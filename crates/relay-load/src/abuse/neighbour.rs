@@ -1,3 +1,5 @@
+//! Honest clients in a prefix with noisy neighbours.
+
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -63,7 +65,7 @@ impl From {
         let host = match self {
             Self::Address => [127, 0, 9, 200],
             Self::Prefix => [127, 0, 9, d],
-            // Not the prefixes of the server and the clients.
+            // Avoids the prefixes of the server and the clients.
             Self::World => [127, 16 | (b & 0x0F), c, d],
         };
         IpAddr::V4(Ipv4Addr::from(host))
@@ -95,13 +97,13 @@ pub(super) fn main(args: &Args, relay: &Relay) -> Result<()> {
         hosts(args.clients).map(|(user, host)| relay.client(host, user, STANDARD)).collect::<Result<Vec<_>>>()?;
     let (ended, sent) = (AtomicBool::new(false), AtomicU64::new(0));
     let request = request(args.noise, relay)?;
-    // Each address sends from a socket of its own; 37 keeps neighbours in number apart in address.
+    // One socket for each address. The factor 37 keeps consecutive addresses apart.
     let sockets = (0..args.from.sockets()).map(|number| socket_at(args.from.host(number * 37)));
     let sockets = sockets.collect::<Result<Vec<_>>>()?;
     println!("{:?} noise of {} per second from {} addresses", args.noise, args.rate, sockets.len());
     let (waits, kept) = thread::scope(|scope| {
         let noise = scope.spawn(|| make_noise(&sockets, relay.address, &request, args.rate, &ended, &sent));
-        // The noise has begun, and used up what it can.
+        // By now the noise has used up all limits.
         thread::sleep(Duration::from_secs(2));
         let waits = people::allocate_all(clients, Duration::ZERO, 0);
         let kept = established.iter_mut().filter_map(|client| refreshes(client).then_some(())).count();
@@ -128,7 +130,7 @@ fn make_noise(sockets: &[UdpSocket], to: SocketAddr, request: &[u8], rate: u64, 
         let due = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX).saturating_mul(rate) / 1_000_000;
         while sent.load(Ordering::Relaxed) < due {
             if let Some(socket) = sockets.next() {
-                // What the queue does not take is lost, as on any network.
+                // A full queue loses datagrams, as any network may.
                 let _ = socket.send_to(request, to);
             }
             sent.fetch_add(1, Ordering::Relaxed);
@@ -137,7 +139,7 @@ fn make_noise(sockets: &[UdpSocket], to: SocketAddr, request: &[u8], rate: u64, 
     }
 }
 
-/// What is sent again and again.
+/// The request that is sent as noise.
 fn request(noise: Noise, relay: &Relay) -> Result<Vec<u8>> {
     let mut client = TurnClient::new(Credentials::new("4000000000:noise", "wrong"), 1);
     client.request(clock::instant(), Request::Allocate(Allocate::default()));
@@ -146,7 +148,7 @@ fn request(noise: Noise, relay: &Relay) -> Result<Vec<u8>> {
         Noise::Binding => Ok(BINDING.to_vec()),
         Noise::Allocate => Ok(unsigned),
         Noise::WrongPassword => {
-            // A nonce of another address than those that the noise comes from.
+            // A nonce for another address than those of the noise.
             let socket = socket_at(IpAddr::V4(Ipv4Addr::new(127, 0, 8, 1)))?;
             socket.connect(relay.address)?;
             socket.set_read_timeout(Some(Duration::from_secs(5)))?;

@@ -1,31 +1,31 @@
-//! Messages as a client sends them, and what they are made of.
+//! Valid messages of clients, and helpers to take them apart and to sign them again.
 
 use hmac::{Hmac, Mac, digest::KeyInit};
 use sha1::Sha1;
 use sha2::Sha256;
 use stun_msg::{AttributeType, IntegrityKey, PasswordAlgorithm};
 
-/// How long a STUN header is, and where its length field begins.
+/// The length of a STUN header, and the position of its length field.
 pub(super) const HEADER: usize = 20;
 pub(super) const LENGTH: usize = 2;
 
 /// A message to mutate.
 #[derive(Clone)]
 pub(super) struct Original {
-    /// Without what it is signed with.
+    /// The message without its integrity attribute.
     pub(super) unsigned: Vec<u8>,
     pub(super) signed: Vec<u8>,
-    /// What it is signed with. It gets far into a server only if it is signed after it was mutated.
+    /// The key. A mutated message gets far into a server only if it is signed after the mutation.
     pub(super) key: Option<IntegrityKey>,
 }
 
 impl Original {
-    /// A message that is not signed.
+    /// An unsigned message.
     pub(super) fn plain(bytes: Vec<u8>) -> Self {
         Self { unsigned: bytes.clone(), signed: bytes, key: None }
     }
 
-    /// A request that may be signed, with MESSAGE-INTEGRITY.
+    /// A request that may be signed with MESSAGE-INTEGRITY.
     pub(super) fn request(bytes: Vec<u8>, username: &str, password: &str) -> Self {
         let integrity = find(&bytes, AttributeType::MESSAGE_INTEGRITY).map(|(start, _)| start);
         let key = realm(&bytes).map(|realm| IntegrityKey::long_term(PasswordAlgorithm::Md5, username, realm, password));
@@ -35,8 +35,9 @@ impl Original {
         }
     }
 
-    /// The same request, signed with SHA-256 for the challenge that is `response`
-    /// ([RFC 8489, section 9.2.4](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4)); `None` if it is not signed, or that is not offered.
+    /// The same request, signed with SHA-256 for the challenge `response` ([RFC 8489, section
+    /// 9.2.4](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4)). `None` if the request is unsigned or the challenge does not
+    /// offer SHA-256.
     pub(super) fn with_sha256(&self, response: &[u8], username: &str, password: &str) -> Option<Self> {
         self.key.as_ref()?;
         let key = IntegrityKey::long_term(PasswordAlgorithm::Sha256, username, realm(response)?, password);
@@ -51,7 +52,7 @@ impl Original {
         for (start, end) in [nonce, offer] {
             unsigned.extend(&response[start..end]);
         }
-        // SHA-256 has the number 2, and no parameters.
+        // The algorithm number of SHA-256 is 2. It has no parameters.
         unsigned.extend(AttributeType::PASSWORD_ALGORITHM.number().to_be_bytes().into_iter().chain([0, 4, 0, 2, 0, 0]));
         tell_length(&mut unsigned);
         let mut signed = unsigned.clone();
@@ -70,7 +71,7 @@ fn realm(message: &[u8]) -> Option<&str> {
     std::str::from_utf8(message.get(start + 4..start + 4 + usize::from(length))?).ok()
 }
 
-/// Where the attributes of a STUN message begin and end, padding included.
+/// Where each attribute of a STUN message begins and ends, with padding.
 pub(super) fn attributes(message: &[u8]) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     if message.first().is_none_or(|first| *first >= 0x40) {
@@ -92,9 +93,8 @@ fn type_of(message: &[u8], (start, _): (usize, usize)) -> u16 {
     message.get(start..start + 2).map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
 }
 
-/// Appends a MESSAGE-INTEGRITY
-/// ([RFC 8489, section 14.5](https://www.rfc-editor.org/rfc/rfc8489#section-14.5)), or for a key of SHA-256 a MESSAGE-INTEGRITY-SHA256, which
-/// is right whatever else is wrong.
+/// Appends a valid MESSAGE-INTEGRITY ([RFC 8489, section 14.5](https://www.rfc-editor.org/rfc/rfc8489#section-14.5)), or with a
+/// SHA-256 key a MESSAGE-INTEGRITY-SHA256, whatever else is wrong with the message.
 pub(super) fn sign(message: &mut Vec<u8>, key: &IntegrityKey) {
     match key.algorithm() {
         PasswordAlgorithm::Md5 => append::<Hmac<Sha1>>(message, key, AttributeType::MESSAGE_INTEGRITY, 20),
@@ -110,7 +110,7 @@ fn append<M: Mac + KeyInit>(message: &mut Vec<u8>, key: &IntegrityKey, kind: Att
     message.extend(kind.number().to_be_bytes().into_iter().chain([0, length]).chain(mac));
 }
 
-/// Has the header say how long the message is.
+/// Writes the message's length into the header.
 pub(super) fn tell_length(message: &mut [u8]) {
     let length = u16::try_from(message.len().saturating_sub(HEADER)).unwrap_or(u16::MAX);
     overwrite(message, LENGTH, length);

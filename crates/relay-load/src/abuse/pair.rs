@@ -1,4 +1,4 @@
-//! Two network namespaces: the relay's, and this program's with the clients and peers.
+//! Two network namespaces: one for the relay, one for this program with clients and peers.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -10,24 +10,24 @@ use crate::{
     started::Started,
 };
 
-/// Where the relay is.
+/// The relay's address.
 const RELAY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 255, 254));
 
-/// Its interface.
+/// The relay's interface.
 const INTERFACE: &str = "relay0";
 
-/// Clients and peers have addresses of these two bytes, a third one up to 127, and any last one.
+/// The first two bytes of the addresses of clients and peers. The third is at most 127, the fourth any.
 pub(super) const OURS: [u8; 2] = [10, 9];
 
-/// The relay's namespace. It goes with this, and ours with this program.
+/// The relay's namespace. It ends with this value; the other one ends with this program.
 pub(super) struct Pair(Namespace);
 
 impl Pair {
-    /// Makes both, and puts the calling thread, and what it starts from now on, into one.
+    /// Creates both namespaces, and moves the calling thread and its future children into one.
     ///
     /// # Errors
     ///
-    /// When this process may not.
+    /// When this process lacks the privilege.
     pub(super) fn enter() -> Result<Self> {
         netns::enter()?;
         let other = Namespace::new()?;
@@ -36,28 +36,28 @@ impl Pair {
         Ok(Self(other))
     }
 
-    /// Has the relay of `starter` serve there, with the kernel's fast path.
+    /// Configures the relay of `starter` to serve there with the kernel's fast path.
     pub(super) fn prepare(starter: &mut Starter) {
         starter.move_to(RELAY);
         starter.set("ALLOW_PEER", "10.9.0.0/16");
         starter.set("EBPF_OFFLOADING", INTERFACE);
         starter.set("EBPF_ATTACH_MODE", "generic");
-        // All clients are behind a few addresses.
+        // All clients share a few addresses.
         starter.set("REPLY_LIMIT", "1000000");
     }
 
-    /// Starts it, and waits until it answers.
+    /// Starts the relay and waits until it answers.
     ///
     /// # Errors
     ///
-    /// When it does not.
+    /// When it does not answer.
     pub(super) fn start(&self, starter: &Starter) -> Result<Relay> {
         let mut relay = self.spawn(starter)?;
         relay.wait_until_up()?;
         Ok(relay)
     }
 
-    /// Starts it.
+    /// Starts the relay.
     ///
     /// # Errors
     ///
@@ -66,11 +66,11 @@ impl Pair {
         starter.spawn_by(|command| self.0.within(|| Started::spawn(command)), starter.command())
     }
 
-    /// How many XDP programs are attached to the relay's interface.
+    /// The number of XDP programs on the relay's interface.
     ///
     /// # Errors
     ///
-    /// When `ip` does not tell.
+    /// When `ip` fails.
     pub(super) fn programs(&self) -> Result<usize> {
         let shown = self.0.within(|| netns::run("ip", &format!("link show {INTERFACE}")))?;
         Ok(shown.matches("prog/xdp").count())

@@ -1,4 +1,4 @@
-//! Clients of a relay, each with a socket and a user of its own, and when they were served.
+//! Clients of a relay, each with its own socket and user, and how long each waits.
 
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
@@ -11,22 +11,22 @@ use turn_client::{Allocate, BlockingClient};
 
 use crate::clock;
 
-/// Every request's retransmissions: 0, 0.5, 1.5, 3.5, 7.5, 15.5 and 31.5 s
-/// ([RFC 8489, section 6.2.1](https://www.rfc-editor.org/rfc/rfc8489#section-6.2.1)).
+/// The standard retransmissions: at 0, 0.5, 1.5, 3.5, 7.5, 15.5 and 31.5 s ([RFC 8489, section
+/// 6.2.1](https://www.rfc-editor.org/rfc/rfc8489#section-6.2.1)).
 pub(super) const STANDARD: (Duration, u32) = (Duration::from_millis(500), 7);
 
-/// The stack of a thread that waits for one client's answers.
+/// The stack size of a client's thread.
 const STACK: usize = 256 * 1024;
 
-/// A Binding request; the last byte of its transaction ID may be changed.
+/// A Binding request. The last byte of its transaction ID may be changed.
 pub(super) const BINDING: [u8; 20] = *b"\x00\x01\x00\x00\x21\x12\xA4\x42abuse-tool--";
 
 pub(super) fn socket_at(host: IpAddr) -> Result<UdpSocket> {
     UdpSocket::bind(SocketAddr::new(host, 0)).with_context(|| format!("cannot open a socket at {host}"))
 }
 
-/// Lets each client allocate in a thread of its own, the first at once and the last after `within`; before that, each sends
-/// `bindings` Binding requests. Returns how long each had to wait for its allocation.
+/// Allocates with each client on its own thread, the first at once and the last after `within`. Each client sends `bindings`
+/// Binding requests first. Returns how long each client waited for its allocation.
 pub(super) fn allocate_all(
     clients: Vec<BlockingClient>,
     within: Duration,
@@ -48,7 +48,7 @@ pub(super) fn allocate_all(
     Ok(threads.into_iter().map(|thread| thread.join().unwrap_or(None)).collect())
 }
 
-/// Says how many were served by when.
+/// Prints how many clients were served within several times.
 pub(super) fn print_waits(who: &str, waits: &[Option<Duration>]) {
     let within = |seconds: f64| waits.iter().flatten().filter(|wait| wait.as_secs_f64() <= seconds).count();
     println!("{who}: {} in all", waits.len());

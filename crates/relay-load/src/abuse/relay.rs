@@ -1,4 +1,4 @@
-//! The relay under test, a process of its own on this machine.
+//! The relay under test: a process on this machine.
 
 use std::{
     ffi::OsString,
@@ -20,58 +20,58 @@ use turn_client::{BlockingClient, Credentials};
 use super::people::{BINDING, socket_at};
 use crate::{client::Server, http, process, started::Started};
 
-/// The secret of every relay that is started here.
+/// The secret of all relays that are started here.
 const SECRET: &str = "the-abuse-tools-own-secret-for-this-machine-only";
 
-/// Far enough for any scenario.
+/// The expiry of all credentials: later than any scenario ends.
 const EXPIRY: UnixTime = UnixTime(4_000_000_000);
 
-/// Where a relay listens and allocates, where nothing else is asked for.
+/// The default address to listen and allocate at.
 pub(super) const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// The lowest of the ports that allocations get, which go up to the highest there is. They are not those that Linux hands out: a client
-/// of this machine is refused while an allocation has its port, as it may be that allocation.
+/// The lowest allocation port; the highest is the default. Linux does not hand out these ports: a client on this machine is refused
+/// while an allocation has its port, as it might be that allocation.
 pub(super) const LOWEST_PORT: u16 = 61_000;
 
-/// What is set unless the user or the scenario says otherwise.
+/// Options that are set unless the user or the scenario sets them.
 const DEFAULTS: [(&str, &str); 6] = [
     ("RUST_LOG", "warn"),
     ("CONTROL_ENDPOINT", "off"),
     ("PRINT_CREDENTIALS", "never"),
     ("LOWEST_PORT", "61000"),
-    // Whatever is asked of it, it sends nothing beyond this machine.
+    // The relay must send nothing beyond this machine.
     ("DENY_PEER", "0.0.0.0/0"),
     ("ALLOW_PEER", "127.0.0.0/8"),
 ];
 
-/// How often to ask whether the relay is up, and how long apart.
+/// How often to check whether the relay is up, and the time between checks.
 const ATTEMPTS: u32 = 2_000;
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// How to start a relay, and the same one again after its end.
+/// Starts a relay, and the same one again after its end.
 pub(super) struct Starter {
     program: PathBuf,
     options: Vec<OsString>,
     may_not_skip: bool,
-    /// What is set in its environment: the options count more.
+    /// Environment variables. The options take precedence.
     variables: Vec<(&'static str, OsString)>,
-    /// Where it serves.
+    /// The listening address.
     pub(super) address: SocketAddr,
-    /// Where it answers for its health.
+    /// The address of the health endpoint.
     pub(super) health: SocketAddr,
-    /// Its files; they go with this.
+    /// A directory for its files, removed on drop.
     directory: TempDir,
 }
 
 impl Starter {
-    /// A relay of `program` at free ports of loopback, with these `options` in addition.
+    /// Prepares a relay of `program` at free ports on loopback, with additional `options`.
     ///
     /// # Errors
     ///
-    /// When there is no free port, or no directory for its files.
+    /// When no port is free, or no directory can be made.
     pub(super) fn new(program: &Path, options: &[OsString], may_not_skip: bool) -> Result<Self> {
         let is_free = |port: &u16| UdpSocket::bind((HOST, *port)).is_ok() && TcpListener::bind((HOST, *port)).is_ok();
-        // Below the ports that allocations get, and those that the system hands out.
+        // Below the allocation ports, and below the ephemeral ports.
         let first = 10_000 + u16::try_from(std::process::id() % 15_000)?;
         let mut free = (first..30_000).filter(is_free);
         let mut port = || free.next().with_context(|| format!("no port is free at {HOST}"));
@@ -86,18 +86,18 @@ impl Starter {
         })
     }
 
-    /// Sets the option whose environment variable is `name`, unless the user has set it.
+    /// Sets the option with the environment variable `name`, unless the user has set it.
     pub(super) fn set(&mut self, name: &'static str, value: impl Into<OsString>) {
         self.variables.push((name, value.into()));
     }
 
-    /// Has it serve, and answer for its health, at `host` instead, in a network of this program's own.
+    /// Moves the relay's addresses to `host`, in a network of this program.
     pub(super) const fn move_to(&mut self, host: IpAddr) {
         self.address.set_ip(host);
         self.health.set_ip(host);
     }
 
-    /// Says that `what` is skipped since `why`.
+    /// Reports that `what` is skipped because of `why`.
     ///
     /// # Errors
     ///
@@ -110,17 +110,17 @@ impl Starter {
         Ok(())
     }
 
-    /// The path of its control endpoint, if that is asked for.
+    /// The path of the control endpoint, if it is used.
     pub(super) fn control(&self) -> PathBuf {
         self.directory.path().join("control.sock")
     }
 
-    /// A file of its own directory.
+    /// The path of a file in the relay's directory.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// The command that starts it; its log goes where ours goes.
+    /// The command that starts the relay. Its log goes to this program's stderr.
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.env_clear();
@@ -129,23 +129,23 @@ impl Starter {
         command.args(["--listen-port", &self.address.port().to_string()]);
         command.args(["--health-check-addr", &self.health.to_string()]);
         command.envs(self.variables.iter().map(|(name, value)| (name, value))).args(&self.options);
-        // In a process group of its own: Ctrl-C reaches this program, which ends it.
+        // In its own process group: Ctrl-C reaches only this program, which then ends the relay.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null());
         command
     }
 
-    /// Starts it, and waits until it answers.
+    /// Starts the relay and waits until it answers.
     ///
     /// # Errors
     ///
-    /// When it does not.
+    /// When it does not answer.
     pub(super) fn start(&self) -> Result<Relay> {
         let mut relay = self.spawn()?;
         relay.wait_until_up()?;
         Ok(relay)
     }
 
-    /// Starts it.
+    /// Starts the relay.
     ///
     /// # Errors
     ///
@@ -154,7 +154,7 @@ impl Starter {
         self.spawn_by(Started::spawn, self.command())
     }
 
-    /// Has `spawn` run `command`, which is [`Self::command`] with changes.
+    /// Starts the relay with `spawn` and `command`, a changed [`Self::command`].
     ///
     /// # Errors
     ///
@@ -170,18 +170,18 @@ impl Starter {
     }
 }
 
-/// A relay that runs, killed when dropped.
+/// A running relay. It is killed on drop.
 pub(super) struct Relay {
-    /// Where it serves.
+    /// The listening address.
     pub(super) address: SocketAddr,
-    /// Where it answers for its health.
+    /// The address of the health endpoint.
     pub(super) health: SocketAddr,
     secret: AuthSecret,
     pub(super) process: Started,
 }
 
 impl Relay {
-    /// Waits until it answers.
+    /// Waits until the relay answers.
     ///
     /// # Errors
     ///
@@ -192,7 +192,7 @@ impl Relay {
         socket.set_read_timeout(Some(Duration::from_millis(100)))?;
         for _ in 0..ATTEMPTS {
             self.ensure_running()?;
-            // Nobody listens yet: an ICMP error comes back at once.
+            // While nothing listens, an ICMP error returns at once.
             if socket.send(&BINDING).and_then(|_| socket.recv(&mut [0; 64])).is_ok()
                 && http::get(self.health, "/readyz").is_ok_and(|(status, _)| status == 200)
             {
@@ -203,7 +203,7 @@ impl Relay {
         bail!("the relay does not answer at {}", self.address)
     }
 
-    /// An error if it has ended.
+    /// Fails if the relay has ended.
     pub(super) fn ensure_running(&mut self) -> Result<()> {
         match self.process.ended()? {
             Some(status) => bail!("the relay ended with {status}"),
@@ -217,16 +217,16 @@ impl Relay {
         Credentials::new(minted.username, minted.password)
     }
 
-    /// The same, for those who sign by themselves.
+    /// The same, for callers that sign messages themselves.
     pub(super) fn minted(&self, user: usize) -> turn_auth::Credentials {
         turn_auth::Credentials::mint(&self.secret, EXPIRY, &format!("abuse{user}"))
     }
 
-    /// A client at `host` with a user of its own.
+    /// A client at `host` with the user number `user`.
     ///
     /// # Errors
     ///
-    /// When there is no socket for it.
+    /// When no socket can be opened.
     pub(super) fn client(
         &self,
         host: IpAddr,
@@ -238,25 +238,25 @@ impl Relay {
         Ok(BlockingClient::with_socket(socket, self.credentials(user)).with_retransmission(timeout, tries))
     }
 
-    /// What many clients at `host`, all of user number `user`, need to know.
+    /// The parameters for many clients at `host`, all with the user number `user`.
     pub(super) fn server(&self, host: IpAddr, user: usize) -> Server {
         Server { address: self.address, credentials: self.credentials(user), from: host }
     }
 
-    /// The memory that it occupies, in bytes.
+    /// The relay's resident memory, in bytes.
     ///
     /// # Errors
     ///
-    /// When it is gone.
+    /// When the process is gone.
     pub(super) fn resident(&self) -> Result<u64> {
         process::resident(self.process.id())
     }
 
-    /// How many files it has open.
+    /// The number of files that the relay has open.
     ///
     /// # Errors
     ///
-    /// When it is gone.
+    /// When the process is gone.
     pub(super) fn open_files(&self) -> Result<usize> {
         let files = fs::read_dir(format!("/proc/{}/fd", self.process.id())).context("the relay is gone")?;
         Ok(files.count())
@@ -272,7 +272,8 @@ impl Relay {
         Ok(http::sum(&text, name, label))
     }
 
-    /// Waits until the metric `name` is `value`, or some time has gone by: it is counted a little later than a client is answered.
+    /// Waits until the metric `name` is `value`, for a limited time, and returns it. The relay counts a moment after it has
+    /// answered.
     ///
     /// # Errors
     ///
@@ -289,7 +290,7 @@ impl Relay {
         Ok(found)
     }
 
-    /// Ends it, in order.
+    /// Stops the relay.
     ///
     /// # Errors
     ///

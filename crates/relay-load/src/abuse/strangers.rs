@@ -1,3 +1,5 @@
+//! Requests without credentials and junk from many addresses.
+
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -44,17 +46,17 @@ pub(super) struct Args {
     seed: u64,
 }
 
-/// The first of the addresses, none of which a client or a peer has.
+/// The first of the addresses. No client or peer uses this range.
 const FIRST: u32 = u32::from_be_bytes([127, 64, 0, 1]);
 const MOST_SOURCES: u32 = 4_000_000;
 
-/// How many sockets send, each in the name of all addresses: how many ports an address has.
+/// The number of sockets. Each sends from all addresses, so this is the number of ports of an address.
 const SOCKETS: usize = 16;
 
-/// How many are sent before it is looked what came back.
+/// How many requests to send before reading replies.
 const BURST: u64 = 64;
 
-/// What strangers got.
+/// What strangers sent and received.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     sent: u64,
@@ -108,14 +110,14 @@ pub(super) fn main(args: &Args, relay: &mut Relay) -> Result<()> {
     figures.finish()
 }
 
-/// What they send, in turn; `None` is junk.
+/// The requests of strangers, in turn. `None` stands for junk.
 fn requests(relay: &Relay) -> Result<Vec<Option<Vec<u8>>>> {
     let mut all: Vec<_> = amplification::datagrams(relay)?.into_iter().map(|(_, datagram)| Some(datagram)).collect();
     all.extend([const { None }; 4]);
     Ok(all)
 }
 
-/// Sends `rate` requests a second from 65,000 addresses until `is_over`: how many.
+/// Sends `rate` requests per second from 65,000 addresses until `is_over`. Returns how many.
 ///
 /// # Errors
 ///
@@ -145,7 +147,7 @@ fn bother(
         let due = u128::from(args.rate) * elapsed.as_micros() / 1_000_000;
         let due = u64::try_from(due).unwrap_or(u64::MAX).min(args.requests);
         for _ in 0..due.saturating_sub(counts.sent).min(BURST) {
-            // The steps have no divisor in common with what they go round in, so that all come with all.
+            // Both indexes have coprime periods, so that every address sends every kind.
             let number = counts.sent;
             let source = FIRST + u32::try_from(number % u64::from(args.sources))?;
             let kind = usize::try_from(number / u64::from(args.sources) + number)? % datagrams.len();
@@ -159,7 +161,7 @@ fn bother(
             };
             let socket = &sockets[usize::try_from(number / 7)? % SOCKETS];
             let from = IpAddr::V4(Ipv4Addr::from_bits(source));
-            // What the queue does not take is lost, as on any network.
+            // A full queue loses datagrams, as any network may.
             socket.send_from(from, server, datagram).with_context(|| format!("cannot send from {from}"))?;
             counts.sent += 1;
             counts.sent_bytes += datagram.len() as u64;
@@ -171,7 +173,7 @@ fn bother(
         }
     }
     counts.elapsed = clock::now() - start;
-    // The last replies are under way.
+    // The last replies are in flight.
     thread::sleep(Duration::from_millis(500));
     collect(&sockets, &mut buffers, &mut counts)?;
     Ok(counts)

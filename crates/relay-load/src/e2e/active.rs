@@ -1,4 +1,4 @@
-//! Many clients that all send or receive, so that what belongs to each is in no cache.
+//! Measures CPU time with so many active clients that their state does not fit in caches.
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ use crate::{
 const CASES: [(&str, Direction); 2] =
     [("active clients: up flat out", Direction::Up), ("active clients: down flat out", Direction::Down)];
 
-/// CPU per datagram of this build, and against the other one. One process after the other in each round, since each takes two open
-/// files per client.
+/// Measures CPU time per datagram of this build, and of the other one if there is one. The processes run one after the other, since
+/// each needs two open files for each client.
 pub(super) fn measure(args: &Args, starter: &Starter, results: &mut Results) -> Result<()> {
     let plan =
         Plan { pace: FLAT_OUT, size: 200, duration: Duration::from_secs_f64(args.seconds), segments: 1, busy: true };

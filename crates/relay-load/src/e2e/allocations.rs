@@ -1,4 +1,4 @@
-//! What allocations cost: CPU time, memory, and how fast they come and go.
+//! Measures the cost of allocations: CPU time, memory, and the rate of opening and closing.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -15,7 +15,7 @@ const MANY: &str = "many allocations";
 const CYCLES: &str = "open and close";
 /// How many clients set up at a time.
 const WINDOW: usize = 32;
-/// How often each server is measured at most: opening so many takes its time.
+/// The most rounds for each server: opening so many allocations takes long.
 const ROUNDS: usize = 3;
 
 pub(super) fn measure(args: &Args, starter: &Starter, results: &mut Results) -> Result<()> {
@@ -34,7 +34,7 @@ fn many(args: &Args, starter: &Starter, results: &mut Results) -> Result<()> {
     for _ in 0..args.rounds.min(ROUNDS) {
         for running in starter.all()? {
             let pid = running.pid();
-            // One cycle touches what is kept.
+            // One cycle touches memory that the server keeps.
             clients::cycle(&running.server, WINDOW, WINDOW)?;
             let (cpu, memory) = (process::cpu(pid)?, process::resident(pid)?);
             let peer = SocketAddr::new(PEER_IP, 9);
@@ -51,7 +51,7 @@ fn many(args: &Args, starter: &Starter, results: &mut Results) -> Result<()> {
             add("resident memory per allocation", (opened as f64 - memory as f64) / live, "B", median);
             let again = clients::close(&running.server, clients, WINDOW, true)?;
             add("5-tuples that could not allocate again at once", again.failed as f64, "", most);
-            // Whatever is put off for later.
+            // Time for deferred work, such as returning memory.
             std::thread::sleep(Duration::from_secs(12));
             let left = process::resident(pid)?.saturating_sub(memory);
             let taken = opened.saturating_sub(memory).max(1);
@@ -82,11 +82,11 @@ fn cycles(args: &Args, starter: &Starter, results: &mut Results) -> Result<()> {
     Ok(())
 }
 
-/// What was measured in each round, in the order of the first.
+/// Figures of all rounds, in the order of the first.
 #[derive(Default)]
 struct Samples(Vec<Series>);
 
-/// One figure of one server, of each round.
+/// A figure of one server, with a value for each round.
 struct Series {
     name: String,
     server: String,
@@ -110,7 +110,7 @@ impl Samples {
     }
 }
 
-/// What went wrong in the worst round.
+/// The value of the worst round.
 fn most(values: Vec<f64>) -> f64 {
     values.into_iter().fold(0.0, f64::max)
 }

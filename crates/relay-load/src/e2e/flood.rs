@@ -1,4 +1,4 @@
-//! A good client while strangers flood.
+//! Measures a good client while strangers flood.
 
 use std::{thread, time::Duration};
 
@@ -45,7 +45,7 @@ fn measure_kind(args: &Args, starter: &Starter, results: &mut Results, kind: Kin
         }
         let mut traffic = flows::through_relay(&running.server, 1, Direction::Both, Via::Channel, PEER_IP, false)?;
         let quiet = traffic.run(&plan, |_| {})?;
-        // First use touches memory that is kept from then on.
+        // The first flood touches memory that the server keeps.
         Flood::start(server, &datagram).and_then(|flood| {
             thread::sleep(Duration::from_millis(300));
             flood.stop()

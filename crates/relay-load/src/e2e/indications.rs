@@ -1,4 +1,4 @@
-//! Send and Data indications beside ChannelData.
+//! Compares Send and Data indications with ChannelData.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -29,7 +29,7 @@ const CASES: &[Case] = &[
     case("indications: down flat out", Direction::Down, FLAT_OUT, 100),
 ];
 
-/// Flows through one of the processes. Two of one binary differ, so what is to be compared goes through the same one.
+/// Flows through one process. Two processes of one binary differ, so flows that are compared go through the same one.
 struct Target {
     name: String,
     process: usize,
@@ -68,7 +68,7 @@ impl Target {
         }
     }
 
-    /// The median of the ratios round by round.
+    /// The median of the ratios of all rounds.
     fn against(&self, other: &Self) -> f64 {
         median(self.cpu_us.iter().zip(&other.cpu_us).map(|(mine, others)| mine / others))
     }
@@ -87,7 +87,7 @@ fn measure_case(args: &Args, starter: &Starter, results: &mut Results, case: &Ca
     processes.extend(starter.other_relay().transpose()?);
     let mut targets = Vec::new();
     if case.direction != Direction::Pair {
-        // What the kernel alone takes of any relay.
+        // The CPU time that the kernel takes for any relay.
         let inbound = case.direction == Direction::Down;
         let peer = socket::bind(SocketAddr::new(PEER_IP, 0))?;
         let (running, inlets) = starter.event_loop(peer.local_addr()?, case.flows, inbound)?;
@@ -115,7 +115,7 @@ fn measure_case(args: &Args, starter: &Starter, results: &mut Results, case: &Ca
         target.traffic.run(&short, |_| {})?;
     }
     for round in 0..args.rounds {
-        // Forwards and backwards, so that none is always behind the same other.
+        // In alternating order, so that none always follows the same other.
         if round % 2 == 0 {
             targets.iter_mut().try_for_each(|target| target.slice(&processes, &plan))?;
         } else {

@@ -1,4 +1,4 @@
-//! The highest rate at which nothing is lost, found by bisection.
+//! Finds the highest rate without loss by bisection.
 
 use std::time::Duration;
 
@@ -25,36 +25,35 @@ const CASES: &[(&str, usize, Direction, usize)] = &[
     ("up, 1 client, 1200 B", 1, Direction::Up, 1200),
 ];
 
-/// Where the first search starts, in datagrams per second: no server fails there.
+/// The first rate, in datagrams per second, which every server reaches.
 const START: u64 = 8_000;
-/// More than any server on earth relays with one thread.
+/// A rate that no server reaches with one thread.
 const MOST: u64 = 100_000_000;
-/// The search ends when the lowest rate with losses is so little above the highest without: a twentieth.
+/// A search ends when the lowest rate with losses is at most a twentieth above the highest without.
 const RESOLUTION: u64 = 20;
-/// How many slices in a row must lose nothing.
+/// How many slices in a row must be without loss.
 const CLEAN: u32 = 2;
-/// In how many slices something may be lost before the rate counts as too high: one is forgiven, since whatever else runs on the
-/// machine may be to blame for it.
+/// How many slices with loss make a rate too high. One is forgiven, since another program may be the cause.
 const BAD: usize = 2;
-/// How many searches there are at most; the figure is the median.
+/// The most searches. The result is their median.
 const SEARCHES: usize = 3;
-/// The least time that a slice takes.
+/// The least length of a slice.
 const LEAST: Duration = Duration::from_millis(500);
-/// The part of the asked rate that must have been sent for it to count as that rate.
+/// The part of the intended rate that must have been sent.
 const KEPT: f64 = 0.98;
 
-/// How a slice went.
+/// The result of a slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slice {
     Clean,
-    /// The server, or the way there, lost something.
+    /// The server, or the network before it, has lost something.
     Lost,
-    /// The load program could not send as fast as it should, or not receive.
+    /// The load program was too slow to send or to receive.
     Limited,
 }
 
 impl Slice {
-    /// `dropped` of what is missing had reached the load program's own sockets.
+    /// Judges a slice. `dropped` of the lost datagrams had reached the load program's own sockets.
     pub(super) fn of(report: &Report, asked: f64, dropped: u64) -> Self {
         if report.lost() > dropped {
             Self::Lost
@@ -66,15 +65,15 @@ impl Slice {
     }
 }
 
-/// A bisection under way.
+/// The state of a bisection.
 #[derive(Debug)]
 pub(super) struct Search {
     rate: u64,
     clean: u32,
     bad: Vec<Slice>,
-    /// The highest rate without losses.
+    /// The highest rate without loss.
     passed: u64,
-    /// The lowest rate that was too high, and whether that was due to the load program alone.
+    /// The lowest rate that was too high, and whether only the load program was the limit.
     failed: Option<(u64, bool)>,
 }
 
@@ -87,7 +86,7 @@ impl Search {
         Self { rate, clean: 0, bad: Vec::new(), passed: 0, failed: None }
     }
 
-    /// The rate of the next slice, until it is over.
+    /// The rate of the next slice; `None` when the search is over.
     pub(super) fn next(&self) -> Option<u64> {
         let is_over = match self.failed {
             Some((failed, _)) => failed - self.passed <= (failed / RESOLUTION).max(1),
@@ -115,17 +114,17 @@ impl Search {
         self.rate = self.failed.map_or(self.rate * 2, |(failed, _)| u64::midpoint(self.passed, failed));
     }
 
-    /// The next one, in the neighbourhood of what this one has found.
+    /// The next search, near the result of this one.
     pub(super) fn again(&self) -> Self {
         Self::from((self.passed / 2).max(START / 8))
     }
 
-    /// The highest rate without losses, in datagrams per second.
+    /// The highest rate without loss, in datagrams per second.
     pub(super) const fn passed(&self) -> u64 {
         self.passed
     }
 
-    /// Whether a server that lost nothing may well have relayed more than it was given.
+    /// Whether the server might reach a higher rate, because the load program was the limit.
     fn is_at_least(&self) -> bool {
         self.failed.is_none_or(|(_, is_limited)| is_limited)
     }
@@ -144,7 +143,7 @@ impl Target {
         Self { running, traffic, search: Search::from(START), found: Vec::new() }
     }
 
-    /// One more slice, if the search is not over.
+    /// Runs one more slice. Returns false if the search is over.
     fn step(&mut self, duration: Duration, size: usize) -> Result<bool> {
         let Some(rate) = self.search.next() else { return Ok(false) };
         let plan = Plan { pace: Pace::Rate(rate), size, duration, segments: 1, busy: true };
@@ -157,7 +156,7 @@ impl Target {
         Ok(true)
     }
 
-    /// Begins the next search, in the neighbourhood of what this one has found.
+    /// Begins the next search, near the result of the last.
     fn again(&mut self) {
         let next = self.search.again();
         self.found.push(std::mem::replace(&mut self.search, next));
@@ -184,7 +183,7 @@ fn measure_case(
     let duration = Duration::from_secs_f64(args.seconds).max(LEAST);
     let peer = socket::bind((PEER_IP, 0).into()).context("cannot open the peer's socket")?;
     let (floor, inlets) = starter.floor(peer.local_addr()?)?;
-    // The bare forwarder knows one direction.
+    // The bare forwarder has one direction.
     let traffic = flows::through_floor(&inlets, CLIENT_IP, count, peer, false)?;
     let mut targets = vec![Target::new(floor, traffic)];
     for running in starter.all()? {
@@ -192,7 +191,7 @@ fn measure_case(
         targets.push(Target::new(running, traffic));
     }
     for _ in 0..args.rounds.clamp(1, SEARCHES) {
-        // In turns, so that all see the same machine.
+        // In turns, so that all run under the same conditions.
         loop {
             let mut went_on = false;
             for target in &mut targets {
@@ -211,10 +210,10 @@ fn measure_case(
     Ok(())
 }
 
-/// The median of what searches have found, in datagrams per second, and whether it may well be more.
+/// The median of the results of searches, in datagrams per second, and whether the true value may be higher.
 pub(super) fn fold(found: &[Search]) -> (f64, bool) {
     let rate = median(found.iter().map(|search| search.passed as f64));
-    // When most searches ended at the load program's limit, so does their median.
+    // If most searches ended at the load program's limit, so did their median.
     let limited = found.iter().filter(|search| search.is_at_least()).count();
     (rate, 2 * limited > found.len())
 }
@@ -223,8 +222,8 @@ pub(super) fn fold(found: &[Search]) -> (f64, bool) {
 mod tests {
     use super::*;
 
-    /// What a search finds where the server loses above `server` and the load program can send no more than `load`, and in how many
-    /// slices.
+    /// The result of a search, and the number of its slices, if the server loses data above the rate `server` and the load program
+    /// reaches the rate `load`.
     fn search(server: u64, load: u64, mut hiccup: impl FnMut(u32) -> bool) -> (Search, u32) {
         let mut search = Search::from(START);
         let mut slices = 0;
@@ -264,7 +263,7 @@ mod tests {
         let (search, _) = search(500_000, 100_000, |_| false);
         assert!(search.is_at_least() && search.passed > 95_000 && search.passed <= 100_000, "{search:?}");
         let mut search = Search::from(START);
-        // One of either kind: the server lost, too.
+        // One slice of each kind: the server has lost data, too.
         search.record(Slice::Limited);
         search.record(Slice::Lost);
         assert_eq!(search.failed, Some((START, false)));

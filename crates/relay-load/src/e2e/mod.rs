@@ -1,4 +1,4 @@
-//! `relay-load e2e`: our relay, coturn and a bare forwarder under the same load, in turns.
+//! `relay-load e2e`: compares our relay, coturn and a bare forwarder under the same load, in turns.
 
 mod active;
 mod allocations;

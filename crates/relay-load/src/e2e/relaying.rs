@@ -1,4 +1,4 @@
-//! CPU time, throughput and latency of relaying.
+//! Measures CPU time, throughput and latency of relaying.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     traffic::{Pace, Plan, Report, Traffic},
 };
 
-/// Traffic of one kind.
+/// A kind of traffic.
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) flows: usize,
@@ -149,7 +149,7 @@ impl Target {
     }
 }
 
-/// What is told of a case's slices, without a ratio.
+/// The result of a case's slices, without a ratio.
 pub(super) fn row(case: &str, server: &str, cpu_us_per_packet: f64, reports: &[&Report]) -> Relaying {
     let mut sum = Report::default();
     for report in reports {
@@ -219,7 +219,7 @@ fn measure_case(args: &Args, starter: &Starter, results: &mut Results, case: &Ca
     Ok(())
 }
 
-/// A forwarder that `start` starts for a peer's address, with flows through it.
+/// A forwarder to a peer's address, started with `start`, with flows through it.
 fn forwarder(case: &Case, start: impl FnOnce(SocketAddr) -> Result<(Running, Vec<SocketAddr>)>) -> Result<Target> {
     let peer = socket::bind(SocketAddr::new(PEER_IP, 0))?;
     let (running, inlets) = start(peer.local_addr()?)?;
@@ -227,7 +227,7 @@ fn forwarder(case: &Case, start: impl FnOnce(SocketAddr) -> Result<(Running, Vec
     Ok(Target { running, traffic, slices: Vec::new() })
 }
 
-/// Fills caches and buffers; what it gives is forgotten.
+/// Fills caches and buffers. The results are discarded.
 fn warm_up(targets: &mut [Target], plan: &Plan) -> Result<()> {
     let short = Plan { duration: Duration::from_millis(200), ..plan.clone() };
     for target in targets {
@@ -238,7 +238,7 @@ fn warm_up(targets: &mut [Target], plan: &Plan) -> Result<()> {
 
 const IDLE: &str = "one channel beside idle allocations";
 
-/// One active channel, alone and beside many idle allocations, on two processes of each server.
+/// Measures one active channel, alone and beside many idle allocations, on two processes of each server.
 fn beside_idle(args: &Args, starter: &Starter, results: &mut Results) -> Result<()> {
     let case = &CASES[0];
     let plan = plan(args, case);

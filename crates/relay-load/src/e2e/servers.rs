@@ -1,4 +1,4 @@
-//! The servers that are compared, each a process of its own on loopback.
+//! The servers that are compared, each a process on loopback.
 
 use std::{
     fs::{self, File},
@@ -14,7 +14,7 @@ use turn_client::{BlockingClient, Credentials};
 
 use crate::{client::Server, floor, started::Started};
 
-/// Where servers and clients are. No port of one is in the way of another.
+/// The addresses of servers and clients. They differ, so that no port is in use twice.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Site {
     pub(super) server: IpAddr,
@@ -32,10 +32,10 @@ const LOWEST_PORT: &str = "40000";
 const HIGHEST_PORT: &str = "60999";
 /// As many allocations as there are ports.
 const MOST: &str = "20000";
-/// How often to look whether a server is up, 100 ms apart.
+/// How often to check whether a server is up, 100 ms apart.
 const ATTEMPTS: u32 = 100;
 
-/// A running process, ended when dropped.
+/// A running process. It is ended on drop.
 pub(super) struct Running {
     pub(super) name: String,
     process: Started,
@@ -71,7 +71,7 @@ impl Running {
     }
 }
 
-/// A Binding request that is not waited for long.
+/// A Binding request with a short time-out.
 trait Soon {
     fn mapped_address_soon(self) -> Option<SocketAddr>;
 }
@@ -82,21 +82,21 @@ impl Soon for BlockingClient {
     }
 }
 
-/// How to start servers.
+/// Starts servers.
 pub(super) struct Starter {
-    /// Our binary.
+    /// The binary of our relay.
     pub(super) relay: PathBuf,
-    /// coturn's, if it is to be compared.
+    /// The binary of coturn, if it is compared.
     pub(super) coturn: Option<PathBuf>,
-    /// Another build of ours, if its ChannelData is to be compared.
+    /// Another build of our relay, if its ChannelData is compared.
     pub(super) other: Option<PathBuf>,
     pub(super) workers: usize,
-    /// Where their logs go.
+    /// The directory of their logs.
     pub(super) logs: PathBuf,
 }
 
 impl Starter {
-    /// Our relay, and coturn.
+    /// Our relay and coturn.
     pub(super) fn all(&self) -> Result<Vec<Running>> {
         let mut all = vec![self.relay()?];
         if let Some(coturn) = &self.coturn {
@@ -109,12 +109,12 @@ impl Starter {
         self.relay_with(self.workers)
     }
 
-    /// Our relay with so many workers.
+    /// Our relay with this number of workers.
     pub(super) fn relay_with(&self, workers: usize) -> Result<Running> {
         self.build("firezone-relay", &self.relay, workers, &[])
     }
 
-    /// Our relay that relays no indications.
+    /// Our relay without indications.
     pub(super) fn relay_without_indications(&self) -> Result<Running> {
         self.build("indications off", &self.relay, self.workers, &["--indications", "off"])
     }
@@ -129,7 +129,7 @@ impl Starter {
         self.build_at(name, program, workers, LOOPBACK, options)
     }
 
-    /// Our relay, called `name`, in the calling thread's network.
+    /// Our relay with this name, in the calling thread's network.
     pub(super) fn relay_at(&self, name: &str, site: Site, options: &[&str]) -> Result<Running> {
         self.build_at(name, &self.relay, self.workers, site, options)
     }
@@ -151,7 +151,7 @@ impl Starter {
     pub(super) fn coturn_at(&self, program: &Path, site: Site) -> Result<Running> {
         let (port, ip) = (free_port(site.server)?, site.server.to_string());
         let mut command = Command::new(program);
-        // No configuration file, no other protocol than what is measured, and as many relay threads as our relay has.
+        // No configuration file, no protocol but the measured one, and as many relay threads as our relay has.
         command.args(["-n", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp", "--no-tcp-relay", "--no-multicast-peers"]);
         command.args(["--allow-loopback-peers", "-L", &ip, "-E", &ip, "-p", &port.to_string()]);
         command.args(["--min-port", LOWEST_PORT, "--max-port", HIGHEST_PORT, "-m", &self.workers.to_string()]);
@@ -169,15 +169,15 @@ impl Starter {
         self.start("coturn", command, site, port, Credentials::new("load", "load"))
     }
 
-    /// A forwarder that sends to `peer`, and where it receives.
+    /// A forwarder that sends to `peer`, and the address at which it receives.
     pub(super) fn floor(&self, peer: SocketAddr) -> Result<(Running, Vec<SocketAddr>)> {
         let running = self.forwarder("floor", peer, &[])?;
         let inlet = running.server.address;
         Ok((running, vec![inlet]))
     }
 
-    /// A forwarder that sends to `peer` and does what any event loop with sockets for so many clients must do, and where it
-    /// receives: by the sockets of its clients' allocations if `inbound`, otherwise by one for all.
+    /// A forwarder that sends to `peer` and does what any event loop with sockets for `clients` must do, and the addresses at which
+    /// it receives: those of the clients' sockets if `inbound`, otherwise one for all.
     pub(super) fn event_loop(
         &self,
         peer: SocketAddr,
@@ -217,9 +217,9 @@ impl Starter {
     }
 }
 
-/// A port that nobody uses now.
+/// A port that is free now.
 fn free_port(ip: IpAddr) -> Result<u16> {
-    // Below the ports that allocations get, and those that the system hands out.
+    // Below the allocation ports, and below the ephemeral ports.
     let start = 10_000 + u16::try_from(std::process::id() % 15_000).unwrap_or_default();
     (start..30_000)
         .find(|port| UdpSocket::bind((ip, *port)).is_ok())

@@ -1,4 +1,4 @@
-//! Results, for people and for programs.
+//! The results, as text and as JSON.
 
 use serde::Serialize;
 
@@ -12,17 +12,17 @@ pub(super) struct Results {
     rounds: usize,
     relaying: Vec<Relaying>,
     figures: Vec<Figure>,
-    /// What this machine could not do, and why.
+    /// What this machine could not measure, and why.
     left_out: Vec<String>,
 }
 
-/// A case of relaying: medians over the slices.
+/// The result of a relaying case: medians over the slices.
 #[derive(Debug, Serialize)]
 pub(super) struct Relaying {
     pub(super) case: String,
     pub(super) server: String,
     pub(super) cpu_us_per_packet: f64,
-    /// To the forwarder's CPU time per packet in the same round.
+    /// Relative to the forwarder's CPU time per packet in the same round.
     pub(super) ratio_to_floor: Option<f64>,
     pub(super) packets_per_second: f64,
     pub(super) lost_percent: f64,
@@ -31,14 +31,14 @@ pub(super) struct Relaying {
     pub(super) p99_us: f64,
 }
 
-/// One figure of one server.
+/// A figure of one server.
 #[derive(Debug, Serialize)]
 pub(super) struct Figure {
     pub(super) name: String,
     pub(super) server: String,
     pub(super) value: f64,
     pub(super) unit: &'static str,
-    /// Whether it may be more, since the load program was the limit.
+    /// Whether the true value may be higher, because the load program was the limit.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) at_least: bool,
 }
@@ -64,7 +64,7 @@ impl Results {
         self.add(Figure { name: name.to_owned(), server: server.to_owned(), value, unit, at_least: false });
     }
 
-    /// A rate, in datagrams per second, which may be more if it is `at_least` this one.
+    /// Adds a rate in datagrams per second. If `at_least`, the true value may be higher.
     pub(super) fn rate(&mut self, name: &str, server: &str, value: f64, at_least: bool) {
         self.add(Figure { name: name.to_owned(), server: server.to_owned(), value, unit: "/s", at_least });
     }
@@ -74,7 +74,7 @@ impl Results {
         self.figures.push(figure);
     }
 
-    /// Says that this machine cannot measure `what`, and `why`.
+    /// Reports that this machine cannot measure `what`, and `why`.
     pub(super) fn left_out(&mut self, what: &str, why: &str) {
         let line = format!("LEFT OUT: {what}: {why}");
         eprintln!("{line}");
@@ -126,7 +126,7 @@ impl Figure {
     }
 }
 
-/// The middle of `values`, or NaN when there are none.
+/// The median of `values`; NaN if there are none.
 pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);

@@ -1,8 +1,7 @@
-//! Whether throughput grows with `--workers`, and what limits it.
+//! Measures whether throughput grows with `--workers`, and what limits it.
 //!
-//! A machine that has no core left for a second worker cannot show it. So it is measured once more with every worker held to a
-//! part of a core, as if its core were so much slower: then there is time left for as many as the machine has, and what limits them
-//! is only what they have in common.
+//! A machine without an idle core for a second worker cannot show that. So it is measured again with every worker limited to a part
+//! of a core, as on a slower core. Then all workers have time, and only what they share limits them.
 
 use std::time::Duration;
 
@@ -25,18 +24,18 @@ const NAME: &str = "workers";
 const FLOWS: usize = 100;
 /// How many clients set up at a time.
 const WINDOW: usize = 32;
-/// Data that costs the load program little: 32 datagrams a system call, both when it sends and when it receives.
+/// Data that costs the load program little: 32 datagrams for each system call, in both directions.
 const SEGMENTS: usize = 32;
 const SIZE: usize = 1200;
 const IN_FLIGHT: u64 = 4096;
-/// A held worker has this part of a core.
+/// A limited worker has this part of a core.
 const PART: u32 = 8;
-/// How many held workers a relay has: at most half a core together, so that more than another is left for the load program.
+/// The numbers of limited workers: together at most half a core, so that more than a core is left for the load program.
 const HELD: [usize; 3] = [1, 2, 4];
-/// How the names of the relay's worker threads begin.
+/// The prefix of the worker threads' names.
 const WORKER_THREADS: &str = "worker-";
 
-/// A relay with so many workers, and what it was seen to do.
+/// A relay with a number of workers, and its measurements.
 struct Target {
     running: Running,
     label: String,
@@ -45,12 +44,12 @@ struct Target {
     cycles: Vec<Sample>,
 }
 
-/// How fast something went, and who was busy with it.
+/// A rate, and the CPU time that it took.
 struct Sample {
     per_second: f64,
-    /// Of the relay, in cores.
+    /// The relay's CPU time, in cores.
     relay: f64,
-    /// Of this program, in cores.
+    /// This program's CPU time, in cores.
     load: f64,
 }
 
@@ -83,7 +82,7 @@ pub(super) fn measure(args: &Args, starter: &Starter, results: &mut Results) -> 
             let cycles = target.observe(|target| {
                 Ok(clients::cycle(&target.running.server, args.allocations / 2, WINDOW)?.done as u64)
             })?;
-            // The first one fills caches.
+            // The first round fills caches.
             if round > 0 {
                 target.datagrams.push(datagrams);
                 target.cycles.push(cycles);
@@ -108,7 +107,7 @@ impl Target {
         Ok(Self { running, label, traffic, datagrams: Vec::new(), cycles: Vec::new() })
     }
 
-    /// Lets each worker have no more than its part of a core.
+    /// Limits each worker to its part of a core.
     fn hold(&mut self, workers: usize) -> Result<()> {
         self.label = format!("{workers} x 1/{PART} core");
         let held = process::hold_threads(self.running.pid(), WORKER_THREADS, PART)?;
@@ -127,7 +126,7 @@ impl Target {
     }
 }
 
-/// Tells how `target` did, also in comparison with `one` worker.
+/// Reports the results of `target`, also relative to `one` worker.
 fn tell(results: &mut Results, target: &Target, one: &Target, what: &str, samples: fn(&Target) -> &[Sample]) {
     let of = |target: &Target, value: fn(&Sample) -> f64| median(samples(target).iter().map(value));
     let per_second = of(target, |sample| sample.per_second);

@@ -1,3 +1,5 @@
+//! The options of the soak scenario.
+
 /// Clients whose data is checked byte for byte, and one fault after the other beside them: floods of every kind, mutated packets, half-open
 /// connections, clients that vanish, clients that come and go, a collector that is silent, refuses or hangs up, a log that nobody reads,
 /// rules that change, and addresses that come and go (as root, in a network namespace). After each there is a while without any. Data may be lost

@@ -1,4 +1,4 @@
-//! Stands in for a collector of metrics that is no good.
+//! A faulty collector of metrics.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -10,14 +10,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::super::relay::HOST;
 
-/// What it does.
+/// The collector's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Behaviour {
-    /// Nobody listens.
+    /// Nothing listens.
     Refuses,
-    /// The kernel accepts for it, and it never reads, as one that was stopped by a signal.
+    /// The kernel accepts connections, and nothing reads, as with a stopped process.
     Silent,
-    /// It accepts, and closes.
+    /// It accepts and closes connections.
     HangsUp,
 }
 
@@ -27,17 +27,17 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    /// One that refuses, at a free port.
+    /// A collector that refuses, at a free port.
     ///
     /// # Errors
     ///
-    /// When there is none.
+    /// When no port is free.
     pub(super) fn new() -> Result<Self> {
         let address = TcpListener::bind((HOST, 0)).and_then(|listener| listener.local_addr());
         Ok(Self { address: address.context("no TCP port is free")?, listener: Mutex::default() })
     }
 
-    /// From now on it does that.
+    /// Changes the fault.
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ impl Collector {
         Ok(())
     }
 
-    /// Does what is to be done now and then for `behaviour`: how many connections were closed, or 1.
+    /// Accepts and closes waiting connections if that is the fault, and returns how many; otherwise 1.
     pub(super) fn attend(&self, behaviour: Behaviour) -> u64 {
         if behaviour != Behaviour::HangsUp {
             return 1;

@@ -1,4 +1,4 @@
-//! What goes wrong.
+//! The faults of the soak scenario.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -39,30 +39,30 @@ pub(super) enum Fault {
     OwnAddressGone,
 }
 
-/// How often a fault that comes and goes does.
+/// How often a periodic fault happens.
 const OFTEN: Duration = Duration::from_millis(100);
 
 /// How many clients vanish each time.
 const VANISHING: usize = 20;
 
-/// How many connections are held half-open, and from how many addresses.
+/// How many half-open connections there are, and from how many addresses.
 const CONNECTIONS: usize = 2_000;
 const SOURCES: u32 = 500;
 
-/// How many a second strangers send.
+/// How many datagrams strangers send per second.
 const RATE: u64 = 30_000;
 
-/// How many a second they send to fill the log.
+/// How many datagrams they send per second to fill the log.
 const LINES_RATE: u64 = 5_000;
 
-/// The users of those who vanish, and of those who come and go, begin here.
+/// The first user of clients that vanish, and of those that come and go.
 const VANISHING_USERS: usize = 3_000_000;
 
-/// How many have vanished: each is somebody else.
+/// How many clients have vanished. Each is a new user.
 static VANISHED: AtomicU64 = AtomicU64::new(0);
 
 impl Fault {
-    /// All, or all that need no network of this program's own.
+    /// All faults, without those that need a separate network unless `is_alone`.
     pub(super) fn all(is_alone: bool) -> Vec<Self> {
         let mut all: Vec<_> = Kind::ALL.map(Self::Flood).to_vec();
         all.extend([
@@ -101,7 +101,7 @@ impl Fault {
         }
     }
 
-    /// What is counted.
+    /// The unit of the count that [`Self::happen`] returns.
     pub(super) const fn unit(self) -> &'static str {
         match self {
             Self::Flood(_) | Self::Strangers | Self::Mutated | Self::LogBlocked => "datagrams",
@@ -114,12 +114,12 @@ impl Fault {
         }
     }
 
-    /// Whether packets may be lost meanwhile: floods are as fast as this machine can make them, which leaves the relay too little of it.
+    /// Whether data may be lost. Floods are as fast as this machine allows, and leave the relay too little CPU time.
     pub(super) const fn may_lose(self) -> bool {
         matches!(self, Self::Flood(_) | Self::OwnAddressGone)
     }
 
-    /// Happens until `is_over`: how much of it there was.
+    /// Applies the fault until `is_over`. Returns how much of it there was.
     pub(super) fn happen(self, stage: &Stage, relay: &Relay, is_over: &AtomicBool) -> Result<u64> {
         match self {
             Self::Flood(kind) => {
@@ -149,7 +149,7 @@ impl Fault {
             Self::LogBlocked => {
                 set_log_filter(stage, "trace")?;
                 stage.log.block(true);
-                // Each of these is a line.
+                // Each datagram makes a line in the log.
                 let result = strangers::disturb(relay, LINES_RATE, stage.seed, is_over);
                 stage.log.block(false);
                 set_log_filter(stage, "info")?;
@@ -192,7 +192,7 @@ fn wait(is_over: &AtomicBool) {
     }
 }
 
-/// Does `something` now and then until `is_over`, once at least.
+/// Does `something` at intervals until `is_over`, at least once.
 fn repeat(is_over: &AtomicBool, mut something: impl FnMut() -> Result<()>) -> Result<()> {
     loop {
         something()?;
@@ -210,7 +210,7 @@ fn set_log_filter(stage: &Stage, directives: &str) -> Result<()> {
     Ok(())
 }
 
-/// Clients allocate, bind a channel, and are never heard of again.
+/// Clients allocate, bind a channel, and send nothing any more.
 fn vanish(relay: &Relay) -> Result<u64> {
     let echo = Echo::start(IpAddr::V4(Ipv4Addr::new(127, 0, 2, 2)))?;
     for _ in 0..VANISHING {

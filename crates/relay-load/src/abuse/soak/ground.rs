@@ -1,4 +1,4 @@
-//! The relay, the clients who have done nothing wrong, and what faults need.
+//! The relay, the good clients, and the resources of the faults.
 
 use std::{fmt, path::PathBuf, process::Stdio, thread, time::Duration};
 
@@ -22,18 +22,18 @@ pub(super) struct Ground {
     pub(super) log: Log,
 }
 
-/// What faults need.
+/// The resources of the faults.
 pub(super) struct Stage {
-    /// Whoever has started the relay, whose files go with this.
+    /// The starter of the relay, which owns its directory.
     pub(super) starter: Starter,
     pub(super) collector: Collector,
     pub(super) log: Log,
-    /// Rules on peers, which the relay reads when they change.
+    /// The file of peer rules, which the relay reads when it changes.
     pub(super) rules: PathBuf,
     pub(super) seed: u64,
 }
 
-/// What the relay holds.
+/// What the relay uses.
 pub(super) struct State {
     pub(super) resident: u64,
     pub(super) files: u64,
@@ -41,7 +41,7 @@ pub(super) struct State {
 }
 
 impl State {
-    /// The files that are no allocation's socket.
+    /// The open files that are not relay sockets.
     pub(super) const fn other_files(&self) -> u64 {
         self.files.saturating_sub(self.allocations)
     }
@@ -80,24 +80,24 @@ impl Ground {
         Ok(Self { stage, good, relay, log })
     }
 
-    /// What the relay holds now.
+    /// What the relay uses now.
     ///
     /// # Errors
     ///
-    /// When it does not tell.
+    /// When it cannot be read.
     pub(super) fn state(&self) -> Result<State> {
         let allocations = self.relay.metric("active_allocations", "")?;
-        // The connection by which it was asked may still be open.
+        // The connection for the metrics may still be open.
         thread::sleep(Duration::from_millis(100));
         let files = self.relay.open_files()? as u64;
         Ok(State { resident: self.relay.resident()?, files, allocations })
     }
 
-    /// The same, once connections that have ended are closed, or some time has gone by.
+    /// The same, after waiting for a limited time until closed connections are gone.
     ///
     /// # Errors
     ///
-    /// When it does not tell.
+    /// When it cannot be read.
     pub(super) fn settled_state(&self, before: &State) -> Result<State> {
         let mut state = self.state()?;
         for _ in 0..100 {
@@ -109,11 +109,11 @@ impl Ground {
         Ok(state)
     }
 
-    /// Ends the clients and the relay.
+    /// Stops the clients and the relay.
     ///
     /// # Errors
     ///
-    /// When the relay does not end in order.
+    /// When the relay ends with an error.
     pub(super) fn stop(&mut self) -> Result<()> {
         self.good.close();
         self.relay.process.signal(nix::sys::signal::Signal::SIGINT);

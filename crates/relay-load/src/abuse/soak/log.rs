@@ -1,4 +1,4 @@
-//! The relay's log, read by this program unless it is told not to.
+//! Reads the relay's log, unless it is to be blocked.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-/// How many lines are kept.
+/// How many of the last lines are kept.
 const KEPT: usize = 40;
 
 #[derive(Clone, Default)]
@@ -26,7 +26,7 @@ struct Shared {
 }
 
 impl Log {
-    /// Reads it for as long as there is one.
+    /// Reads the log until it ends.
     pub(super) fn read(stderr: ChildStderr) -> Self {
         let log = Self::default();
         let reader = log.clone();
@@ -36,7 +36,7 @@ impl Log {
                     thread::sleep(Duration::from_millis(10));
                 }
                 reader.0.lines.fetch_add(1, Ordering::Relaxed);
-                // Of these there is one for each client.
+                // There is one of these for each client.
                 if line.contains("allocation ended") {
                     continue;
                 }
@@ -50,17 +50,17 @@ impl Log {
         log
     }
 
-    /// From now on, nobody reads it, or somebody does again.
+    /// Stops reading, or goes on.
     pub(super) fn block(&self, is_blocked: bool) {
         self.0.is_blocked.store(is_blocked, Ordering::Relaxed);
     }
 
-    /// How many lines there were.
+    /// The number of lines so far.
     pub(super) fn lines(&self) -> u64 {
         self.0.lines.load(Ordering::Relaxed)
     }
 
-    /// Shows the last lines.
+    /// Prints the last lines.
     pub(super) fn print_last(&self) {
         let last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
         eprintln!("the last lines of the relay's log:");

@@ -1,4 +1,4 @@
-//! Load and faults for a long time.
+//! Runs load with faults for a long time.
 
 mod args;
 mod collector;
@@ -23,16 +23,16 @@ use super::{
 };
 use crate::{clock, netns, traffic::Report};
 
-/// How long a fault and the quiet after it are to be, if there is time.
+/// The planned time for a fault and the quiet after it.
 const SLOT: Duration = Duration::from_secs(6);
 
-/// How much of it is the fault.
+/// The part of that time that the fault takes.
 const FAULT_SHARE: f64 = 0.7;
 
-/// How often allocations and channels are refreshed: permissions last for 300 s.
+/// How often to refresh allocations and channels. Permissions last for 300 s.
 const REFRESH_EVERY: Duration = Duration::from_secs(120);
 
-/// How often it is told how far it is.
+/// How often to report progress.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
 pub(super) fn main(args: &Args, starter: &dyn Fn() -> Result<Starter>) -> Result<()> {
@@ -115,7 +115,7 @@ fn soak(args: &Args, duration: Duration, is_alone: bool, ground: &mut Ground) ->
     figures.finish()
 }
 
-/// Has `fault` happen for `window`: how much of it there was, and how the good clients fared meanwhile.
+/// Applies `fault` for `window`. Returns how much of it there was, and the results of the good clients.
 fn run_fault(fault: Fault, ground: &mut Ground, window: Duration) -> Result<(u64, Report)> {
     let is_over = AtomicBool::new(false);
     let Ground { stage, good, relay, .. } = ground;

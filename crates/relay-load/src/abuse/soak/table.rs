@@ -1,4 +1,4 @@
-//! What came of each fault.
+//! The results for each fault.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub(super) struct Table {
     rows: Vec<(Fault, Row)>,
 }
 
-/// What is not as it was sent, by the relay's fault.
+/// Datagrams that were lost by the relay, changed or duplicated.
 const fn wrong(report: &Report) -> u64 {
     report.lost_by_server + report.corrupt + report.duplicates
 }
@@ -65,7 +65,7 @@ impl Table {
         self.rows.iter().map(|(fault, row)| choose(fault, row)).sum()
     }
 
-    /// Says what was lost where nothing may be.
+    /// Reports the losses in the periods that allow none.
     pub(super) fn judge(&self, figures: &mut Figures, may_lose: u64) {
         figures.tell("datagrams", self.sum(|_, row| row.during.sent + row.after.sent));
         let [stated, of] = [Report::lost, |report: &Report| report.sent]

@@ -1,4 +1,4 @@
-//! The whole machine's CPU time per datagram, at one rate.
+//! Measures the whole machine's CPU time per datagram, at one rate.
 
 use std::time::Duration;
 
@@ -19,16 +19,16 @@ use crate::{
     traffic::{Pace, Plan, Report},
 };
 
-/// How long the machine does nothing before each round, at least, to see what it has left then.
+/// The least time without load before each round, to measure what an idle machine has left.
 const LEAST_IDLE: Duration = Duration::from_millis(100);
 
-/// The part of one CPU's time that other programs may take meanwhile for a slice to count.
+/// The most CPU time that other programs may take in a slice that counts, as a part of one CPU.
 const MOST_TAKEN: f64 = 0.02;
 
-/// Something that is compared, with what was measured.
+/// A target with its measurements.
 struct Measured {
     target: Target,
-    /// What it had relayed before, if it tells.
+    /// What it had relayed before, if it is our relay.
     before: Option<Relayed>,
     slices: Vec<Slice>,
 }
@@ -40,7 +40,7 @@ struct Slice {
 }
 
 impl Measured {
-    /// Fills caches and buffers, and has all neighbours known, before the first slice.
+    /// Fills caches and buffers, and lets the kernel resolve all neighbours, before the first slice.
     fn new(mut target: Target, plan: &Plan) -> Result<Self> {
         target.traffic.run(&Plan { duration: Duration::from_millis(200), ..plan.clone() }, |_| {})?;
         Ok(Self { before: target.relayed()?, target, slices: Vec::new() })
@@ -54,7 +54,7 @@ impl Measured {
         Ok(Slice { report, machine_us })
     }
 
-    /// What each of its slices took, without what as many datagrams took in that of `reference`, in microseconds.
+    /// The time of each slice less that of `reference` for as many datagrams, in microseconds.
     fn own_us(&self, reference: &Self) -> Vec<f64> {
         self.slices.iter().zip(&reference.slices).map(|(own, other)| own.machine_us - other.machine_us).collect()
     }
@@ -65,7 +65,7 @@ impl Measured {
     }
 }
 
-/// Compares `targets` on these CPUs, that of the load program apart.
+/// Compares `targets` on these CPUs. The load program runs on another one.
 pub(super) fn measure(
     args: &Args,
     results: &mut Results,
@@ -96,7 +96,7 @@ pub(super) fn measure(
             measured.slices.push(slice);
             Ok(())
         };
-        // Forwards and backwards, so that none is always behind the same other.
+        // In alternating order, so that none always follows the same other.
         if round % 2 == 0 {
             all.iter_mut().try_for_each(&mut measure)?;
         } else {
@@ -109,12 +109,12 @@ pub(super) fn measure(
     tell_paths(results, name, &all)
 }
 
-/// Times at which other programs leave the machine alone.
+/// Finds times in which other programs are idle.
 struct Quiet {
-    /// How long to look for them in a round.
+    /// How long to try in a round.
     patience: Duration,
     until: Duration,
-    /// The most that others took while something was measured that counts, as a part of one CPU's time.
+    /// The most that other programs took in a measurement that counts, as a part of one CPU.
     worst: f64,
 }
 
@@ -123,7 +123,7 @@ impl Quiet {
         self.until = clock::now() + self.patience;
     }
 
-    /// Measures until others took next to nothing meanwhile, or the round's time is over.
+    /// Measures until other programs took almost nothing, or the round's time is over.
     fn find<T>(&mut self, mut measure: impl FnMut() -> Result<T>) -> Result<T> {
         loop {
             let before = Others::read()?;
@@ -156,7 +156,7 @@ fn tell_cpu(results: &mut Results, name: &str, all: &[Measured]) {
     }
 }
 
-/// Tells how much of what was relayed the kernel has relayed.
+/// Reports which part of the data the kernel has relayed.
 fn tell_paths(results: &mut Results, name: &str, all: &[Measured]) -> Result<()> {
     for measured in all {
         let (Some(before), Some(after)) = (measured.before, measured.target.relayed()?) else { continue };

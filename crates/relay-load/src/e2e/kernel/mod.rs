@@ -1,5 +1,5 @@
-//! The relay's path through the kernel, end to end: real packets between network namespaces, and the CPU time of the whole machine, since the
-//! kernel forwards in interrupts that are nobody's.
+//! Measures the relay's path through the kernel end to end: with real packets between network namespaces, and as CPU time of the
+//! whole machine, since the kernel forwards in interrupts that belong to no process.
 
 mod cpu;
 mod net;
@@ -26,7 +26,7 @@ fn measure_all(args: &Args, starter: &Starter, results: &mut Results, cpus: &[us
     for (size, flows) in CASES {
         let case = format!("{size} B, {flows} flow{}", if flows == 1 { "" } else { "s" });
         let [cpu, rate] = ["kernel", "kernel rate"].map(|what| format!("{what}: {case}"));
-        // The load program has a CPU of its own, where what its datagrams set off in the kernel begins, too.
+        // The load program has its own CPU, on which the kernel also begins to handle its datagrams.
         let [own, others @ ..] = cpus else { continue };
         if args.wants(&cpu)
             && let Some(targets) = start(starter, results, &cpu, flows, others)?
@@ -44,7 +44,7 @@ fn measure_all(args: &Args, starter: &Starter, results: &mut Results, cpus: &[us
     Ok(())
 }
 
-/// Everything that this machine can do, servers on these CPUs; the first is [`Kind::NoRelay`].
+/// Starts all targets that this machine supports, with servers on these CPUs. The first is [`Kind::NoRelay`].
 fn start(
     starter: &Starter,
     results: &mut Results,
@@ -61,7 +61,7 @@ fn start(
     for kind in Kind::ALL {
         match Target::start(kind, starter, flows) {
             Ok(target) => targets.push(target),
-            // Without this one there is nothing to take off, and no network for the others either.
+            // Without this target there is no reference, and no network for the others either.
             Err(error) if kind == Kind::NoRelay => {
                 results.left_out(name, &format!("{error:#}"));
                 return Ok(None);

@@ -1,4 +1,4 @@
-//! A client, a router, a relay and a peer, each in a network namespace, as in a cloud's network.
+//! Network namespaces for a client, a router, a relay and a peer, as in a cloud's network.
 //!
 //! ```text
 //! client 10.1.0.1 ---- 10.1.0.254 router 10.3.0.254 ---- 10.3.0.1 peer
@@ -21,28 +21,28 @@ pub(super) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 0, 1));
 pub(super) const RELAY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 2, 0, 1));
 pub(super) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 3, 0, 1));
 
-/// The interface of each but the router, which calls its own by who is at the other end.
+/// The interface in each namespace but the router's. The router's interfaces are named after their other ends.
 pub(super) const INTERFACE: &str = "eth0";
 
-/// The router's end of the relay's link.
+/// The router's interface to the relay.
 const ROUTERS_END: &str = "relay";
 
-/// The four namespaces. They go with this, and with this program.
+/// The four namespaces. They end with this value, and with this program.
 pub(super) struct Net {
     pub(super) client: Namespace,
     router: Namespace,
     pub(super) relay: Namespace,
     pub(super) peer: Namespace,
-    /// Lets everything through.
+    /// A program that passes all packets.
     passing: Option<XdpProgram>,
 }
 
 impl Net {
-    /// Makes them.
+    /// Creates the namespaces.
     ///
     /// # Errors
     ///
-    /// When this process may not, or `ip` or `ethtool` is missing.
+    /// When this process lacks the privilege, or `ip` or `ethtool` is missing.
     pub(super) fn new() -> Result<Self> {
         let net = Self {
             client: Namespace::new()?,
@@ -63,14 +63,14 @@ impl Net {
         Ok(net)
     }
 
-    /// Has the router take what an XDP program in the driver of the relay's interface sends: the other end of a pair does so only if it has a
-    /// program in its driver, too. This one passes everything.
+    /// Lets the router receive frames that an XDP program in driver mode sends at the relay's interface. A veth does so only if it
+    /// has an XDP program in driver mode, too. This one passes all packets.
     ///
     /// # Errors
     ///
     /// When this machine cannot load it.
     pub(super) fn take_frames_of_driver(&mut self) -> Result<()> {
-        // There is no flow, and no datagram for these ports, so each packet is let through at the first look.
+        // There are no flows, and no datagrams for these ports, so the program passes each packet at its first check.
         let config = Config {
             interfaces: vec![ROUTERS_END.to_owned()],
             mode: AttachMode::Driver,
@@ -89,7 +89,7 @@ impl Net {
         Ok(())
     }
 
-    /// Puts a second router in the relay's place: whatever goes between client and peer goes there and back.
+    /// Puts a second router in the relay's place, through which all data between client and peer goes.
     ///
     /// # Errors
     ///
@@ -104,7 +104,7 @@ impl Net {
         })?;
         self.relay.within(|| {
             set("net.ipv4.ip_forward", "1")?;
-            // It would tell the router that there is a shorter way.
+            // Otherwise it would tell the router about the shorter path.
             set("net.ipv4.conf.all.send_redirects", "0")?;
             set(&format!("net.ipv4.conf.{INTERFACE}.send_redirects"), "0")
         })

@@ -1,4 +1,4 @@
-//! The highest rate at which nothing is lost.
+//! Finds the highest rate without loss.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use super::{
     target::{Kind, Target},
 };
 
-/// How many searches there are at most.
+/// The most searches.
 const SEARCHES: usize = 3;
-/// How long a slice takes.
+/// The length of a slice.
 const SLICE: Duration = Duration::from_millis(500);
 
-/// Something that is compared, with a search under way and those that are over.
+/// A target with its current search and those that have ended.
 struct Searched {
     target: Target,
     search: Search,
@@ -30,7 +30,7 @@ impl Searched {
         Self { target, search: Search::from_start(), found: Vec::new() }
     }
 
-    /// One more slice, if the search is not over.
+    /// Runs one more slice. Returns false if the search is over.
     fn step(&mut self, size: usize) -> Result<bool> {
         let Some(rate) = self.search.next() else { return Ok(false) };
         let (report, dropped) = self.target.at_rate(rate, SLICE, size)?;
@@ -38,7 +38,7 @@ impl Searched {
         Ok(true)
     }
 
-    /// Begins the next search, in the neighbourhood of what this one has found.
+    /// Begins the next search, near the result of the last.
     fn again(&mut self) {
         let next = self.search.again();
         self.found.push(std::mem::replace(&mut self.search, next));
@@ -49,7 +49,7 @@ pub(super) fn measure(args: &Args, results: &mut Results, name: &str, targets: V
     let mut all: Vec<Searched> =
         targets.into_iter().filter(|target| target.kind != Kind::SecondRouter).map(Searched::new).collect();
     for _ in 0..args.rounds.clamp(1, SEARCHES) {
-        // In turns, so that all see the same machine.
+        // In turns, so that all run under the same conditions.
         loop {
             let mut went_on = false;
             for searched in &mut all {
@@ -69,7 +69,7 @@ pub(super) fn measure(args: &Args, results: &mut Results, name: &str, targets: V
             highest = found.iter().map(Search::passed).max().unwrap_or_default();
         }
     }
-    // What user space carries, the kernel has to carry.
+    // The kernel must carry the rate that user space carries.
     for Searched { target, .. } in all.iter_mut().filter(|searched| highest > 0 && searched.target.kind.is_in_kernel())
     {
         let mut lost = 0;

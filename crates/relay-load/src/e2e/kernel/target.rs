@@ -1,4 +1,4 @@
-//! What is compared, each in a network of its own.
+//! The targets that are compared, each in its own network.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -20,15 +20,15 @@ use crate::{
 
 const SITE: Site = Site { server: RELAY, client: CLIENT };
 
-/// Where our relay tells its metrics, in a namespace of its own.
+/// The address of our relay's metrics, in its own namespace.
 const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
-/// Who relays, and where.
+/// What relays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Nobody: datagrams go through the router once. What is left is the load program, and a network that is there anyway.
+    /// Nothing: datagrams pass the router once. This leaves the costs of the load program and of the network.
     NoRelay,
-    /// Nobody, but a second router is in the relay's place, and the first one is passed twice.
+    /// Nothing, but a second router is in the relay's place, and datagrams pass the first one twice.
     SecondRouter,
     Driver,
     Generic,
@@ -56,7 +56,7 @@ impl Kind {
         matches!(self, Self::Driver | Self::Generic)
     }
 
-    /// Starts it in the network of the calling thread.
+    /// Starts it in the calling thread's network.
     fn start(self, starter: &Starter) -> Result<Option<Running>> {
         let metrics = METRICS.to_string();
         let relay = |options: &[&str]| {
@@ -76,7 +76,7 @@ impl Kind {
     }
 }
 
-/// Something to compare, with flows through it.
+/// A target with flows through it.
 pub(super) struct Target {
     pub(super) kind: Kind,
     running: Option<Running>,
@@ -92,11 +92,11 @@ pub(super) struct Relayed {
 }
 
 impl Target {
-    /// Starts it, with so many flows in both directions. The calling thread runs where servers shall.
+    /// Starts a target with `flows` in both directions. Servers run on the calling thread's CPUs.
     ///
     /// # Errors
     ///
-    /// When this machine cannot do it.
+    /// When this machine does not support it.
     pub(super) fn start(kind: Kind, starter: &Starter, flows: usize) -> Result<Self> {
         let mut net = Net::new()?;
         match kind {
@@ -116,7 +116,7 @@ impl Target {
         Ok(Self { kind, running, traffic, net })
     }
 
-    /// What comes of so many datagrams per second, and how many of the lost ones had reached the load program's own sockets.
+    /// Runs traffic at `rate`. Returns the report, and how many of the lost datagrams had reached the load program's own sockets.
     pub(super) fn at_rate(&mut self, rate: u64, duration: Duration, size: usize) -> Result<(Report, u64)> {
         let plan = Plan { pace: Pace::Rate(rate), size, duration, segments: 1, busy: true };
         let before = self.drops()?;
@@ -131,11 +131,11 @@ impl Target {
         Ok(at_clients + self.net.peer.within(|| process::udp_drops(&peer))?)
     }
 
-    /// What it has relayed until now, if it is our relay.
+    /// What it has relayed so far, if it is our relay.
     ///
     /// # Errors
     ///
-    /// When it does not tell.
+    /// When the metrics cannot be read.
     pub(super) fn relayed(&self) -> Result<Option<Relayed>> {
         if self.running.is_none() || self.kind == Kind::Coturn {
             return Ok(None);
