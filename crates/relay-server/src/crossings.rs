@@ -74,8 +74,7 @@ impl Crossings {
         None
     }
 
-    /// Adds a crossing that this shard knew of before it started anew, with what has gone that way. Returns what the word was before, if there
-    /// was one.
+    /// Restores a crossing from a snapshot, with the traffic that it has carried. Returns the crossing that it replaces.
     pub(crate) fn put_back(&mut self, crossing: Crossing, crossed: Traffic) -> Option<Known> {
         let before = self.insert(crossing);
         let key = key_of(&crossing);

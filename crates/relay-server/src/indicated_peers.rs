@@ -34,7 +34,7 @@ impl IndicatedPeers {
         if self.count == 0 { &[] } else { self.by_allocation.get(&id).map_or(&[], Vec::as_slice) }
     }
 
-    /// Those of each allocation that has any, oldest first.
+    /// The remembered peers of each allocation that has any, in the order of allocation ids.
     pub(crate) fn by_allocation(&self) -> impl Iterator<Item = (AllocationId, &[PeerSocket])> {
         self.by_allocation.iter().map(|(id, peers)| (*id, peers.as_slice()))
     }

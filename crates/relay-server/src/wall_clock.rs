@@ -17,7 +17,7 @@ impl WallClock {
         Self { read_at, unix_time }
     }
 
-    /// The last reading: when it was, and what it said.
+    /// When the clock was last read, and the time it showed.
     pub(crate) const fn reading(self) -> (Timestamp, UnixTime) {
         (self.read_at, self.unix_time)
     }

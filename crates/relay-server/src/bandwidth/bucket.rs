@@ -6,8 +6,8 @@ use crate::Timestamp;
 
 const NANOS: u64 = 1_000_000_000;
 
-/// A token bucket. It counts what is missing from it, in billionths of a token, so that no rate loses fractions; one that nobody
-/// has used yet is full. A cell, since the look-ups of the data path hand out shared references.
+/// A token bucket. It stores how many billionths of a token are missing, so that no rate loses fractions and a new bucket is full.
+/// The fields are cells because the data path's look-ups return shared references.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Bucket {
     missing: Cell<u64>,
@@ -24,13 +24,13 @@ pub(super) struct Filling {
 }
 
 impl Bucket {
-    /// Whether there are `tokens` in it.
+    /// Whether it holds `tokens`.
     pub(super) fn has(&self, now: Timestamp, filling: Filling, tokens: u64) -> bool {
         let missing = self.missing(now, filling);
         missing.saturating_add(tokens.saturating_mul(NANOS)) <= filling.burst.saturating_mul(NANOS)
     }
 
-    /// Takes them.
+    /// Takes `tokens`, whether or not it holds them.
     pub(super) fn take(&self, now: Timestamp, filling: Filling, tokens: u64) {
         self.missing.set(self.missing(now, filling).saturating_add(tokens.saturating_mul(NANOS)));
         self.at.set(now);
@@ -89,7 +89,7 @@ mod tests {
     proptest! {
         #![proptest_config(test_support::property::config())]
 
-        /// In any span of time, no more than a full bucket and what flows into it; and what is refused would have been more.
+        /// In any time span, the bucket admits at most a full bucket plus the refill, and it refuses only what would exceed that.
         #[test]
         fn admits_what_the_rate_says_and_not_less(
             rate in 1_u64..100_000,
@@ -100,7 +100,7 @@ mod tests {
             let (mut now, mut admitted) = (0, Vec::<(u64, u64)>::new());
             for (wait, tokens) in steps {
                 now += wait;
-                // What there would be since each moment at which something was admitted.
+                // Whether the tokens fit into every time span that began with an admission.
                 let fits = |tokens: u64| {
                     let mut sum = u128::from(tokens) * u128::from(NANOS);
                     let mut fits = sum <= u128::from(burst) * u128::from(NANOS);

@@ -1,8 +1,8 @@
 //! Limits on what is relayed: for each allocation, for each user, and in total.
 //!
-//! They are token buckets, one for bytes and one for packets in each direction. What is over a limit is dropped, as a network that is
-//! full would do: clients' congestion control adapts to it. Only what the state machine relays is counted, so where there is a
-//! limit, it installs no flows, and all packets come here.
+//! The limits are token buckets: one for bytes and one for packets in each direction. Packets over a limit are dropped, as on a
+//! congested link, and clients' congestion control adapts. Only packets that the state machine relays are counted, so with any
+//! limit it installs no flows.
 
 mod bucket;
 mod snapshot;
@@ -19,21 +19,21 @@ use self::{
 };
 use crate::{AllocationPort, DropReason, PortRange, Timestamp};
 
-/// The least that a full bucket of bytes holds: the largest datagram.
+/// The smallest capacity of a bucket of bytes: the largest datagram.
 const LEAST_BURST: u64 = 1 << 16;
 
-/// How much may be relayed, in each direction by itself.
+/// Limits on relayed data, for each direction separately.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bandwidth {
-    /// By one allocation.
+    /// For one allocation.
     pub per_allocation: Rate,
-    /// By all allocations of one user together. Where they are on several shards, each shard grants its part, by their number.
+    /// For all allocations of one user together. If they are on several shards, each shard grants a share by their number.
     pub per_user: Rate,
-    /// By all allocations of this server.
+    /// For all allocations of this server together.
     pub total: Rate,
 }
 
-/// How much per second, and at once; `None` for any amount.
+/// A limit per second, which is also the burst. `None` for no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rate {
     /// Bytes of application data, at most 12,500,000,000 (100 Gbit/s).
@@ -51,13 +51,13 @@ impl Bandwidth {
 }
 
 impl Rate {
-    /// Whether it is one.
+    /// Whether there is a limit.
     #[must_use]
     pub const fn is_limited(&self) -> bool {
         self.bytes.is_some() || self.packets.is_some()
     }
 
-    /// `part` of `whole`, at least 1.
+    /// The fraction `part / whole` of this rate, at least 1.
     #[must_use]
     pub fn part(self, part: u64, whole: u64) -> Self {
         let part_of = |rate: NonZeroU64| {
@@ -68,25 +68,25 @@ impl Rate {
     }
 }
 
-/// Which way a packet goes.
+/// The direction of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     ToPeer,
     FromPeer,
 }
 
-/// What has been relayed of late, against the limits.
+/// The buckets of all limits.
 #[derive(Debug)]
 pub(crate) struct BandwidthLimit {
     limits: Bandwidth,
     ports: PortRange,
-    /// By the port of the allocation.
+    /// Indexed by the allocation's port.
     allocations: Vec<Option<Box<Metered>>>,
     users: Users,
     total: Meters,
 }
 
-/// An allocation.
+/// The buckets of an allocation, and the place of its user.
 #[derive(Debug)]
 struct Metered {
     meters: Meters,
@@ -106,7 +106,7 @@ struct Meter {
 }
 
 impl BandwidthLimit {
-    /// Of allocations with ports of `ports`; `None` where nothing is limited.
+    /// For allocations with ports in `ports`. `None` if nothing is limited.
     pub(crate) fn new(limits: Bandwidth, ports: PortRange) -> Option<Box<Self>> {
         limits.is_limited().then(|| {
             let allocations = std::iter::repeat_with(|| None).take(usize::from(ports.len())).collect();
@@ -114,7 +114,7 @@ impl BandwidthLimit {
         })
     }
 
-    /// An allocation of the user begins, who has `elsewhere` on other shards.
+    /// Adds an allocation of a user that has `elsewhere` allocations on other shards.
     pub(crate) fn open(&mut self, port: AllocationPort, user_id: &Arc<str>, elsewhere: u32) {
         let Some(index) = self.index(port) else { return };
         let user = self.users.add(user_id, elsewhere.into());
@@ -123,7 +123,7 @@ impl BandwidthLimit {
         }
     }
 
-    /// It ends.
+    /// Removes an allocation.
     pub(crate) fn close(&mut self, port: AllocationPort) {
         let metered = self.index(port).and_then(|index| self.allocations[index].take());
         if let Some(metered) = metered {
@@ -131,16 +131,16 @@ impl BandwidthLimit {
         }
     }
 
-    /// The user has so many allocations on other shards.
+    /// Sets how many allocations the user has on other shards.
     pub(crate) fn set_elsewhere(&mut self, user_id: &str, elsewhere: u32) {
         self.users.set_elsewhere(user_id, elsewhere.into());
     }
 
-    /// Whether the allocation with `port` may relay a packet with `bytes` bytes of application data now, which then counts.
+    /// Whether the allocation with `port` may relay a packet with `bytes` bytes of application data now. If so, it is counted.
     ///
     /// # Errors
     ///
-    /// Which limit it is over.
+    /// The limit that it exceeds.
     pub(crate) fn admit(
         &self,
         now: Timestamp,
@@ -202,7 +202,7 @@ impl Meter {
         }
     }
 
-    /// The buckets that there is a limit for, and how much a packet takes of each.
+    /// The buckets that are limited, and how many tokens a packet takes from each.
     fn buckets(&self, rate: Rate, bytes: u64) -> [Option<(&Bucket, Filling, u64)>; 2] {
         let filling = |rate: NonZeroU64, least: u64| Filling { rate, burst: rate.get().max(least) };
         [
@@ -233,7 +233,7 @@ mod tests {
         AllocationPort::new(50_000 + number)
     }
 
-    /// How many of ten packets are admitted, and why not more.
+    /// How many of ten packets are admitted, and why the others are not.
     fn admitted(limit: &BandwidthLimit, port: AllocationPort, direction: Direction) -> (usize, Option<DropReason>) {
         let results = [(); 10].map(|()| limit.admit(NOW, port, direction, 100));
         (results.iter().filter(|result| result.is_ok()).count(), results[9].err())

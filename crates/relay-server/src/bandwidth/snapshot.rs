@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{BandwidthLimit, Meters};
 use crate::AllocationPort;
 
-/// What has been relayed of late, as plain data.
+/// The state of the limits as plain data, for a [`Snapshot`](crate::Snapshot).
 #[derive(Serialize, Deserialize)]
 pub(crate) struct BandwidthSnapshot {
     allocations: Vec<(AllocationPort, Meters)>,
@@ -21,8 +21,8 @@ impl BandwidthLimit {
         BandwidthSnapshot { allocations: allocations.collect(), users: users.collect(), total: self.total.clone() }
     }
 
-    /// Takes over what allocations and users have relayed. `user_of` says whose the allocation with a port is, and how many the user has
-    /// on other shards.
+    /// Restores the buckets. `user_of` returns the user of the allocation with a port, and how many allocations the user has on other
+    /// shards.
     pub(crate) fn put_back(
         &mut self,
         snapshot: BandwidthSnapshot,

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::Meters;
 
-/// The users who have allocations here, each with a place.
+/// The users that have allocations on this shard. Each has a place, which is its index.
 #[derive(Debug, Default)]
 pub(super) struct Users {
     places: Vec<Option<User>>,
@@ -16,7 +16,7 @@ pub(super) struct User {
     pub(super) meters: Meters,
     /// How many allocations the user has on this shard.
     pub(super) here: u64,
-    /// How many on others.
+    /// How many it has on other shards.
     pub(super) elsewhere: u64,
 }
 
@@ -25,12 +25,12 @@ impl Users {
         self.places.get(place)?.as_ref()
     }
 
-    /// The users, with what they have relayed.
+    /// All users and their buckets.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Meters)> {
         self.by_id.values().filter_map(|place| self.get(*place)).map(|user| (&user.id, &user.meters))
     }
 
-    /// What the user with this id has relayed.
+    /// Sets the buckets of the user with this id.
     pub(super) fn set_meters(&mut self, id: &str, meters: Meters) {
         if let Some(place) = self.by_id.get(id)
             && let Some(user) = &mut self.places[*place]
@@ -39,7 +39,7 @@ impl Users {
         }
     }
 
-    /// The user has one more allocation here. Returns the user's place.
+    /// Adds an allocation of the user. Returns the user's place.
     pub(super) fn add(&mut self, id: &Arc<str>, elsewhere: u64) -> usize {
         let place = match self.by_id.get(id) {
             Some(place) => *place,
@@ -60,7 +60,7 @@ impl Users {
         place
     }
 
-    /// The user at `place` has one allocation less here.
+    /// Removes an allocation of the user at `place`.
     pub(super) fn remove(&mut self, place: usize) {
         let Some(user) = self.places.get_mut(place).and_then(Option::as_mut) else { return };
         user.here -= 1;
@@ -71,7 +71,7 @@ impl Users {
         }
     }
 
-    /// The user has so many allocations on other shards.
+    /// Sets how many allocations the user has on other shards.
     pub(super) fn set_elsewhere(&mut self, id: &str, elsewhere: u64) {
         if let Some(place) = self.by_id.get(id)
             && let Some(user) = &mut self.places[*place]

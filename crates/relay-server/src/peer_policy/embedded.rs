@@ -1,13 +1,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Every address that a datagram to `address` may come out at: itself first, and then the IPv4 addresses that translators and
-/// tunnels read out of it.
+/// `address` itself, followed by the IPv4 addresses embedded in it. A translator or a tunnel may deliver a datagram to one of those.
 ///
 /// - IPv4-mapped and IPv4-compatible, `::ffff:0:0/96` and `::/96`
 ///   ([RFC 4291, section 2.5.5](https://www.rfc-editor.org/rfc/rfc4291#section-2.5.5)), and IPv4-translated, `::ffff:0:0:0/96`
 /// - NAT64, `64:ff9b::/96` ([RFC 6052](https://www.rfc-editor.org/rfc/rfc6052)) and `64:ff9b:1::/48`
 ///   ([RFC 8215](https://www.rfc-editor.org/rfc/rfc8215))
-/// - 6to4, `2002::/16`, and Teredo, `2001::/32`, of which both the server and the client
+/// - 6to4, `2002::/16`, and Teredo, `2001::/32` (both the server's and the client's address)
 /// - ISATAP, `::0:5efe:0:0` and `::200:5efe:0:0` below any /64 ([RFC 5214](https://www.rfc-editor.org/rfc/rfc5214))
 pub(super) fn readings(address: IpAddr) -> impl Iterator<Item = IpAddr> {
     let embedded = match address {
@@ -24,7 +23,7 @@ fn embedded(address: Ipv6Addr) -> [Option<Ipv4Addr>; 4] {
         [0, 0, 0, 0, 0, 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => {
             [at(12), None, None, None]
         }
-        // `::` and `::1` have meanings of their own.
+        // `::` and `::1` are the unspecified and the loopback address.
         [0, 0, 0, 0, 0, 0, high, low] if (high, low) != (0, 0) && (high, low) != (0, 1) => [at(12), None, None, None],
         [0x64, 0xff9b, 1, ..] => local_nat64(octets),
         [0x2001, 0, ..] => {
@@ -37,11 +36,12 @@ fn embedded(address: Ipv6Addr) -> [Option<Ipv4Addr>; 4] {
     }
 }
 
-/// The local prefix can be cut into prefixes of several lengths, and which one a network has chosen is not known: each way to read
-/// the address that gives one counts ([RFC 6052, section 2.2](https://www.rfc-editor.org/rfc/rfc6052#section-2.2)).
+/// The IPv4 addresses in an address below the local-use prefix `64:ff9b:1::/48`. A network may divide it into translation prefixes of
+/// several lengths. Every length that yields an address counts
+/// ([RFC 6052, section 2.2](https://www.rfc-editor.org/rfc/rfc6052#section-2.2)).
 fn local_nat64(octets: [u8; 16]) -> [Option<Ipv4Addr>; 4] {
     let [.., a6, a7, a8, a9, a10, a11, a12, a13, a14, a15] = octets;
-    // What follows the IPv4 address is zero, and so are the bits from 64 to 71.
+    // Bits 64 to 71 and all bits after the IPv4 address must be zero.
     let if_zero = |rest: &[u8], address: [u8; 4]| {
         let is_one = rest.iter().all(|octet| *octet == 0) && address != [0; 4];
         is_one.then(|| v4(address))
@@ -76,7 +76,7 @@ mod tests {
             ("::10.0.0.9", "10.0.0.9"),
             ("::ffff:0:10.0.0.9", "10.0.0.9"),
             ("64:ff9b::10.0.0.9", "10.0.0.9"),
-            // RFC 6052, section 2.4, with the local prefix in place of the example's.
+            // RFC 6052, section 2.4, with the local-use prefix instead of the example's.
             ("64:ff9b:1:c000:2:2100::", "192.0.2.33"),
             ("64:ff9b:1:1c0:0:221::", "192.0.2.33"),
             ("64:ff9b:1:1:c0:2:2100:0", "192.0.2.33"),
@@ -87,7 +87,7 @@ mod tests {
         ] {
             assert!(of(text).contains(&expected.to_owned()), "{text}: {:?}", of(text));
         }
-        // RFC 4380, section 4: the server's, and the client's with all bits inverted.
+        // RFC 4380, section 4: the server's address, and the client's with all bits inverted.
         assert_eq!(of("2001:0:4136:e378:8000:63bf:3fff:fdd2"), ["65.54.227.120", "192.0.2.45"]);
     }
 

@@ -4,9 +4,9 @@ use super::{range::PeerRange, special::SpecialUse};
 
 /// Why a peer may not be relayed to.
 ///
+/// The server chooses the restrictions and answers with 403 (Forbidden):
 /// [RFC 8656, section 12.2](https://www.rfc-editor.org/rfc/rfc8656#section-12.2) and
-/// [section 10.2](https://www.rfc-editor.org/rfc/rfc8656#section-10.2) leave the restrictions to the server and have them
-/// answered with 403 (Forbidden).
+/// [section 10.2](https://www.rfc-editor.org/rfc/rfc8656#section-10.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum PeerForbidden {
     /// `0.0.0.0` or `::`.
@@ -18,33 +18,33 @@ pub enum PeerForbidden {
     /// `255.255.255.255`, or the rest of the class E range.
     #[error("the address is a broadcast or reserved address")]
     Broadcast,
-    /// `::ffff:0:0/96`: an IPv4 address in disguise, which the checks of its real family would not see.
+    /// `::ffff:0:0/96`: an IPv4-mapped address, which would bypass the checks for IPv4.
     #[error("the address is an IPv4 address written as an IPv6 address")]
     Ipv4Mapped,
-    /// `2001::/32` (Teredo) or `2002::/16` (6to4): what is sent there comes out of a tunnel, and may come back.
+    /// `2001::/32` (Teredo) or `2002::/16` (6to4): a tunnel's end may send the data back to the relay.
     #[error("the address is that of a Teredo or 6to4 tunnel")]
     Tunnel,
-    /// `fe80::/10`: a link-local address, which means nothing without an interface, and a request names none.
+    /// `fe80::/10`: a link-local address needs an interface, which no request can name.
     #[error("the address is an IPv6 link-local address, which needs an interface that no request can name")]
     LinkLocal,
     /// Port zero, which no datagram can be sent to.
     #[error("the port is zero")]
     PortZero,
-    /// The relay's own listening address: it would talk to itself.
+    /// The relay's own listening address. It would send to itself.
     #[error("the address is the relay's own")]
     OwnListener,
-    /// Another port of the relay's own machine, where other programs listen.
+    /// Another port of the relay's machine, where other programs listen.
     #[error("the relay's machine has this address (--allow-peer ADDRESS:PORT)")]
     OwnMachine,
-    /// A range that is for something else than hosts of the Internet.
+    /// An address range with a special use.
     #[error("{range} {usage} (--allow-peer {range})")]
     Special {
         /// The range.
         range: IpNet,
-        /// What it is for.
+        /// Its use.
         usage: SpecialUse,
     },
-    /// A rule of the relay's operator.
+    /// A rule of the relay's operator denies it.
     #[error("a rule denies {range}")]
     Rule {
         /// The range of that rule.
@@ -53,7 +53,7 @@ pub enum PeerForbidden {
 }
 
 impl PeerForbidden {
-    /// A short name, for figures.
+    /// A short name, for metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

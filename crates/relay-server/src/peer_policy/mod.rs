@@ -1,10 +1,10 @@
-//! The one place that decides which peers may be relayed to.
+//! Decides which peers may be relayed to. No other code does.
 //!
-//! Permissions and channels are asked for here when they are made, and those that there are again when the answer may have changed
+//! Permissions and channels are checked when they are made, and again when the policy or the relay's addresses change
 //! ([`Server::handle_peer_policy`](crate::Server::handle_peer_policy),
-//! [`Server::handle_own_addresses`](crate::Server::handle_own_addresses)). So data needs no question of its own: what has a channel or
-//! a permission is allowed. Only where a permission's address is allowed at some ports and not at others is each datagram's port
-//! looked at.
+//! [`Server::handle_own_addresses`](crate::Server::handle_own_addresses)). So data is not checked: a channel or a permission
+//! allows it.
+//! The exception is a permission for an address that is allowed at some ports only: there, the port of each datagram is checked.
 
 mod embedded;
 mod forbidden;
@@ -29,24 +29,24 @@ pub use self::{
 
 /// Which peers may be relayed to: a table of ranges that are not for hosts of the Internet, and an operator's rules.
 ///
-/// The most specific range that a peer lies in decides: the one with the longest prefix; among equals a rule before the table, the rule
-/// with the fewest ports, and `deny` before `allow`. An address that the relay's machine has is a range of one. What lies in no range
-/// is allowed. An address that embeds IPv4 addresses is allowed if all of them are.
+/// The most specific range that contains a peer decides: the one with the longest prefix. Among equal prefixes, a rule precedes the
+/// table, fewer ports precede more, and `deny` precedes `allow`. Each address of the relay's machine is a range of one. A peer in no
+/// range is allowed. An address that embeds IPv4 addresses is allowed if all of them are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerPolicy {
     rules: Rules,
-    /// What the table does not deny: a bit for each use.
+    /// The uses that the table does not deny, one bit each.
     open: u32,
-    /// Whether the addresses of the relay's machine are like any others.
+    /// Whether the addresses of the relay's machine are treated like any others.
     machine_is_open: bool,
 }
 
-/// Where the relay is, which the decision depends on.
+/// The relay's addresses and ports, on which the decision depends.
 #[derive(Clone, Copy, Debug)]
 pub struct RelayPlace<'a> {
-    /// The addresses that clients are told.
+    /// The addresses in XOR-RELAYED-ADDRESS.
     pub relay_addresses: RelayAddresses,
-    /// Every address that the relay's machine has.
+    /// All addresses of the relay's machine.
     pub own_addresses: &'a [IpAddr],
     /// The port that clients send to.
     pub listen_port: u16,
@@ -54,23 +54,23 @@ pub struct RelayPlace<'a> {
     pub ports: PortRange,
 }
 
-/// At which of its ports an address may be relayed to.
+/// The ports of an address that may be relayed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerPorts {
-    /// At each, but zero.
+    /// All but zero.
     All,
-    /// At some.
+    /// Some.
     Some,
 }
 
-/// What decides about one address that a peer stands for.
+/// The verdict on one address of a peer: its own, or one that is embedded in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerVerdict {
-    /// Nothing is said about it.
+    /// No rule and no entry of the table contains it. It is allowed.
     Unmentioned,
-    /// It is special, and open all the same because of where the relay is.
+    /// It has a special use that is open at this relay. It is allowed.
     Open(SpecialUse),
-    /// It is a relayed transport address of the relay itself.
+    /// It is a relayed transport address of the relay itself. It is allowed.
     OwnRelayed,
     /// A rule allows it.
     Allowed(PeerRange),
@@ -79,7 +79,7 @@ pub enum PeerVerdict {
 }
 
 impl PeerPolicy {
-    /// A policy of these rules, where the table does not deny what is `open`.
+    /// A policy with these rules. The table does not deny the uses in `open`.
     #[must_use]
     pub fn new(open: impl IntoIterator<Item = SpecialUse>, rules: impl IntoIterator<Item = PeerRule>) -> Self {
         Self {
@@ -89,9 +89,9 @@ impl PeerPolicy {
         }
     }
 
-    /// What a relay at these addresses should relay to, unless its operator says otherwise: a relay that is in a private network
-    /// serves that network, and one that has no address but loopback serves its machine. One with a public address of a family does
-    /// not reach into private networks of that family.
+    /// The default policy of a relay at these addresses, with an operator's rules. A relay with a private address serves that private
+    /// network. A relay with loopback addresses only serves its machine. A relay with a public address of a family does not reach
+    /// private networks of that family.
     #[must_use]
     pub fn of_relay_at(addresses: &RelayAddresses, rules: impl IntoIterator<Item = PeerRule>) -> Self {
         let public: Vec<IpAddr> = addresses.iter().collect();
@@ -107,30 +107,30 @@ impl PeerPolicy {
         Self::new(open, rules)
     }
 
-    /// The policy that denies nothing but what nothing can allow. Relays of old recordings had it.
+    /// The policy that denies only what no rule can allow.
     #[must_use]
     pub fn unrestricted() -> Self {
         Self::new(SpecialUse::ALL, []).with_open_machine()
     }
 
-    /// The addresses of the relay's machine are like any others.
+    /// Treats the addresses of the relay's machine like any others.
     #[must_use]
     pub const fn with_open_machine(mut self) -> Self {
         self.machine_is_open = true;
         self
     }
 
-    /// The rules, in an order that depends on nothing else.
+    /// The rules. Equal policies give the same order.
     pub fn rules(&self) -> impl Iterator<Item = PeerRule> {
         self.rules.iter()
     }
 
-    /// Whether any rule is about some ports of its addresses only.
+    /// Whether any rule names ports.
     pub(crate) const fn has_rules_about_ports(&self) -> bool {
         self.rules.has_ports()
     }
 
-    /// What the table does not deny.
+    /// The uses that the table does not deny.
     pub fn open(&self) -> impl Iterator<Item = SpecialUse> {
         SpecialUse::ALL.into_iter().filter(|usage| self.is_open(*usage))
     }
@@ -139,7 +139,7 @@ impl PeerPolicy {
         self.open & bit(usage) != 0
     }
 
-    /// Whether the addresses of the relay's machine are like any others.
+    /// Whether the addresses of the relay's machine are treated like any others.
     #[must_use]
     pub const fn machine_is_open(&self) -> bool {
         self.machine_is_open
@@ -149,7 +149,7 @@ impl PeerPolicy {
     ///
     /// # Errors
     ///
-    /// Why not.
+    /// The reason, if not.
     pub fn check(&self, place: &RelayPlace<'_>, peer: SocketAddr) -> Result<(), PeerForbidden> {
         if peer.port() == 0 {
             return Err(PeerForbidden::PortZero);
@@ -157,13 +157,13 @@ impl PeerPolicy {
         self.explain(place, peer).try_for_each(|(_, verdict)| verdict.into_result())
     }
 
-    /// At which ports data may be relayed to and from `address`.
+    /// The ports of `address` that may be relayed to.
     ///
     /// # Errors
     ///
-    /// Why at none.
+    /// The reason, if there are none.
     pub fn check_address(&self, place: &RelayPlace<'_>, address: IpAddr) -> Result<PeerPorts, PeerForbidden> {
-        // The answer changes at these ports alone.
+        // The verdict can change only at these ports.
         let mut ports = vec![1];
         for address in readings(address) {
             let named = self.rules.ports_of(address);
@@ -190,8 +190,8 @@ impl PeerPolicy {
         }
     }
 
-    /// Every address that `peer` stands for, itself first, and what decides about it. It is allowed if all of them are, and its port is
-    /// not zero.
+    /// The addresses of `peer`, its own first and then those embedded in it, with the verdict on each. The peer is allowed if all of
+    /// them are and its port is not zero.
     pub fn explain(&self, place: &RelayPlace<'_>, peer: SocketAddr) -> impl Iterator<Item = (IpAddr, PeerVerdict)> {
         readings(peer.ip()).map(move |address| (address, self.judge(place, SocketAddr::new(address, peer.port()))))
     }
@@ -215,7 +215,7 @@ impl PeerPolicy {
         }
     }
 
-    /// What holds without rules, and of which prefix length a rule has to be to change that.
+    /// The verdict without rules, and the shortest prefix with which a rule overrides it.
     fn without_rules(&self, place: &RelayPlace<'_>, peer: SocketAddr, is_of_machine: bool) -> (u8, PeerVerdict) {
         let address = peer.ip();
         if is_of_machine && !self.machine_is_open {
@@ -247,13 +247,13 @@ impl PeerVerdict {
 }
 
 impl RelayPlace<'_> {
-    /// Whether packets to `address` come to the relay's machine.
+    /// Whether packets to `address` reach the relay's machine.
     #[must_use]
     pub fn has(&self, address: IpAddr) -> bool {
         address.is_loopback() || self.relay_addresses.contains(address) || self.own_addresses.contains(&address)
     }
 
-    /// The same of `address` or what is embedded in it.
+    /// Whether packets to `address`, or to an address embedded in it, reach the relay's machine.
     pub(crate) fn may_receive(&self, address: IpAddr) -> bool {
         readings(address).any(|address| self.has(address))
     }

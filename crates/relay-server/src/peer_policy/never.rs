@@ -2,7 +2,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::forbidden::PeerForbidden;
 
-/// Why nothing can allow `address`.
+/// Why no rule can allow `address`; `None` if a rule can.
 pub(super) const fn never(address: IpAddr) -> Option<PeerForbidden> {
     if address.is_unspecified() {
         return Some(PeerForbidden::Unspecified);
@@ -11,7 +11,7 @@ pub(super) const fn never(address: IpAddr) -> Option<PeerForbidden> {
         return Some(PeerForbidden::Multicast);
     }
     match address {
-        // 240.0.0.0/4, which ends in the broadcast address.
+        // 240.0.0.0/4, whose last address is the broadcast address.
         IpAddr::V4(v4) if v4.octets()[0] >= 240 => Some(PeerForbidden::Broadcast),
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Some(PeerForbidden::Ipv4Mapped),
         IpAddr::V6(v6) if is_tunnel(v6) => Some(PeerForbidden::Tunnel),
@@ -20,20 +20,20 @@ pub(super) const fn never(address: IpAddr) -> Option<PeerForbidden> {
     }
 }
 
-/// Whether no client at `address` may allocate.
+/// Whether Allocate requests from `address` are refused.
 ///
 /// [RFC 8656, section 21.4](https://www.rfc-editor.org/rfc/rfc8656#section-21.4)
 pub(crate) const fn is_forbidden_client(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if is_tunnel(v6))
 }
 
-/// Whether `address` is one that a host sends from.
+/// Whether a host can send from `address`.
 pub(crate) const fn is_unicast(address: IpAddr) -> bool {
     !matches!(never(address), Some(PeerForbidden::Unspecified | PeerForbidden::Multicast | PeerForbidden::Broadcast))
 }
 
-/// [RFC 8656, section 21.4](https://www.rfc-editor.org/rfc/rfc8656#section-21.4): neither clients nor peers may be at addresses
-/// of Teredo or 6to4, since a tunnel's end could send to the relay what the relay sends to it.
+/// Whether `address` is a Teredo or 6to4 address. Neither clients nor peers may have one, since the tunnel's end could send the
+/// relay's data back to it: [RFC 8656, section 21.4](https://www.rfc-editor.org/rfc/rfc8656#section-21.4).
 const fn is_tunnel(address: Ipv6Addr) -> bool {
     matches!(address.segments(), [0x2001, 0, ..] | [0x2002, ..])
 }

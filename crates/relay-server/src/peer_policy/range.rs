@@ -2,7 +2,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// Peers by address prefix, and perhaps by port.
+/// A range of peers: an address prefix, optionally with ports.
 ///
 /// As text: `10.0.0.7`, `10.0.0.0/8`, `10.0.0.0/8:53`, `10.0.0.0/8:1000-2000`, `fd00::/8`, `[fd00::/8]:1000-2000`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,10 +18,10 @@ pub struct PortSpan {
     last: u16,
 }
 
-/// Why a text is no [`PeerRange`].
+/// Why a text is not a [`PeerRange`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PeerRangeError {
-    /// It is no address and no prefix.
+    /// It contains neither an address nor a prefix.
     #[error(
         "{0:?} is no address and no prefix: write for instance 10.0.0.7, 10.0.0.0/8, 10.0.0.0/8:1000-2000, fd00::/8 or \
          [fd00::/8]:1000-2000"
@@ -30,18 +30,18 @@ pub enum PeerRangeError {
     /// The prefix has bits set beyond its length.
     #[error("{given} has bits set beyond its prefix length: write {meant}, or the address alone")]
     HostBits {
-        /// As it was written.
+        /// The prefix as written.
         given: IpNet,
-        /// The prefix that it lies in.
+        /// The prefix without these bits.
         meant: IpNet,
     },
-    /// They are no ports.
+    /// The part after the colon is not a range of ports.
     #[error("{0:?} are no ports: write one from 1 to 65535, or a range such as 1000-2000")]
     Ports(String),
 }
 
 impl PeerRange {
-    /// The peers in `net`, at these ports or at all. Bits beyond the prefix length do not count.
+    /// The peers in `net` at these ports, or at all ports. Bits beyond the prefix length are cleared.
     #[must_use]
     pub fn new(net: IpNet, ports: Option<PortSpan>) -> Self {
         Self { net: net.trunc(), ports }
@@ -61,7 +61,7 @@ impl PeerRange {
 }
 
 impl PortSpan {
-    /// From `first` to `last`; `None` if there is no such port.
+    /// From `first` to `last`; `None` if `first` is 0 or greater than `last`.
     #[must_use]
     pub const fn new(first: u16, last: u16) -> Option<Self> {
         if first == 0 || first > last { None } else { Some(Self { first, last }) }
@@ -79,13 +79,13 @@ impl PortSpan {
         self.last
     }
 
-    /// Whether `port` is one of them.
+    /// Whether `port` is in the range.
     #[must_use]
     pub const fn contains(self, port: u16) -> bool {
         self.first <= port && port <= self.last
     }
 
-    /// How many there are, less one.
+    /// The number of ports, less one.
     pub(super) const fn width(self) -> u16 {
         self.last - self.first
     }
@@ -120,7 +120,7 @@ impl FromStr for PeerRange {
                     ports => (net, Some(ports.strip_prefix(':').ok_or_else(no_address)?)),
                 }
             }
-            // An IPv6 address has two colons at least.
+            // An IPv6 address contains at least two colons.
             None => match text.split_once(':') {
                 Some((net, ports)) if !ports.contains(':') => (net, Some(ports)),
                 _ => (text, None),

@@ -6,36 +6,36 @@ use super::{
     range::{PeerRange, PeerRangeError},
 };
 
-/// A rule of the relay's operator about peers.
+/// An operator's rule about peers.
 ///
-/// As text it is `allow` or `deny`, and a [`PeerRange`]: `allow 10.0.0.0/8`, `deny 198.51.100.7:53`.
+/// As text, it is `allow` or `deny`, followed by a [`PeerRange`]: `allow 10.0.0.0/8`, `deny 198.51.100.7:53`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerRule {
-    /// What to do with these peers.
+    /// What to do with the peers.
     pub action: PeerAction,
-    /// Which peers.
+    /// The peers.
     pub range: PeerRange,
 }
 
-/// What a [`PeerRule`] says about its peers. Where two rules are equally specific, `Deny` comes first and wins.
+/// What a [`PeerRule`] does with its peers. Of two equally specific rules, `Deny` sorts first and wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PeerAction {
-    /// They are refused.
+    /// Refuse them.
     Deny,
-    /// They may be relayed to.
+    /// Relay to them.
     Allow,
 }
 
-/// Why a text is no rule, or none that could have an effect.
+/// Why a text is not a rule, or is a rule without any effect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PeerRuleError {
     /// It begins with neither `allow` nor `deny`.
     #[error("{0:?} is no rule: write `allow` or `deny`, and addresses, such as `allow 10.0.0.0/8`")]
     Action(String),
-    /// It is about no peers.
+    /// Its range is not valid.
     #[error(transparent)]
     Range(#[from] PeerRangeError),
-    /// It would allow what is never relayed to.
+    /// It allows only peers that are never relayed to.
     #[error("{0} can not be allowed: {1}")]
     Never(PeerRange, PeerForbidden),
 }
@@ -45,7 +45,7 @@ impl PeerRule {
     ///
     /// # Errors
     ///
-    /// When the whole range is of peers that no rule can allow.
+    /// When no peer in `range` can be allowed.
     pub fn allow(range: PeerRange) -> Result<Self, PeerRuleError> {
         let net = range.net();
         match (never(net.network()), never(net.broadcast())) {

@@ -7,16 +7,16 @@ use super::{
     rule::{PeerAction, PeerRule},
 };
 
-/// The operator's rules, found by address: one look-up for each prefix length that any of them has, however many there are.
+/// The operator's rules, indexed by prefix: finding one takes a look-up per prefix length in use, whatever the number of rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rules {
-    /// Of each prefix, the most specific first: the fewest ports, and among as many `Deny`.
+    /// The rules of each prefix, the most specific first: by number of ports, then `Deny`.
     by_net: BTreeMap<IpNet, Vec<(Option<PortSpan>, PeerAction)>>,
-    /// Whether any of them is about some ports only.
+    /// Whether any rule names ports.
     has_ports: bool,
-    /// The lengths of IPv4 prefixes, the longest first.
+    /// The lengths of IPv4 prefixes, in descending order.
     lengths_v4: Vec<u8>,
-    /// Of IPv6 prefixes.
+    /// The lengths of IPv6 prefixes, in descending order.
     lengths_v6: Vec<u8>,
 }
 
@@ -31,7 +31,7 @@ impl Rules {
             }
         }
         for (net, of_net) in &mut all.by_net {
-            // Ports from 1 to 65535 are as many as where none are named.
+            // A rule without ports counts as 65535 ports, like 1-65535.
             of_net
                 .sort_unstable_by_key(|(ports, action)| (ports.map_or(u16::MAX - 1, PortSpan::width), *action, *ports));
             match net {
@@ -50,7 +50,7 @@ impl Rules {
         self.has_ports
     }
 
-    /// All of them, in an order that depends on nothing else.
+    /// All rules. Equal sets of rules give the same order.
     pub(super) fn iter(&self) -> impl Iterator<Item = PeerRule> {
         self.by_net.iter().flat_map(|(net, of_net)| {
             of_net.iter().map(|(ports, action)| PeerRule { action: *action, range: PeerRange::new(*net, *ports) })
@@ -62,12 +62,12 @@ impl Rules {
         self.about(address).find(|rule| rule.range.ports().is_none_or(|ports| ports.contains(port)))
     }
 
-    /// The ports that rules about `address` name.
+    /// The ports that rules name for `address`.
     pub(super) fn ports_of(&self, address: IpAddr) -> impl Iterator<Item = PortSpan> {
         self.about(address).filter_map(|rule| rule.range.ports())
     }
 
-    /// The rules about any port of `address`, the most specific first.
+    /// The rules for `address`, whatever their ports, the most specific first.
     fn about(&self, address: IpAddr) -> impl Iterator<Item = PeerRule> {
         let lengths = match address {
             IpAddr::V4(_) => &self.lengths_v4,
@@ -80,7 +80,7 @@ impl Rules {
     }
 }
 
-/// The prefix of `address` with that length.
+/// The prefix of `address` with this length; `None` if the length is too large.
 fn prefix(address: IpAddr, length: u8) -> Option<IpNet> {
     match address {
         IpAddr::V4(v4) => Ipv4Net::new(v4, length).ok().map(|net| net.trunc().into()),

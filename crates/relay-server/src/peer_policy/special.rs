@@ -7,47 +7,47 @@ use SpecialUse::{
     Private, Protocol, Reserved, SegmentRouting, Shared, ThisNetwork, Tunnel, UniqueLocal,
 };
 
-/// What a range of addresses is for, other than hosts of the Internet.
+/// The special use of an address range: its addresses are not ordinary hosts of the Internet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SpecialUse {
-    /// `0.0.0.0/8`, "this network": many systems take its addresses for their own.
+    /// `0.0.0.0/8`, "this network": many systems treat its addresses as their own.
     ThisNetwork,
-    /// The machine itself.
+    /// Loopback.
     Loopback,
-    /// Hosts of one link.
+    /// Hosts on one link.
     LinkLocal,
-    /// What clouds tell their machines, keys among it, and other services for a cloud's own machines.
+    /// Metadata services of clouds, which give out keys, and other services for a cloud's own machines.
     CloudMetadata,
-    /// Private networks (RFC 1918).
+    /// Private IPv4 networks (RFC 1918).
     Private,
-    /// Carriers' NATs, and overlay networks (RFC 6598).
+    /// Carrier-grade NATs and overlay networks (RFC 6598).
     Shared,
-    /// Private networks of IPv6 (RFC 4193).
+    /// Private IPv6 networks (RFC 4193).
     UniqueLocal,
-    /// Examples.
+    /// Examples in documentation.
     Documentation,
-    /// Tests of network devices.
+    /// Benchmarks of network devices.
     Benchmarking,
-    /// Protocols of the IETF.
+    /// IETF protocols.
     Protocol,
-    /// Relays of 6to4.
+    /// 6to4 relays.
     Tunnel,
-    /// A translator between IPv6 and IPv4 in a network of its own.
+    /// NAT64 with the local-use prefix (RFC 8215).
     LocalTranslation,
-    /// Packets to be thrown away.
+    /// Packets to be discarded.
     Discard,
-    /// Names that look like addresses.
+    /// Identifiers in the form of addresses.
     Identifier,
     /// Segment identifiers.
     SegmentRouting,
     /// An IPv4 address written as an IPv6 address.
     Ipv4InIpv6,
-    /// Nothing yet.
+    /// Not assigned.
     Reserved,
 }
 
 impl SpecialUse {
-    /// Each of them.
+    /// All uses.
     pub const ALL: [Self; 17] = [
         Self::ThisNetwork,
         Self::Loopback,
@@ -68,7 +68,7 @@ impl SpecialUse {
         Self::Reserved,
     ];
 
-    /// A short name, for figures and recordings.
+    /// A short name, for metrics and recordings.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -92,7 +92,7 @@ impl SpecialUse {
         }
     }
 
-    /// The use of that name.
+    /// The use with this [`Self::name`].
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|usage| usage.name() == name)
@@ -122,10 +122,10 @@ impl fmt::Display for SpecialUse {
     }
 }
 
-/// A range in the table; `None` marks one that is like any other, inside of one that is not.
+/// A range in the table. `None` marks an ordinary range inside a special one.
 pub(super) type Entry = (IpNet, Option<SpecialUse>);
 
-/// What `address` is for, by the most specific range that it lies in.
+/// The most specific special range that contains `address`, and its use.
 pub(super) fn find(address: IpAddr) -> Option<(IpNet, SpecialUse)> {
     let (net, usage) = ranges().filter(|(net, _)| net.contains(&address)).max_by_key(|(net, _)| net.prefix_len())?;
     usage.map(|usage| (net, usage))
@@ -138,10 +138,10 @@ pub(super) fn ranges() -> impl Iterator<Item = Entry> {
     v4.chain(v6)
 }
 
-/// [IANA's registry for IPv4](https://www.iana.org/assignments/iana-ipv4-special-registry/) as it stood in 2025, and services that
+/// [IANA's registry for IPv4](https://www.iana.org/assignments/iana-ipv4-special-registry/) as of 2025, and services that
 /// clouds offer to their own machines (below).
 ///
-/// Not here: multicast (`224.0.0.0/4`) and `240.0.0.0/4` with the broadcast address, which nothing can allow; and `192.31.196.0/24`,
+/// Left out: multicast (`224.0.0.0/4`) and `240.0.0.0/4` with the broadcast address, which no rule can allow; and `192.31.196.0/24`,
 /// `192.52.193.0/24`, `192.175.48.0/24`, which the registry calls globally reachable.
 const V4: &[([u8; 4], u8, Option<SpecialUse>)] = &[
     ([0, 0, 0, 0], 8, Some(ThisNetwork)),         // RFC 791
@@ -169,11 +169,11 @@ const V4: &[([u8; 4], u8, Option<SpecialUse>)] = &[
     ([168, 63, 129, 16], 32, Some(CloudMetadata)),   // Azure: the platform's agent, DHCP, DNS
 ];
 
-/// [IANA's registry for IPv6](https://www.iana.org/assignments/iana-ipv6-special-registry/) as it stood in 2025, with RFC 9780 as its
+/// [IANA's registry for IPv6](https://www.iana.org/assignments/iana-ipv6-special-registry/) as of 2025, with RFC 9780 as its
 /// newest entry; the rest of the [address space](https://www.iana.org/assignments/ipv6-address-space/), of which only `2000::/3` is
-/// given to hosts of the Internet; and clouds' services.
+/// assigned to hosts of the Internet; and services of clouds.
 ///
-/// Not here: `ff00::/8`, `fe80::/10`, `::ffff:0:0/96`, `2001::/32` and `2002::/16`, which nothing can allow.
+/// Left out: `ff00::/8`, `fe80::/10`, `::ffff:0:0/96`, `2001::/32` and `2002::/16`, which no rule can allow.
 const V6: &[([u16; 8], u8, Option<SpecialUse>)] = &[
     ([0, 0, 0, 0, 0, 0, 0, 0], 3, Some(Reserved)),
     ([0, 0, 0, 0, 0, 0, 0, 0], 96, Some(Ipv4InIpv6)), // RFC 4291, deprecated

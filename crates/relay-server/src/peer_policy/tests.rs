@@ -14,7 +14,7 @@ fn public() -> RelayAddresses {
     RelayAddresses { v4: Some(PUBLIC_V4), v6: Some(PUBLIC_V6) }
 }
 
-/// A relay with public addresses, and one more on its machine.
+/// The addresses of a machine with a public relay: the relay's, and one more.
 fn own() -> Vec<IpAddr> {
     ["198.45.1.7", "10.9.9.9", "2a00:1::7"].map(|address| address.parse().unwrap()).to_vec()
 }
@@ -27,7 +27,7 @@ fn rules(texts: &[&str]) -> Vec<PeerRule> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
-/// The name of the reason why a public relay with these rules refuses `peer`, or `allowed`.
+/// The name of the reason for which a public relay with these rules refuses `peer`, or `allowed`.
 fn verdict(texts: &[&str], peer: &str) -> &'static str {
     let own = own();
     let policy = PeerPolicy::of_relay_at(&public(), rules(texts));
@@ -124,7 +124,7 @@ fn the_most_specific_range_decides() {
         (&["allow 10.0.0.0/8"][..], "10.0.0.9:53", "allowed"),
         (&["allow 10.1.0.0/16"], "10.1.0.9:53", "allowed"),
         (&["allow 10.1.0.0/16"], "10.2.0.9:53", "private"),
-        // What is wider than an entry of the table does not open it.
+        // A rule that is wider than an entry of the table does not override it.
         (&["allow 0.0.0.0/0"], "10.0.0.9:53", "private"),
         (&["allow 169.254.0.0/16"], "169.254.1.1:53", "allowed"),
         (&["allow 169.254.0.0/16"], "169.254.169.254:80", "cloud_metadata"),
@@ -134,7 +134,7 @@ fn the_most_specific_range_decides() {
         (&["deny 0.0.0.0/0", "allow 8.8.8.0/24"], "8.8.8.8:53", "allowed"),
         (&["deny 0.0.0.0/0", "allow 8.8.8.0/24"], "8.8.4.4:53", "rule"),
         (&["allow 8.8.8.8", "deny 8.8.8.8"], "8.8.8.8:53", "rule"),
-        // Fewer ports are more specific, at the same prefix.
+        // At the same prefix, a rule with fewer ports is more specific.
         (&["deny 8.8.8.8", "allow 8.8.8.8:53"], "8.8.8.8:53", "allowed"),
         (&["deny 8.8.8.8", "allow 8.8.8.8:53"], "8.8.8.8:54", "rule"),
         (&["allow 8.8.8.8:50-60", "deny 8.8.8.8:53"], "8.8.8.8:53", "rule"),
@@ -142,7 +142,7 @@ fn the_most_specific_range_decides() {
         (&["deny 8.8.8.0/24:53", "allow 8.8.8.8"], "8.8.8.8:53", "allowed"),
         (&["allow 10.0.0.0/8:5000-6000"], "10.0.0.9:5000", "allowed"),
         (&["allow 10.0.0.0/8:5000-6000"], "10.0.0.9:4999", "private"),
-        // An embedded address has to be allowed as well, and the one that embeds it.
+        // Both the embedded address and the address that embeds it must be allowed.
         (&["allow 10.0.0.0/8"], "[64:ff9b::a00:9]:53", "allowed"),
         (&["deny 8.8.8.8"], "[64:ff9b::808:808]:53", "rule"),
         (&["allow 10.0.0.0/8", "deny 64:ff9b::/96"], "[64:ff9b::a00:9]:53", "rule"),
@@ -173,7 +173,7 @@ fn a_relay_in_a_private_network_serves_it() {
     {
         assert!(!allows(&lan, peer), "{peer}");
     }
-    // Each family for itself: most private IPv4 networks have public IPv6 addresses.
+    // Each family is judged separately: most private IPv4 networks have public IPv6 addresses.
     let home = policy("192.168.1.7", Some("2a00:1::7"));
     assert!(allows(&home, "192.168.1.8") && !allows(&home, "fd00::1"));
     let overlay = policy("198.45.1.7", Some("fd00::7"));
@@ -226,7 +226,7 @@ fn reasons_fit_into_a_reason_phrase_and_name_the_remedy() {
     }
 }
 
-/// Addresses near those that rules and the table are about.
+/// Addresses in and near the ranges of rules and table.
 fn addresses() -> impl Strategy<Value = IpAddr> {
     let v4 = select(vec![
         "10.0.0.0",
@@ -271,7 +271,7 @@ fn any_rule() -> impl Strategy<Value = PeerRule> {
     })
 }
 
-/// An address as a text of zeros and ones, after a letter for its family.
+/// An address as text: 4 or 6 for its family, then its bits.
 fn bits(address: IpAddr) -> String {
     match address {
         IpAddr::V4(v4) => format!("4{:032b}", v4.to_bits()),
@@ -283,13 +283,13 @@ fn prefix_bits(net: IpNet) -> String {
     bits(net.addr())[..=usize::from(net.prefix_len())].to_owned()
 }
 
-/// The addresses embedded in `text`, by where they stand in its bits.
+/// The addresses embedded in `text`, cut out of its bits.
 fn embedded_bits(text: &str) -> Vec<String> {
     let Some(v6) = text.strip_prefix('6') else { return Vec::new() };
     let is_prefix = |prefix: &str| v6.starts_with(&prefix_bits(prefix.parse().unwrap())[1..]);
     let at = |from: usize| format!("4{}", &v6[from..from + 32]);
     if is_prefix("64:ff9b:1::/48") {
-        // The octet from 64 to 71 is skipped.
+        // Bits 64 to 71 are skipped.
         let skipped = |from: usize| {
             let (address, rest) = v6[from..].split_at(64 - from);
             let (zero, rest) = rest.split_at(8);
@@ -315,7 +315,7 @@ fn embedded_bits(text: &str) -> Vec<String> {
     if at_the_end || is_compatible || is_isatap { vec![at(96)] } else { Vec::new() }
 }
 
-/// What [`PeerPolicy::check`] should say, by comparing texts and sorting.
+/// The expected result of [`PeerPolicy::check`], found by comparing texts and sorting.
 fn reference(rules: &[PeerRule], place: &RelayPlace<'_>, peer: SocketAddr) -> bool {
     let itself = bits(peer.ip());
     let mut readings = embedded_bits(&itself);
@@ -332,7 +332,7 @@ fn reference(rules: &[PeerRule], place: &RelayPlace<'_>, peer: SocketAddr) -> bo
         {
             return false;
         }
-        // What applies, as (prefix, -ports, whether it is a rule, whether it denies): the last one decides.
+        // The ranges that apply, as (prefix length, -ports, is a rule, denies). The largest decides.
         let mut all = vec![(0, 0, false, false)];
         if of_machine {
             all.push((address.len(), i32::MIN, false, peer.port() < place.ports.lowest()));
@@ -345,7 +345,7 @@ fn reference(rules: &[PeerRule], place: &RelayPlace<'_>, peer: SocketAddr) -> bo
             let ports = rule.range.ports().map_or(1..=65535, |ports| ports.first()..=ports.last());
             let prefix = prefix_bits(rule.range.net());
             if address.starts_with(&prefix) && ports.contains(&peer.port()) {
-                // Where all ports are named, that is as many as where none are.
+                // A rule that names all ports counts like one that names none.
                 let count = i32::from(*ports.end()) - i32::from(*ports.start());
                 all.push((prefix.len(), -count, true, rule.action == PeerAction::Deny));
             }

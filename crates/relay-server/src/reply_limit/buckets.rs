@@ -7,28 +7,28 @@ use allocation::Timestamp;
 
 use super::REPLY_BURST_SECONDS;
 
-/// Token buckets for any number of holders in a fixed number of places. Each holder has two buckets and draws from the fuller one,
-/// so that nobody can empty both buckets of another holder by chance.
+/// Token buckets for any number of holders in fixed memory. Each holder has two buckets and draws from the fuller one. So another
+/// holder that happens to share one of them cannot take all its tokens.
 #[derive(Debug)]
 pub(super) struct Buckets {
     buckets: Box<[Bucket]>,
-    /// How many tokens one bucket holds.
+    /// The capacity of one bucket, in tokens.
     burst: u32,
-    /// The time in which a bucket gets one token, in nanoseconds.
+    /// The time in which a bucket regains one token, in nanoseconds.
     refill: u64,
 }
 
-/// All zeros is a full bucket, so buckets that nobody uses take no memory.
+/// A zeroed bucket is full, so the memory of unused buckets is never touched.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bucket {
-    /// How many tokens are missing.
+    /// The number of missing tokens.
     taken: u32,
-    /// When it was refilled, in units of [`Buckets::refill`].
+    /// The time of the last refill, in units of [`Buckets::refill`].
     refilled: u32,
 }
 
 impl Buckets {
-    /// Gives each holder `per_second` tokens, half of them in each of its buckets. `places` is rounded up to a power of two.
+    /// Gives each holder `per_second` tokens, half of them in each of its buckets. Rounds `places` up to a power of two.
     pub(super) fn new(places: usize, per_second: NonZeroU32) -> Self {
         let per_bucket = per_second.get().div_ceil(2);
         Self {
@@ -38,12 +38,12 @@ impl Buckets {
         }
     }
 
-    /// How many tokens a holder has at most.
+    /// The most tokens that a holder can have.
     pub(super) const fn burst(&self) -> u32 {
         self.burst.saturating_mul(2)
     }
 
-    /// How many tokens the holder with this hash is short of.
+    /// How many tokens the two buckets of a holder lack, given the holder's hash.
     pub(super) fn taken(&mut self, now: Timestamp, holder: u64) -> u32 {
         self.places(holder).into_iter().map(|place| self.refilled(now, place).taken).fold(0, u32::saturating_add)
     }
@@ -53,7 +53,7 @@ impl Buckets {
         self.taken(now, holder) < self.burst()
     }
 
-    /// Takes a token if there is one.
+    /// Takes a token if there is one. Returns whether there was.
     pub(super) fn take_if_any(&mut self, now: Timestamp, holder: u64) -> bool {
         let may = self.has_any(now, holder);
         if may {
@@ -62,7 +62,7 @@ impl Buckets {
         may
     }
 
-    /// Takes a token; to be called after [`Self::taken`] at the same time.
+    /// Takes a token. Call [`Self::taken`] first, with the current time.
     pub(super) fn take(&mut self, holder: u64) {
         let [one, other] = self.places(holder);
         let fuller = if self.buckets[one].taken <= self.buckets[other].taken { one } else { other };
@@ -70,7 +70,7 @@ impl Buckets {
         bucket.taken = (bucket.taken + 1).min(self.burst);
     }
 
-    /// Puts a token back, if any is missing.
+    /// Returns a token, unless the buckets are full.
     pub(super) fn give_back(&mut self, now: Timestamp, holder: u64) {
         let emptier = self.places(holder).into_iter().max_by_key(|place| self.refilled(now, *place).taken);
         if let Some(place) = emptier {
@@ -79,7 +79,7 @@ impl Buckets {
         }
     }
 
-    /// The buckets that are not full at `now`: their places, what is missing, and when they were refilled.
+    /// The buckets that are not full at `now`, as (place, missing tokens, time of the last refill).
     pub(super) fn taken_places(&self, now: Timestamp) -> Vec<(u16, u32, u32)> {
         let unit = self.unit(now);
         let buckets = (0..).zip(&self.buckets);
@@ -87,7 +87,7 @@ impl Buckets {
         taken.map(|(place, bucket)| (place, bucket.taken, bucket.refilled)).collect()
     }
 
-    /// Puts back what [`Self::taken_places`] returned.
+    /// Restores the buckets that [`Self::taken_places`] returned.
     pub(super) fn put_back(&mut self, taken: &[(u16, u32, u32)]) {
         for (place, taken, refilled) in taken {
             if let Some(bucket) = self.buckets.get_mut(usize::from(*place)) {
@@ -96,7 +96,7 @@ impl Buckets {
         }
     }
 
-    // Wraps after months. A bucket that nobody has used for as long may then be refilled late.
+    // Wraps after months. A bucket that was not used for that long may be refilled late.
     fn unit(&self, now: Timestamp) -> u32 {
         u32::try_from((now.as_nanos() / self.refill) & u64::from(u32::MAX)).unwrap_or_default()
     }

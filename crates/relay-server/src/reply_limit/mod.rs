@@ -1,13 +1,14 @@
 //! Limits the replies to senders that have shown no credentials.
 //!
-//! Anybody can send a request in another host's name, so a relay that answers everything floods others on request. And anybody can
-//! send many requests in the name of one network, so a limit that this network shares locks its clients out. Hence two levels: each
-//! address has a budget of its own, and each prefix (/24, /56) has twice that budget, half of which only addresses may use that have
-//! taken little of theirs. Answers to Binding and challenges have budgets of their own.
+//! An attacker can forge the source of requests. A relay that answered all of them would flood the forged host. A limit per network
+//! would let the attacker lock out all clients of that network. Hence two levels: each address has a budget, and each prefix (/24,
+//! /56) has twice that budget, half of which is reserved for addresses that have used little of theirs. Binding responses and
+//! challenges have separate budgets.
 //!
-//! Not limited: a client that has an allocation and asks for its address (Binding), and whoever knows the password. A challenge that
-//! is no longer than the request in front of it counts against the budget of its address only, since it amplifies nothing. Whoever
-//! shows a nonce that this relay sent to its address has a budget that nobody can use up in its name.
+//! There is no limit for Binding requests of a client that has an allocation, nor for requests signed with the right password. A
+//! challenge that is no longer than its request counts only against its address, since it amplifies nothing. A client that
+//! shows a nonce
+//! that this relay sent to its address has one more budget, which nobody else can use up.
 
 mod buckets;
 mod snapshot;
@@ -20,23 +21,23 @@ use rand::RngCore;
 use self::buckets::Buckets;
 pub(crate) use self::snapshot::ReplyLimitSnapshot;
 
-/// How many seconds' worth of replies are given at once after a time of silence.
+/// The burst, in seconds' worth of replies.
 pub const REPLY_BURST_SECONDS: u32 = 4;
 
-/// How much more than one address a prefix gets.
+/// The budget of a prefix, as a multiple of an address's.
 const ADDRESSES_PER_PREFIX: u32 = 2;
 
-/// An address that has taken less than this part of its burst may use the reserved half of its prefix's budget.
+/// An address that has used less than 1/16 of its burst may use the reserved half of its prefix's budget.
 const MODEST_PART: u32 = 16;
 
-/// How many buckets there are for addresses, and for prefixes. Each address and each prefix has two of them.
+/// The number of buckets for addresses, and for prefixes. Each address and each prefix has two of them.
 const ADDRESS_BUCKETS: usize = 32_768;
 const PREFIX_BUCKETS: usize = 8_192;
 
-/// What a reply to somebody without credentials is.
+/// The kind of a reply to a sender without credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ReplyKind {
-    /// The answer to a Binding request.
+    /// A response to a Binding request.
     Binding,
     /// An error response to a request that is not authenticated, most often 401 with a nonce.
     Challenge,
@@ -48,9 +49,9 @@ pub(crate) struct ReplyLimit {
     per_second: NonZeroU32,
     bindings: Budgets,
     challenges: Budgets,
-    /// Of addresses that have shown a nonce.
+    /// The budgets of addresses that have shown a nonce.
     proven: Buckets,
-    /// So that nobody can tell which addresses share a bucket.
+    /// Keys of the hash, so that nobody can find out which addresses share a bucket.
     key: [u64; 2],
 }
 
@@ -62,7 +63,7 @@ struct Budgets {
 }
 
 impl ReplyLimit {
-    /// Gives each address `per_second` replies of each kind, and [`REPLY_BURST_SECONDS`] times as many at once.
+    /// Gives each address `per_second` replies of each kind, with a burst of [`REPLY_BURST_SECONDS`].
     pub(crate) fn new(per_second: NonZeroU32, rng: &mut impl RngCore) -> Self {
         let budgets = || Budgets {
             addresses: Buckets::new(ADDRESS_BUCKETS, per_second),
@@ -73,10 +74,10 @@ impl ReplyLimit {
         Self { per_second, bindings: budgets(), challenges: budgets(), proven, key }
     }
 
-    /// Whether `to` may be sent a reply of this kind; if so, it counts as sent.
+    /// Whether `to` may be sent a reply of this kind. If so, it is counted.
     pub(crate) fn take(&mut self, now: Timestamp, to: IpAddr, kind: ReplyKind) -> bool {
         let address = self.address(to);
-        // What a flood in one address's name costs ends here.
+        // For most requests of a flood with one forged address, this is all the work.
         if !self.budgets(kind).addresses.has_any(now, address) {
             return false;
         }
@@ -92,20 +93,20 @@ impl ReplyLimit {
         true
     }
 
-    /// Whether `to` may be sent a reply that is no longer than what it answers; if so, it counts as sent.
+    /// Whether `to` may be sent a reply that is no longer than its request. If so, it is counted.
     pub(crate) fn take_from_address(&mut self, now: Timestamp, to: IpAddr, kind: ReplyKind) -> bool {
         let address = self.address(to);
         self.budgets(kind).addresses.take_if_any(now, address)
     }
 
-    /// Whether `to` may be refused once more if `has_shown_nonce`; if so, that counts.
+    /// Whether `to` may be sent another error response if `has_shown_nonce`. If so, it is counted.
     pub(crate) fn take_proven(&mut self, now: Timestamp, to: IpAddr, has_shown_nonce: impl FnOnce() -> bool) -> bool {
         let address = self.address(to);
-        // The nonce is looked at last, since that costs most.
+        // The nonce is checked late, since that costs most.
         self.proven.has_any(now, address) && has_shown_nonce() && self.proven.take_if_any(now, address)
     }
 
-    /// `to` has answered a challenge: that one does not count.
+    /// Stops counting one challenge to `to`, since it was answered.
     pub(crate) fn give_back(&mut self, now: Timestamp, to: IpAddr) {
         let (address, prefix) = (self.address(to), self.prefix(to));
         self.challenges.addresses.give_back(now, address);
@@ -119,20 +120,20 @@ impl ReplyLimit {
         }
     }
 
-    /// A hash of the address.
+    /// The hash of the address.
     fn address(&self, of: IpAddr) -> u64 {
         let (is_v4, network) = network(of);
         buckets::hash(self.key[0], network, is_v4)
     }
 
-    /// A hash of its prefix.
+    /// The hash of its prefix.
     fn prefix(&self, of: IpAddr) -> u64 {
         let (is_v4, network) = network(of);
         buckets::hash(self.key[1], network >> 8, is_v4)
     }
 }
 
-/// What one subscriber has counts as one address: an IPv4 address, or an IPv6 /64. Whether it is the former, and its bits.
+/// The address of one subscriber: an IPv4 address, or an IPv6 /64. Returns whether it is IPv4, and its bits.
 fn network(of: IpAddr) -> (bool, u64) {
     match of.to_canonical() {
         IpAddr::V4(ip) => (true, ip.to_bits().into()),

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Budgets, ReplyLimit};
 
-/// Who has been sent how many replies of late, as plain data.
+/// The state of the limit as plain data, for a [`Snapshot`](crate::Snapshot).
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ReplyLimitSnapshot {
     per_second: NonZeroU32,
     key: [u64; 2],
-    /// Of the five tables of buckets, those that are not full.
+    /// The buckets that are not full, of each of the five tables.
     taken: [Vec<(u16, u32, u32)>; 5],
 }
 
@@ -25,7 +25,7 @@ impl ReplyLimit {
         }
     }
 
-    /// Takes over who has been sent how many replies. If the limit is another one, everybody begins anew.
+    /// Restores the buckets. If the limit has changed, all start full.
     pub(crate) fn put_back(&mut self, snapshot: &ReplyLimitSnapshot) {
         self.key = snapshot.key;
         if self.per_second != snapshot.per_second {

@@ -57,7 +57,7 @@ fn a_noisy_address_costs_its_neighbours_nothing() {
     }
 }
 
-/// Who can forge one address of a network can forge all of them.
+/// An attacker who can forge one address of a network can forge all of them.
 #[test]
 fn a_prefix_gets_twice_what_an_address_gets() {
     let mut limit = limit();
@@ -90,7 +90,7 @@ fn who_answers_challenges_does_not_run_out() {
         assert!(limit.take(NOW, ip(STRANGER), KIND));
         limit.give_back(NOW, ip(STRANGER));
     }
-    // And gains nothing beyond that.
+    // Answering more challenges than were counted gains nothing.
     limit.give_back(NOW, ip(STRANGER));
     assert_eq!(taken(&mut limit, NOW, ip(STRANGER), KIND), BURST);
 }

@@ -1,21 +1,23 @@
+//! The byte format of snapshots: a header with version and checksum, and the state encoded with postcard.
+
 use postcard::{from_bytes, to_extend};
 use zeroize::Zeroizing;
 
 use super::Snapshot;
 
-/// What every snapshot begins with.
+/// The first bytes of every snapshot.
 const MAGIC: [u8; 8] = *b"\x89FZRELAY";
 
-/// Goes up with every change of what a snapshot contains: the test `snapshot_format` fails until it does.
+/// Raise it with every change of a snapshot's content. Until then, the tests in `tests/snapshot.rs` fail.
 const VERSION: u16 = 1;
 
-/// Magic number, version, and a CRC-32 of what follows, both in network byte order.
+/// Magic number, version, and CRC-32 of the rest. Version and CRC-32 are in network byte order.
 const HEADER_LEN: usize = MAGIC.len() + 2 + 4;
 
 /// Why bytes are not a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
-    /// They do not begin like one.
+    /// They do not begin with the magic number.
     #[error("this is not a snapshot of a relay")]
     NotASnapshot,
     /// It was taken by another version of this crate.
@@ -24,10 +26,10 @@ pub enum SnapshotError {
         /// The version of its format.
         actual: u16,
     },
-    /// They were cut off, or changed.
+    /// They are cut off or altered.
     #[error("the snapshot is damaged: its checksum does not match")]
     Checksum,
-    /// They cannot be decoded, though the checksum matches.
+    /// They cannot be decoded although the checksum matches.
     #[error("the snapshot cannot be decoded: {0}")]
     Encoding(postcard::Error),
 }
@@ -36,10 +38,10 @@ impl Snapshot {
     /// The version of the format of [`Self::to_bytes`].
     pub const VERSION: u16 = VERSION;
 
-    /// The snapshot as bytes. They contain secrets: keep them off disks, or readable for the relay only.
+    /// The snapshot as bytes. They contain secrets: keep them off disks, or readable by the relay only.
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        // Of no length that makes it grow, since that would leave copies of secrets behind.
+        // With the final capacity: growing would leave copies of secrets in freed memory.
         let len = postcard::experimental::serialized_size(self).unwrap_or_default();
         let mut bytes = Zeroizing::new(Vec::with_capacity(HEADER_LEN + len));
         bytes.extend_from_slice(&MAGIC);
@@ -54,7 +56,7 @@ impl Snapshot {
         bytes
     }
 
-    /// The snapshot that [`Self::to_bytes`] made these bytes of.
+    /// Reads the bytes that [`Self::to_bytes`] returned.
     ///
     /// # Errors
     ///

@@ -1,6 +1,7 @@
-//! The whole state of a [`Server`] as a value: another one that is made from it goes on where the first was.
+//! The whole state of a [`Server`] as a value. A server restored from it continues where the first one stopped.
 //!
-//! So a relay hands its allocations over to its next version, a recording begins in the middle of a run, and a test compares two servers.
+//! A relay hands its allocations over to its next version with a snapshot, a recording can begin in the middle of a run, and tests
+//! compare two servers.
 
 mod encoding;
 mod requests;
@@ -26,16 +27,16 @@ use crate::{
 
 /// The whole state of a [`Server`] at one moment, without its configuration and the credentials that it accepts.
 ///
-/// It contains secrets: the keys that clients sign requests with, the key of nonces, and the state of the random number generator.
-/// [`Server::snapshot`] takes it, [`Self::restore`] makes a server of it; [`Self::to_bytes`] and [`Self::from_bytes`] are for what is in
-/// between.
+/// It contains secrets: clients' keys, the key of nonces, and the state of the random number generator. Take it with
+/// [`Server::snapshot`], store it with [`Self::to_bytes`], load it with [`Self::from_bytes`], and turn it into a server with
+/// [`Self::restore`].
 #[derive(Serialize, Deserialize)]
 pub struct Snapshot {
     shard: ShardId,
     shard_count: u16,
     draining: bool,
     address_status: AddressStatuses,
-    /// When the wall clock was read last, and what it said, in seconds of Unix time.
+    /// The last reading of the wall clock: when it was, and the time in seconds of Unix time.
     wall_clock: (Timestamp, u64),
     nonce_key: Zeroizing<[u8; 32]>,
     allocations: AllocationsSnapshot,
@@ -53,13 +54,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Which shard of its relay the server was, and of how many.
+    /// The server's number among the shards of its relay, and the number of shards.
     #[must_use]
     pub const fn shard(&self) -> (ShardId, u16) {
         (self.shard, self.shard_count)
     }
 
-    /// The ports that the server drew from ([`Config::ports`](crate::Config::ports)).
+    /// The ports that the server draws from ([`Config::ports`](crate::Config::ports)).
     #[must_use]
     pub const fn ports(&self) -> PortRange {
         self.allocations.ports()
@@ -71,7 +72,7 @@ impl Snapshot {
         self.allocations.ports_of_all_shards()
     }
 
-    /// How many allocations there were.
+    /// How many allocations it contains.
     #[must_use]
     pub const fn allocation_count(&self) -> usize {
         self.allocations.len()

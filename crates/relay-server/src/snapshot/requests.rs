@@ -1,4 +1,4 @@
-//! Requests that are being worked on.
+//! The part of a snapshot about Allocate requests without a response yet.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ struct RequesterSnapshot {
     method: u16,
     transaction_id: [u8; 12],
     fingerprint: bool,
-    /// And whether it signs with MESSAGE-INTEGRITY-SHA256.
+    /// The key, and whether it signs with MESSAGE-INTEGRITY-SHA256.
     key: Option<(Zeroizing<Vec<u8>>, bool)>,
     /// In bytes.
     request_len: u32,
@@ -40,7 +40,7 @@ impl RequesterSnapshot {
         }
     }
 
-    /// `None` if the key has a length that no key has.
+    /// `None` if the key has an invalid length.
     fn restore(self) -> Option<Requester> {
         let key = match self.key {
             None => None,
@@ -59,7 +59,7 @@ impl RequesterSnapshot {
     }
 }
 
-/// An allocation whose sockets are being opened.
+/// An allocation that is being opened.
 #[derive(Serialize, Deserialize)]
 pub(super) struct PendingSnapshot {
     requester: RequesterSnapshot,
@@ -80,7 +80,7 @@ impl PendingSnapshot {
     }
 }
 
-/// A request that waits for a port of another shard.
+/// An Allocate request that waits for a port of another shard.
 #[derive(Serialize, Deserialize)]
 pub(super) struct BorrowingSnapshot {
     requester: RequesterSnapshot,

@@ -1,3 +1,5 @@
+//! Makes a server from a snapshot.
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -15,35 +17,37 @@ use crate::{
     crossings::Crossings, indicated_peers::IndicatedPeers, reply_limit::ReplyLimit, wall_clock::WallClock,
 };
 
-/// Why there is no server of a snapshot.
+/// Why a snapshot cannot be restored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
-    /// The server is to have other ports than it had.
+    /// The configuration has other ports than the server had.
     #[error("the snapshot is of a server with the ports {had}, and the configuration has {configured}")]
     Ports {
-        /// Those in the snapshot.
+        /// The ports in the snapshot.
         had: PortRange,
-        /// Those in the configuration.
+        /// The ports in the configuration.
         configured: PortRange,
     },
     /// The configured realm cannot be a REALM.
     #[error(transparent)]
     Realm(#[from] RealmError),
-    /// The allocations contradict one another: the snapshot was not taken of a server.
+    /// The allocations contradict one another. No server has such a state.
     #[error("the snapshot contradicts itself: {0}")]
     Allocations(#[from] allocation::SnapshotError),
-    /// The same of other parts.
+    /// Other parts contradict one another.
     #[error("the snapshot contradicts itself: {0}")]
     Contradiction(&'static str),
 }
 
 impl Snapshot {
-    /// The server that the snapshot was taken of, with this configuration and these credentials: with what it had then, the same inputs give
-    /// the same outputs. Channels, permissions and flows that the configuration does not allow end; take the outputs. Time goes on where it was: use the same epoch.
+    /// Makes a server with this configuration and these credentials. With those that the first server had, the same inputs give
+    /// the same
+    /// outputs. Channels, permissions and flows that the configuration does not allow end, so take the outputs. Timestamps must
+    /// have the same epoch.
     ///
     /// # Errors
     ///
-    /// When the configuration has other ports, an impossible realm, or the snapshot is not one of a server that there can be.
+    /// When the configuration has other ports or an invalid realm, or the snapshot contradicts itself.
     pub fn restore(
         self,
         config: Config,
@@ -58,7 +62,7 @@ impl Snapshot {
         let allocations = self.allocations.restore(config.limits)?;
         check_families(&allocations)?;
 
-        // For the keys of tables, which nobody sees and which may be others than they were.
+        // Only for the keys of hash tables, which no output depends on. They may differ from the first server's.
         let mut rng = ChaCha20Rng::from_seed(*table_seed(&self.nonce_key));
         let mut replies = config.reply_limit.map(|per_second| ReplyLimit::new(per_second, &mut rng));
         if let (Some(replies), Some(snapshot)) = (&mut replies, &self.replies) {
@@ -85,7 +89,7 @@ impl Snapshot {
                 if !permissions.iter().any(|permission| permission.address() == peer.address().ip()) {
                     return Err(RestoreError::Contradiction("an indicated peer has no permission"));
                 }
-                // Fewer may be wanted than there were.
+                // The configuration may allow fewer peers than before.
                 indicated_peers.insert(id, peer);
             }
         }
@@ -134,7 +138,7 @@ impl Snapshot {
     }
 }
 
-/// A channel or a permission of a family that its allocation does not have would relay nothing.
+/// Checks that no channel and no permission is of a family that its allocation does not have.
 fn check_families(allocations: &Allocations) -> Result<(), RestoreError> {
     for allocation in allocations.iter() {
         let channels = allocation.channels().iter().map(|channel| channel.peer().address().ip());
@@ -150,7 +154,7 @@ fn find(allocations: &Allocations, id: u64, otherwise: &'static str) -> Result<A
     allocations.id_of(id).ok_or(RestoreError::Contradiction(otherwise))
 }
 
-/// Not the key itself: what is drawn of it may be guessed one day.
+/// The seed for hash keys. Not the nonce key itself: an attacker may learn hash keys over time.
 fn table_seed(nonce_key: &[u8; 32]) -> Zeroizing<[u8; 32]> {
     let mut rng = ChaCha20Rng::from_seed(*nonce_key);
     rng.set_stream(u64::MAX);

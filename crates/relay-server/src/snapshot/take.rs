@@ -1,3 +1,5 @@
+//! Takes a snapshot of a server.
+
 use turn_auth::UnixTime;
 use zeroize::Zeroizing;
 
@@ -8,14 +10,15 @@ use super::{
 use crate::{Server, Timestamp, borrowings::Borrowings};
 
 impl Server {
-    /// The whole state at `now`. Do what is due ([`Self::handle_timeout`]) and take the outputs ([`Self::poll_output`]) first: they
-    /// are not part of it. O(n) in allocations, channels and permissions.
+    /// The whole state at `now`. Call [`Self::handle_timeout`] and take all outputs ([`Self::poll_output`]) first: a snapshot
+    /// does not
+    /// contain them. O(n) in allocations, channels and permissions.
     #[must_use]
     pub fn snapshot(&self, now: Timestamp) -> Snapshot {
         let (read_at, UnixTime(unix_time)) = self.wall_clock.reading();
         let Borrowings { by_number, by_client: _, next, lender } = &self.borrowings;
         let mut crossings: Vec<_> = self.crossings.iter().collect();
-        // A table has them in no order that means anything.
+        // The table's own order depends on its hash key.
         crossings.sort_unstable_by_key(|(crossing, _)| (crossing.family, crossing.from, crossing.to));
         Snapshot {
             shard: self.shard,
