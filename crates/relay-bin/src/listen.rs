@@ -21,9 +21,9 @@ use crate::{
 /// A client's data may therefore be read before the request that permits it: [`crate::shard`] keeps such data.
 pub(crate) const SOCKETS_PER_WORKER: usize = 2;
 
-/// The first bytes of application data: a channel number ([RFC 8656, section
-/// 12.4](https://www.rfc-editor.org/rfc/rfc8656#section-12.4)), or the type of a Send indication ([RFC 8656, section
-/// 17](https://www.rfc-editor.org/rfc/rfc8656#section-17)).
+/// The first bytes of application data: a channel number
+/// ([RFC 8656, section 12.4](https://www.rfc-editor.org/rfc/rfc8656#section-12.4)), or the type of a Send indication
+/// ([RFC 8656, section 17](https://www.rfc-editor.org/rfc/rfc8656#section-17)).
 const DATA: &[Pattern] = &[Pattern::first_byte(0b1100_0000, 0b0100_0000), Pattern::first_two_bytes(0xFFFF, 0x0016)];
 
 /// The size of a listening socket's send and receive buffer, in bytes.

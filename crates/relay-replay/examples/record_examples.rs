@@ -1,4 +1,5 @@
-//! Writes the playground's example traces, and the list of these and of the recordings beside them: `cargo run -p relay-replay --example record_examples -- FOLDER`.
+//! Writes the playground's example traces and the list of examples and recordings: `cargo run -p relay-replay --example
+//! record_examples -- FOLDER`.
 #![allow(clippy::print_stdout, reason = "a command-line tool")]
 
 use std::{env, error::Error, fs, path::PathBuf};

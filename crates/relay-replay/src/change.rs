@@ -1,3 +1,5 @@
+//! The changes of the relay's state, of which each row of a session may have some.
+
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -5,145 +7,146 @@ use std::{
 
 use relay_server::{DropReason, Family, Icmp, Rejection, RemovalReason};
 
-/// Something that a row did to the relay's state.
+/// A change of the relay's state by a row.
 ///
 /// Allocations are numbered over the whole session, from 0 in the order of their creation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
-    /// An allocation was made.
+    /// An allocation was created.
     Created(Arc<NewAllocation>),
-    /// An allocation's lifetime began anew.
+    /// An allocation was refreshed.
     Refreshed {
-        /// Which.
+        /// The number of the allocation.
         allocation: u32,
-        /// For how many seconds.
+        /// The new lifetime in seconds.
         lifetime: u32,
-        /// Only its relayed transport address of this family, or all of it.
+        /// The family that was refreshed; `None` for all.
         family: Option<Family>,
     },
     /// An allocation lost its relayed transport address of one family, and kept the other.
     FamilyRemoved {
-        /// Which.
+        /// The number of the allocation.
         allocation: u32,
-        /// Which family.
+        /// The family that was removed.
         family: Family,
-        /// Why.
+        /// Why it was removed.
         reason: RemovalReason,
     },
     /// An allocation ended.
     Removed {
-        /// Which.
+        /// The number of the allocation.
         allocation: u32,
-        /// Why.
+        /// Why it ended.
         reason: RemovalReason,
     },
     /// A channel was bound, or its binding refreshed.
     ChannelBound {
-        /// Of which allocation.
+        /// The number of the allocation.
         allocation: u32,
-        /// Its number.
+        /// The channel number.
         channel: u16,
-        /// Its peer.
+        /// The peer.
         peer: SocketAddr,
-        /// Whether it had been bound before.
+        /// Whether the channel was bound before.
         renewal: bool,
     },
     /// A channel binding lapsed.
     ChannelExpired {
-        /// Of which allocation.
+        /// The number of the allocation.
         allocation: u32,
-        /// Its number.
+        /// The channel number.
         channel: u16,
     },
     /// A lapsed channel's number and peer are free again.
     ChannelReleased {
-        /// Of which allocation.
+        /// The number of the allocation.
         allocation: u32,
-        /// Its number.
+        /// The channel number.
         channel: u16,
     },
     /// A permission was installed, or refreshed.
     PermissionInstalled {
-        /// Of which allocation.
+        /// The number of the allocation.
         allocation: u32,
-        /// The address of its peers.
+        /// The IP address of its peers.
         address: IpAddr,
-        /// Whether it had been there before.
+        /// Whether there was a permission before.
         renewal: bool,
     },
     /// A permission ended.
     PermissionExpired {
-        /// Of which allocation.
+        /// The number of the allocation.
         allocation: u32,
-        /// The address of its peers.
+        /// The IP address of its peers.
         address: IpAddr,
     },
     /// A request was answered.
     Responded {
         /// The STUN method.
         method: u16,
-        /// How.
+        /// The answer.
         outcome: Outcome,
     },
     /// A datagram was dropped.
     Dropped {
-        /// Why.
+        /// Why it was dropped.
         reason: DropReason,
     },
     /// Application data was relayed.
     Relayed {
-        /// By which allocation, if that is known.
+        /// The number of the allocation, if it is known.
         allocation: Option<u32>,
-        /// What it travels in between client and relay.
+        /// The encapsulation between client and relay.
         carrier: Carrier,
-        /// How many bytes of it.
+        /// The length of the data in bytes.
         bytes: u32,
-        /// From a client, rather than to one.
+        /// Whether it came from a client; otherwise it goes to one.
         from_client: bool,
-        /// The allocation of another client of this relay that it goes straight to, and what it travels in on that side.
+        /// If the data goes straight to another client of this relay: the number of that client's allocation, and the encapsulation
+        /// there.
         crossed_to: Option<(u32, Carrier)>,
     },
-    /// What a client sent did not reach a peer, an ICMP message says, and the client is told so.
+    /// The relay reported an ICMP error to a client, about a datagram that did not reach a peer.
     IcmpTold {
-        /// Of which allocation, if that is known.
+        /// The number of the allocation, if it is known.
         allocation: Option<u32>,
-        /// The peer; its port is zero if it is not known.
+        /// The peer. Its port is 0 if it is not known.
         peer: SocketAddr,
-        /// Why not.
+        /// The error.
         icmp: Icmp,
     },
-    /// The relay takes no new allocations from now on.
+    /// The relay refuses new allocations from now on.
     Draining,
 }
 
-/// What application data travels in between a client and the relay.
+/// How application data is encapsulated between a client and the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carrier {
-    /// ChannelData of this channel.
+    /// In ChannelData with this channel number.
     Channel(u16),
-    /// A Send indication to this peer, or a Data indication from it.
+    /// In a Send indication to this peer, or a Data indication from it.
     Indication(SocketAddr),
 }
 
-/// An allocation at its creation.
+/// A new allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewAllocation {
     /// Its number in the session.
     pub number: u32,
-    /// The shard it lives in.
+    /// The shard that has it.
     pub shard: u32,
-    /// The id that the relay gave it; 0 if that is not known.
+    /// The relay's id for it; 0 if that is not known.
     pub id: u64,
-    /// Its client.
+    /// The client's address.
     pub client: SocketAddr,
-    /// The relay's address that the client talks to.
+    /// The relay's address that the client sends to.
     pub server: SocketAddr,
-    /// Its username, empty if that is not known.
+    /// The username; empty if it is not known.
     pub username: String,
-    /// Its relayed transport addresses.
+    /// The relayed transport addresses.
     pub relayed: Vec<SocketAddr>,
-    /// Its lifetime in seconds.
+    /// The lifetime in seconds.
     pub lifetime: u32,
 }
 
@@ -152,16 +155,16 @@ pub struct NewAllocation {
 pub enum Outcome {
     /// With a success response.
     Success,
-    /// With a challenge: the first request of every client carries no credentials.
+    /// With a challenge: a client's first request carries no credentials.
     Challenged,
     /// With an error response, for this reason.
     Rejected(Rejection),
-    /// With an error response of this code; the reason is the relay's secret.
+    /// With an error response of this code. The reason is not known.
     Refused(u16),
 }
 
 impl Outcome {
-    /// The ERROR-CODE of the answer, if it is an error.
+    /// The ERROR-CODE of the response, if it is an error.
     #[must_use]
     pub const fn error_code(self) -> Option<u16> {
         match self {

@@ -1,4 +1,4 @@
-//! What a packet is, at a glance.
+//! Classifies packets into rows of the packet list.
 
 use packet_trace::{Direction, Packet};
 
@@ -46,7 +46,7 @@ pub(crate) fn packet(packet: &Packet<'_>, endpoints: &mut Endpoints) -> Row {
     let is_data = endpoints.is_relayed(udp.source) || endpoints.is_relayed(udp.destination);
     (row.kind, row.method, row.argument) =
         if is_data { (Kind::Data, 0, 0) } else { payload(udp.payload, udp.payload_len) };
-    // These two kinds alone have an XOR-PEER-ADDRESS.
+    // Only requests and indications have an XOR-PEER-ADDRESS.
     if matches!(row.kind, Kind::Request | Kind::Indication)
         && let Some(peer) = dissect::peer(udp.payload)
     {

@@ -1,11 +1,13 @@
+//! Differences between a replay and its recording.
+
 use serde::Serialize;
 
-/// Something that the replay did otherwise than the recording says.
+/// A difference between the replay and the recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The row where it shows.
+    /// The row in which it shows.
     pub row: u32,
-    /// Of which kind it is.
+    /// The kind of difference.
     pub kind: DifferenceKind,
     /// What differs, in words.
     pub text: String,
@@ -15,12 +17,12 @@ pub struct Difference {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DifferenceKind {
-    /// The recorded relay and the replayed one sent other bytes to the same address.
+    /// The recorded relay and the replayed one sent different bytes to the same address.
     Bytes,
-    /// The replayed relay sent something that was not recorded.
+    /// The replayed relay sent a packet that was not recorded.
     NotRecorded,
-    /// The recorded relay sent something that the replayed one does not.
+    /// The recorded relay sent a packet that the replayed one does not send.
     NotReplayed,
-    /// An input of the recording makes no sense to the replayed relay.
+    /// A recorded input does not fit the replayed relay's state.
     Input,
 }

@@ -1,3 +1,5 @@
+//! The transport addresses of a capture, with their roles.
+
 use std::{collections::HashMap, net::SocketAddr};
 
 use crate::Row;
@@ -5,15 +7,15 @@ use crate::Row;
 /// A transport address that occurs in a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The address.
+    /// The transport address.
     pub address: SocketAddr,
-    /// What it is to the relay.
+    /// Its role for the relay.
     pub role: Role,
-    /// How many packets come from it or go to it; 0 for a peer that is only spoken of.
+    /// How many packets it sent or received; 0 for a peer that occurs only in attributes.
     pub packets: u32,
 }
 
-/// What a transport address is to the relay.
+/// The role of a transport address for the relay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Role {
@@ -42,7 +44,7 @@ impl Endpoints {
         &self.list
     }
 
-    /// The number of `address`, which a packet speaks of.
+    /// The number of `address`, which occurs in an attribute.
     pub(crate) fn mention(&mut self, address: SocketAddr) -> u32 {
         *self.index.entry(address).or_insert_with(|| {
             self.list.push(Endpoint { address, role: Role::Unknown, packets: 0 });
@@ -50,7 +52,7 @@ impl Endpoints {
         })
     }
 
-    /// The number of `address`, which a packet comes from or goes to.
+    /// The number of `address`, which sends or receives a packet.
     pub(crate) fn note(&mut self, address: SocketAddr) -> u32 {
         let index = self.mention(address);
         if let Some(endpoint) = self.get_mut(index) {
@@ -71,7 +73,7 @@ impl Endpoints {
         self.list.get_mut(usize::try_from(index).ok()?)
     }
 
-    /// Says what an endpoint is. What is known of the relay's own addresses is not taken back: a client may be a peer too.
+    /// Sets an endpoint's role. The relay's own addresses keep theirs, and a client stays one even if it is also a peer.
     pub(crate) fn set_role(&mut self, index: u32, role: Role) {
         if let Some(endpoint) = self.get_mut(index)
             && !matches!(endpoint.role, Role::Relay | Role::Relayed)

@@ -1,4 +1,4 @@
-//! The playground's examples: short stories that run through the real state machine.
+//! The playground's examples: short sessions with the real state machine.
 
 use std::net::SocketAddr;
 
@@ -6,25 +6,25 @@ use turn_client::{Allocate, Family, Request};
 
 use crate::{ClientId, Icmp, World, WorldConfig, WorldError};
 
-/// A trace that comes with the playground.
+/// An example trace of the playground.
 #[derive(Clone, Copy, Debug)]
 pub struct Example {
-    /// Its file name without ending, and its name in links.
+    /// The file name without extension, also used in links.
     pub name: &'static str,
-    /// Its title.
+    /// The title.
     pub title: &'static str,
-    /// What there is to see.
+    /// What the trace shows.
     pub story: &'static str,
     relay: WorldConfig,
     run: fn(&mut World) -> Result<(), WorldError>,
 }
 
 impl Example {
-    /// Makes the trace, the same each time.
+    /// Makes the trace. It is the same each time.
     ///
     /// # Errors
     ///
-    /// When the story asks for something impossible; the committed ones do not.
+    /// When the session makes an impossible request. The committed examples do not.
     pub fn record(&self) -> Result<Vec<u8>, WorldError> {
         let mut seed = [0; 32];
         for (byte, letter) in seed.iter_mut().zip(self.name.bytes()) {
@@ -39,12 +39,12 @@ impl Example {
 /// 2026-11-22 12:00:00 UTC.
 const STORY_TIME: u64 = 1_795_348_800;
 const CHANNEL: u16 = 0x4001;
-/// A relay with a portal.
+/// A relay as with a portal: channels only.
 const CHANNELS_ONLY: WorldConfig = WorldConfig { indications: false, has_ipv4: true };
-/// A relay without a portal.
+/// A relay as without a portal: with indications.
 const WITH_INDICATIONS: WorldConfig = WorldConfig { indications: true, has_ipv4: true };
 
-/// Every example, in the order in which to read them.
+/// All examples, in reading order.
 pub const EXAMPLES: &[Example] = &[
     Example {
         name: "good-session",
@@ -118,18 +118,18 @@ pub const EXAMPLES: &[Example] = &[
     },
 ];
 
-/// A recording of a real client that the playground shows beside the examples.
+/// A recording of a real client, which the playground shows beside the examples.
 #[derive(Clone, Copy, Debug)]
 pub struct Recording {
-    /// Its file name without ending, and its name in links.
+    /// The file name without extension, also used in links.
     pub name: &'static str,
-    /// Its title.
+    /// The title.
     pub title: &'static str,
-    /// What there is to see.
+    /// What the trace shows.
     pub story: &'static str,
 }
 
-/// Every recording that is shown. They lie in `tests/recordings`; `docs/traces.md` says how they are made anew.
+/// All recordings that the playground shows. The files are in `tests/recordings`; `docs/traces.md` says how to make them.
 pub const RECORDINGS: &[Recording] = &[
     Recording {
         name: "firefox",
@@ -154,7 +154,7 @@ pub const RECORDINGS: &[Recording] = &[
 ];
 
 fn at(socket: &str) -> SocketAddr {
-    // The stories' addresses are literals; one that did not parse would show in every test of the story.
+    // The addresses are literals. An invalid one would fail the tests of its example.
     socket.parse().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
 }
 

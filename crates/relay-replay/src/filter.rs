@@ -1,3 +1,5 @@
+//! Filters of the packet list.
+
 use std::{
     net::{IpAddr, SocketAddr},
     str::FromStr,
@@ -5,24 +7,24 @@ use std::{
 
 use crate::{Flags, Kind, Row, timeline::Timeline};
 
-/// A filter of the packet list: words with spaces between, all of which must hold.
+/// A filter of the packet list: words separated by spaces, all of which must match.
 ///
-/// A word may be negated (`-data`) or offer alternatives (`401|438`). Words are kinds (`request`, `response`, `success`,
-/// `error`, `indication`, `channeldata`, `data`, `stun`, `internal`, `malformed`, `other`), methods (`binding`, `allocate`,
-/// `refresh`, `send`, `dataindication`, `createpermission`, `channelbind`), properties (`dropped`, `rejected`, `different`, `truncated`, `state`,
-/// `comment`), error codes (`401`), channels (`0x4000`), addresses (`192.0.2.1`, `[2001:db8::1]:3478`), ports (`:3478`)
-/// and row numbers counted from 1 (`#7`, `#7-20`). `data` is application data, in whatever it travels; an address is also found where a
-/// message names it as its peer.
+/// A word may be negated (`-data`) or have alternatives (`401|438`). Words are kinds (`request`, `response`, `success`, `error`,
+/// `indication`, `channeldata`, `data`, `stun`, `internal`, `malformed`, `other`), methods (`binding`, `allocate`, `refresh`,
+/// `send`, `dataindication`, `createpermission`, `channelbind`), properties (`dropped`, `rejected`, `different`, `truncated`,
+/// `state`, `comment`), error codes (`401`), channels (`0x4000`), addresses (`192.0.2.1`, `[2001:db8::1]:3478`), ports (`:3478`)
+/// and row numbers counted from 1 (`#7`, `#7-20`). `data` is application data in any encapsulation. An address also matches as the
+/// peer in a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     words: Vec<Word>,
 }
 
-/// A word that means nothing.
+/// An unknown word in a filter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{word}` is no kind, method, property, error code, channel, address, :port or #row")]
 pub struct FilterError {
-    /// The word.
+    /// The unknown word.
     pub word: String,
 }
 
@@ -118,9 +120,9 @@ fn number(word: &str) -> Option<Test> {
 }
 
 impl Filter {
-    /// The rows that it lets through.
+    /// The rows that match.
     pub(crate) fn select(&self, timeline: &Timeline) -> Vec<u32> {
-        // Addresses are compared once each, not once a row.
+        // Compares each address once, rather than for each row.
         let words: Vec<_> = self
             .words
             .iter()

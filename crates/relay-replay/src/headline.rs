@@ -1,4 +1,4 @@
-//! What a change is, in one line.
+//! A one-line summary of a change.
 
 use crate::{
     Change, Outcome,
@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl Change {
-    /// A short sentence for lists, such as `A1: channel 0x4000 expired`; `None` for what every relayed packet does.
+    /// A short sentence for lists, such as `A1: channel 0x4000 expired`. `None` for the changes of every relayed packet.
     #[must_use]
     pub fn headline(&self) -> Option<String> {
         Some(match self {

@@ -1,4 +1,4 @@
-//! Infers a relay's state from what it answers, without knowing its configuration.
+//! Infers a relay's state from its responses, without its configuration.
 
 mod lapse;
 
@@ -21,27 +21,27 @@ const SEND: u8 = 6;
 const DATA: u8 = 7;
 const CREATE_PERMISSION: u8 = 8;
 const CHANNEL_BIND: u8 = 9;
-/// The lifetime of an allocation whose response does not say it
+/// The lifetime of an allocation whose response has no LIFETIME
 /// ([RFC 8656, section 3.2](https://www.rfc-editor.org/rfc/rfc8656#section-3.2)), in seconds.
 const DEFAULT_LIFETIME: u32 = 600;
-/// The port that TURN servers listen on unless told otherwise.
+/// The default listening port of TURN servers.
 const TURN_PORT: u16 = 3478;
-/// How many relayed packets are remembered to find their other half.
+/// How many relayed packets are remembered to find their counterparts.
 const RECENT: usize = 256;
-/// How many bytes of them are compared: RTP, DTLS and STUN number their packets in these.
+/// How many bytes of data are compared. RTP, DTLS and STUN have their sequence numbers in these.
 const COMPARED: usize = 20;
 
 #[derive(Debug, Default)]
 pub(crate) struct Inspector {
-    /// Where the relay is known to listen.
+    /// The known listening addresses of the relay.
     listeners: Vec<SocketAddr>,
     requests: HashMap<(SocketAddr, [u8; 12]), Request>,
     /// Allocations by client and server.
     by_pair: BTreeMap<(SocketAddr, SocketAddr), u32>,
     by_relayed: BTreeMap<SocketAddr, u32>,
-    /// Permissions that clients have asked for, and that have not been answered.
+    /// Permissions that were requested, without a response yet.
     asked: HashSet<(SocketAddr, IpAddr)>,
-    /// What lapses when, in nanoseconds since the Unix epoch; entries may be out of date.
+    /// Expiry times, in nanoseconds since the Unix epoch. Entries may be out of date.
     due: BinaryHeap<Reverse<(u64, u32, Timed)>>,
     recent: VecDeque<Recent>,
 }
@@ -56,7 +56,7 @@ struct Request {
     is_signed: bool,
 }
 
-/// Application data that has been seen on one side of the relay.
+/// Application data that was seen on one side of the relay.
 #[derive(Debug)]
 struct Recent {
     row: u32,
@@ -66,7 +66,7 @@ struct Recent {
 }
 
 impl Inspector {
-    /// One that knows where the relay listens.
+    /// An inspector that knows the relay's listening addresses from `header`.
     pub(crate) fn with_header(header: &TraceHeader) -> Self {
         let listeners = header.shards.iter().flat_map(|shard| {
             shard.config.own_addresses.iter().map(|address| SocketAddr::new(*address, shard.config.listen_port))
@@ -77,7 +77,7 @@ impl Inspector {
     pub(crate) fn packet(&mut self, timeline: &mut Timeline, row: u32, packet: &Packet<'_>) {
         self.expire(timeline, row);
         let Ok(udp) = packet.udp() else { return };
-        // Expiry may have put rows before this one.
+        // Expiry may have inserted rows before this one.
         let row = u32::try_from(timeline.rows.len().saturating_sub(1)).unwrap_or(row);
         let Some(found) = timeline.row(row) else { return };
         let (kind, method, source, destination) = (found.kind, found.method, found.source, found.destination);
@@ -139,7 +139,7 @@ impl Inspector {
             is_signed: dissect::find(message, dissect::MESSAGE_INTEGRITY).is_some(),
         };
         match self.requests.entry((udp.source, transaction)) {
-            // A retransmission: the answer goes to the first.
+            // A retransmission: the response is related to the first transmission.
             Entry::Occupied(first) => {
                 if let Some(found) = timeline.row_mut(row) {
                     found.related = first.get().row;
@@ -196,7 +196,7 @@ impl Inspector {
             CHANNEL_BIND => {
                 let (Some(&allocation), Some(&peer)) = (self.by_pair.get(&pair), request.peers.first()) else { return };
                 let channel = request.channel;
-                // A channel comes with a permission: https://www.rfc-editor.org/rfc/rfc8656#section-9
+                // A channel also installs a permission: https://www.rfc-editor.org/rfc/rfc8656#section-9
                 self.permit(timeline, allocation, &[peer]);
                 let known = timeline.view.allocations.get(&allocation);
                 let renewal = known.is_some_and(|allocation| allocation.channels.contains_key(&channel));
@@ -283,7 +283,7 @@ impl Inspector {
         }
     }
 
-    /// Why every server has to drop what `client` sends to `peer`, as far as the capture shows.
+    /// Why any server has to drop data of `client` to `peer`, as far as the capture shows.
     fn why_dropped(
         &self,
         timeline: &Timeline,
@@ -295,7 +295,7 @@ impl Inspector {
             return Some(DropReason::SendIndication);
         }
         let allocation = timeline.view.allocations.get(&allocation?)?;
-        // Clients do not wait for the answer.
+        // Clients may send data before they have the response.
         let is_asked = self.asked.contains(&(client, peer.ip()));
         (!is_asked && !allocation.permissions.contains_key(&peer.ip())).then_some(DropReason::NoPermission)
     }
@@ -331,9 +331,9 @@ impl Inspector {
         }
     }
 
-    /// Ties the two halves of a relayed packet together by what they carry.
+    /// Relates the two packets of relayed data by their content.
     fn correlate(&mut self, timeline: &mut Timeline, row: u32, data: &[u8], len: usize, from_client: bool) {
-        // Captures may cut packets, and the halves at different places of the data.
+        // A capture may truncate packets, and the two packets at different positions of the data.
         let hash = fnv(&data[..data.len().min(COMPARED)]);
         let same = |recent: &Recent| recent.from_client == from_client && recent.len == len && recent.hash == hash;
         if let Some(other) = self.recent.iter().position(same).and_then(|position| self.recent.remove(position)) {
@@ -361,7 +361,7 @@ fn lifetime(message: &[u8]) -> u32 {
     value.map_or(DEFAULT_LIFETIME, u32::from_be_bytes)
 }
 
-/// FNV-1a: enough to tell packets apart that are of the same length and close together.
+/// FNV-1a: good enough to distinguish packets of equal length that are close together.
 fn fnv(data: &[u8]) -> u64 {
     data.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

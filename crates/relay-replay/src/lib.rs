@@ -1,13 +1,13 @@
-//! Shows what a TURN relay thought, packet by packet, without I/O: in a browser, in a test, in a tool.
+//! Shows packet by packet what a TURN relay did and why. It does no I/O, and runs in a browser, a test or a tool.
 //!
-//! A [`Session`] takes a capture in pieces. If a relay recorded it from its start, together with the secret, the recorded
-//! packets drive the relay's own state machine again, and whatever it answers differently now is a [`Difference`]. Any other
-//! capture is inspected: decoded and correlated, with the relay's state inferred from what it answered. Either way each packet has a
-//! [`Row`], the [`View`] of the relay's state can be had at every row, every field of a packet has its bytes and its RFC section
-//! ([`dissect_packet`]), and every refusal is put into plain words ([`Explanation`]).
+//! A [`Session`] reads a capture in pieces. If a relay recorded it from its start, together with the secret, the recorded packets
+//! drive the relay's own state machine again, and every deviation of its output is a [`Difference`]. Any other capture is
+//! inspected: decoded and correlated, with the relay's state inferred from its responses. Either way each packet has a [`Row`], the
+//! relay's state is available at every row as a [`View`], every field of a packet has its bytes and its RFC section
+//! ([`dissect_packet`]), and every refusal has an [`Explanation`] in plain words.
 //!
-//! A [`World`] makes such captures: a relay with clients and peers in simulated time, by which the playground's live mode and its
-//! examples work.
+//! A [`World`] makes such captures: a relay with clients and peers in simulated time. The playground's live mode and its examples
+//! use it.
 //!
 //! ```
 //! use relay_replay::{Request, Session, World};

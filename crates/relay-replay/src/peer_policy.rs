@@ -1,10 +1,10 @@
-//! Which peers a recorded relay relayed to.
+//! Reads a recorded peer policy.
 
 use std::sync::Arc;
 
 use relay_server::{PeerPolicy, PeerRule, SpecialUse};
 
-/// What was recorded; the error says what is wrong with it.
+/// The recorded policy. The error says what is wrong with the record.
 pub(crate) fn read(recorded: &packet_trace::PeerPolicy) -> Result<Arc<PeerPolicy>, String> {
     let packet_trace::PeerPolicy { open, machine_is_open, rules } = recorded;
     let open =

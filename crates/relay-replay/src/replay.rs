@@ -1,4 +1,4 @@
-//! Drives the relay's state machine with recorded packets and compares what it sends.
+//! Drives the relay's state machine with recorded packets and compares its output with the recording.
 
 mod change;
 mod config;
@@ -20,7 +20,7 @@ use stun_msg::SendIndication;
 
 use crate::{Carrier, Change, DifferenceKind, Kind, Role, Row, classify, dissect, timeline::Timeline};
 
-/// After how many later matches a packet that was not recorded is given up: recording may swap neighbours, no more.
+/// An expected packet counts as not recorded after this many later matches. A recording may swap neighbouring packets, but no more.
 const PATIENCE: u64 = 256;
 
 #[derive(Debug)]
@@ -34,23 +34,23 @@ struct Shard {
     index: u32,
     server: Server,
     listen_port: u16,
-    /// What the replayed relay has sent and the recording has not shown yet.
+    /// Packets that the replayed relay has sent and that have not occurred in the recording yet.
     expected: VecDeque<Expected>,
     sent: u64,
-    /// The session's numbers of live allocations, by the relay's ids, and by port.
+    /// The session's numbers of live allocations, by the relay's ids, by port and by client.
     numbers: BTreeMap<u64, u32>,
     by_port: BTreeMap<u16, u32>,
     by_client: BTreeMap<FiveTuple, u32>,
-    /// The Allocate requests that wait for their relay sockets, by allocation id.
+    /// Allocate requests that wait for their relay sockets, by allocation id.
     opening: BTreeMap<u64, (AllocationId, u32)>,
-    /// The allocations that wait to hear whether their users may have them.
+    /// Allocations that wait for the answer about their quota, by allocation id.
     claiming: BTreeMap<u64, (AllocationId, QuotaHolder, u32)>,
 }
 
 #[derive(Debug)]
 struct Expected {
     sequence: u64,
-    /// The row that made the relay send it.
+    /// The row that caused it.
     cause: u32,
     from: Via,
     to: SocketAddr,
@@ -58,7 +58,7 @@ struct Expected {
 }
 
 impl Replay {
-    /// The relay that `header` describes; the error says what is wrong with the description.
+    /// The relay that `header` describes. The error says what is wrong with the description.
     pub(crate) fn new(header: &TraceHeader) -> Result<Self, String> {
         let accepted = credentials::of_header(header)?;
         let mut shards = Vec::new();
@@ -114,14 +114,14 @@ impl Replay {
             shard.outbound(timeline, row, udp.source, udp.destination, udp.payload, udp.payload_len);
         } else {
             shard.mark(timeline, row, udp.destination.port());
-            // What was cut off was application data, which the relay does not look into.
+            // Only application data is ever truncated, and the relay does not read it.
             let mut datagram = udp.payload.to_vec();
             datagram.resize(udp.payload_len, 0);
             shard.inbound(timeline, row, now, udp.source, udp.destination, &datagram);
         }
     }
 
-    /// Reports what was sent and never recorded. With packets missing from the file there is nothing to report.
+    /// Reports expected packets that were not recorded. Reports nothing if packets are missing from the file.
     pub(crate) fn end(&mut self, timeline: &mut Timeline, has_gaps: bool) {
         for shard in &mut self.shards {
             for expected in std::mem::take(&mut shard.expected) {
@@ -134,7 +134,7 @@ impl Replay {
 }
 
 impl Shard {
-    /// Says what the two ends of a packet are, now that it is known which port of the relay it uses.
+    /// Sets the roles of a packet's endpoints, once the relay's port is known.
     fn mark(&self, timeline: &mut Timeline, row: u32, local_port: u16) {
         let Some(found) = timeline.row_mut(row) else { return };
         let outbound = found.flags.contains(crate::Flags::OUTBOUND);
@@ -221,7 +221,7 @@ impl Shard {
         std::iter::from_fn(|| self.server.poll_output()).collect()
     }
 
-    /// Takes note of outputs; `cause` is the row that they are due to.
+    /// Handles outputs. `cause` is the row that they are due to.
     fn take(&mut self, timeline: &mut Timeline, cause: Option<u32>, outputs: Vec<Output>) {
         let last = u32::try_from(timeline.rows.len().saturating_sub(1)).unwrap_or(u32::MAX);
         for output in outputs {
@@ -245,7 +245,7 @@ impl Shard {
         }
     }
 
-    /// The last response to `to` was made and not sent.
+    /// Removes the last response to `to`, which the relay made and withheld.
     fn withheld(&mut self, to: SocketAddr) {
         if let Some(position) = self.expected.iter().rposition(|expected| expected.to == to) {
             self.expected.remove(position);
@@ -292,7 +292,7 @@ impl Shard {
         }
     }
 
-    /// The live allocation whose id is `id` as a number.
+    /// The id of the live allocation with the number `id`.
     fn allocation_id(&self, id: u64) -> Option<AllocationId> {
         self.server.allocations().map(Allocation::id).find(|found| found.as_u64() == id)
     }
@@ -307,13 +307,13 @@ impl Expected {
     }
 }
 
-/// Says where two datagrams differ, naming the field.
+/// Describes where two datagrams differ, with the name of the field.
 fn describe(recorded: &[u8], recorded_len: usize, replayed: &[u8]) -> String {
     let at = recorded.iter().zip(replayed).position(|(a, b)| a != b).unwrap_or(recorded.len().min(replayed.len()));
     let (left, right) =
         (dissect::dissect_payload(recorded, recorded_len), dissect::dissect_payload(replayed, replayed.len()));
     let show = |field: &crate::Field| {
-        // The outermost field that begins with the difference in it, but not the whole message: an attribute.
+        // The attribute with the difference, rather than the whole message or the innermost field.
         let part = field.children.iter().find(|child| child.range.contains(&at)).unwrap_or(field);
         format!("{} {}", part.name, part.value)
     };

@@ -1,3 +1,5 @@
+//! A session: a capture that is read in pieces, and everything derived from it.
+
 use packet_trace::{ReadError, Record, TraceHeader, TraceReader};
 
 use crate::{
@@ -18,7 +20,7 @@ pub struct Session {
     ended: bool,
 }
 
-/// Who says what the packets mean.
+/// How the packets are interpreted.
 #[derive(Debug, Default)]
 enum Brain {
     /// Nothing has been read yet.
@@ -28,14 +30,14 @@ enum Brain {
     Inspect(Box<Inspector>, NotReplayed),
 }
 
-/// How a session looks at its capture.
+/// How a session interprets its capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Nothing has been read yet.
     Undecided,
-    /// The relay's own state machine is driven by the recorded packets.
+    /// The recorded packets drive the relay's own state machine.
     Replay,
-    /// Packets are decoded, and the relay's state is inferred from its answers.
+    /// Packets are decoded, and the relay's state is inferred from its responses.
     Inspection(NotReplayed),
 }
 
@@ -56,19 +58,19 @@ pub enum NotReplayed {
     /// The recording began while the relay was running.
     #[error("the recording began while the relay was already running, so its state at that moment is unknown")]
     NotFromStart,
-    /// What the header says makes no relay.
+    /// The header is invalid.
     #[error("its replay data cannot be used: {0}")]
     BadHeader(String),
 }
 
 impl Session {
-    /// A session that has read nothing.
+    /// An empty session.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the next bytes of the capture. What is wrong with it is said by [`Self::error`] and [`Self::warnings`].
+    /// Reads the next bytes of the capture. Problems are in [`Self::error`] and [`Self::warnings`].
     pub fn push(&mut self, bytes: &[u8]) {
         if self.error.is_none() {
             self.reader.push(bytes);
@@ -76,7 +78,7 @@ impl Session {
         }
     }
 
-    /// Says that the capture has ended.
+    /// Ends the capture.
     pub fn end(&mut self) {
         if self.ended {
             return;
@@ -136,7 +138,7 @@ impl Session {
         }
     }
 
-    /// How the capture is looked at.
+    /// How the capture is interpreted.
     #[must_use]
     pub fn mode(&self) -> Mode {
         match &self.brain {
@@ -146,49 +148,49 @@ impl Session {
         }
     }
 
-    /// What stopped the reading, if anything did; what came before it is there.
+    /// The error that stopped reading, if there was one. What was read before is available.
     #[must_use]
     pub const fn error(&self) -> Option<&ReadError> {
         self.error.as_ref()
     }
 
-    /// What a reader of the capture should know.
+    /// Warnings about the capture.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// What the relay said of itself.
+    /// The relay's description of itself.
     #[must_use]
     pub const fn header(&self) -> Option<&TraceHeader> {
         self.header.as_ref()
     }
 
-    /// How many packets the capturing program could not keep.
+    /// How many packets the capturing program has lost.
     #[must_use]
     pub const fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// Every row so far.
+    /// All rows so far.
     #[must_use]
     pub fn rows(&self) -> &[Row] {
         &self.timeline.rows
     }
 
-    /// Every transport address so far.
+    /// All transport addresses so far.
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         self.timeline.endpoints.list()
     }
 
-    /// Where the replay departs from the recording; complete only after [`Self::end`].
+    /// The differences between replay and recording. Complete only after [`Self::end`].
     #[must_use]
     pub fn differences(&self) -> &[Difference] {
         &self.timeline.differences
     }
 
-    /// What the relay refused and dropped: each kind with its first row.
+    /// The relay's refusals and drops: each kind with its first row.
     #[must_use]
     pub fn troubles(&self) -> Vec<Trouble> {
         trouble::all(&self.timeline)
@@ -200,7 +202,7 @@ impl Session {
         self.timeline.comments.get(&row).map(String::as_str)
     }
 
-    /// What a row changed.
+    /// The changes by a row.
     #[must_use]
     pub fn changes(&self, row: u32) -> &[Change] {
         self.timeline.changes_of(row)
@@ -218,20 +220,20 @@ impl Session {
         self.timeline.view_at(row, true)
     }
 
-    /// Takes the packet of a row apart; `frame` is what the file holds at the row's offset.
+    /// Dissects the packet of a row. `frame` is the frame at the row's offset in the file.
     #[must_use]
     pub fn dissect(&self, row: u32, frame: &[u8]) -> Vec<Field> {
         self.timeline.row(row).map(|row| explain::dissect(row, frame)).unwrap_or_default()
     }
 
-    /// Says in plain words what the relay made of a row. `frame` is the row's; `related` is that of the row that it answers
-    /// or is answered by, if there is one.
+    /// Explains in plain words how the relay handled a row. `frame` is the row's frame, `related` that of the row in
+    /// [`Row::related`], if there is one.
     #[must_use]
     pub fn explain(&self, row: u32, frame: &[u8], related: &[u8]) -> Vec<Explanation> {
         explain::row(&self.timeline, row, frame, related)
     }
 
-    /// The rows that a filter lets through, in order.
+    /// The rows that match a filter, in order.
     #[must_use]
     pub fn filter(&self, filter: &Filter) -> Vec<u32> {
         filter.select(&self.timeline)
@@ -247,7 +249,7 @@ impl Session {
 }
 
 impl Brain {
-    /// A capture whose first packet comes without a header is inspected.
+    /// Inspects a capture whose first packet comes before any header.
     fn or_inspect(&mut self) -> &mut Self {
         if matches!(self, Self::Undecided) {
             *self = Self::Inspect(Box::default(), NotReplayed::NoHeader);
@@ -278,13 +280,13 @@ mod tests {
 
     use super::*;
 
-    /// The state that is put together from events, for seeking, is the state machine's own.
+    /// The state that is derived from events, for seeking, equals the state machine's own.
     #[test]
     fn the_view_is_the_state_machine_s_state() {
         for example in EXAMPLES {
             let trace = example.record().unwrap();
             let mut session = Session::new();
-            // After each byte that completes a packet or an input, so that every state on the way is compared.
+            // After each byte that completes a packet or an input, so that every intermediate state is compared.
             for byte in trace {
                 let rows = session.rows().len();
                 session.push(&[byte]);
@@ -302,7 +304,7 @@ mod tests {
         let view = session.view_at(row);
         let created = |id: &str| view.allocations.values().any(|allocation| allocation.id == id);
         let server = session.replayed_server().unwrap();
-        // An allocation whose socket is being opened is none yet to anybody outside.
+        // An allocation whose socket is being opened does not count yet.
         let live: BTreeMap<_, _> = server
             .allocations()
             .map(|allocation| (allocation.id().as_u64().to_string(), allocation))

@@ -1,4 +1,4 @@
-//! What shards told each other, as it stands in a recording.
+//! Reads recorded messages between shards.
 
 use packet_trace::{Input, IpFamily};
 use relay_server::{
@@ -6,7 +6,7 @@ use relay_server::{
     ReservedPort, ShardId, ShardMessage, Timestamp,
 };
 
-/// What another shard told, if that is what `input` was; `None` too when it stands there wrongly.
+/// The message of another shard in `input`. `None` if it is another input, or invalid.
 #[must_use]
 pub fn shard_message(input: &Input) -> Option<ShardMessage> {
     Some(match input {
@@ -63,7 +63,7 @@ const fn need_of(need: packet_trace::PortNeed) -> PortNeed {
     }
 }
 
-/// `None` if its channel number is none.
+/// `None` if the channel number is invalid.
 fn crossing(told: &packet_trace::Crossing) -> Option<Crossing> {
     Some(Crossing {
         family: family_of(told.family),
@@ -74,7 +74,7 @@ fn crossing(told: &packet_trace::Crossing) -> Option<Crossing> {
     })
 }
 
-/// 16 hexadecimal digits; anything else is no token.
+/// Parses 16 hexadecimal digits.
 fn reservation_token(text: &str) -> Option<ReservationToken> {
     let number = u64::from_str_radix(text, 16).ok().filter(|_| text.len() == 2 * ReservationToken::LEN)?;
     Some(ReservationToken::new(number.to_be_bytes()))

@@ -1,15 +1,15 @@
-//! Time in words.
+//! Formats times for people.
 
 /// Unix time as `2026-11-22 12:30:05 UTC`.
 pub(crate) fn utc(unix_seconds: u64) -> String {
     const DAY: u64 = 86_400;
-    // Beyond the year 9999 a number says as much as a date.
+    // Beyond the year 9999 a number is as useful as a date.
     if unix_seconds >= 253_402_300_800 {
         return format!("Unix time {unix_seconds}, beyond the year 9999");
     }
     let (days, second) = (unix_seconds / DAY, unix_seconds % DAY);
-    // Days since 0000-03-01, so that the leap day is the last of its year; eras are the 400 years after which the
-    // Gregorian calendar repeats.
+    // Days since 0000-03-01, so that the leap day is the last of its year. An era is 400 years, after which the Gregorian calendar
+    // repeats.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -21,7 +21,7 @@ pub(crate) fn utc(unix_seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", second / 3_600, second / 60 % 60, second % 60)
 }
 
-/// A span of time in its two largest units, such as `3 minutes 5 seconds`.
+/// A duration in its two largest units, such as `3 minutes 5 seconds`.
 pub(crate) fn span(seconds: u64) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
     let mut rest = seconds;

@@ -1,27 +1,30 @@
+//! The rows, changes and endpoints of a capture, and the relay's state at each row.
+
 use std::collections::BTreeMap;
 
 use packet_trace::Packet;
 
 use crate::{Change, Difference, DifferenceKind, Flags, Kind, Outcome, Role, Row, View, classify, endpoint::Endpoints};
 
-/// How many rows lie between two snapshots at least.
+/// The least number of rows between two snapshots.
 const SNAPSHOT_ROWS: usize = 1024;
-/// How many more for each allocation, channel and permission in the state, so that snapshots never outgrow the rows.
+/// How many more rows for each allocation, channel and permission in the state, so that snapshots never take more memory than the
+/// rows.
 const SNAPSHOT_ROWS_PER_ENTRY: usize = 8;
 
-/// Everything that is known of a capture so far: what replay and inspection write, and the page reads.
+/// Everything that is known about a capture so far. Replay and inspection write it, the playground reads it.
 #[derive(Debug, Default)]
 pub(crate) struct Timeline {
     pub(crate) rows: Vec<Row>,
     pub(crate) changes: Vec<Change>,
     pub(crate) endpoints: Endpoints,
     pub(crate) view: View,
-    /// Whether the relay is known to relay through channels only, and so to have no permissions.
+    /// Whether the relay is known to have indications off, and so no permissions.
     pub(crate) channels_only: bool,
     pub(crate) differences: Vec<Difference>,
     pub(crate) comments: BTreeMap<u32, String>,
     pub(crate) allocations: u32,
-    /// States before a row: the row's index, and the state.
+    /// Snapshots of the state, each with the index of the row after it.
     snapshots: Vec<(usize, View)>,
 }
 
@@ -36,7 +39,7 @@ impl Timeline {
         index
     }
 
-    /// Adds a row for something that happened inside the relay.
+    /// Adds a row for an event inside the relay.
     pub(crate) fn internal(&mut self, shard: u32, unix_nanos: u64) -> u32 {
         self.push(Row {
             unix_nanos,
@@ -71,8 +74,7 @@ impl Timeline {
         u32::try_from(index).unwrap_or(Row::NONE)
     }
 
-    /// Adds a row for something that happened inside the relay before the packet of the last row, which moves behind it and
-    /// must not have changed anything yet.
+    /// Inserts a row for an event inside the relay before the last row, whose packet must not have changed anything yet.
     pub(crate) fn internal_before_last(&mut self, unix_nanos: u64, change: Change) {
         let Some(last) = self.rows.pop() else { return };
         let comment = self.comments.remove(&index(self.rows.len()));
@@ -104,7 +106,7 @@ impl Timeline {
         row.changes_end = u32::try_from(self.changes.len()).unwrap_or(u32::MAX);
     }
 
-    /// A number for a new allocation.
+    /// The number for a new allocation.
     pub(crate) const fn next_allocation(&mut self) -> u32 {
         self.allocations += 1;
         self.allocations - 1
@@ -122,7 +124,7 @@ impl Timeline {
         self.rows.len().checked_sub(1).and_then(|last| u32::try_from(last).ok()) == Some(index)
     }
 
-    /// Ties an answer to its question, a forwarded packet to the one that arrived.
+    /// Relates `effect` to `cause`: a response to its request, or a forwarded packet to the received one.
     pub(crate) fn relate(&mut self, cause: u32, effect: u32) {
         if let Some(row) = self.row_mut(effect) {
             row.related = cause;
@@ -141,7 +143,7 @@ impl Timeline {
         self.differences.push(Difference { row, kind, text });
     }
 
-    /// What `row` changed.
+    /// The changes by `row`.
     pub(crate) fn changes_of(&self, row: u32) -> &[Change] {
         let end = self.row(row).map_or(0, |row| row.changes_end);
         let start = row.checked_sub(1).and_then(|before| self.row(before)).map_or(0, |row| row.changes_end);

@@ -1,3 +1,5 @@
+//! A summary of refusals and drops.
+
 use serde::Serialize;
 
 use crate::{Change, Outcome, timeline::Timeline};
@@ -7,20 +9,20 @@ use crate::{Change, Outcome, timeline::Timeline};
 pub struct Trouble {
     /// What happened, such as `dropped: send indication`.
     pub text: String,
-    /// How often.
+    /// The number of occurrences.
     pub count: u64,
-    /// The first row that shows it.
+    /// The first row with it.
     pub row: u32,
 }
 
-/// What went wrong, in the order of the first time. Challenges and stale nonces are the ordinary course.
+/// All troubles, in order of their first occurrence. Challenges and stale nonces are ordinary, and left out.
 pub(crate) fn all(timeline: &Timeline) -> Vec<Trouble> {
     let mut troubles: Vec<Trouble> = Vec::new();
     let mut kinds: Vec<&Change> = Vec::new();
     for row in (0..).take(timeline.rows.len()) {
         for change in timeline.changes_of(row).iter().filter(|change| is_trouble(change)) {
             let text = || change.headline().unwrap_or_default();
-            // Comparing changes is cheaper than writing each of a million.
+            // Comparing changes is faster than formatting each of a million.
             match kinds.iter().position(|known| *known == change) {
                 Some(known) => troubles[known].count += 1,
                 None => {

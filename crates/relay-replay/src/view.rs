@@ -1,3 +1,5 @@
+//! The relay's state at one time, and how changes apply to it.
+
 use std::{
     collections::BTreeMap,
     fmt::Debug,
@@ -9,22 +11,21 @@ use serde::Serialize;
 
 use crate::{Carrier, Change};
 
-/// How long a channel binding relays without being refreshed
-/// ([RFC 8656, section 12](https://www.rfc-editor.org/rfc/rfc8656#section-12)), in nanoseconds.
+/// The lifetime of a channel binding ([RFC 8656, section 12](https://www.rfc-editor.org/rfc/rfc8656#section-12)), in nanoseconds.
 const CHANNEL_LIFETIME: u64 = 600 * SECOND;
 /// How long a lapsed channel's number and peer stay reserved for each other, in nanoseconds.
 const CHANNEL_REUSE_DELAY: u64 = 300 * SECOND;
 const SECOND: u64 = 1_000_000_000;
 
-/// The relay's state at one moment.
+/// The relay's state at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct View {
-    /// The moment, in nanoseconds since the Unix epoch.
+    /// The time in nanoseconds since the Unix epoch.
     #[serde(skip)]
     pub unix_nanos: u64,
     /// Live allocations by their number in the session.
     pub allocations: BTreeMap<u32, AllocationView>,
-    /// What has been counted so far.
+    /// The counters so far.
     pub counters: Counters,
     /// Whether new allocations are refused.
     pub draining: bool,
@@ -33,40 +34,40 @@ pub struct View {
 /// An allocation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AllocationView {
-    /// The id that the relay gave it, in decimal; 0 if that is not known.
+    /// The relay's id for it, in decimal; 0 if that is not known.
     pub id: String,
-    /// The shard it lives in.
+    /// The shard that has it.
     pub shard: u32,
-    /// Its client.
+    /// The client's address.
     pub client: SocketAddr,
-    /// Its username, empty if that is not known.
+    /// The username; empty if it is not known.
     pub username: String,
-    /// Its relayed transport addresses: one, or one in each family.
+    /// The relayed transport addresses: one, or one of each family.
     pub relayed: Vec<RelayedView>,
-    /// Its channels by number, bound and lapsed.
+    /// The channels by number, bound and lapsed.
     pub channels: BTreeMap<u16, ChannelView>,
-    /// Its permissions by the address of the peers.
+    /// The permissions by the peers' IP address.
     pub permissions: BTreeMap<IpAddr, PermissionView>,
-    /// Bytes of application data from its client.
+    /// Bytes of application data from the client.
     pub bytes_up: u64,
-    /// Bytes of application data to its client.
+    /// Bytes of application data to the client.
     pub bytes_down: u64,
 }
 
 /// A relayed transport address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct RelayedView {
-    /// The address.
+    /// The transport address.
     pub address: SocketAddr,
     /// The lifetime last granted, in seconds.
     pub lifetime: u32,
-    /// When it ends unless it is refreshed, in nanoseconds since the Unix epoch.
+    /// When it expires, in nanoseconds since the Unix epoch.
     #[serde(serialize_with = "seconds")]
     pub expires_at: u64,
 }
 
 impl AllocationView {
-    /// When the last of its relayed transport addresses ends, in nanoseconds since the Unix epoch.
+    /// When the last of its relayed transport addresses expires, in nanoseconds since the Unix epoch.
     #[must_use]
     pub fn expires_at(&self) -> u64 {
         self.relayed.iter().map(|relayed| relayed.expires_at).max().unwrap_or(0)
@@ -76,38 +77,38 @@ impl AllocationView {
 /// A channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ChannelView {
-    /// Its peer.
+    /// The peer.
     pub peer: SocketAddr,
-    /// Whether it relays; otherwise it has lapsed.
+    /// Whether it is bound; otherwise it has lapsed.
     pub bound: bool,
-    /// When the binding lapses, or lapsed, in nanoseconds since the Unix epoch.
+    /// When the binding expires or has expired, in nanoseconds since the Unix epoch.
     #[serde(serialize_with = "seconds")]
     pub expires_at: u64,
-    /// When number and peer are free for others, in nanoseconds since the Unix epoch.
+    /// When the number and the peer can be used for other bindings, in nanoseconds since the Unix epoch.
     #[serde(serialize_with = "seconds")]
     pub reusable_at: u64,
-    /// Packets relayed, both ways.
+    /// Relayed packets in both directions.
     pub packets: u64,
 }
 
-/// A permission: peers at its address, whatever their port, and the client may send each other data.
+/// A permission: the client and peers at this IP address, with any port, may send each other data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PermissionView {
-    /// When it ends unless it is refreshed, in nanoseconds since the Unix epoch.
+    /// When it expires, in nanoseconds since the Unix epoch.
     #[serde(serialize_with = "seconds")]
     pub expires_at: u64,
-    /// Packets relayed in Send and Data indications, both ways.
+    /// Packets relayed in Send and Data indications, in both directions.
     pub packets: u64,
 }
 
-/// What has been counted.
+/// The relay's counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
     /// Success responses.
     pub successes: u64,
     /// Error responses by code.
     pub errors: BTreeMap<u16, u64>,
-    /// Datagrams dropped, by reason.
+    /// Dropped datagrams by reason.
     pub drops: BTreeMap<String, u64>,
     /// Datagrams relayed from clients.
     pub packets_up: u64,
@@ -120,7 +121,7 @@ pub struct Counters {
 }
 
 impl View {
-    /// Does what `change` says, which happened at `unix_nanos`.
+    /// Applies `change`, which happened at `unix_nanos`.
     pub fn apply(&mut self, unix_nanos: u64, change: &Change) {
         self.unix_nanos = unix_nanos;
         match change {
@@ -243,7 +244,7 @@ impl View {
         }
     }
 
-    /// Roughly how much there is to copy, in allocations, channels and permissions.
+    /// The approximate size of a copy, in allocations, channels and permissions.
     pub(crate) fn size(&self) -> usize {
         let of = |allocation: &AllocationView| 1 + allocation.channels.len() + allocation.permissions.len();
         self.allocations.values().map(of).sum()
@@ -254,8 +255,8 @@ fn after(unix_nanos: u64, seconds: u32) -> u64 {
     unix_nanos.saturating_add(u64::from(seconds) * SECOND)
 }
 
-/// The name of an enum's variant, which is ASCII, as words: `NoAllocation` becomes `no allocation`. (Unicode's tables would be a fortieth of the
-/// playground's module.)
+/// The name of an enum's variant as words: `NoAllocation` becomes `no allocation`. The name must be ASCII. (Unicode tables would
+/// add a fortieth to the playground's module.)
 pub(crate) fn words(variant: &impl Debug) -> String {
     let name = format!("{variant:?}");
     let mut text = String::new();
@@ -268,7 +269,7 @@ pub(crate) fn words(variant: &impl Debug) -> String {
     text
 }
 
-/// Nanoseconds do not fit a JavaScript number; seconds with a fraction do.
+/// Writes seconds with a fraction: nanoseconds exceed the precision of JavaScript's numbers.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn seconds<S: serde::Serializer>(nanos: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((nanos / 1_000) as f64 / 1_000_000.0)

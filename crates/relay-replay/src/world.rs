@@ -1,4 +1,4 @@
-//! A relay with clients and peers in simulated time, whose packets are recorded as a capture.
+//! A relay with clients and peers in simulated time. Its packets are recorded as a capture.
 
 mod client;
 mod config;
@@ -24,19 +24,19 @@ const RELAY_V6: &str = "2001:db8::1";
 const LISTEN_PORT: u16 = 3478;
 const REALM: &str = "firezone";
 const MILLISECOND: u64 = 1_000_000;
-/// How long a client thinks before it acts, and how long its packet takes.
+/// The time that passes before each action of a client or peer, transit included, in nanoseconds.
 const TRAVEL: u64 = 20 * MILLISECOND;
-/// How long the relay takes.
+/// The relay's processing time, in nanoseconds.
 const WORK: u64 = 40_000;
-/// How long credentials live unless told otherwise, in seconds.
+/// The default lifetime of credentials, in seconds.
 const CREDENTIALS_TTL: u64 = 3_600;
 
-/// Names a client of a [`World`].
+/// Identifies a client of a [`World`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(usize);
 
-/// A relay, its clients and its peers, in simulated time. Everything that the relay receives and sends is recorded, with the
-/// secret, so that a [`Session`](crate::Session) can replay it.
+/// A relay with its clients and peers in simulated time. All packets of the relay are recorded, with the secret, so that a
+/// [`Session`](crate::Session) can replay them.
 #[derive(Debug)]
 pub struct World {
     server: Server,
@@ -50,20 +50,20 @@ pub struct World {
 }
 
 impl World {
-    /// A world at `unix_seconds` whose relay's choices come from `seed`, without clients.
+    /// Creates a world at `unix_seconds` without clients. The relay's random choices follow from `seed`.
     ///
     /// # Errors
     ///
-    /// When the relay cannot be made; with this configuration it can.
+    /// When the relay cannot be made, which does not happen with this configuration.
     pub fn new(seed: [u8; 32], unix_seconds: u64) -> Result<Self, WorldError> {
         Self::with_config(seed, unix_seconds, WorldConfig::default())
     }
 
-    /// The same with another relay.
+    /// The same with another kind of relay.
     ///
     /// # Errors
     ///
-    /// When the relay cannot be made; with these configurations it can.
+    /// When the relay cannot be made, which does not happen with these configurations.
     pub fn with_config(seed: [u8; 32], unix_seconds: u64, world: WorldConfig) -> Result<Self, WorldError> {
         let v4 = if world.has_ipv4 { RELAY_V4.parse().ok() } else { None };
         let addresses = RelayAddresses { v4, v6: RELAY_V6.parse().ok() };
@@ -79,7 +79,7 @@ impl World {
             peer_policy: PeerPolicy::unrestricted().into(),
             ..Config::of_relay_at(addresses)
         };
-        // The world is a show: its secret need not be one.
+        // For demonstration only, so the secret need not be secret.
         let secret = AuthSecret::from_random(seed);
         let header = TraceHeader {
             format: FORMAT,
@@ -139,7 +139,7 @@ impl World {
         self.out
     }
 
-    /// Adds a client at `socket` with credentials for the next hour.
+    /// Adds a client at `socket` with credentials for an hour.
     pub fn add_client(&mut self, socket: SocketAddr) -> ClientId {
         let salt = format!("client{}", self.clients.len() + 1);
         let credentials = Credentials::mint(&self.secret, UnixTime(self.unix_time() + CREDENTIALS_TTL), &salt);
@@ -147,7 +147,7 @@ impl World {
         ClientId(self.clients.len() - 1)
     }
 
-    /// Lets the client's NAT give it another address or port.
+    /// Changes the client's address or port, as a NAT may.
     ///
     /// # Errors
     ///
@@ -169,7 +169,7 @@ impl World {
         Ok(())
     }
 
-    /// Makes the client sign with another password than its own.
+    /// Makes the client sign with a wrong password.
     ///
     /// # Errors
     ///
@@ -179,7 +179,7 @@ impl World {
         Ok(())
     }
 
-    /// Where the client's peers reach it, by its own knowledge.
+    /// The relayed transport addresses that the client knows.
     ///
     /// # Errors
     ///
@@ -188,12 +188,12 @@ impl World {
         Ok(&self.client(client)?.relayed)
     }
 
-    /// Leaves a comment on the next packet.
+    /// Adds a comment to the next packet.
     pub fn comment(&mut self, comment: &str) {
         self.writer.comment(comment);
     }
 
-    /// Lets the client ask for something as clients do: if it is challenged, it signs and asks again.
+    /// Makes a request as clients do: after a challenge, the client signs and repeats it.
     ///
     /// # Errors
     ///
@@ -205,7 +205,7 @@ impl World {
         Ok(())
     }
 
-    /// Lets the client ask once, signed if it has been challenged before.
+    /// Makes a request once, signed if the client has had a challenge.
     ///
     /// # Errors
     ///
@@ -245,7 +245,7 @@ impl World {
         self.send_raw(client, encode_send_indication(peer, payload, transaction, true))
     }
 
-    /// Sends any bytes to the relay.
+    /// Sends arbitrary bytes to the relay.
     ///
     /// # Errors
     ///
@@ -259,11 +259,11 @@ impl World {
         Ok(())
     }
 
-    /// Sends what the client sent last once more, with the bits of `mask` flipped in its byte `at` (counted modulo its length).
+    /// Repeats the client's last datagram, with the bits of `mask` flipped in byte `at`, modulo its length.
     ///
     /// # Errors
     ///
-    /// When there is no such client, or it has not sent anything.
+    /// When there is no such client, or it has sent nothing.
     pub fn send_again(&mut self, client: ClientId, at: usize, mask: u8) -> Result<(), WorldError> {
         let mut datagram = self.client(client)?.last.clone().ok_or(WorldError::NothingSent)?;
         let len = datagram.len();
@@ -273,7 +273,7 @@ impl World {
         self.send_raw(client, datagram)
     }
 
-    /// A peer sends data to the client's relayed transport address of its family.
+    /// Sends data from a peer to the client's relayed transport address of the peer's family.
     ///
     /// # Errors
     ///
@@ -293,7 +293,7 @@ impl World {
         Ok(())
     }
 
-    /// An ICMP message says that what the client sent to `peer` did not arrive.
+    /// Gives the relay an ICMP error about a datagram of the client to `peer`.
     ///
     /// # Errors
     ///
@@ -310,12 +310,12 @@ impl World {
         Ok(())
     }
 
-    /// Lets time pass; what is due happens on time.
+    /// Advances the time. Everything that is due happens on time.
     pub fn advance(&mut self, seconds: u64) {
         self.pass(seconds.saturating_mul(1_000 * MILLISECOND));
     }
 
-    /// Lets nanoseconds pass.
+    /// Advances the time by nanoseconds.
     fn pass(&mut self, nanos: u64) {
         let target = self.now.saturating_add(nanos);
         while let Some(due) = self.server.poll_timeout().filter(|due| due.as_nanos() <= target) {
@@ -328,14 +328,14 @@ impl World {
         self.now = target;
     }
 
-    /// Tells the relay to stop taking allocations.
+    /// Makes the relay refuse new allocations.
     pub fn drain(&mut self) {
         self.travel();
         self.record_input(Input::Drain);
         self.server.handle_drain();
     }
 
-    /// Asks once and takes the answer; says whether it was a challenge to answer.
+    /// Makes a request once and handles the response. Returns whether that was a challenge to answer.
     fn ask(&mut self, client: ClientId, request: &Request) -> Result<bool, WorldError> {
         let transaction = self.next_transaction();
         let state = self.client(client)?;
@@ -371,7 +371,7 @@ impl World {
     }
 
     fn next_transaction(&mut self) -> u128 {
-        // Repeatable, and spread so that they do not look like a counter.
+        // Reproducible, and spread so that they do not look like a counter.
         self.transactions += 1;
         let number = u128::from(self.transactions);
         number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) & ((1 << 96) - 1)

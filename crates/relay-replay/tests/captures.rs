@@ -1,4 +1,4 @@
-//! A capture taken in front of another TURN server, without anything of ours in it.
+//! Captures of another TURN server, without anything of this project in them.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use relay_replay::{Mode, NotReplayed, Role, Row, Session};
@@ -32,7 +32,7 @@ fn a_session_of_coturn_is_understood() {
     }
 }
 
-/// Taken with `tcpdump -s 190` of `turnutils_uclient -s`: the end of each Data indication is missing.
+/// Captured from `turnutils_uclient -s` with `tcpdump -s 190`: the end of each Data indication is missing.
 #[test]
 fn indications_of_coturn_s_client_are_understood_though_they_are_cut() {
     let mut session = Session::new();
@@ -48,7 +48,7 @@ fn indications_of_coturn_s_client_are_understood_though_they_are_cut() {
         assert_ne!(session.rows()[usize::try_from(row).unwrap()].related, Row::NONE, "row {row} has no counterpart");
     }
     let before = session.view_before(select("send")[0]);
-    // The client makes an allocation that it does not use, besides these two.
+    // The client has one more allocation, which it does not use.
     let has_permission = before.allocations.values().filter(|allocation| !allocation.permissions.is_empty());
     assert_eq!(has_permission.count(), 2);
 }

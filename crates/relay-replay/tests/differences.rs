@@ -1,4 +1,4 @@
-//! Whatever is changed in a recording shows as a difference, where it was changed.
+//! Every change of a recording shows as a difference, at the place of the change.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use packet_trace::{Record, TraceReader};
@@ -17,7 +17,7 @@ fn open(trace: &[u8]) -> Session {
     session
 }
 
-/// The first row that the relay sent, of those that `filter` lets through.
+/// The first row sent by the relay among those that match `filter`.
 fn sent(session: &Session, filter: &str) -> (u32, usize, usize) {
     let row = session
         .filter(&filter.parse().unwrap())
@@ -58,7 +58,7 @@ fn a_request_that_was_changed_is_answered_otherwise() {
     let bind = session.filter(&"channelbind request".parse().unwrap())[0];
     let row = session.rows()[usize::try_from(bind).unwrap()];
     let payload = usize::try_from(row.file_offset).unwrap() + usize::from(row.payload_at);
-    // The transaction id's last byte: FINGERPRINT and MESSAGE-INTEGRITY no longer match.
+    // The last byte of the transaction id: FINGERPRINT and MESSAGE-INTEGRITY are wrong then.
     trace[payload + 19] ^= 1;
     let session = open(&trace);
     let kinds: Vec<_> = session.differences().iter().map(|difference| difference.kind).collect();
@@ -66,7 +66,7 @@ fn a_request_that_was_changed_is_answered_otherwise() {
     assert!(session.rows()[usize::try_from(bind).unwrap()].flags.contains(Flags::DROPPED));
 }
 
-/// Cuts the block that holds byte `at` out of the file.
+/// Removes the block that contains byte `at` from the file.
 fn without_block(trace: &[u8], at: usize) -> Vec<u8> {
     let mut start = 0;
     loop {
@@ -121,7 +121,7 @@ fn a_cut_recording_replays_as_far_as_it_goes() {
             packets += usize::from(matches!(record, Record::Packet(_)));
         }
         assert_eq!(session.rows().iter().filter(|row| row.captured > 0).count(), packets);
-        // At most the answer to the last packet may be missing.
+        // Only the response to the last packet may be missing.
         assert!(session.differences().len() <= 1, "{:?}", session.differences());
     }
 }

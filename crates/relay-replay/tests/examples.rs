@@ -1,4 +1,4 @@
-//! The playground's examples replay without a difference, and show what their stories say.
+//! The playground's examples replay without a difference, and show what their texts say.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -38,7 +38,7 @@ impl Story {
         self.session.filter(&filter.parse().unwrap())
     }
 
-    /// The titles of everything that is explained about a row.
+    /// The titles of a row's explanations.
     fn titles(&self, row: u32) -> Vec<String> {
         let rows = self.session.rows();
         let found = &rows[usize::try_from(row).unwrap()];
@@ -185,7 +185,7 @@ fn indications_are_application_data_and_are_found_by_their_peer() {
     assert_eq!((count("send"), count("dataindication"), count("indication")), (8, 7, 15));
     assert_eq!(count("data indication"), 15);
     assert_eq!(count("-data indication"), 0);
-    // Data indications from a peer's other port, and the datagram that made the relay send one.
+    // Data indications from a peer's other port, with the datagram that caused one of them.
     assert_eq!(count("198.51.100.30:41001"), 2);
     assert_eq!(count("198.51.100.30 createpermission request"), count("createpermission request"));
 }
@@ -211,7 +211,7 @@ fn a_channel_relays_on_when_its_permission_has_ended() {
     assert_eq!((after("channeldata"), after("dropped"), after("send")), (5, 1, 2));
 }
 
-/// "pong" begins with the bits of a channel number.
+/// The bits of "pong" begin like a channel number.
 #[test]
 fn what_peers_send_is_application_data_whatever_it_looks_like() {
     let story = story("good-session");
@@ -230,7 +230,7 @@ fn both_families_are_allocated() {
     assert_eq!(relayed.iter().map(|relayed| relayed.address.is_ipv4()).collect::<Vec<_>>(), [true, false]);
 }
 
-/// Without the secret the same traces are inspected, and what can be inferred is right.
+/// Without the secret the same traces are inspected, and what is inferred is correct.
 #[test]
 fn inspection_infers_what_replay_knows() {
     for example in EXAMPLES {
@@ -248,7 +248,7 @@ fn inspection_infers_what_replay_knows() {
                 .map(|allocation| {
                     let relayed: Vec<_> = allocation.relayed.iter().map(|relayed| relayed.address).collect();
                     let channels: Vec<_> = allocation.channels.keys().copied().collect();
-                    // When they end is another matter: an onlooker counts from the answer, which comes a little later.
+                    // Expiry times differ: an inspection counts from the response, which is a little later.
                     let permissions = allocation.permissions.iter().map(|(address, found)| (*address, found.packets));
                     (allocation.client, relayed, channels, permissions.collect::<Vec<_>>())
                 })
@@ -256,7 +256,7 @@ fn inspection_infers_what_replay_knows() {
         };
         let [mut left, right] = [&replayed, &inspected].map(|story| addresses(&story.session.view_at(story.last())));
         if example.name == "port-hopping-nat" {
-            // That one username may have one allocation only is this relay's rule, which an onlooker cannot know.
+            // An inspection cannot know this relay's rule that a username may have only one allocation.
             left.splice(0..0, right[..1].iter().cloned());
         }
         assert_eq!(left, right, "{}", example.name);
@@ -278,7 +278,7 @@ fn the_committed_examples_are_what_the_generator_writes() {
             path.display()
         );
     }
-    // These are links to the recordings that are replayed by another test.
+    // These are links to recordings, which another test replays.
     for recording in RECORDINGS {
         assert!(folder.join(format!("{}.pcapng", recording.name)).is_file(), "{} is missing", recording.name);
     }

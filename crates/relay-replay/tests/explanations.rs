@@ -1,4 +1,4 @@
-//! "Why does this client not connect?": what is said of each refusal and each drop.
+//! "Why does this client not connect?": the explanations of refusals and drops.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use packet_trace::{Datagram, Direction, Limits, TraceHeader, TraceWriter};
@@ -24,7 +24,7 @@ fn frame<'a>(trace: &'a [u8], row: &Row) -> &'a [u8] {
     &trace[at..at + usize::try_from(row.captured).unwrap()]
 }
 
-/// Everything that is said of a row.
+/// All explanations of a row.
 fn explain(session: &Session, trace: &[u8], index: u32) -> Vec<Explanation> {
     let row = row_of(session, index);
     let related = if row.related == Row::NONE { &[][..] } else { frame(trace, &row_of(session, row.related)) };
@@ -39,7 +39,7 @@ fn open(trace: &[u8]) -> Session {
     session
 }
 
-/// What is said of the last packet that `filter` lets through, of what a client does that has an allocation.
+/// The explanations of the last packet that matches `filter`, in a session of a client with an allocation.
 fn of(
     config: WorldConfig,
     filter: &str,
@@ -55,7 +55,7 @@ fn of(
     explain(&session, &trace, index).remove(0)
 }
 
-/// Checks that a title and the words of an explanation are there, and that it says what to do.
+/// Checks that an explanation has this title and these words, and gives advice.
 #[track_caller]
 fn says(explanation: &Explanation, title: &str, words: &[&str]) {
     assert_eq!(explanation.title, title);
@@ -88,7 +88,7 @@ fn a_send_indication_without_a_permission_says_for_whom_it_is_missing() {
     says(&said, "Dropped: no permission for the peer", &[PEER, "CreatePermission", "5 minutes"]);
 }
 
-/// A recording that was begun while the relay ran, say.
+/// As for a recording that began while the relay was running.
 #[test]
 fn the_same_is_said_where_the_recording_cannot_be_replayed() {
     for (config, title) in [
@@ -101,7 +101,7 @@ fn the_same_is_said_where_the_recording_cannot_be_replayed() {
         world.request(client, permit(&["198.51.100.99:1"])).unwrap();
         world.send_to(client, PEER.parse().unwrap(), b"check").unwrap();
         let mut trace = world.finish();
-        // JSON does not mind a key that it does not know.
+        // The reader of the JSON header ignores an unknown key.
         let needle = b",\"auth_secret\":";
         let at = trace.windows(needle.len()).position(|window| window == needle).unwrap();
         trace[at + 2] = b'x';
@@ -251,7 +251,7 @@ fn an_expired_credential_says_since_when() {
     says(&said, "401: the credentials expired 1 minute ago", &["clocks"]);
 }
 
-/// A capture without a secret, in which these datagrams go from the first address to the second.
+/// A capture without a secret, with these datagrams from the first address to the second.
 fn capture(datagrams: &[(&str, &str, &[u8])]) -> Vec<u8> {
     let mut file = Vec::new();
     let mut writer = TraceWriter::new(TraceHeader::example(), Limits::default(), &mut file);

@@ -1,14 +1,14 @@
-//! What the relay's release binary recorded of real clients replays without a difference, natively and under WebAssembly.
+//! Recordings of the relay's release binary with real clients replay without a difference, natively and under WebAssembly.
 //!
-//! A difference means that this version would have answered these clients otherwise. If that is meant, record them anew, as
-//! `docs/traces.md` says.
+//! A difference means that this version would answer these clients differently. If that is intended, record them again
+//! (`docs/traces.md`).
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use relay_replay::{Flags, Mode, Session, View};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-/// Replays `trace` and returns it, with how many packets clients sent through their channels.
+/// Replays `trace`. Returns the session, and how many packets clients sent.
 fn replay(trace: &[u8]) -> (Session, u64) {
     let mut session = Session::new();
     trace.chunks(1_000).for_each(|piece| session.push(piece));
@@ -36,7 +36,7 @@ fn coturn_s_client_through_two_shards() {
     assert_eq!(session.header().unwrap().shards.len(), 2);
     assert!(up >= 12, "four allocations, three messages each: {up}");
     assert!(count(&session, "allocate success") >= 4);
-    // Payloads were cut to keep the file small; messages of STUN are whole, or their integrity would be wrong.
+    // Payloads were truncated to keep the file small. STUN messages are whole, since their integrity would be wrong otherwise.
     assert!(session.rows().iter().any(|row| row.flags.contains(Flags::TRUNCATED)));
 }
 
@@ -48,19 +48,19 @@ fn aioice() {
     assert!(count(&session, "allocate success") > 0);
 }
 
-/// It sends all data in Send indications, the first of them right behind CreatePermission.
+/// Firefox sends all data in Send indications, the first ones right behind CreatePermission.
 #[test]
 fn firefox() {
     let (session, up) = replay(include_bytes!("recordings/firefox.pcapng"));
     assert_eq!(count(&session, "channelbind|channeldata"), 0);
-    // The first check of one side comes before the other has asked for a permission; it is repeated.
+    // The first check of one side comes before the other has its permission. It is repeated.
     let dropped = count(&session, "send dropped");
     assert_eq!((count(&session, "send") - dropped) as u64, up);
     assert!(dropped <= 2, "{dropped} Send indications were dropped");
     assert!(count(&session, "dataindication") >= 8, "four messages each way");
     assert_eq!(count(&session, "createpermission request rejected"), 0);
     assert_eq!(count(&session, "dataindication truncated"), count(&session, "dataindication"), "cut");
-    // What one sends crosses to the other, whose permission counts it, too.
+    // Data of one client goes straight to the other, whose permission counts it, too.
     let last = *session.filter(&"send".parse().unwrap()).first().unwrap() + 20;
     let [(up_a, down_a, packets_a), (up_b, down_b, packets_b)] = session
         .view_at(last)
@@ -74,11 +74,11 @@ fn firefox() {
         panic!("there are not two allocations")
     };
     assert_eq!((up_a, up_b, packets_a), (down_b, down_a, packets_b));
-    // Both peers gave their allocations back.
+    // Both peers have deleted their allocations.
     assert!(end(&session).allocations.is_empty());
 }
 
-/// It sends its connectivity checks in Send indications and binds a channel for the rest.
+/// Chromium sends its connectivity checks in Send indications, and binds a channel for the rest.
 #[test]
 fn chromium() {
     let (session, _) = replay(include_bytes!("recordings/chromium.pcapng"));
@@ -103,20 +103,20 @@ fn firefox_fails_without_indications() {
 fn chromium_fails_at_an_ipv6_relay_that_gives_ipv4() {
     let (session, up) = replay(include_bytes!("recordings/chromium-wrong-family.pcapng"));
     assert_eq!((up, count(&session, "allocate success")), (0, 0));
-    // Each socket asks twice: without credentials and with them. None asks again.
+    // Each socket asks twice, without credentials and with them, and not again.
     let refused = count(&session, "440 request");
     assert!(refused >= 2, "both peers are refused");
     assert_eq!(count(&session, "allocate request"), 2 * refused);
     assert_eq!(session.troubles()[0].text, "Allocate refused: 440");
 }
 
-/// What browsers say to each other goes over DTLS, whose records begin like this.
+/// Browsers exchange data over DTLS, whose records begin like this.
 #[test]
 fn recordings_of_browsers_hold_no_data_of_theirs() {
     for trace in [&include_bytes!("recordings/firefox.pcapng")[..], include_bytes!("recordings/chromium.pcapng")] {
         let (session, _) = replay(trace);
         assert_eq!(session.header().unwrap().payload_limit, Some(20));
-        // The name of every WebRTC certificate's subject, which the handshake would show.
+        // The subject of every WebRTC certificate, which is part of the handshake.
         assert!(!trace.windows(6).any(|bytes| bytes == b"WebRTC"));
     }
 }

@@ -1,4 +1,4 @@
-//! Damaged captures are read as far as they go, and never panic.
+//! Damaged captures are read as far as possible, without a panic.
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, reason = "tests")]
 

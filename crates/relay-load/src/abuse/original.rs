@@ -35,9 +35,9 @@ impl Original {
         }
     }
 
-    /// The same request, signed with SHA-256 for the challenge `response` ([RFC 8489, section
-    /// 9.2.4](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4)). `None` if the request is unsigned or the challenge does not
-    /// offer SHA-256.
+    /// The same request, signed with SHA-256 for the challenge `response`
+    /// ([RFC 8489, section 9.2.4](https://www.rfc-editor.org/rfc/rfc8489#section-9.2.4)). `None` if the request is unsigned or the
+    /// challenge does not offer SHA-256.
     pub(super) fn with_sha256(&self, response: &[u8], username: &str, password: &str) -> Option<Self> {
         self.key.as_ref()?;
         let key = IntegrityKey::long_term(PasswordAlgorithm::Sha256, username, realm(response)?, password);

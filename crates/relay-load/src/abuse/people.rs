@@ -11,8 +11,8 @@ use turn_client::{Allocate, BlockingClient};
 
 use crate::clock;
 
-/// The standard retransmissions: at 0, 0.5, 1.5, 3.5, 7.5, 15.5 and 31.5 s ([RFC 8489, section
-/// 6.2.1](https://www.rfc-editor.org/rfc/rfc8489#section-6.2.1)).
+/// The standard retransmissions: at 0, 0.5, 1.5, 3.5, 7.5, 15.5 and 31.5 s
+/// ([RFC 8489, section 6.2.1](https://www.rfc-editor.org/rfc/rfc8489#section-6.2.1)).
 pub(super) const STANDARD: (Duration, u32) = (Duration::from_millis(500), 7);
 
 /// The stack size of a client's thread.

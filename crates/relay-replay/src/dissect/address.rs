@@ -1,8 +1,10 @@
+//! Dissects address attributes.
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Field;
 
-/// Reads an address attribute's value; `xor` is the message from its magic cookie on, if the address is obfuscated by it.
+/// Parses the value of an address attribute. `xor` is the message from its magic cookie on, if the address is XORed with it.
 pub(crate) fn read(value: &[u8], xor: Option<&[u8]>) -> Result<SocketAddr, String> {
     let (&[_, family, p0, p1], address) = value.split_first_chunk().ok_or("it is too short")?;
     let mask = |bytes: &mut [u8]| {
@@ -31,7 +33,7 @@ pub(crate) fn read(value: &[u8], xor: Option<&[u8]>) -> Result<SocketAddr, Strin
     Ok(SocketAddr::new(ip, u16::from_be_bytes(port)))
 }
 
-/// The parts of an address attribute's value, which begins at byte `at`.
+/// The fields of an address attribute's value, which begins at byte `at`.
 pub(super) fn parts(value: &[u8], at: usize, address: SocketAddr, is_xored: bool) -> Vec<Field> {
     let how = if is_xored { " (XORed with the magic cookie, so that NATs leave it alone)" } else { "" };
     vec![

@@ -1,9 +1,11 @@
+//! Dissects STUN and TURN attributes.
+
 use std::{borrow::Cow, net::SocketAddr, str};
 
 use super::{Field, Icmp, address, find, find::HEADER_LEN, stun};
 use crate::time;
 
-/// How an attribute's value is written.
+/// The format of an attribute's value.
 #[derive(Clone, Copy)]
 enum Shape {
     Address,
@@ -36,7 +38,7 @@ const fn known(number: u16, name: &'static str, rfc: &'static str, shape: Shape)
     Known { number, name, rfc, shape }
 }
 
-/// Every attribute that clients and relays are seen to use, with the section that defines it.
+/// All attributes that clients and relays use in practice, with the section that defines each.
 const KNOWN: &[Known] = &[
     known(0x0001, "MAPPED-ADDRESS", "rfc8489#section-14.1", Shape::Address),
     known(0x0003, "CHANGE-REQUEST", "rfc5780#section-7.2", Shape::Hex),
@@ -89,7 +91,8 @@ pub(crate) fn name(number: u16) -> Cow<'static, str> {
     }
 }
 
-/// Takes apart the attribute at byte `at` of `message`, which was `message_len` bytes long; also returns where the next one begins.
+/// Dissects the attribute at byte `at` of `message`, which was `message_len` bytes long. Also returns where the next attribute
+/// begins.
 pub(super) fn dissect(message: &[u8], at: usize, message_len: usize) -> (Field, usize) {
     let rest = &message[at..];
     let Some((&[t0, t1, l0, l1], after)) = rest.split_first_chunk() else {
@@ -228,12 +231,12 @@ fn decode(known: &Known, message: &[u8], value: &[u8], at: usize, range: std::op
     }
 }
 
-/// Whether the peer of a message has an IPv6 address.
+/// Whether the message's peer has an IPv6 address.
 fn is_about_ipv6(message: &[u8]) -> bool {
     find::peer(message).is_some_and(|peer| peer.is_ipv6())
 }
 
-/// Application data in an attribute, of which `value` was captured.
+/// Application data in an attribute of `len` bytes, of which `value` was captured.
 fn data(name: &'static str, value: &[u8], len: usize, at: usize, range: std::ops::Range<usize>) -> Field {
     let mut data = application_data(value, len);
     data.shift(at);
@@ -259,7 +262,7 @@ pub(crate) fn error_code(value: &[u8]) -> Option<u16> {
     Some(u16::from(class & 0x07) * 100 + u16::from(number))
 }
 
-/// The Unix time in seconds that a time-limited username begins with.
+/// The expiry at the beginning of a time-limited username, as Unix time in seconds.
 pub(crate) fn username_expiry(value: &[u8]) -> Option<u64> {
     let (expiry, _) = str::from_utf8(value).ok()?.split_once(':')?;
     expiry.parse().ok()
@@ -282,7 +285,7 @@ fn hex(value: &[u8]) -> String {
     text
 }
 
-/// The beginning of the value of the first attribute of type `number` in a message that may be cut, and how long the value is.
+/// The captured part of the first attribute of type `number` in a truncated message, and the length of its whole value.
 pub(crate) fn find_cut(message: &[u8], number: u16) -> Option<(&[u8], usize)> {
     let mut at = HEADER_LEN;
     loop {
@@ -295,7 +298,7 @@ pub(crate) fn find_cut(message: &[u8], number: u16) -> Option<(&[u8], usize)> {
     }
 }
 
-/// Application data is opaque to a relay; what it probably is helps a reader all the same.
+/// Application data is opaque to a relay. A guess about its protocol still helps a reader.
 pub(crate) fn application_data(data: &[u8], len: usize) -> Field {
     let what = match data {
         [] if len == 0 => "empty",
@@ -310,7 +313,7 @@ pub(crate) fn application_data(data: &[u8], len: usize) -> Field {
     if what == "text" {
         value = format!("{value}: {}", String::from_utf8_lossy(&data[..data.len().min(80)]));
     }
-    // Peers check their connection with STUN too (ICE).
+    // Peers check their connection with STUN, too (ICE).
     let nested = stun::dissect(data, len).into_iter().collect();
     let field = Field::new("Application data", value, 0..data.len())
         .link("https://www.rfc-editor.org/rfc/rfc8656#section-12.5")

@@ -1,9 +1,11 @@
+//! Dissects ChannelData messages.
+
 use super::{Field, attribute::application_data};
 
 const RFC: &str = "https://www.rfc-editor.org/rfc/rfc8656#section-12.4";
 const HEADER_LEN: usize = 4;
 
-/// Takes apart a ChannelData message; `None` if it does not look like one.
+/// Dissects a ChannelData message; `None` if it does not look like one.
 pub(super) fn dissect(payload: &[u8], payload_len: usize) -> Option<Field> {
     let &[n0, n1, l0, l1] = payload.first_chunk::<HEADER_LEN>()?;
     if n0 >> 6 != 0b01 {

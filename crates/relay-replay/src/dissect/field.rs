@@ -1,3 +1,5 @@
+//! The tree of fields that a dissected packet becomes.
+
 use std::{borrow::Cow, ops::Range};
 
 use serde::Serialize;
@@ -5,16 +7,16 @@ use serde::Serialize;
 /// A node of the tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Field {
-    /// What it is called in the RFCs.
+    /// The name in the RFCs.
     pub name: Cow<'static, str>,
-    /// Its value in words.
+    /// The value in words.
     pub value: String,
-    /// Which bytes of the frame it was read from.
+    /// The bytes of the frame from which it was read.
     pub range: Range<usize>,
-    /// Where it is defined.
+    /// The URL of the section that defines it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<Cow<'static, str>>,
-    /// What a reader may want to know beyond the value.
+    /// Background for a reader.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// What is wrong with it.
@@ -58,14 +60,14 @@ impl Field {
         self
     }
 
-    /// Moves the whole tree `by` bytes towards the end.
+    /// Moves the whole tree by `by` bytes.
     pub(super) fn shift(&mut self, by: usize) {
         self.range.start += by;
         self.range.end += by;
         self.children.iter_mut().for_each(|child| child.shift(by));
     }
 
-    /// The innermost field that holds byte `at`.
+    /// The innermost field that contains byte `at`.
     #[must_use]
     pub fn at(&self, at: usize) -> Option<&Self> {
         if !self.range.contains(&at) {

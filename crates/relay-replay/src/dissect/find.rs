@@ -1,4 +1,4 @@
-//! Finds attributes in a message that may be damaged.
+//! Finds attributes in messages that may be damaged.
 
 use std::net::SocketAddr;
 
@@ -30,7 +30,7 @@ pub(crate) fn find(message: &[u8], number: u16) -> Option<&[u8]> {
     find_all(message, number).next()
 }
 
-/// Walks the attributes of a message that may be damaged: type number and value, as far as they make sense.
+/// The type number and value of each attribute of a message that may be damaged, as far as they can be read.
 pub(crate) fn iterate(message: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     let mut at = HEADER_LEN;
     std::iter::from_fn(move || {
@@ -41,7 +41,7 @@ pub(crate) fn iterate(message: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
-/// The peer that a STUN message is about: its first XOR-PEER-ADDRESS.
+/// The peer of a STUN message: its first XOR-PEER-ADDRESS.
 pub(crate) fn peer(message: &[u8]) -> Option<SocketAddr> {
     let value = find(message, XOR_PEER_ADDRESS)?;
     address::read(value, message.get(4..20)).ok()

@@ -1,3 +1,5 @@
+//! The ICMP attribute of Data indications, and what its types and codes mean.
+
 use std::fmt;
 
 /// The value of an [ICMP](https://www.rfc-editor.org/rfc/rfc8656#section-18.13) attribute.
@@ -5,11 +7,11 @@ use std::fmt;
 pub(crate) struct Icmp {
     kind: u8,
     code: u16,
-    /// The MTU of the link that the packet was too big for, else 0.
+    /// The MTU of the link for which the packet was too big, otherwise 0.
     data: u32,
 }
 
-/// What an error means, and what to do about it.
+/// The meaning of an error, and advice.
 struct Meaning {
     text: &'static str,
     advice: &'static str,
@@ -39,10 +41,10 @@ const UNKNOWN: Meaning =
     Meaning { text: "the way to the peer is disturbed", advice: "Look up the type and the code of the error." };
 
 impl Icmp {
-    /// Reads the value of the attribute: 2 reserved bytes, type and code, 4 bytes of data.
+    /// Parses the value: 2 reserved bytes, type and code, 4 bytes of data.
     ///
-    /// The figure in the RFC draws 7 bits of type and 9 of code; this relay, turn-types and Wireshark take a byte for each, as ICMP does. The
-    /// figure is followed where nothing else makes sense.
+    /// The RFC's figure shows 7 bits for the type and 9 for the code. This relay, turn-types and Wireshark use a byte for each, as
+    /// ICMP does. The figure's layout is used only for values that make no sense otherwise.
     pub(crate) fn read(value: &[u8], is_v6: bool) -> Option<Self> {
         let &[_, _, a, b, ref data @ ..] = value.first_chunk::<8>()?;
         let is_error = |kind: u8| if is_v6 { matches!(kind, 1..=3) } else { matches!(kind, 3 | 11) };
@@ -54,7 +56,7 @@ impl Icmp {
         Some(Self { kind, code, data: u32::from_be_bytes(*data) })
     }
 
-    /// What the relay was told.
+    /// The attribute for an error that the relay got.
     pub(crate) fn of(icmp: relay_server::Icmp) -> Self {
         Self { kind: icmp.icmp_type, code: icmp.code.into(), data: icmp.error_data }
     }
@@ -70,12 +72,12 @@ impl Icmp {
         }
     }
 
-    /// What the error means, after "did not arrive:". The numbers of IPv6 differ from those of IPv4.
+    /// The meaning of the error, to follow "did not arrive:". IPv6 uses other numbers than IPv4.
     pub(crate) fn meaning(self, is_v6: bool) -> &'static str {
         self.look_up(is_v6).text
     }
 
-    /// What to do about it.
+    /// Advice about the error.
     pub(crate) fn advice(self, is_v6: bool) -> &'static str {
         self.look_up(is_v6).advice
     }

@@ -1,6 +1,6 @@
-//! Takes a packet apart into a tree of fields, each with the bytes it was read from and the section that defines it.
+//! Dissects a packet into a tree of fields, each with its bytes and a link to the section that defines it.
 //!
-//! This is for people: it goes on where a parser must stop, and says what is odd on the field itself.
+//! It is made for people: it goes on where a parser must stop, and notes problems on the field itself.
 
 mod address;
 mod attribute;
@@ -20,9 +20,9 @@ pub(crate) use find::*;
 pub(crate) use icmp::Icmp;
 pub(crate) use stun::class_and_method;
 
-/// Takes apart a captured packet: its headers and its payload. Ranges count from the beginning of the frame.
+/// Dissects a captured packet: its headers and its payload. Ranges count from the beginning of the frame.
 ///
-/// What goes between the relay and a peer `is_application_data`, whatever it looks like.
+/// `is_application_data` is true for packets between the relay and a peer, whose payload is data whatever it looks like.
 #[must_use]
 pub fn dissect_packet(packet: &Packet<'_>, is_application_data: bool) -> Vec<Field> {
     match packet.udp() {
@@ -45,7 +45,7 @@ pub fn dissect_packet(packet: &Packet<'_>, is_application_data: bool) -> Vec<Fie
     }
 }
 
-/// Takes apart a UDP payload of which `payload` was captured; it was `payload_len` bytes long.
+/// Dissects a UDP payload of `payload_len` bytes, of which `payload` was captured.
 #[must_use]
 pub fn dissect_payload(payload: &[u8], payload_len: usize) -> Field {
     if let Some(message) = stun::dissect(payload, payload_len) {
@@ -62,7 +62,7 @@ fn headers(packet: &Packet<'_>, udp: &UdpPacket<'_>) -> Vec<Field> {
     let version = if udp.source.is_ipv4() { "IPv4" } else { "IPv6" };
     let ip_len = if udp.source.is_ipv4() { 20 } else { 40 };
     let ip_at = udp_at.saturating_sub(ip_len);
-    // Extension headers make the header longer; what precedes the IP header is the link's.
+    // Extension headers are part of the IP header's range; everything before it is the link header's.
     let ip_at = match packet.frame.get(ip_at).map(|byte| byte >> 4) {
         Some(4 | 6) => ip_at,
         _ => 0,

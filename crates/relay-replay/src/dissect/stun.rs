@@ -1,3 +1,5 @@
+//! Dissects STUN messages.
+
 use stun_msg::{Message, Method, ParseError};
 
 use super::{Field, attribute, find::HEADER_LEN};
@@ -5,7 +7,7 @@ use super::{Field, attribute, find::HEADER_LEN};
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const RFC: &str = "https://www.rfc-editor.org/rfc/rfc8489#section-5";
 
-/// Takes apart a STUN message, whole or not; `None` if it does not look like one.
+/// Dissects a STUN message, which may be truncated; `None` if it does not look like one.
 pub(super) fn dissect(payload: &[u8], payload_len: usize) -> Option<Field> {
     let header = payload.first_chunk::<HEADER_LEN>()?;
     if header[0] >> 6 != 0 || header[4..8] != MAGIC_COOKIE {
@@ -58,7 +60,7 @@ fn mark_fingerprint(message: &mut Field) {
     }
 }
 
-/// The words for the class and the method in a message type.
+/// The class in words and the method of a message type.
 pub(crate) fn class_and_method(kind: u16) -> (&'static str, Method) {
     let class = match (kind >> 7 & 0b10) | (kind >> 4 & 0b01) {
         0 => "request",

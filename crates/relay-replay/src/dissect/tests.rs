@@ -1,3 +1,5 @@
+//! Tests of dissected messages: values, problems, and the ranges of fields.
+
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -5,7 +7,7 @@ use std::ops::Range;
 
 use super::*;
 
-/// A Binding request with these attributes, whose lengths and padding are put in place.
+/// A Binding request with these attributes. Adds lengths and padding.
 fn message(attributes: &[(u16, &[u8])]) -> Vec<u8> {
     let mut bytes = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
     for (number, value) in attributes {
@@ -25,7 +27,7 @@ fn attribute(number: u16, value: &[u8]) -> Field {
     field.children.pop().unwrap()
 }
 
-/// Ranges nest, siblings do not overlap, and everything lies in the packet.
+/// Checks that ranges nest, that siblings do not overlap, and that all lie in the packet.
 fn check_ranges(field: &Field, within: &Range<usize>) {
     assert!(within.start <= field.range.start && field.range.end <= within.end, "{field:?} in {within:?}");
     let mut last = field.range.start;
@@ -45,7 +47,7 @@ fn attributes_are_read_as_the_rfcs_write_them() {
         (0x000c, &[0x40, 1, 0, 0], "CHANNEL-NUMBER", "0x4001"),
         (0x000d, &[0, 0, 2, 88], "LIFETIME", "600 seconds (10 minutes)"),
         (0x0001, &[0, 1, 0x12, 0x34, 192, 0, 2, 1], "MAPPED-ADDRESS", "192.0.2.1:4660"),
-        // RFC 5769, section 2.2 and 2.3.
+        // RFC 5769, sections 2.2 and 2.3.
         (0x0020, &[0, 1, 0xa1, 0x47, 0xe1, 0x12, 0xa6, 0x43], "XOR-MAPPED-ADDRESS", "192.0.2.1:32853"),
         (0x0019, &[17, 0, 0, 0], "REQUESTED-TRANSPORT", "17: UDP"),
         (0x0017, &[2, 0, 0, 0], "REQUESTED-ADDRESS-FAMILY", "IPv6"),

@@ -1,9 +1,9 @@
-//! What an error code means, from the code and the request alone.
+//! Explains an error code from the code and the request alone, without the relay's reason.
 
 use super::explanation::{Explanation, Tone};
 use crate::{dissect, time};
 
-/// Explains the refusal with `code` of `request` (possibly empty) at this Unix time in seconds.
+/// Explains the error response `code` to `request` (possibly empty) at this Unix time in seconds.
 pub(crate) fn explain(code: u16, unix_seconds: u64, request: &[u8]) -> Explanation {
     let problem = |title: &str, text: &str| Explanation::new(Tone::Problem, format!("{code}: {title}"), text);
     match code {
@@ -60,7 +60,7 @@ fn unauthenticated(unix_seconds: u64, request: &[u8]) -> Explanation {
     }
 }
 
-/// The first 401 of every client.
+/// Explains the first 401 of a client.
 pub(crate) fn challenge() -> Explanation {
     Explanation::new(
         Tone::Info,

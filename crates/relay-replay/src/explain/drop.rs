@@ -1,4 +1,4 @@
-//! Why a datagram was dropped, in plain words.
+//! Explains why a datagram was dropped.
 
 use relay_server::{DropReason, Family};
 use stun_msg::AttributeType;
@@ -124,7 +124,7 @@ pub(crate) fn dropped(reason: DropReason, about: &About<'_>) -> Explanation {
     }
 }
 
-/// More is relayed than may be.
+/// A limit on bandwidth was exceeded.
 fn over_limit(whose: &str, options: &str) -> Explanation {
     Explanation::new(
         Tone::Problem,
@@ -134,7 +134,7 @@ fn over_limit(whose: &str, options: &str) -> Explanation {
     .advice("Congestion control takes such a drop for what it is and sends less. If it should not, raise the limit.")
 }
 
-/// What a client sent went straight to another client of this relay.
+/// The receiving client, also one of this relay, has not permitted the sender.
 fn not_invited_by_client(about: &About<'_>) -> Explanation {
     let to = match about.peer {
         Some(peer) => format!("It is for {peer}, the relayed transport address of another client of this relay"),
@@ -163,10 +163,10 @@ fn family_mismatch(about: &About<'_>) -> Explanation {
     .link("https://www.rfc-editor.org/rfc/rfc8656#section-7.1")
 }
 
-/// What to do when an allocation is of another family than it should be.
+/// Advice for an allocation of the wrong family.
 pub(crate) const WRONG_FAMILY: &str = "The client must ask for that family when it allocates, with REQUESTED-ADDRESS-FAMILY or ADDITIONAL-ADDRESS-FAMILY. Browsers never ask, and get IPv4; with --default-address-family client (DEFAULT_ADDRESS_FAMILY) they get the family that they come over.";
 
-/// The attributes in `message` that it should do without, as the end of a sentence.
+/// The attributes in `message` that the relay does not support, as the end of a sentence.
 fn unsupported(message: &[u8]) -> String {
     const SUPPORTED: [AttributeType; 7] = [
         AttributeType::XOR_PEER_ADDRESS,

@@ -1,3 +1,5 @@
+//! A paragraph of explanation, and the data that it refers to.
+
 use std::net::SocketAddr;
 
 use serde::Serialize;
@@ -7,31 +9,31 @@ use crate::Row;
 /// A paragraph about a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// How it should strike the reader.
+    /// Whether it is good or bad news.
     pub tone: Tone,
     /// What happened, in a few words.
     pub title: String,
-    /// Why, and what it means.
+    /// Why it happened, and what it means.
     pub text: String,
-    /// What to do about it, if anything.
+    /// Advice, if there is any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
-    /// The section that asks for it.
+    /// The URL of the section that requires it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<&'static str>,
 }
 
-/// How an explanation should strike the reader.
+/// Whether an explanation is good or bad news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tone {
-    /// The ordinary course.
+    /// Ordinary.
     Info,
-    /// Something was achieved.
+    /// A success.
     Good,
-    /// Something does not work.
+    /// A failure.
     Problem,
-    /// The replay and the recording disagree.
+    /// The replay and the recording differ.
     Difference,
 }
 
@@ -57,30 +59,30 @@ impl Explanation {
     }
 }
 
-/// What an explanation can speak of.
+/// The data that an explanation refers to.
 pub(crate) struct About<'a> {
     pub(crate) row: &'a Row,
-    /// The row that belongs to it.
+    /// The related row.
     pub(crate) other: Option<&'a Row>,
-    /// The request, or the indication.
+    /// The request or indication.
     pub(crate) message: &'a [u8],
-    /// The peer that it is about.
+    /// The peer in it.
     pub(crate) peer: Option<SocketAddr>,
-    /// Whether the relay is known to have no permissions.
+    /// Whether the relay is known to have indications off, and so no permissions.
     pub(crate) channels_only: bool,
 }
 
 impl About<'_> {
-    /// The peer in a sentence.
+    /// The peer as part of a sentence.
     pub(crate) fn peer_words(&self) -> String {
         words_for(self.peer)
     }
 }
 
-/// A peer in a sentence.
+/// A peer as part of a sentence.
 pub(crate) fn words_for(peer: Option<SocketAddr>) -> String {
     match peer {
-        // A permission is for an address, and clients may leave the port out.
+        // A permission is for an IP address, and clients may leave the port at 0.
         Some(peer) if peer.port() == 0 => peer.ip().to_string(),
         Some(peer) => peer.to_string(),
         None => "a peer".to_owned(),

@@ -1,4 +1,4 @@
-//! What a Data indication tells of an ICMP error, in plain words.
+//! Explains ICMP errors in Data indications.
 
 use stun_msg::Method;
 

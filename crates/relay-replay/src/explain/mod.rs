@@ -1,4 +1,4 @@
-//! What the relay made of a packet, in plain words.
+//! Explains in plain words how the relay handled a packet.
 
 mod code;
 mod drop;
@@ -21,7 +21,7 @@ pub use self::explanation::Explanation;
 pub(crate) use self::explanation::words_for;
 use self::explanation::{About, Tone};
 
-/// Takes apart the packet of `row`.
+/// Dissects the packet of `row`.
 pub(crate) fn dissect(row: &Row, frame: &[u8]) -> Vec<Field> {
     if row.kind == Kind::Internal {
         Vec::new()
@@ -44,11 +44,11 @@ fn packet<'a>(row: &Row, frame: &'a [u8]) -> Packet<'a> {
     }
 }
 
-/// The paragraphs about row number `index`.
+/// The explanations of row number `index`.
 pub(crate) fn row(timeline: &Timeline, index: u32, frame: &[u8], related: &[u8]) -> Vec<Explanation> {
     let Some(row) = timeline.row(index) else { return Vec::new() };
     let other = timeline.row(row.related);
-    // A replay notes the outcome on the request's row. An inspection notes it on the response's row.
+    // A replay stores the outcome at the request's row, an inspection at the response's row.
     let is_response = matches!(row.kind, Kind::Success | Kind::Error);
     let (subject, message) = match (row.kind, other) {
         (Kind::Request | Kind::Indication, _) => (row, payload(row, frame)),
@@ -66,7 +66,7 @@ pub(crate) fn row(timeline: &Timeline, index: u32, frame: &[u8], related: &[u8])
     let all: Vec<_> = own.iter().chain(partner_changes).collect();
     let has_permission = all.iter().any(|change| matches!(change, Change::PermissionInstalled { .. }));
     for change in all {
-        // The permission's paragraph reports this success already.
+        // The explanation of the permission contains this success already.
         let is_covered = has_permission && matches!(change, Change::Responded { outcome: Outcome::Success, .. });
         paragraphs.extend(explain_change(change, &about).filter(|_| !is_covered));
     }
@@ -237,9 +237,9 @@ fn outcome_of(method: u16, outcome: Outcome, about: &About<'_>) -> Option<Explan
     })
 }
 
-/// How data went on.
+/// How the relay forwarded data.
 fn relayed(carrier: Carrier, from_client: bool, crossed_to: Option<(u32, Carrier)>, about: &About<'_>) -> String {
-    // The related row is a packet to a client: the relay passed this data straight to another of its clients.
+    // The related row is a packet to a client: the relay sent this data straight to another of its clients.
     let crossed = about.other.is_some_and(|other| matches!(other.kind, Kind::ChannelData | Kind::Indication));
     let (start, end) = match carrier {
         Carrier::Channel(channel) if from_client => (
@@ -277,7 +277,7 @@ fn relayed(carrier: Carrier, from_client: bool, crossed_to: Option<(u32, Carrier
     if crossed && from_client { start + &crossing } else { start + &end }
 }
 
-/// Explains an allocation of one address family whose client connected over the other.
+/// A remark about an allocation of one family whose client uses the other.
 fn other_family(new: &NewAllocation) -> &'static str {
     let is_other = new.relayed.iter().all(|relayed| relayed.is_ipv4() != new.client.is_ipv4());
     if is_other && !new.relayed.is_empty() && new.client.is_ipv6() {
@@ -287,7 +287,7 @@ fn other_family(new: &NewAllocation) -> &'static str {
     }
 }
 
-/// What there is to say of a request without an answer.
+/// The explanation of a request without a response.
 fn unanswered(about: &About<'_>, has_outcome: bool) -> Option<Explanation> {
     if about.row.kind != Kind::Request || has_outcome || about.row.flags.contains(Flags::DROPPED) {
         return None;

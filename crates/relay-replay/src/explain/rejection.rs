@@ -1,4 +1,4 @@
-//! Why this relay refused a request, in plain words.
+//! Explains why this relay refused a request.
 
 use relay_server::{AuthError, Rejection};
 use stun_msg::{AttributeType, Method};
@@ -89,7 +89,7 @@ pub(crate) fn rejected(rejection: Rejection, about: &About<'_>) -> Explanation {
     }
 }
 
-/// CreatePermission may name several peers.
+/// A remark for CreatePermission with several peers: one refusal refuses all.
 fn all_or_none(about: &About<'_>) -> String {
     let is_one_of_many = u16::from(about.row.method) == Method::CREATE_PERMISSION.number()
         && dissect::find_all(about.message, dissect::XOR_PEER_ADDRESS).count() > 1;

@@ -1,4 +1,4 @@
-//! What must have lapsed by the time of a packet.
+//! Infers what has expired by the time of a packet.
 
 use std::{cmp::Reverse, net::IpAddr};
 
@@ -7,7 +7,7 @@ use relay_server::RemovalReason;
 use super::Inspector;
 use crate::{Change, timeline::Timeline};
 
-/// What of an allocation lapses.
+/// The part of an allocation that expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timed {
     Allocation,
@@ -22,7 +22,7 @@ impl Inspector {
         }
     }
 
-    /// Lets lapse what must have lapsed before the packet in `row`, on rows of their own in front of it.
+    /// Expires what must have expired before the packet in `row`. Each expiry gets its own row before that one.
     pub(super) fn expire(&mut self, timeline: &mut Timeline, row: u32) {
         let Some(now) = timeline.row(row).map(|row| row.unix_nanos) else { return };
         while let Some(&Reverse((at, allocation, timed))) = self.due.peek()
@@ -60,7 +60,7 @@ impl Inspector {
     }
 }
 
-/// When an allocation, or something of it, lapses next.
+/// When an allocation, or a part of it, expires next.
 fn deadline(timeline: &Timeline, allocation: u32, timed: Timed) -> Option<u64> {
     let allocation = timeline.view.allocations.get(&allocation)?;
     match timed {

@@ -1,4 +1,4 @@
-//! What an event of the state machine changes.
+//! Converts events of the state machine to changes.
 
 use std::net::SocketAddr;
 

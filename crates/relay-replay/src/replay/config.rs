@@ -1,4 +1,4 @@
-//! What a state machine was made from, as it stands in a recording.
+//! Converts a recorded configuration to that of the state machine.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use relay_server::{
 
 use crate::peer_policy;
 
-/// A shard's own ports, which may be none.
+/// The ports of a shard, which may have none.
 fn ports(lowest: u16, highest: u16) -> Result<PortRange, String> {
     if (lowest, highest) == (PortRange::EMPTY.lowest(), PortRange::EMPTY.highest()) {
         return Ok(PortRange::EMPTY);

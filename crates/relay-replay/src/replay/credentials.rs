@@ -1,12 +1,14 @@
+//! Reads recorded credentials.
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use packet_trace::TraceHeader;
 use relay_server::{AcceptedCredentials, AuthSecret, Scheme, Schemes, UserKeys};
 
-/// What is wrong with the keys of a user.
+/// The error for invalid keys of a user.
 const NO_KEYS: &str = "a user's keys are 32 hexadecimal digits, or 96";
 
-/// What the relay that `header` describes accepted at its start; the error says what is wrong with the description.
+/// The credentials at the start of the relay that `header` describes. The error says what is wrong with the description.
 pub(super) fn of_header(header: &TraceHeader) -> Result<Arc<AcceptedCredentials>, String> {
     match (&header.accepted, &header.auth_secret) {
         (Some(accepted), _) => read(accepted),
@@ -15,7 +17,7 @@ pub(super) fn of_header(header: &TraceHeader) -> Result<Arc<AcceptedCredentials>
     }
 }
 
-/// What the recorded relay was told to accept.
+/// The credentials that the recorded relay began to accept.
 pub(super) fn read(recorded: &packet_trace::AcceptedCredentials) -> Result<Arc<AcceptedCredentials>, String> {
     let schemes = match (recorded.firezone, recorded.turn_rest) {
         (true, true) => Schemes::Both,

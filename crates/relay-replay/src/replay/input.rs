@@ -1,4 +1,4 @@
-//! What the state machine was told besides packets.
+//! Replays the state machine's inputs other than packets.
 
 use packet_trace::{Input, InputRecord, RelayOpened};
 use relay_server::{
@@ -31,7 +31,7 @@ impl Replay {
             }
             Input::RelayOpened { id, family, result } => {
                 if let Some((id_found, holder, request)) = shard.claiming.remove(id) {
-                    // Older relays did not ask.
+                    // Relays of older versions did not claim quotas.
                     shard.server.handle_quota_claimed(now, id_found, holder, true);
                     let outputs = shard.outputs();
                     shard.take(timeline, Some(request), outputs);

@@ -1,3 +1,5 @@
+//! A simulated client of a world.
+
 use std::net::SocketAddr;
 
 use stun_types::{
@@ -8,15 +10,15 @@ use stun_types::{
 use turn_auth::Credentials;
 use turn_types::attribute::XorRelayedAddress;
 
-/// A client: what it knows, and what it does with an answer.
+/// A client: its state, and how it handles responses.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) socket: SocketAddr,
     pub(super) credentials: Credentials,
-    /// Realm and nonce.
+    /// The realm and the nonce.
     pub(super) challenge: Option<(String, String)>,
     pub(super) relayed: Vec<SocketAddr>,
-    /// What it sent last.
+    /// Its last datagram.
     pub(super) last: Option<Vec<u8>>,
 }
 
@@ -36,7 +38,7 @@ impl Client {
         message.add_message_integrity_with_key(&key, IntegrityAlgorithm::Sha1)
     }
 
-    /// Learns from a response; says whether it is a challenge that another attempt may meet.
+    /// Handles a response. Returns whether it is a challenge that another attempt may answer.
     pub(super) fn take_answer(&mut self, bytes: &[u8], was_signed: bool) -> bool {
         let Ok(response) = Message::from_bytes(bytes) else { return false };
         if response.attribute::<XorMappedAddress>().is_ok() {

@@ -1,3 +1,5 @@
+//! The errors of a world.
+
 use relay_server::RealmError;
 use stun_types::message::StunWriteError;
 
@@ -14,10 +16,10 @@ pub enum WorldError {
     /// There is no such client.
     #[error("there is no client {0}")]
     NoClient(usize),
-    /// The client has no allocation that it knows of.
+    /// The client knows of no allocation.
     #[error("the client has no relayed transport address yet: allocate first")]
     NotAllocated,
-    /// There is nothing to send again.
+    /// The client has sent nothing that could be repeated.
     #[error("the client has not sent anything yet")]
     NothingSent,
 }

@@ -1,4 +1,4 @@
-//! What the relay of a world does with what arrives, and what is recorded of it.
+//! Carries datagrams through a world's relay, and records them.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use relay_server::{ClientSocket, Family, FiveTuple, Forward, Output, Via};
 
 use super::{LISTEN_PORT, RELAY_V4, RELAY_V6, WORK, World};
 
-/// Where a datagram goes that the relay sends, and what it is.
+/// A datagram that the relay sends to a client: its destination and its bytes.
 type Sent = (SocketAddr, Vec<u8>);
 
 impl World {
@@ -34,7 +34,7 @@ impl World {
         self.record(Direction::Outbound, from, forward.to, &bytes);
     }
 
-    /// Does what the relay wants done; returns what it sent.
+    /// Carries out the relay's outputs. Returns the datagrams that it sent.
     pub(super) fn respond(&mut self) -> Vec<Sent> {
         let mut sent = Vec::new();
         while let Some(output) = self.server.poll_output() {
@@ -62,7 +62,7 @@ impl World {
 
     pub(super) fn record(&mut self, direction: Direction, source: SocketAddr, destination: SocketAddr, payload: &[u8]) {
         let datagram = Datagram { source, destination, payload };
-        // Without limits and with addresses of one family there is nothing that could not be written.
+        // Without limits, and with both addresses of the same family, writing cannot fail.
         let _written = self.writer.packet(0, self.now, direction, datagram, &mut self.out);
     }
 
