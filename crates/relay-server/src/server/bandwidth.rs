@@ -1,7 +1,7 @@
-//! Whether a packet is within the limits on bandwidth ([`Config::bandwidth`](crate::Config::bandwidth)).
+//! Checks packets against the limits on bandwidth ([`Config::bandwidth`](crate::Config::bandwidth)).
 //!
-//! Of ChannelData and of peers' packets this comes before the data path, and looks up by itself where they go: the data path of a relay
-//! without limits asks one question more and nothing else. Nothing here allocates.
+//! ChannelData and peers' packets are checked before the data path, with a look-up of their own. So without limits, the data path
+//! takes one more branch and nothing else. Nothing here allocates memory.
 
 use std::net::SocketAddr;
 
@@ -12,11 +12,11 @@ use crate::{
 };
 
 impl Server {
-    /// Whether `datagram` from a client may be relayed now, if it is ChannelData that would be. It counts then.
+    /// Whether `datagram` from a client may be relayed now, if it is ChannelData of a bound channel. If so, it is counted.
     ///
     /// # Errors
     ///
-    /// Which limit it is over.
+    /// The limit that it exceeds.
     #[cold]
     #[inline(never)]
     pub(super) fn admit_channel_data(
@@ -33,12 +33,13 @@ impl Server {
         }
     }
 
-    /// Whether the allocation at `port` may send so many bytes of application data to `to` now, which then count. To an address of
-    /// this very relay they count for the other client, too, as they would if they went out and came in again.
+    /// Whether the allocation at `port` may send `bytes` bytes of application data to `to` now. If so, they are counted. If
+    /// `to` is an
+    /// address of this relay, they are counted for the other client, too, as if they had left the relay and come back.
     ///
     /// # Errors
     ///
-    /// Which limit they are over.
+    /// The limit that they exceed.
     #[cold]
     #[inline(never)]
     pub(super) fn admit_to_peer(
@@ -59,7 +60,9 @@ impl Server {
         if is_heard { limit.admit(now, far, Direction::FromPeer, bytes) } else { Ok(()) }
     }
 
-    /// The same of what a peer sent. If not, it is dropped.
+    /// Whether the allocation at `port` may receive `bytes` bytes of application data from `peer` now. If so, they are counted;
+    /// if not,
+    /// the packet is dropped.
     #[cold]
     #[inline(never)]
     pub(super) fn admit_from_peer(
@@ -79,8 +82,8 @@ impl Server {
         admitted.is_ok()
     }
 
-    /// Whether the client of the allocation at `port` hears what `peer` sends. Not by the look-up of the data path, which is fast by being
-    /// inlined in one place.
+    /// Whether data from `peer` is delivered to the client of the allocation at `port`. Does not call the look-up of the data path,
+    /// which is fast because it is inlined in one place only.
     fn is_heard(&self, port: AllocationPort, peer: PeerSocket) -> bool {
         self.allocations.by_port(port).is_some_and(|allocation| self.allocations.hears(allocation, peer).is_some())
     }

@@ -1,9 +1,9 @@
-//! Requests for an allocation that wait for a port of another shard, since this one has none left.
+//! Borrows a port from another shard for an Allocate request, when this shard has none left.
 //!
-//! The shard asks one of the others after the other until one lends a port. Each answers at once, with a port or without: it does not
-//! ask others itself, so no two wait for each other. One that does not answer in time is passed over; a port that comes too late goes
-//! back at once. A lent port belongs to the shard that lent it and goes back when its allocation ends, so that pairs of ports stay
-//! together, and no shard keeps what it does not use.
+//! The shard asks the others one after the other until one lends a port. A shard that is asked answers at once, with a port or
+//! without. It does not ask further shards, so no two wait for each other. A shard that does not answer in time is passed over, and
+//! a port that comes too late is returned at once. A lent port goes back to its shard when its allocation ends, so that
+//! pairs of ports stay together and no shard keeps ports that it does not use.
 
 use std::time::Duration;
 
@@ -16,15 +16,15 @@ use crate::{
     requester::Requester,
 };
 
-/// How long a shard waits for another's answer before it asks the next one: 250 ms. Answers take less than one, unless the other
-/// is stuck.
+/// How long a shard waits for another one's answer before it asks the next: 250 ms. An answer takes less than 1 ms unless the other
+/// shard is stuck.
 const ANSWER_WITHIN: Duration = Duration::from_millis(250);
 
-/// How long a request waits in all: 1 s, so that its client, which hears nothing meanwhile, does not give the relay up.
+/// How long a request waits in all: 1 s. Its client gets no answer meanwhile and must not give the relay up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(1);
 
 impl Server {
-    /// Makes the allocation that `request` wants with a port of another shard; refuses it where there is none to ask.
+    /// Asks another shard for a port for `request`. Refuses the request if there is no other shard.
     pub(crate) fn borrow(&mut self, now: Timestamp, request: Borrow) {
         if !self.has_other_shards() || request.tried >= MAX_PORTS_TRIED {
             return self.reject(&request.requester, Rejection::NoFreePort);
@@ -37,7 +37,8 @@ impl Server {
         self.ask_for_port(number, asked, need, due);
     }
 
-    /// A retransmission of a request that waits is not answered, another request of that client is refused; `None` if none waits.
+    /// Handles an Allocate request of a client that has one waiting: drops a retransmission and refuses any other. `None` if none
+    /// waits.
     pub(crate) fn check_borrowing(&mut self, requester: &Requester, username: &str) -> Option<Result<(), Rejection>> {
         let waiting = self.borrowings.of_client(&requester.five_tuple)?;
         let is_same =
@@ -49,7 +50,7 @@ impl Server {
         Some(Ok(()))
     }
 
-    /// Another shard asked for a port.
+    /// Handles [`ShardMessage::PortWanted`].
     pub(crate) fn port_wanted(&mut self, now: Timestamp, by: ShardId, number: u64, need: PortNeed) {
         let from = self.shard;
         let answer = match self.allocations.lend(now, need) {
@@ -59,7 +60,7 @@ impl Server {
         self.tell_shard(by, answer);
     }
 
-    /// Another shard has lent a port.
+    /// Handles [`ShardMessage::PortLent`].
     pub(crate) fn port_lent(
         &mut self,
         now: Timestamp,
@@ -74,7 +75,7 @@ impl Server {
         self.allocations.stop_waiting(borrowing.due, number);
         self.borrowings.lender = Some(from);
         let request = borrowing.request;
-        // Others of the same user may have been granted meanwhile.
+        // The user may have reached its quota meanwhile.
         if let Err(rejection) = self.check_quota(request.owner.user_id()) {
             self.give_back(port, need);
             return self.reject(&request.requester, rejection);
@@ -86,14 +87,14 @@ impl Server {
         }
     }
 
-    /// Another shard has none.
+    /// Handles [`ShardMessage::NoPort`].
     pub(crate) fn no_port(&mut self, now: Timestamp, from: ShardId, number: u64) {
         if self.borrowings.by_number.get(&number).is_some_and(|borrowing| borrowing.asked == from) {
             self.ask_next(now, number);
         }
     }
 
-    /// The shard that was asked has not answered in time.
+    /// Handles a time-out: the shard that was asked has not answered.
     pub(crate) fn no_answer(&mut self, now: Timestamp, number: u64) {
         self.ask_next(now, number);
     }
@@ -121,7 +122,7 @@ impl Server {
         self.tell_shard(asked, ShardMessage::PortWanted { by: self.shard, number, need });
     }
 
-    /// No other shard has lent a port. This one may have one again.
+    /// No other shard has lent a port. Tries this shard once more, then refuses the request.
     fn give_up(&mut self, now: Timestamp, number: u64) {
         let Some(Borrowing { request, .. }) = self.borrowings.remove(number) else {
             return;
@@ -154,7 +155,7 @@ impl Server {
         Ok(())
     }
 
-    /// Returns a lent port that is of no use.
+    /// Returns a lent port that is not needed.
     fn give_back(&mut self, port: AllocationPort, need: PortNeed) {
         self.tell_shards(ShardMessage::PortReturned { port });
         if need == PortNeed::Pair {
@@ -163,7 +164,7 @@ impl Server {
         }
     }
 
-    /// Tells other shards of their ports that are of no use here any more.
+    /// Returns the ports of other shards that are not used here any more.
     pub(crate) fn return_ports(&mut self) {
         while let Some(left) = self.allocations.poll_left_port() {
             let port = left.port;
@@ -175,7 +176,7 @@ impl Server {
         }
     }
 
-    /// The next shard in turn that is not this one.
+    /// The next shard in turn, this one left out.
     fn shard_after(&self, shard: ShardId) -> ShardId {
         let after = |shard: ShardId| {
             let next = shard.get().saturating_add(1);
@@ -191,7 +192,7 @@ impl Server {
 }
 
 impl Rejection {
-    /// Why there is no allocation.
+    /// The reason for the refusal of an Allocate request.
     pub(crate) const fn of_allocate(error: AllocateError) -> Self {
         match error {
             AllocateError::AlreadyAllocated(_) => Self::AllocationExists,

@@ -1,4 +1,4 @@
-//! Tells other shards of channels to their ports, and hears of theirs.
+//! Handles the messages of other shards about channels that are bound to ports of this shard.
 
 use std::net::SocketAddr;
 
@@ -7,14 +7,16 @@ use crate::{
 };
 
 impl Server {
-    /// Another shard said [`ShardMessage::CrossingOpened`](crate::ShardMessage::CrossingOpened).
+    /// Handles [`ShardMessage::CrossingOpened`](crate::ShardMessage::CrossingOpened).
     pub(crate) fn crossing_opened(&mut self, crossing: &Crossing) {
         if self.bandwidth.is_some() {
-            // Its client's limits are counted on its own shard: data goes there through the sockets.
+            // Limits of the channel's client are counted on its own shard, so data goes there through the sockets.
             return;
         }
-        // Of all shards that hear of it, one is concerned: together they know no more crossings than there are channels. Of a port
-        // that is lent to another shard later, that one does not know: data takes the way through the sockets.
+        // All shards receive the message, and only the shard of this port keeps it, so the tables together are no larger than
+        // the number
+        // of channels. If a port is lent to another shard later, that shard does not know the crossing: data goes through the
+        // sockets.
         let port = crossing.from;
         if !self.config.ports.contains(port) && self.allocations.by_port(port).is_none() {
             return;
@@ -31,13 +33,13 @@ impl Server {
         }
     }
 
-    /// Another shard said [`ShardMessage::CrossingClosed`](crate::ShardMessage::CrossingClosed).
+    /// Handles [`ShardMessage::CrossingClosed`](crate::ShardMessage::CrossingClosed).
     pub(crate) fn crossing_closed(&mut self, crossing: &Crossing) {
         let Some(removed) = self.crossings.remove(crossing) else {
             return;
         };
         if let Some(((five_tuple, channel), far)) = self.near_end(crossing)
-            // A client of this shard may have the port by now, before the end of the last one that had it was told.
+            // A new client of this shard may have the port already.
             && !matches!(self.cross_here(crossing.from, far), Some(Ok(_)))
         {
             self.uninstall(self.client_key(five_tuple, channel));
@@ -49,14 +51,15 @@ impl Server {
         self.emit(Event::CrossingClosed { crossing, crossed });
     }
 
-    /// The channels of other shards' clients that data goes to straight from here, with what has gone to each so far. In no order
-    /// that means anything.
+    /// The channels of other shards' clients that this shard sends straight to, with the traffic sent to each so far. In no
+    /// particular order.
     pub fn crossings(&self) -> impl Iterator<Item = (Crossing, Traffic)> {
         self.crossings.iter()
     }
 
-    /// `channel`, of the allocation with this 5-tuple and port, relays to `peer`, one of the relay's relayed transport addresses:
-    /// what others have to know of that. `None` when there are no others, or no allocation can have that address.
+    /// The crossing of `channel`, of the allocation with this 5-tuple and port, whose peer is `peer`, one of the relay's
+    /// addresses. `None`
+    /// if there are no other shards, or no allocation can have that address.
     pub(crate) fn crossing_to(
         &self,
         five_tuple: FiveTuple,
@@ -69,8 +72,9 @@ impl Server {
         is_elsewhere.then_some(Crossing { family, from, to: port, five_tuple, channel })
     }
 
-    /// The client of this shard whose data the crossing is about with its channel, if it has bound one, and the address that it is
-    /// bound to.
+    /// The client of this shard at the other end of the crossing, with its channel and the address that it is bound to. `None`
+    /// if it has
+    /// not bound one.
     fn near_end(&self, crossing: &Crossing) -> Option<((FiveTuple, ChannelNumber), SocketAddr)> {
         let far = self.config.relay_addresses.socket(crossing.family, crossing.to)?;
         let (allocation, channel) = self.allocations.peer_channel(crossing.from, PeerSocket::new(far)).ok()?;

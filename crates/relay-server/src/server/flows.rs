@@ -1,4 +1,4 @@
-//! Keeps a faster data path in step: which packets it may forward without asking.
+//! Installs and removes the flows of channels, which a faster data path forwards by itself.
 
 use std::net::SocketAddr;
 
@@ -8,16 +8,16 @@ use crate::{
 };
 
 impl Server {
-    /// `channel` of allocation `id` relays to `peer` from now on: a faster data path hears of it, and other shards do if it concerns
-    /// them.
+    /// Installs the flows of `channel` of allocation `id`, which now relays to `peer`. Announces the channel to other shards if the
+    /// peer is an address of this relay.
     pub(crate) fn install_flows(&mut self, id: AllocationId, channel: ChannelNumber, peer: PeerSocket) {
         let Some(allocation) = self.allocations.get(id) else {
             return;
         };
         let (five_tuple, port) = (allocation.five_tuple(), allocation.port());
         if self.config.relay_addresses.contains(peer.address().ip()) {
-            // Two clients of this relay: each direction takes a channel of both, so the second bind installs both; or each shard
-            // the one that begins there, once it knows of the other end.
+            // Two clients of this relay. A direction needs a channel of each, so the second ChannelBind installs both. On two shards,
+            // each installs the one that begins there, once it knows the other channel.
             let (near, peer_port) = ((five_tuple, channel), AllocationPort::new(peer.address().port()));
             if let Some(Ok(other)) = self.cross(port, peer.address()) {
                 self.install(self.crossing_flow((near, port), (other, peer_port)));
@@ -36,8 +36,8 @@ impl Server {
         }
     }
 
-    /// What a faster data path may forward now, in an order that depends on nothing but the inputs: for one that has to be told
-    /// anew, since what it made of the flows does not hold any more.
+    /// The flows that a faster data path may forward now. The same inputs give the same order. For a data path that must start again,
+    /// since its own flows are out of date.
     #[must_use]
     pub fn flows(&self) -> Vec<Flow> {
         let mut flows = Vec::new();
@@ -60,7 +60,7 @@ impl Server {
         flows
     }
 
-    /// Both directions of a channel to a peer that is no allocation of this relay.
+    /// Both directions of a channel to a peer outside this relay.
     const fn flows_to(
         &self,
         five_tuple: FiveTuple,
@@ -72,7 +72,7 @@ impl Server {
         [up, flow_to_client(five_tuple, port, peer, Leaving::Channel(channel))]
     }
 
-    /// `channel`, of the allocation with this 5-tuple and port, does not relay to `peer` any more: the opposite of
+    /// Removes the flows of `channel` of the allocation with this 5-tuple and port, which no longer relays to `peer`: the reverse of
     /// [`Self::install_flows`].
     pub(crate) fn remove_flows(
         &mut self,
@@ -93,12 +93,12 @@ impl Server {
         }
     }
 
-    /// The client of this shard that a crossed channel ends at, if it has bound a channel in return.
+    /// The client of this shard at the peer's end of a crossed channel, if it has bound a channel in return.
     fn counterpart(&self, port: AllocationPort, peer: PeerSocket) -> Option<(FiveTuple, ChannelNumber)> {
         self.cross_here(port, peer.address()).and_then(Result::ok)
     }
 
-    /// From one client of the relay to another: each with its channel and the port of its allocation.
+    /// The flow from one client of the relay to another, given the channel and the allocation's port of each.
     pub(crate) fn crossing_flow(
         &self,
         ((from, from_channel), from_port): ((FiveTuple, ChannelNumber), AllocationPort),
@@ -120,7 +120,7 @@ impl Server {
         FlowKey { remote, local_port: self.config.listen_port, carries: Arriving::Channel(channel) }
     }
 
-    /// Unless bandwidth is limited: what a faster data path forwards is not counted here.
+    /// Does nothing if bandwidth is limited: a faster data path would forward without counting.
     pub(crate) fn install(&mut self, flow: Flow) {
         if self.bandwidth.is_some() {
             return;
@@ -133,12 +133,12 @@ impl Server {
     }
 }
 
-/// What `peer` sends to the allocation at `port`, however it goes on.
+/// Matches datagrams from `peer` to the allocation at `port`.
 pub(super) const fn peer_key(port: AllocationPort, peer: PeerSocket) -> FlowKey {
     FlowKey { remote: peer.address(), local_port: port.get(), carries: Arriving::Bare }
 }
 
-/// From the client of an allocation, by packets of `key`, to a peer that is no allocation of this relay.
+/// From the client of an allocation, in packets that match `key`, to a peer outside this relay.
 pub(super) const fn flow_to_peer(key: FlowKey, from: FiveTuple, port: AllocationPort, peer: PeerSocket) -> Flow {
     Flow {
         key,
@@ -151,7 +151,7 @@ pub(super) const fn flow_to_peer(key: FlowKey, from: FiveTuple, port: Allocation
     }
 }
 
-/// The way back, wrapped in `leaves_in`.
+/// From a peer to the client of an allocation, wrapped in `leaves_in`.
 pub(super) const fn flow_to_client(to: FiveTuple, port: AllocationPort, peer: PeerSocket, leaves_in: Leaving) -> Flow {
     Flow {
         key: peer_key(port, peer),

@@ -1,14 +1,16 @@
-//! ICMP errors about what was relayed: [RFC 8656, section 11.5](https://www.rfc-editor.org/rfc/rfc8656#section-11.5).
+//! Sends ICMP errors to clients: [RFC 8656, section 11.5](https://www.rfc-editor.org/rfc/rfc8656#section-11.5).
 
 use stun_msg::Icmp;
 
 use crate::{AllocationPort, DropReason, Event, FiveTuple, Output, PeerSocket, Server, Timestamp};
 
 impl Server {
-    /// What was sent from a relayed transport address with `port` to `peer` came to `icmp`. The port of `peer` is zero if it is not known.
+    /// Handles an ICMP error about a datagram from the relayed transport address with `port` to `peer`. The port of `peer` is
+    /// zero if unknown.
     ///
-    /// The client is told in a Data indication if it has a permission for the peer, whose port does not matter, or a channel to it.
-    /// What the ICMP message itself came from, mostly a router, does not matter.
+    /// The client gets a Data indication if it has a channel to the peer or a permission for its address; the permission does
+    /// not depend on
+    /// the port. The source of the ICMP message, mostly a router, does not matter.
     pub fn handle_icmp(&mut self, now: Timestamp, port: AllocationPort, peer: PeerSocket, icmp: Icmp) {
         self.expire_if_due(now);
         if !self.config.indications {
@@ -40,8 +42,8 @@ impl Server {
     }
 }
 
-/// What a client is told of an ICMP message, if anything: that something is unreachable, took too long, or was too large. Only the last
-/// says more, [the MTU](https://www.rfc-editor.org/rfc/rfc8656#section-18.13).
+/// The part of an ICMP message that is sent to the client: "unreachable", "time exceeded" or "too large". Only the last one has error
+/// data, [the MTU](https://www.rfc-editor.org/rfc/rfc8656#section-18.13). `None` for other messages.
 const fn told(icmp: Icmp, is_v4: bool) -> Option<Icmp> {
     let Icmp { icmp_type, code, error_data } = icmp;
     let is_too_large = match (is_v4, icmp_type, code) {

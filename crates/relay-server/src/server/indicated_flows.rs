@@ -1,7 +1,7 @@
-//! Which data of indications a faster data path may forward: that between clients and peers who have exchanged some already.
+//! Installs and removes the flows of indications, which a faster data path forwards by itself.
 //!
-//! A peer is remembered for an allocation from the first packet on that the state machine relays between the two, for as long as there
-//! is a permission for its address.
+//! There are flows for remembered peers. A peer is remembered for an allocation from the first packet that the state machine relays
+//! between the two, for as long as there is a permission for its address.
 
 use std::{net::SocketAddr, ops::Range};
 
@@ -14,21 +14,22 @@ use crate::{
 };
 
 impl IndicatedPeers {
-    /// None, and as many as [`Config::indicated_peers`](crate::Config::indicated_peers) allows: what a faster data path forwards is not
-    /// counted against a limit on bandwidth.
+    /// No remembered peers, with the limit of [`Config::indicated_peers`](crate::Config::indicated_peers). The limit is 0 if
+    /// bandwidth is
+    /// limited, since a faster data path forwards without counting.
     pub(crate) const fn of_config(config: &crate::Config, is_bandwidth_limited: bool) -> Self {
         Self::new(if config.indications && !is_bandwidth_limited { config.indicated_peers } else { 0 })
     }
 }
 
 impl Server {
-    /// To be called when that may have changed: see [`Self::examines_indications`].
+    /// Updates [`Self::examines_indications`]. Call it when one of its conditions may have changed.
     pub(crate) const fn decide_whether_to_examine(&mut self) {
         self.examines_indications =
             self.has_limited_permissions || self.bandwidth.is_some() || self.indicated_peers.are_wanted();
     }
 
-    /// The rest of [`Self::relay_send`] where [`Self::examines_indications`].
+    /// The rest of [`Self::relay_send`] if [`Self::examines_indications`] is set.
     #[cold]
     #[inline(never)]
     pub(crate) fn relay_examined_send(
@@ -55,8 +56,9 @@ impl Server {
         Some(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::to_peer(unfragmented), payload })
     }
 
-    /// The same for what `peer` sent to `port`, to which no channel is bound: whom to tell of it in a Data indication. If nobody, it is
-    /// dropped.
+    /// Like [`Self::relay_examined_send`], for a datagram from `peer` to `port` without a channel. Returns the 5-tuple of the
+    /// client that
+    /// gets a Data indication. `None` if the datagram was dropped.
     #[cold]
     #[inline(never)]
     pub(crate) fn examine_data(&mut self, port: AllocationPort, peer: PeerSocket, len: usize) -> Option<FiveTuple> {
@@ -74,7 +76,7 @@ impl Server {
         None
     }
 
-    /// Data was relayed between `peer` and the client of allocation `id`, which has a permission for it, in an indication.
+    /// Remembers `peer`, with which the client of allocation `id` has exchanged data by an indication, and installs its flows.
     fn remember_peer(&mut self, id: AllocationId, peer: PeerSocket) {
         let is_new = self.indicated_peers.has_room(id) && !self.indicated_peers.contains(id, peer);
         if !is_new || !self.may_remember(peer) {
@@ -88,17 +90,19 @@ impl Server {
         }
     }
 
-    /// Whether data to and from `peer` may be forwarded without asking, while there is a permission for its address. What is for the
-    /// relay's own machine never crosses the network.
+    /// Whether data to and from `peer` may be forwarded without a check, while there is a permission for its address. Not for
+    /// peers on the
+    /// relay's machine, since packets to them never cross the network.
     fn may_remember(&self, peer: PeerSocket) -> bool {
         let (place, address) = (self.place(), peer.address());
-        // One with a scope is not found by its address.
+        // An IPv6 address with a scope is not found by the address alone.
         let is_plain = SocketAddr::new(address.ip(), address.port()) == address;
         is_plain && !place.may_receive(address.ip()) && self.config.peer_policy.check(&place, address).is_ok()
     }
 
-    /// What `peer` sends to allocation `id` goes to the client in Data indications from now on, if it is remembered, has a permission and
-    /// no channel.
+    /// Installs the flow from `peer` to the client of allocation `id` in Data indications, if the peer is remembered, has a
+    /// permission,
+    /// and no channel is bound to it.
     pub(crate) fn install_data_flow(&mut self, id: AllocationId, peer: PeerSocket) {
         if !self.indicated_peers.contains(id, peer) {
             return;
@@ -109,20 +113,20 @@ impl Server {
         }
     }
 
-    /// It does not any more, since a channel is bound to the peer.
+    /// Removes that flow, because a channel is bound to the peer.
     pub(crate) fn remove_data_flow(&mut self, id: AllocationId, port: AllocationPort, peer: PeerSocket) {
         if self.indicated_peers.contains(id, peer) {
             self.uninstall(peer_key(port, peer));
         }
     }
 
-    /// All flows of the peers that are remembered for `allocation`.
+    /// The flows of all peers remembered for `allocation`.
     pub(super) fn indicated_flows<'a>(&'a self, allocation: &'a Allocation) -> impl Iterator<Item = Flow> + 'a {
         let peers = self.indicated_peers.of(allocation.id()).iter();
         peers.flat_map(|peer| [Some(self.send_flow(allocation, *peer)), self.data_flow(allocation, *peer)]).flatten()
     }
 
-    /// Forgets the peers of allocation `id`, which may have ended by now, that are `gone`, and removes their flows.
+    /// Forgets the peers of allocation `id` for which `gone` is true, and removes their flows. The allocation may have ended.
     pub(crate) fn forget_peers(
         &mut self,
         id: AllocationId,
@@ -136,27 +140,27 @@ impl Server {
             self.uninstall(self.send_key(five_tuple, peer));
             let allocation = self.allocations.get(id);
             let how = allocation.and_then(|allocation| self.allocations.hears(allocation, peer));
-            // A channel that is bound to it keeps its flow.
+            // If a channel is bound to the peer, this key is the channel's flow.
             if !matches!(how, Some(ToClient::Channel(_))) {
                 self.uninstall(peer_key(port, peer));
             }
         }
     }
 
-    /// Forgets the peers of allocation `id` that data may not be relayed to any more, though there are permissions for their addresses.
+    /// Forgets the peers of allocation `id` that the peer policy denies although their addresses have permissions.
     pub(crate) fn forget_denied_peers(&mut self, id: AllocationId, of: (FiveTuple, AllocationPort)) {
         let peers = self.indicated_peers.of(id).iter();
         let denied: Vec<_> = peers.filter(|peer| !self.may_remember(**peer)).map(|peer| peer.address()).collect();
         self.forget_peers(id, of, &|peer| denied.contains(&peer));
     }
 
-    /// From the client of `allocation` to `peer`.
+    /// The flow from the client of `allocation` to `peer`.
     const fn send_flow(&self, allocation: &Allocation, peer: PeerSocket) -> Flow {
         let (five_tuple, port) = (allocation.five_tuple(), allocation.port());
         flow_to_peer(self.send_key(five_tuple, peer), five_tuple, port, peer)
     }
 
-    /// The way back, if that is in Data indications.
+    /// The flow from `peer` to the client of `allocation`, if the client gets Data indications.
     fn data_flow(&self, allocation: &Allocation, peer: PeerSocket) -> Option<Flow> {
         let (five_tuple, port) = (allocation.five_tuple(), allocation.port());
         let is_indicated = self.allocations.hears(allocation, peer) == Some(ToClient::Indication);

@@ -1,6 +1,6 @@
-//! Application data without a channel: Send indications in, Data indications out.
+//! The data path of indications: Send indications in, Data indications out.
 //!
-//! Nothing here allocates, and nothing here costs more when there are more allocations.
+//! Nothing here allocates memory, and no cost depends on the number of allocations.
 
 use std::{net::SocketAddr, ops::Range};
 
@@ -12,7 +12,8 @@ use crate::{
 };
 
 impl Server {
-    /// [RFC 8656, section 11.2](https://www.rfc-editor.org/rfc/rfc8656#section-11.2). `datagram` is a Send indication by its header.
+    /// [RFC 8656, section 11.2](https://www.rfc-editor.org/rfc/rfc8656#section-11.2). The header of `datagram` is that of a
+    /// Send indication.
     #[inline(never)]
     pub(crate) fn relay_send(
         &mut self,
@@ -40,7 +41,7 @@ impl Server {
         Some(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::to_peer(unfragmented), payload })
     }
 
-    /// What a Send indication has for `to`, an address of this very relay.
+    /// Routes the data of a Send indication to `to`, an address of this relay.
     #[inline]
     pub(super) fn send_to_ourselves(
         &mut self,
@@ -56,8 +57,9 @@ impl Server {
         self.route_to_ourselves(port, to, payload, refused)
     }
 
-    /// Which allocation the data of a Send indication leaves by, where it goes, where it is in the datagram, and whether it leaves with the
-    /// DF bit.
+    /// Returns the allocation that the data of a Send indication leaves by, its destination, its range in the datagram, and
+    /// whether it
+    /// leaves with the DF bit.
     #[inline]
     fn route_send(
         &self,
@@ -87,13 +89,13 @@ impl Server {
         }
     }
 
-    /// Whether a client may be told of this peer, at an address that it has a permission for.
+    /// Whether the client may get Data indications from this port of `peer`, given a permission for its address.
     #[inline]
     pub(crate) fn may_indicate(&self, peer: PeerSocket) -> bool {
         self.is_port_allowed(peer.address())
     }
 
-    /// The Data indication that tells the client of `five_tuple` what `peer` sent, which has a permission and no channel:
+    /// The Data indication for the client of `five_tuple` with data from `peer`:
     /// [RFC 8656, section 11.3](https://www.rfc-editor.org/rfc/rfc8656#section-11.3).
     #[inline(never)]
     pub(crate) fn data_indication(

@@ -1,15 +1,15 @@
-//! What must hold of a server whose outputs were all taken, for tests that have no other view of it.
+//! Checks of a server's state, for tests that cannot see it otherwise. All outputs must have been taken.
 
 use allocation::Allocation;
 
 use crate::{AllocationPort, Server};
 
 impl Server {
-    /// Every index agrees with the allocations, and nothing is queued or half done.
+    /// Checks that every index agrees with the allocations, and that nothing is queued or half done.
     ///
     /// # Panics
     ///
-    /// When one does not, or something is.
+    /// When a check fails.
     pub fn assert_consistent(&self) {
         self.allocations.assert_consistent();
         assert_eq!(self.outputs.len(), 0, "outputs are left");
@@ -38,11 +38,11 @@ impl Server {
         }
     }
 
-    /// Nothing is left of allocations, reservations, and whatever other shards have told of theirs.
+    /// Checks that no allocation, no reservation, and nothing of other shards' allocations is left.
     ///
     /// # Panics
     ///
-    /// When something is.
+    /// When something is left.
     pub fn assert_empty(&self) {
         self.assert_consistent();
         self.allocations.assert_empty();
@@ -52,24 +52,24 @@ impl Server {
         assert_eq!(self.indicated_peers.iter().count(), 0);
     }
 
-    /// How many allocations user `id` has on other shards, as far as this one knows.
+    /// How many allocations user `id` has on other shards, as far as this shard knows.
     #[must_use]
     pub fn remote_allocations_of(&self, id: &str) -> u32 {
         self.remote_quota.count(id)
     }
 
-    /// How many allocations user `id` has here.
+    /// How many allocations user `id` has on this shard.
     #[must_use]
     pub fn allocations_of(&self, id: &str) -> usize {
         self.allocations.count_of_user(id)
     }
 
-    /// The ports of this shard that others have.
+    /// The ports that this shard has lent to others.
     pub fn lent_ports(&self) -> impl Iterator<Item = AllocationPort> {
         self.allocations.lent_ports()
     }
 
-    /// The ports, of whichever shard, that allocations here have or that are reserved here.
+    /// The ports of allocations and reservations on this shard, borrowed ones included.
     pub fn held_ports(&self) -> impl Iterator<Item = AllocationPort> {
         self.allocations.iter().map(Allocation::port).chain(self.allocations.reserved_ports())
     }

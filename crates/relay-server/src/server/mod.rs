@@ -1,4 +1,4 @@
-//! The state machine: a struct here, and what it does in a file for each concern.
+//! The state machine: the struct and its inputs and outputs here, each concern in a file of its own.
 
 mod bandwidth;
 mod borrowing;
@@ -41,8 +41,8 @@ use crate::{
 
 /// A STUN/TURN relay without its sockets.
 ///
-/// Feed every datagram, every answer to [`Output::OpenRelay`] and every time-out to a `handle_*` method; after each of
-/// them take outputs from [`Self::poll_output`] until it is empty, then wait no longer than [`Self::poll_timeout`] says.
+/// Pass every datagram, every result of an [`Output::OpenRelay`] and every time-out to a `handle_*` method. After each of
+/// them, take outputs from [`Self::poll_output`] until it returns `None`, then wait until [`Self::poll_timeout`] at the latest.
 #[derive(Debug)]
 pub struct Server {
     pub(crate) config: Config,
@@ -63,10 +63,10 @@ pub struct Server {
     pub(crate) borrowings: Borrowings,
     pub(crate) draining: bool,
     pub(crate) address_status: AddressStatuses,
-    /// Whether there may be permissions for addresses that are allowed at some of their ports only.
+    /// Whether there may be permissions for addresses that are allowed at some ports only.
     pub(crate) has_limited_permissions: bool,
-    /// Whether the data path of indications has to ask more than who has a permission: which ports are allowed, how much may be relayed,
-    /// or what a faster data path should hear of.
+    /// Whether the data path of indications must check more than permissions: allowed ports, limits on bandwidth, or peers to
+    /// remember.
     pub(crate) examines_indications: bool,
     pub(crate) indicated_peers: IndicatedPeers,
     pub(crate) outputs: VecDeque<Output>,
@@ -74,9 +74,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server with no allocations. `accepted` says whose requests it takes (an [`AuthSecret`](crate::AuthSecret): those with
-    /// credentials of the deployed system), `seed` makes every random choice (ports, nonces, tokens)
-    /// repeatable, and `unix_time` is the wall-clock time at `now`.
+    /// A server with no allocations. `accepted` are the credentials it accepts; an [`AuthSecret`](crate::AuthSecret) accepts
+    /// those of the
+    /// deployed system. `seed` makes every random choice (ports, nonces, tokens) repeatable, and `unix_time` is the wall-clock time
+    /// at `now`.
     ///
     /// # Errors
     ///
@@ -96,7 +97,7 @@ impl Server {
         };
         let accepted = accepted.into();
         let nonces = NonceIssuer::from_credentials(&accepted).unwrap_or_else(|| {
-            // Not of the other draws: those stay what they are, whatever is accepted.
+            // From a separate stream, so that all other draws are the same for all credentials.
             let mut rng = ChaCha20Rng::from_seed(seed);
             rng.set_stream(1);
             let mut key = [0; 32];
@@ -110,7 +111,7 @@ impl Server {
         Ok(Self {
             allocations: Allocations::new(config.ports, draw()).with_limits(config.limits),
             authenticator: Authenticator::new(accepted, nonces, &config.realm)?,
-            // Drawn last, each after those that there were before it: what was drawn then stays what it was.
+            // New draws come last, so that older ones keep their values for a seed.
             crossings: Crossings::new(&mut rng),
             replies: config.reply_limit.map(|per_second| ReplyLimit::new(per_second, &mut rng)),
             transaction_ids: TransactionIds::new(&mut rng),
@@ -133,8 +134,8 @@ impl Server {
         })
     }
 
-    /// The server is one of `count` shards of a relay, whose ports are all within `ports`. To each of them some belong, or none
-    /// ([`Config::ports`]); a shard that has none left borrows one of another's.
+    /// Makes the server one of `count` shards of a relay, whose ports are all within `ports`. Each shard owns some of them, or none
+    /// ([`Config::ports`]). A shard that has none left borrows from another.
     #[must_use]
     pub fn as_shard(mut self, shard: ShardId, count: u16, ports: PortRange) -> Self {
         self.allocations = self.allocations.with_ports_of_all_shards(ports);
@@ -149,7 +150,7 @@ impl Server {
         &self.config
     }
 
-    /// The live allocations, in an order that depends on nothing but the inputs; for inspection, not for the data path.
+    /// The live allocations. The same inputs give the same order. For inspection, not for the data path.
     pub fn allocations(&self) -> impl Iterator<Item = &Allocation> {
         self.allocations.iter()
     }
@@ -166,8 +167,9 @@ impl Server {
         self.allocations.len()
     }
 
-    /// The wall clock says `unix_time` at `now`; between two calls it is taken to advance with `now`. If it has been set by a minute or
-    /// more meanwhile, [`Event::WallClockJumped`] says so.
+    /// Sets the wall-clock time at `now`. It is assumed to advance with `now` until the next call. A jump of a minute or more
+    /// since the
+    /// last call is reported as [`Event::WallClockJumped`].
     pub fn handle_wall_clock(&mut self, now: Timestamp, unix_time: UnixTime) {
         if self.wall_clock.has_jumped(now, unix_time) {
             self.emit(Event::WallClockJumped { from: self.wall_clock.at(now), to: unix_time });
@@ -175,8 +177,8 @@ impl Server {
         self.wall_clock = WallClock::new(now, unix_time);
     }
 
-    /// A datagram arrived at the listening port. Returns what to relay, if it is ChannelData of a bound channel, or a Send
-    /// indication to a peer that the client has a permission for.
+    /// Handles a datagram to the listening port. Returns the data to relay, if it is ChannelData of a bound channel, or a Send
+    /// indication to a peer for which there is a permission.
     pub fn handle_client_datagram(&mut self, now: Timestamp, from: FiveTuple, datagram: &[u8]) -> Option<Forward> {
         let mut refused = None;
         let forward = self.route_client_datagram(now, from, datagram, &mut refused);
@@ -186,15 +188,16 @@ impl Server {
         forward
     }
 
-    /// The same for a caller whose queues let data overtake the request that it was sent after: application data of an allocation
-    /// that has no such channel, or no permission for the peer, is left alone. Hand it over again when the requests that came
-    /// before it have been handled, and to [`Self::handle_client_datagram`] when nothing more can come of that.
+    /// Like [`Self::handle_client_datagram`], for a caller whose queues let data overtake the request that it was sent after.
+    /// Application
+    /// data without a channel or permission is not handled. Pass it again after all requests that arrived before it, and
+    /// at last to [`Self::handle_client_datagram`].
     ///
-    /// Clients in use send data right behind CreatePermission or ChannelBind, without waiting for the answer.
+    /// Real clients send data right after CreatePermission or ChannelBind, without waiting for the response.
     ///
     /// # Errors
     ///
-    /// When the datagram was left alone. Nothing has happened then.
+    /// When the datagram was not handled. Nothing has changed then.
     pub fn handle_client_datagram_in_order(
         &mut self,
         now: Timestamp,
@@ -211,7 +214,7 @@ impl Server {
         Ok(forward)
     }
 
-    /// Why nothing is relayed comes by another way than what is, which is large: it need not be moved.
+    /// The reason for a refusal goes to `refused` instead of a `Result`, so that the large [`Forward`] is not moved.
     #[expect(clippy::inline_always, reason = "a call more costs the data path a tenth of its instructions")]
     #[inline(always)]
     fn route_client_datagram(
@@ -242,7 +245,8 @@ impl Server {
         None
     }
 
-    /// What is neither STUN nor ChannelData may be of the time before the magic cookie. Out of the way of the data path.
+    /// A datagram that is neither STUN nor ChannelData may be an RFC 3489 request, without the magic cookie. Kept out of the
+    /// data path.
     #[inline(never)]
     fn handle_unclassified(
         &mut self,
@@ -256,7 +260,7 @@ impl Server {
         Ok(())
     }
 
-    /// A datagram arrived at a relayed transport address. Returns what to relay, if a channel is bound to `peer`, or
+    /// Handles a datagram to a relayed transport address. Returns the data to relay, if a channel is bound to `peer` or
     /// there is a permission for its address.
     #[expect(clippy::inline_always, reason = "a call more costs the data path a fifth of its instructions")]
     #[inline(always)]
@@ -274,13 +278,13 @@ impl Server {
         self.relay_from_peer(port, peer, datagram.len())
     }
 
-    /// Answers [`Output::ClaimQuota`] for `id`: whether there is one more allocation of the holder, counted on all shards.
+    /// Reports the result of [`Output::ClaimQuota`] for `id`: whether one more allocation of the holder was counted.
     pub fn handle_quota_claimed(&mut self, now: Timestamp, id: AllocationId, holder: QuotaHolder, is_granted: bool) {
         self.expire_if_due(now);
         self.quota_claimed(id, holder, is_granted);
     }
 
-    /// Answers the last [`Output::OpenRelay`] for `id`.
+    /// Reports the result of the last [`Output::OpenRelay`] for `id`.
     pub fn handle_relay_opened(
         &mut self,
         now: Timestamp,
@@ -292,19 +296,19 @@ impl Server {
         self.relay_opened(now, id, family, result);
     }
 
-    /// An open relay socket failed for good: its allocation ends.
+    /// Ends an allocation whose open relay socket has failed for good.
     pub fn handle_relay_failed(&mut self, id: AllocationId) {
         self.remove_allocation(id, RemovalReason::RelayFailed);
     }
 
-    /// From now on these credentials are accepted, for the same realm. Allocations live on, and are refreshed with what they were made
-    /// with.
+    /// Sets the accepted credentials, for the same realm. Allocations live on, and are refreshed with the credentials that they were
+    /// made with.
     pub fn handle_accepted_credentials(&mut self, accepted: Arc<AcceptedCredentials>) {
         self.authenticator.accept(accepted);
     }
 
-    /// The relay's addresses are these from now on. Allocations stay, and so do channels and permissions, unless their peers turn out
-    /// to be the relay's own machine.
+    /// Sets the relay's addresses. Allocations live on. Channels and permissions end if the peer policy now denies their peers, for
+    /// example because these are on the relay's machine.
     pub fn handle_own_addresses(&mut self, addresses: OwnAddresses) {
         let OwnAddresses { own, status } = addresses;
         self.address_status = status;
@@ -314,42 +318,42 @@ impl Server {
         }
     }
 
-    /// From now on these peers may be relayed to. Channels and permissions whose peers may not end, with what a faster data path
-    /// forwards for them.
+    /// Sets the peer policy. Channels and permissions whose peers it denies end, and their flows are removed.
     pub fn handle_peer_policy(&mut self, policy: Arc<PeerPolicy>) {
         self.config.peer_policy = policy;
         self.revoke_peers();
     }
 
-    /// From now on new allocations are refused; existing ones live on.
+    /// Refuses new allocations from now on. Existing ones live on.
     pub const fn handle_drain(&mut self) {
         self.draining = true;
     }
 
-    /// Does what is due at `now`; afterwards [`Self::poll_timeout`] is later than `now`.
+    /// Does everything that is due at `now`. Afterwards [`Self::poll_timeout`] is `None` or later than `now`.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.expire_if_due(now);
     }
 
-    /// When to call [`Self::handle_timeout`] next. O(1); changes only in `handle_*` methods.
+    /// When to call [`Self::handle_timeout`] next; `None` if nothing is due. O(1). Changes only in `handle_*` methods.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         self.allocations.poll_timeout()
     }
 
-    /// Whether the last datagram came to nothing because of [`Config::reply_limit`]: it has changed nothing, so a recording may leave it
-    /// out. Ask before the outputs are taken.
+    /// Whether the last datagram was not answered because of [`Config::reply_limit`]. It has changed nothing, so a recording
+    /// may leave it
+    /// out. Call this before taking outputs.
     #[must_use]
     pub fn has_withheld_reply(&self) -> bool {
         matches!(self.outputs.back(), Some(Output::Event(Event::ReplyWithheld { .. })))
     }
 
-    /// The next thing to do. The order is part of the contract: a relay socket is asked for before its client hears of it.
+    /// The next output. The order is part of the contract: `OpenRelay` comes before the client's success response.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// How the relay's public address of this family is; `None` if it has none.
+    /// The status of the relay's public address of this family; `None` if there is none.
     pub(crate) fn address_status(&self, family: Family) -> Option<AddressStatus> {
         self.config.relay_addresses.of(family).map(|_| self.address_status.of(family))
     }
@@ -362,12 +366,12 @@ impl Server {
         self.outputs.push_back(Output::Event(event));
     }
 
-    /// Tells of a datagram that is not answered.
+    /// Reports that a client's datagram was dropped.
     pub(crate) fn drop_from_client(&mut self, from: FiveTuple, reason: DropReason) {
         self.emit(Event::Dropped { from: from.client.address(), reason });
     }
 
-    /// The same of one from a peer.
+    /// Reports that a peer's datagram was dropped.
     #[inline(never)]
     pub(crate) fn drop_from_peer(&mut self, peer: PeerSocket, reason: DropReason) {
         self.emit(Event::Dropped { from: peer.address(), reason });

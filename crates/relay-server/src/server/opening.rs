@@ -1,4 +1,4 @@
-//! Allocations whose relay sockets are being opened: the client hears of success only when they are.
+//! Opens allocations: claims quotas, opens relay sockets, and then sends the success response.
 
 use std::sync::Arc;
 
@@ -10,10 +10,11 @@ use crate::{
 };
 
 impl Server {
-    /// Asks for the next thing that `id` lacks, a place within each limit and then its relay sockets, or tells its client of
-    /// success when it lacks none.
+    /// Requests the next step for allocation `id`: each quota claim, then each relay socket. Sends the success response when no
+    /// step is
+    /// left.
     ///
-    /// One at a time, so that every answer belongs to the one question that is open.
+    /// One step at a time, so that a result always belongs to the only step under way.
     pub(crate) fn continue_opening(&mut self, id: AllocationId) {
         let (Some(pending), Some(allocation)) = (self.pending.get(&id), self.allocations.get(id)) else {
             return;
@@ -79,20 +80,20 @@ impl Server {
                 }
             }
             Err(RelayOpenError::OwnClient) => return self.abandon_opening(id, Rejection::ClientIsRelay),
-            // One family is better than none: ADDRESS-ERROR-CODE tells of the other.
+            // One family is better than none. ADDRESS-ERROR-CODE reports the other.
             Err(_) if families == Some(Families::Both) => _ = self.allocations.remove_family(id, family),
             Err(_) => return self.abandon_opening(id, Rejection::RelayNotOpened),
         }
         self.continue_opening(id);
     }
 
-    /// `allocation`, which is gone, had a port that another program holds, and there is no other one here.
+    /// Borrows a port for `allocation`, which is removed: another program holds its port, and this shard has no other.
     fn borrow_instead(&mut self, now: Timestamp, allocation: &Allocation) {
         let Some(PendingAllocation { requester, dual_stack, claims, .. }) = self.pending.remove(&allocation.id())
         else {
             return;
         };
-        // The one with the port that is borrowed counts anew.
+        // The allocation with the borrowed port claims its quotas again.
         self.release_claims(allocation, claims);
         let Some(need) = allocation.port_need() else {
             return self.reject(&requester, Rejection::NoFreePort);
@@ -104,7 +105,7 @@ impl Server {
             lifetime: allocation.lifetime(),
             families: allocation.families(),
             need,
-            // The last one was not there to be tried.
+            // `retry_port` has counted one port more than it has found.
             tried: allocation.ports_tried() - 1,
         };
         self.borrow(now, request);
@@ -129,7 +130,7 @@ impl Server {
             families: allocation.families(),
             lifetime: allocation.lifetime(),
         };
-        // Other shards must know before the client does, who may go on to any of them.
+        // Other shards must get it before the client's response: the client may go on to any of them.
         let reserved = allocation.reservation().and_then(|token| self.allocations.reserved_port(token));
         if self.config.username_limit == UsernameLimit::ReplaceOldest {
             self.remove_of_user(&user_id, |other| other.id() != id);

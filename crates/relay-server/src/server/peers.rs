@@ -1,4 +1,4 @@
-//! Which peers clients may reach: asked when a permission or a channel is made, and again when the answer may have changed.
+//! Checks peers against the peer policy, when a permission or a channel is made and when the policy or the addresses change.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,7 +7,7 @@ use allocation::Allocation;
 use crate::{AllocationId, Event, FiveTuple, PeerForbidden, PeerPorts, RelayPlace, Server};
 
 impl Server {
-    /// Where the relay is, as the policy sees it.
+    /// The relay's addresses and ports, for the policy.
     pub(crate) fn place(&self) -> RelayPlace<'_> {
         RelayPlace {
             relay_addresses: self.config.relay_addresses,
@@ -17,18 +17,18 @@ impl Server {
         }
     }
 
-    /// Whether the client of `five_tuple` may have a channel to `peer`.
+    /// Whether the client of `five_tuple` may bind a channel to `peer`.
     pub(crate) fn check_peer(&mut self, five_tuple: FiveTuple, peer: SocketAddr) -> Result<(), PeerForbidden> {
         let checked = self.config.peer_policy.check(&self.place(), peer);
         if checked.is_ok() {
-            // It comes with a permission, which does not know of ports.
+            // ChannelBind also installs a permission, which applies to all ports.
             return self.check_peer_address(five_tuple, peer);
         }
         checked.inspect_err(|reason| self.emit(Event::PeerRefused { five_tuple, peer, reason: *reason }))
     }
 
-    /// Whether the client of `five_tuple` may have a permission for the address of `peer`, which data may be relayed to at some port at
-    /// least.
+    /// Whether the client of `five_tuple` may have a permission for the address of `peer`: at least one of its ports must be
+    /// allowed.
     pub(crate) fn check_peer_address(&mut self, five_tuple: FiveTuple, peer: SocketAddr) -> Result<(), PeerForbidden> {
         match self.config.peer_policy.check_address(&self.place(), peer.ip()) {
             Ok(PeerPorts::All) => Ok(()),
@@ -44,7 +44,7 @@ impl Server {
         }
     }
 
-    /// Whether data may be relayed to and from the port of `peer`, at an address that there is a permission for.
+    /// Whether data may be relayed to and from the port of `peer`, given a permission for its address.
     #[inline]
     pub(crate) fn is_port_allowed(&self, peer: SocketAddr) -> bool {
         peer.port() != 0 && (!self.has_limited_permissions || self.is_limited_port_allowed(peer))
@@ -54,7 +54,7 @@ impl Server {
     fn is_limited_port_allowed(&self, peer: SocketAddr) -> bool {
         let policy = &self.config.peer_policy;
         if !policy.has_rules_about_ports() {
-            // Ports matter at the relay's own addresses alone, where those of allocations are allowed.
+            // Ports matter only at the relay's own addresses, where those of allocations are allowed.
             let ports = self.ports_of_all_shards;
             if (ports.lowest()..=ports.highest()).contains(&peer.port()) || !self.place().may_receive(peer.ip()) {
                 return true;
@@ -63,18 +63,19 @@ impl Server {
         policy.check(&self.place(), peer).is_ok()
     }
 
-    /// `client`, if it is at an address of this machine and a port that allocations have. What is behind that port, the caller knows: it
-    /// may be another program.
+    /// `client`, if its address is this machine's and its port is in the range of relayed transport addresses. The caller must
+    /// find out
+    /// whether an allocation or another program has that port.
     ///
-    /// An allocation whose client is an allocation of this relay would carry each datagram through the relay once more, as many times
-    /// as there are allocations in one another.
+    /// If the client of an allocation is another allocation of this relay, each datagram passes the relay once more, and as often as
+    /// allocations are nested.
     pub(crate) fn own_client(&self, client: SocketAddr) -> Option<SocketAddr> {
         let ports = self.ports_of_all_shards;
         let is_own = (ports.lowest()..=ports.highest()).contains(&client.port()) && self.place().has(client.ip());
         is_own.then_some(client)
     }
 
-    /// Ends the channels and permissions whose peers are not allowed any more.
+    /// Ends the channels and permissions whose peers are no longer allowed.
     pub(crate) fn revoke_peers(&mut self) {
         self.has_limited_permissions = false;
         let ids: Vec<AllocationId> = self.allocations().map(Allocation::id).collect();
@@ -95,7 +96,7 @@ impl Server {
         });
         for (channel, reason) in denied.collect::<Vec<_>>() {
             let (number, peer) = (channel.number(), channel.peer());
-            // While the channel is there, since it tells who is at its other end.
+            // Before the channel is revoked: the flows depend on its peer.
             if channel.is_bound() {
                 self.remove_flows(five_tuple, port, number, peer);
             }
@@ -127,7 +128,7 @@ impl Server {
             self.emit(Event::PeerRevoked { id, address, reason });
             self.permission_ended(id, address);
         }
-        // A rule may deny one port of an address that stays permitted.
+        // A rule may deny one port of an address whose permission stays.
         self.forget_denied_peers(id, of);
     }
 }

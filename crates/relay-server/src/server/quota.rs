@@ -7,7 +7,7 @@ use allocation::Allocation;
 use crate::{ClientPrefix, Output, QuotaHolder, Server, pending_allocation::Claims};
 
 impl Server {
-    /// The next limit that `allocation` has to be counted against, and what it is.
+    /// The next quota that `allocation` must be counted in, and its limit.
     pub(super) fn next_claim(&self, claims: Claims, allocation: &Allocation) -> Option<(QuotaHolder, u32)> {
         if !claims.user
             && let Some(limit) = self.limit_on_all_shards(allocation.owner().user_id())
@@ -20,7 +20,7 @@ impl Server {
         self.config.allocations_per_prefix.map(|limit| (prefix_of(allocation), limit.get()))
     }
 
-    /// All limits that an allocation counts against whose client has been told of it.
+    /// All quotas that an open allocation is counted in.
     pub(super) fn claims_of(&self, allocation: &Allocation) -> Claims {
         Claims {
             user: self.limit_on_all_shards(allocation.owner().user_id()).is_some(),
@@ -28,7 +28,7 @@ impl Server {
         }
     }
 
-    /// `allocation` does not count any more.
+    /// Stops counting `allocation` in its quotas.
     pub(super) fn release_claims(&mut self, allocation: &Allocation, claims: Claims) {
         if claims.user {
             self.outputs.push_back(Output::ReleaseQuota { holder: user_of(allocation) });

@@ -1,6 +1,6 @@
 //! The data path of channels: ChannelData in, application data out, and back.
 //!
-//! Nothing here allocates, and nothing here costs more when there are more allocations.
+//! Nothing here allocates memory, and no cost depends on the number of allocations.
 
 use std::{net::SocketAddr, ops::Range};
 
@@ -38,9 +38,10 @@ impl Server {
         Some(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::Bare, payload })
     }
 
-    /// Where data goes that the allocation at `port` sends to `to`, an address of this very relay: to the other client, in a channel
-    /// or in a Data indication; out of the socket, if nobody here knows who that is. A function of its own, so that what goes to
-    /// other peers does not pay for it.
+    /// Routes data that the allocation at `port` sends to `to`, an address of this relay: straight to the other client, in a channel
+    /// or a Data indication, or out of the socket if this shard does not know that client. A separate function, so that data to
+    /// other peers
+    /// does not pay for it.
     #[inline(never)]
     pub(crate) fn route_to_ourselves(
         &mut self,
@@ -92,7 +93,7 @@ impl Server {
         })
     }
 
-    /// Counts what the client of the allocation with `port` has sent to another client.
+    /// Counts data that the client of the allocation with `port` has sent to another client.
     fn count_from_client(&self, port: AllocationPort, bytes: usize) {
         if let Some(sender) = self.allocations.by_port(port) {
             sender.count_to_peer(bytes);
@@ -123,8 +124,9 @@ impl Server {
         Some(self.data_indication(five_tuple, peer, 0..len))
     }
 
-    /// Where data goes that the allocation at `from` sends to the relayed transport address `to` of this very relay: straight to
-    /// the other client. `None` when no allocation of this server has that address, and no other shard has told of one.
+    /// The client and channel for data that the allocation at `from` sends to `to`, a relayed transport address of this relay.
+    /// `None` if
+    /// no allocation of this server has that address, and no other shard has announced a channel for it.
     pub(crate) fn cross(
         &self,
         from: AllocationPort,
@@ -136,7 +138,7 @@ impl Server {
         })
     }
 
-    /// The same among the allocations of this server.
+    /// Like [`Self::cross`], among the allocations of this server only.
     pub(crate) fn cross_here(
         &self,
         from: AllocationPort,

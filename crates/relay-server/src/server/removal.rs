@@ -1,4 +1,4 @@
-//! The end of channels, of allocations, and of one family of a dual-stack allocation.
+//! Ends permissions, channels, allocations, and one family of a dual-stack allocation.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -10,8 +10,9 @@ use crate::{
 };
 
 impl Server {
-    /// Does what is due at `now`: one deadline after the other, so that a channel that lapsed before its allocation ended still
-    /// has one to take its flows from, however late it is. Out of the way of the data path, which only asks whether anything is due.
+    /// Does everything that is due at `now`, one deadline after the other. So however late the call is, a channel that expires before its
+    /// allocation still finds the allocation, which is needed to remove its flows. Kept out of the data path, which only checks
+    /// whether anything is due.
     #[inline(never)]
     pub(crate) fn expire(&mut self, now: Timestamp) {
         let mut unanswered = Vec::new();
@@ -38,7 +39,7 @@ impl Server {
         }
     }
 
-    /// The permission of allocation `id` for `address` is no more.
+    /// Handles the end of the permission of allocation `id` for `address`.
     pub(super) fn permission_ended(&mut self, id: AllocationId, address: IpAddr) {
         if let Some(allocation) = self.allocations.get(id) {
             let of = (allocation.five_tuple(), allocation.port());
@@ -62,7 +63,7 @@ impl Server {
         }
     }
 
-    /// Ends one family of an allocation; the allocation itself, if it was the only one.
+    /// Ends one family of an allocation, or the allocation if that was its only family.
     pub(crate) fn remove_family(&mut self, id: AllocationId, family: Family, reason: RemovalReason) {
         match self.allocations.remove_family(id, family) {
             Some(RemovedFamily::Allocation(allocation)) => self.finish_removal(&allocation, reason),
@@ -71,7 +72,7 @@ impl Server {
         }
     }
 
-    /// Ends the allocations of user `id` that are `replaced` by a new one.
+    /// Ends the allocations of user `id` for which `replaced` is true.
     pub(crate) fn remove_of_user(&mut self, id: &str, replaced: impl Fn(&Allocation) -> bool) {
         let of_user = self.allocations.of_user(id);
         let ids: Vec<_> = of_user.filter(|allocation| replaced(allocation)).map(Allocation::id).collect();
@@ -80,11 +81,11 @@ impl Server {
         }
     }
 
-    /// Undoes what an allocation, already taken from the table, meant to the outside.
+    /// Ends the flows, sockets and quotas of an allocation that was taken from the table, and announces its end.
     pub(crate) fn finish_removal(&mut self, allocation: &Allocation, reason: RemovalReason) {
         let (id, five_tuple, port) = (allocation.id(), allocation.five_tuple(), allocation.port());
         if let Some(pending) = self.pending.remove(&id) {
-            // Nobody has heard of it yet. One of its sockets is still being opened.
+            // It was still being opened: its client has no response yet. One of its sockets may be about to open.
             self.close_relays(id, port, allocation.families());
             self.release_claims(allocation, pending.claims);
             return self.return_ports();
@@ -111,7 +112,7 @@ impl Server {
         self.return_ports();
     }
 
-    /// The same for one family of an allocation that lives on in the other.
+    /// Like [`Self::finish_removal`], for one family of an allocation that lives on in the other.
     fn bury_family(&mut self, id: AllocationId, family: Family, channels: &[Channel], reason: RemovalReason) {
         let Some(allocation) = self.allocations.get(id) else {
             return;

@@ -1,11 +1,11 @@
-//! Says and hears what the shards of one relay tell each other.
+//! Messages between the shards of one relay: handles those received, and sends those about users' allocations.
 
 use std::sync::Arc;
 
 use crate::{Output, Server, ShardMessage, Timestamp, UsernameLimit};
 
 impl Server {
-    /// Another shard of the relay said `message` ([`Output::TellShards`]).
+    /// Handles a message of another shard ([`Output::TellShards`], [`Output::TellShard`]).
     pub fn handle_shard_message(&mut self, now: Timestamp, message: &ShardMessage) {
         self.expire_if_due(now);
         match message {
@@ -32,7 +32,7 @@ impl Server {
         }
     }
 
-    /// The user has another number of allocations on other shards now, each of which grants a part of what the user may relay.
+    /// Divides what a user may relay among the shards again, since its number of allocations on other shards has changed.
     fn divide_bandwidth(&mut self, user_id: &str) {
         if let Some(limit) = &mut self.bandwidth {
             limit.set_elsewhere(user_id, self.remote_quota.count(user_id));
@@ -45,7 +45,7 @@ impl Server {
         }
     }
 
-    /// Says that the user has an allocation since `created_at`.
+    /// Announces a new allocation of the user.
     pub(crate) fn tell_of_allocation(&mut self, user_id: Arc<str>, created_at: Timestamp) {
         self.tell_shards(match self.config.username_limit {
             UsernameLimit::ReplaceOldest => ShardMessage::UsernameMoved { user_id, created_at },
@@ -53,7 +53,7 @@ impl Server {
         });
     }
 
-    /// Says that an allocation of the user has ended, where that counts.
+    /// Announces the end of an allocation of the user, if other shards count it.
     pub(crate) fn tell_of_end(&mut self, user_id: Arc<str>) {
         match self.config.username_limit {
             UsernameLimit::ReplaceOldest => {}

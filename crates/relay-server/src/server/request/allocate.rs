@@ -1,3 +1,5 @@
+//! Handles Allocate requests, and decides quotas and families.
+
 use std::sync::Arc;
 
 use allocation::{AllocateError, Allocation, Credential, NewAllocation, Owner, PortRequest, ReservationToken};
@@ -9,11 +11,11 @@ use crate::{
     requester::Requester,
 };
 
-/// The IANA protocol number of UDP, the only transport this relay speaks to peers.
+/// The IANA protocol number of UDP, the only transport between this relay and peers.
 const UDP: u8 = 17;
 
 impl Server {
-    /// [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2), whose checks are numbered below.
+    /// [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2). The numbers in comments are those of its checks.
     pub(crate) fn handle_allocate(
         &mut self,
         now: Timestamp,
@@ -34,7 +36,7 @@ impl Server {
             {
                 return Err(Rejection::AllocationExists);
             }
-            // The retransmission of the request that made this allocation.
+            // A retransmission of the request that made this allocation.
             let id = existing.id();
             if self.pending.contains_key(&id) {
                 self.drop_from_client(requester.five_tuple, DropReason::RequestInProgress);
@@ -60,7 +62,7 @@ impl Server {
         if request.reservation_token.is_some() && remote_quota {
             return Err(Rejection::ReservationConflict);
         }
-        // 6, 7 and 9; a reserved port brings its families, and these are not looked at
+        // 6, 7 and 9. A reserved port has its families already, so these are not checked.
         let families = match request.reservation_token {
             Some(_) => Families::Both,
             None => self.families(requester, request)?,
@@ -115,8 +117,8 @@ impl Server {
         Ok(())
     }
 
-    /// Whether user `id` may have one more allocation, as far as this shard has heard. Before the client is told,
-    /// [`Output::ClaimQuota`](crate::Output::ClaimQuota) asks for certain.
+    /// Whether user `id` may have one more allocation, as far as this shard knows. This refuses early;
+    /// [`Output::ClaimQuota`](crate::Output::ClaimQuota) decides before the success response.
     pub(crate) fn check_quota(&self, id: &str) -> Result<(), Rejection> {
         match self.config.username_limit {
             UsernameLimit::RefuseBeyond(limit)
@@ -128,7 +130,7 @@ impl Server {
         }
     }
 
-    /// How many allocations user `id` may have on all shards together, where that has to be asked for.
+    /// The limit on allocations of user `id` on all shards together; `None` if there is no limit or no other shard.
     pub(crate) fn limit_on_all_shards(&self, id: &str) -> Option<u32> {
         match self.config.username_limit {
             UsernameLimit::RefuseBeyond(limit)
@@ -140,12 +142,12 @@ impl Server {
         }
     }
 
-    /// How many allocations user `id` has, on all shards, as far as this one has heard.
+    /// How many allocations user `id` has on all shards, as far as this shard knows.
     fn count_of_user(&self, id: &str) -> usize {
         self.allocations.count_of_user(id) + self.remote_quota.count(id) as usize
     }
 
-    /// Which families to allocate. A request for both is granted one if the relay cannot offer the other.
+    /// The families to allocate. A request for both gets one if the relay cannot offer the other.
     fn families(&self, requester: &Requester, request: &Allocate) -> Result<Families, Rejection> {
         let offer = |family| match self.address_status(family) {
             Some(AddressStatus::Present) => Ok(()),
@@ -169,7 +171,7 @@ impl Server {
                     (Ok(()), Ok(())) => Ok(Families::Both),
                     (Ok(()), Err(_)) => Ok(Families::Only(Family::V4)),
                     (Err(_), Ok(())) => Ok(Families::Only(Family::V6)),
-                    // An address that is missing may come back, and another relay may have one.
+                    // A missing address may come back, or another relay may have one, so 508 takes precedence over 440.
                     (Err(Rejection::AddressMissing), _) | (_, Err(Rejection::AddressMissing)) => {
                         Err(Rejection::AddressMissing)
                     }

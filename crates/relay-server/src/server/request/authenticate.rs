@@ -1,3 +1,5 @@
+//! Authenticates requests.
+
 use allocation::Credential;
 use stun_msg::{IntegrityKey, Message, Method};
 use turn_auth::{AuthError, Authenticated, Holder, UnixTime};
@@ -5,11 +7,13 @@ use turn_auth::{AuthError, Authenticated, Holder, UnixTime};
 use crate::{FiveTuple, QuotaBy, Server, Timestamp};
 
 impl Server {
-    /// Checks who sends a request.
+    /// Authenticates a request.
     ///
-    /// An allocation is held with the credentials that it was made with. Those stay good for its client, whatever became of their
-    /// secret and, unless [`Config::strict_expiry`](crate::Config::strict_expiry) is set, of their expiry, which is then asked for at
-    /// Allocate only: a call may outlive its credential.
+    /// The client of an allocation may use the credentials that it was made with, even after their secret is no longer
+    /// accepted. Unless
+    /// [`Config::strict_expiry`](crate::Config::strict_expiry) is set, it may also use them after they have expired, except for
+    /// Allocate:
+    /// a call may outlive its credential.
     pub(crate) fn authenticate<'a>(
         &self,
         now: Timestamp,
@@ -31,7 +35,7 @@ impl Server {
         self.authenticator.authenticate_holder(message, now, client, holder)
     }
 
-    /// What an allocation is made with.
+    /// The credential that an allocation is made with.
     pub(crate) fn credential<'a>(&self, authenticated: &'a Authenticated<'_>) -> Credential<'a> {
         Credential {
             username: authenticated.username,

@@ -1,3 +1,5 @@
+//! Handles ChannelBind requests.
+
 use std::collections::BTreeSet;
 
 use allocation::{BindError, Bound};
@@ -20,7 +22,7 @@ impl Server {
         self.check_family(id, peer.ip())?;
         self.check_peer(requester.five_tuple, peer)?;
 
-        // Also a permission: https://www.rfc-editor.org/rfc/rfc8656#section-9
+        // ChannelBind also installs a permission: https://www.rfc-editor.org/rfc/rfc8656#section-9
         let addresses = BTreeSet::from([peer.ip()]);
         self.check_permissions(id, &addresses)?;
         let peer = PeerSocket::new(peer);
@@ -32,7 +34,7 @@ impl Server {
             BindError::NoChannelLeft { .. } => Rejection::NoChannelLeft,
         })?;
         self.permit(now, id, &addresses)?;
-        // Before the client hears of it: what it sends then must not overtake what the state machine still relays itself.
+        // Before the response: data that the client sends after it must not overtake data that the state machine is still relaying.
         if bound != Bound::Refreshed {
             self.install_flows(id, channel, peer);
         }

@@ -1,3 +1,5 @@
+//! Handles CreatePermission requests, and installs permissions.
+
 use std::{collections::BTreeSet, net::IpAddr};
 
 use allocation::{PermitError, Permitted};
@@ -8,8 +10,8 @@ use crate::{AllocationId, Event, Rejection, Server, Timestamp, requester::Reques
 impl Server {
     /// [RFC 8656, section 10.2](https://www.rfc-editor.org/rfc/rfc8656#section-10.2).
     ///
-    /// Where data is relayed through channels only, which need no permission, the request is checked and answered, since stock
-    /// clients send it before they bind a channel, and changes nothing.
+    /// Without indications, permissions have no use, as channels need none. The request is still checked and answered, since common
+    /// clients send it before ChannelBind.
     pub(crate) fn handle_create_permission(
         &mut self,
         now: Timestamp,
@@ -30,7 +32,7 @@ impl Server {
         Ok(())
     }
 
-    /// Whether [`Self::permit`] will succeed.
+    /// Whether [`Self::permit`] would succeed.
     pub(crate) fn check_permissions(&self, id: AllocationId, addresses: &BTreeSet<IpAddr>) -> Result<(), Rejection> {
         if !self.config.indications {
             return Ok(());
@@ -38,7 +40,7 @@ impl Server {
         self.allocations.can_permit(id, addresses).map_err(rejection)
     }
 
-    /// Installs or refreshes permissions for all of `addresses`, or for none, if there is a use for permissions.
+    /// Installs or refreshes permissions for all of `addresses`, or for none of them. Does nothing if indications are off.
     pub(crate) fn permit(
         &mut self,
         now: Timestamp,

@@ -1,4 +1,4 @@
-//! STUN requests: who may ask, what they ask, and one handler per method.
+//! STUN requests: dispatch and authentication here, and a file for each method's handler.
 
 mod allocate;
 mod authenticate;
@@ -97,15 +97,15 @@ impl Server {
         }
     }
 
-    /// Whether somebody can be where a request comes from. Anybody can write another source into a packet; an answer to the relay's own
-    /// listening port would go to the relay, one to port 0 or to many hosts to nobody who asked.
+    /// Whether a client can have the source of a request. Anybody can forge it: a response to the relay's own listening port would go
+    /// to the relay itself, and one to port 0 or to many hosts helps no client.
     pub(super) fn can_answer(&self, from: FiveTuple) -> bool {
         let client = from.client.address();
         let is_own = client.port() == self.config.listen_port && self.place().has(client.ip());
         client.port() != 0 && is_unicast(client.ip()) && !is_own
     }
 
-    /// Drops a Send indication, since they are off.
+    /// Drops a Send indication because indications are off.
     fn refuse_send(&mut self, from: FiveTuple) {
         if let Some(id) = self.allocations.by_five_tuple(&from).map(Allocation::id) {
             self.emit(Event::IndicationsAreOff { id });
@@ -122,8 +122,9 @@ impl Server {
         }
     }
 
-    /// The allocation of `from`, if `username` made it: the two checks that
-    /// [RFC 8656, section 5](https://www.rfc-editor.org/rfc/rfc8656#section-5) asks of every request but Allocate.
+    /// The allocation of `from`, if it was made with `username`. [RFC 8656, section
+    /// 5](https://www.rfc-editor.org/rfc/rfc8656#section-5)
+    /// requires both checks for every request but Allocate.
     fn authorized_allocation(&self, from: FiveTuple, username: &str) -> Result<AllocationId, Rejection> {
         let allocation = self
             .allocations

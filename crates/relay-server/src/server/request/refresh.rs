@@ -1,3 +1,5 @@
+//! Handles Refresh requests.
+
 use std::time::Duration;
 
 use stun_msg::{Refresh, Response};
@@ -31,7 +33,7 @@ impl Server {
             Some(family) => self.remove_family(id, family, RemovalReason::Deleted),
             None => self.remove_allocation(id, RemovalReason::Deleted),
         }
-        // Last: once the client hears of an end, nothing is relayed any more, by a faster data path either.
+        // Last: after the response, nothing may be relayed, not even by a faster data path.
         self.succeed(requester, Response::refresh_success(requester.transaction, lifetime));
         Ok(())
     }

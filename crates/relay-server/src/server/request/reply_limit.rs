@@ -1,11 +1,13 @@
+//! Applies the limit on replies to senders that have shown no credentials.
+
 use stun_msg::{Message, Method};
 use turn_auth::AuthError;
 
 use crate::{Event, FiveTuple, ReplyKind, Server, Timestamp};
 
 impl Server {
-    /// Whether the reply to `message` may be sent, as far as that can be told before its credentials are checked. It always may if
-    /// the message is signed.
+    /// Whether `message` may get a reply, as far as that is known before its credentials are checked. Always true for a signed
+    /// message other than Binding.
     pub(super) fn may_reply_unsigned(&mut self, now: Timestamp, from: FiveTuple, message: &Message<'_>) -> bool {
         if message.method() == Method::BINDING {
             return self.may_answer_binding(now, from);
@@ -18,7 +20,7 @@ impl Server {
     /// Whether a Binding request may be answered.
     pub(super) fn may_answer_binding(&mut self, now: Timestamp, from: FiveTuple) -> bool {
         let Some(replies) = &mut self.replies else { return true };
-        // A client that has an allocation is no stranger. It asks for its address to keep its NAT's mapping.
+        // A client with an allocation is no stranger. It sends Binding requests to keep its NAT mapping.
         if self.allocations.by_five_tuple(&from).is_some() {
             return true;
         }
@@ -26,7 +28,7 @@ impl Server {
         self.note_reply(from, ReplyKind::Binding, may)
     }
 
-    /// Whether a signed request that did not pass the checks may be refused with a response of `len` bytes.
+    /// Whether a signed request that failed authentication may get an error response of `len` bytes.
     pub(super) fn may_refuse_signed(
         &mut self,
         now: Timestamp,
@@ -35,7 +37,7 @@ impl Server {
         error: AuthError,
         len: usize,
     ) -> bool {
-        // Unsigned ones were counted before.
+        // Unsigned requests were counted in `may_reply_unsigned`.
         if !message.has_integrity() || error == AuthError::StaleNonce {
             return true;
         }
@@ -54,7 +56,7 @@ impl Server {
         self.note_reply(from, kind, may)
     }
 
-    /// A request is signed as it should be. If it answers a challenge, that one does not count any more.
+    /// Stops counting the challenge that an authenticated Allocate request has answered.
     pub(super) fn note_authenticated(&mut self, now: Timestamp, from: FiveTuple, message: &Message<'_>) {
         if message.method() == Method::ALLOCATE
             && let Some(replies) = &mut self.replies

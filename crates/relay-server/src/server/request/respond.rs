@@ -1,3 +1,5 @@
+//! Sends success and error responses.
+
 use stun_msg::{AddressError, AllocateSuccess, AttributeType, ErrorCode, Message, Response};
 use turn_auth::{AuthError, Nonce};
 
@@ -6,8 +8,9 @@ use crate::{
     requester::Requester,
 };
 
-/// How long a challenge with [`PasswordAlgorithm::OFFER`](stun_msg::PasswordAlgorithm::OFFER) is, in bytes, but for the characters of its realm:
-/// header, ERROR-CODE without a reason, REALM, NONCE, PASSWORD-ALGORITHMS.
+/// The length in bytes, without the realm, of a challenge with
+/// [`PasswordAlgorithm::OFFER`](stun_msg::PasswordAlgorithm::OFFER): header, ERROR-CODE without a reason, REALM, NONCE,
+/// PASSWORD-ALGORITHMS.
 const OFFER_LEN: usize = 20 + 8 + 4 + (4 + Nonce::OFFER_LEN.next_multiple_of(4)) + 12;
 
 const FINGERPRINT_LEN: usize = 8;
@@ -17,7 +20,7 @@ impl Server {
         self.respond(requester, response, Ok(()));
     }
 
-    /// Tells the client of its allocation: the same words again when the request is retransmitted.
+    /// Sends the success response of an allocation. A retransmitted request gets the same one.
     pub(crate) fn answer_allocate(&mut self, requester: &Requester, id: AllocationId, dual_stack: bool) {
         let Some(allocation) = self.allocations.get(id) else {
             return;
@@ -45,14 +48,14 @@ impl Server {
         self.respond(requester, response, Ok(()));
     }
 
-    /// Refuses a request for a reason that has nothing to do with attributes it does not know.
+    /// Sends an error response, for every rejection but unknown attributes.
     pub(crate) fn reject(&mut self, requester: &Requester, rejection: Rejection) {
         let reason = rejection.reason_phrase();
         let response = Response::error(requester.transaction, rejection.error_code()).reason(&reason);
         self.respond(requester, response, Err(rejection));
     }
 
-    /// Refuses a request that is not authenticated (401, 438, and the 400 for half of the credentials).
+    /// Sends the error response to a request that is not authenticated: 401, 438, or 400 if a part of the credentials is missing.
     pub(crate) fn challenge(&mut self, now: Timestamp, requester: &Requester, message: &Message<'_>, error: AuthError) {
         let rejection = Rejection::from(error);
         let offers_algorithms = self.offers_algorithms(requester, message);
@@ -73,8 +76,9 @@ impl Server {
         }
     }
 
-    /// Whether the client may choose SHA-256. A stranger may if the challenge that says so is not longer than [`Requester::max_len`]; a client that
-    /// has signed is told again what its challenge said.
+    /// Whether a challenge offers SHA-256. For an unsigned request: if the offer fits into [`Requester::max_len`]. For a signed
+    /// request: if
+    /// its nonce comes from a challenge with an offer.
     fn offers_algorithms(&self, requester: &Requester, message: &Message<'_>) -> bool {
         let was_offered = if message.has_integrity() {
             message.nonce().is_some_and(Nonce::is_offer)
@@ -86,7 +90,7 @@ impl Server {
         was_offered && self.authenticator.offers_algorithms()
     }
 
-    /// 420, with the attributes that are not supported.
+    /// Sends a 420 response with the unsupported attributes.
     pub(crate) fn reject_unknown_attributes(&mut self, requester: &Requester, unknown: &[AttributeType]) {
         let rejection =
             Rejection::UnknownAttributes { first: unknown.first().copied().unwrap_or(AttributeType::DONT_FRAGMENT) };
