@@ -12,9 +12,8 @@ pub const DEFAULT_NONCE_LIFETIME: Duration = Duration::from_secs(NonceIssuer::PE
 pub struct Config {
     /// The addresses that clients get in XOR-RELAYED-ADDRESS. A family without an address is not offered.
     pub relay_addresses: RelayAddresses,
-    /// Every address that packets to the relay may carry as their destination: local ones, and the public ones when the
-    /// relay is behind a one-to-one NAT. [`Self::peer_policy`] decides which peers at these addresses are allowed. This is the
-    /// initial
+    /// Every address that packets to the relay may carry as their destination: local ones, and the public ones when the relay is
+    /// behind a one-to-one NAT. [`Self::peer_policy`] decides which peers at these addresses are allowed. This is the initial
     /// value: [`Server::handle_own_addresses`](crate::Server::handle_own_addresses) changes it.
     pub own_addresses: Vec<IpAddr>,
     /// The UDP port that clients send to, usually 3478.
@@ -27,9 +26,8 @@ pub struct Config {
     pub username_limit: UsernameLimit,
     /// What counts as one user.
     pub quota_by: QuotaBy,
-    /// How many allocations all clients of one network ([`ClientPrefix`](crate::ClientPrefix)) may have together, on all
-    /// shards. Beyond
-    /// that, the answer is 486 (Allocation Quota Reached). `None` for no limit.
+    /// How many allocations all clients of one network ([`ClientPrefix`](crate::ClientPrefix)) may have together, on all shards.
+    /// Beyond that, the answer is 486 (Allocation Quota Reached). `None` for no limit.
     pub allocations_per_prefix: Option<NonZeroU32>,
     /// A user id that is exempt from [`UsernameLimit::RefuseBeyond`].
     pub unlimited_user: Option<Arc<str>>,
@@ -41,9 +39,8 @@ pub struct Config {
     /// [`NonceIssuer::MAX_PERIOD_SECONDS`](turn_auth::NonceIssuer::MAX_PERIOD_SECONDS).
     pub nonce_lifetime: Duration,
     /// How many replies per second, of each [`ReplyKind`](crate::ReplyKind), an address gets that has shown no credentials. The
-    /// burst is
-    /// [`REPLY_BURST_SECONDS`](crate::REPLY_BURST_SECONDS) times as large. A prefix (/24, /56) gets twice as many. `None` for
-    /// no limit.
+    /// burst is [`REPLY_BURST_SECONDS`](crate::REPLY_BURST_SECONDS) times as large. A prefix (/24, /56) gets twice as many.
+    /// `None` for no limit.
     pub reply_limit: Option<NonZeroU32>,
     /// Limits on channels and permissions of this server. Beyond them the answer is 508 (Insufficient Capacity).
     pub limits: Limits,

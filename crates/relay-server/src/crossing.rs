@@ -3,8 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::{AllocationPort, ChannelNumber, Family, FiveTuple};
 
 /// A channel that is bound to a relayed transport address of the relay itself, so that data from the allocation at that address
-/// need not leave the relay
-/// ([RFC 8656, sections 12.6 and 12.7](https://www.rfc-editor.org/rfc/rfc8656#section-12.6)).
+/// need not leave the relay ([RFC 8656, sections 12.6 and 12.7](https://www.rfc-editor.org/rfc/rfc8656#section-12.6)).
 ///
 /// Data from port `from` to port `to`, both at the relay's address of `family`, goes to the client of `five_tuple` in `channel`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -44,13 +44,11 @@ pub enum Output {
     /// A faster data path must not forward this flow any more. If the client asked for the end, comes before the response.
     RemoveFlow(FlowKey),
     /// Pass this message to all other shards ([`Server::handle_shard_message`](crate::Server::handle_shard_message)). Comes
-    /// before the
-    /// response to the client.
+    /// before the response to the client.
     TellShards(ShardMessage),
-    /// Count one more allocation for `holder`, unless it has `limit` allocations on all shards together, and report the result with
-    /// [`Server::handle_quota_claimed`](crate::Server::handle_quota_claimed). All shards must share one counter, so that two
-    /// claims at
-    /// the same moment do not both get the last place. A [`QuotaHolder::User`] comes only if there are several shards.
+    /// Count one more allocation for `holder`, unless it has `limit` allocations on all shards together, and report the result
+    /// with [`Server::handle_quota_claimed`](crate::Server::handle_quota_claimed). All shards must share one counter, so that two
+    /// claims at the same moment do not both get the last place. A [`QuotaHolder::User`] comes only if there are several shards.
     ClaimQuota {
         /// The allocation. Its client has no response yet.
         id: AllocationId,

@@ -27,16 +27,14 @@ impl ShardId {
 /// A message from one shard of a relay to all others, or to one of them. Messages keep what must hold for the whole relay,
 /// although each shard has its own allocations.
 ///
-/// A shard sends it with [`Output::TellShards`](crate::Output::TellShards) or [`Output::TellShard`](crate::Output::TellShard), before
-/// its response to the client. The others receive it with
+/// A shard sends it with [`Output::TellShards`](crate::Output::TellShards) or [`Output::TellShard`](crate::Output::TellShard),
+/// before its response to the client. The others receive it with
 /// [`Server::handle_shard_message`](crate::Server::handle_shard_message). Every message must arrive exactly once. Messages are
-/// FIFO per
-/// sender and unordered across senders.
+/// FIFO per sender and unordered across senders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShardMessage {
     /// A user that may have one allocation ([`Config::username_limit`](crate::Config::username_limit)) has made a new one. It
-    /// replaces
-    /// all older ones.
+    /// replaces all older ones.
     UsernameMoved {
         /// The user.
         user_id: Arc<str>,

@@ -36,8 +36,8 @@ fn embedded(address: Ipv6Addr) -> [Option<Ipv4Addr>; 4] {
     }
 }
 
-/// The IPv4 addresses in an address below the local-use prefix `64:ff9b:1::/48`. A network may divide it into translation prefixes of
-/// several lengths. Every length that yields an address counts
+/// The IPv4 addresses in an address below the local-use prefix `64:ff9b:1::/48`. A network may divide it into translation
+/// prefixes of several lengths. Every length that yields an address counts
 /// ([RFC 6052, section 2.2](https://www.rfc-editor.org/rfc/rfc6052#section-2.2)).
 fn local_nat64(octets: [u8; 16]) -> [Option<Ipv4Addr>; 4] {
     let [.., a6, a7, a8, a9, a10, a11, a12, a13, a14, a15] = octets;

@@ -3,8 +3,8 @@
 //! Permissions and channels are checked when they are made, and again when the policy or the relay's addresses change
 //! ([`Server::handle_peer_policy`](crate::Server::handle_peer_policy),
 //! [`Server::handle_own_addresses`](crate::Server::handle_own_addresses)). So data is not checked: a channel or a permission
-//! allows it.
-//! The exception is a permission for an address that is allowed at some ports only: there, the port of each datagram is checked.
+//! allows it. The exception is a permission for an address that is allowed at some ports only: there, the port of each datagram
+//! is checked.
 
 mod embedded;
 mod forbidden;

@@ -6,9 +6,8 @@
 //! challenges have separate budgets.
 //!
 //! There is no limit for Binding requests of a client that has an allocation, nor for requests signed with the right password. A
-//! challenge that is no longer than its request counts only against its address, since it amplifies nothing. A client that
-//! shows a nonce
-//! that this relay sent to its address has one more budget, which nobody else can use up.
+//! challenge that is no longer than its request counts only against its address, since it amplifies nothing. A client that shows
+//! a nonce that this relay sent to its address has one more budget, which nobody else can use up.
 
 mod buckets;
 mod snapshot;

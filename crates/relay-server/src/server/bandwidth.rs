@@ -33,9 +33,8 @@ impl Server {
         }
     }
 
-    /// Whether the allocation at `port` may send `bytes` bytes of application data to `to` now. If so, they are counted. If
-    /// `to` is an
-    /// address of this relay, they are counted for the other client, too, as if they had left the relay and come back.
+    /// Whether the allocation at `port` may send `bytes` bytes of application data to `to` now. If so, they are counted. If `to`
+    /// is an address of this relay, they are counted for the other client, too, as if they had left the relay and come back.
     ///
     /// # Errors
     ///
@@ -61,8 +60,7 @@ impl Server {
     }
 
     /// Whether the allocation at `port` may receive `bytes` bytes of application data from `peer` now. If so, they are counted;
-    /// if not,
-    /// the packet is dropped.
+    /// if not, the packet is dropped.
     #[cold]
     #[inline(never)]
     pub(super) fn admit_from_peer(

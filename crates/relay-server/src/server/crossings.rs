@@ -13,10 +13,9 @@ impl Server {
             // Limits of the channel's client are counted on its own shard, so data goes there through the sockets.
             return;
         }
-        // All shards receive the message, and only the shard of this port keeps it, so the tables together are no larger than
-        // the number
-        // of channels. If a port is lent to another shard later, that shard does not know the crossing: data goes through the
-        // sockets.
+        // All shards receive the message, and only the shard of this port keeps it, so the tables together are no larger than the
+        // number of channels. If a port is lent to another shard later, that shard does not know the crossing: data goes through
+        // the sockets.
         let port = crossing.from;
         if !self.config.ports.contains(port) && self.allocations.by_port(port).is_none() {
             return;
@@ -58,8 +57,7 @@ impl Server {
     }
 
     /// The crossing of `channel`, of the allocation with this 5-tuple and port, whose peer is `peer`, one of the relay's
-    /// addresses. `None`
-    /// if there are no other shards, or no allocation can have that address.
+    /// addresses. `None` if there are no other shards, or no allocation can have that address.
     pub(crate) fn crossing_to(
         &self,
         five_tuple: FiveTuple,
@@ -72,9 +70,8 @@ impl Server {
         is_elsewhere.then_some(Crossing { family, from, to: port, five_tuple, channel })
     }
 
-    /// The client of this shard at the other end of the crossing, with its channel and the address that it is bound to. `None`
-    /// if it has
-    /// not bound one.
+    /// The client of this shard at the other end of the crossing, with its channel and the address that it is bound to. `None` if
+    /// it has not bound one.
     fn near_end(&self, crossing: &Crossing) -> Option<((FiveTuple, ChannelNumber), SocketAddr)> {
         let far = self.config.relay_addresses.socket(crossing.family, crossing.to)?;
         let (allocation, channel) = self.allocations.peer_channel(crossing.from, PeerSocket::new(far)).ok()?;

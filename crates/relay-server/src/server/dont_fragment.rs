@@ -12,9 +12,8 @@ impl Config {
 }
 
 impl Server {
-    /// Whether data that the client of `from` sends to `to`, in a Send indication with DONT-FRAGMENT, leaves with the DF bit.
-    /// If one of
-    /// the two addresses is IPv6, the attribute must be ignored
+    /// Whether data that the client of `from` sends to `to`, in a Send indication with DONT-FRAGMENT, leaves with the DF bit. If
+    /// one of the two addresses is IPv6, the attribute must be ignored
     /// ([sections 13.1 to 13.3](https://www.rfc-editor.org/rfc/rfc8656#section-13)).
     ///
     /// # Errors

@@ -8,9 +8,8 @@ impl Server {
     /// Handles an ICMP error about a datagram from the relayed transport address with `port` to `peer`. The port of `peer` is
     /// zero if unknown.
     ///
-    /// The client gets a Data indication if it has a channel to the peer or a permission for its address; the permission does
-    /// not depend on
-    /// the port. The source of the ICMP message, mostly a router, does not matter.
+    /// The client gets a Data indication if it has a channel to the peer or a permission for its address; the permission does not
+    /// depend on the port. The source of the ICMP message, mostly a router, does not matter.
     pub fn handle_icmp(&mut self, now: Timestamp, port: AllocationPort, peer: PeerSocket, icmp: Icmp) {
         self.expire_if_due(now);
         if !self.config.indications {

@@ -15,8 +15,7 @@ use crate::{
 
 impl IndicatedPeers {
     /// No remembered peers, with the limit of [`Config::indicated_peers`](crate::Config::indicated_peers). The limit is 0 if
-    /// bandwidth is
-    /// limited, since a faster data path forwards without counting.
+    /// bandwidth is limited, since a faster data path forwards without counting.
     pub(crate) const fn of_config(config: &crate::Config, is_bandwidth_limited: bool) -> Self {
         Self::new(if config.indications && !is_bandwidth_limited { config.indicated_peers } else { 0 })
     }
@@ -57,8 +56,7 @@ impl Server {
     }
 
     /// Like [`Self::relay_examined_send`], for a datagram from `peer` to `port` without a channel. Returns the 5-tuple of the
-    /// client that
-    /// gets a Data indication. `None` if the datagram was dropped.
+    /// client that gets a Data indication. `None` if the datagram was dropped.
     #[cold]
     #[inline(never)]
     pub(crate) fn examine_data(&mut self, port: AllocationPort, peer: PeerSocket, len: usize) -> Option<FiveTuple> {
@@ -91,8 +89,7 @@ impl Server {
     }
 
     /// Whether data to and from `peer` may be forwarded without a check, while there is a permission for its address. Not for
-    /// peers on the
-    /// relay's machine, since packets to them never cross the network.
+    /// peers on the relay's machine, since packets to them never cross the network.
     fn may_remember(&self, peer: PeerSocket) -> bool {
         let (place, address) = (self.place(), peer.address());
         // An IPv6 address with a scope is not found by the address alone.
@@ -101,8 +98,7 @@ impl Server {
     }
 
     /// Installs the flow from `peer` to the client of allocation `id` in Data indications, if the peer is remembered, has a
-    /// permission,
-    /// and no channel is bound to it.
+    /// permission, and no channel is bound to it.
     pub(crate) fn install_data_flow(&mut self, id: AllocationId, peer: PeerSocket) {
         if !self.indicated_peers.contains(id, peer) {
             return;

@@ -58,8 +58,7 @@ impl Server {
     }
 
     /// Returns the allocation that the data of a Send indication leaves by, its destination, its range in the datagram, and
-    /// whether it
-    /// leaves with the DF bit.
+    /// whether it leaves with the DF bit.
     #[inline]
     fn route_send(
         &self,

@@ -4,8 +4,7 @@ use crate::Server;
 
 impl Server {
     /// Takes over the shared state from `former`, a server of the same shard whose allocations have ended: lent ports,
-    /// reservations, and
-    /// the number of allocations that users have on other shards. There must be no allocations here yet.
+    /// reservations, and the number of allocations that users have on other shards. There must be no allocations here yet.
     pub fn inherit(&mut self, former: &Self) {
         self.allocations.inherit(&former.allocations);
         self.remote_quota.clone_from(&former.remote_quota);

@@ -75,9 +75,8 @@ pub struct Server {
 
 impl Server {
     /// A server with no allocations. `accepted` are the credentials it accepts; an [`AuthSecret`](crate::AuthSecret) accepts
-    /// those of the
-    /// deployed system. `seed` makes every random choice (ports, nonces, tokens) repeatable, and `unix_time` is the wall-clock time
-    /// at `now`.
+    /// those of the deployed system. `seed` makes every random choice (ports, nonces, tokens) repeatable, and `unix_time` is the
+    /// wall-clock time at `now`.
     ///
     /// # Errors
     ///
@@ -168,8 +167,7 @@ impl Server {
     }
 
     /// Sets the wall-clock time at `now`. It is assumed to advance with `now` until the next call. A jump of a minute or more
-    /// since the
-    /// last call is reported as [`Event::WallClockJumped`].
+    /// since the last call is reported as [`Event::WallClockJumped`].
     pub fn handle_wall_clock(&mut self, now: Timestamp, unix_time: UnixTime) {
         if self.wall_clock.has_jumped(now, unix_time) {
             self.emit(Event::WallClockJumped { from: self.wall_clock.at(now), to: unix_time });
@@ -189,9 +187,8 @@ impl Server {
     }
 
     /// Like [`Self::handle_client_datagram`], for a caller whose queues let data overtake the request that it was sent after.
-    /// Application
-    /// data without a channel or permission is not handled. Pass it again after all requests that arrived before it, and
-    /// at last to [`Self::handle_client_datagram`].
+    /// Application data without a channel or permission is not handled. Pass it again after all requests that arrived before it,
+    /// and at last to [`Self::handle_client_datagram`].
     ///
     /// Real clients send data right after CreatePermission or ChannelBind, without waiting for the response.
     ///
@@ -340,9 +337,8 @@ impl Server {
         self.allocations.poll_timeout()
     }
 
-    /// Whether the last datagram was not answered because of [`Config::reply_limit`]. It has changed nothing, so a recording
-    /// may leave it
-    /// out. Call this before taking outputs.
+    /// Whether the last datagram was not answered because of [`Config::reply_limit`]. It has changed nothing, so a recording may
+    /// leave it out. Call this before taking outputs.
     #[must_use]
     pub fn has_withheld_reply(&self) -> bool {
         matches!(self.outputs.back(), Some(Output::Event(Event::ReplyWithheld { .. })))

@@ -11,8 +11,7 @@ use crate::{
 
 impl Server {
     /// Requests the next step for allocation `id`: each quota claim, then each relay socket. Sends the success response when no
-    /// step is
-    /// left.
+    /// step is left.
     ///
     /// One step at a time, so that a result always belongs to the only step under way.
     pub(crate) fn continue_opening(&mut self, id: AllocationId) {

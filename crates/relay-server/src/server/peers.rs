@@ -64,8 +64,7 @@ impl Server {
     }
 
     /// `client`, if its address is this machine's and its port is in the range of relayed transport addresses. The caller must
-    /// find out
-    /// whether an allocation or another program has that port.
+    /// find out whether an allocation or another program has that port.
     ///
     /// If the client of an allocation is another allocation of this relay, each datagram passes the relay once more, and as often as
     /// allocations are nested.

@@ -38,10 +38,9 @@ impl Server {
         Some(Forward { from: Via::Relay(port), to, encapsulation: Encapsulation::Bare, payload })
     }
 
-    /// Routes data that the allocation at `port` sends to `to`, an address of this relay: straight to the other client, in a channel
-    /// or a Data indication, or out of the socket if this shard does not know that client. A separate function, so that data to
-    /// other peers
-    /// does not pay for it.
+    /// Routes data that the allocation at `port` sends to `to`, an address of this relay: straight to the other client, in a
+    /// channel or a Data indication, or out of the socket if this shard does not know that client. A separate function, so that
+    /// data to other peers does not pay for it.
     #[inline(never)]
     pub(crate) fn route_to_ourselves(
         &mut self,
@@ -125,8 +124,7 @@ impl Server {
     }
 
     /// The client and channel for data that the allocation at `from` sends to `to`, a relayed transport address of this relay.
-    /// `None` if
-    /// no allocation of this server has that address, and no other shard has announced a channel for it.
+    /// `None` if no allocation of this server has that address, and no other shard has announced a channel for it.
     pub(crate) fn cross(
         &self,
         from: AllocationPort,

@@ -10,9 +10,9 @@ use crate::{
 };
 
 impl Server {
-    /// Does everything that is due at `now`, one deadline after the other. So however late the call is, a channel that expires before its
-    /// allocation still finds the allocation, which is needed to remove its flows. Kept out of the data path, which only checks
-    /// whether anything is due.
+    /// Does everything that is due at `now`, one deadline after the other. So however late the call is, a channel that expires
+    /// before its allocation still finds the allocation, which is needed to remove its flows. Kept out of the data path, which
+    /// only checks whether anything is due.
     #[inline(never)]
     pub(crate) fn expire(&mut self, now: Timestamp) {
         let mut unanswered = Vec::new();

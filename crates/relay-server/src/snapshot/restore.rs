@@ -41,9 +41,8 @@ pub enum RestoreError {
 
 impl Snapshot {
     /// Makes a server with this configuration and these credentials. With those that the first server had, the same inputs give
-    /// the same
-    /// outputs. Channels, permissions and flows that the configuration does not allow end, so take the outputs. Timestamps must
-    /// have the same epoch.
+    /// the same outputs. Channels, permissions and flows that the configuration does not allow end, so take the outputs.
+    /// Timestamps must have the same epoch.
     ///
     /// # Errors
     ///

@@ -11,8 +11,7 @@ use crate::{Server, Timestamp, borrowings::Borrowings};
 
 impl Server {
     /// The whole state at `now`. Call [`Self::handle_timeout`] and take all outputs ([`Self::poll_output`]) first: a snapshot
-    /// does not
-    /// contain them. O(n) in allocations, channels and permissions.
+    /// does not contain them. O(n) in allocations, channels and permissions.
     #[must_use]
     pub fn snapshot(&self, now: Timestamp) -> Snapshot {
         let (read_at, UnixTime(unix_time)) = self.wall_clock.reading();

@@ -9,11 +9,9 @@ use crate::{FiveTuple, QuotaBy, Server, Timestamp};
 impl Server {
     /// Authenticates a request.
     ///
-    /// The client of an allocation may use the credentials that it was made with, even after their secret is no longer
-    /// accepted. Unless
-    /// [`Config::strict_expiry`](crate::Config::strict_expiry) is set, it may also use them after they have expired, except for
-    /// Allocate:
-    /// a call may outlive its credential.
+    /// The client of an allocation may use the credentials that it was made with, even after their secret is no longer accepted.
+    /// Unless [`Config::strict_expiry`](crate::Config::strict_expiry) is set, it may also use them after they have expired,
+    /// except for Allocate: a call may outlive its credential.
     pub(crate) fn authenticate<'a>(
         &self,
         now: Timestamp,

@@ -77,8 +77,7 @@ impl Server {
     }
 
     /// Whether a challenge offers SHA-256. For an unsigned request: if the offer fits into [`Requester::max_len`]. For a signed
-    /// request: if
-    /// its nonce comes from a challenge with an offer.
+    /// request: if its nonce comes from a challenge with an offer.
     fn offers_algorithms(&self, requester: &Requester, message: &Message<'_>) -> bool {
         let was_offered = if message.has_integrity() {
             message.nonce().is_some_and(Nonce::is_offer)
