@@ -1,5 +1,5 @@
-//! Faults of other TURN servers that became known, each tried here with a harmless request of its kind; `docs/security-advisories.md` lists
-//! them, and the tests that had been there before.
+//! Published faults of other TURN servers, each tried with a harmless request of the same kind. `docs/security-advisories.md` lists
+//! them, with the tests that are elsewhere.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 #[path = "support/mod.rs"]
@@ -13,13 +13,13 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use support::{Client, Relay, Request, allocate, bind, binding, delete, kind, method, refresh};
 
-/// Whether a server that is restored from a snapshot takes the place of a [`support::Relay`]'s server after every input.
+/// Whether a [`support::Relay`] replaces its server with one restored from a snapshot after every input.
 const RESTORES: bool = false;
 
 const ACCESS_TOKEN: u16 = 0x001B;
 const MOBILITY_TICKET: u16 = 0x8030;
 
-/// Clients at different sockets, with credentials of their own.
+/// Clients at different sockets, each with its own credentials.
 fn numbered(number: u16) -> Client {
     Client::new(&format!("198.51.100.7:{}", 50_000 + number))
 }
@@ -29,7 +29,7 @@ fn of_one_user(number: u16) -> Client {
     Client::named(&format!("198.51.100.7:{}", 50_000 + number), "alice")
 }
 
-/// CVE-2026-73215: the odd port beside an even one stayed taken for ever, though nobody had asked for it.
+/// CVE-2026-73215: EVEN-PORT without reservation also took the odd port, which was never freed.
 #[test]
 fn an_even_port_costs_no_second_port() {
     let ports = PortRange::new(50_000, 50_003).unwrap();
@@ -49,7 +49,7 @@ fn an_even_port_costs_no_second_port() {
     assert_eq!(held, BTreeSet::from([50_000, 50_001, 50_002, 50_003]));
 }
 
-/// CVE-2026-73216: a client that went away under RFC 8016 gave its place in the quota back and kept its port.
+/// CVE-2026-73216: a client that moved under RFC 8016 freed its place in the quota and kept its port.
 #[test]
 fn a_client_that_moves_keeps_its_place_in_the_quota() {
     let mut relay = Relay::with(|config| config.username_limit = UsernameLimit::RefuseBeyond(2));
@@ -65,7 +65,7 @@ fn a_client_that_moves_keeps_its_place_in_the_quota() {
     assert_eq!((relay.server.allocation_count(), relay.sockets.len()), (2, 2));
 }
 
-/// CVE-2026-43994: a length inside an access token of RFC 7635 was believed before anything was authenticated.
+/// CVE-2026-43994: a length in an access token of RFC 7635 was trusted before the request was authenticated.
 #[test]
 fn an_access_token_is_an_unknown_attribute_whatever_is_in_it() {
     let mut relay = Relay::new();
@@ -80,7 +80,7 @@ fn an_access_token_is_an_unknown_attribute_whatever_is_in_it() {
     assert_eq!(relay.server.allocation_count(), 0);
 }
 
-/// CVE-2022-31031: more attributes than an array had places for.
+/// CVE-2022-31031: more attributes than an array had room for.
 #[test]
 fn as_many_attributes_as_a_datagram_holds_are_read() {
     let mut relay = Relay::new();
@@ -91,7 +91,7 @@ fn as_many_attributes_as_a_datagram_holds_are_read() {
     assert_eq!(relay.answer(&client, &bytes).unwrap().outcome(), Ok(()));
 }
 
-/// CVE-2018-4056: a username was made part of a command to a data base.
+/// CVE-2018-4056: SQL injection through the username.
 #[test]
 fn a_username_is_compared_and_nothing_else() {
     let mut relay = Relay::new();
@@ -99,14 +99,14 @@ fn a_username_is_compared_and_nothing_else() {
         let mut stranger = numbered(0);
         stranger.credentials.username = name.as_bytes().to_vec();
         assert_eq!(relay.outcome(&mut stranger, &allocate()), Err(401), "{name}");
-        // The same with a valid expiry in front: the signature decides.
+        // With a valid expiry in front, the wrong signature decides.
         stranger.credentials.username = format!("4000000000:{name}").into_bytes();
         assert_eq!(relay.outcome(&mut stranger, &allocate()), Err(401), "{name}");
     }
     assert_eq!(relay.server.allocation_count(), 0);
 }
 
-/// CVE-2020-26262 and CVE-2026-73212 were reached by Connect of RFC 6062: there is no TCP behind this relay.
+/// CVE-2020-26262 and CVE-2026-73212 were exploited through Connect of RFC 6062. This relay has no TCP.
 #[test]
 fn nothing_is_relayed_over_tcp() {
     let mut relay = Relay::new();
@@ -121,7 +121,7 @@ fn nothing_is_relayed_over_tcp() {
     assert_eq!(relay.outcome(&mut numbered(1), &tcp), Err(442));
 }
 
-/// CVE-2024-2169: two servers that answer each other's errors keep at it for ever.
+/// CVE-2024-2169: two servers that answer each other's errors never stop.
 #[test]
 fn an_answer_is_not_answered() {
     let mut relay = Relay::new();

@@ -1,6 +1,6 @@
-//! Relaying allocates nothing, and keeps on doing so however many allocations and channels there are.
+//! Relaying does not allocate memory, for any number of allocations and channels.
 //!
-//! Native only: it replaces the global allocator.
+//! Native only: the test replaces the global allocator.
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -13,10 +13,10 @@ use relay_server::{AllocationPort, Bandwidth, Forward, PeerSocket, Rate, Usernam
 
 use support::{Client, Relay, Request, Shards, allocate_dual_stack, bind, channel_data, kind, method, permit};
 
-/// Whether a server that is restored from a snapshot takes the place of a [`support::Relay`]'s server after every input.
+/// Whether a [`support::Relay`] replaces its server with one restored from a snapshot after every input.
 const RESTORES: bool = false;
 
-/// How many times `work` allocates.
+/// How many times `work` allocates memory.
 fn allocations(work: impl FnOnce()) -> u64 {
     measure(work).count_total
 }
@@ -145,7 +145,7 @@ fn relaying_indications_allocates_nothing() {
             add(server.handle_peer_datagram(relay.now, port, PeerSocket::new(peer), &[7; 1201]));
         }
     });
-    // Two bare, one in a channel of its receiver's, and two in Data indications.
+    // Two plain, one in the receiver's channel, and two in Data indications.
     assert_eq!((relayed, counted), (2 + (4 + 1) + (36 + 1) + (48 + 1), 0));
 }
 
@@ -175,7 +175,7 @@ fn relaying_between_shards_allocates_nothing() {
 
 #[test]
 fn dropping_strange_data_allocates_no_more_after_a_while() {
-    // A dropped datagram is told by an event: once there has been one, its place in the queue is used again.
+    // Each drop queues an event. After the first, the queue's memory is reused.
     let (mut relay, bound) = relay_of(10);
     let server = &mut relay.server;
     let client = bound[0].client.five_tuple();

@@ -1,4 +1,4 @@
-//! What real networks of people do to the limit on replies, and what floods in others' names may not do to them.
+//! The limit on replies, with clients behind shared addresses and with floods from forged ones.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
@@ -11,7 +11,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 use relay_server::{Event, REPLY_BURST_SECONDS, ReplyKind};
 use support::{Client, Relay, allocate, binding, refresh};
 
-/// Whether a server that is restored from a snapshot takes the place of a [`support::Relay`]'s server after every input.
+/// Whether a [`support::Relay`] replaces its server with one restored from a snapshot after every input.
 const RESTORES: bool = false;
 
 const PER_SECOND: u32 = 256;
@@ -33,7 +33,7 @@ fn asks(relay: &mut Relay, client: &mut Client, times: u32) -> u32 {
     answers.count().try_into().unwrap()
 }
 
-/// Unsigned Allocates, whose challenges nobody answers.
+/// Sends unsigned Allocates and ignores the challenges. Returns the number of challenges.
 fn begs(relay: &mut Relay, client: &mut Client, times: u32) -> u32 {
     let answers = (0..times).filter(|_| {
         let bytes = client.unsigned(&allocate());
@@ -54,7 +54,7 @@ fn a_binding_request_of_a_client_with_an_allocation_is_always_answered() {
             assert_eq!(asks(&mut relay, client, 1), 1);
         }
     }
-    // Nor do they take from others behind that address.
+    // Nor do they reduce the budget of others at that address.
     let most = PER_SECOND * REPLY_BURST_SECONDS;
     assert_eq!(asks(&mut relay, &mut client(7, 40_000), 2 * most), most);
     relay.allocate(&mut client(7, 40_001));
@@ -94,7 +94,7 @@ fn a_crowd_behind_one_address_is_served_at_once() {
     let mut relay = relay();
     for n in 0..1_200 {
         let mut client = client(7, 10_000 + n);
-        // ICE with a `stun:` entry. Not all of these are answered.
+        // A `stun:` server in ICE. Not all of these are answered.
         asks(&mut relay, &mut client, 3);
         relay.allocate(&mut client);
     }
@@ -109,9 +109,9 @@ fn a_stale_nonce_is_answered_with_a_fresh_one_whatever_the_flood() {
         relay.advance_secs(590);
         assert_eq!(relay.ask_once(&mut client, &refresh()).outcome(), Ok(()));
     }
-    // By now its nonce is too old.
+    // By now its nonce is stale.
     relay.advance_secs(590);
-    // In the name of its address, of its whole prefix, and of many others.
+    // The floods forge its address, its whole prefix, and many others.
     for host in 0..=255 {
         begs(&mut relay, &mut self::client(host, 40_000), 50);
     }
@@ -137,7 +137,7 @@ fn who_shows_a_nonce_is_no_stranger() {
         let bytes = client.sign(&allocate());
         relay.answer(client, &bytes)
     };
-    // Refusals that are no longer than the request count for the address alone.
+    // Error responses no longer than the request count against the address only.
     let most = PER_SECOND * REPLY_BURST_SECONDS;
     let count = (0..2 * most).take_while(|_| answered(&mut relay, &mut client).is_some()).count();
     assert_eq!(u32::try_from(count).unwrap(), most - 1, "it may be anybody");

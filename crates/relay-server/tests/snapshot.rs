@@ -1,4 +1,4 @@
-//! Snapshots from the outside: the format stays as it is, and a snapshot of a full relay is small.
+//! Snapshots: the format is stable, a stored snapshot serves its clients, and secrets of the configuration are not in it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
@@ -9,10 +9,10 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use support::{Client, REALM, Relay, SECRET, allocate, bind, channel_data, permit};
 
-/// Whether a server that is restored from a snapshot takes the place of a [`support::Relay`]'s server after every input.
+/// Whether a [`support::Relay`] replaces its server with one restored from a snapshot after every input.
 const RESTORES: bool = false;
 
-/// Made by this test: `RELAY_UPDATE_SNAPSHOT=1 cargo test --package relay-server --test snapshot` writes it anew.
+/// Written by this test with `RELAY_UPDATE_SNAPSHOT=1 cargo test --package relay-server --test snapshot`.
 const FIXTURE: &[u8] = include_bytes!("fixtures/snapshot.bin");
 
 /// A relay with an allocation that has channels, permissions and a reserved port.
@@ -28,7 +28,7 @@ fn busy() -> (Relay, Client) {
     (relay, client)
 }
 
-/// Whoever changes what a snapshot contains raises its version, so that an older relay refuses it with the reason.
+/// A change of a snapshot's content needs a new version, so that an older relay refuses it with the reason.
 #[test]
 fn the_format_stays_while_its_version_does() {
     let (relay, _) = busy();

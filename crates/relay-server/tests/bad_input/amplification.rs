@@ -1,4 +1,4 @@
-//! An answer to a stranger is hardly larger than what it sent.
+//! A response to a stranger is hardly longer than the request.
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -14,7 +14,7 @@ fn an_unauthenticated_answer_is_at_most_twice_as_long_as_an_allocate() {
     let Fate::Answered(response) = fate(&mut relay, &client, &message) else { panic!("a challenge") };
     assert_eq!(response.bytes.len(), 56);
 
-    // The Binding response cannot be shorter than header and XOR-MAPPED-ADDRESS.
+    // A Binding response cannot be shorter than header and XOR-MAPPED-ADDRESS.
     for (socket, length) in [("198.51.100.7:50000", 32), ("[2001:db8:7::5]:50000", 44)] {
         let mut client = Client::new(socket);
         let message = client.unsigned(&binding());
@@ -40,7 +40,7 @@ fn an_unauthenticated_answer_is_at_most_twice_as_long_as_an_allocate() {
     for message in others.chain(with_wrong_password) {
         let Fate::Answered(response) = fate(&mut relay, &unknown, &message) else { continue };
         answered += 1;
-        // A challenge needs 56 bytes, 64 with a FINGERPRINT, whatever it answers.
+        // A challenge needs 56 bytes, or 64 with a FINGERPRINT, even if the request was shorter.
         let needed = if response.kinds().contains(&kind::FINGERPRINT) { 64 } else { 56 };
         assert!(
             response.bytes.len() <= (2 * message.len()).max(needed),
@@ -52,7 +52,7 @@ fn an_unauthenticated_answer_is_at_most_twice_as_long_as_an_allocate() {
     assert_eq!(answered, 41, "all but two indications and two messages of ChannelData");
 }
 
-/// An Allocate with a MESSAGE-INTEGRITY and at most one of the attributes that belong to it.
+/// An Allocate with a MESSAGE-INTEGRITY and at most one of USERNAME, REALM and NONCE.
 fn half_signed(client: &mut Client, with: Option<u16>) -> Vec<u8> {
     let mut bytes = Request::new(method::ALLOCATE).plain(client.next_transaction());
     if let Some(kind) = with {

@@ -1,4 +1,4 @@
-//! Neither clients that come and go nor strangers leave anything behind.
+//! Clients that come and go, and strangers, leave no state behind.
 
 use std::net::SocketAddr;
 

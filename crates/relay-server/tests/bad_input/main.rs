@@ -1,5 +1,5 @@
-//! Whatever arrives: the relay neither panics nor grows, each datagram is dropped for a typed reason or answered as the RFCs say, and an
-//! answer to a stranger is hardly larger than what it sent.
+//! Malformed, huge and random input. The relay neither panics nor grows. Each datagram is dropped for a typed reason or answered
+//! as the RFCs say, and a response to a stranger is hardly longer than the request.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod amplification;
@@ -19,23 +19,23 @@ use support::{
     kind, method, permit, refresh,
 };
 
-/// Whether a server that is restored from a snapshot takes the place of a [`support::Relay`]'s server after every input.
+/// Whether a [`support::Relay`] replaces its server with one restored from a snapshot after every input.
 const RESTORES: bool = false;
 
 /// The largest payload of a UDP datagram over IPv4.
 const MAX_DATAGRAM: usize = 65_507;
 
-/// What a relay made of a datagram: exactly one of these.
+/// What the relay did with a datagram.
 #[derive(Clone, Debug, PartialEq)]
 enum Fate {
     Relayed(Forward),
     Answered(Response),
     Dropped(DropReason),
-    /// A Binding indication, which keeps a NAT's mapping alive.
+    /// A Binding indication, which keeps a NAT mapping alive.
     Ignored,
 }
 
-/// A relay with an allocation for the client, and a channel.
+/// A relay, and a client with an allocation and a channel.
 fn relay() -> (Relay, Client) {
     let mut relay = Relay::new();
     let mut client = Client::new("198.51.100.7:50000");
@@ -49,7 +49,7 @@ fn peer() -> SocketAddr {
     "203.0.113.1:9".parse().unwrap()
 }
 
-/// Hands in a datagram and checks that exactly one thing comes of it, and that the events tell of it.
+/// Passes a datagram to the relay. Checks that it has exactly one result, and that the events agree.
 fn fate(relay: &mut Relay, client: &Client, datagram: &[u8]) -> Fate {
     let forward = relay.receive(client, datagram);
     let sent = relay.take_sent();
@@ -80,7 +80,7 @@ fn fate(relay: &mut Relay, client: &Client, datagram: &[u8]) -> Fate {
     }
 }
 
-/// Messages of every kind, as clients send them.
+/// Valid messages of every kind.
 fn messages(client: &mut Client) -> Vec<Vec<u8>> {
     let requests = [
         allocate(),
@@ -134,7 +134,7 @@ fn changed_at_every_byte_a_signed_request_changes_nothing() {
     for request in [delete(), bind(0x4001, peer()), refresh().with_lifetime(900)] {
         for request in [request.clone(), request.with_fingerprint()] {
             let message = client.sign(&request);
-            // What follows MESSAGE-INTEGRITY it does not protect, and nothing there counts.
+            // MESSAGE-INTEGRITY does not protect what follows it. The relay ignores that part.
             let protected = message.len() - if message[message.len() - 8] == 0x80 { 8 } else { 0 };
             for at in 0..protected {
                 for flip in [0x01, 0x80, 0xFF] {
@@ -143,7 +143,7 @@ fn changed_at_every_byte_a_signed_request_changes_nothing() {
                     match fate(&mut relay, &client, &changed) {
                         Fate::Answered(response) => {
                             let code = response.error_code();
-                            // Without a MESSAGE-INTEGRITY in sight it is a stranger's, and a Binding request if it says so.
+                            // The change may have removed MESSAGE-INTEGRITY, or made the message a Binding request.
                             let binding = response.method == method::BINDING;
                             assert!(
                                 binding || matches!(code, Some(400 | 401 | 438)),
@@ -164,7 +164,7 @@ fn changed_at_every_byte_a_signed_request_changes_nothing() {
 fn lengths_that_lie() {
     let (mut relay, mut client) = relay();
     for message in messages(&mut client).into_iter().filter(|message| message[0] < 0x40) {
-        // The length in the header.
+        // A wrong length in the header.
         for length in [0, 1, 4, 0x7FFC, 0xFFFC, 0xFFFF_u16] {
             let mut changed = message.clone();
             changed[2..4].copy_from_slice(&length.to_be_bytes());
@@ -172,7 +172,7 @@ fn lengths_that_lie() {
                 assert_eq!(fate(&mut relay, &client, &changed), Fate::Dropped(DropReason::MalformedStun));
             }
         }
-        // The length of the first attribute.
+        // A wrong length of the first attribute.
         for length in [0, 1, 3, 5, 17, 0x7FFF, 0xFFFF_u16] {
             let mut changed = message.clone();
             if changed.len() > 24 {
@@ -192,7 +192,7 @@ fn giant_datagrams() {
         assert!(matches!(fate, Fate::Dropped(_)), "{filling:#04x}: {fate:?}");
     }
 
-    // One attribute that fills the message, of each kind that is there, and thousands of small ones.
+    // One attribute that fills the message, for each attribute type, and then thousands of small ones.
     let largest = MAX_DATAGRAM / 4 * 4 - 24;
     for attribute in (0..0x30).chain(0x8000..0x8030) {
         let request = allocate_dual_stack().with(attribute, &vec![0; largest - 16]);
@@ -255,7 +255,7 @@ fn usernames_with_absurd_expiries() {
         other.credentials = Credentials::mint(expiry, "salt");
         assert_eq!(relay.outcome(&mut other, &allocate()), outcome, "{expiry}");
     }
-    // The end of time, by the wall clock.
+    // The latest possible time of the wall clock.
     relay.server.handle_wall_clock(relay.now, relay_server::UnixTime(u64::MAX));
     client.credentials = Credentials::mint(u64::MAX, "salt");
     assert_eq!(relay.outcome(&mut client, &refresh()), Err(401));
@@ -299,7 +299,7 @@ fn time_that_goes_backwards() {
 
 #[test]
 fn rejections_name_the_method() {
-    // What a log or a metric says of an answer is what the client hears.
+    // The ERROR-CODE in the response is that of the rejection in the event.
     let (mut relay, mut client) = relay();
     let bytes = client.sign(&Request::new(method::CHANNEL_BIND));
     relay.receive(&client, &bytes);

@@ -1,4 +1,4 @@
-//! Random datagrams, and sound ones that are changed at random.
+//! Random datagrams, and valid ones that are changed at random.
 
 use proptest::{prelude::*, sample::Index};
 #[cfg(target_arch = "wasm32")]
@@ -53,7 +53,7 @@ proptest! {
             }
             fate(&mut relay, &client, &message);
         }
-        // Only what was sent unchanged may have had an effect, and it is in order.
+        // At most the unchanged messages had an effect, and that is consistent.
         prop_assert!(relay.server.allocation_count() <= 1);
         prop_assert_eq!(relay.sockets.len(), relay.server.allocations().map(|allocation| allocation.families().iter().count()).sum::<usize>());
     }

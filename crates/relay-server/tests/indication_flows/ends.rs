@@ -1,4 +1,4 @@
-//! What ends a permission ends what a faster data path forwards by it.
+//! The flows of indications end with the permission.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use crate::{
     support::{RELAY_V4, RELAY_V6, Relay, Request, bind, delete, permit, refresh},
 };
 
-/// Of both addresses, which are remembered.
+/// A client that has exchanged data with three peers at two addresses, which are remembered.
 fn talking() -> (Call, [SocketAddr; 3]) {
     talking_on(Relay::with(faster))
 }
@@ -36,7 +36,7 @@ fn reload(call: &mut Call, rules: &[&str]) {
     call.relay.drain();
 }
 
-/// Whether every flow that ends does so before the last answer.
+/// Whether all flows that end are removed before the last response.
 fn ends_before_the_answer(call: &mut Call, request: &Request) -> bool {
     call.told();
     call.ask(request);
@@ -54,7 +54,7 @@ fn a_permission_that_lapses_takes_the_flows_of_its_address_along() {
     call.relay.advance_secs(101);
     assert_eq!(call.flows(), call.indicated(&[far]));
     assert!(!call.send(one) && !call.hear(other));
-    // It begins anew with another one.
+    // A new permission does not restore the flows.
     call.ask(&permit(&[one]));
     assert_eq!(call.flows(), call.indicated(&[far]));
     assert!(call.hear(other));
@@ -129,7 +129,7 @@ fn one_family_ends_without_the_other() {
     let (mut call, [one, other, _]) = talking();
     assert!(ends_before_the_answer(&mut call, &delete().with_family(2)));
     assert_eq!(call.flows(), call.indicated(&[one, other]));
-    // By its time, too.
+    // The same when the family expires.
     let (mut call, [.., far]) = talking();
     call.ask(&refresh().with_family(1).with_lifetime(600));
     for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! What a faster data path is told of data that clients and peers exchange by indications.
+//! The flows that are installed and removed for data in indications.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod ends;
@@ -19,7 +19,7 @@ use support::{
     Client, LISTEN_PORT, RELAY_V4, Relay, Request, allocate_dual_stack, bind, channel_data, kind, method, permit,
 };
 
-/// Whether a server that is restored from a snapshot takes the place of a [`support::Relay`]'s server after every input.
+/// Whether a [`support::Relay`] replaces its server with one restored from a snapshot after every input.
 const RESTORES: bool = false;
 
 const CHANNEL: u16 = 0x4000;
@@ -30,7 +30,7 @@ fn socket(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// The data path takes indications.
+/// Enables flows for indications.
 fn faster(config: &mut Config) {
     config.indicated_peers = 1_000;
 }
@@ -60,7 +60,7 @@ impl Call {
         self.relay.granted(&mut self.client, request);
     }
 
-    /// Whether it is relayed.
+    /// Whether a Send indication to `peer` is relayed.
     fn send(&mut self, peer: SocketAddr) -> bool {
         let datagram = self.client.unsigned(&send_to(peer));
         self.relay.receive(&self.client, &datagram).is_some()
@@ -78,7 +78,7 @@ impl Call {
         flows
     }
 
-    /// From the client to `peer`.
+    /// The flow from the client to `peer`.
     fn up(&self, peer: SocketAddr) -> Flow {
         Flow {
             key: FlowKey { remote: self.client.socket, local_port: LISTEN_PORT, carries: Arriving::Send(peer) },
@@ -91,7 +91,7 @@ impl Call {
         }
     }
 
-    /// The way back.
+    /// The flow from `peer` to the client.
     fn down(&self, peer: SocketAddr, leaves_in: Leaving) -> Flow {
         Flow {
             key: FlowKey { remote: peer, local_port: self.port.get(), carries: Arriving::Bare },
@@ -104,7 +104,7 @@ impl Call {
         }
     }
 
-    /// Those of peers that are remembered and have no channel.
+    /// The flows of remembered peers without a channel.
     fn indicated(&self, peers: &[SocketAddr]) -> Vec<Flow> {
         let both = |peer: &SocketAddr| [self.up(*peer), self.down(*peer, Leaving::Data)];
         let mut flows: Vec<_> = peers.iter().flat_map(both).collect();
@@ -112,7 +112,7 @@ impl Call {
         flows
     }
 
-    /// What the faster data path was told since the outputs were recorded: what begins, and what ends.
+    /// The keys of flows since the last call: `Ok` if installed, `Err` if removed.
     fn told(&mut self) -> Vec<Result<FlowKey, FlowKey>> {
         let recorded = self.relay.recorded.replace(Vec::new()).unwrap_or_default();
         let told = recorded.into_iter().filter_map(|output| match output {
@@ -183,7 +183,7 @@ fn a_send_with_dont_fragment_stays_with_the_relay() {
     let datagram = call.client.unsigned(&send_to(peer).with(kind::DONT_FRAGMENT, &[]));
     assert!(call.relay.receive(&call.client, &datagram).is_some());
     assert_eq!(call.flows(), []);
-    // Of IPv6 it is ignored.
+    // For an IPv6 peer, DONT-FRAGMENT is ignored.
     let datagram = call.client.unsigned(&send_to(socket(V6)).with(kind::DONT_FRAGMENT, &[]));
     assert!(call.relay.receive(&call.client, &datagram).is_some());
     assert_eq!(call.flows(), call.indicated(&[socket(V6)]));
@@ -219,7 +219,7 @@ fn a_channel_takes_the_way_back_and_gives_it_back() {
     let flows = call.flows();
     assert!(flows.len() == 3 && flows.contains(&up) && flows.contains(&call.down(peer, in_channel())), "{flows:?}");
 
-    // The channel lapses after ten minutes; the permission is kept alive.
+    // The channel expires after ten minutes. The permission is refreshed.
     for _ in 0..2 {
         call.relay.advance_secs(299);
         call.ask(&permit(&[peer]));
@@ -229,7 +229,7 @@ fn a_channel_takes_the_way_back_and_gives_it_back() {
     assert_eq!(call.told(), [Err(channel), Err(down.key), Ok(down.key)]);
     assert_eq!(call.flows(), call.indicated(&[peer]));
 
-    // It may be bound again, as what it was.
+    // It may be bound again to the same peer.
     call.ask(&bind(CHANNEL, peer));
     assert_eq!(call.told(), [Err(down.key), Ok(channel), Ok(down.key)]);
     assert_eq!(call.flows(), flows);
@@ -258,7 +258,7 @@ fn peers_beyond_the_bounds_stay_with_the_relay_until_others_are_gone() {
     let remembered: Vec<_> = (1..=of_one).map(peer).collect();
     assert_eq!(call.flows(), call.indicated(&remembered));
 
-    // Of all allocations together.
+    // The limit for all allocations together.
     let mut call = Call::of(Relay::with(|config| config.indicated_peers = 2));
     let mut other = Client::new("198.51.100.8:50000");
     let near = AllocationPort::new(call.relay.allocate(&mut other).port());
@@ -283,7 +283,7 @@ fn where_none_are_wanted_or_bandwidth_is_limited_there_are_none() {
         assert!(call.send(socket(V4)) && call.hear(socket(V4)));
         assert_eq!(call.flows(), []);
     }
-    // Without indications there is nothing to remember.
+    // Without indications, no peer is remembered.
     let mut call = Call::of(Relay::with(|config| {
         faster(config);
         config.indications = false;

@@ -1,5 +1,5 @@
-//! Whatever happens, and in whatever order: the flows that are installed are those of the channels that are bound, and of the peers that
-//! data was relayed with by indications, for as long as they have been permitted since.
+//! A model of the flows. After random operations, the installed flows must be those of the bound channels and of the peers with which
+//! data was relayed by indications and which have been permitted ever since.
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
@@ -23,7 +23,7 @@ const PEERS: [&str; 6] = [
     "203.0.113.2:9",
     "[2001:db8:9::1]:9",
     "[2001:db8:9::1]:10",
-    // The next client's: a relayed transport address.
+    // The relayed transport address of the next client.
     "192.0.2.1:50000",
 ];
 const RULES: [&str; 5] =
@@ -43,15 +43,15 @@ enum Op {
     Refresh(usize, Option<u8>),
     Delete(usize, Option<u8>),
     Fail(usize),
-    /// The client keeps its allocation and its permissions alive, for longer than a channel lives.
+    /// The client refreshes its allocation and its permissions until after its channels have expired.
     Keep(usize),
     Wait {
         seconds: u64,
         late: bool,
     },
-    /// These rules hold from now on.
+    /// The peer policy changes to these rules.
     Rules(Vec<usize>),
-    /// This peer's address, or none, is the relay's own from now on.
+    /// This peer's address becomes the relay's own; `None` removes it again.
     Own(Option<usize>),
 }
 
@@ -75,7 +75,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What is known of a flow: what arrives where, and what leaves for whom.
+/// A flow, reduced to its key, its destination, and its encapsulation.
 type Way = (FlowKey, SocketAddr, Leaving);
 
 struct World {
@@ -83,7 +83,7 @@ struct World {
     clients: Vec<Client>,
     policy: PeerPolicy,
     own: Option<SocketAddr>,
-    /// In the order in which data was first relayed.
+    /// In the order of the first data.
     remembered: Vec<(AllocationId, SocketAddr)>,
     limit: u32,
 }
@@ -174,7 +174,7 @@ impl World {
         self.relay.server.allocations().find(|allocation| allocation.five_tuple() == five_tuple)
     }
 
-    /// Data was relayed by an indication.
+    /// Data was relayed in an indication, so the peer is remembered.
     fn note_relayed(&mut self, client: usize, peer: SocketAddr) {
         let Some(id) = self.allocation(client).map(Allocation::id) else { return };
         let has_room = self.remembered.len() < self.limit as usize;
@@ -183,7 +183,7 @@ impl World {
         }
     }
 
-    /// Whether it is no address of the relay, and no rule denies it.
+    /// Whether `peer` is no address of the relay and no rule denies it.
     fn may_be_forwarded(&self, peer: SocketAddr) -> bool {
         let is_own = self.own.is_some_and(|own| own.ip() == peer.ip()) || peer.ip() == RELAY_V4;
         let denied = self.policy.rules().any(|rule| {
@@ -235,7 +235,7 @@ impl World {
         ways
     }
 
-    /// Nothing was installed in place of something else.
+    /// Checks that no flow was installed over another with the same key.
     fn check_order(&mut self) {
         let mut keys: BTreeSet<FlowKey> = BTreeSet::new();
         for output in self.relay.recorded.iter().flatten() {

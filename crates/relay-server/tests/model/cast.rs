@@ -1,23 +1,23 @@
-//! Who and what takes part: few of each, so that they get into each other's way.
+//! The clients, users, peers and channel numbers of the model. There are few of each, so that they get into each other's way.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::support::{Client, Credentials, LISTEN_PORT, RELAY_V4, RELAY_V6, UNIX_TIME};
 
-/// How many clients there are.
+/// The number of clients.
 pub(crate) const CLIENTS: usize = 6;
-/// The one at a Teredo address, which may not allocate.
+/// The client at a Teredo address, which may not allocate.
 pub(crate) const TEREDO_CLIENT: usize = 5;
-/// How many users there are.
+/// The number of usernames.
 pub(crate) const USERS: usize = 3;
-/// Whom each of them stands for: two usernames are one user's.
+/// The user id of each username. Two usernames belong to one user.
 pub(crate) const USER_IDS: [&str; USERS] = ["alice", "bob", "alice"];
-/// The one whose credentials expire soon.
+/// The username whose credentials expire soon.
 pub(crate) const BRIEF_USER: usize = 2;
 /// In seconds after the start.
 pub(crate) const BRIEF_EXPIRY: u64 = 5_000;
 
-/// The channel numbers in use, one of which is in the range that only RFC 5766 knows.
+/// The channel numbers in use. One is in the range that only RFC 5766 allows.
 pub(crate) const NUMBERS: [u16; 4] = [0x4000, 0x4001, 0x4FFF, 0x7FFF];
 
 pub(crate) fn client(index: usize) -> Client {
@@ -26,7 +26,7 @@ pub(crate) fn client(index: usize) -> Client {
         "198.51.100.7:50001",
         "198.51.100.8:50000",
         "[2001:db8:7::5]:50000",
-        // Another 5-tuple than the first, although it is the same socket: it sends to another address of the relay's.
+        // The socket of the first client, but another 5-tuple: it sends to another address of the relay.
         "198.51.100.7:50000",
         "[2001:0:4136:e378:8000:63bf:3fff:fdd2]:50000",
     ][index];
@@ -42,7 +42,7 @@ pub(crate) fn credentials(user: usize) -> Credentials {
     Credentials::mint(expiry, USER_IDS[user])
 }
 
-/// Peers outside.
+/// Peers outside the relay.
 pub(crate) const OUTSIDE: [&str; 5] =
     ["203.0.113.1:9", "203.0.113.1:10", "203.0.113.2:9", "[2001:db8:9::1]:9", "[2001:db8:9::1]:10"];
 
@@ -50,13 +50,13 @@ pub(crate) fn outside(index: usize) -> SocketAddr {
     OUTSIDE[index].parse().unwrap()
 }
 
-/// One of as many peers as an allocation may permit, and more.
+/// One of more peers than an allocation may permit.
 pub(crate) fn one_of_many(number: u16) -> SocketAddr {
     let [high, low] = number.to_be_bytes();
     SocketAddr::from(([198, 18, high, low], 0))
 }
 
-/// Peers that no channel may be bound to.
+/// Peers that a channel must not be bound to.
 pub(crate) fn forbidden() -> [SocketAddr; 8] {
     let [a, b, c, d, e, f] =
         ["224.0.0.1:9", "0.0.0.0:9", "[ff02::1]:9", "[::ffff:203.0.113.1]:9", "[2002:c633:6407::1]:9", "203.0.113.1:0"]
@@ -64,5 +64,5 @@ pub(crate) fn forbidden() -> [SocketAddr; 8] {
     [a, b, c, d, e, f, SocketAddr::new(RELAY_V4.into(), LISTEN_PORT), SocketAddr::new(RELAY_V6.into(), LISTEN_PORT)]
 }
 
-/// How many of [`forbidden`] no permission is given for either; the others are forbidden for their port.
+/// For this many of [`forbidden`], a permission is refused as well; only the port of the others is forbidden.
 pub(crate) const FORBIDDEN_ADDRESSES: usize = 5;

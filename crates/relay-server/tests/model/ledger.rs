@@ -1,4 +1,4 @@
-//! Keeps the books of a relay from nothing but its events.
+//! Rebuilds the state of a relay from its events alone.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,7 +7,7 @@ use std::{
 
 use relay_server::{AllocationId, Event, Families, Family, FiveTuple};
 
-/// What exists, if the events are to be believed.
+/// The state according to the events.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     allocations: BTreeMap<AllocationId, Entry>,
@@ -18,7 +18,7 @@ struct Entry {
     five_tuple: FiveTuple,
     port: u16,
     families: Families,
-    /// By number: the peer, and whether data is relayed.
+    /// By channel number: the peer, and whether the channel is bound.
     channels: BTreeMap<u16, (SocketAddr, bool)>,
     permissions: BTreeSet<IpAddr>,
 }
@@ -27,7 +27,7 @@ struct Entry {
 pub(crate) type Row = (FiveTuple, u16, Vec<Family>, Vec<(u16, SocketAddr, bool)>, Vec<IpAddr>);
 
 impl Ledger {
-    /// Takes down an event, which must fit what is there.
+    /// Applies an event. It must be consistent with the state.
     pub(crate) fn enter(&mut self, event: &Event) {
         match event {
             Event::AllocationCreated { id, five_tuple, port, families, .. } => {
@@ -77,7 +77,7 @@ impl Ledger {
         }
     }
 
-    /// What exists, in the order of 5-tuples.
+    /// All allocations, sorted by 5-tuple.
     pub(crate) fn rows(&self) -> Vec<Row> {
         let rows = self.allocations.values().map(|entry| {
             let channels = entry.channels.iter().map(|(number, (peer, bound))| (*number, *peer, *bound));

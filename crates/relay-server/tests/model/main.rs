@@ -1,7 +1,7 @@
-//! Drives a `Server` beside a reference model (plain lists, linear scans, written after the RFC) and compares after each step.
+//! Drives a `Server` beside a reference model (plain lists, linear scans, written after the RFC) and compares them after each step.
 //!
-//! Every run draws another seed; when the test fails it prints the one command that repeats it.
-//! `PROPTEST_CASES=40000 cargo test --package relay-server --test model` looks longer.
+//! Every run draws another seed. A failing test prints the command that repeats it.
+//! `PROPTEST_CASES=40000 cargo test --package relay-server --test model` runs more cases.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod cast;
@@ -19,7 +19,7 @@ use proptest::prelude::*;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-/// Whether a server that is restored from a snapshot takes the place of a [`support::Relay`]'s server after every input.
+/// Whether a [`support::Relay`] replaces its server with one restored from a snapshot after every input.
 const RESTORES: bool = false;
 
 proptest! {

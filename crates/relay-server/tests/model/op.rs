@@ -1,4 +1,4 @@
-//! What may happen to a relay.
+//! The random operations of the model.
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ pub(crate) enum Op {
         family: Family,
         numbers: (u16, u16),
     },
-    /// A client binds all its channels again, as clients do in time or too late.
+    /// A client binds all its channels again, while they are bound or after they have expired.
     RebindAll {
         client: usize,
     },
-    /// The client's last Allocate once more, under the same transaction id, perhaps by somebody else.
+    /// The client's last Allocate again, with the same transaction id, perhaps with another username.
     RetransmitAllocate {
         client: usize,
         impostor: Option<usize>,
@@ -47,7 +47,7 @@ pub(crate) enum Op {
         user: UserOp,
         peers: Vec<PeerOp>,
     },
-    /// Permissions for this many addresses in one request.
+    /// CreatePermission with this many addresses.
     PermitMany {
         client: usize,
         count: u16,
@@ -57,7 +57,7 @@ pub(crate) enum Op {
         clients: (usize, usize),
         family: Family,
     },
-    /// A Send indication, perhaps without peer or data, perhaps odd.
+    /// A Send indication, perhaps without a peer or data, perhaps unusual.
     Send {
         client: usize,
         peer: Option<PeerOp>,
@@ -73,7 +73,7 @@ pub(crate) enum Op {
         user: UserOp,
         flaw: Flaw,
     },
-    /// A required attribute that nobody knows.
+    /// A request with an unknown comprehension-required attribute.
     UnknownAttribute {
         client: usize,
         user: UserOp,
@@ -90,7 +90,7 @@ pub(crate) enum Op {
         peer: PeerOp,
         len: usize,
     },
-    /// The kernel reports ICMP messages of this type and code about what was sent to a peer.
+    /// The kernel reports ICMP messages of this type and code about a datagram to a peer.
     Icmp {
         to: usize,
         peer: PeerOp,
@@ -101,7 +101,7 @@ pub(crate) enum Op {
         duration: Duration,
         how: Wait,
     },
-    /// A socket that is being opened is open, or not to be had.
+    /// A socket that is being opened is open, or fails.
     Opened {
         index: usize,
         result: Result<(), RelayOpenError>,
@@ -116,7 +116,7 @@ pub(crate) enum Op {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum UserOp {
-    /// Whose the client's allocation is.
+    /// The username that the client's allocation was made with.
     Owner,
     Any(usize),
 }
@@ -134,17 +134,17 @@ pub(crate) struct AllocateOp {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TokenOp {
-    /// One that was handed out, counted from the latest.
+    /// One that was granted, counted from the latest.
     Recent(usize),
     MadeUp,
 }
 
-/// How opening the sockets of an allocation goes.
+/// The results of opening the sockets of an allocation.
 #[derive(Clone, Debug)]
 pub(crate) struct Sockets {
-    /// What the first attempts come to.
+    /// The results of the first attempts.
     pub(crate) results: Vec<Result<(), RelayOpenError>>,
-    /// Whether those after them succeed; otherwise they take their time.
+    /// Whether later attempts succeed. If not, they stay pending.
     pub(crate) complete: bool,
 }
 
@@ -156,7 +156,7 @@ pub(crate) enum PeerOp {
     Forbidden(usize),
 }
 
-/// What is out of the ordinary about a Send indication.
+/// Something unusual in a Send indication.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Oddity {
     DontFragment,
@@ -176,11 +176,11 @@ pub(crate) enum Flaw {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wait {
-    /// The relay is woken whenever it asked for it.
+    /// `handle_timeout` is called whenever the relay asked for it.
     Woken,
-    /// It is woken once, at the end.
+    /// `handle_timeout` is called once, at the end.
     Late,
-    /// Nobody wakes it: what comes next does.
+    /// `handle_timeout` is not called. The next operation comes first.
     Asleep,
 }
 
@@ -224,14 +224,14 @@ pub(crate) fn any() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Mostly the first few.
+/// Mostly one of the first three.
 fn client() -> impl Strategy<Value = usize> + Clone {
     prop_oneof![8 => 0_usize..3, 1 => 0..CLIENTS]
 }
 
 fn allocate() -> impl Strategy<Value = AllocateOp> {
     let token = prop_oneof![4 => (0_usize..2).prop_map(TokenOp::Recent), 1 => Just(TokenOp::MadeUp)];
-    // One thing out of the ordinary, seldom two.
+    // Mostly one unusual attribute, rarely two.
     let odd = (
         prop_oneof![20 => Just(Some(17)), 1 => Just(None), 1 => Just(Some(6))],
         prop_oneof![1 => Just(None), 2 => Just(Some(3600)), 1 => lifetime().prop_map(Some)],
@@ -298,7 +298,7 @@ fn oddity() -> impl Strategy<Value = Oddity> {
     ]
 }
 
-/// Type and code: mostly those that mean something in one family or the other.
+/// Type and code: mostly those with a meaning in one family or the other.
 fn icmp() -> impl Strategy<Value = (u8, u8)> {
     prop_oneof![
         3 => proptest::sample::select(vec![(3, 0), (3, 3), (3, 4), (11, 0), (1, 4), (2, 0)]),
@@ -316,7 +316,7 @@ fn flaw() -> impl Strategy<Value = Flaw> {
     ]
 }
 
-/// Around the deadlines there are, and sometimes anything.
+/// Around typical deadlines, and sometimes any duration.
 fn duration() -> impl Strategy<Value = Duration> {
     let around = proptest::sample::select(vec![0, 30, 60, 300, 300, 600, 600, 600, 900, 3600_i64]);
     let around = (around, -1_i64..2)

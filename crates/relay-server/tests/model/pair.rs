@@ -24,15 +24,15 @@ pub(crate) struct Pair {
     reference: Reference,
     ledger: Ledger,
     clients: Vec<Client>,
-    /// What each client last asked for in an Allocate request, and in which transaction.
+    /// The last Allocate request of each client.
     last_allocates: Vec<Option<AllocateMessage>>,
-    /// The reservation tokens that were handed out.
+    /// The reservation tokens that were granted.
     tokens: Vec<[u8; 8]>,
-    /// Keys that two channels had at the same time: a client's socket that talks to two addresses of the relay.
+    /// Keys that two channels have had at the same time. Happens if a client's socket sends to two addresses of the relay.
     contested: BTreeSet<FlowKey>,
-    /// Of the last Data indication.
+    /// The transaction ID of the last Data indication.
     last_transaction: Option<TransactionId>,
-    /// Whether each step ends with data to and from all peers outside.
+    /// Whether each step ends with data to and from all outside peers.
     asks_outside: bool,
 }
 
@@ -62,12 +62,12 @@ impl Pair {
         }
     }
 
-    /// Keeps every output from now on.
+    /// Records every output from now on.
     pub(crate) fn record(&mut self) {
         self.relay.recorded = Some(Vec::new());
     }
 
-    /// From here on a server goes on that is restored from a snapshot.
+    /// Replaces the server with one restored from a snapshot.
     pub(crate) fn restore(&mut self) {
         self.relay.restore();
     }
@@ -194,7 +194,7 @@ impl Pair {
         self.compare();
     }
 
-    /// The relay is told to stop; then everything ends by itself, and nothing may be left.
+    /// Drains the relay, lets everything expire, and checks that nothing is left.
     pub(crate) fn finish(&mut self) {
         self.relay.jump_to(self.relay.now);
         self.reference.pass(self.relay.now);
@@ -230,7 +230,7 @@ impl Pair {
         self.compare();
     }
 
-    /// An authenticated request, which `expect` judges: an error, or the attributes of the success.
+    /// Sends an authenticated request. `expect` returns the expected error code, or the attributes of the success response.
     fn authenticated(
         &mut self,
         client: usize,
@@ -274,7 +274,7 @@ impl Pair {
 
     fn allocate(&mut self, client: usize, message: &AllocateMessage) {
         let AllocateMessage { user, transaction, ref request, token } = *message;
-        // Gets a nonce, and ends what is due: a socket that was still being opened may not be wanted any more.
+        // Gets a nonce and does what is due, which may cancel a socket that is being opened.
         self.relay.challenge(&mut self.clients[client]);
         let pending = self.relay.pending.len();
         let response = self.send(client, user, &opening::allocate_request(request, token), transaction);
@@ -300,7 +300,7 @@ impl Pair {
         assert_eq!(asked, None);
     }
 
-    /// Requests that nobody vouches for.
+    /// Sends an Allocate request that fails authentication.
     fn stranger(&mut self, client: usize, user: usize, flaw: Flaw) {
         let transaction = self.clients[client].next_transaction();
         let mut credentials = cast::credentials(user);
@@ -312,7 +312,7 @@ impl Pair {
             Flaw::NoNonce => code = 400,
             Flaw::WrongPassword => credentials.key[0] ^= 1,
             Flaw::NonceOfAnother => {
-                // Of another address: it holds for every port of its own.
+                // The nonce is valid for all ports of an address, so it comes from another address.
                 let mut other = Client::new("203.0.113.77:50000");
                 self.relay.challenge(&mut other);
                 nonce = other.nonce;
@@ -337,7 +337,7 @@ impl Pair {
         assert!(!response.is_signed_with(&credentials.key));
     }
 
-    /// Sends a signed request with a fresh nonce. What is not about credentials must be signed.
+    /// Sends a signed request with a fresh nonce. All responses but 401 must be signed.
     fn send(&mut self, client: usize, user: usize, request: &Request, transaction: [u8; 12]) -> Option<Response> {
         let credentials = cast::credentials(user);
         let asker = &mut self.clients[client];
@@ -375,7 +375,7 @@ impl Pair {
         }
     }
 
-    /// The port of a client's allocation; any other if it has none.
+    /// The port of a client's allocation, or any other port.
     fn port_of(&self, client: usize) -> u16 {
         let five_tuple = self.clients[client].five_tuple();
         let allocation = self.reference.allocations.iter().find(|allocation| allocation.five_tuple == five_tuple);

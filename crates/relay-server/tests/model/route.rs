@@ -1,4 +1,4 @@
-//! Who may relay what where.
+//! The reference model's routes of application data.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -12,10 +12,10 @@ use crate::{
     reference::{Allocation, Channel, Reference},
 };
 
-/// Where data goes: from, to, and in what.
+/// The route of data: source, destination, and encapsulation.
 pub(crate) type Route = (Via, SocketAddr, Wrapping);
 
-/// What data is wrapped in.
+/// The encapsulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wrapping {
     Bare,
@@ -26,7 +26,7 @@ pub(crate) enum Wrapping {
     Data(SocketAddr),
 }
 
-/// The route of what the relay forwards.
+/// The route of a [`Forward`].
 pub(crate) fn route(forward: &Forward) -> Route {
     let wrapping = match forward.encapsulation {
         Encapsulation::Bare => Wrapping::Bare,
@@ -38,7 +38,7 @@ pub(crate) fn route(forward: &Forward) -> Route {
 }
 
 impl Reference {
-    /// ChannelData: RFC 8656, section 12.6.
+    /// Of ChannelData: RFC 8656, section 12.6.
     pub(crate) fn route_of_client(&self, five_tuple: FiveTuple, number: u16) -> Result<Route, DropReason> {
         let allocation = self.allocations.iter().find(|allocation| allocation.five_tuple == five_tuple);
         let allocation = allocation.ok_or(DropReason::NoAllocation)?;
@@ -46,7 +46,7 @@ impl Reference {
         self.to_peer(allocation, channel.peer)
     }
 
-    /// A Send indication: RFC 8656, section 11.2.
+    /// Of a Send indication: RFC 8656, section 11.2.
     pub(crate) fn route_of_send(
         &self,
         five_tuple: FiveTuple,
@@ -76,13 +76,13 @@ impl Reference {
         }
     }
 
-    /// A datagram at a relayed transport address: RFC 8656, section 12.7.
+    /// Of a datagram at a relayed transport address: RFC 8656, section 12.7.
     pub(crate) fn route_of_peer(&self, port: u16, peer: SocketAddr) -> Result<Route, DropReason> {
         let allocation = self.allocations.iter().find(|allocation| allocation.port == port);
         self.to_client(allocation.ok_or(DropReason::UnknownPort)?, peer)
     }
 
-    /// An ICMP message about what was sent to `peer`: RFC 8656, section 11.5. Who is told, and whether of the MTU; nothing where
+    /// RFC 8656, section 11.5: the client that is sent an ICMP error about a datagram to `peer`, and whether with the MTU. `None` if
     /// indications are off.
     pub(crate) fn icmp(
         &mut self,
@@ -105,7 +105,7 @@ impl Reference {
             return Some(Err(DropReason::UnknownPeer));
         }
         let five_tuple = allocation.five_tuple;
-        // Seconds are counted from the first message after the last one was over.
+        // A second begins with the first message after the end of the last one.
         if now.saturating_duration_since(self.icmp_since) >= Duration::from_secs(1) {
             self.icmp_since = now;
             self.icmp_told.clear();
@@ -118,14 +118,14 @@ impl Reference {
         Some(Ok((five_tuple, has_mtu)))
     }
 
-    /// Every flow that a faster data path may forward, both of the same key included.
+    /// All flows that a faster data path may forward, including several with the same key.
     pub(crate) fn flows(&self) -> Vec<Flow> {
         let mut flows = Vec::new();
         for allocation in &self.allocations {
             for channel in allocation.bound() {
                 let inside = self.config.relay_addresses.contains(channel.peer.ip());
                 if inside && self.at(channel.peer).is_none() {
-                    // Perhaps an allocation of another shard, which only that one knows of.
+                    // The peer may be an allocation of another shard.
                     continue;
                 }
                 let to_peer = match self.route_of_client(allocation.five_tuple, channel.number) {
@@ -133,7 +133,7 @@ impl Reference {
                     Ok((leaves, to, Wrapping::Channel(number))) => {
                         (leaves, to, Leaving::Channel(ChannelNumber::new(number).unwrap()))
                     }
-                    // What arrives in a Data indication is not for the faster data path.
+                    // A faster data path does not forward between clients into Data indications.
                     Ok((_, _, Wrapping::Data(_) | Wrapping::Unfragmented)) | Err(_) => continue,
                 };
                 let listener = Via::Listener(allocation.five_tuple.server);
@@ -153,7 +153,7 @@ impl Reference {
         flows
     }
 
-    /// RFC 8656, section 11: those of the peers that are remembered.
+    /// RFC 8656, section 11: the flows of remembered peers.
     fn indicated_flows(&self, allocation: &Allocation) -> Vec<Flow> {
         let port = AllocationPort::new(allocation.port);
         let listener = Via::Listener(allocation.five_tuple.server);
@@ -170,7 +170,7 @@ impl Reference {
         flows
     }
 
-    /// What each channel's data from the client is known by, whether there is a flow or not; and that of Send indications.
+    /// The keys of all channels' data from clients, with or without a flow, and of Send indications.
     pub(crate) fn client_keys(&self) -> impl Iterator<Item = FlowKey> {
         self.allocations.iter().flat_map(|allocation| {
             let of_channels = allocation.bound().map(|channel| self.client_key(allocation, channel));
@@ -189,7 +189,7 @@ impl Reference {
         FlowKey { remote, local_port: self.config.listen_port, carries: Arriving::Send(peer) }
     }
 
-    /// What `allocation` sends to `peer`. What this relay sends to itself need not go out first.
+    /// The route of data from `allocation` to `peer`. Data to the relay itself does not leave it.
     fn to_peer(&self, allocation: &Allocation, peer: SocketAddr) -> Result<Route, DropReason> {
         match self.at(peer) {
             Some(other) => {
@@ -200,7 +200,7 @@ impl Reference {
         }
     }
 
-    /// RFC 8656, section 11.3: a channel comes before a Data indication.
+    /// RFC 8656, section 11.3: a channel takes precedence over a Data indication.
     fn to_client(&self, allocation: &Allocation, peer: SocketAddr) -> Result<Route, DropReason> {
         let FiveTuple { client, server } = allocation.five_tuple;
         let wrapping = match allocation.bound().find(|channel| channel.peer == peer) {
@@ -214,7 +214,7 @@ impl Reference {
         Ok((Via::Listener(server), client.address(), wrapping))
     }
 
-    /// The allocation that has this relayed transport address.
+    /// The allocation with this relayed transport address.
     fn at(&self, address: SocketAddr) -> Option<&Allocation> {
         let family = Family::of(address.ip());
         let own = self.config.relay_addresses.of(family) == Some(address.ip());
@@ -229,7 +229,7 @@ impl Allocation {
         self.channels.iter().filter(|channel| channel.bound)
     }
 
-    /// Whether it has a permission for this peer, whose port does not matter.
+    /// Whether it has a permission for the address of `peer`.
     fn permits(&self, peer: SocketAddr) -> bool {
         self.permissions.iter().any(|(address, _)| *address == peer.ip())
     }

@@ -1,4 +1,4 @@
-//! Configurations to drive a relay in. The fuzz target `operations` draws from them as well.
+//! Random configurations for the model and for the fuzz target `operations`.
 
 use proptest::prelude::{Just, Strategy, any as arbitrary, prop, prop_oneof};
 use relay_server::{Limits, PortRange, QuotaBy, UsernameLimit};
@@ -12,7 +12,7 @@ fn username_limit() -> impl Strategy<Value = UsernameLimit> {
     prop_oneof![Just(UsernameLimit::ReplaceOldest), (0_u32..4).prop_map(UsernameLimit::RefuseBeyond)]
 }
 
-/// The configuration of a relay: addresses, ports, what one user may hold, and when expiries count.
+/// The configuration of a relay.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
     lowest: u16,
@@ -29,7 +29,7 @@ pub(crate) struct Setup {
     asks_outside: bool,
 }
 
-/// Mostly more than there are; else few enough that clients run into them.
+/// Mostly more than the operations use; otherwise few enough that clients reach the limit.
 fn limits() -> impl Strategy<Value = Limits> {
     let few = (0_u16..6, 0_u16..6, 0_u32..12, 0_u32..12).prop_map(
         |(channels_per_allocation, permissions_per_allocation, channels, permissions)| Limits {
@@ -81,7 +81,7 @@ pub(crate) fn any() -> impl Strategy<Value = Setup> {
 }
 
 impl Setup {
-    /// A relay of this configuration, beside the reference model of it.
+    /// A relay with this configuration, beside its reference model.
     pub(crate) fn pair(self, seed: [u8; 32]) -> Pair {
         Pair::new(seed, self.asks_outside, |config| {
             config.ports = PortRange::new(self.lowest, self.lowest + self.ports).unwrap();

@@ -1,6 +1,6 @@
-//! Several shards of one relay, whose messages are delayed and overtake each other as those of several senders may: data between their
-//! clients goes where it may, and by the shortest way once they have heard of each other; limits of usernames hold for all shards
-//! together; and the whole range of ports is there for each of them, none twice, none lost, and no request left without an answer.
+//! A model of several shards of one relay. Messages are delayed, and those of different senders overtake each other. Data between
+//! clients must arrive, and go straight once all messages have arrived. Limits on users hold for all shards together. Each shard can
+//! use the whole range of ports: no port is used twice or lost. Every request gets an answer.
 
 mod check;
 mod op;
@@ -29,14 +29,14 @@ use check::relayed;
 use op::{AllocateKind, Op};
 
 const SHARDS: usize = 3;
-/// As many on each shard.
+/// The same number on each shard.
 const CLIENTS: usize = 6;
 const USERS: [&str; 2] = ["alice", "bob"];
 const PORTS_EACH: u16 = 2;
 const ALL_PORTS: Range<u16> = Shards::LOWEST_PORT..Shards::LOWEST_PORT + 3 * PORTS_EACH;
 const DATA: &[u8] = b"data";
 
-/// An allocation, on whichever shard.
+/// An allocation and its shard.
 #[derive(Clone, Debug)]
 struct Entry {
     shard: usize,
@@ -44,9 +44,9 @@ struct Entry {
     user_id: Arc<str>,
     port: AllocationPort,
     families: Families,
-    /// The channels that relay.
+    /// The bound channels.
     channels: Vec<(ChannelNumber, SocketAddr)>,
-    /// The addresses that it permits.
+    /// The addresses of its permissions.
     permissions: Vec<IpAddr>,
 }
 
@@ -55,11 +55,11 @@ struct World {
     shards: Shards,
     clients: Vec<Client>,
     tokens: Vec<Vec<u8>>,
-    /// The clients whose requests for an allocation are not answered yet, and since when.
+    /// The clients that wait for the answer to an Allocate, and since when.
     waiting: BTreeMap<usize, Timestamp>,
-    /// Until when ports may be reserved, or held by other programs, so that it is not known which are free.
+    /// Until then, ports may be reserved or in quarantine, so it is unknown which are free.
     unclear_until: Timestamp,
-    /// When all shards have last heard all.
+    /// When all messages had last arrived.
     heard_at: Timestamp,
 }
 
@@ -71,7 +71,7 @@ impl World {
             limit,
             shards: Shards::new(3, PORTS_EACH, |config| {
                 config.username_limit = limit;
-                // All peers are addresses of the relay: none is remembered.
+                // All peers are addresses of the relay, so none is remembered.
                 config.indicated_peers = 1_000;
             }),
             clients: (0..CLIENTS).map(client).collect(),
@@ -82,7 +82,7 @@ impl World {
         }
     }
 
-    /// What a client hears at once that asks its shard; nothing if it waits already, or has to wait.
+    /// The response to a client's request, if there is one at once. `None` if the client waits already.
     fn ask(&mut self, client: usize, request: &Request) -> Option<Response> {
         if self.waiting.contains_key(&client) {
             return None;
@@ -99,7 +99,7 @@ impl World {
         let Some(response) = self.ask(client, request) else {
             self.waiting.insert(client, self.now());
             if let Some(can) = can {
-                // Nothing else is under way, and nothing else happens.
+                // All shards are up to date, so the result is known.
                 self.deliver_all();
                 let has = self.entries().iter().any(|one| one.five_tuple == self.clients[client].five_tuple());
                 assert_eq!(has, can, "the whole range is there for each shard");
@@ -112,7 +112,7 @@ impl World {
         self.take_answer(client, &response);
     }
 
-    /// Takes what a request for an allocation came to.
+    /// Handles the response to an Allocate.
     fn take_answer(&mut self, client: usize, response: &Response) {
         self.waiting.remove(&client);
         if let Some(token) = response.attribute(kind::RESERVATION_TOKEN) {
@@ -121,7 +121,7 @@ impl World {
         }
     }
 
-    /// Takes the answers that came late.
+    /// Handles the responses that came later.
     fn take_answers(&mut self) {
         for shard in 0..SHARDS {
             while let Some(sent) = self.shards.relays[shard].take_sent() {
@@ -147,7 +147,7 @@ impl World {
         self.heard_at = self.now();
     }
 
-    /// Whether there is a port for a new allocation of `client`; `None` where that is not clear.
+    /// Whether there is a port for a new allocation of `client`; `None` if that is unknown.
     fn can_allocate(&mut self, kind: AllocateKind, client: usize) -> Option<bool> {
         self.shards.post();
         let is_clear = self.shards.has_heard_all() && self.now() >= self.unclear_until && self.waiting.is_empty();
@@ -177,7 +177,7 @@ impl World {
                     AllocateKind::Both => allocate_dual_stack(),
                     AllocateKind::Pair => allocate().with_even_port(true),
                     AllocateKind::Reserved(back) => {
-                        // Sockets see to it that a port is not allocated twice while shards are yet to hear of it.
+                        // In a real relay, sockets prevent a port from being allocated twice while the messages are under way.
                         self.deliver_all();
                         match self.tokens.iter().rev().nth(back) {
                             Some(token) => allocate().with_token(token),
@@ -220,13 +220,13 @@ impl World {
                 }
             }
             Op::Wait { seconds } => {
-                // What shards say takes less than a second, as a rule.
+                // Messages usually take less than a second.
                 self.deliver_all();
                 self.shards.advance_secs(seconds);
                 self.heard_at = self.now();
             }
             Op::Stall { millis } => {
-                // No reservation ends while shards are yet to hear of it.
+                // Messages arrive before a reservation expires.
                 if self.now() >= self.heard_at + Duration::from_secs(10) {
                     self.deliver_all();
                 }
@@ -247,18 +247,18 @@ impl World {
         }
         self.shards.post();
         self.take_answers();
-        // A held port is out of use for a minute, from when its shard has heard of it on.
+        // A held port is in quarantine for a minute after its shard has the message.
         if self.shards.relays.iter().any(|relay| !relay.answers.is_empty()) {
             self.unclear_for(75);
         }
-        // No two things happen at the same time.
+        // Events happen at different times.
         for relay in &mut self.shards.relays {
             relay.now = relay.now + Duration::from_nanos(1);
         }
         self.check();
     }
 
-    /// Whether a new allocation of `client` is one too many; `None` where it already has one, or shards are yet to hear of others.
+    /// Whether a new allocation of `client` exceeds the limit; `None` if the client has one already, or messages are under way.
     fn is_over_limit(&mut self, client: usize) -> Option<bool> {
         self.shards.post();
         let entries = self.entries();
@@ -272,8 +272,8 @@ impl World {
         })
     }
 
-    /// A user has no more allocations than the limit says, at any time. Where a new one takes the place of the old, there is one of
-    /// each username once all shards have heard of it.
+    /// Checks that no user exceeds the limit at any time. With `ReplaceOldest`, there is one allocation per user once all
+    /// messages have arrived.
     fn check_usernames(&self, entries: &[Entry]) {
         if let UsernameLimit::RefuseBeyond(limit) = self.limit {
             let mut counts = BTreeMap::<_, u32>::new();
@@ -312,7 +312,7 @@ impl World {
         self.shards.relays.iter().enumerate().flat_map(of_shard).collect()
     }
 
-    /// Everything ends by itself, and nothing may be left.
+    /// Lets everything expire, and checks that nothing is left.
     fn finish(mut self) {
         self.shards.relays.iter_mut().for_each(|relay| relay.answers.clear());
         for seconds in [3600, 61] {

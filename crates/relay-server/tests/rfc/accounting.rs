@@ -1,4 +1,4 @@
-//! What an allocation comes to at its end: what every TURN server is asked for, though no RFC says it.
+//! The totals of an allocation at its end. No RFC asks for them.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -16,12 +16,12 @@ fn socket(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// Bound to a channel.
+/// Has a channel.
 fn peer() -> SocketAddr {
     socket("203.0.113.1:9")
 }
 
-/// With a permission only.
+/// Has a permission only.
 fn other_peer() -> SocketAddr {
     socket("203.0.113.2:9")
 }
@@ -35,7 +35,7 @@ fn relayed(to_peers: (u64, u64), from_peers: (u64, u64)) -> Relayed {
     Relayed { to_peers: traffic(to_peers), from_peers: traffic(from_peers) }
 }
 
-/// Of the allocations that have ended, oldest first.
+/// The totals of the allocations that have ended, oldest first.
 fn accounts(relay: &mut Relay) -> Vec<(Account, RemovalReason)> {
     let ended = relay.take_events().into_iter().filter_map(|event| match event {
         Event::AllocationRemoved { account, reason, .. } => Some((*account, reason)),
@@ -44,7 +44,7 @@ fn accounts(relay: &mut Relay) -> Vec<(Account, RemovalReason)> {
     ended.collect()
 }
 
-/// What the client of another shard was sent straight, of the ways that have ended.
+/// The traffic sent straight to clients of another shard, for each crossing that has ended.
 fn crossed(relay: &mut Relay) -> Vec<(u16, Traffic)> {
     let closed = relay.take_events().into_iter().filter_map(|event| match event {
         Event::CrossingClosed { crossing, crossed } => Some((crossing.to.get(), crossed)),
@@ -167,7 +167,7 @@ fn data_to_a_client_of_another_shard_is_counted_where_it_is_relayed() {
         shards.relays[0].server.crossings().map(|(crossing, crossed)| (crossing.to, crossed)).collect();
     assert_eq!(so_far, [(AllocationPort::new(at_other.port()), there)]);
 
-    // The shard of the one that is sent to knows nothing of it; the other one does.
+    // The receiver's shard does not see the data; the sender's shard counts it.
     shards.relays[1].granted(&mut other, &delete());
     assert_eq!(accounts(&mut shards.relays[1])[0].0.relayed, relayed((1, 4), (0, 0)));
     shards.deliver_all();

@@ -55,7 +55,7 @@ fn nonces_differ_between_clients() {
     assert_eq!(nonces.len(), 4);
 }
 
-/// For several clients 438 to the first authenticated Allocate is the end.
+/// Some clients give up when the first authenticated Allocate is answered with 438.
 #[test]
 fn a_nonce_is_accepted_from_another_port_by_another_shard_and_after_a_restart() {
     for seed in [[1; 32], [2; 32]] {
@@ -94,7 +94,7 @@ fn a_nonce_of_another_client_is_refused_with_438() {
         assert_eq!(refused.outcome(), Err(438));
         assert_eq!(refused.attribute(kind::REALM), Some(REALM.as_bytes()));
         client.nonce = refused.nonce().unwrap().to_vec();
-        // Nothing is allocated here, but the credentials are taken.
+        // There is no allocation, but the credentials are accepted.
         assert_eq!(relay.ask_once(&mut client, &refresh()).outcome(), Err(437));
     }
 }
@@ -167,7 +167,7 @@ fn a_wrong_password_is_refused_with_401() {
     assert_eq!(response.outcome(), Err(401));
     assert_eq!(response.kinds(), [kind::ERROR_CODE, kind::REALM, kind::NONCE]);
 
-    // What is signed cannot be changed on its way: each byte of the request but those of the transaction's header counts.
+    // A signed request cannot be changed, neither its transaction ID nor its attributes.
     client.credentials = right;
     let bytes = client.sign(&allocate().with_lifetime(1000));
     for at in [8, 19, 24, 35, bytes.len() - 1] {
@@ -195,7 +195,7 @@ fn responses_are_signed_with_the_clients_key() {
         (delete(), Ok(())),
     ];
     for (request, outcome) in asked {
-        // This checks MESSAGE-INTEGRITY.
+        // `ask_once` checks MESSAGE-INTEGRITY.
         let response = relay.ask_once(&mut client, &request);
         assert_eq!(response.outcome(), outcome);
         let kinds = response.kinds();
@@ -210,7 +210,7 @@ fn attributes_after_message_integrity_are_ignored() {
     let mut client = client();
     relay.challenge(&mut client);
     let mut bytes = client.sign(&allocate());
-    // Before MESSAGE-INTEGRITY these would be answered with 440 and 420.
+    // Before MESSAGE-INTEGRITY, these would be answered with 440 and 420.
     append(&mut bytes, kind::REQUESTED_ADDRESS_FAMILY, &[9, 0, 0, 0]);
     append(&mut bytes, 0x7777, &[]);
     let mut fingerprinted = bytes.clone();

@@ -1,4 +1,4 @@
-//! Limits on bandwidth: which packets count, and against whose.
+//! Limits on bandwidth: which packets count, and against which limits.
 
 use std::net::SocketAddr;
 
@@ -29,7 +29,7 @@ fn send(peer: SocketAddr) -> Vec<u8> {
     send.unsigned(*b"transaction!")
 }
 
-/// How many of ten are relayed.
+/// How many of ten packets are relayed.
 fn relayed(mut relay: impl FnMut() -> bool) -> usize {
     (0..10).filter(|_| relay()).count()
 }
@@ -68,7 +68,7 @@ fn strangers_use_up_nothing() {
     relay.granted(&mut clients[0], &bind(0x4000, peer));
     relay.granted(&mut clients[1], &bind(0x4000, SocketAddr::from((RELAY_V4, port.get()))));
     assert_eq!(relayed(|| relay.receive_from_peer(port, ([203, 0, 113, 2], 9).into(), b"data").is_some()), 0);
-    // Of this relay, too.
+    // The same for strangers that are clients of this relay.
     assert_eq!(relayed(|| relay.receive(&clients[1], &channel_data(0x4000, b"data")).is_some()), 0);
     assert_eq!(relayed(|| relay.receive(&clients[0], &channel_data(0x4001, b"data")).is_some()), 0);
     assert_eq!(relayed(|| relay.receive_from_peer(port, peer, b"data").is_some()), 4);

@@ -21,14 +21,14 @@ fn a_malformed_message_is_dropped() {
     let cases = [
         (broken(&|bytes| bytes[0] |= 0x80), DropReason::NotStunNorChannelData),
         (broken(&|bytes| bytes[0] |= 0xC0), DropReason::NotStunNorChannelData),
-        // Without the cookie it is a request of RFC 3489, whose length must be right as well.
+        // Without the cookie, it is a request of RFC 3489, whose length must also be right.
         (broken(&|bytes| (bytes[4], bytes[3]) = (0, 4)), DropReason::NotStunNorChannelData),
         (broken(&|bytes| (bytes[7], bytes[0]) = (0, 1)), DropReason::NotStunNorChannelData),
         (broken(&|bytes| bytes[3] += 1), DropReason::MalformedStun),
         (broken(&|bytes| bytes[3] += 4), DropReason::MalformedStun),
         (broken(&|bytes| bytes[3] -= 4), DropReason::MalformedStun),
         (broken(&|bytes| bytes[2] = 0xFF), DropReason::MalformedStun),
-        // SOFTWARE says that it is longer than the message.
+        // SOFTWARE is longer than the message.
         (broken(&|bytes| bytes[23] += 1), DropReason::MalformedStun),
         (broken(&|bytes| bytes.truncate(19)), DropReason::MalformedStun),
         (broken(&|bytes| bytes.extend([0; 4])), DropReason::MalformedStun),

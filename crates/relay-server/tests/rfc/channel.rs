@@ -1,4 +1,4 @@
-//! RFC 8656, section 12: binding channels.
+//! RFC 8656, section 12: channels.
 
 use std::net::SocketAddr;
 
@@ -23,7 +23,7 @@ fn socket(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// A client with an allocation for an hour.
+/// A client with an allocation for one hour.
 fn allocated(relay: &mut Relay) -> Client {
     let mut client = client();
     relay.granted(&mut client, &allocate().with_lifetime(3600));
@@ -214,7 +214,7 @@ fn the_listening_port_at_an_address_that_came_later_is_refused_with_403() {
     let later = SocketAddr::new("203.0.113.200".parse().unwrap(), LISTEN_PORT);
     assert_eq!(relay.outcome(&mut client, &bind(0x4000, later)), Ok(()));
     relay.own_addresses(|addresses| addresses.own.push(later.ip()));
-    // Not even what it has is renewed.
+    // A channel bound before cannot be refreshed either.
     assert_eq!(relay.outcome(&mut client, &bind(0x4000, later)), Err(403));
     assert_eq!(relay.outcome(&mut client, &bind(0x4001, SocketAddr::new(later.ip(), 9))), Ok(()));
     relay.own_addresses(|_| ());
@@ -278,7 +278,7 @@ fn channels_end_with_their_allocation() {
 
 #[test]
 fn channels_that_lapse_while_nobody_looks_leave_no_flow() {
-    // The machine was suspended: channel and allocation are over when the relay gets to look.
+    // The machine was suspended, so channel and allocation expire in the same call.
     let mut relay = Relay::new();
     let mut client = allocated(&mut relay);
     relay.granted(&mut client, &bind(0x4000, peer(1)));

@@ -1,4 +1,4 @@
-//! What happens to allocations as credentials expire, are renewed and are withdrawn; and whom they are counted for.
+//! Allocations whose credentials expire, are renewed or withdrawn; and the users that they are counted for.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ fn with(socket: &str, credentials: Credentials) -> Client {
     Client { credentials, ..Client::new(socket) }
 }
 
-/// Every kind of request that an allocation is used by.
+/// Every kind of request for an existing allocation.
 fn requests() -> [Request; 4] {
     let peer = "203.0.113.1:9".parse().unwrap();
     [refresh(), bind(0x4000, peer), permit(&[peer]), delete()]
@@ -42,7 +42,7 @@ fn a_call_outlives_its_credential_and_a_new_one_does_not_begin() {
     let mut relay = Relay::new();
     let mut client = brief();
     relay.allocate(&mut client);
-    // Up to an hour after the expiry, with ever newer nonces.
+    // Up to an hour after the expiry, with new nonces.
     for _ in 0..8 {
         relay.advance_secs(500);
         for request in &requests()[..3] {
@@ -102,7 +102,7 @@ fn with_strict_expiry_a_call_ends_with_its_credential() {
     }
 }
 
-/// RFC 8656, section 5, says so, and so does coturn: what a client allocated with is what it goes on with.
+/// RFC 8656, section 5, requires it, and coturn does the same: a client must keep using the credentials of its Allocate.
 #[test]
 fn a_renewed_credential_is_another_username_to_an_allocation() {
     let mut relay = Relay::new();
@@ -165,7 +165,7 @@ fn the_quota_holds_when_shards_are_asked_at_the_same_moment() {
     let mut ask = |shards: &mut Shards, index: usize, request: &Request| {
         shards.relays[index % 3].outcome(&mut clients[index], request)
     };
-    // Nothing is delivered: no shard has heard of what the others granted.
+    // No messages are delivered: no shard knows which allocations the others have granted.
     let outcomes: Vec<_> = (0..6).map(|index| ask(&mut shards, index, &allocate())).collect();
     assert_eq!(outcomes, [Ok(()), Ok(()), Err(486), Err(486), Err(486), Err(486)]);
     assert_eq!(shards.relays.iter().map(|relay| relay.sockets.len()).sum::<usize>(), 2);
@@ -203,7 +203,7 @@ fn what_is_claimed_and_does_not_come_to_be_is_released() {
     relay.advance_secs(600);
     assert_eq!((relay.server.allocation_count(), claimed(relay)), (0, 0));
 
-    // It ends while nobody has been told of it.
+    // The allocation ends before its client has a response.
     relay.hold = true;
     relay.challenge(&mut client);
     let bytes = client.sign(&allocate());
@@ -212,7 +212,7 @@ fn what_is_claimed_and_does_not_come_to_be_is_released() {
     relay.advance_secs(600);
     assert_eq!((relay.server.allocation_count(), claimed(relay)), (0, 0));
 
-    // An answer that comes too late counts for nobody.
+    // A claim that is granted too late is released.
     let user = QuotaHolder::User("alice".into());
     let id = {
         relay.hold = false;
@@ -226,7 +226,7 @@ fn what_is_claimed_and_does_not_come_to_be_is_released() {
     assert_eq!(claimed(relay), 0);
 }
 
-/// [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2), point 10, leaves it to the server what a quota is for.
+/// [RFC 8656, section 7.2](https://www.rfc-editor.org/rfc/rfc8656#section-7.2), point 10, lets the server define quotas.
 #[test]
 fn the_clients_of_one_network_have_a_quota_on_all_workers_together() {
     for workers in [1, 2] {
@@ -240,7 +240,7 @@ fn the_clients_of_one_network_have_a_quota_on_all_workers_together() {
         assert_eq!(shards.relays[last].outcome(&mut third, &allocate()), Err(486));
         let mut elsewhere = Client::new("198.51.101.1:50000");
         assert_eq!(shards.relays[0].outcome(&mut elsewhere, &allocate()), Ok(()));
-        // One that ends makes room for another.
+        // A deleted allocation makes room for another.
         assert_eq!(shards.relays[0].outcome(&mut first, &delete()), Ok(()));
         assert_eq!(shards.relays[last].outcome(&mut third, &allocate()), Ok(()));
         for (shard, client) in [(last, &mut second), (last, &mut third), (0, &mut elsewhere)] {

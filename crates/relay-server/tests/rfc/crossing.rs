@@ -1,4 +1,4 @@
-//! RFC 8656, sections 12.6 and 12.7, for two clients of one relay that live on different shards of it.
+//! RFC 8656, sections 12.6 and 12.7, for two clients of one relay that are on different shards.
 
 use std::net::SocketAddr;
 
@@ -16,7 +16,7 @@ use crate::support::{
 const CHANNEL: u16 = 0x4001;
 const OTHER_CHANNEL: u16 = 0x4002;
 
-/// A client on each of two shards with one port each, and their relayed transport addresses.
+/// Two clients on two shards with one port each, and their relayed transport addresses.
 struct Two {
     shards: Shards,
     one: Client,
@@ -37,7 +37,7 @@ impl Two {
         Self { shards, one, other, at_one, at_other }
     }
 
-    /// Both clients have bound channels to each other, and all have heard of it.
+    /// Both clients have bound channels to each other, and all messages have arrived.
     fn bound() -> Self {
         let mut two = Self::new();
         two.bind_one();
@@ -70,7 +70,7 @@ impl Two {
         self.shards.relays[1].receive(&self.other, &channel_data(OTHER_CHANNEL, b"hello"))
     }
 
-    /// What `one` sends leaves by its allocation's socket, as if to any peer; what comes of it at the socket of `other`'s port?
+    /// Sends data from `one` through its allocation's socket, as to any peer, to `other`'s socket. Returns what is relayed there.
     fn send_through_sockets(&mut self) -> Option<Forward> {
         let port = AllocationPort::new(self.at_one.port());
         let forward = self.send_from_one();
@@ -103,7 +103,7 @@ fn flows(relay: &Relay) -> Vec<Flow> {
 
 type Half<'a> = (&'a Client, u16, SocketAddr);
 
-/// From a client with this channel and this relayed transport address to another.
+/// The flow from one client to another, given the channel and the relayed transport address of each.
 fn flow((from, channel, from_at): Half<'_>, (to, to_channel, to_at): Half<'_>) -> Flow {
     Flow {
         key: FlowKey {
@@ -127,7 +127,7 @@ fn clients_of_two_shards_are_crossed_directly() {
     assert_eq!(two.send_from_other(), Some(straight_to(&two.one, CHANNEL)));
     two.shards.post();
     assert_eq!(two.shards.under_way_to(1).count(), 0, "a relayed packet is no event");
-    // Each shard has the flow that begins with its own client.
+    // Each shard has the flow from its own client.
     assert_eq!(flows(&two.shards.relays[0]), [flow(two.near(), two.far())]);
     assert_eq!(flows(&two.shards.relays[1]), [flow(two.far(), two.near())]);
 }
@@ -142,7 +142,7 @@ fn data_goes_through_the_sockets_until_a_shard_knows_better() {
     two.bind_other();
     let arrived = two.send_through_sockets();
     assert_eq!(arrived, Some(Forward { payload: 0..5, ..straight_to(&two.other, OTHER_CHANNEL) }));
-    // The other's shard knows already.
+    // The shard of `other` has the message already.
     assert_eq!(two.send_from_other(), Some(straight_to(&two.one, CHANNEL)));
     two.shards.deliver_all();
     assert_eq!(two.send_from_one(), Some(straight_to(&two.other, OTHER_CHANNEL)));
@@ -175,7 +175,7 @@ fn other_shards_hear_of_a_channel_before_its_client_does() {
     assert_eq!(told.collect::<Vec<_>>(), ["opened", "answer", "closed", "answer"]);
 }
 
-/// How a crossing ends: in words, and what does it.
+/// A way in which a crossing ends: its name, and the action.
 type End = (&'static str, fn(&mut Two));
 
 #[test]
@@ -212,7 +212,7 @@ fn a_crossing_ends_with_its_channel_and_the_next_allocation_of_the_port_has_none
         two.shards.deliver_all();
         assert_eq!(two.send_through_sockets(), None, "{how}");
         assert_eq!(two.shards.relays[1].take_drops(), [DropReason::UnknownPeer], "{how}");
-        // It has one once its client wants one.
+        // There is a crossing once the new client binds a channel.
         two.shards.relays[1].granted(&mut next, &bind(0x4FFF, two.at_one));
         two.shards.deliver_all();
         assert_eq!(two.send_from_one(), Some(straight_to(&next, 0x4FFF)), "{how}");
@@ -268,7 +268,7 @@ fn one_family_of_a_crossing_ends_alone() {
 
 #[test]
 fn a_borrowed_port_is_crossed_too() {
-    // The port after that of `first` belongs to the same shard; the client that reserved it comes to another one for it.
+    // The port after that of `first` belongs to the same shard. Its client redeems the reservation on another shard.
     let mut shards = Shards::new(3, 2, |_| ());
     let named = |socket| Client::named(socket, "alice");
     let mut first = named("198.51.100.7:50000");
@@ -294,7 +294,7 @@ fn a_borrowed_port_is_crossed_too() {
     assert_eq!(forward.map(|forward| forward.to), Some(at_one));
 }
 
-/// Shards hear of a lent port from the one that it belongs to and from the one that had it, in whichever order.
+/// The messages about a lent port come from its own shard and from the borrower, in any order.
 #[test]
 fn late_words_do_no_harm_to_a_ports_next_allocation() {
     let mut shards = Shards::new(2, 2, |_| ());
@@ -340,7 +340,7 @@ fn peers_that_no_allocation_can_be_are_nobodys_business() {
         |message: &ShardMessage| matches!(message, ShardMessage::CrossingOpened(_) | ShardMessage::CrossingClosed(_));
     assert!(!two.shards.relays[0].told.iter().any(|(_, message)| is_crossing(message)));
 
-    // Nor is there anybody to tell where there is one shard.
+    // With one shard, no messages are sent.
     let mut relay = Relay::new();
     let (mut one, mut other) = (Client::new("198.51.100.7:50000"), Client::new("[2001:db8:7::5]:61000"));
     let (at_one, at_other) = (relay.allocate(&mut one), relay.allocate(&mut other));

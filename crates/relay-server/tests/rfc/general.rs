@@ -1,4 +1,4 @@
-//! RFC 8656, section 5, and what RFC 8489 asks of every message.
+//! RFC 8656, section 5, and the requirements of RFC 8489 for all messages.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -39,7 +39,7 @@ fn a_request_without_an_allocation_is_refused_with_437() {
     for request in [refresh(), delete(), bind(0x4000, peer()), permit(&[peer()])] {
         assert_eq!(relay.outcome(&mut client, &request), Err(437));
     }
-    // The same client socket at another address of the relay's is another 5-tuple.
+    // The same client socket and another address of the relay make another 5-tuple.
     relay.allocate(&mut client);
     client.server = IpAddr::from([10, 0, 0, 1]);
     assert_eq!(relay.outcome(&mut client, &refresh()), Err(437));
@@ -89,7 +89,7 @@ fn responses_are_dropped() {
     }
 }
 
-/// Whatever is written into a packet as its source: an answer would reach nobody who asked, or the relay itself.
+/// The source address may be forged: a response would reach no client, or the relay itself.
 #[test]
 fn requests_from_where_no_client_can_be_are_not_answered() {
     let mut relay = Relay::new();
@@ -104,12 +104,12 @@ fn requests_from_where_no_client_can_be_are_not_answered() {
             assert_eq!(relay.answer(&client, &bytes), None, "{source}");
             assert_eq!(relay.take_drops(), [DropReason::ImpossibleSource], "{source}");
         }
-        // A Binding request of RFC 3489.
+        // An RFC 3489 Binding request.
         let classic = [&[0, 1, 0, 0][..], &[7; 16]].concat();
         assert_eq!(relay.receive(&client, &classic), None);
         assert!(relay.take_sent().is_none(), "{source}");
     }
-    // Others at the relay's own address can be clients.
+    // At the relay's own address, other ports may be clients.
     let mut client = Client::new(&format!("{RELAY_V4}:5000"));
     let bytes = client.unsigned(&binding());
     assert!(relay.answer(&client, &bytes).is_some());
@@ -131,7 +131,7 @@ fn unknown_methods_are_dropped() {
 
 #[test]
 fn responses_leave_from_the_address_the_request_arrived_at() {
-    // Behind a one-to-one NAT packets arrive at a private address; `Relay::answer` compares addresses.
+    // Behind a one-to-one NAT, packets arrive at a private address. `Relay::answer` compares the addresses.
     let private = IpAddr::from([10, 0, 0, 1]);
     let mut relay = Relay::with(|config| config.own_addresses.push(private));
     let mut client = client();
@@ -206,7 +206,7 @@ fn a_fingerprint_is_answered_with_one() {
 
 #[test]
 fn every_error_response_has_an_error_code() {
-    // That errors have one, and successes none, is checked for each response as it is read; here each code occurs.
+    // `Response::parse` checks that errors have an ERROR-CODE and successes do not. Here, each code occurs.
     let mut relay = Relay::with(|config| {
         config.ports = PortRange::new(50_001, 50_001).unwrap();
         config.username_limit = UsernameLimit::RefuseBeyond(1);

@@ -1,4 +1,4 @@
-//! RFC 8656, section 11.5: ICMP errors about what was relayed.
+//! RFC 8656, section 11.5: ICMP errors.
 
 use std::net::SocketAddr;
 
@@ -30,7 +30,7 @@ fn permitted(peers: &[SocketAddr]) -> (Relay, Client, AllocationPort) {
     (relay, client, port)
 }
 
-/// What the client is told when the kernel reports `icmp`, or why nothing.
+/// The Data indication that the client gets when the kernel reports `icmp`, or why it gets none.
 fn report(
     relay: &mut Relay,
     client: &Client,
@@ -57,7 +57,7 @@ fn an_error_is_told_in_a_data_indication() {
     let v6 = socket("[2001:db8::9]:9");
     let (mut relay, client, port) = permitted(&[peer(), v6]);
     for (peer, icmp) in [(peer(), (3, 1)), (peer(), (3, 3)), (peer(), (11, 0)), (v6, (1, 4)), (v6, (3, 0))] {
-        // Only a datagram that was too large has error data.
+        // Only "too large" has error data.
         let icmp = Icmp { icmp_type: icmp.0, code: icmp.1, error_data: 7 };
         let value = vec![0, 0, icmp.icmp_type, icmp.code, 0, 0, 0, 0];
         assert_eq!(report(&mut relay, &client, port, peer, icmp), Ok((peer, value)));
@@ -94,7 +94,7 @@ fn other_types_are_not_told() {
 #[test]
 fn a_peer_without_permission_is_not_told_of() {
     let (mut relay, mut client, port) = permitted(&[peer()]);
-    // The port is not looked at, and may be unknown.
+    // The port is not compared, and may be unknown.
     for told in [socket("203.0.113.1:10"), socket("203.0.113.1:0")] {
         assert!(report(&mut relay, &client, port, told, UNREACHABLE).is_ok());
     }

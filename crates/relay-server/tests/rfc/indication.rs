@@ -38,7 +38,7 @@ fn permitted_by(mut relay: Relay) -> (Relay, Client, AllocationPort) {
     (relay, client, port)
 }
 
-/// What leaves for `request`, and by where; or why nothing does.
+/// The address that the data of `request` leaves from, its destination, and the datagram; or why it is dropped.
 fn send(relay: &mut Relay, client: &mut Client, request: &Request) -> Result<(Via, SocketAddr, Vec<u8>), DropReason> {
     let datagram = client.unsigned(request);
     match relay.receive(client, &datagram) {
@@ -80,7 +80,7 @@ fn the_data_of_a_send_goes_from_the_relayed_address_to_the_peer() {
         let expected = (Via::Relay(port), peer(), data.to_vec());
         assert_eq!(send(&mut relay, &mut client, &send_to(peer(), data)), Ok(expected));
     }
-    // A permission is for an address, whatever the port.
+    // A permission is for an address, with all its ports.
     let other = socket("203.0.113.1:65535");
     assert_eq!(send(&mut relay, &mut client, &send_to(other, b"hello")).unwrap().1, other);
 }
@@ -201,7 +201,7 @@ fn dont_fragment_sets_the_df_bit() {
         assert_eq!((forward.from, forward.to, forward.encapsulation), (Via::Relay(port), peer(), encapsulation));
         assert_eq!(forward.to_vec(&datagram), b"data");
     }
-    // An address of the relay's own that nobody here has: perhaps a client of another shard has it.
+    // An address of the relay without an allocation here: another shard may have it.
     let elsewhere = SocketAddr::new(RELAY_V4.into(), port.get() ^ 1);
     relay.granted(&mut client, &permit(&[elsewhere]));
     let datagram = client.unsigned(&send_to(elsewhere, b"data").with(kind::DONT_FRAGMENT, b""));
@@ -258,7 +258,7 @@ fn a_peer_with_a_channel_is_answered_in_the_channel() {
     relay.granted(&mut client, &bind(0x4000, peer()));
     let channel = |forward: Option<Forward>| forward.unwrap().channel().map(relay_server::ChannelNumber::get);
     assert_eq!(channel(relay.receive_from_peer(port, peer(), b"data")), Some(0x4000));
-    // Another port of the same address has none.
+    // Another port of the same address has no channel.
     assert_eq!(channel(relay.receive_from_peer(port, socket("203.0.113.1:10"), b"data")), None);
 }
 
@@ -286,7 +286,7 @@ fn two_clients_of_one_relay_reach_each_other_by_indications() {
     assert_eq!((forward.from, forward.to), (Via::Listener(other.server), other.socket));
     assert_eq!(read_data(&forward, &to_other), (at_one, b"hello".to_vec()));
 
-    // One of them binds a channel: the other goes on with indications.
+    // One client binds a channel. The other goes on with indications.
     relay.granted(&mut other, &bind(0x4001, at_one));
     let forward = relay.receive(&one, &to_other).unwrap();
     assert_eq!(forward.to_vec(&to_other), [&[0x40, 0x01, 0, 5][..], b"hello"].concat());

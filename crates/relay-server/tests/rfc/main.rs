@@ -1,4 +1,4 @@
-//! One test for each requirement of RFC 8656 (TURN) and RFC 8489 (STUN) that applies to this relay; `docs/conformance.md` lists them.
+//! A test for each requirement of RFC 8656 (TURN) and RFC 8489 (STUN) that applies to this relay. `docs/conformance.md` lists them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod accounting;
@@ -20,5 +20,5 @@ mod refresh;
 #[path = "../support/mod.rs"]
 mod support;
 
-/// Whether a server that is restored from a snapshot takes the place of a [`support::Relay`]'s server after every input.
+/// Whether a [`support::Relay`] replaces its server with one restored from a snapshot after every input.
 const RESTORES: bool = true;

@@ -1,4 +1,4 @@
-//! RFC 8489, sections 9.2.1 and 9.2.4: SHA-256 for clients that choose it, and nothing new for the others.
+//! RFC 8489, sections 9.2.1 and 9.2.4: SHA-256 for clients that choose it, and no change for others.
 
 use sha2::{Digest, Sha256};
 #[cfg(target_arch = "wasm32")]
@@ -13,14 +13,14 @@ use crate::support::{
 const OFFER: &[u8] = &[0, 2, 0, 0, 0, 1, 0, 0];
 const SHA256: &[u8] = &[0, 2, 0, 0];
 const MD5: &[u8] = &[0, 1, 0, 0];
-/// The nonce cookie with the leftmost of 24 bits.
+/// The nonce cookie with the first of its 24 security feature bits set.
 const COOKIE: &[u8] = b"obMatJos2gAAA";
 
 fn client() -> Client {
     Client::new("198.51.100.7:50000")
 }
 
-/// Large enough that a challenge with an offer is not more than twice as long.
+/// An Allocate that is long enough for a challenge with an offer, which may be twice as long.
 fn large_allocate() -> Request {
     allocate().with(kind::SOFTWARE, b"a client of RFC 8489")
 }
@@ -38,7 +38,7 @@ fn challenge(relay: &mut Relay, client: &mut Client, request: &Request) -> Respo
     response
 }
 
-/// `request` as a client of RFC 8489 signs it that names `algorithm`, whose key is `key`.
+/// `request`, signed as an RFC 8489 client does that chooses `algorithm` with `key`.
 fn signed(client: &mut Client, request: &Request, (list, named): (&[u8], &[u8]), key: &[u8]) -> Vec<u8> {
     let mut bytes = request.plain(client.next_transaction());
     append(&mut bytes, kind::USERNAME, &client.credentials.username);
@@ -81,14 +81,14 @@ fn a_client_that_chooses_sha256_is_answered_with_sha256() {
         assert!(response.is_signed_with_sha256(&key));
         assert!(!response.kinds().contains(&kind::MESSAGE_INTEGRITY));
     }
-    // Errors, too.
+    // Errors are signed with SHA-256, too.
     let bytes = signed(&mut client, &refresh(), (OFFER, SHA256), &key);
     let refused = relay.answer(&client, &bytes).unwrap();
     assert_eq!(refused.outcome(), Err(437));
     assert!(refused.is_signed_with_sha256(&key));
 }
 
-/// Whoever names MD5 knows RFC 8489: it is answered with MESSAGE-INTEGRITY-SHA256, made with the MD5 key.
+/// A client that names MD5 knows RFC 8489. Its responses have a MESSAGE-INTEGRITY-SHA256, made with the MD5 key.
 #[test]
 fn a_client_that_names_md5_is_answered_with_message_integrity_sha256() {
     let (mut relay, mut client) = (Relay::new(), client());
@@ -100,13 +100,13 @@ fn a_client_that_names_md5_is_answered_with_message_integrity_sha256() {
     assert!(response.is_signed_with_sha256(&key));
 }
 
-/// Every deployed client but a few: it copies the nonce, and takes no notice of the rest.
+/// Almost all deployed clients copy the nonce and ignore the rest.
 #[test]
 fn a_client_of_rfc_5389_takes_no_notice_of_the_offer() {
     let (mut relay, mut client) = (Relay::new(), client());
     challenge(&mut relay, &mut client, &large_allocate());
     assert!(client.nonce.starts_with(COOKIE));
-    // `ask_once` checks the MESSAGE-INTEGRITY of the answer.
+    // `ask_once` checks the MESSAGE-INTEGRITY of the response.
     for request in [allocate(), refresh(), delete()] {
         let response = relay.ask_once(&mut client, &request);
         assert_eq!(response.outcome(), Ok(()));
@@ -114,7 +114,7 @@ fn a_client_of_rfc_5389_takes_no_notice_of_the_offer() {
     }
 }
 
-/// Somebody on the path who leaves SHA-256 out of the offer, so that a client chooses MD5, is noticed by the server.
+/// A bid-down attack: somebody on the path removes SHA-256 from the offer so that the client chooses MD5. The server detects it.
 #[test]
 fn an_offer_that_was_changed_on_its_way_is_refused_with_400() {
     let (mut relay, mut client) = (Relay::new(), client());
@@ -126,12 +126,12 @@ fn an_offer_that_was_changed_on_its_way_is_refused_with_400() {
         assert_eq!(refused.outcome(), Err(400));
         assert!(refused.nonce().is_none() && refused.attribute(kind::REALM).is_none());
     }
-    // Who takes the cookie off the nonce, so that the client misses nothing, has made a nonce that never was.
+    // If the attacker also removes the cookie from the nonce, the nonce is invalid.
     client.nonce.drain(..COOKIE.len());
     assert_eq!(relay.ask_once(&mut client, &allocate()).outcome(), Err(438));
 }
 
-/// A stale nonce changes only the nonce: a client of SHA-256 keeps it, and one that was offered nothing is offered nothing.
+/// A 438 response replaces only the nonce: a client with an offer gets an offer again, one without does not.
 #[test]
 fn a_fresh_nonce_offers_what_the_stale_one_did() {
     let mut relay = Relay::new();

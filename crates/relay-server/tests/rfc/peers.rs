@@ -1,4 +1,4 @@
-//! Which peers may be reached (RFC 8656, sections 10.2, 12.2 and 21.1.7), and what becomes of those that may not be any more.
+//! Which peers are allowed (RFC 8656, sections 10.2, 12.2 and 21.1.7), and what happens when a peer is no longer allowed.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -17,7 +17,7 @@ fn socket(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// A relay in the networks for documentation, with these rules and the default table.
+/// A relay with addresses for documentation, the default table, and these rules.
 fn relay_with(rules: &[&str]) -> Relay {
     let policy = policy(rules);
     Relay::with(|config| config.peer_policy = policy.into())
@@ -63,7 +63,7 @@ fn what_is_not_for_strangers_is_refused_with_403_in_each_request() {
         assert_eq!(relay.outcome(&mut client, &bind(0x4000, peer)), Err(403), "{peer}");
         let refused = relay.take_events().into_iter().filter(|event| matches!(event, Event::PeerRefused { .. }));
         assert_eq!(refused.count(), 1, "{peer}");
-        // Of the relay's own machine permissions reach allocations, and are looked at again for each datagram.
+        // Permissions for the relay's own address allow its allocations. The port of each datagram is checked.
         if !relay_addresses().contains(&peer.ip()) {
             assert_eq!(relay.outcome(&mut client, &permit(&[peer])), Err(403), "{peer}");
             assert_eq!(relay.outcome(&mut client, &permit(&[socket(PEER), peer])), Err(403), "beside one that may");
@@ -105,7 +105,7 @@ fn a_peer_that_is_denied_later_loses_channel_permission_and_flows() {
     assert!(relay.receive_from_peer(port, other, b"data").is_some());
     assert_eq!(relay.outcome(&mut client, &bind(0x4000, denied)), Err(403));
 
-    // It may be allowed again, and the number is free at once.
+    // The peer can be allowed again, and the channel number is free at once.
     reload(&mut relay, &[]);
     relay.granted(&mut client, &bind(0x4000, denied));
     assert!(relay.receive_from_peer(port, denied, b"data").is_some());
@@ -130,7 +130,7 @@ fn a_permission_lets_through_the_ports_that_are_allowed_and_no_others() {
     assert_eq!(relay.take_drops(), [DropReason::PeerForbidden]);
     assert_eq!(relay.outcome(&mut client, &bind(0x4000, denied)), Err(403));
 
-    // A rule about ports counts for permissions that are there already.
+    // A rule about ports applies to existing permissions.
     reload(&mut relay, &["deny 203.0.113.1:9"]);
     assert_eq!(relay.receive(&client, &to_allowed), None);
     assert!(relay.receive(&client, &to_denied).is_some());
@@ -190,7 +190,7 @@ fn a_client_that_is_an_allocation_of_this_relay_is_refused_with_403() {
     relay.answers.push_back(Err(RelayOpenError::OwnClient));
     assert_eq!(relay.outcome(&mut nested, &allocate()), Err(403));
     assert_eq!(relay.server.allocation_count(), 0);
-    // Whether an allocation has this port the caller knows, of all workers. Another program of the machine may have it.
+    // The caller knows whether an allocation of any worker has this port. It may be another program.
     relay.allocate(&mut nested);
     relay.allocate(&mut client());
     let mut same_machine = Client::new("192.0.2.1:40000");

@@ -1,4 +1,4 @@
-//! RFC 8656, sections 9 and 10.
+//! RFC 8656, sections 9 and 10: permissions.
 
 use std::net::SocketAddr;
 
@@ -132,7 +132,7 @@ fn success_is_empty_but_for_integrity() {
     assert_eq!(response.kinds(), [kind::MESSAGE_INTEGRITY]);
 }
 
-/// Whether a datagram from `peer` arrives.
+/// Whether a datagram from `peer` is relayed to the client.
 fn arrives(relay: &mut Relay, port: AllocationPort, peer: &str) -> bool {
     relay.receive_from_peer(port, socket(peer), b"data").is_some()
 }

@@ -1,4 +1,4 @@
-//! RFC 8656, section 8, and when an allocation ends.
+//! RFC 8656, section 8: Refresh, and the end of allocations.
 
 use std::net::SocketAddr;
 

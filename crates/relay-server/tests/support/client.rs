@@ -1,4 +1,4 @@
-//! A TURN client, as far as a test needs one.
+//! A simple TURN client for tests.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,7 +10,7 @@ use super::{
     request::Request,
 };
 
-/// A client: where it is, who it is, and the nonce that it was given last.
+/// A client: its socket, its credentials, and its last nonce.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     pub(crate) socket: SocketAddr,
@@ -22,7 +22,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client with credentials of its own, which hold for a year. It talks to the relay's address of its own family.
+    /// A client with its own credentials, which are valid for a year. It sends to the relay's address of its family.
     pub(crate) fn new(socket: &str) -> Self {
         Self::named(socket, socket)
     }
@@ -39,12 +39,12 @@ impl Client {
         FiveTuple { client: relay_server::ClientSocket::new(self.socket), server: self.server }
     }
 
-    /// The bytes of `request` in a new transaction.
+    /// The bytes of `request`, signed, in a new transaction.
     pub(crate) fn sign(&mut self, request: &Request) -> Vec<u8> {
         request.signed(self.next_transaction(), &self.credentials, &self.nonce)
     }
 
-    /// The same without credentials.
+    /// The bytes of `request`, without credentials, in a new transaction.
     pub(crate) fn unsigned(&mut self, request: &Request) -> Vec<u8> {
         request.unsigned(self.next_transaction())
     }

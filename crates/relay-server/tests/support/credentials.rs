@@ -1,4 +1,4 @@
-//! What a portal hands to a client, made as the specification says.
+//! Credentials as a portal issues them, made after the specification.
 
 use std::fmt::Display;
 
@@ -11,7 +11,7 @@ pub(crate) const REALM: &str = "firezone";
 /// The secret of every relay under test.
 pub(crate) const SECRET: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab";
 
-/// A username and the key that its password gives.
+/// A username and the key from its password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Credentials {
     pub(crate) username: Vec<u8>,
@@ -19,13 +19,13 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// `{expiry}:{salt}` with the password that the secret mints for them; `expiry` is a text, so that it may be absurd.
+    /// `{expiry}:{salt}`, with the password that the secret gives. `expiry` is text, so that tests can use invalid ones.
     pub(crate) fn mint(expiry: impl ToString, salt: &str) -> Self {
         let expiry = expiry.to_string();
         Self::new(&format!("{expiry}:{salt}"), &password(SECRET, &expiry, salt))
     }
 
-    /// As [`Self::mint`], with another secret.
+    /// Like [`Self::mint`], with another secret.
     pub(crate) fn mint_with(secret: &str, expiry: u64, salt: &str) -> Self {
         Self::new(&format!("{expiry}:{salt}"), &password(secret, expiry, salt))
     }
@@ -36,7 +36,7 @@ impl Credentials {
     }
 }
 
-/// What the secret mints for this username.
+/// The password that the secret gives for this username.
 pub(crate) fn password(secret: &str, expiry: impl Display, salt: &str) -> String {
     STANDARD_NO_PAD.encode(Sha256::digest(format!("{expiry}:{secret}:{salt}")))
 }

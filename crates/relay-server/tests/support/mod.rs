@@ -1,5 +1,5 @@
-//! Drives a `Server` as relay-bin does, with fake sockets and a fake clock, and speaks to it in bytes that are made and read without any
-//! of the relay's own code.
+//! Drives a `Server` as relay-bin does, with fake sockets and a fake clock. Messages are written and read by code that is
+//! independent of the relay's.
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
 mod client;

@@ -26,12 +26,12 @@ use super::{
 pub(crate) const RELAY_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 pub(crate) const RELAY_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 pub(crate) const LISTEN_PORT: u16 = 3478;
-/// Wall-clock time when a relay starts.
+/// The wall-clock time when a relay starts.
 pub(crate) const UNIX_TIME: u64 = 1_800_000_000;
 
 const START: Timestamp = Timestamp::from_secs(1_000);
 
-/// A relay on both families, with the dynamic ports and no more than ten allocations for one user.
+/// A relay with both families, the dynamic ports, and at most ten allocations per user.
 pub(crate) fn config() -> Config {
     Config {
         listen_port: LISTEN_PORT,
@@ -41,10 +41,10 @@ pub(crate) fn config() -> Config {
     }
 }
 
-/// A socket of the relay's.
+/// A relay socket.
 pub(crate) type Socket = (AllocationPort, Family);
 
-/// What the relay sent from its listening port.
+/// A message that the relay sent from its listening port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
     pub(crate) from: IpAddr,
@@ -52,29 +52,29 @@ pub(crate) struct Sent {
     pub(crate) response: Response,
 }
 
-/// A [`Server`] and the world that its outputs make.
+/// A [`Server`], and the state that results from its outputs.
 pub(crate) struct Relay {
     pub(crate) server: Server,
     pub(crate) now: Timestamp,
-    /// The relay sockets that are open.
+    /// The open relay sockets.
     pub(crate) sockets: BTreeSet<Socket>,
-    /// What a fast path would forward.
+    /// The installed flows.
     pub(crate) flows: BTreeMap<FlowKey, Flow>,
-    /// Everything that happened since a test last took it.
+    /// All events since a test last took them.
     pub(crate) events: Vec<Event>,
-    /// What other shards are to hear, or one of them, and nobody has taken yet.
+    /// The messages to other shards that nobody has taken yet. The receiver is `None` for all shards.
     pub(crate) told: Vec<(Option<ShardId>, ShardMessage)>,
-    /// The allocations of each user on all shards.
+    /// The number of allocations of each quota holder on all shards.
     pub(crate) claims: Rc<RefCell<BTreeMap<QuotaHolder, u32>>>,
-    /// Every output as it came, for a test that sets this and looks at the order.
+    /// All outputs in order, if a test sets this.
     pub(crate) recorded: Option<Vec<Output>>,
-    /// How the next sockets open; when it is empty, they do.
+    /// The results of opening the next sockets. When empty, sockets open.
     pub(crate) answers: VecDeque<Result<(), RelayOpenError>>,
-    /// Whether sockets take their time to open: until [`Self::open`] is called.
+    /// Whether sockets stay pending until [`Self::open`] is called.
     pub(crate) hold: bool,
     pub(crate) pending: Vec<(AllocationId, AllocationPort, Family)>,
     accepted: Arc<AcceptedCredentials>,
-    /// Whether a server that is restored from a snapshot takes the place of the old one after every input.
+    /// Whether to replace the server with one restored from a snapshot after every input.
     pub(crate) restores: bool,
     sent: VecDeque<Sent>,
 }
@@ -84,12 +84,12 @@ impl Relay {
         Self::with(|_| ())
     }
 
-    /// A relay that is configured otherwise.
+    /// A relay with a changed configuration.
     pub(crate) fn with(configure: impl FnOnce(&mut Config)) -> Self {
         Self { restores: crate::RESTORES, ..Self::seeded([7; 32], configure) }
     }
 
-    /// Other credentials are accepted from now on.
+    /// Sets the accepted credentials.
     pub(crate) fn accept(&mut self, accepted: Arc<AcceptedCredentials>) {
         self.accepted = Arc::clone(&accepted);
         self.server.handle_accepted_credentials(accepted);
@@ -117,14 +117,14 @@ impl Relay {
         }
     }
 
-    /// From now on this is one of `count` shards, whose ports are all within `ports`.
+    /// Makes the relay one of `count` shards, whose ports are all within `ports`.
     pub(crate) fn share_ports(&mut self, shard: u16, count: u16, ports: PortRange) {
         let placeholder = Server::new(config(), AuthSecret::new(SECRET).unwrap(), [0; 32], START, UnixTime(UNIX_TIME));
         let server = std::mem::replace(&mut self.server, placeholder.unwrap());
         self.server = server.as_shard(ShardId::new(shard), count, ports);
     }
 
-    /// Tells the relay of its addresses: those of [`config`], all present, as `change` leaves them.
+    /// Sets the relay's addresses: those of [`config`], all present, after `change`.
     pub(crate) fn own_addresses(&mut self, change: impl FnOnce(&mut OwnAddresses)) {
         let mut addresses = OwnAddresses { own: config().own_addresses, ..OwnAddresses::default() };
         change(&mut addresses);
@@ -132,7 +132,7 @@ impl Relay {
         self.drain();
     }
 
-    /// Hands a datagram to the relay; returns what it relays.
+    /// Passes a client's datagram to the relay. Returns what it relays.
     pub(crate) fn receive(&mut self, client: &Client, datagram: &[u8]) -> Option<Forward> {
         let is_due = self.is_due();
         let forward = self.server.handle_client_datagram(self.now, client.five_tuple(), datagram);
@@ -141,7 +141,7 @@ impl Relay {
         forward
     }
 
-    /// Hands a peer's datagram to the relay; returns what it relays.
+    /// Passes a peer's datagram to the relay. Returns what it relays.
     pub(crate) fn receive_from_peer(
         &mut self,
         port: AllocationPort,
@@ -159,8 +159,7 @@ impl Relay {
         self.server.poll_timeout().is_some_and(|due| due <= self.now)
     }
 
-    /// The contract lets a caller forward a whole batch before it takes outputs: what is forwarded asks for nothing else by itself than
-    /// that a faster data path does so from now on.
+    /// The contract lets a caller forward a whole batch before it takes outputs. So forwarding itself may only install flows.
     fn assert_little_waits(&mut self, is_due: bool, forward: Option<&Forward>) {
         while forward.is_some()
             && !is_due
@@ -171,7 +170,7 @@ impl Relay {
         }
     }
 
-    /// The oldest thing that the relay sent and nobody has looked at.
+    /// The oldest message that the relay sent and nobody has taken.
     pub(crate) fn take_sent(&mut self) -> Option<Sent> {
         self.sent.pop_front()
     }
@@ -180,7 +179,7 @@ impl Relay {
         std::mem::take(&mut self.events)
     }
 
-    /// Why datagrams were dropped since the events were last taken.
+    /// The reasons for drops since the events were last taken.
     pub(crate) fn take_drops(&mut self) -> Vec<DropReason> {
         let drops = self.take_events().into_iter().filter_map(|event| match event {
             Event::Dropped { reason, .. } => Some(reason),
@@ -189,7 +188,8 @@ impl Relay {
         drops.collect()
     }
 
-    /// What the relay answers to these bytes, to where they came from and from where they were sent to. It must relay nothing.
+    /// The response to a datagram. Checks that nothing is relayed, and that the response goes back to its source from its
+    /// destination.
     pub(crate) fn answer(&mut self, client: &Client, datagram: &[u8]) -> Option<Response> {
         assert_eq!(self.receive(client, datagram), None);
         let Sent { from, to, response } = self.take_sent()?;
@@ -200,7 +200,7 @@ impl Relay {
         Some(response)
     }
 
-    /// What a client hears that asks and knows its nonce. Whatever is not about credentials is signed.
+    /// The response to a request with the client's present nonce. Responses must be signed unless they are about credentials.
     pub(crate) fn ask_once(&mut self, client: &mut Client, request: &Request) -> Response {
         let bytes = client.sign(request);
         let response = self.answer(client, &bytes).expect("an answer");
@@ -209,7 +209,7 @@ impl Relay {
         response
     }
 
-    /// What a client hears that asks as clients do: it gets itself a nonce first, or a fresh one.
+    /// The response to a request. Gets a nonce first, or a fresh one if it is stale.
     pub(crate) fn ask(&mut self, client: &mut Client, request: &Request) -> Response {
         if client.nonce.is_empty() {
             self.challenge(client);
@@ -222,7 +222,7 @@ impl Relay {
         response
     }
 
-    /// Gets `client` a nonce.
+    /// Gets a nonce for `client`.
     pub(crate) fn challenge(&mut self, client: &mut Client) {
         let bytes = client.unsigned(&allocate());
         let response = self.answer(client, &bytes).expect("a challenge");
@@ -230,19 +230,19 @@ impl Relay {
         client.nonce = response.nonce().unwrap().to_vec();
     }
 
-    /// A client asks and is granted.
+    /// The success response to a request.
     pub(crate) fn granted(&mut self, client: &mut Client, request: &Request) -> Response {
         let response = self.ask(client, request);
         assert_eq!(response.outcome(), Ok(()));
         response
     }
 
-    /// A client asks and is refused, or not.
+    /// Success, or the error code.
     pub(crate) fn outcome(&mut self, client: &mut Client, request: &Request) -> Result<(), u16> {
         self.ask(client, request).outcome()
     }
 
-    /// A client allocates an IPv4 address. Returns the relayed transport address.
+    /// Allocates an IPv4 address. Returns the relayed transport address.
     pub(crate) fn allocate(&mut self, client: &mut Client) -> SocketAddr {
         let [relayed] = self.granted(client, &allocate()).relayed()[..] else {
             panic!("one relayed transport address")
@@ -250,7 +250,7 @@ impl Relay {
         relayed
     }
 
-    /// Time passes, and the relay is woken whenever it asked for it.
+    /// Advances the time, and calls `handle_timeout` whenever the relay asked for it.
     pub(crate) fn advance(&mut self, duration: Duration) {
         let end = self.now + duration;
         while let Some(due) = self.server.poll_timeout().filter(|due| *due <= end) {
@@ -263,7 +263,7 @@ impl Relay {
         self.advance(Duration::from_secs(seconds));
     }
 
-    /// Time passes at once, as when a machine was suspended.
+    /// Advances the time in one step, as after a machine was suspended.
     pub(crate) fn jump_to(&mut self, now: Timestamp) {
         self.now = now;
         self.server.handle_timeout(now);
@@ -271,31 +271,31 @@ impl Relay {
         assert!(self.server.poll_timeout().is_none_or(|due| due > now), "after a time-out the next one is later");
     }
 
-    /// Another shard says something.
+    /// Handles a message of another shard.
     pub(crate) fn hear(&mut self, message: &ShardMessage) {
         self.server.handle_shard_message(self.now, message);
         self.drain();
     }
 
-    /// A socket that was being opened is open, or is not to be had.
+    /// Reports the result of opening a socket.
     pub(crate) fn open(&mut self, index: usize, result: Result<(), RelayOpenError>) {
         let (id, port, family) = self.pending.remove(index);
         self.opened(id, port, family, result);
         self.drain();
     }
 
-    /// Does what the server wants.
+    /// Takes and carries out all outputs.
     pub(crate) fn drain(&mut self) {
         while let Some(output) = self.server.poll_output() {
             self.carry_out(output);
         }
-        // With many channels it would take most of the time that a test has.
+        // With many channels, this would take most of the test's time.
         if self.restores && self.server.allocations().map(|one| one.channels().len()).sum::<usize>() <= 16 {
             self.restore();
         }
     }
 
-    /// Goes on with a server that is made from a snapshot of this one.
+    /// Replaces the server with one restored from its snapshot.
     pub(crate) fn restore(&mut self) {
         let bytes = self.server.snapshot(self.now).to_bytes();
         let snapshot = Snapshot::from_bytes(&bytes).unwrap();

@@ -1,4 +1,4 @@
-//! Requests as clients write them, odd ones included.
+//! Writes requests, valid and invalid ones.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,7 +8,7 @@ use super::{
     wire::{self, append},
 };
 
-/// STUN methods; a request's message type is the same number.
+/// STUN methods. The message type of a request has the same number.
 pub(crate) mod method {
     pub(crate) const BINDING: u16 = 0x0001;
     pub(crate) const ALLOCATE: u16 = 0x0003;
@@ -16,13 +16,13 @@ pub(crate) mod method {
     pub(crate) const SEND: u16 = 0x0006;
     pub(crate) const CREATE_PERMISSION: u16 = 0x0008;
     pub(crate) const CHANNEL_BIND: u16 = 0x0009;
-    /// Added to a method this makes an indication, and so on.
+    /// Added to a method, these give the message type of an indication, a success, or an error.
     pub(crate) const INDICATION: u16 = 0x0010;
     pub(crate) const SUCCESS: u16 = 0x0100;
     pub(crate) const ERROR: u16 = 0x0110;
 }
 
-/// A message that is not on the wire yet.
+/// A message before it is encoded.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     message_type: u16,
@@ -80,7 +80,7 @@ impl Request {
         self
     }
 
-    /// The header and the attributes, without what protects them.
+    /// The header and the attributes, without MESSAGE-INTEGRITY and FINGERPRINT.
     pub(crate) fn plain(&self, transaction: [u8; 12]) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend(self.message_type.to_be_bytes());
@@ -95,7 +95,7 @@ impl Request {
         bytes
     }
 
-    /// Without credentials.
+    /// The message without credentials.
     pub(crate) fn unsigned(&self, transaction: [u8; 12]) -> Vec<u8> {
         let mut bytes = self.plain(transaction);
         if self.fingerprint {
@@ -104,7 +104,7 @@ impl Request {
         bytes
     }
 
-    /// With USERNAME, REALM, NONCE and MESSAGE-INTEGRITY.
+    /// The message with USERNAME, REALM, NONCE and MESSAGE-INTEGRITY.
     pub(crate) fn signed(&self, transaction: [u8; 12], credentials: &Credentials, nonce: &[u8]) -> Vec<u8> {
         let mut bytes = self.plain(transaction);
         append(&mut bytes, kind::USERNAME, &credentials.username);
@@ -118,7 +118,7 @@ impl Request {
     }
 }
 
-/// An address as XOR-MAPPED-ADDRESS and its like hold it: RFC 8489, section 14.2.
+/// An address encoded as in XOR-MAPPED-ADDRESS: RFC 8489, section 14.2.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct XorAddress(pub(crate) SocketAddr);
 
@@ -151,17 +151,17 @@ fn mask(transaction: [u8; 12]) -> impl Iterator<Item = u8> {
     [0x21, 0x12, 0xA4, 0x42].into_iter().chain(transaction)
 }
 
-/// REQUESTED-TRANSPORT says UDP.
+/// An Allocate for UDP.
 pub(crate) fn allocate() -> Request {
     allocate_with(17)
 }
 
-/// REQUESTED-TRANSPORT says `protocol`.
+/// An Allocate with `protocol` in REQUESTED-TRANSPORT.
 pub(crate) fn allocate_with(protocol: u8) -> Request {
     Request::new(method::ALLOCATE).with(kind::REQUESTED_TRANSPORT, &[protocol, 0, 0, 0])
 }
 
-/// One relayed transport address of each family.
+/// An Allocate for both families.
 pub(crate) fn allocate_dual_stack() -> Request {
     allocate().with_additional_family(2)
 }

@@ -1,10 +1,10 @@
-//! Responses as clients read them.
+//! Reads responses and checks their form.
 
 use std::net::SocketAddr;
 
 use super::{kind, request::XorAddress, wire};
 
-/// A response whose form has been checked.
+/// A response whose form was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Response {
     pub(crate) bytes: Vec<u8>,
@@ -15,18 +15,18 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    /// Reads a response and checks what every one of them has to fulfil: length, cookie, class, padding, an ERROR-CODE in errors only,
-    /// and FINGERPRINT, if any, last and right.
+    /// Reads a response. Checks length, cookie, class and padding, that errors and only errors have an ERROR-CODE, and that a
+    /// FINGERPRINT is last and right.
     pub(crate) fn parse(bytes: &[u8]) -> Self {
         let message_type = u16::from_be_bytes([bytes[0], bytes[1]]);
         assert_eq!(usize::from(u16::from_be_bytes([bytes[2], bytes[3]])) + 20, bytes.len(), "length");
-        // A client of RFC 3489, whose transaction ID is in the cookie's place, is told its address and nothing else.
+        // An RFC 3489 response has no cookie: its transaction ID is longer. It contains only the client's address.
         let is_classic = bytes.starts_with(&[1, 1]) && bytes[20..22] == [0, 1];
         assert!(is_classic || bytes[4..8] == [0x21, 0x12, 0xA4, 0x42], "magic cookie");
         let success = match message_type & 0xFEF0 {
             _ if message_type & 0x0110 == 0x0100 => true,
             _ if message_type & 0x0110 == 0x0110 => false,
-            // A Data indication that tells of an ICMP error.
+            // A Data indication with an ICMP error.
             0x0010 if message_type == 0x0017 => true,
             _ => panic!("{message_type:#06x} is no response"),
         };
@@ -71,7 +71,7 @@ impl Response {
         Some(u16::from(class) * 100 + u16::from(number))
     }
 
-    /// The types of the attributes, in order.
+    /// The attribute types, in order.
     pub(crate) fn kinds(&self) -> Vec<u16> {
         self.attributes.iter().map(|(kind, _)| *kind).collect()
     }
@@ -107,18 +107,18 @@ impl Response {
         Some((family, u16::from(class) * 100 + u16::from(number)))
     }
 
-    /// The attribute types that UNKNOWN-ATTRIBUTES lists.
+    /// The attribute types in UNKNOWN-ATTRIBUTES.
     pub(crate) fn unknown_attributes(&self) -> Vec<u16> {
         let value = self.attribute(kind::UNKNOWN_ATTRIBUTES).unwrap_or_default();
         value.chunks(2).map(|kind| u16::from_be_bytes(kind.try_into().unwrap())).collect()
     }
 
-    /// Whether there is a MESSAGE-INTEGRITY. It must have been made with `key`, and only FINGERPRINT may follow it.
+    /// Whether there is a MESSAGE-INTEGRITY. Checks that it was made with `key` and that only FINGERPRINT follows.
     pub(crate) fn is_signed_with(&self, key: &[u8]) -> bool {
         self.is_signed(kind::MESSAGE_INTEGRITY, |signed| wire::hmac_sha1(key, signed))
     }
 
-    /// The same for MESSAGE-INTEGRITY-SHA256.
+    /// Like [`Self::is_signed_with`], for MESSAGE-INTEGRITY-SHA256.
     pub(crate) fn is_signed_with_sha256(&self, key: &[u8]) -> bool {
         self.is_signed(kind::MESSAGE_INTEGRITY_SHA256, |signed| wire::hmac_sha256(key, signed))
     }
@@ -129,7 +129,7 @@ impl Response {
         };
         let behind = &self.attributes[position + 1..];
         assert!(behind.iter().all(|(kind, _)| *kind == kind::FINGERPRINT), "behind MESSAGE-INTEGRITY");
-        // What is signed ends before MESSAGE-INTEGRITY and says in the header that it ends with it.
+        // The signed part ends before MESSAGE-INTEGRITY, but the length in its header includes MESSAGE-INTEGRITY.
         let len = 4 + LEN;
         let end = self.bytes.len() - len - behind.len() * 8;
         let mut signed = self.bytes[..end + len].to_vec();

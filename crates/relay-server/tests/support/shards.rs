@@ -1,4 +1,4 @@
-//! A relay of several shards, and what they have yet to hear of each other.
+//! A relay of several shards, and the messages under way between them.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,11 +10,11 @@ use relay_server::{Config, PortRange, ShardMessage};
 
 use super::{client::Client, relay::Relay, request::Request, response::Response};
 
-/// Shards that draw from equal parts of the ports from [`Self::LOWEST_PORT`] on. What one says to the others arrives in order,
-/// whenever a test has it arrive.
+/// Shards that draw from equal parts of the ports from [`Self::LOWEST_PORT`] on. Messages from one shard to another arrive in order,
+/// when a test delivers them.
 pub(crate) struct Shards {
     pub(crate) relays: Vec<Relay>,
-    /// By sender and receiver.
+    /// The messages under way, by sender and receiver.
     under_way: BTreeMap<(usize, usize), VecDeque<ShardMessage>>,
 }
 
@@ -25,7 +25,7 @@ impl Shards {
         Self::with_ports(count, ports_each, count * ports_each, configure)
     }
 
-    /// The same where the last of them have fewer ports, or none, since there are no more than `ports`.
+    /// Like [`Self::new`], with `ports` ports in all, so that the last shards have fewer or none.
     pub(crate) fn with_ports(count: u16, ports_each: u16, ports: u16, configure: impl Fn(&mut Config)) -> Self {
         let lowest = Self::LOWEST_PORT;
         let all = PortRange::new(lowest, lowest + ports - 1).unwrap();
@@ -50,7 +50,7 @@ impl Shards {
         Self { relays, under_way: BTreeMap::new() }
     }
 
-    /// What a client hears that asks shard `index` as clients do, once shards have heard each other out.
+    /// The response of shard `index` to a request, after all messages have arrived.
     pub(crate) fn ask(&mut self, index: usize, client: &mut Client, request: &Request) -> Response {
         match self.try_ask(index, client, request) {
             Some(response) => response,
@@ -61,7 +61,7 @@ impl Shards {
         }
     }
 
-    /// The same at once: nothing while the shard waits for another.
+    /// The response of shard `index` to a request, without delivering messages. `None` while the shard waits for another.
     pub(crate) fn try_ask(&mut self, index: usize, client: &mut Client, request: &Request) -> Option<Response> {
         let relay = &mut self.relays[index];
         relay.challenge(client);
@@ -69,7 +69,7 @@ impl Shards {
         relay.answer(client, &bytes)
     }
 
-    /// Sends off what shards have to say to others.
+    /// Puts new messages of all shards under way.
     pub(crate) fn post(&mut self) {
         let count = self.relays.len();
         for (from, relay) in self.relays.iter_mut().enumerate() {
@@ -82,10 +82,10 @@ impl Shards {
         }
     }
 
-    /// Has the next word from one shard to another arrive.
+    /// Delivers the next message from one shard to another.
     pub(crate) fn deliver(&mut self, from: usize, to: usize) {
         self.post();
-        // No two things happen at the same time.
+        // Events happen at different times.
         for relay in &mut self.relays {
             relay.now = relay.now + Duration::from_nanos(1);
         }
@@ -94,7 +94,7 @@ impl Shards {
         }
     }
 
-    /// Has everything arrive, and what is said to that.
+    /// Delivers all messages, and the answers to them.
     pub(crate) fn deliver_all(&mut self) {
         self.post();
         while let Some((&(from, to), _)) = self.under_way.iter().find(|(_, messages)| !messages.is_empty()) {
@@ -103,18 +103,18 @@ impl Shards {
         }
     }
 
-    /// What shard `to` is yet to hear.
+    /// The messages under way to shard `to`.
     pub(crate) fn under_way_to(&self, to: usize) -> impl Iterator<Item = &ShardMessage> {
         let to_it = self.under_way.iter().filter(move |((_, receiver), _)| *receiver == to);
         to_it.flat_map(|(_, messages)| messages)
     }
 
-    /// Whether there is nothing that a shard has said and another is yet to hear.
+    /// Whether no message is under way.
     pub(crate) fn has_heard_all(&self) -> bool {
         self.under_way.values().all(VecDeque::is_empty)
     }
 
-    /// Time passes on all shards.
+    /// Advances the time on all shards.
     pub(crate) fn advance_secs(&mut self, seconds: u64) {
         self.advance(Duration::from_secs(seconds));
     }

@@ -1,4 +1,4 @@
-//! Attributes as RFC 8489, section 14, lays them out.
+//! Attributes in the format of RFC 8489, section 14.
 
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
@@ -7,7 +7,7 @@ use stun_types::attribute::Fingerprint;
 
 use super::kind;
 
-/// Appends an attribute to a message and counts it in the header. Padding is not zero, since a receiver ignores it.
+/// Appends an attribute and updates the header's length. Padding is not zero, as receivers must ignore it.
 pub(crate) fn append(message: &mut Vec<u8>, attribute: u16, value: &[u8]) {
     message.extend(attribute.to_be_bytes());
     message.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
@@ -40,7 +40,7 @@ pub(crate) fn append_fingerprint(message: &mut Vec<u8>) {
     message[end + 4..].copy_from_slice(&value);
 }
 
-/// The CRC-32 of `covered` and a constant: RFC 8489, section 14.7.
+/// The FINGERPRINT of `covered`: its CRC-32 and a constant, RFC 8489, section 14.7.
 pub(crate) fn fingerprint(covered: &[u8]) -> [u8; 4] {
     let crc = u32::from_be_bytes(Fingerprint::compute(&[covered]));
     (crc ^ 0x5354_554E).to_be_bytes()

@@ -1,4 +1,4 @@
-//! Looks at everything that can be seen of the relay, and asks the reference what it should be.
+//! Compares the whole visible state of the relay with the reference model.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -73,8 +73,8 @@ impl Pair {
         assert_eq!(pending.into_iter().collect::<BTreeSet<_>>(), opening);
     }
 
-    /// A faster data path may forward what the relay would forward. Where two channels have the same key, it may know one of them, or
-    /// none once the other is gone.
+    /// Compares the installed flows with those that the relay would forward. If two channels have the same key, one of them may be
+    /// installed, or none after the other has ended.
     fn compare_flows(&mut self) {
         let flows = self.reference.flows();
         let by_key: BTreeMap<_, _> = flows.iter().map(|flow| (flow.key, *flow)).collect();
@@ -99,8 +99,8 @@ impl Pair {
         }
     }
 
-    /// Every client sends on every channel, and to every peer; every peer sends to every port. Unless those outside are to be remembered
-    /// by other steps alone.
+    /// Compares the routes of data from every client on every channel and to every peer, and from every peer to every port. Without
+    /// the outside peers if only other steps are to make the relay remember these.
     fn compare_routes(&mut self) {
         for index in 0..cast::CLIENTS {
             for number in cast::NUMBERS {

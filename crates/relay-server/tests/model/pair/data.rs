@@ -1,4 +1,4 @@
-//! Application data: what is relayed, and where.
+//! Application data: checks what is relayed, and where to.
 
 use std::{net::SocketAddr, ops::Range};
 
@@ -19,7 +19,7 @@ impl Pair {
         datagram.extend(vec![0xEE; padding]);
         let expected = match (0x4000..0x8000).contains(&number) {
             true => self.reference.route_of_client(self.clients[client].five_tuple(), number),
-            // Numbers that are none make the datagram something else than ChannelData.
+            // With a number outside the range, the datagram is not ChannelData.
             false => Err(DropReason::NotStunNorChannelData),
         };
         let (forward, dropped) = self.receive(client, &datagram);
@@ -91,7 +91,7 @@ impl Pair {
         assert_eq!(told, expected);
     }
 
-    /// What the relay makes of a client's datagram, where data may have overtaken a request, and where it cannot.
+    /// What the relay does with a client's datagram. Tries `handle_client_datagram_in_order` first.
     pub(super) fn receive(&mut self, client: usize, datagram: &[u8]) -> (Option<Forward>, Vec<DropReason>) {
         let (now, five_tuple) = (self.relay.now, self.clients[client].five_tuple());
         match self.relay.server.handle_client_datagram_in_order(now, five_tuple, datagram) {
@@ -106,7 +106,7 @@ impl Pair {
         }
     }
 
-    /// What the relay relayed, or why it did not.
+    /// Checks that the datagram was relayed or dropped as expected.
     pub(super) fn expect(
         &mut self,
         forward: Option<Forward>,
@@ -127,7 +127,7 @@ impl Pair {
         }
     }
 
-    /// Why the last datagram was dropped. What else happened meanwhile goes into the books.
+    /// Why the last datagram was dropped. Applies all other events to the ledger.
     fn drops(&mut self) -> Vec<DropReason> {
         self.relay.drain();
         let mut reasons = Vec::new();
@@ -141,7 +141,7 @@ impl Pair {
     }
 }
 
-/// A Send indication, and where in it the data is.
+/// A Send indication, and the range of its data.
 pub(super) fn send(
     client: &mut Client,
     peer: Option<SocketAddr>,

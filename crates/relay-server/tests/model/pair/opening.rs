@@ -1,4 +1,4 @@
-//! Allocations on their way: sockets open, or do not.
+//! Opening of allocations: sockets are opened, or fail.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Pair {
-    /// The relay has asked for a socket. Which port it drew is its own choice among those that are free.
+    /// Adds an allocation for which the relay opens a socket. The relay may choose any free port.
     pub(super) fn begin(
         &mut self,
         client: usize,
@@ -45,11 +45,11 @@ impl Pair {
         self.reserve(port_kind, user, families, port);
     }
 
-    /// What becomes of the sockets of an Allocate that was just sent.
+    /// Applies the results of opening to the sockets of the last Allocate.
     pub(super) fn settle(&mut self, client: usize, sockets: Sockets) {
         let five_tuple = self.clients[client].five_tuple();
         let mut results = sockets.results.into_iter();
-        // Sixteen ports in two families, and some more: it ends.
+        // At most 16 ports in two families, and a few more.
         for _ in 0..40 {
             let port = self.reference.find(five_tuple).map(|allocation| allocation.port);
             let asked = self.relay.pending.iter().position(|(_, asked, _)| Some(asked.get()) == port);
@@ -61,11 +61,11 @@ impl Pair {
         panic!("the relay goes on asking for sockets");
     }
 
-    /// A socket is open, or not.
+    /// Applies one result of opening.
     pub(super) fn open(&mut self, index: usize, result: Result<(), RelayOpenError>) {
         let (id, port, family) = self.relay.pending[index];
         let Some(asker) = self.reference.by_port(port.get()) else {
-            // Its time was over before the socket opened.
+            // The allocation expired before its socket was open.
             return self.relay.open(index, result);
         };
         let (client, user, families) = (asker.five_tuple, asker.user, asker.family_list());
@@ -102,7 +102,7 @@ impl Pair {
         }
     }
 
-    /// The answer to an Allocate that is granted.
+    /// Checks the success response of an Allocate.
     pub(super) fn check_success(&mut self, response: &Response, five_tuple: FiveTuple) {
         let addresses = self.reference.config.relay_addresses;
         let allocation = self.reference.find(five_tuple).unwrap();
@@ -142,7 +142,7 @@ impl Pair {
     }
 }
 
-/// The request as it goes on the wire, but for credentials.
+/// The request without credentials.
 pub(super) fn allocate_request(request: &AllocateOp, token: Option<[u8; 8]>) -> Request {
     let mut message = Request::new(method::ALLOCATE);
     if let Some(protocol) = request.transport {

@@ -1,4 +1,4 @@
-//! Allocate requests, and the sockets that they ask for.
+//! Allocate requests, and the opening of their sockets.
 
 use std::time::Duration;
 
@@ -7,29 +7,29 @@ use relay_server::{Family, FiveTuple, RelayOpenError, Timestamp, UsernameLimit};
 use super::{Allocation, PortKind, Reference};
 use crate::{cast, op::AllocateOp};
 
-/// What is to become of an Allocate request.
+/// The expected result of an Allocate request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Refuse(u16),
-    /// A retransmission: say it again.
+    /// A retransmission of an answered request: the same response again.
     Repeat,
-    /// A retransmission of what is not answered yet.
+    /// A retransmission of a request that is not answered yet.
     Ignore,
-    /// A port of this kind is to be opened in these families.
+    /// A port of this kind is opened in these families.
     Open(PortKind, Vec<Family>),
 }
 
-/// What comes after a socket has been opened, or not.
+/// The expected step after the result of opening a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     AnotherPort(PortKind),
     NextFamily(Family),
-    /// The client hears of success.
+    /// The success response.
     Done(FiveTuple),
 }
 
 impl Reference {
-    /// RFC 8656, section 7.2. `token` is what stands in the request.
+    /// RFC 8656, section 7.2. `token` is the RESERVATION-TOKEN in the request.
     pub(crate) fn judge_allocate(
         &mut self,
         client: usize,
@@ -115,7 +115,7 @@ impl Reference {
         Open(kind, families)
     }
 
-    /// The ports that may be drawn for this kind.
+    /// The ports of this kind that may be drawn.
     pub(crate) fn free_ports(&self, kind: PortKind) -> Vec<u16> {
         let range = self.config.ports.lowest()..=self.config.ports.highest();
         let free = |port: u16| {
@@ -132,8 +132,7 @@ impl Reference {
         }
     }
 
-    /// The socket of an allocation is open, or its port is held by another program, or it cannot be opened at all. An error is
-    /// what the client hears, and the end of it.
+    /// Handles the result of opening a socket. Returns the error code if the request is refused.
     pub(crate) fn opened(
         &mut self,
         now: Timestamp,

@@ -1,4 +1,4 @@
-//! What a relay has to do, said as simply as possible: lists that are searched from end to end.
+//! The reference model: the required behaviour in the simplest form, with lists and linear searches.
 
 mod allocate;
 mod requests;
@@ -18,9 +18,10 @@ pub(crate) struct Reference {
     pub(crate) config: Config,
     pub(crate) allocations: Vec<Allocation>,
     pub(crate) reservations: Vec<Reservation>,
-    /// Ports that other programs held, and until when they are left alone.
+    /// The ports in quarantine, and the end of it.
     pub(crate) held_ports: Vec<(u16, Timestamp)>,
-    /// When the second began in which the clients of these ports were told of ICMP messages, each as often as it stands here.
+    /// When the current second of the ICMP limit began; and one entry in `icmp_told` per ICMP error sent in it, with the client's
+    /// port.
     pub(crate) icmp_since: Timestamp,
     pub(crate) icmp_told: Vec<u16>,
 }
@@ -31,20 +32,20 @@ pub(crate) struct Allocation {
     pub(crate) user: usize,
     pub(crate) transaction: [u8; 12],
     pub(crate) port: u16,
-    /// Its families, and when they end.
+    /// Its families, with the expiry of each.
     pub(crate) families: Vec<(Family, Timestamp)>,
     pub(crate) lifetime: Duration,
     pub(crate) channels: Vec<Channel>,
-    /// The addresses of its permissions, and when they end.
+    /// The addresses of its permissions, with the expiry of each.
     pub(crate) permissions: Vec<(IpAddr, Timestamp)>,
-    /// The peers, outside, that data was relayed with by indications while there was a permission for them.
+    /// The remembered peers: those outside with which data was relayed by indications, while permitted.
     pub(crate) remembered: Vec<SocketAddr>,
-    /// Whether both families were asked for.
+    /// Whether the client asked for both families.
     pub(crate) dual: bool,
-    /// Whether the next port was to be reserved.
+    /// Whether the next port is reserved.
     pub(crate) first_of_pair: bool,
     pub(crate) token: Option<[u8; 8]>,
-    /// Until its client has been told.
+    /// Set until the client has its response.
     pub(crate) opening: Option<Opening>,
 }
 
@@ -60,7 +61,7 @@ pub(crate) enum PortKind {
     Any,
     Even,
     Pair,
-    /// The port that was reserved.
+    /// This port, which is reserved.
     Reserved(u16),
 }
 
@@ -70,7 +71,7 @@ pub(crate) struct Reservation {
     pub(crate) user: usize,
     pub(crate) families: Vec<Family>,
     pub(crate) until: Timestamp,
-    /// Unknown until the client has been told.
+    /// Unknown until the client has its response.
     pub(crate) token: Option<[u8; 8]>,
 }
 
@@ -83,7 +84,7 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    /// When number and peer are free for others.
+    /// When number and peer can be bound to others.
     pub(crate) fn free_at(&self) -> Timestamp {
         self.expires_at + Duration::from_secs(300)
     }
@@ -101,7 +102,7 @@ impl Reference {
         }
     }
 
-    /// Whom a username is counted for.
+    /// The user that a username is counted for.
     pub(crate) fn user_id(&self, user: usize) -> String {
         match self.config.quota_by {
             QuotaBy::Username => String::from_utf8(cast::credentials(user).username).unwrap(),
@@ -117,13 +118,13 @@ impl Reference {
         }
     }
 
-    /// Whether `user`, a username that has expired, is refused for that.
+    /// Whether a request with `user`, an expired username, is refused.
     pub(crate) fn is_expiry_asked_for(&self, five_tuple: FiveTuple, user: usize, method: u16) -> bool {
         let holds = self.allocations.iter().any(|held| held.five_tuple == five_tuple && held.user == user);
         self.config.strict_expiry || method == method::ALLOCATE || !holds
     }
 
-    /// Ends what is over, in the order of time.
+    /// Ends everything that has expired by `now`.
     pub(crate) fn pass(&mut self, now: Timestamp) {
         self.reservations.retain(|reservation| reservation.until > now);
         self.held_ports.retain(|(_, until)| *until > now);
@@ -143,7 +144,7 @@ impl Reference {
         self.allocations.retain(|allocation| !allocation.families.is_empty());
     }
 
-    /// When something is over next.
+    /// When something expires next.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         let of_allocations = self.allocations.iter().flat_map(|allocation| {
             let channels = allocation.channels.iter();
@@ -155,7 +156,7 @@ impl Reference {
         of_allocations.chain(reservations).chain(self.held_ports.iter().map(|(_, until)| *until)).min()
     }
 
-    /// Data was relayed between `peer` and the client of the allocation at `port`, by an indication.
+    /// Remembers `peer`: data was relayed by an indication between it and the client of the allocation at `port`.
     pub(crate) fn remember(&mut self, port: u16, peer: SocketAddr) {
         let in_all: usize = self.allocations.iter().map(|allocation| allocation.remembered.len()).sum();
         let has_room = in_all < self.config.indicated_peers as usize;

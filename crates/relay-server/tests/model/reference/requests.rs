@@ -1,4 +1,4 @@
-//! Requests about an allocation.
+//! Requests for an allocation that exists: Refresh, ChannelBind and CreatePermission.
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +12,7 @@ use super::{Allocation, Channel, Reference};
 use crate::cast;
 
 impl Reference {
-    /// RFC 8656, section 8.2: the lifetime that is granted.
+    /// RFC 8656, section 8.2. Returns the granted lifetime.
     pub(crate) fn refresh(
         &mut self,
         now: Timestamp,
@@ -78,7 +78,7 @@ impl Reference {
         let expires_at = now + Duration::from_secs(600);
         allocation.channels.retain(|channel| channel.number != number);
         allocation.channels.push(Channel { number, peer, expires_at, bound: true });
-        // A channel is a permission, too.
+        // ChannelBind also installs a permission.
         if indications { allocation.permit(now, &addresses, room) } else { Ok(()) }
     }
 
@@ -106,7 +106,7 @@ impl Reference {
         if indications { allocation.permit(now, &addresses, room) } else { Ok(()) }
     }
 
-    /// What is left of the limits for all allocations together.
+    /// How many more channels and permissions all allocations together may have.
     fn room(&self) -> Limits {
         let count = |of: fn(&Allocation) -> usize| self.allocations.iter().map(of).sum::<usize>();
         let (channels, permissions) = (count(|one| one.channels.len()), count(|one| one.permissions.len()));
@@ -129,7 +129,7 @@ impl Reference {
 }
 
 impl Allocation {
-    /// RFC 8656, section 9: all of `addresses`, or none.
+    /// RFC 8656, section 9. Installs permissions for all of `addresses`, or for none.
     fn permit(&mut self, now: Timestamp, addresses: &BTreeSet<IpAddr>, room: Limits) -> Result<(), u16> {
         self.can_permit(addresses, room)?;
         self.permissions.retain(|(address, _)| !addresses.contains(address));

@@ -1,4 +1,4 @@
-//! Looks at where the data of each client goes: in each channel, and in a Send indication to each port.
+//! Checks where each client's data goes: in each channel, and in a Send indication to each port.
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
@@ -36,7 +36,7 @@ impl World {
         }
     }
 
-    /// Where data in a channel goes. Returns what its flow is known by.
+    /// Checks where data in a channel goes. Returns the key of its flow.
     fn check_channel(&mut self, entries: &[Entry], entry: &Entry, number: ChannelNumber, peer: SocketAddr) -> FlowKey {
         let Entry { shard, port, five_tuple, .. } = *entry;
         let client = self.clients.iter().find(|client| client.five_tuple() == five_tuple).unwrap();
@@ -59,14 +59,14 @@ impl World {
         };
         let way = forward.as_ref().map(|forward| read(forward, &datagram));
         let closing = self.check_way(entries, entry, peer, way);
-        // The kernel forwards the same, or leaves it to the sockets; until the shard has heard of an end, what it knew before.
+        // The installed flow is the same, or missing. Until the message of an end has arrived, it may be the old one.
         let same = way.and_then(straight_flow);
         let is_known = |way: &Route| flow.is_none_or(|flow| Some(flow) == straight_flow(*way));
         assert!(flow == same || closing.iter().any(is_known), "{flow:?} in the kernel, {same:?} here");
         key
     }
 
-    /// Where a Send indication goes: nowhere without a permission.
+    /// Checks where a Send indication goes: nowhere without a permission.
     fn check_send(&mut self, entries: &[Entry], entry: &Entry, peer: SocketAddr) {
         let Entry { shard, five_tuple, .. } = *entry;
         let client = self.clients.iter().find(|client| client.five_tuple() == five_tuple).unwrap();
@@ -81,9 +81,9 @@ impl World {
         }
     }
 
-    /// Where data to `peer`, one of the relay's own addresses, goes: to the client whose address that is, in its channel or in a Data
-    /// indication, or nowhere if it has neither channel nor permission for the sender. Returns the ways that the shard is yet to hear
-    /// the end of.
+    /// Checks where data to `peer`, an address of the relay, goes: to the client of that address, in a channel or a Data
+    /// indication, or nowhere if that client has neither a channel nor a permission for the sender. Returns the ways whose end
+    /// has not been announced to the shard yet.
     fn check_way(&mut self, entries: &[Entry], entry: &Entry, peer: SocketAddr, way: Option<Route>) -> Vec<Route> {
         let Entry { shard, port, .. } = *entry;
         let family = Family::of(peer.ip());
@@ -105,7 +105,7 @@ impl World {
             (listener, far.five_tuple.client.address(), Wrapping::Data(source))
         });
 
-        // What the shard is yet to hear of this.
+        // The messages about this that are under way to the shard.
         let mut closing = Vec::new();
         let mut is_opening = false;
         for message in self.shards.under_way_to(shard) {
@@ -124,7 +124,7 @@ impl World {
         if far.is_some_and(|far| far.shard == shard) {
             assert_eq!(way, arrives);
         } else if way == Some(through_socket) {
-            // Never lost. It may be the longer way while the shard is yet to hear, and of a port that was lent to it.
+            // Data is never lost. It may go through the sockets while a message is under way, or if the port is lent to this shard.
             let is_own = self.shards.relays[shard].server.config().ports.contains(port);
             assert!(in_channel.is_none() || is_opening || !is_own, "the shard should know of {in_channel:?}");
             if let Some(far) = far {
@@ -138,7 +138,7 @@ impl World {
     }
 }
 
-/// The route of what is forwarded, which must be [`DATA`].
+/// The route of a forwarded datagram, whose payload must be [`DATA`].
 fn read(forward: &Forward, datagram: &[u8]) -> Route {
     assert_eq!(&datagram[forward.payload.clone()], DATA);
     route(forward)

@@ -1,4 +1,4 @@
-//! What may happen to a relay of several shards.
+//! The random operations of the model of several shards.
 
 use proptest::prelude::*;
 use relay_server::Family;
@@ -30,7 +30,7 @@ pub(super) enum Op {
         number: u16,
         family: Family,
     },
-    /// A client permits the relay's address of a family, by which it permits all clients of the relay.
+    /// A client permits the relay's address of a family, and with it all clients of the relay.
     Permit {
         client: usize,
         family: Family,
@@ -45,15 +45,15 @@ pub(super) enum Op {
     Wait {
         seconds: u64,
     },
-    /// Time passes, and no message arrives.
+    /// Time passes without any messages.
     Stall {
         millis: u64,
     },
-    /// The next socket finds its port held by another program.
+    /// For the next socket, another program holds the port.
     PortHeld {
         shard: usize,
     },
-    /// A shard goes on as a copy that is restored from a snapshot.
+    /// A shard's server is replaced with one restored from a snapshot.
     Restore {
         shard: usize,
     },
@@ -71,7 +71,7 @@ pub(super) enum AllocateKind {
     Both,
     /// With the next port reserved.
     Pair,
-    /// The port of a reservation, counted from the latest.
+    /// A reserved port, counted from the latest token.
     Reserved(usize),
 }
 

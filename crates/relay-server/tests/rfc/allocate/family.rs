@@ -1,4 +1,4 @@
-//! RFC 8656, section 7.2, steps 6, 7 and 9: which families a client gets.
+//! RFC 8656, section 7.2, steps 6, 7 and 9: the families that a client gets.
 
 use std::net::IpAddr;
 

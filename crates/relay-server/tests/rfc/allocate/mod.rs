@@ -39,7 +39,7 @@ fn a_second_allocate_from_the_same_five_tuple_is_refused_with_437() {
     let mut client = client();
     let relayed = relay.allocate(&mut client);
     assert_eq!(relay.outcome(&mut client, &allocate()), Err(437));
-    // Whatever else is wrong with it: the 5-tuple is looked at first.
+    // Whatever else is wrong with the request: the 5-tuple is checked first.
     assert_eq!(relay.outcome(&mut client, &allocate_with(6)), Err(437));
     assert_eq!(relay.server.allocation_count(), 1);
     assert!(relay.sockets.iter().all(|(port, _)| port.get() == relayed.port()));
@@ -135,7 +135,7 @@ fn a_retransmitted_allocate_gets_the_same_success() {
         assert_eq!((relay.server.allocation_count(), &relay.sockets), (1, &sockets));
         assert!(!relay.events.iter().any(|event| matches!(event, Event::AllocationCreated { .. })));
 
-        // Another username does not get to see it, although it knows the transaction id.
+        // Another user does not get the response, even with the same transaction id.
         let mut intruder = Client { credentials: Client::new("198.51.100.7:9").credentials, ..client.clone() };
         let stolen = request.signed(first.transaction, &intruder.credentials, &intruder.nonce);
         assert_eq!(relay.answer(&intruder, &stolen).unwrap().outcome(), Err(437));
@@ -174,7 +174,7 @@ fn beyond_the_quota_of_a_username_is_refused_with_486() {
     relay.granted(&mut first, &delete());
     assert_eq!(relay.outcome(&mut Client::named("198.51.100.7:4", "alice"), &allocate()), Ok(()));
     assert_eq!(relay.outcome(&mut Client::named("198.51.100.7:5", "alice"), &allocate()), Err(486));
-    // A retransmission takes nothing from the quota.
+    // A retransmission does not count against the quota.
     let mut fourth = Client::named("198.51.100.7:6", "carol");
     relay.challenge(&mut fourth);
     let bytes = fourth.sign(&allocate());

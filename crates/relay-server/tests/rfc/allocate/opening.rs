@@ -1,4 +1,4 @@
-//! A client hears of success only once there is a socket behind it.
+//! The success response comes only once the relay socket is open.
 
 use relay_server::{DropReason, Event, Output, RelayOpenError, UsernameLimit};
 #[cfg(target_arch = "wasm32")]
@@ -56,7 +56,7 @@ fn the_outputs_come_in_order() {
             recorded[..],
             [
                 Output::OpenRelay { .. },
-                // Before its client can come to another shard.
+                // Before the response, after which the client may go on to another shard.
                 Output::Event(Event::AllocationCreated { .. }),
                 Output::Transmit { .. },
                 Output::Event(Event::Responded { .. }),
@@ -143,7 +143,7 @@ fn a_socket_that_opens_for_a_replaced_allocation_is_closed() {
         let bytes = client.sign(&allocate_dual_stack());
         assert_eq!(relay.answer(client, &bytes), None);
     }
-    // The second is complete before the first.
+    // The second allocation is complete before the first.
     relay.open(1, Ok(()));
     relay.open(1, Ok(()));
     assert_eq!(relay.take_sent().unwrap().to, after.socket);

@@ -1,4 +1,4 @@
-//! RFC 8656, section 7.2, steps 5 and 8, and how the relayed transport address is chosen.
+//! RFC 8656, section 7.2, steps 5 and 8: how the relayed transport address is chosen.
 
 use std::collections::BTreeSet;
 
@@ -126,7 +126,7 @@ fn a_reservation_token_grants_the_reserved_port() {
     let mut relay = Relay::new();
     let (port, token) = reserve(&mut relay, &mut client());
     relay.advance_secs(29);
-    // Another port, another address, even another address of the relay's.
+    // From another port, another address, and to another address of the relay.
     let mut elsewhere = Client::named("[2001:db8:7::5]:61000", "198.51.100.7:50000");
     let response = relay.granted(&mut elsewhere, &allocate().with_token(&token));
     assert_eq!(response.relayed()[0].port(), port + 1);
@@ -162,7 +162,7 @@ fn same_user(number: u16) -> Client {
     Client::named(&format!("198.51.100.7:{}", 60_000 + number), "198.51.100.7:50000")
 }
 
-/// Allocates a pair of ports: the port of the first, and the token of the second.
+/// Allocates a pair of ports. Returns the port of the first, and the token of the second.
 fn reserve(relay: &mut Relay, client: &mut Client) -> (u16, Vec<u8>) {
     let response = relay.granted(client, &allocate().with_even_port(true));
     let port = response.relayed()[0].port();

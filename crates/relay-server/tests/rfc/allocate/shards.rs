@@ -1,4 +1,4 @@
-//! Ports where several shards make up one relay: reservations hold for all of it, and the whole range is there for each of them.
+//! Ports in a relay of several shards: reservations hold on all of them, and each can use the whole range.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::support::{Client, Response, Shards, allocate, allocate_dual_stack, de
 
 const LOWEST: u16 = Shards::LOWEST_PORT;
 
-/// Two shards, that draw from 50000 - 50001 and 50002 - 50003.
+/// Two shards that draw from 50000 - 50001 and 50002 - 50003.
 fn two() -> Shards {
     Shards::new(2, 2, |_| ())
 }
@@ -26,7 +26,7 @@ fn port(response: &Response) -> u16 {
     response.relayed()[0].port()
 }
 
-/// Allocates a pair of ports on a shard: the port of the first, and the token of the second.
+/// Allocates a pair of ports on a shard. Returns the port of the first, and the token of the second.
 fn reserve(shards: &mut Shards, index: usize, client: &mut Client) -> (u16, Vec<u8>) {
     let response = shards.ask(index, client, &allocate().with_even_port(true));
     shards.deliver_all();
@@ -56,14 +56,14 @@ fn a_reservation_holds_on_every_shard_of_the_relay() {
     assert_eq!(response.relayed()[0].port(), port + 1);
     shards.deliver_all();
 
-    // It is taken, on both shards, and for longer than a reservation lasts.
+    // The reservation is used up on both shards, and the port stays in use for longer than a reservation lasts.
     for index in [0, 1] {
         assert_eq!(shards.ask(index, &mut same_user(2), &allocate().with_token(&token)).outcome(), Err(508));
         shards.advance_secs(31);
     }
     assert_eq!(fill(&mut shards, 0, 3..5), [LOWEST + 2, LOWEST + 3]);
     assert_eq!(shards.ask(0, &mut numbered(5), &allocate()).outcome(), Err(508), "the port is in use elsewhere");
-    // What the other shard had comes back.
+    // The port is returned by the other shard.
     assert_eq!(shards.ask(1, &mut second, &delete()).outcome(), Ok(()));
     shards.deliver_all();
     assert_eq!(allocate_on(&mut shards, 0, &mut numbered(5)), port + 1);
@@ -88,7 +88,7 @@ fn a_reservation_that_nobody_takes_ends_on_every_shard() {
     for index in [0, 1] {
         assert_eq!(shards.ask(index, &mut same_user(1), &allocate().with_token(&token)).outcome(), Err(508));
     }
-    // Somebody may have come in the last moment.
+    // The reservation may have been redeemed at the last moment, so the shards wait a little longer.
     shards.advance_secs(5);
     assert_eq!(fill(&mut shards, 1, 1..4), [port + 1, LOWEST + 2, LOWEST + 3]);
 }
@@ -100,7 +100,7 @@ fn the_whole_range_can_be_allocated_from_any_shard() {
             let mut shards = Shards::with_ports(count, 2, ports, |_| ());
             assert!(fill(&mut shards, index, 0..ports).into_iter().eq(LOWEST..LOWEST + ports));
             assert_eq!(shards.ask(index, &mut numbered(100), &allocate()).outcome(), Err(508));
-            // What ends can be had again, from wherever.
+            // A deleted allocation's port can be allocated again on any shard.
             assert_eq!(shards.ask(index, &mut numbered(0), &delete()).outcome(), Ok(()));
             shards.deliver_all();
             let other = (index + 1) % usize::from(count);
@@ -142,7 +142,7 @@ fn a_lent_port_goes_home_when_its_allocation_ends() {
         }
         shards.deliver_all();
     }
-    // A pair is still one.
+    // The pair of ports is complete again.
     let mut one = numbered(9);
     assert!(shards.relays[1].granted(&mut one, &allocate().with_even_port(true)).relayed()[0].port() >= LOWEST + 2);
 }
@@ -150,7 +150,7 @@ fn a_lent_port_goes_home_when_its_allocation_ends() {
 #[test]
 fn even_ports_and_pairs_are_lent_too() {
     let pair = |number: u16| Client::named(&format!("198.51.100.8:{number}"), "pair");
-    // The second port may be asked for where it was reserved, or where it belongs.
+    // The second port may be redeemed where it was reserved, or where it belongs.
     for index in [0, 1] {
         let mut shards = two();
         fill(&mut shards, 0, 0..2);
@@ -164,7 +164,7 @@ fn even_ports_and_pairs_are_lent_too() {
             shards.deliver_all();
         }
 
-        // Nobody comes for the second one.
+        // The second port is not redeemed.
         assert_eq!(reserve(&mut shards, 0, &mut pair(1)).0, LOWEST + 2);
         shards.advance_secs(35);
         shards.deliver_all();
@@ -190,7 +190,7 @@ fn a_request_that_waits_for_a_port_is_in_progress() {
     shards.deliver_all();
     let sent = shards.relays[0].take_sent().unwrap();
     assert_eq!((sent.to, sent.response.outcome()), (waiting.socket, Ok(())));
-    // The answer may be lost, and is given again.
+    // The response may be lost. It is sent again.
     assert_eq!(shards.relays[0].answer(&waiting, &request), Some(sent.response));
 }
 
@@ -208,7 +208,7 @@ fn a_user_who_asks_twice_while_a_shard_waits_keeps_to_the_limit() {
     let answers: Vec<_> =
         std::iter::from_fn(|| shards.relays[0].take_sent()).map(|sent| sent.response.outcome()).collect();
     assert_eq!(answers, [Ok(()), Err(486)]);
-    // The port that was lent for nothing is at home.
+    // The lent port was not needed and has been returned.
     assert!(allocate_on(&mut shards, 1, &mut numbered(4)) >= LOWEST + 2);
 }
 
@@ -228,7 +228,7 @@ fn a_shard_that_does_not_answer_is_passed_over() {
         shards.deliver(2, 0);
     }
     assert_eq!(shards.relays[0].take_sent().unwrap().response.relayed()[0].port(), LOWEST + 2);
-    // The other's port comes too late, and goes home.
+    // The other shard's port comes too late and is returned.
     shards.deliver_all();
     assert_eq!(allocate_on(&mut shards, 1, &mut numbered(2)), LOWEST + 1);
 }
@@ -246,7 +246,7 @@ fn no_request_waits_for_more_than_a_second() {
         shards.relays[0].server.poll_timeout(),
         shards.relays[0].server.allocations().map(|one| one.expires_at()).min()
     );
-    // All that were asked have lent a port by now.
+    // By now all shards that were asked have lent a port.
     shards.deliver_all();
     fill(&mut shards, 5, 2..33);
 }
@@ -273,7 +273,7 @@ fn ports_that_other_programs_hold_are_passed_over_on_all_shards() {
     shards.advance_secs(60);
     assert_eq!(fill(&mut shards, 1, 1..4).len(), 3);
 
-    // No more than 16 are tried.
+    // At most 16 ports are tried.
     let mut shards = Shards::new(2, 20, |_| ());
     shards.relays[0].answers.extend([Err(RelayOpenError::PortInUse); 20]);
     assert_eq!(shards.ask(0, &mut client(), &allocate()).outcome(), Err(508));
