@@ -9,7 +9,6 @@ pub(crate) trait Named: Sized {
     fn name(self) -> &'static str;
 
     /// The value with this name, if this build knows one.
-    #[cfg_attr(not(test), allow(dead_code, reason = "called by the handover, which comes next"))]
     fn named(name: &str) -> Option<Self>;
 }
 

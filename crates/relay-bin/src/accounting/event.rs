@@ -8,7 +8,11 @@ use relay_server::{
 };
 use tokio::sync::oneshot;
 
-use super::queue::{LeftOut, Sender};
+use super::{
+    keys::Key,
+    queue::{LeftOut, Sender},
+    snapshot::AccountingSnapshot,
+};
 use crate::names::Named as _;
 
 /// Why an allocation ended.
@@ -25,10 +29,17 @@ impl EndReason {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Removed(reason) => reason.name(),
-            Self::Shutdown => "shutdown",
+            Self::Shutdown => SHUTDOWN,
         }
     }
+
+    /// The reason with this name, if this build knows one.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        if name == SHUTDOWN { Some(Self::Shutdown) } else { RemovalReason::named(name).map(Self::Removed) }
+    }
 }
+
+const SHUTDOWN: &str = "shutdown";
 
 /// A new allocation, whose client has had the success response.
 #[derive(Debug)]
@@ -40,9 +51,6 @@ pub(super) struct Created {
     pub(super) families: Families,
     pub(super) at: Timestamp,
 }
-
-/// Identifies an allocation: its shard, and its number on that shard.
-pub(super) type Key = (ShardId, u64);
 
 /// A message to the accounting thread.
 pub(super) enum AccountingEvent {
@@ -73,6 +81,12 @@ pub(super) enum AccountingEvent {
         count: usize,
         answer: oneshot::Sender<String>,
     },
+    /// The next process needs the books: send them.
+    ///
+    /// Until another event about an allocation comes, no account is finished.
+    Export(oneshot::Sender<AccountingSnapshot>),
+    /// Another process has the books: stop without finishing any account.
+    Abandon,
     /// The relay ends: finish all accounts and stop.
     Finish,
 }
@@ -106,6 +120,20 @@ impl fmt::Debug for AccountingEvent {
 impl AccountingSender {
     pub(super) fn new(shard: ShardId, events: Sender) -> Self {
         Self { shard, collected: Vec::new(), events, left_out: LeftOut::default(), life: 0 }
+    }
+
+    /// Makes the same ids of the shard's allocations as a sender whose [`Self::life`] is `life`. A shard that inherits the allocations of the
+    /// process before this one needs it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "called by the handover, which comes next"))]
+    pub(crate) const fn with_life(mut self, life: u64) -> Self {
+        self.life = life;
+        self
+    }
+
+    /// What tells the ids of allocations from those before a restart of the shard.
+    #[cfg_attr(not(test), expect(dead_code, reason = "called by the handover, which comes next"))]
+    pub(crate) const fn life(&self) -> u64 {
+        self.life
     }
 
     /// A sender without a receiver.

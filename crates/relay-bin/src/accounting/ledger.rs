@@ -1,5 +1,7 @@
 //! Adds up what shards and the kernel count for each allocation.
 
+mod snapshot;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -11,7 +13,8 @@ use relay_server::{
 };
 
 use super::{
-    event::{AccountingEvent, Created, EndReason, Key},
+    event::{AccountingEvent, Created, EndReason},
+    keys::{CrossingKey, Key},
     record::Record,
     users::Totals,
 };
@@ -44,7 +47,7 @@ struct Account {
 }
 
 /// The counts of an allocation since its beginning.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counted {
     /// Counted by its own shard.
     relayed: Relayed,
@@ -95,9 +98,6 @@ impl Account {
     }
 }
 
-/// The shard that counts, the family, and the ports of both allocations.
-type CrossingKey = (ShardId, u8, AllocationPort, AllocationPort);
-
 /// All open accounts.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -128,6 +128,8 @@ impl Ledger {
             AccountingEvent::SoFar { .. }
             | AccountingEvent::AskShards(_)
             | AccountingEvent::TopUsers { .. }
+            | AccountingEvent::Export(_)
+            | AccountingEvent::Abandon
             | AccountingEvent::Finish => {}
         }
     }
@@ -305,4 +307,4 @@ const fn difference(now: Traffic, before: Traffic) -> Traffic {
 
 #[cfg(test)]
 #[path = "ledger_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -6,16 +6,16 @@ use relay_server::{Arriving, ChannelNumber, RemovalReason};
 
 use super::*;
 
-const SHARDS: [ShardId; 2] = [ShardId::new(0), ShardId::new(1)];
+pub(super) const SHARDS: [ShardId; 2] = [ShardId::new(0), ShardId::new(1)];
 
-const T0: Timestamp = Timestamp::from_secs(100);
-const DELETED: EndReason = EndReason::Removed(RemovalReason::Deleted);
+pub(super) const T0: Timestamp = Timestamp::from_secs(100);
+pub(super) const DELETED: EndReason = EndReason::Removed(RemovalReason::Deleted);
 
-fn traffic(bytes: u64) -> Traffic {
+pub(super) fn traffic(bytes: u64) -> Traffic {
     Traffic { packets: bytes / 100, bytes }
 }
 
-fn to_peers(bytes: u64) -> Relayed {
+pub(super) fn to_peers(bytes: u64) -> Relayed {
     Relayed { to_peers: traffic(bytes), ..Relayed::default() }
 }
 
@@ -25,7 +25,7 @@ fn five_tuple(port: u16) -> FiveTuple {
 }
 
 /// Creates an allocation. Its client uses the same port number.
-fn create(ledger: &mut Ledger, shard: usize, id: u64, port: u16) {
+pub(super) fn create(ledger: &mut Ledger, shard: usize, id: u64, port: u16) {
     let created = Created {
         id,
         user_id: format!("user-{id}").into(),
@@ -37,11 +37,11 @@ fn create(ledger: &mut Ledger, shard: usize, id: u64, port: u16) {
     ledger.created(SHARDS[shard], created);
 }
 
-fn end(ledger: &mut Ledger, shard: usize, id: u64, bytes: u64) {
+pub(super) fn end(ledger: &mut Ledger, shard: usize, id: u64, bytes: u64) {
     ledger.ended(T0, (SHARDS[shard], id), T0 + Duration::from_secs(1), to_peers(bytes), DELETED);
 }
 
-fn crossing(from: u16, to: u16) -> Crossing {
+pub(super) fn crossing(from: u16, to: u16) -> Crossing {
     Crossing {
         family: Family::V4,
         from: AllocationPort::new(from),
@@ -51,24 +51,24 @@ fn crossing(from: u16, to: u16) -> Crossing {
     }
 }
 
-fn key(port: u16) -> FlowKey {
+pub(super) fn key(port: u16) -> FlowKey {
     FlowKey { remote: ([203, 0, 113, 1], port).into(), local_port: 3478, carries: Arriving::Bare }
 }
 
-fn install(ledger: &mut Ledger, flow: u16, from: Option<u16>, to: Option<u16>) {
+pub(super) fn install(ledger: &mut Ledger, flow: u16, from: Option<u16>, to: Option<u16>) {
     ledger.flow_installed(key(flow), from.map(AllocationPort::new), to.map(AllocationPort::new));
 }
 
 /// The next finished account: the user, the bytes relayed to and from peers in user space, the same in the kernel, and whether the
 /// account is complete.
-fn next(ledger: &mut Ledger) -> Option<(String, [u64; 4], bool)> {
+pub(super) fn next(ledger: &mut Ledger) -> Option<(String, [u64; 4], bool)> {
     let record = ledger.poll_record()?;
     let bytes = |relayed: Relayed| (relayed.to_peers.bytes, relayed.from_peers.bytes);
     let ((up, down), (kernel_up, kernel_down)) = (bytes(record.in_user_space), bytes(record.in_kernel));
     Some((record.user_id.to_string(), [up, down, kernel_up, kernel_down], record.is_complete))
 }
 
-fn is_empty(ledger: &Ledger) -> bool {
+pub(super) fn is_empty(ledger: &Ledger) -> bool {
     ledger.accounts.is_empty() && ledger.by_port.is_empty() && ledger.waiting.is_empty()
 }
 

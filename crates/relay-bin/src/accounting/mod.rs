@@ -8,9 +8,11 @@
 #[cfg(test)]
 mod books;
 mod event;
+mod keys;
 mod ledger;
 mod queue;
 mod record;
+mod snapshot;
 mod users;
 
 use std::{
@@ -29,7 +31,6 @@ use tokio::sync::oneshot;
 
 #[cfg(test)]
 pub(crate) use self::books::Books;
-pub(crate) use self::event::AccountingSender;
 use self::{
     event::AccountingEvent,
     ledger::Ledger,
@@ -37,6 +38,7 @@ use self::{
     record::Record,
     users::{Totals, Users},
 };
+pub(crate) use self::{event::AccountingSender, snapshot::AccountingSnapshot};
 use crate::{
     clock::Clock,
     faults::{Faults, Part},
@@ -89,6 +91,8 @@ impl UserTotals {
 impl Accounting {
     /// Starts the thread. Records go to the log, whose stream is `log`, and to `tracer`. `kernel` reads the counters of flows.
     ///
+    /// With `inherited`, it goes on with the books of the process before this one, whose times are on `clock`.
+    ///
     /// # Errors
     ///
     /// When the system has no thread left.
@@ -99,24 +103,10 @@ impl Accounting {
         tracer: Option<SdkTracer>,
         kernel: Option<FlowMeter>,
         faults: Faults,
+        inherited: Option<AccountingSnapshot>,
     ) -> anyhow::Result<Self> {
         let (events, received) = queue::queue();
-        let accountant = Accountant {
-            clock,
-            addresses,
-            log,
-            tracer,
-            kernel,
-            ledger: Ledger::default(),
-            users: Users::new(ROOM),
-            ask_shards: Box::new(|| 0),
-            asked: Vec::new(),
-            missing: 0,
-            answer_at: None,
-            faults,
-            left_out: 0,
-            warnings: Throttle::new(WARN_EVERY),
-        };
+        let mut accountant = Accountant::new(clock, addresses, log, tracer, kernel, faults, inherited);
         let thread = thread::Builder::new()
             .name("accounting".to_owned())
             .spawn(move || accountant.run(&received))
@@ -138,15 +128,40 @@ impl Accounting {
     pub(crate) fn ask_shards_with(&self, ask: impl Fn() -> usize + Send + 'static) {
         let _ = self.events.send(vec![AccountingEvent::AskShards(Box::new(ask))]);
     }
+
+    /// Exports the books for the next process, after all events that were sent before.
+    ///
+    /// From then on no account is finished, so that the two processes do not finish the same one. If the handover fails, the shards go on
+    /// here, and the first event about an allocation ends that state. If it succeeds, call [`Self::abandon`].
+    ///
+    /// # Errors
+    ///
+    /// When the accounting thread has panicked.
+    #[cfg_attr(not(test), expect(dead_code, reason = "called by the handover, which comes next"))]
+    pub(crate) async fn export(&self) -> anyhow::Result<AccountingSnapshot> {
+        let (answer, answered) = oneshot::channel();
+        self.events.send(vec![AccountingEvent::Export(answer)]);
+        answered.await.context("the accounting thread has ended")
+    }
+
+    /// Ends the thread without finishing any account. Another process has the same books and finishes them: the next one after a handover,
+    /// or the one before this one if the handover fails after this process has inherited its books.
+    #[cfg_attr(not(test), expect(dead_code, reason = "called by the handover, which comes next"))]
+    pub(crate) fn abandon(mut self) {
+        self.end(AccountingEvent::Abandon);
+    }
+
+    fn end(&mut self, event: AccountingEvent) {
+        let Some(thread) = self.thread.take() else { return };
+        let _ = self.events.send(vec![event]);
+        // The panic hook has logged a panic already.
+        let _ = thread.join();
+    }
 }
 
 impl Drop for Accounting {
     fn drop(&mut self) {
-        let _ = self.events.send(vec![AccountingEvent::Finish]);
-        if let Some(thread) = self.thread.take() {
-            // The panic hook has logged a panic already.
-            let _ = thread.join();
-        }
+        self.end(AccountingEvent::Finish);
     }
 }
 
@@ -159,6 +174,8 @@ struct Accountant {
     kernel: Option<FlowMeter>,
     ledger: Ledger,
     users: Users,
+    /// Whether another process may finish the accounts: they were exported, and no event about an allocation has come since.
+    is_exported: bool,
     ask_shards: Box<dyn Fn() -> usize + Send>,
     /// Pending requests for totals: how many users each wants, and where to send the answer.
     asked: Vec<(usize, oneshot::Sender<String>)>,
@@ -172,18 +189,48 @@ struct Accountant {
 }
 
 impl Accountant {
-    fn run(mut self, queue: &Receiver) {
+    fn new(
+        clock: Clock,
+        addresses: RelayAddresses,
+        log: Arc<Stream>,
+        tracer: Option<SdkTracer>,
+        kernel: Option<FlowMeter>,
+        faults: Faults,
+        inherited: Option<AccountingSnapshot>,
+    ) -> Self {
+        let AccountingSnapshot { ledger, users: totals } = inherited.unwrap_or_default();
+        let mut users = Users::new(ROOM);
+        users.inherit(totals);
+        Self {
+            clock,
+            addresses,
+            log,
+            tracer,
+            kernel,
+            ledger: Ledger::inherited(ledger),
+            users,
+            is_exported: false,
+            ask_shards: Box::new(|| 0),
+            asked: Vec::new(),
+            missing: 0,
+            answer_at: None,
+            faults,
+            left_out: 0,
+            warnings: Throttle::new(WARN_EVERY),
+        }
+    }
+
+    fn run(&mut self, queue: &Receiver) {
         'running: loop {
             let now = self.clock.now();
-            let due = [self.ledger.poll_timeout(), self.answer_at].into_iter().flatten().min();
-            let events = match due {
+            let events = match self.poll_timeout() {
                 None => queue.events.recv().ok(),
                 Some(due) => {
                     let wait = Duration::from_nanos(due.as_nanos().saturating_sub(now.as_nanos()));
                     match queue.events.recv_timeout(wait) {
                         Ok(events) => Some(events),
                         Err(mpsc::RecvTimeoutError::Timeout) => {
-                            self.do_what_is_due();
+                            self.do_what_is_due(self.clock.now());
                             continue;
                         }
                         Err(mpsc::RecvTimeoutError::Disconnected) => None,
@@ -194,14 +241,21 @@ impl Accountant {
             queue.note_taken(events.len());
             self.note_left_out(queue.left_out());
             for event in events {
-                if matches!(event, AccountingEvent::Finish) {
-                    break 'running;
+                match event {
+                    AccountingEvent::Finish => break 'running,
+                    AccountingEvent::Abandon => return,
+                    event => self.take(event),
                 }
-                self.take(event);
                 self.tell_all();
             }
         }
         self.finish();
+    }
+
+    /// When something is due.
+    fn poll_timeout(&self) -> Option<Timestamp> {
+        let of_ledger = if self.is_exported { None } else { self.ledger.poll_timeout() };
+        [of_ledger, self.answer_at].into_iter().flatten().min()
     }
 
     /// Sets the number of allocations without an account to `all`, and warns about new ones.
@@ -239,15 +293,24 @@ impl Accountant {
                     self.answer();
                 }
             }
-            AccountingEvent::Finish => {}
-            event => self.ledger.note(now, event),
+            AccountingEvent::Export(answer) => {
+                let snapshot = AccountingSnapshot { ledger: self.ledger.export(), users: self.users.export() };
+                // If the receiver is gone, no other process has the books.
+                self.is_exported = answer.send(snapshot).is_ok();
+            }
+            AccountingEvent::Abandon | AccountingEvent::Finish => {}
+            event => {
+                self.is_exported = false;
+                self.ledger.note(now, event);
+            }
         }
     }
 
-    fn do_what_is_due(&mut self) {
-        let now = self.clock.now();
-        self.ledger.handle_timeout(now);
-        self.tell_all();
+    fn do_what_is_due(&mut self, now: Timestamp) {
+        if !self.is_exported {
+            self.ledger.handle_timeout(now);
+            self.tell_all();
+        }
         if self.answer_at.is_some_and(|due| due <= now) {
             // A stuck shard does not answer. Answer with the counts of the others.
             self.answer();
@@ -270,7 +333,7 @@ impl Accountant {
     }
 
     /// Finishes all accounts. The log holds only so many lines at once, so its readers get some time.
-    fn finish(mut self) {
+    fn finish(&mut self) {
         let now = self.clock.now();
         self.ledger.finish(now);
         while let Some(record) = self.ledger.poll_record() {
@@ -336,3 +399,6 @@ fn totals_json(totals: Totals) -> Value {
         "kernel": relayed(totals.in_kernel),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,9 +7,10 @@ use std::{
 };
 
 use relay_server::Relayed;
+use serde::{Deserialize, Serialize};
 
 /// The totals of one user's allocations, or of many users'.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Totals {
     pub(super) allocations: u64,
     pub(super) in_user_space: Relayed,
@@ -41,6 +42,14 @@ pub(super) struct Users {
     forgotten_times: u64,
 }
 
+/// The [`Users`] of a process, for the next one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct UsersSnapshot {
+    totals: Vec<(Arc<str>, Totals)>,
+    forgotten: Totals,
+    forgotten_times: u64,
+}
+
 impl Users {
     /// Totals for at most `room` users.
     pub(super) const fn new(room: usize) -> Self {
@@ -58,6 +67,21 @@ impl Users {
             self.forgotten += self.totals.remove(&smallest).unwrap_or_default();
             self.forgotten_times += 1;
         }
+    }
+
+    /// All totals and what was forgotten, for the next process.
+    pub(super) fn export(&self) -> UsersSnapshot {
+        let Self { room: _, totals, by_bytes: _, forgotten, forgotten_times } = self;
+        let totals = totals.iter().map(|(user, totals)| (Arc::clone(user), *totals)).collect();
+        UsersSnapshot { totals, forgotten: *forgotten, forgotten_times: *forgotten_times }
+    }
+
+    /// Adds the totals of the process before this one. The users with the fewest bytes are forgotten if there is no room for all.
+    pub(super) fn inherit(&mut self, snapshot: UsersSnapshot) {
+        let UsersSnapshot { totals, forgotten, forgotten_times } = snapshot;
+        self.forgotten += forgotten;
+        self.forgotten_times += forgotten_times;
+        totals.iter().for_each(|(user, totals)| self.add(user, *totals));
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Totals)> {
@@ -101,6 +125,26 @@ mod tests {
         assert_eq!(users.iter().filter(|(_, totals)| totals.bytes() == 1_000_000).count(), 50);
         let (times, forgotten) = users.forgotten();
         assert_eq!((times, forgotten.allocations, forgotten.bytes()), (100_000 - 50, 100_000 - 50, 5 * (100_000 - 50)));
+    }
+
+    #[test]
+    fn the_next_process_knows_the_same_users_or_as_many_as_it_has_room_for() {
+        let mut before = Users::new(3);
+        for (number, bytes) in [1, 20, 300, 4_000].into_iter().enumerate() {
+            before.add(&format!("user-{number}").into(), of(bytes));
+        }
+        let bytes = postcard::to_allocvec(&before.export()).unwrap();
+        let snapshot = || postcard::from_bytes::<UsersSnapshot>(&bytes).unwrap();
+        let mut same = Users::new(3);
+        same.inherit(snapshot());
+        assert_eq!((same.export(), &same.by_bytes), (before.export(), &before.by_bytes));
+
+        let mut smaller = Users::new(2);
+        smaller.inherit(snapshot());
+        let left: Vec<_> = smaller.iter().map(|(user, totals)| (&**user, totals.bytes())).collect();
+        assert_eq!(left, [("user-2", 300), ("user-3", 4_000)]);
+        let (times, forgotten) = smaller.forgotten();
+        assert_eq!((times, forgotten.allocations, forgotten.bytes()), (2, 2, 21));
     }
 
     #[test]

@@ -120,6 +120,7 @@ async fn serve(
         tracer,
         xdp.as_ref().map(Xdp::flow_meter),
         watched.faults.clone(),
+        None,
     )?;
     operations.serve(operations::Setup {
         health,
