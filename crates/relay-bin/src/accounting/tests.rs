@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use relay_server::{AllocationPort, ChannelNumber, Crossing, Families, Family, FiveTuple, RemovalReason};
+use relay_server::{
+    AllocationPort, ChannelNumber, Crossing, Families, Family, FiveTuple, Relayed, RemovalReason, Traffic,
+};
+use serde_json::Value;
 
 use super::{
     event::{Created, EndReason},
