@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use crate::names::NamedCounts;
+
 /// A part of the relay that can fail by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -50,6 +52,9 @@ impl Part {
     }
 }
 
+/// The name of the counts in [`NamedCounts`].
+const FIGURE: &str = "faults";
+
 /// How often each part has failed, for all threads.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults(Arc<[AtomicU64; Part::ALL.len()]>);
@@ -67,6 +72,20 @@ impl Faults {
     pub(crate) fn counts(&self) -> FaultCounts {
         Part::ALL.map(|part| (part, self.0[part as usize].load(Ordering::Relaxed)))
     }
+
+    /// Adds all counts to `counts`, for the next process.
+    pub(crate) fn export(&self, counts: &mut NamedCounts) {
+        for (part, count) in self.counts() {
+            counts.add(FIGURE, part.name(), count);
+        }
+    }
+
+    /// Adds the counts that the process before this one handed over. Parts that this build does not know are left out.
+    pub(crate) fn inherit(&self, counts: &NamedCounts) {
+        for part in Part::ALL {
+            self.0[part as usize].fetch_add(counts.get(FIGURE, part.name()), Ordering::Relaxed);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -82,5 +101,22 @@ mod tests {
         let counts = faults.counts();
         assert_eq!(counts.map(|(part, _)| part), Part::ALL);
         assert_eq!(counts.map(|(_, count)| count), [1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn the_next_process_counts_on() {
+        let before = Faults::default();
+        for (times, part) in (1..).zip(Part::ALL) {
+            (0..times).for_each(|_| before.note(part));
+        }
+        let mut counts = NamedCounts::default();
+        before.export(&mut counts);
+        counts.add(FIGURE, "part_of_tomorrow", 8);
+        let bytes = postcard::to_allocvec(&counts).unwrap();
+
+        let faults = Faults::default();
+        faults.note(Part::Worker);
+        faults.inherit(&postcard::from_bytes(&bytes).unwrap());
+        assert_eq!(faults.counts().map(|(_, count)| count), [1, 2, 3, 4, 5, 6, 8]);
     }
 }

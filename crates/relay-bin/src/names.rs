@@ -1,7 +1,10 @@
 //! The names of counted values. Metrics and accounting show them, so dashboards depend on them: a name never changes, and none gets another
-//! meaning.
+//! meaning. A process hands its counts to the next one by name, too.
+
+use std::collections::BTreeMap;
 
 use relay_server::{DropReason, RemovalReason, ReplyKind};
+use serde::{Deserialize, Serialize};
 
 /// A value that counts are kept by.
 pub(crate) trait Named: Sized {
@@ -76,6 +79,33 @@ names! { DropReason {
     DropReason::RequestInProgress => "request_in_progress",
 } }
 
+/// The counts that one process hands to the next, by figure and key.
+///
+/// A figure has the name of its metric, if there is one. Its key is the name of one of its values, such as the reason of a drop, and is empty if
+/// the figure has only one value. Figures and keys are text because the two processes may be different builds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NamedCounts(BTreeMap<(String, String), u64>);
+
+impl NamedCounts {
+    /// Adds `count` to the value `key` of `figure`.
+    pub(crate) fn add(&mut self, figure: &str, key: &str, count: u64) {
+        if count > 0 {
+            let sum = self.0.entry((figure.to_owned(), key.to_owned())).or_default();
+            *sum = sum.saturating_add(count);
+        }
+    }
+
+    /// The value `key` of `figure`; 0 if it is missing.
+    pub(crate) fn get(&self, figure: &str, key: &str) -> u64 {
+        self.0.get(&(figure.to_owned(), key.to_owned())).copied().unwrap_or(0)
+    }
+
+    /// All values as figure, key and count.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str, u64)> {
+        self.0.iter().map(|((figure, key), count)| (figure.as_str(), key.as_str(), *count))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,5 +117,17 @@ mod tests {
         }
         assert_eq!(RemovalReason::named("replaced"), Some(RemovalReason::Replaced));
         assert_eq!(ReplyKind::named("of_tomorrow"), None);
+    }
+
+    #[test]
+    fn counts_add_up_and_survive_postcard() {
+        let mut counts = NamedCounts::default();
+        for (key, count) in [("a", 1), ("b", 2), ("a", u64::MAX), ("c", 0)] {
+            counts.add("figure", key, count);
+        }
+        let bytes = postcard::to_allocvec(&counts).unwrap();
+        let counts: NamedCounts = postcard::from_bytes(&bytes).unwrap();
+        assert_eq!(counts.iter().collect::<Vec<_>>(), [("figure", "a", u64::MAX), ("figure", "b", 2)]);
+        assert_eq!((counts.get("figure", "b"), counts.get("figure", "c")), (2, 0));
     }
 }

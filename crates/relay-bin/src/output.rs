@@ -3,6 +3,7 @@
 
 use std::{
     io::{self, ErrorKind, Write},
+    ops::Add,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -13,6 +14,8 @@ use std::{
 };
 
 use anyhow::Context as _;
+
+use crate::names::NamedCounts;
 
 /// The most texts that may wait.
 const TEXTS: usize = 16_384;
@@ -67,6 +70,9 @@ fn tell_losses(lines: u64) {
     );
 }
 
+/// The name of [`Losses`] in [`NamedCounts`].
+const FIGURE: &str = "log_lines_lost";
+
 /// How many texts were lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Losses {
@@ -76,9 +82,32 @@ pub(crate) struct Losses {
     pub(crate) write_failed: u64,
 }
 
+impl Add for Losses {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            queue_full: self.queue_full.saturating_add(other.queue_full),
+            write_failed: self.write_failed.saturating_add(other.write_failed),
+        }
+    }
+}
+
 impl Losses {
     const fn total(self) -> u64 {
         self.queue_full + self.write_failed
+    }
+
+    /// Adds the losses to `counts`, for the next process.
+    pub(crate) fn export(self, counts: &mut NamedCounts) {
+        let Self { queue_full, write_failed } = self;
+        counts.add(FIGURE, "queue_full", queue_full);
+        counts.add(FIGURE, "write_failed", write_failed);
+    }
+
+    /// The losses that the process before this one handed over.
+    pub(crate) fn inherited(counts: &NamedCounts) -> Self {
+        Self { queue_full: counts.get(FIGURE, "queue_full"), write_failed: counts.get(FIGURE, "write_failed") }
     }
 }
 

@@ -16,6 +16,7 @@ const RELAY_BIN: &[&[&str]] = &[
     &["options"],
     &["doctor", "operations", "version"],
     &["logging"],
+    &["handover"],
     &["telemetry"],
     &["portal", "shard"],
     &["accounting"],

@@ -136,7 +136,6 @@ impl Accounting {
     /// # Errors
     ///
     /// When the accounting thread has panicked.
-    #[cfg_attr(not(test), expect(dead_code, reason = "called by the handover, which comes next"))]
     pub(crate) async fn export(&self) -> anyhow::Result<AccountingSnapshot> {
         let (answer, answered) = oneshot::channel();
         self.events.send(vec![AccountingEvent::Export(answer)]);

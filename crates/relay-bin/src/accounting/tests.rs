@@ -87,7 +87,7 @@ fn of_two_processes_one_finishes_an_account() {
 }
 
 #[test]
-fn the_format_is_that_of_version_1() {
+fn the_format_is_that_of_the_version_of_the_figures() {
     let (asked, mut exported) = export();
     let keys = [(SHARDS[1], 1), (SHARDS[1], 2), (SHARDS[0], 3)];
     let opened = AccountingEvent::CrossingOpened(SHARDS[0], crossing());
@@ -107,7 +107,7 @@ fn the_format_is_that_of_version_1() {
         "00010000d08603e0d40301010100000180b4f393870301010105616c6963650101ac02000000000000000000000000000000",
         "00",
     );
-    assert_eq!(hex::encode(&bytes), version_1, "the format has changed");
+    assert_eq!(hex::encode(&bytes), version_1, "raise the version in handover/figures.rs");
     assert_eq!(postcard::from_bytes::<AccountingSnapshot>(&bytes).unwrap(), snapshot);
 }
 

@@ -4,6 +4,7 @@ mod addresses;
 mod auto;
 mod config;
 mod events;
+mod inherited;
 mod next_hops;
 mod shares;
 mod table;
@@ -21,6 +22,7 @@ pub(crate) use self::{
     addresses::LocalAddresses,
     auto::start,
     config::{Choice, OffloadConfig},
+    inherited::InheritedStatistics,
     xdp::Xdp,
 };
 

@@ -186,7 +186,8 @@ impl OffloadStatistics for Statistics {
     }
 }
 
-fn verdict(reason: Reason) -> &'static str {
+/// What becomes of the packets that `reason` is counted for.
+pub(super) fn verdict(reason: Reason) -> &'static str {
     match reason {
         Reason::Forwarded => "forwarded",
         reason if reason.is_passed() => "passed",

@@ -36,7 +36,7 @@ pub(crate) struct Setup {
     pub(crate) control: Vec<Bound>,
     /// Limits the number of connections.
     pub(crate) files: Files,
-    pub(crate) observer: Observer,
+    pub(crate) observer: Arc<Observer>,
     pub(crate) filter: FilterControl,
     pub(crate) record: Arc<RecordControl>,
     pub(crate) users: UserTotals,
@@ -121,7 +121,6 @@ impl Operations {
 
 async fn operate(setup: Setup, telemetry: Option<Telemetry>, stopped: oneshot::Receiver<()>) {
     let Setup { health, control, files, observer, filter, record, users } = setup;
-    let observer = Arc::new(observer);
     let observed = Arc::clone(&observer);
     let answer = move |ask: &Ask<'_>| ready(health::answer(&observed, ask));
     let (faults, clock) = (observer.faults.clone(), observer.clock);

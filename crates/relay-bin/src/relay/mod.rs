@@ -36,7 +36,7 @@ use crate::{
     operations::{self, Operations},
     option_names::{CONTROL_ENDPOINT, HEALTH_CHECK_ADDR},
     options::{Config, Options, Problems},
-    output::Output,
+    output::{Losses, Output},
     peers,
     phase::{Phase, Phases},
     portal::Portal,
@@ -110,7 +110,7 @@ async fn serve(
     let phases = Phases::new();
     let watched = ShardFigures::new(config);
     let addresses = addresses::follow(config.addresses.clone(), config.tracker.clone())?;
-    let observer = watched.observer(&phases, portal.as_ref(), xdp.as_ref(), output);
+    let observer = Arc::new(watched.observer(&phases, portal.as_ref(), xdp.as_ref(), output));
     let record = Arc::new(RecordControl::new(config.record_directory.clone(), watched.clock, watched.faults.clone()));
     let tracer = operations.tracer().map(Tracer::subscriber);
     let accounting = Accounting::start(
@@ -319,6 +319,7 @@ impl ShardFigures {
             addresses: self.addresses.subscribe(),
             offload: Mutex::new(offload),
             log: Arc::clone(&output.stderr),
+            inherited_log_losses: Losses::default(),
             faults: self.faults.clone(),
         }
     }

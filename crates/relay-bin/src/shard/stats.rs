@@ -1,6 +1,7 @@
 //! Counters. Each worker adds to its own and publishes them shortly after.
 
 mod keys;
+mod portable;
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +11,10 @@ use std::{
 
 use relay_server::{ErrorCode, Event, Rejection, RemovalReason, ReplyKind, Traffic};
 
-pub(crate) use self::keys::{Limit, Loss};
+pub(crate) use self::{
+    keys::{Limit, Loss},
+    portable::PortableCounters,
+};
 
 /// The number of size classes: up to 64 bytes, 128, 256 and so on.
 pub(crate) const SIZE_CLASSES: usize = 11;
@@ -200,6 +204,11 @@ impl Published {
     /// Moves the values of `counters` here.
     pub(crate) fn publish(&self, counters: &mut Counters) {
         let counters = std::mem::take(counters);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).merge(counters);
+    }
+
+    /// Adds the counters that the process before this one handed over.
+    pub(crate) fn inherit(&self, counters: Counters) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).merge(counters);
     }
 

@@ -34,6 +34,8 @@ pub(crate) struct Observer {
     pub(crate) offload: Mutex<Box<dyn OffloadStatistics>>,
     /// The stream of the log, whose losses are counted.
     pub(crate) log: Arc<Stream>,
+    /// Lines of the log that the processes before this one have lost.
+    pub(crate) inherited_log_losses: Losses,
     pub(crate) faults: Faults,
 }
 
@@ -80,12 +82,16 @@ impl Observer {
         self.pulses.iter().enumerate().filter(move |(_, pulse)| pulse.is_stuck(now)).map(|(worker, _)| worker)
     }
 
-    pub(super) fn counters(&self) -> Counters {
+    pub(crate) fn counters(&self) -> Counters {
         stats::fold(&self.published)
     }
 
-    pub(super) fn offload(&self) -> OffloadCounters {
+    pub(crate) fn offload(&self) -> OffloadCounters {
         self.offload.lock().unwrap_or_else(PoisonError::into_inner).read()
+    }
+
+    pub(crate) fn log_losses(&self) -> Losses {
+        self.inherited_log_losses + self.log.losses()
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -100,7 +106,7 @@ impl Observer {
             addresses: self.addresses(),
             workers: count(self.pulses.len()),
             stuck_workers: count(self.stuck_workers().count()),
-            log_losses: self.log.losses(),
+            log_losses: self.log_losses(),
             faults: self.faults.counts(),
         }
     }
