@@ -1,7 +1,7 @@
-//! Builds the kernel program (`kernel/`) for the loader to embed, where a toolchain for BPF is present.
+//! Builds the kernel program (`kernel/`), which the loader embeds, if there is a toolchain for BPF.
 //!
-//! `RELAY_EBPF=require` makes a missing toolchain an error, `off` leaves the program out without a word, and `auto`, the
-//! default, leaves it out with a warning. Only the program's absence depends on this: everything else compiles the same.
+//! Without a toolchain, the build fails with `RELAY_EBPF=require`, and with `auto` (the default) it has no kernel program and prints
+//! a warning. With `off`, it never has one. Everything else compiles the same.
 
 use std::{
     env, fs,
@@ -9,7 +9,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-/// The target, for little-endian machines.
+/// The target of little-endian machines.
 const TARGET: &str = "bpfel-unknown-none";
 /// The kernel program's file name.
 const PROGRAM: &str = "relay-xdp";
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         println!("cargo:rerun-if-changed={path}");
     }
     println!("cargo:rerun-if-env-changed=RELAY_EBPF");
-    // The kernel program depends on this crate without the loader: no program is built for its own sake.
+    // Without the feature `loader`, nothing embeds the program. The kernel program itself depends on this crate without that feature.
     if env::var_os("CARGO_FEATURE_LOADER").is_none() {
         return ExitCode::SUCCESS;
     }
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         }
     };
     if let Err(reason) = &built {
-        // Where what is missing will appear.
+        // These directories change when a toolchain is installed.
         for directory in cargo_bin().chain([PathBuf::from("/usr/lib/rustlib")]).filter(|directory| directory.is_dir()) {
             println!("cargo:rerun-if-changed={}", directory.display());
         }
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes the Rust expression that the loader includes.
+/// Writes `program.rs`: the expression that the loader includes.
 fn embed(built: Result<PathBuf, String>) -> Result<(), String> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     let expression = match built {
@@ -72,7 +72,7 @@ fn embed(built: Result<PathBuf, String>) -> Result<(), String> {
     fs::write(out.join("program.rs"), expression).map_err(|error| format!("cannot write program.rs: {error}"))
 }
 
-/// Builds the kernel program; its path, or what is missing.
+/// Builds the kernel program. Returns its path, or what is missing.
 fn build() -> Result<PathBuf, String> {
     if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
         return Err("XDP is Linux's".to_owned());
@@ -86,9 +86,9 @@ fn build() -> Result<PathBuf, String> {
 
     let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set")?);
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    // Beside the profiles' directories (target/<profile>/build/<package>/out), so that these share one build.
+    // Outside the profiles' directories (target/<profile>/build/<package>/out), so that all profiles share one build.
     let target_dir = out.ancestors().nth(4).ok_or("OUT_DIR is not in a target directory")?.join("bpf");
-    // The version 3 instruction set is that of Linux 5.1.
+    // Version 3 of the instruction set needs Linux 5.1.
     let flags = [format!("-Clinker={}", linker.display()), "-Ctarget-cpu=v3".to_owned()];
     cargo
         .current_dir(manifest.join("kernel"))
@@ -103,12 +103,12 @@ fn build() -> Result<PathBuf, String> {
     Ok(target_dir.join(TARGET).join("release").join(PROGRAM))
 }
 
-/// The first line of a failed build that says what was wrong.
+/// The first error line of a failed build.
 fn last_error(log: &str) -> &str {
     log.lines().find(|line| line.starts_with("error")).unwrap_or("see the build script's output")
 }
 
-/// bpf-linker, on PATH or where `cargo install` puts it.
+/// Finds bpf-linker on PATH or in the directory of `cargo install`.
 fn find_linker() -> Result<PathBuf, String> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -118,22 +118,22 @@ fn find_linker() -> Result<PathBuf, String> {
         .ok_or_else(|| "bpf-linker is neither on PATH nor in cargo's bin directory".to_owned())
 }
 
-/// Where `cargo install` puts programs.
+/// The directories in which `cargo install` may put programs.
 fn cargo_bin() -> impl Iterator<Item = PathBuf> {
     let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = env::var_os("HOME").map(|home| Path::new(&home).join(".cargo"));
     cargo_home.into_iter().chain(home).map(|directory| directory.join("bin"))
 }
 
-/// A cargo whose compiler can build `core` for BPF: the distribution's, which may bring a built one, or rustup's nightly,
-/// which may bring the source.
+/// A cargo whose compiler can build `core` for BPF: the distribution's, with a prebuilt `core`, or rustup's nightly, with its
+/// source.
 fn find_cargo() -> Result<Command, String> {
     let (distribution, compiler) = ("/usr/bin/cargo", "/usr/bin/rustc");
     if Path::new(distribution).is_file()
         && sysroot(clean(compiler)).is_some_and(|root| root.join("lib/rustlib").join(TARGET).is_dir())
     {
         let mut cargo = clean(distribution);
-        // rustup's rustc may come first on PATH. Its nightly has inline assembly for BPF; so has this, if asked.
+        // RUSTC: rustup's rustc may come first on PATH. RUSTC_BOOTSTRAP: inline assembly for BPF is unstable.
         cargo.env("RUSTC", compiler).env("RUSTC_BOOTSTRAP", "1");
         return Ok(cargo);
     }
@@ -158,8 +158,8 @@ fn sysroot(mut rustc: Command) -> Option<PathBuf> {
     output.status.success().then(|| PathBuf::from(path.trim()))
 }
 
-/// A command that inherits nothing of what the outer cargo tells build scripts: it builds for another machine with another
-/// compiler.
+/// A command without the environment variables that the outer cargo sets for build scripts: this build has another target and
+/// another compiler.
 fn clean(program: &str) -> Command {
     const KEPT: [&str; 6] =
         ["CARGO_HOME", "CARGO_MAKEFLAGS", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "CARGO_SOURCE_"];

@@ -1,4 +1,4 @@
-//! What it takes to turn one direction of a channel into an entry of the kernel's map: its key, and its route.
+//! The cost of turning one direction of a channel into an entry of the kernel's map: its key and its route.
 #![forbid(unsafe_code)]
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
@@ -13,7 +13,7 @@ fn address(is_v4: bool, v4: &str, v6: &str, port: u16) -> SocketAddr {
     SocketAddr::new(if is_v4 { v4 } else { v6 }.parse().unwrap(), port)
 }
 
-/// From a client to its peer.
+/// The flow from a client to its peer.
 fn up(client_is_v4: bool, peer_is_v4: bool) -> Flow {
     Flow {
         remote: address(client_is_v4, "192.0.2.1", "2001:db8:1::1", 40_000),
@@ -25,7 +25,7 @@ fn up(client_is_v4: bool, peer_is_v4: bool) -> Flow {
     }
 }
 
-/// From the peer back to the client.
+/// The flow from the peer to the client.
 fn down(client_is_v4: bool, peer_is_v4: bool) -> Flow {
     let up = up(client_is_v4, peer_is_v4);
     Flow {
@@ -49,7 +49,7 @@ fn routes(criterion: &mut Criterion) {
             });
         }
     }
-    // What a flow that cannot be relayed costs before it is refused.
+    // The cost of refusing an invalid flow.
     let refused = Flow { destination: "224.0.0.1:5555".parse().unwrap(), ..up(true, true) };
     assert!(refused.route(7).is_err());
     group.bench_function("refused", |bencher| bencher.iter(|| black_box(&refused).route(black_box(7)).is_err()));

@@ -1,8 +1,8 @@
 //! Nanoseconds per packet in the kernel: `cargo xtask bench xdp`.
 //!
-//! BPF_PROG_TEST_RUN runs the program again and again on one packet, each time on what the time before made of it. So flows are
-//! laid out as a chain: what one makes of the packet is what the next one is for. A call goes as far as the packet's time to
-//! live, and the next one begins anew.
+//! BPF_PROG_TEST_RUN runs the program repeatedly on one packet, each time on the result of the last. So flows form a chain: the
+//! packet that leaves by one flow arrives at the next. A call runs until the packet's time to live is used up; the next call starts
+//! again.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a program for people")]
 
 #[path = "xdp/indications.rs"]
@@ -24,15 +24,15 @@ use packet::{Packet, channel_data};
 use relay_ebpf::{AttachMode, Config, Encapsulation, Flow, NextHop, OffloadError, XdpProgram};
 use test_support::namespace::{self, ip};
 
-/// Bytes of application data.
+/// Application data per packet, in bytes.
 const PAYLOAD: usize = 200;
-/// Packets per call: the time to live allows no more.
+/// Packets per call, limited by the time to live.
 const REPEAT: u32 = 250;
-/// Packets per figure and program.
+/// Packets per measured figure and program.
 const PACKETS: u32 = 1_000_000;
-/// Flows in the map beside those measured.
+/// Flows in the map that are not measured.
 const OTHER_FLOWS: u32 = 60_000;
-/// Flows that are used in turn, to show what it costs that they are not in the processor's caches.
+/// Flows that are used in turn, to measure flows that are not in the processor's caches.
 const ACTIVE_FLOWS: u32 = 20_000;
 
 const XDP_TX: u32 = 3;
@@ -41,7 +41,7 @@ const LISTEN_PORT: u16 = 3478;
 const CHANNEL: u16 = 0x4000;
 
 fn main() -> ExitCode {
-    // `cargo test` runs benchmarks too, without this argument.
+    // `cargo test` also runs benchmarks, without this argument.
     if !std::env::args().any(|argument| argument == "--bench") {
         return ExitCode::SUCCESS;
     }
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 }
 
 fn measure_all() -> Result<(), OffloadError> {
-    // For the routing table: a network interface with routers behind it. The other one is for the program that needs none.
+    // up0 has routers behind it, for the program that looks up routes. up1 is for the other program.
     for name in ["up0", "up1"] {
         ip(&format!("link add {name} type veth peer name {name}p"));
         ip(&format!("link set {name} up"));
@@ -87,7 +87,7 @@ const fn statistics_are(on: bool) -> &'static str {
 
 fn load(next_hop: NextHop, interface: &str, statistics: bool) -> Result<XdpProgram, OffloadError> {
     let config = Config {
-        // Attached, the program is in the kernel's dispatcher, as in operation.
+        // When attached, the program is called through the kernel's dispatcher, as in operation.
         interfaces: vec![interface.to_owned()],
         mode: AttachMode::Generic,
         next_hop,
@@ -111,7 +111,7 @@ fn measure_families(offloads: &[&XdpProgram; 2]) -> Result<(), OffloadError> {
         let both = measure(offloads, &cycle, 0)?;
         print(name, both);
         if inside_v4 == outside_v4 {
-            // ChannelData in ChannelData goes up again and again; down is the rest.
+            // ChannelData in ChannelData can go up repeatedly. The time down is the difference to a whole cycle.
             let up = measure(offloads, &cycle[..1], REPEAT)?;
             print(&format!("{name}, up"), up);
             print(&format!("{name}, down"), [0, 1].map(|at| 2.0 * both[at] - up[at]));
@@ -122,7 +122,7 @@ fn measure_families(offloads: &[&XdpProgram; 2]) -> Result<(), OffloadError> {
     }
     measure_indications(offloads)?;
     let many: Vec<Step> = (0..ACTIVE_FLOWS).map(|number| Step { v4: true, channel: number % 2 == 0 }).collect();
-    // One after the other: each would drive the other's flows out of the processor's caches.
+    // One program after the other: each would evict the other's flows from the processor's caches.
     let many_of = |offload| Ok(measure(&[offload], &many, 0)?[0]);
     let all = [many_of(offloads[0])?, many_of(offloads[1])?];
     print(&format!("v4 - v4, {ACTIVE_FLOWS} active flows"), all);
@@ -137,14 +137,14 @@ fn print(name: &str, [table, sender]: [f64; 2]) {
     println!("  {name:<30}{table:14.1}{sender:10.1}{:7.2}x", table / sender);
 }
 
-/// What arrives at one flow of a chain.
+/// One flow of a chain, by what arrives at it.
 #[derive(Clone, Copy)]
 struct Step {
     v4: bool,
     channel: bool,
 }
 
-/// Installs a chain of flows that ends where it begins, runs packets through it, and removes it.
+/// Installs a circular chain of flows, runs packets through it, and removes it.
 fn measure<const N: usize>(offloads: &[&XdpProgram; N], chain: &[Step], nested: u32) -> Result<[f64; N], OffloadError> {
     let flows: Vec<Flow> = (0..chain.len()).map(|at| flow(chain, at, nested > 0)).collect();
     for (offload, flow) in pairs(offloads, &flows) {
@@ -163,8 +163,8 @@ fn pairs<'a>(offloads: &'a [&XdpProgram], flows: &'a [Flow]) -> impl Iterator<It
     offloads.iter().flat_map(|offload| flows.iter().map(|flow| (*offload, flow)))
 }
 
-/// The median time per packet of this many calls to each program, which begin with each frame in turn. A call that something
-/// else on this machine has interrupted does not count by that.
+/// The median time per packet of this many calls to each program, starting with each frame in turn. The median ignores calls that
+/// were interrupted.
 fn calls<const N: usize>(
     offloads: &[&XdpProgram; N],
     frames: &[Vec<u8>],
@@ -183,12 +183,12 @@ fn calls<const N: usize>(
     }))
 }
 
-/// The time per packet of one call, if all of them were forwarded, or none of a frame that is not IP.
+/// The time per packet of one call. `None` unless all packets were forwarded or, for a frame that is not IP, none.
 fn forwarded_in(offload: &XdpProgram, frame: &[u8], repeat: u32) -> Result<Option<f64>, OffloadError> {
     let run = offload.run(frame, repeat)?;
     let is_ip = frame[12..14] == [0x08, 0x00] || frame[12..14] == [0x86, 0xdd];
     let is_forwarded = run.action == XDP_TX || run.action == XDP_REDIRECT;
-    // One packet in 65,536 looks as if its checksum was partial, and transaction IDs are drawn anew each time. The kernel rounds down
+    // One packet in 65,536 seems to have a partial checksum, and transaction IDs differ in each run. The kernel rounds down
     // to whole nanoseconds.
     Ok((is_ip == is_forwarded).then_some(run.per_packet.as_secs_f64() * 1e9 + 0.5))
 }

@@ -1,4 +1,4 @@
-//! Addresses and 16-bit numbers as they lie in headers and in map entries.
+//! Addresses and 16-bit numbers in network byte order, as in headers and map entries.
 
 use core::{
     fmt,
@@ -11,21 +11,21 @@ use core::{
 pub struct Be16(u16);
 
 impl Be16 {
-    /// Stores `value`, which is in the byte order of the processor.
+    /// Converts `value` from the processor's byte order.
     #[must_use]
     #[inline(always)]
     pub const fn new(value: u16) -> Self {
         Self(value.to_be())
     }
 
-    /// The value in the byte order of the processor.
+    /// The value in the processor's byte order.
     #[must_use]
     #[inline(always)]
     pub const fn get(self) -> u16 {
         u16::from_be(self.0)
     }
 
-    /// Stores the low 16 bits of `value`, which is in the byte order of the processor.
+    /// Converts the low 16 bits of `value` from the processor's byte order.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "what it is for")]
     pub(crate) const fn low_bits_of(value: u32) -> Self {
@@ -38,7 +38,7 @@ impl Be16 {
         Self(bits)
     }
 
-    /// The stored bits, for arithmetic that does not depend on byte order: comparisons and checksums.
+    /// The stored bits, for operations that do not depend on byte order: comparisons and checksums.
     #[must_use]
     #[inline(always)]
     pub const fn raw(self) -> u16 {
@@ -52,7 +52,7 @@ impl fmt::Debug for Be16 {
     }
 }
 
-/// An IP address in 16 bytes of network byte order; IPv4 addresses are mapped (`::ffff:a.b.c.d`).
+/// An IP address in 16 bytes of network byte order. IPv4 addresses are mapped (`::ffff:a.b.c.d`).
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct Address(pub(crate) [u32; 4]);
@@ -61,27 +61,27 @@ pub struct Address(pub(crate) [u32; 4]);
 const MAPPED: u32 = 0x0000_ffff_u32.to_be();
 
 impl Address {
-    /// Maps the 4 bytes of an IPv4 address, given as they lie in the header.
+    /// Maps an IPv4 address, given as its 4 bytes in a header.
     #[inline(always)]
     pub(crate) const fn from_v4_word(word: u32) -> Self {
         Self([0, 0, MAPPED, word])
     }
 
-    /// The 4 bytes of a mapped IPv4 address as they lie in the header.
+    /// The 4 bytes of a mapped IPv4 address, as in a header.
     #[must_use]
     #[inline(always)]
     pub const fn v4_word(&self) -> u32 {
         self.0[3]
     }
 
-    /// All 16 bytes as they lie in an IPv6 header.
+    /// All 16 bytes, as in an IPv6 header.
     #[must_use]
     #[inline(always)]
     pub const fn words(&self) -> [u32; 4] {
         self.0
     }
 
-    /// The same as two words of 64 bits, for arithmetic that does not depend on byte order.
+    /// The same as two 64-bit words, for operations that do not depend on byte order.
     #[inline(always)]
     pub(crate) const fn pairs(&self) -> [u64; 2] {
         let [a, b, c, d] = self.0;

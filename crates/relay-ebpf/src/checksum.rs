@@ -1,8 +1,8 @@
 //! The Internet checksum's one's complement arithmetic (<https://www.rfc-editor.org/rfc/rfc1071>).
 //!
-//! Sums are of 16-bit words taken as they lie in memory: one's complement addition gives the same bytes in either byte
-//! order. A folded sum of which any word is non-zero is never zero, which is why an updated checksum equals one made
-//! from scratch bit by bit.
+//! Sums are of 16-bit words as they are in memory: one's complement addition gives the same bytes in either byte
+//! order. The folded sum of words that are not all zero is never zero, so an updated checksum equals one computed from scratch
+//! in every bit.
 
 use crate::address::Address;
 
@@ -30,7 +30,7 @@ pub(crate) const fn halves(word: u32) -> u32 {
     (word & 0xffff) + (word >> 16)
 }
 
-/// The sum of what a pseudo-header holds of `address`: 4 bytes of an IPv4 one, 16 of an IPv6 one.
+/// The sum of the part of a pseudo-header that `address` is: 4 bytes for IPv4, 16 for IPv6.
 #[inline(always)]
 pub(crate) const fn address(address: &Address) -> u32 {
     if address.is_v4() {

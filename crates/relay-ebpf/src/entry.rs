@@ -2,18 +2,18 @@
 
 use crate::{hop::KeptHop, route::Route, statistics::Counters};
 
-/// A flow's route, its next hop, and what was forwarded by it: the value of the map `FLOWS`.
+/// The value of the map `FLOWS`: a flow's route, its next hop, and its counters.
 ///
-/// User space writes the route; next hop and counters are the program's to write, and all zeros when a flow is installed.
-/// With the kernel's own part and the key, an entry takes 192 bytes: three whole cache lines.
+/// User space writes the route. The kernel program writes next hop and counters, which are zero when a flow is installed.
+/// With its key and the kernel's own data, an entry takes 192 bytes: three whole cache lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct Entry {
-    /// Where its packets go.
+    /// How its packets are forwarded.
     pub route: Route,
-    /// The next hop that was found last.
+    /// The next hop that was looked up last.
     pub hop: KeptHop,
-    /// How many did.
+    /// The forwarded packets.
     pub forwarded: Counters,
 }
 

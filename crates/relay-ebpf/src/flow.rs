@@ -1,4 +1,4 @@
-//! One direction between a client and a peer, as a caller says it.
+//! One direction between a client and a peer, as the caller of this crate describes it.
 
 use core::{
     fmt,
@@ -12,26 +12,26 @@ use crate::{
     route::{FlowKey, Route},
 };
 
-/// One direction between a client and a peer, or between two clients: a packet from `remote` to `local` leaves from `source` to
-/// `destination`, wrapped in something else.
+/// One direction between a client and a peer, or between two clients: a packet from `remote` to `local` is sent on from `source` to
+/// `destination`, with another encapsulation.
 ///
-/// A Send indication is one of this flow if it is for `destination`; a Data indication says that its data comes from `remote`. Both have
-/// a peer at the other side, not another client.
+/// A Send indication belongs to this flow if it is for `destination`. A Data indication names `remote` as the peer. In both
+/// cases, the other side is a peer and not another client.
 ///
-/// The addresses are those in the packets that this host sees: behind 1:1 NAT, its private ones.
+/// Addresses are those in the packets that this host sees: behind a 1:1 NAT, its private ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Flow {
-    /// Where it comes from.
+    /// The packet's source.
     pub remote: SocketAddr,
-    /// The address and port of the relay that it is sent to; of `remote`'s family.
+    /// The packet's destination: an address and port of the relay, of the same family as `remote`.
     pub local: SocketAddr,
-    /// What it arrives in: bare from peers.
+    /// How the packet carries application data when it arrives; [`Encapsulation::Bare`] from peers.
     pub arrives_in: Encapsulation,
-    /// The address and port of the relay that it leaves from.
+    /// The new source: an address and port of the relay.
     pub source: SocketAddr,
-    /// Where it goes; of `source`'s family.
+    /// The new destination, of the same family as `source`.
     pub destination: SocketAddr,
-    /// What it leaves in: bare to peers.
+    /// How the packet carries application data when it leaves; [`Encapsulation::Bare`] to peers.
     pub leaves_in: Encapsulation,
 }
 
@@ -39,18 +39,18 @@ pub struct Flow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FlowError {
-    /// The two ends of one side are of different address families.
+    /// The two addresses of one side are of different families.
     MixedFamilies {
-        /// One end.
+        /// One address.
         from: SocketAddr,
-        /// The other.
+        /// The other address.
         to: SocketAddr,
     },
-    /// An address that a packet cannot be relayed from or to: multicast, broadcast, unspecified, or port 0.
+    /// An address that a packet cannot be relayed from or to: multicast, broadcast, unspecified, or with port 0.
     NotUnicast(SocketAddr),
-    /// Not a channel number of RFC 5766's or RFC 8656's: outside of 0x4000-0x7FFF.
+    /// Not a channel number of RFC 5766 or RFC 8656: outside 0x4000-0x7FFF.
     NotAChannel(u16),
-    /// An indication that does not have a peer at the other side.
+    /// An indication whose other side is not a peer.
     IndicationWithoutPeer,
 }
 
@@ -68,7 +68,7 @@ impl fmt::Display for FlowError {
 impl core::error::Error for FlowError {}
 
 impl Flow {
-    /// What packets of this flow are found by.
+    /// The key of this flow's packets.
     #[must_use]
     pub fn key(&self) -> FlowKey {
         let (remote, port) = (self.remote, self.local.port());
@@ -79,12 +79,13 @@ impl Flow {
         }
     }
 
-    /// What the kernel does with packets of this flow.
+    /// How the kernel forwards this flow's packets.
     ///
-    /// `flow_label` (20 bits) goes into IPv6 headers; it should be the same for all packets of a flow and hard to guess (<https://www.rfc-editor.org/rfc/rfc6437#section-3>).
+    /// `flow_label` (20 bits) goes into IPv6 headers. It should be the same for all packets of a flow and hard to guess
+    /// (<https://www.rfc-editor.org/rfc/rfc6437#section-3>).
     ///
     /// # Errors
-    /// If the flow contradicts itself or names addresses or channels that cannot be relayed.
+    /// If the flow is invalid.
     pub fn route(&self, flow_label: u32) -> Result<Route, FlowError> {
         for (from, to) in [(self.remote, self.local), (self.source, self.destination)] {
             if Address::from(from.ip()).is_v4() != Address::from(to.ip()).is_v4() {

@@ -1,4 +1,4 @@
-//! Why flows do not get into the kernel, or out of it.
+//! Why a flow was not installed in the kernel, or not removed.
 
 use crate::FlowError;
 
@@ -6,16 +6,16 @@ use crate::FlowError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
-    /// There are as many flows as the map was made for. There is room again when flows end.
+    /// The map is full. There is room again when flows end.
     #[error("the flow map is full ({max_flows} flows): a larger one can be asked for at start")]
     Full {
-        /// How many that is.
+        /// The size of the map.
         max_flows: u32,
     },
-    /// The flow itself is at fault.
+    /// The flow is invalid.
     #[error(transparent)]
     Flow(#[from] FlowError),
-    /// Send indications of the same client to another peer have the same key, by chance.
+    /// By chance, Send indications of the same client to another peer have the same key.
     #[error("the key of the flow is another peer's")]
     OtherPeer,
     /// The kernel refused.

@@ -1,17 +1,17 @@
-//! Where packets live: in the kernel, or in a slice of bytes.
+//! Access to packets: in the kernel, or in a byte slice.
 
 use crate::wire::Wire;
 
-/// An Ethernet frame that can be read, written, and made longer or shorter at its front.
+/// An Ethernet frame that can be read and written, and that can grow or shrink at both ends.
 pub trait Frame {
     /// The frame's length in bytes.
     fn length(&self) -> u32;
 
-    /// Copies the header at `offset` to `header`. False, with `header` unchanged, if the frame ends before it does.
+    /// Copies the header at `offset` to `header`. Returns false, with `header` unchanged, if the frame ends before the header does.
     #[must_use]
     fn read<T: Wire>(&self, offset: usize, header: &mut T) -> bool;
 
-    /// The same for what may be in another buffer than the front of the frame is. It takes longer.
+    /// Like [`read`](Self::read), for data that may be outside the frame's first buffer. Slower.
     #[must_use]
     fn read_far<T: Wire>(&self, offset: usize, header: &mut T) -> bool {
         self.read(offset, header)
@@ -23,22 +23,22 @@ pub trait Frame {
         false
     }
 
-    /// Moves the front of the frame by `by` bytes: outwards, so that it grows, if positive; what comes in is undefined.
-    /// False, with the frame unchanged, if there is no room.
+    /// Moves the front of the frame by `by` bytes; outwards if positive. The content of added bytes is undefined. Returns false, with
+    /// the frame unchanged, if there is no room.
     #[must_use]
     fn grow_front(&mut self, by: i32) -> bool;
 
-    /// Moves the end of the frame by `by` bytes: outwards if positive; what comes in is zeros. False, with the frame unchanged, if
-    /// there is no room.
+    /// Moves the end of the frame by `by` bytes; outwards if positive. Added bytes are zero. Returns false, with the frame unchanged,
+    /// if there is no room.
     #[must_use]
     fn grow_back(&mut self, by: i32) -> bool;
 
-    /// Overwrites the header at `offset`. False, with the frame unchanged, if it ends before.
+    /// Overwrites the header at `offset`. Returns false, with the frame unchanged, if the frame ends before the header does.
     #[must_use]
     fn write<T: Wire>(&mut self, offset: usize, header: &T) -> bool;
 }
 
-/// A frame in a slice of memory that has room in front of it, as the buffers of network drivers have.
+/// A frame in a byte slice, with room in front of it and behind it, like the buffers of network drivers.
 ///
 /// ```
 /// use relay_ebpf::{Frame, SliceFrame};
@@ -56,13 +56,13 @@ pub struct SliceFrame<'a> {
 }
 
 impl<'a> SliceFrame<'a> {
-    /// The frame that begins after `headroom` bytes of `memory` and ends with it; `None` if it would begin beyond.
+    /// A frame from byte `headroom` of `memory` to its end; `None` if `memory` is shorter than that.
     #[must_use]
     pub fn new(memory: &'a mut [u8], headroom: usize) -> Option<Self> {
         Self::with_tailroom(memory, headroom, 0)
     }
 
-    /// The same, with `tailroom` bytes of `memory` behind the frame.
+    /// Like [`new`](Self::new), with `tailroom` bytes of `memory` behind the frame.
     #[must_use]
     pub fn with_tailroom(memory: &'a mut [u8], headroom: usize, tailroom: usize) -> Option<Self> {
         let end = memory.len().checked_sub(tailroom)?;
@@ -85,7 +85,7 @@ impl Frame for SliceFrame<'_> {
         let Some(bytes) = self.bytes().get(offset..).and_then(|rest| rest.get(..size_of::<T>())) else {
             return false;
         };
-        // SAFETY: `bytes` has the size of `T`, and any bit pattern is a `Wire` type's value.
+        // SAFETY: `bytes` has the size of `T`, and any bit pattern is a valid `Wire` value.
         *header = unsafe { bytes.as_ptr().cast::<T>().read_unaligned() };
         true
     }
@@ -120,7 +120,7 @@ impl Frame for SliceFrame<'_> {
         let Some(bytes) = frame.get_mut(offset..).and_then(|rest| rest.get_mut(..size_of::<T>())) else {
             return false;
         };
-        // SAFETY: `bytes` has the size of `T`, whose bytes are all initialised since a `Wire` type has no padding.
+        // SAFETY: `bytes` has the size of `T`, whose bytes are all initialised, since a `Wire` type has no padding.
         unsafe { bytes.as_mut_ptr().cast::<T>().write_unaligned(*header) };
         true
     }

@@ -1,4 +1,4 @@
-//! A next hop that was looked up once, kept with the flow.
+//! The next hop that was looked up for a flow, as its map entry keeps it.
 
 use crate::{
     host::{Device, Leaving, Link},
@@ -7,15 +7,15 @@ use crate::{
     wire::MacAddresses,
 };
 
-/// The answer of the host's routing and neighbour tables, as a flow keeps it in its entry of the map `FLOWS`.
+/// The answer of the host's routing and neighbour tables, kept in a flow's entry of the map `FLOWS`.
 ///
-/// It holds for the [`Question`] that it answers and for no other. The question contains the time, in units of about half a
-/// second, so that an answer ends by itself: nobody has to take it away, and nobody has to be alive for it.
+/// It is valid only for the [`Question`] that it answers. The question contains the time, in units of about half a
+/// second. So an answer expires by itself, even if user space is not running.
 ///
-/// Several CPUs may write the answer of one flow at once, and user space may give the entry to another flow meanwhile. Each
-/// 64-bit word is written whole, but a reader can find words of two writers. The last word is a check over all others and
-/// over the question, the flow's route included. A mixture fails it, and so does a late answer for the entry's previous
-/// flow: the reader then looks up anew.
+/// Several CPUs may write the answer of one flow at once, and user space may reuse the entry for another flow meanwhile. Each
+/// 64-bit word is written as a whole, but a reader may find words of two writers. The last word is a checksum over all others and
+/// over the question, which includes the flow's route. It does not match a mixture, nor a late answer for the entry's previous
+/// flow. The reader then looks the next hop up again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct KeptHop {
@@ -28,25 +28,25 @@ pub struct KeptHop {
 
 const _: () = assert!(size_of::<KeptHop>() == 32 && align_of::<KeptHop>() == 8, "shared with the kernel program");
 
-/// What a next hop depends on, beside the host's tables. Another question needs another look-up.
+/// The inputs of a next hop, beside the host's tables. Another question needs another look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// The check word of the flow's route, which stands for all of it.
+    /// The check word of the flow's route, as a digest of it.
     route: u64,
-    /// The period of time, and the traffic class without ECN: routes and policy rules may depend on the latter.
+    /// The time period, and the traffic class without ECN, which routes and policy rules may depend on.
     when_and_class: u64,
-    /// Changes when user space hears that the host's tables do.
+    /// User space changes it when the host's tables change.
     generation: u64,
 }
 
-/// The bits of a traffic class that routes and rules may depend on: DSCP, but not ECN.
+/// The bits of a traffic class that routes and rules may depend on: DSCP without ECN.
 pub const DSCP: u8 = 0xfc;
 
 impl Question {
-    /// What to ask for a packet that leaves by `route`.
+    /// The question for a packet that leaves by `route`.
     ///
-    /// `now` is in ticks of the kernel's clock, of which `1 << period` are a period. A flow's periods begin at a time of its
-    /// own, or all flows would look up at the same moment.
+    /// `now` is in ticks of the kernel's clock; a period has `1 << period` of them. Each flow's periods begin at a different time, so
+    /// that flows do not all look up at the same moment.
     #[must_use]
     #[inline(always)]
     pub const fn new(route: &Route, leaving: &Leaving, now: u64, period: u32, generation: u64) -> Self {
@@ -57,10 +57,10 @@ impl Question {
 }
 
 impl KeptHop {
-    /// The number of 64-bit words that it is.
+    /// The number of 64-bit words in it.
     pub const WORDS: usize = size_of::<Self>() / size_of::<u64>();
 
-    /// The answer to `question`: frames with `addresses` that leave by `device`, with IP packets of at most `mtu` bytes.
+    /// The answer to `question`: frames get `addresses`, leave by `device`, and their IP packets have at most `mtu` bytes.
     #[must_use]
     #[inline(always)]
     pub const fn new(question: &Question, addresses: MacAddresses, device: Device, mtu: u16) -> Self {
@@ -68,14 +68,14 @@ impl KeptHop {
         Self { check: hop.check(question), ..hop }
     }
 
-    /// Whether this answers `question`, for a packet that is as long as `leaving` says.
+    /// Whether this is the answer to `question`, for a packet with the length in `leaving`.
     #[must_use]
     #[inline(always)]
     pub const fn answers(&self, question: &Question, leaving: &Leaving) -> bool {
         self.check == self.check(question) && leaving.length <= self.mtu as u32
     }
 
-    /// Makes `link` lead to this next hop, for a frame that arrived on interface `arrived_on`.
+    /// Writes this next hop to `link`, for a frame that arrived on interface `arrived_on`.
     #[inline(always)]
     pub fn apply(&self, arrived_on: u32, link: &mut Link) {
         link.addresses = self.addresses;

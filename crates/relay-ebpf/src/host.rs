@@ -1,4 +1,4 @@
-//! What the rewrite asks of the host it runs on.
+//! The interface between the rewrite and the host that it runs on.
 
 use crate::{
     address::Be16,
@@ -8,39 +8,39 @@ use crate::{
     wire::MacAddresses,
 };
 
-/// The host: in the kernel, maps and helper functions; elsewhere, whatever a caller models it by.
+/// The host: maps and helper functions in the kernel, a model elsewhere.
 ///
-/// Answers come through mutable references and plain integers: the shape that the kernel's verifier follows best.
+/// Results are returned through mutable references and plain integers, which the kernel's verifier handles best.
 pub trait Host {
-    /// The ports, and how to find the next hop.
+    /// The relay's ports, and how to find next hops.
     fn settings(&self) -> Settings;
 
-    /// Copies the route of `key`, front to back. False if there is none.
+    /// Copies the route of `key`, front to back. Returns false if there is none.
     #[must_use]
     fn route(&mut self, key: &FlowKey, route: &mut Route) -> bool;
 
-    /// Asks the routing table for the next hop of what leaves by `route`, and fills in `link`: with
-    /// [`Reason::Forwarded`]. Any other reason passes the packet to user space.
+    /// Looks up the next hop of a packet that leaves by `route`, writes it to `link`, and returns [`Reason::Forwarded`]. With any
+    /// other reason, the packet is passed to user space.
     #[must_use]
     fn next_hop(&mut self, route: &Route, leaving: &Leaving, link: &mut Link) -> Reason;
 
-    /// Whether an IP packet of `length` bytes can leave by the interface that the frame arrived on.
+    /// Whether an IP packet of `length` bytes fits the MTU of the interface that the frame arrived on.
     #[must_use]
     fn fits(&mut self, length: u32) -> bool;
 
-    /// A number that an IPv4 packet's fragments could be told from others' by.
+    /// The identification of an IPv4 packet that may be fragmented.
     #[must_use]
     fn identification(&mut self) -> u16;
 
-    /// A number that nobody can tell beforehand: of transaction IDs.
+    /// A number that nobody can predict, for transaction IDs.
     #[must_use]
     fn random(&mut self) -> u32;
 }
 
-/// What is decided about the IP packet that leaves.
+/// Properties of the IP packet that leaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Leaving {
-    /// How many bytes it and what follows it in the frame have.
+    /// The bytes from the IP header to the end of the frame.
     pub length: u32,
     /// DSCP and ECN: IPv4's type of service, IPv6's traffic class.
     pub traffic_class: u8,
@@ -48,11 +48,11 @@ pub struct Leaving {
     pub hops: u8,
 }
 
-/// How frames leave by an interface: an entry of the map `DEVICES`, whose key is the interface's index.
+/// How frames leave by an interface. Value of the map `DEVICES`, whose key is the interface's index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Device {
-    /// The index of the interface to send by: of a VLAN's, the one beneath it.
+    /// The index of the interface to send by. For a VLAN interface: that of the interface below it.
     pub interface: u32,
     /// The VLAN identifier in network byte order, if `tagged`.
     pub vlan: Be16,
@@ -66,8 +66,8 @@ const _: () = assert!(size_of::<Device>() == 8 && align_of::<Device>() == 4, "sh
 const PRIORITY: Be16 = Be16::new(0xf000);
 
 impl Device {
-    /// Makes `link` leave by this device, given that the frame came in by `arrived_on`. Between two VLANs, the frame keeps
-    /// its priority.
+    /// Makes `link` leave by this device, for a frame that arrived on `arrived_on`. A tag's priority is kept from one VLAN to
+    /// another.
     #[inline(always)]
     pub fn apply(&self, arrived_on: u32, link: &mut Link) {
         let priority = if link.tagged == 0 { 0 } else { link.control & PRIORITY.raw() };
@@ -78,17 +78,17 @@ impl Device {
     }
 }
 
-/// The link layer of a frame.
+/// The link layer of the frame that leaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Link {
-    /// The Ethernet addresses it is for and from.
+    /// Its destination and source Ethernet addresses.
     pub addresses: MacAddresses,
     /// The IEEE 802.1Q control field (priority and VLAN), in network byte order, if `tagged`.
     pub control: u16,
     /// 1 if the frame has an IEEE 802.1Q tag, 0 if not.
     pub tagged: u8,
-    /// 1 if it leaves by `interface`, 0 if by the one it came in by.
+    /// 1 if it leaves by `interface`, 0 if by the interface that it arrived on.
     pub redirected: u8,
-    /// The index of the interface it leaves by, if `redirected`.
+    /// The index of the interface that it leaves by, if `redirected`.
     pub interface: u32,
 }

@@ -1,7 +1,8 @@
-//! Send and Data indications (<https://www.rfc-editor.org/rfc/rfc8656#section-11>), as words of 32 bits that lie as in the frame.
+//! Reads Send indications and writes Data indications (<https://www.rfc-editor.org/rfc/rfc8656#section-11>), in 32-bit words as
+//! in the frame.
 //!
-//! Both have the same shape: a STUN header, XOR-PEER-ADDRESS, then DATA. Of Send indications that is the plain one, in which nearly
-//! all clients write them, with a FINGERPRINT at the end or without. Others are user space's.
+//! Both have the same shape: a STUN header, XOR-PEER-ADDRESS, then DATA. Nearly all clients write Send indications like that, with or
+//! without a FINGERPRINT at the end. All other shapes are passed to user space.
 
 use crate::{
     address::{Address, Be16},
@@ -30,39 +31,39 @@ const START: u32 = 28;
 const STUN_HEADER: u32 = 20;
 /// The length of FINGERPRINT, its header included.
 const FINGERPRINT_LENGTH: u32 = 8;
-/// The longest datagram that is looked at: the kernel's verifier wants a bound for offsets.
+/// The longest datagram that is read: the kernel's verifier needs a bound for offsets.
 const LONGEST: u32 = 0x4000;
 
-/// How many bytes come before the data, given the peer's family.
+/// The number of bytes before the data, by the peer's family.
 #[inline(always)]
 pub(crate) const fn header_length(is_v6: bool) -> u32 {
     START + if is_v6 { 20 } else { 8 }
 }
 
-/// How many zeros follow data of this length: to a multiple of four.
+/// The number of zeros after data of this length, which pad it to a multiple of four.
 #[inline(always)]
 pub(crate) const fn padding(length: u32) -> u32 {
     length.wrapping_neg() & 3
 }
 
-/// What a Send indication says.
+/// The content of a Send indication.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Send {
     pub(crate) peer: Address,
     pub(crate) peer_port: Be16,
-    /// The one's complement sum of all of it but its data, and of what it makes the lengths of UDP larger by.
+    /// The one's complement sum of all words but the data, plus twice its length without the data, as UDP sums its length twice.
     pub(crate) sum: u16,
-    /// How many bytes come before its data.
+    /// The number of bytes before its data.
     pub(crate) header: u32,
     /// The length of its data in bytes.
     pub(crate) payload: u32,
-    /// 1 if there is a FINGERPRINT. It is not checked here: the UDP checksum guards the same bytes, and more.
+    /// 1 if there is a FINGERPRINT. It is not checked: the UDP checksum covers the same bytes and more.
     pub(crate) has_fingerprint: u8,
 }
 
 impl Send {
-    /// Reads the UDP payload of `length` bytes at `start`, which begins like a Send indication. [`Reason::Forwarded`] if it has the plain
-    /// shape.
+    /// Reads the UDP payload of `length` bytes at `start`, which begins like a Send indication. Returns [`Reason::Forwarded`] if
+    /// it has the usual shape.
     #[inline(always)]
     pub(crate) fn parse<F: Frame>(&mut self, frame: &F, start: u32, length: u32) -> Reason {
         let mut words: Start = [0; 7];
@@ -116,7 +117,7 @@ impl Send {
             if end < 4 || !frame.read_far((end - 4) as usize, &mut last) {
                 return Reason::Truncated;
             }
-            // Whatever the padding is, it was summed up.
+            // Padding may have any value, and is part of the sum.
             sum += u64::from((u32::from_be(last[0]) & ((1 << (8 * padding)) - 1)).to_be());
         }
         if self.has_fingerprint != 0 {
@@ -135,12 +136,12 @@ impl Send {
     }
 }
 
-/// Whether the Send indication whose data is at `data` of the frame is for this peer.
+/// Whether the Send indication with its data at offset `data` of the frame is for this peer.
 #[inline(always)]
 pub(crate) fn is_for<F: Frame>(frame: &F, data: u32, peer: &Address, port: Be16) -> bool {
     let is_v6 = !peer.is_v4();
     let header = header_length(is_v6);
-    // An address of the other family is elsewhere, where these words are something else, or in front of the packet.
+    // If the peer's family is the other one, these words are something else, or in front of the packet.
     let mut words: Start = [0; 7];
     if data < header || !frame.read((data - header) as usize, &mut words) {
         return false;
@@ -166,17 +167,17 @@ pub(crate) fn is_for<F: Frame>(frame: &F, data: u32, peer: &Address, port: Be16)
     differences == 0
 }
 
-/// What comes before the data in a Data indication.
+/// The bytes before the data of a Data indication.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Data {
     start: Start,
-    /// Of an IPv4 address, the last word.
+    /// An IPv4 address is in the last word.
     address: [u32; 4],
     attribute: u32,
 }
 
 impl Data {
-    /// That `peer`, of this family, has sent `payload` bytes; with a transaction ID.
+    /// For `payload` bytes from `peer`, with this family and transaction ID.
     #[inline(always)]
     pub(crate) fn new(peer: &Address, port: Be16, is_v6: bool, payload: u32, transaction: [u32; 3]) -> Self {
         let length = header_length(is_v6) - STUN_HEADER + payload + padding(payload);
@@ -200,7 +201,7 @@ impl Data {
         }
     }
 
-    /// The one's complement sum of it.
+    /// Its one's complement sum.
     #[inline(always)]
     pub(crate) fn sum(&self) -> u64 {
         sum(&self.start) + sum(&self.address) + u64::from(self.attribute)
@@ -219,7 +220,7 @@ impl Data {
     }
 }
 
-/// The sum of words, which has room for more.
+/// The sum of the words, which cannot overflow.
 #[inline(always)]
 fn sum<const WORDS: usize>(words: &[u32; WORDS]) -> u64 {
     let mut sum = 0;

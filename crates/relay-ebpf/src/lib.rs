@@ -1,10 +1,10 @@
-//! The XDP fast path of a TURN relay: what clients and peers send each other is forwarded before the kernel makes a socket's datagram of it.
+//! The XDP fast path of a TURN relay: forwards data between clients and peers before the kernel delivers it to a socket.
 //!
-//! - [`rewrite`](fn@rewrite) is the whole data path: it takes a frame's headers apart, looks its route up once, and writes new headers.
-//!   It is `no_std`, knows no kernel, and runs over a [`Frame`] and a [`Host`]: in the kernel, over a driver's buffer and
-//!   BPF maps; in tests and in the browser, over a slice and whatever models the host.
-//! - [`Flow`] is what a caller says of one direction between a client and a peer, [`FlowKey`] and [`Route`] are what the map holds of it.
-//! - With the feature `loader` (the default), on Linux, `XdpProgram` puts the program into the kernel, attaches it to
+//! - [`rewrite`](fn@rewrite) is the whole data path: it parses a frame's headers, looks its route up once, and writes new headers.
+//!   It is `no_std` and independent of the kernel, and runs over a [`Frame`] and a [`Host`]. In the kernel, these are a driver's
+//!   buffer and BPF maps; in tests and in the browser, a slice and a model of the host.
+//! - [`Flow`] describes one direction between a client and a peer. [`FlowKey`] and [`Route`] are its key and its value in the map.
+//! - With the feature `loader` (the default), on Linux, `XdpProgram` loads the program into the kernel, attaches it to
 //!   interfaces, installs and removes flows, and reads counters.
 //!
 //! # Example
@@ -65,8 +65,8 @@
 //!
 //! # What it assumes
 //!
-//! Frames are Ethernet II, with at most one IEEE 802.1Q tag. Addresses are those that this host's interfaces see. Whatever the
-//! rewrite is not sure of it leaves untouched, for user space; so user space must be able to serve every flow by itself.
+//! Frames are Ethernet II, with at most one IEEE 802.1Q tag. Addresses are those that this host's interfaces see. A packet that the
+//! rewrite cannot handle stays unchanged and goes to user space, so user space must be able to serve every flow by itself.
 #![cfg_attr(not(any(test, feature = "loader")), no_std)]
 
 mod address;

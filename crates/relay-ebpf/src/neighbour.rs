@@ -1,11 +1,11 @@
-//! Neighbours that kept next hops lead to.
+//! The neighbours that packets are forwarded to.
 
 use core::net::IpAddr;
 
 use crate::address::Address;
 
-/// A neighbour that packets were forwarded to: the key of the map `NEIGHBOURS`. The value is when its Ethernet address was
-/// last looked up, in ticks of the kernel's clock.
+/// A neighbour that packets were forwarded to: the key of the map `NEIGHBOURS`. The value is the time of the last look-up of
+/// its Ethernet address, in ticks of the kernel's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(C)]
 pub struct Neighbour {
@@ -16,21 +16,21 @@ pub struct Neighbour {
 const _: () = assert!(size_of::<Neighbour>() == 20 && align_of::<Neighbour>() == 4, "shared with the kernel program");
 
 impl Neighbour {
-    /// The IPv4 neighbour whose address lies in a header as `word`, on the interface of that index.
+    /// The IPv4 neighbour with address `word`, as in a header, on the interface with this index.
     #[must_use]
     #[inline(always)]
     pub const fn from_v4_word(word: u32, interface: u32) -> Self {
         Self { address: Address::from_v4_word(word), interface }
     }
 
-    /// The IPv6 neighbour whose address lies in a header as `words`.
+    /// The IPv6 neighbour with address `words`, as in a header, on the interface with this index.
     #[must_use]
     #[inline(always)]
     pub const fn from_v6_words(words: [u32; 4], interface: u32) -> Self {
         Self { address: Address(words), interface }
     }
 
-    /// The neighbour of that address, on the interface of that index.
+    /// The neighbour with this address, on the interface with this index.
     #[must_use]
     pub fn new(ip: IpAddr, interface: u32) -> Self {
         Self { address: ip.into(), interface }
@@ -42,7 +42,7 @@ impl Neighbour {
         self.address.to_ip()
     }
 
-    /// The index of the interface that it is behind: of a VLAN's own, where it is on a VLAN.
+    /// The index of its interface. On a VLAN, that is the VLAN interface's.
     #[must_use]
     pub const fn interface(&self) -> u32 {
         self.interface

@@ -1,4 +1,4 @@
-//! The first half of the rewrite: what arrived.
+//! The first half of the rewrite: parses the headers of a packet.
 
 use crate::{
     address::{Address, Be16},
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// A packet to the relay, its headers taken apart.
+/// The parsed headers of a packet to the relay.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Packet {
     pub(crate) link: Link,
@@ -26,11 +26,11 @@ pub(crate) struct Packet {
     pub(crate) hops: u8,
     pub(crate) udp_length: Be16,
     pub(crate) checksum: u16,
-    /// The length of all headers, those of ChannelData or of an indication included.
+    /// The length of all headers, including those of ChannelData or of an indication.
     pub(crate) headers: u32,
     /// The length of the application data.
     pub(crate) payload: u32,
-    /// How many bytes of the frame follow the application data: padding of the frame; of an indication, also its own and its FINGERPRINT.
+    /// The number of bytes after the application data: padding of the frame; for an indication, also its padding and FINGERPRINT.
     pub(crate) trailer: u32,
     /// 1 if it is a Send indication.
     pub(crate) is_send: u8,
@@ -39,7 +39,7 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
-    /// Takes the frame's headers apart. [`Reason::Forwarded`] if this is a packet that there may be a route for.
+    /// Parses the frame's headers. Returns [`Reason::Forwarded`] if there may be a route for the packet.
     #[inline(always)]
     pub(crate) fn parse<F: Frame, H: Host>(&mut self, frame: &F, host: &H) -> Reason {
         let mut ethernet = Ethernet::default();
@@ -62,7 +62,7 @@ impl Packet {
         if self.is_send != 0 { self.parse_send(frame) } else { reason }
     }
 
-    /// Of a Send indication, what was taken for its data is all of it: takes it apart.
+    /// Parses a Send indication. Until then, `payload` is the length of the whole indication.
     #[inline(always)]
     fn parse_send<F: Frame>(&mut self, frame: &F) -> Reason {
         let mut send = Send::default();

@@ -1,4 +1,4 @@
-//! The rewrite: old headers, one look-up, new headers.
+//! The rewrite: parses the old headers, looks the route up, and writes new headers.
 
 use crate::{
     address::Be16,
@@ -15,30 +15,29 @@ use crate::{
     },
 };
 
-/// Up to this size, an IPv4 packet made of an IPv6 one may be fragmented on its way
+/// The largest IPv4 packet made from an IPv6 packet that may be fragmented on its way
 /// (<https://www.rfc-editor.org/rfc/rfc7915#section-5.1>).
 const MAY_BE_FRAGMENTED: u32 = 1260;
 
-/// What the caller needs to know of a frame that was forwarded.
+/// The information about a forwarded frame that the caller needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forwarded {
     /// The length of the application data relayed, in bytes.
     pub payload: u32,
-    /// 1 if the frame leaves by `interface`, 0 if by the one it came in by.
+    /// 1 if the frame leaves by `interface`, 0 if by the interface that it arrived on.
     pub redirected: u8,
-    /// The index of the interface it leaves by, if `redirected`.
+    /// The index of the interface that it leaves by, if `redirected`.
     pub interface: u32,
 }
 
-/// Forwards a frame, if all is well, by rewriting its headers; says in `forwarded` what the caller needs for the rest.
+/// Forwards a frame, if possible, by rewriting its headers. Fills in `forwarded` for the caller.
 ///
-/// The verdict falls before the first write: unless the answer is [`Reason::Forwarded`] (or the impossible
-/// [`Reason::Aborted`]), the frame is as it was, and user space's business.
+/// The decision is made before the first write: unless the result is [`Reason::Forwarded`] (or [`Reason::Aborted`], which should not
+/// happen), the frame is unchanged and goes to user space.
 ///
-/// IP fields follow the preferred behaviour of RFC 8656: TTL one less, DSCP and ECN as they came, DF as it came
-/// (<https://www.rfc-editor.org/rfc/rfc8656#section-14>), and RFC 7915's where the family changes
-/// (<https://www.rfc-editor.org/rfc/rfc8656#section-13>). An updated UDP checksum is as right or wrong as the one that
-/// arrived.
+/// IP fields follow the preferred behaviour of RFC 8656: the TTL is one less, DSCP and ECN are kept, and so is DF
+/// (<https://www.rfc-editor.org/rfc/rfc8656#section-14>). RFC 7915 applies where the family changes
+/// (<https://www.rfc-editor.org/rfc/rfc8656#section-13>). The UDP checksum is updated and not verified: a wrong one stays wrong.
 #[inline(always)]
 pub fn rewrite<F: Frame, H: Host>(frame: &mut F, host: &mut H, forwarded: &mut Forwarded) -> Reason {
     let mut packet = Packet::default();
@@ -46,7 +45,7 @@ pub fn rewrite<F: Frame, H: Host>(frame: &mut F, host: &mut H, forwarded: &mut F
     if reason as u32 != Reason::Forwarded as u32 {
         return reason;
     }
-    // The kernel wants the key in memory. A copy of its own leaves the rest of the packet in registers.
+    // The kernel needs the key in memory. With a copy of it, the rest of the packet can stay in registers.
     let key = packet.key;
     let mut route = Route::default();
     if !host.route(&key, &mut route) {
@@ -107,7 +106,7 @@ pub fn rewrite<F: Frame, H: Host>(frame: &mut F, host: &mut H, forwarded: &mut F
     let mut ending = Ending::default();
     if has_indication {
         ending = Ending::new(packet.trailer, padding, headers + packet.payload);
-        // Of a frame that only becomes longer at its end nothing is lost if it then cannot at its front.
+        // If padding is added but the front then cannot grow, the padding can be removed again, so nothing is lost.
         if ending.lacks_room() || (ending.cut == 0 && !ending.pad(frame)) {
             return Reason::NoTailroom;
         }
@@ -118,7 +117,7 @@ pub fn rewrite<F: Frame, H: Host>(frame: &mut F, host: &mut H, forwarded: &mut F
     if ending.cut != 0 && !(frame.grow_back(-(ending.cut as i32)) && ending.pad(frame)) {
         return Reason::Aborted;
     }
-    // Everything has room now. Made this late, headers do not take up the little stack that there is while the kernel is asked.
+    // All room is there now. Headers are made this late so that they do not occupy the small stack during the look-ups.
     let payload = Be16::low_bits_of(packet.payload);
     let mut change = 0;
     if packet.is_send != 0 {
@@ -165,26 +164,26 @@ pub fn rewrite<F: Frame, H: Host>(frame: &mut F, host: &mut H, forwarded: &mut F
     Reason::Forwarded
 }
 
-/// The shortest Ethernet frame, without its check sequence: some drivers expect it.
+/// The shortest Ethernet frame, without its frame check sequence. Some drivers expect no shorter one.
 const SHORTEST_FRAME: u32 = 60;
 
-/// What becomes of a frame's end, behind the application data, where an indication arrives or leaves.
+/// The change of a frame's end, after the application data, if an indication arrives or leaves.
 #[derive(Clone, Copy, Default)]
 struct Ending {
-    /// How many bytes are cut off.
+    /// How many bytes to cut off.
     cut: u32,
-    /// How many zeros are added then.
+    /// How many zeros to add afterwards.
     padding: u32,
 }
 
 impl Ending {
-    /// Where `trailer` bytes follow the data, `padding` zeros are to follow it, and the data ends at `data_end` of the frame.
+    /// For a frame with `trailer` bytes after the data, which will end at `data_end` and be followed by `padding` zeros.
     #[inline(always)]
     fn new(trailer: u32, padding: u32, data_end: u32) -> Self {
         Self { cut: trailer.saturating_sub(SHORTEST_FRAME.saturating_sub(data_end)), padding }
     }
 
-    /// Whether it might become longer after bytes were cut off: these would be lost, if there was no room.
+    /// Whether the frame would have to grow after bytes were cut off. They would be lost if it could not.
     #[inline(always)]
     fn lacks_room(&self) -> bool {
         self.cut != 0 && self.cut < self.padding
@@ -201,7 +200,7 @@ impl Ending {
     }
 }
 
-/// The leaving UDP checksum: that which arrived, less the old headers, plus the new ones, and `change`
+/// The new UDP checksum: the old one, less the old headers, plus the new ones and `change`
 /// (<https://www.rfc-editor.org/rfc/rfc1624#section-3>).
 #[inline(always)]
 fn update_checksum(packet: &Packet, route: &Route, payload: Be16, change: u16) -> u16 {
@@ -238,7 +237,7 @@ fn fill_v4<H: Host>(ip: &mut Ipv4, packet: &Packet, route: &Route, leaving: &Lea
     ip.destination = route.destination.v4_word();
 }
 
-/// Writes all headers front to back, the IP header at `START`.
+/// Writes all headers, front to back, with the IP header at `START`.
 #[inline(always)]
 fn write<F: Frame, Ip: Wire, const START: u32>(
     frame: &mut F,

@@ -1,4 +1,4 @@
-//! What a packet is found by, and all fields of what leaves.
+//! The key and the value of a flow in the flow map: how a packet is found, and the fields of its new headers.
 
 use core::net::SocketAddr;
 
@@ -10,26 +10,27 @@ use crate::{
     wire::UDP,
 };
 
-/// What a relayed packet is found by: the key of the map `FLOWS`.
+/// Identifies the flow of a packet: the key of the map `FLOWS`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C, align(8))]
 pub struct FlowKey {
     pub(crate) remote: Address,
     pub(crate) remote_port: Be16,
     pub(crate) local_port: Be16,
-    /// The channel number of ChannelData; 0 if bare. With its highest bit set, half of what stands for the peer of a Send indication.
+    /// The channel number of ChannelData, or 0 for a plain datagram. With the highest bit set, half of a hash of a Send
+    /// indication's peer.
     pub(crate) carries: Be16,
-    /// The other half; 0 if it is no Send indication.
+    /// The other half of the hash; 0 if not a Send indication.
     pub(crate) peer: Be16,
 }
 
 const _: () = assert!(size_of::<FlowKey>() == 24 && align_of::<FlowKey>() == 8, "shared with the kernel program");
 
-/// An odd number without a pattern.
+/// The odd 64-bit number nearest to 2^64 divided by the golden ratio, as used in multiplicative hashing.
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl FlowKey {
-    /// The key of packets from `remote` to the relay's port `local_port` that carry `channel`, if any.
+    /// The key of packets from `remote` to the relay's port `local_port`: in ChannelData of `channel`, or plain.
     #[must_use]
     pub fn new(remote: SocketAddr, local_port: u16, channel: Option<u16>) -> Self {
         Self::from_fields(
@@ -42,7 +43,7 @@ impl FlowKey {
 
     /// The key of Send indications from `remote` to the relay's port `local_port` with data for `peer`.
     ///
-    /// It has 31 bits that stand for the peer: two keys of one client may be equal by chance. The route says for which peer it is.
+    /// It contains 31 bits of a hash of the peer, so two keys of one client may be equal by chance. The route names the peer.
     #[must_use]
     pub fn of_send(remote: SocketAddr, local_port: u16, peer: SocketAddr) -> Self {
         let mut key = Self::new(remote, local_port, None);
@@ -55,7 +56,7 @@ impl FlowKey {
         Self { remote, remote_port, local_port, carries: channel, peer: Be16::from_raw(0) }
     }
 
-    /// Makes it the key of Send indications for this peer.
+    /// Makes this the key of Send indications for this peer.
     #[inline(always)]
     pub(crate) const fn set_peer(&mut self, peer: &Address, port: Be16) {
         let [first, last] = peer.pairs();
@@ -66,8 +67,8 @@ impl FlowKey {
         self.peer = Be16::low_bits_of(peer);
     }
 
-    /// The transaction ID of a Data indication: a number drawn at random, and what peers and ports tell apart. No client looks at it, and
-    /// nothing is answered to it.
+    /// The transaction ID of a Data indication: a random number, and the peer's address and the ports to make it unique. Clients
+    /// do not use it, and do not respond.
     #[inline(always)]
     pub(crate) const fn transaction_id(&self, random: u32) -> [u32; 3] {
         let ports = self.remote_port.raw() as u32 | (self.local_port.raw() as u32) << 16;
@@ -81,11 +82,11 @@ impl FlowKey {
     }
 }
 
-/// All that a packet of one flow becomes, worked out beforehand: the first part of an [`Entry`](crate::Entry).
+/// The new headers of a flow's packets, computed in advance: the first part of an [`Entry`](crate::Entry).
 ///
-/// The kernel may hand an entry that is deleted while a program reads it to another flow. Therefore a route ends with a
-/// check word over all of it and over its key. A reader that finds it right for its packet's key has neither a mixture of two
-/// routes nor another flow's.
+/// The kernel may give an entry that is deleted to another flow while a program still reads it. So a route ends with a
+/// check word over all its fields and its key. If the check word is right for the packet's key, the copy is neither a mixture of two
+/// routes nor the route of another flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct Route {
@@ -93,16 +94,16 @@ pub struct Route {
     pub(crate) destination: Address,
     pub(crate) source_port: Be16,
     pub(crate) destination_port: Be16,
-    /// The first 16 bits in front of the data that leaves: a channel number, the message type of a Data indication, or 0 if there is
-    /// nothing in front.
+    /// The first 16 bits in front of the leaving data: a channel number, the message type of a Data indication, or 0 for a plain
+    /// datagram.
     pub(crate) channel: Be16,
-    /// What to add to the one's complement sum under a UDP checksum, but for the length of the payload, and for all of an indication.
+    /// What to add to the one's complement sum of a UDP checksum; without the payload's length, and without an indication.
     pub(crate) checksum_change: u16,
-    /// The sum of the arriving pseudo-header, but for its length.
+    /// The sum of the arriving packet's pseudo-header, without its length.
     pub(crate) arriving_pseudo_header: u16,
-    /// The sum of the leaving IPv4 header's addresses.
+    /// The sum of the addresses in the leaving IPv4 header.
     pub(crate) leaving_addresses: u16,
-    /// The first word of a leaving IPv6 header with traffic class 0; 0 if IPv4 leaves.
+    /// The first word of the leaving IPv6 header, with traffic class 0; 0 if the leaving packet is IPv4.
     pub(crate) version_and_label: u32,
     pub(crate) local: Address,
     pub(crate) check: u64,
@@ -111,7 +112,7 @@ pub struct Route {
 const _: () = assert!(size_of::<Route>() == 72 && align_of::<Route>() == 8, "shared with the kernel program");
 
 impl Route {
-    /// The number of 64-bit words that a route is.
+    /// The number of 64-bit words in a route.
     pub const WORDS: usize = size_of::<Self>() / size_of::<u64>();
 
     pub(crate) fn new(
@@ -144,67 +145,67 @@ impl Route {
         route
     }
 
-    /// Whether it leads there.
+    /// Whether its packets go to `destination`.
     #[cfg(feature = "loader")]
     pub(crate) fn is_to(&self, destination: &SocketAddr) -> bool {
         self.destination == destination.ip().into() && self.destination_port.get() == destination.port()
     }
 
-    /// The address that packets leave from.
+    /// The address that packets are sent from.
     #[must_use]
     #[inline(always)]
     pub const fn source(&self) -> &Address {
         &self.source
     }
 
-    /// The address that packets go to.
+    /// The address that packets are sent to.
     #[must_use]
     #[inline(always)]
     pub const fn destination(&self) -> &Address {
         &self.destination
     }
 
-    /// The UDP port that packets leave from.
+    /// The UDP port that packets are sent from.
     #[must_use]
     #[inline(always)]
     pub const fn source_port(&self) -> Be16 {
         self.source_port
     }
 
-    /// The UDP port that packets go to.
+    /// The UDP port that packets are sent to.
     #[must_use]
     #[inline(always)]
     pub const fn destination_port(&self) -> Be16 {
         self.destination_port
     }
 
-    /// Version, `traffic_class` and flow label of a leaving IPv6 header, in network byte order.
+    /// The version, `traffic_class` and flow label of the leaving IPv6 header, in network byte order.
     #[must_use]
     #[inline(always)]
     pub const fn first_word(&self, traffic_class: u8) -> u32 {
         self.version_and_label | ((traffic_class as u32) << 20).to_be()
     }
 
-    /// Whether packets leave in a Data indication.
+    /// Whether data leaves in a Data indication.
     #[inline(always)]
     pub(crate) const fn leaves_in_data(&self) -> bool {
         self.channel.raw() == indication::DATA.raw()
     }
 
-    /// Whether packets that leave by this route are IPv4.
+    /// Whether the leaving packet is IPv4.
     #[must_use]
     #[inline(always)]
     pub const fn leaves_as_v4(&self) -> bool {
         self.version_and_label == 0
     }
 
-    /// Whether this is the whole route of packets of `key` that were sent to `local`.
+    /// Whether this is the complete route of packets with `key` that were sent to `local`.
     #[inline(always)]
     pub(crate) const fn is_for(&self, key: &FlowKey, local: &Address) -> bool {
         differences(&self.local, local) == 0 && self.check == self.seal(key)
     }
 
-    /// The check word of this route under `key`.
+    /// The check word of this route with `key`.
     #[inline(always)]
     const fn seal(&self, key: &FlowKey) -> u64 {
         let ports = pair(self.source_port, self.destination_port)
@@ -228,13 +229,13 @@ impl Route {
     }
 }
 
-/// Two numbers side by side.
+/// Two numbers in one word.
 #[inline(always)]
 const fn pair(low: Be16, high: Be16) -> u64 {
     low.raw() as u64 | (high.raw() as u64) << 16
 }
 
-/// The bits in which any two words differ: no branch, as the answer is nearly always that none do.
+/// The bits in which the addresses differ. Without branches, since they are nearly always equal.
 #[inline(always)]
 const fn differences(one: &Address, other: &Address) -> u32 {
     (one.0[0] ^ other.0[0]) | (one.0[1] ^ other.0[1]) | (one.0[2] ^ other.0[2]) | (one.0[3] ^ other.0[3])
@@ -244,8 +245,8 @@ fn raw(number: Be16) -> u32 {
     u32::from(number.raw())
 }
 
-/// What a ChannelData header, if this is one's number, adds to a UDP checksum's sum, but for the length in it: its number, and 4 bytes more in both of
-/// the lengths summed (that of the UDP header and that of the pseudo-header).
+/// What a ChannelData header with this number adds to the sum of a UDP checksum, without the length in it: the number, and 4 bytes in
+/// each of the two lengths that are summed (in the UDP header and the pseudo-header). 0 if `number` is not a channel number.
 fn channel_data(number: Be16) -> u32 {
     if number.get() >> 14 == 0b01 { raw(number) + 2 * u32::from(4_u16.to_be()) } else { 0 }
 }

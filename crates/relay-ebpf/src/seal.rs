@@ -1,14 +1,14 @@
-//! Check words: how a reader tells that what it copied out of an entry is one writer's, whole.
+//! Check words, by which a reader knows that its copy of an entry is complete and from one writer.
 //!
-//! Entries are written while programs on other CPUs read them, word by word and in no promised order. So a writer adds a
-//! word that is a function of all others, and a reader works it out again: a mixture of two writers' words has another.
+//! Entries are written while programs on other CPUs read them, word by word and in no guaranteed order. So a writer adds a
+//! word that is a function of all others, and a reader computes it again. It does not match a mixture of two writers' words.
 //!
-//! The function is a sum of products with odd constants. It is fast, since the products do not wait for each other. One word
-//! that differs always changes it. Of several, the differences would have to cancel out, which the constants make as likely
-//! as guessing the high half of a word. It guards against chance, not against a writer that means to deceive: user space and
-//! this program are the only writers.
+//! The function is a sum of products with odd constants. It is fast, since the products are independent of each other. A
+//! difference in one word always changes it. Differences in several words would have to cancel out, which is as likely as
+//! guessing the high half of a word. It protects against chance and not against attackers: user space and this program are the
+//! only writers.
 
-/// Odd numbers below 2^31 without a pattern: as such they are immediate operands of BPF's multiplication.
+/// Odd numbers below 2^31 without a pattern. As such, they are immediate operands of BPF's multiplication.
 const FACTORS: [u64; 13] = [
     0x5f35_6495,
     0x71c9_bbd3,
@@ -25,7 +25,7 @@ const FACTORS: [u64; 13] = [
     0x58f3_8ded,
 ];
 
-/// The word that seals `words`, of which there are 13 at most.
+/// The check word of `words`, of which there are at most 13.
 #[must_use]
 #[inline(always)]
 pub(crate) const fn seal<const WORDS: usize>(words: &[u64; WORDS]) -> u64 {

@@ -1,4 +1,4 @@
-//! What the kernel program is told when it is loaded, and never changes after.
+//! The settings of the kernel program, which are fixed when it is loaded.
 
 /// The kernel program's read-only global `SETTINGS`. Numbers are in the byte order of the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,23 +8,23 @@ pub struct Settings {
     pub listen_port: u16,
     /// The lowest port of allocations.
     pub lowest_port: u16,
-    /// The highest port of allocations, itself included.
+    /// The highest port of allocations, inclusive.
     pub highest_port: u16,
-    /// 1 to look up the next hop in the host's routing table, 0 to answer to the Ethernet address that a packet came from.
+    /// 1 to look up the next hop in the host's routing table, 0 to send to the Ethernet address that a packet came from.
     pub look_up_next_hop: u8,
-    /// 1 to count what is relayed, 0 to save the time.
+    /// 1 to count forwarded packets, 0 to save the time.
     pub statistics: u8,
-    /// A CPU sends a `STATS` event whenever its number of packets forwarded has none of these bits: one less than a power of
-    /// two, which is how many packets there are from one event to the next.
+    /// A CPU sends a `STATS` event when its number of forwarded packets has none of these bits set: the number of packets per
+    /// event, a power of two, less one.
     pub event_mask: u32,
-    /// For how long a next hop is kept: for this power of two, in ticks of the kernel's clock.
+    /// How long a next hop is kept: the binary logarithm of a number of ticks of the kernel's clock.
     pub period: u16,
-    /// 1 if frames may be in several buffers, of which the first one alone is read and written directly.
+    /// 1 if frames may be in several buffers. Only the first buffer can be accessed directly.
     pub multi_buffer: u16,
 }
 
 impl Settings {
-    /// Of a program that leaves every packet alone.
+    /// The settings of a program that passes every packet.
     pub const NOTHING: Self = Self {
         listen_port: 0,
         lowest_port: 1,

@@ -1,12 +1,12 @@
-//! Counters of relayed packets: what the kernel keeps, and exact differences for user space.
+//! Counters of forwarded packets: the kernel's format, and exact differences for user space.
 
-/// What one CPU has relayed since the program was loaded; an entry of the map `COUNTERS` and an event of `STATS`.
+/// Counters of forwarded packets: of a CPU since the program was loaded (map `COUNTERS`, event `STATS`), or of a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Counters {
     /// Packets forwarded.
     pub packets: u64,
-    /// Application data forwarded, in bytes; headers, that of ChannelData included, do not count.
+    /// Application data forwarded, in bytes, without any headers.
     pub bytes: u64,
 }
 
@@ -27,7 +27,7 @@ impl Counters {
     }
 }
 
-/// Turns cumulative counters of many CPUs into differences that add up exactly, whatever was lost or came late in between.
+/// Turns the cumulative counters of many CPUs into differences that add up exactly, even if events are lost or late.
 ///
 /// ```
 /// use relay_ebpf::{Accumulator, Counters};
@@ -49,13 +49,13 @@ pub struct Accumulator {
 
 #[cfg(feature = "loader")]
 impl Accumulator {
-    /// What `cpu` has relayed since it was last recorded, given its counters now.
+    /// What `cpu` has forwarded since it was last recorded, given its present counters.
     pub fn record(&mut self, cpu: usize, now: Counters) -> Counters {
         if self.latest.len() <= cpu {
             self.latest.resize(cpu + 1, Counters::default());
         }
         let before = &mut self.latest[cpu];
-        // A CPU counts a packet and then its bytes: who looks in between has still to hear of the bytes.
+        // A CPU counts a packet before its bytes, so a reading in between lacks the bytes.
         if (now.packets, now.bytes) <= (before.packets, before.bytes) {
             return Counters::default();
         }
@@ -65,12 +65,12 @@ impl Accumulator {
         difference
     }
 
-    /// The same for all CPUs at once, in their order.
+    /// Like [`record`](Self::record), for all CPUs in order.
     pub fn record_all(&mut self, now: &[Counters]) -> Counters {
         now.iter().enumerate().fold(Counters::default(), |sum, (cpu, counters)| sum + self.record(cpu, *counters))
     }
 
-    /// Everything recorded so far.
+    /// The total of everything recorded.
     #[must_use]
     pub fn total(&self) -> Counters {
         self.latest.iter().fold(Counters::default(), |sum, counters| sum + *counters)

@@ -1,4 +1,4 @@
-//! The headers that are read and written, laid out as on the wire.
+//! The headers that are read and written, in their wire format.
 
 use crate::address::Be16;
 
@@ -13,7 +13,7 @@ macro_rules! wire {
     ($($header:ident is $size:literal),* $(,)?) => { $(
         const _: () = assert!(size_of::<$header>() == $size && $size % 4 == 0, "padding or a wrong field");
         const _: () = assert!(align_of::<$header>() == 4, "a wrong alignment");
-        // SAFETY: repr(C), made of integers and arrays of integers alone, of the alignment asserted above; and the size
+        // SAFETY: repr(C), made of integers and arrays of integers only, with the alignment asserted above. The size
         // asserted above is the sum of the fields' sizes, which leaves no room for padding.
         unsafe impl Wire for $header {}
     )* };
@@ -34,9 +34,9 @@ wire_words!(1, 2, 4, 5, 7);
 pub(crate) const ETHER_TYPE_IPV4: Be16 = Be16::new(0x0800);
 pub(crate) const ETHER_TYPE_IPV6: Be16 = Be16::new(0x86dd);
 pub(crate) const ETHER_TYPE_VLAN: Be16 = Be16::new(0x8100);
-/// The protocol number of UDP, in IPv4's protocol field and IPv6's next header alike.
+/// The protocol number of UDP, in IPv4's protocol field and IPv6's next header.
 pub(crate) const UDP: u8 = 17;
-/// The IPv4 flags and offset field: don't fragment, and all else, which a whole packet has not set.
+/// Masks of the IPv4 flags and offset field: don't fragment, and all other bits, which are zero in a whole packet.
 pub(crate) const DONT_FRAGMENT: Be16 = Be16::new(0x4000);
 pub(crate) const FRAGMENT: Be16 = Be16::new(0xbfff);
 
@@ -52,16 +52,16 @@ pub(crate) const fn length_of<T: Wire>() -> u32 {
 
 /// The length of an Ethernet II header.
 pub(crate) const ETHERNET: u32 = 14;
-/// The length of an Ethernet II header with a tag in it.
+/// The length of an Ethernet II header with an IEEE 802.1Q tag.
 pub(crate) const ETHERNET_TAGGED: u32 = ETHERNET + length_of::<Tag>();
 
-/// The two addresses of an Ethernet frame, 48 bits each, destination first.
+/// The destination and source address of an Ethernet frame, 48 bits each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct MacAddresses([u32; 3]);
 
 impl MacAddresses {
-    /// Of a frame from `source` to `destination`.
+    /// The addresses of a frame from `source` to `destination`.
     #[must_use]
     pub const fn new(destination: MacAddress, source: MacAddress) -> Self {
         let ([a, b, c, d, e, f], [g, h, i, j, k, l]) = (destination, source);
@@ -82,7 +82,7 @@ impl MacAddresses {
         self.0
     }
 
-    /// Those of the answer to a frame with these.
+    /// The addresses of a reply.
     #[must_use]
     #[inline(always)]
     pub const fn swapped(self) -> Self {
@@ -94,15 +94,14 @@ impl MacAddresses {
         ])
     }
 
-    /// Whether the destination is a group.
+    /// Whether the destination is a group address.
     #[inline(always)]
     pub(crate) const fn is_to_group(self) -> bool {
         self.0[0].to_le() & 1 != 0
     }
 }
 
-/// An Ethernet II header, and the two bytes that come after it: whole words are read and written, and what follows is
-/// always longer.
+/// An Ethernet II header, and the two bytes after it: accesses are in whole words, and a longer header always follows.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct Ethernet {
@@ -111,7 +110,7 @@ pub(crate) struct Ethernet {
     pub(crate) next: Be16,
 }
 
-/// What follows an Ethernet header whose EtherType is 0x8100 (IEEE 802.1Q).
+/// What follows an Ethernet header with EtherType 0x8100 (IEEE 802.1Q).
 #[derive(Clone, Copy, Default)]
 #[repr(C, align(4))]
 pub(crate) struct Tag {
@@ -137,7 +136,7 @@ pub(crate) struct Ipv4 {
 }
 
 impl Ipv4 {
-    /// The sum of all words but the checksum field and the addresses.
+    /// The sum of all 16-bit words but the checksum and the addresses.
     #[inline(always)]
     pub(crate) const fn sum_of_first_words(&self) -> u32 {
         u16::from_ne_bytes([self.version_and_length, self.dscp_and_ecn]) as u32

@@ -1,4 +1,4 @@
-//! Attaching, detaching, and refusals with cause and remedy.
+//! Attaching, detaching, and errors with cause and remedy.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod support;
@@ -18,14 +18,14 @@ fn config(interfaces: &[&str], mode: AttachMode) -> Config {
     Config { interfaces: interfaces.iter().map(|name| (*name).to_owned()).collect(), mode, ..cases::config() }
 }
 
-/// Whether an XDP program is on the interface.
+/// Whether an XDP program is attached to the interface.
 fn has_program(interface: &str) -> bool {
     let shown = Command::new("ip").args(["link", "show", "dev", interface]).output().unwrap();
     String::from_utf8(shown.stdout).unwrap().contains("prog/xdp id")
 }
 
-/// Waits until no XDP program is on the interface. Other tests start programs: for a moment, such a process has copies of all
-/// file descriptors, that of a link which is being closed here included.
+/// Waits until no XDP program is attached to the interface. Other tests start processes, which for a moment have copies of all file
+/// descriptors, including that of a link that is being closed here.
 fn assert_free(interface: &str) {
     for _ in 0..1000 {
         if !has_program(interface) {
@@ -36,7 +36,7 @@ fn assert_free(interface: &str) {
     panic!("the program is still on {interface}");
 }
 
-/// A loaded program, in a namespace with two interfaces that are a pair.
+/// A loaded program, in a namespace with a pair of interfaces.
 fn loaded() -> Option<Kernel> {
     let kernel = Kernel::load(&cases::config())?;
     ip("link add a0 type veth peer name b0");
@@ -79,7 +79,7 @@ fn counters_can_be_read_after_detaching() {
 #[test]
 fn all_interfaces_or_none() {
     let Some(Kernel { mut offload, .. }) = loaded() else { return };
-    // The loopback interface has no driver that could run it.
+    // The loopback interface has no driver for XDP.
     let error = offload.attach(&config(&["a0", "lo"], AttachMode::Driver)).unwrap_err();
     assert!(matches!(&error, OffloadError::Attach { interface, .. } if interface == "lo"), "{error:?}");
     assert_free("a0");
@@ -117,7 +117,7 @@ fn an_mtu_beyond_the_drivers_is_named() {
 
 #[test]
 fn lacking_privileges_are_named() {
-    // A thread of its own, since it gives up its privileges for good.
+    // A separate thread, since it gives up its privileges for good.
     let Some(namespace) = available("xdp", Namespace::new()) else { return };
     let error = namespace.within(|| {
         give_up_capabilities();
@@ -152,7 +152,7 @@ fn a_full_map_is_an_ordinary_answer() {
         kernel.offload.install(flow).unwrap();
     }
     assert!(matches!(kernel.offload.install(&flows[2]), Err(InstallError::Full { max_flows: 2 })));
-    // A flow that is there can be replaced, and one that leaves makes room.
+    // A present flow can be replaced, and a removed one makes room.
     kernel.offload.install(&flows[1]).unwrap();
     assert_eq!(kernel.offload.flows(), 2);
     kernel.offload.remove(&flows[0].key()).unwrap();
@@ -169,7 +169,7 @@ fn of_two_peers_with_the_same_key_the_first_stays() {
         destination,
         ..cases::flow(Encapsulation::Indication, Encapsulation::Bare, true, true)
     };
-    // A key has 31 bits for the peer: of so many, some two have the same.
+    // A key has 31 bits for the peer, so among this many peers two have the same key.
     let mut seen = HashMap::new();
     let peers =
         (0..4_u8).flat_map(|host| (1..=u16::MAX).map(move |port| SocketAddr::from(([198, 51, 100, host], port))));

@@ -1,4 +1,4 @@
-//! Random packets over random flows: the kernel's verdict and bytes are those of the host build.
+//! Random packets over random flows: the kernel build and the host build give the same results and bytes.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
 
 mod support;
@@ -16,7 +16,7 @@ use support::{
 };
 use test_support::namespace;
 
-/// How many packets, over all configurations.
+/// The number of packets, over all configurations.
 const PACKETS: usize = 120_000;
 
 #[test]
@@ -34,7 +34,7 @@ fn kernel_and_host_build_agree() {
         namespace::ip(&format!("link set lo mtu {MTU}"));
         let mut model = Model::new(settings(config), MTU);
         let flows: Vec<Flow> = (0..24).map(|_| random_flow(&mut random, config)).collect();
-        // Flows of equal keys replace each other, in the kernel as in the model.
+        // Flows with equal keys replace each other, both in the kernel and in the model.
         for flow in &flows {
             kernel.offload.install(flow).unwrap();
             model.install(flow, 0);
@@ -44,7 +44,7 @@ fn kernel_and_host_build_agree() {
             let flow = random.pick(&flows);
             let frame = random_frame(&mut random, &flow);
             let mut real = kernel.run(&frame);
-            // What is drawn at random, the model takes from the kernel's answer.
+            // The model takes random values from the kernel's packet.
             model.identification = identification(&real.frame);
             model.random = drawn(&real.frame);
             let modelled = model.run(&frame);
@@ -63,7 +63,7 @@ fn kernel_and_host_build_agree() {
         assert!(different.len() > 1, "all flows share one label");
     }
     eprintln!("{PACKETS} packets: {seen:?}");
-    // The generator is worth something only if it reaches everything.
+    // The generator must reach every reason but these.
     let unreachable = [
         Reason::NoNeighbour,
         Reason::NoNextHop,

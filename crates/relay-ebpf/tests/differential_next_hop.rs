@@ -1,5 +1,5 @@
-//! Random packets over random routes that change all the time: the kernel, which keeps next hops, does what a host that looks
-//! up each packet's does.
+//! Random packets over random routes that keep changing: the kernel, which keeps next hops, behaves like a host that looks up the
+//! next hop of every packet.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
 
 mod support;
@@ -18,26 +18,26 @@ use support::{
 use test_support::namespace::{interface_index, ip, run};
 
 const PACKETS: usize = 100_000;
-/// Packets from one change of a route to the next.
+/// Packets between two changes of a route.
 const BETWEEN: usize = 400;
-/// The prefixes that routes are changed for, of each family.
+/// The number of prefixes whose routes change, for each family.
 const PREFIXES: usize = 4;
-/// Where tests say that frames arrive: on `lo`.
+/// The interface on which test runs receive frames: `lo`.
 const ARRIVED_ON: u32 = 1;
-/// The traffic class that a policy rule sends another way.
+/// The traffic class for which there is a policy rule.
 const RULED_CLASS: u8 = 0x10;
 
-/// What a route says.
+/// The result of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
-    /// By the gateway of this number, if the packet is not larger.
+    /// By the gateway of this number, with this MTU.
     Via(usize, u32),
     Silent(usize),
     OtherInterface,
     Refused(&'static str),
 }
 
-/// Interfaces `up0` and `up1` with a gateway each, and `other0`, which the program is not on.
+/// Interfaces `up0` and `up1` with a gateway each. The program is not attached to a third interface, `other0`.
 const GATEWAYS: usize = 2;
 
 impl Answer {
@@ -51,7 +51,7 @@ impl Answer {
         }
     }
 
-    /// Enters it into the host's table.
+    /// Writes the route to the host's table.
     fn enter(self, v4: bool, prefix: usize) {
         let family = if v4 { "-4" } else { "-6" };
         let prefix = if v4 { format!("10.{}.0.0/10", prefix * 64) } else { format!("2001:db8::{prefix}:0:0:0/80") };
@@ -64,7 +64,7 @@ impl Answer {
             Self::Silent(number) => format!("via {} dev up{number}", gateway(number, 77)),
             Self::OtherInterface => format!("via {} dev other0", gateway(2, 1)),
             Self::Refused(kind) => {
-                // IPv6 routes of another type stand beside each other.
+                // In IPv6, routes of different types can coexist, so the old one must be removed.
                 let _ = std::process::Command::new("ip").args([family, "route", "flush", &prefix]).output();
                 return ip(&format!("{family} route add {kind} {prefix}"));
             }
@@ -74,11 +74,11 @@ impl Answer {
     }
 }
 
-/// The same tables as a host's.
+/// A model of the host's tables.
 struct Tables {
     /// By family (IPv4 first) and prefix.
     routes: [[Answer; PREFIXES]; 2],
-    /// Where packets of the ruled class go, if the rule is there: the gateway of that number.
+    /// The gateway for packets of the ruled class, if the rule exists.
     ruled: Option<usize>,
     devices: [Device; GATEWAYS],
 }
@@ -123,7 +123,7 @@ impl Tables {
     }
 }
 
-/// The interfaces and their neighbours.
+/// Creates the interfaces and their neighbours.
 fn prepare() {
     for (number, name) in ["up0", "up1", "other0"].into_iter().enumerate() {
         ip(&format!("link add {name} address {} mtu {MTU} type veth peer name {name}p", text(own_mac(number))));
@@ -202,7 +202,7 @@ fn kernel_and_host_build_agree_on_next_hops() {
     }
 }
 
-/// Changes a route, or the rule.
+/// Changes a route or the rule.
 fn change(random: &mut Random, tables: &mut Tables) {
     if random.one_in(8) {
         if tables.ruled.is_some() {

@@ -1,4 +1,4 @@
-//! Next hops are kept for a while, and never longer: whatever changes, and whoever tells the program or does not.
+//! Next hops are kept for a while and never longer, whatever changes, and whether or not user space invalidates them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod support;
@@ -17,13 +17,13 @@ use support::{
 };
 use test_support::namespace::{interface_index, ip};
 
-/// For how long a next hop is kept at most: 640 ms, and a tick that has begun.
+/// The longest time for which a next hop is kept: 640 ms, and a tick that has begun.
 const KEPT: Duration = Duration::from_millis(660);
 
-/// Who a frame is for and from, by the last bytes of the Ethernet addresses.
+/// A frame's destination and source, as the last bytes of the Ethernet addresses.
 type Hop = (u8, u8);
 
-/// By `up0`, `up1`, and `up0`'s second router.
+/// By `up0`, by `up1`, and by the second router of `up0`.
 const FIRST: Hop = (0xb0, 0xa0);
 const OTHER: Hop = (0xb1, 0xa1);
 const SECOND: Hop = (0xbb, 0xa0);
@@ -42,7 +42,7 @@ fn config() -> Config {
     }
 }
 
-/// Makes an interface with its addresses and neighbours.
+/// Creates an interface with its addresses and neighbours.
 fn make(number: u8) {
     ip(&format!("link add up{number} address 02:00:00:00:00:a{number} type veth peer name up{number}p"));
     ip(&format!("link set up{number} up"));
@@ -56,7 +56,7 @@ fn make(number: u8) {
     }
 }
 
-/// The routes to the destinations: by the router `host` on interface `number`.
+/// Routes the destinations by router `host` on interface `number`.
 fn route_by(number: u8, host: u8) {
     ip(&format!("route replace 192.0.2.2 via 10.0.{number}.{host} dev up{number}"));
     ip(&format!("route replace 2001:db8::2 via fd00:{number}::{host} dev up{number}"));
@@ -87,7 +87,7 @@ impl Host {
         Some(Self { kernel, flows })
     }
 
-    /// What becomes of a packet with `length` bytes of data in each family.
+    /// Sends a packet with `length` bytes of data in each family. Returns the next hop, or why it was passed.
     fn send(&mut self, length: usize) -> [Result<Hop, Reason>; 2] {
         self.flows.map(|flow| {
             let frame = arriving(&flow, &vec![1; length]).build();
@@ -106,7 +106,7 @@ impl Host {
 fn a_next_hop_is_kept_until_user_space_says_that_something_changed() {
     let Some(mut host) = Host::new() else { return };
     let mut kept = false;
-    // A machine that is too busy for a packet within half a second may do better the next time.
+    // A busy machine may need several attempts to send the packets within half a second.
     for _ in 0..50 {
         route_by(0, 1);
         host.kernel.offload.forget_next_hops().unwrap();
@@ -119,12 +119,12 @@ fn a_next_hop_is_kept_until_user_space_says_that_something_changed() {
     assert!(kept, "each packet is looked up");
 }
 
-/// Changes something and says nothing: what becomes of packets before, and after the time for which next hops are kept.
+/// Makes a change without invalidating next hops. Checks packets right after it, and after the longest time that next hops are kept.
 #[track_caller]
 fn change(host: &mut Host, length: usize, change: impl FnOnce(), expected: [Result<Hop, Reason>; 2]) {
     assert_eq!(host.send(length), [Ok(FIRST); 2], "before");
     change();
-    // In between, packets go the old way or the new one, but no other.
+    // Right after the change, packets go the old way or the new one.
     for (is, after) in host.send(length).into_iter().zip(expected) {
         assert!(is == Ok(FIRST) || is == after, "{is:?}");
     }
@@ -212,7 +212,7 @@ fn an_interface_that_comes_back_under_another_index_is_not_taken_for_the_old_one
         route_by(0, 1);
     };
     change(&mut host, 100, replace, [Err(Reason::OtherInterface); 2]);
-    // One that is down has no routes.
+    // An interface that is down has no routes.
     route_by(1, 1);
     thread::sleep(KEPT);
     assert_eq!(host.send(100), [Ok(OTHER); 2]);
@@ -243,7 +243,7 @@ fn a_stranger_under_the_index_of_an_interface_that_went_is_not_sent_to() {
     assert_eq!(host.send(100), [Err(Reason::OtherInterface); 2]);
 }
 
-/// Sends packets of one flow from several threads, while another changes what it depends on as fast as it can.
+/// Sends packets of one flow from several threads, while another thread keeps changing what its next hop depends on.
 fn race(
     offload: &XdpProgram,
     frame: &[u8],
@@ -303,7 +303,7 @@ fn a_route_that_flaps_never_yields_a_mixture_of_two_and_loses_nothing() {
 fn an_answer_for_a_flow_that_has_gone_is_not_taken_for_the_next_one() {
     let Some(host) = Host::new() else { return };
     let offload = &host.kernel.offload;
-    // Two destinations by different routers take turns in one entry of the map, which has room for few.
+    // Two destinations by different routers alternate in one entry of a small map.
     let via = |destination: &str| Flow { destination: destination.parse().unwrap(), ..host.flows[0] };
     ip("route replace 192.0.2.3 via 10.0.1.1 dev up1");
     let (one, other) = (via("192.0.2.2:5555"), via("192.0.2.3:5555"));

@@ -1,4 +1,4 @@
-//! Frames that are larger than a page, as those of an MTU of 9001: the driver has them in several buffers.
+//! Frames larger than a page, as with an MTU of 9001, which the driver puts into several buffers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
 
 mod support;
@@ -25,7 +25,7 @@ use test_support::{
 const MTU: u32 = 9001;
 const CHANNEL: u16 = 0x4123;
 
-/// Forwards frames of all sizes as the host build does, which has them in one buffer.
+/// Frames of all sizes are forwarded as in the host build, which has each in one buffer.
 #[test]
 fn kernel_and_host_build_agree_on_large_frames() {
     let config = Config { multi_buffer: Some(true), ..cases::config() };
@@ -62,7 +62,7 @@ fn kernel_and_host_build_agree_on_large_frames() {
                             assert_eq!((modelled.reason, &modelled.frame), (reason, &left), "{name}");
                             largest = largest.max(length);
                         }
-                        // Padding needs room behind the last buffer, which the kernel's test run does not always have.
+                        // Padding needs room behind the last buffer, which test runs do not always have.
                         Reason::NoTailroom => assert_eq!(left, frame, "{name}"),
                         Reason::TooLarge => assert_eq!((modelled.reason, &left), (reason, &frame), "{name}"),
                         other => panic!("{name}: {other:?}"),
@@ -80,12 +80,12 @@ fn settings() -> Settings {
     Settings { listen_port: 3478, lowest_port: 49152, highest_port: 65535, statistics: 1, ..Settings::NOTHING }
 }
 
-/// A relay with one link, behind which there are a client and a peer.
+/// A relay, with a client and a peer behind one link.
 struct Net {
     others: Namespace,
     relay: Namespace,
     offload: XdpProgram,
-    /// In driver mode, frames reach an end of a pair only if it has a program too.
+    /// In driver mode, an end of a veth pair receives redirected frames only if it has a program.
     _passing: XdpProgram,
 }
 
@@ -131,7 +131,7 @@ fn datagrams_of_an_mtu_of_9001_are_forwarded_by_the_driver() {
             socket
         };
         let (at_client, at_peer) = (bind(client), bind(peer));
-        // As a relay's own answers would, this lets the host learn the neighbours.
+        // Lets the host learn its neighbours, as a relay's own responses would.
         for (own, other, receiver) in [(listener, client, &at_client), (allocation, peer, &at_peer)] {
             net.relay.within(move || UdpSocket::bind(own).unwrap().send_to(b"hello", other).unwrap());
             assert_eq!(receiver.recv_from(&mut [0; 16]).unwrap(), (5, own));
@@ -165,13 +165,13 @@ fn datagrams_of_an_mtu_of_9001_are_forwarded_by_the_driver() {
     }
 }
 
-/// Data of all sizes to the peer and back.
+/// Relays data of all sizes to the peer and back.
 fn relay(net: &Net, (at_client, at_peer): (&UdpSocket, &UdpSocket), up: &Flow) {
     let (listener, allocation, peer) = (up.local, up.source, up.destination);
     let mut random = Random(7);
     let mut buffer = [0; 10_000];
     let before = count(net, Reason::Forwarded);
-    // Whole words: the driver has no room for padding behind the last of several buffers, and such go to user space.
+    // Multiples of four: the driver has no room for padding behind the last of several buffers, so other lengths go to user space.
     let lengths = [100, 1400, 3300, 3500, 4096, 5000, 8000, 8800];
     for length in lengths {
         let data: Vec<u8> = (0..length).map(|_| random.next() as u8).collect();

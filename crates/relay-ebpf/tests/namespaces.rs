@@ -1,5 +1,5 @@
-//! Real packets between a client, a relay and a peer, each in a network namespace of its own: the relay has nothing but the
-//! program, so whatever arrives was forwarded by the kernel.
+//! Real packets between a client, a relay and a peer in three network namespaces. The relay consists of the program only, so all
+//! packets that arrive were forwarded by the kernel.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
 
 mod support;
@@ -26,20 +26,20 @@ struct Net {
     relay: Namespace,
     peer: Namespace,
     offload: Arc<XdpProgram>,
-    /// Programs that pass everything: in driver mode, frames reach an end of a pair only if it has a program too.
+    /// Programs that pass everything. In driver mode, an end of a veth pair receives redirected frames only if it has a program.
     _passing: Vec<XdpProgram>,
 }
 
-/// A capability that this machine lacks, and the reason.
+/// A missing capability of this machine, and the reason.
 type Lacking = (&'static str, String);
 
-/// Client and peer on links of their own to the relay; the program on both of the relay's ends.
+/// Connects client and peer to the relay with a link each, and attaches the program to both of the relay's interfaces.
 fn net(mode: AttachMode, vlan: bool) -> Result<Net, Lacking> {
     let namespace = || Namespace::new().map_err(|reason| ("xdp", reason));
     let (client, relay, peer) = (namespace()?, namespace()?, namespace()?);
     let (own, others): (&[&str], &[&str]) = (&["10.1.0.9/24", "fd01::9/64"], &["10.1.0.1/24", "fd01::1/64"]);
     if vlan {
-        // The client's link carries a VLAN.
+        // The client's link has a VLAN.
         relay.connect("rc", &[], &client, "c0", &[]);
         for (namespace, below, addresses) in [(&relay, "rc", own), (&client, "c0", others)] {
             let [v4, v6] = [addresses[0].to_owned(), addresses[1].to_owned()];
@@ -49,7 +49,7 @@ fn net(mode: AttachMode, vlan: bool) -> Result<Net, Lacking> {
                 if !made.status.success() {
                     return Err(("vlan", format!("no VLANs here: {}", String::from_utf8_lossy(&made.stderr))));
                 }
-                // Otherwise the tag travels beside the packet, as with a network card that takes tags off.
+                // Puts the tag into the packet. Otherwise it is metadata, as with a network card that removes tags.
                 namespace::run("ethtool", &format!("-K {below} txvlan off rxvlan off"));
                 ip(&format!("addr add {v4} dev {below}.7"));
                 ip(&format!("addr add {v6} dev {below}.7 nodad"));
@@ -93,7 +93,7 @@ fn bind(namespace: &Namespace, address: &'static str) -> UdpSocket {
     socket
 }
 
-/// Relays in both directions between these addresses of client, relay (two) and peer.
+/// Relays data in both directions between these addresses of client, relay (two) and peer.
 fn relay(net: &Net, client: &'static str, relay_to_client: &str, relay_to_peer: &str, peer: &'static str, seed: u64) {
     let parse = |text: &str| text.parse::<SocketAddr>().unwrap();
     let (listener, allocation) = (parse(relay_to_client), parse(relay_to_peer));
@@ -114,7 +114,7 @@ fn relay(net: &Net, client: &'static str, relay_to_client: &str, relay_to_peer: 
         destination: parse(client),
         leaves_in: Encapsulation::Channel(CHANNEL),
     };
-    // As a relay's own answers would, this lets the host learn the neighbours.
+    // Lets the host learn its neighbours, as a relay's own responses would.
     for (own, other, receiver) in [(listener, parse(client), &client_socket), (allocation, parse(peer), &peer_socket)] {
         net.relay.within(move || UdpSocket::bind(own).unwrap().send_to(b"hello", other).unwrap());
         let mut buffer = [0; 16];
@@ -138,13 +138,13 @@ fn relay(net: &Net, client: &'static str, relay_to_client: &str, relay_to_peer: 
     }
     assert_eq!(count(net, Reason::Forwarded) - before, 2 * ROUNDS as u64);
 
-    // Once removed, the kernel passes them up: nobody is there to answer.
+    // After the removal, the kernel passes the packets to the host, which does not answer.
     net.offload.remove(&up.key()).unwrap();
     net.offload.remove(&down.key()).unwrap();
     let before = count(net, Reason::NoRoute);
     client_socket.send_to(&channel_data(CHANNEL, b"late"), listener).unwrap();
     let passed = || count(net, Reason::NoRoute) - before;
-    // A busy kernel leaves it to a thread of its own, which may come to it later: 10 s altogether.
+    // A busy kernel handles packets in a thread, which may be late: wait up to 10 s.
     for _ in 0..1_000 {
         if passed() > 0 {
             break;
@@ -169,7 +169,7 @@ fn all_families(mode: AttachMode, vlan: bool) {
         Ok(net) => net,
         Err((capability, reason)) => return skip(capability, reason),
     };
-    // One packet in 65,536 has a complete checksum that looks like a partial one, and is passed. With these seeds, none has.
+    // One packet in 65,536 has a complete checksum that looks partial, and is passed. With these seeds, none has.
     relay(&net, "10.1.0.1:4001", "10.1.0.9:3478", "10.2.0.9:50001", "10.2.0.2:5001", 1);
     relay(&net, "[fd01::1]:4002", "[fd01::9]:3478", "[fd02::9]:50002", "[fd02::2]:5002", 2);
     relay(&net, "10.1.0.1:4003", "10.1.0.9:3478", "[fd02::9]:50003", "[fd02::2]:5003", 30);

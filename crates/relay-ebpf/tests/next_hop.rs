@@ -1,4 +1,4 @@
-//! Next hops by the host's routing table, in a network namespace with interfaces that lead nowhere.
+//! Next hops from the host's routing table, in a network namespace whose interfaces are connected to nothing.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod support;
@@ -16,7 +16,7 @@ use test_support::namespace::{ip, sysctl};
 const OWN_MAC: &str = "02:00:00:00:0a:01";
 const ROUTER_MAC: &str = "02:00:00:00:0b:02";
 
-/// The program on `lo` (where test runs say that frames arrive) and `up0`, but not on `other0`; routes, and neighbours.
+/// A program on `lo` (where test runs receive frames) and `up0`, but not on `other0`; with routes and neighbours.
 fn host() -> Option<Kernel> {
     let config = Config {
         interfaces: vec!["lo".to_owned(), "up0".to_owned()],
@@ -44,7 +44,7 @@ fn host() -> Option<Kernel> {
     Some(kernel)
 }
 
-/// What becomes of a packet whose flow goes from `source` to `destination`.
+/// Sends a packet of a flow from `source` to `destination`. Returns the flow, the reason, and the frame.
 fn send(kernel: &mut Kernel, source: &str, destination: &str, data: &[u8]) -> (Flow, Reason, Vec<u8>) {
     let destination: SocketAddr = destination.parse().unwrap();
     let flow = Flow {
@@ -81,7 +81,7 @@ fn frames_go_to_the_router_that_the_table_names() {
         expected.mac_destination = [2, 0, 0, 0, 0x0b, 2];
         expected.mac_source = [2, 0, 0, 0, 0x0a, 1];
         let mut expected = expected.build();
-        // The flow label is the loader's choice.
+        // The loader chooses the flow label.
         if !flow.destination.is_ipv4() {
             expected[15..18].copy_from_slice(&frame[15..18]);
         }
@@ -96,16 +96,16 @@ fn what_the_table_cannot_answer_is_passed() {
         ("10.0.1.77:5555", Reason::NoNeighbour),
         ("[fd00:1::77]:5555", Reason::NoNeighbour),
         ("192.0.2.66:5555", Reason::NoNextHop),
-        // The subnet's broadcast address, and this host's own.
+        // The broadcast address of the subnet, and an address of this host.
         ("10.0.1.255:5555", Reason::NoNextHop),
         ("10.0.1.10:5555", Reason::NoNextHop),
-        // By an interface that the program is not attached to.
+        // By an interface to which the program is not attached.
         ("10.0.2.1:5555", Reason::OtherInterface),
         ("[fd00:2::1]:5555", Reason::OtherInterface),
     ] {
         assert_eq!(reason(&mut kernel, destination), expected, "{destination}");
     }
-    // The program asks from the loopback interface alone: forwarding may stay off everywhere else.
+    // Look-ups are made from the loopback interface only, so forwarding may be off everywhere else.
     sysctl("net.ipv4.conf.lo.forwarding", "0");
     sysctl("net.ipv6.conf.lo.forwarding", "0");
     assert_eq!(reason(&mut kernel, "192.0.2.2:5555"), Reason::ForwardingOff);
@@ -138,7 +138,7 @@ fn the_next_links_mtu_is_respected() {
         let grown = vec![1; 1400 - header + 1];
         assert_eq!(send(&mut kernel, source, destination, &grown).1, Reason::TooLarge);
     }
-    // A path's MTU, as learnt from ICMP.
+    // A path MTU, as learnt from ICMP.
     ip("route add 192.0.2.7 via 10.0.1.1 mtu lock 1300");
     assert_eq!(send(&mut kernel, "10.0.1.10:3478", "192.0.2.7:1", &[1; 1272]).1, Reason::Forwarded);
     assert_eq!(send(&mut kernel, "10.0.1.10:3478", "192.0.2.7:1", &[1; 1273]).1, Reason::TooLarge);

@@ -1,4 +1,4 @@
-//! A route changes while a million packets are under way.
+//! A route changes while a million packets are being sent.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -23,14 +23,14 @@ use test_support::{
     namespace::{Namespace, ip, sysctl},
 };
 
-/// As many packets as fit this time, but no more than a million.
+/// Sends as many packets as this time allows, but at most a million.
 const AT_MOST: Duration = Duration::from_secs(20);
 const PACKETS: u64 = 1_000_000;
-/// How many are under way at a time: what the receiver's buffer holds.
+/// How many packets may be under way, limited by the receiver's buffer.
 const WINDOW: u64 = 64;
-/// For how long a next hop is kept at most: 640 ms, and a tick that has begun.
+/// The longest time for which a next hop is kept: 640 ms, and a tick that has begun.
 const KEPT: Duration = Duration::from_millis(660);
-/// After this long, what has not arrived is lost.
+/// A packet that has not arrived after this time is lost.
 const LOST: Duration = Duration::from_millis(500);
 
 const CHANNEL: u16 = 0x4abc;
@@ -43,7 +43,7 @@ struct Net {
     _passing: [XdpProgram; 2],
 }
 
-/// A client, a relay that has nothing but the program, and a peer that two links lead to.
+/// A client, a relay that consists of the program only, and a peer with two links.
 fn net() -> Result<Net, String> {
     let (client, relay, peer) = (Namespace::new()?, Namespace::new()?, Namespace::new()?);
     relay.connect("rc", &["10.1.0.9/24"], &client, "c0", &["10.1.0.1/24"]);
@@ -71,7 +71,7 @@ fn net() -> Result<Net, String> {
     };
     let offload = load(&relay, &["rc", "ra", "rb"])?;
     let passing = [load(&client, &["c0"])?, load(&peer, &["pa", "pb"])?];
-    // The relay learns its neighbours, as it would by answering.
+    // Lets the relay learn its neighbours, as its responses would.
     relay.within(|| {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         for neighbour in ["10.1.0.1:9", "10.2.0.2:9", "10.3.0.2:9"] {
@@ -81,8 +81,8 @@ fn net() -> Result<Net, String> {
     Ok(Net { client, relay, peer, offload, _passing: passing })
 }
 
-/// The data of packet `number`: of a length that depends on it. Its checksum depends on the length alone, since one in 65,536
-/// complete checksums looks like a partial one, and is passed to user space; none of these does.
+/// The data of packet `number`, whose length depends on it. The checksum depends on the length only: one in 65,536 complete checksums
+/// looks partial, so that the packet is passed to user space. None of these does.
 fn data(number: u64) -> Vec<u8> {
     let mut data = vec![0x55; 16 + (number % 400) as usize];
     data[..8].copy_from_slice(&number.to_be_bytes());
@@ -90,15 +90,15 @@ fn data(number: u64) -> Vec<u8> {
     data
 }
 
-/// What arrived of what was sent.
+/// The result of sending packets.
 struct Arrived {
     sent: Counters,
     received: Counters,
-    /// When packets that were lost were sent, by the time since the change.
+    /// When lost packets were sent, relative to the change.
     lost: Vec<Duration>,
 }
 
-/// Sends packets and does `change` after half of them.
+/// Sends packets, and calls `change` after half of them.
 fn send(net: &Net, change: impl FnOnce()) -> Arrived {
     let client = net.client.within(|| UdpSocket::bind("10.1.0.1:4001").unwrap());
     let peer = net.peer.within(|| UdpSocket::bind("10.9.0.2:5001").unwrap());
@@ -127,14 +127,14 @@ fn send(net: &Net, change: impl FnOnce()) -> Arrived {
         let (start, mut change, mut changed_at) = (Instant::now(), Some(change), None);
         let mut sent_at = Vec::new();
         let mut sent = Counters::default();
-        // Numbers begin at 1.
+        // Numbers start at 1.
         for number in 1..=PACKETS {
             let is_half = number == PACKETS / 2 || start.elapsed() >= AT_MOST / 2;
             if is_half && let Some(change) = change.take() {
                 change();
                 changed_at = Some((number, Instant::now()));
             }
-            // As many again as before the change, and for long enough to see what comes of it.
+            // As many packets as before the change, and for long enough to see its effect.
             if changed_at.is_some_and(|(half, at)| number > 2 * half && at.elapsed() > 2 * KEPT) {
                 break;
             }

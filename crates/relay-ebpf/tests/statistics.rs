@@ -1,4 +1,4 @@
-//! What is counted, against what was relayed.
+//! The counters agree with the forwarded packets.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod support;
@@ -6,7 +6,7 @@ mod support;
 use relay_ebpf::{Accumulator, Config, Counters, Encapsulation};
 use support::{cases, kernel::Kernel, kernel::XDP_TX};
 
-/// Relays `packets` packets of changing sizes; what they carried.
+/// Relays `packets` packets of different sizes. Returns their totals.
 fn relay(kernel: &Kernel, packets: u64) -> Counters {
     let up = cases::flow(Encapsulation::Channel(0x4001), Encapsulation::Bare, true, true);
     let down = cases::flow(Encapsulation::Bare, Encapsulation::Channel(0x7ffe), false, true);
@@ -29,7 +29,7 @@ fn relay(kernel: &Kernel, packets: u64) -> Counters {
 fn totals_are_exact_after_a_million_packets_and_a_slow_reader() {
     const ROUNDS: u64 = 20;
     const PACKETS: u64 = 1_000_000;
-    // An event for each packet, far more than the buffers hold between two readings.
+    // An event for each packet, which is far more than the buffers hold between two readings.
     let config = Config { packets_per_event: 1, ..cases::config() };
     let Some(kernel) = Kernel::load(&config) else { return };
     let mut readers = kernel.offload.take_readers();
@@ -69,7 +69,7 @@ fn events_come_once_per_batch_and_are_cumulative() {
         .fold(Counters::default(), |sum, latest| sum + latest);
     let missing = sent.packets - reported.packets;
     assert!(missing < 64 * readers.len() as u64, "{missing} packets are not reported");
-    // Nothing is read twice, and who asks again gets no readers.
+    // No event is read twice, and readers can be taken only once.
     assert!(readers.iter_mut().all(|reader| reader.read().latest.is_none()));
     assert!(kernel.offload.take_readers().is_empty());
 }
@@ -89,7 +89,7 @@ fn every_flow_has_figures_of_its_own_which_its_removal_tells() {
     let down = cases::flow(Encapsulation::Bare, Encapsulation::Channel(0x7ffe), false, true);
     assert_eq!(kernel.offload.remove(&up.key()).unwrap(), None, "it was not there");
     relay(&kernel, 100);
-    // Of every five packets, three with 0, 1 and 1,200 bytes go up, and two with 200 and 77 go down.
+    // Of every five packets, three go up, with 0, 1 and 1,200 bytes, and two go down, with 200 and 77 bytes.
     let (sent_up, sent_down) = (Counters { packets: 60, bytes: 20 * 1_201 }, Counters { packets: 40, bytes: 20 * 277 });
     assert_eq!(kernel.offload.forwarded(&up.key()), Some(sent_up));
     assert_eq!(kernel.offload.remove(&up.key()).unwrap(), Some(sent_up));

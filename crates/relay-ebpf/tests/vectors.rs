@@ -1,5 +1,5 @@
-//! Every direction, every pair of address families and every refusal: byte-exact against an independent packet builder, in
-//! the host build and in the kernel.
+//! All test vectors, in the host build and in the kernel: every direction, pair of address families, and reason for passing. The
+//! bytes are compared with those of an independent packet builder.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod support;
@@ -15,7 +15,7 @@ use support::{
 };
 use test_support::namespace;
 
-/// Checks one case's outcome, its checksums from scratch.
+/// Checks the result of one case, with checksums computed from scratch.
 fn check(case: &Case, outcome: &Outcome) {
     let (mut packet, any_identification) = match &case.expected {
         Expected::Passed(reason) => {
@@ -36,7 +36,7 @@ fn check(case: &Case, outcome: &Outcome) {
         packet.flow_label = u32::from(outcome.frame[ip + 1] & 0xf) << 16 | u32::from(word(ip + 2));
     }
     if case.flow.leaves_in == Encapsulation::Indication {
-        // Drawn by the program, and the only thing that may differ: addresses of IPv6 are combined with it.
+        // The program draws it. Only this may differ, and IPv6 addresses are combined with it.
         let drawn = transaction(&outcome.frame).unwrap();
         let data = cases::indications::data(&case.flow, &packet);
         packet.payload = data_indication(case.flow.remote, &data, drawn);
@@ -44,11 +44,11 @@ fn check(case: &Case, outcome: &Outcome) {
     let mut expected = packet.build();
     let mut left = outcome.frame.clone();
     if case.flow.arrives_in == Encapsulation::Indication {
-        // What followed the data is cut off, but for what an Ethernet frame needs, and that says nothing.
+        // Bytes after the data are cut off, except for the minimum length of an Ethernet frame. Their value does not matter.
         assert!(left.len() <= expected.len().max(60), "{}: {} bytes", case.name, left.len());
         left.truncate(expected.len());
     } else if case.flow.leaves_in != Encapsulation::Indication && case.name.ends_with("(trailer kept)") {
-        // A sender's padding behind the packet is kept, and is all zeros in these cases.
+        // The sender's padding after the packet is kept. In these cases, it is zeros.
         expected.resize(outcome.frame.len(), 0);
     }
     assert_eq!(left, expected, "{}", case.name);
@@ -85,7 +85,7 @@ fn frames_move_between_vlans() {
         vlan: Be16::new(identifier.unwrap_or(0)),
         tagged: u16::from(identifier.is_some()),
     };
-    // From one VLAN (or none) to another (or none); the priority of a tag stays, the VLAN does not.
+    // From one VLAN (or none) to another (or none). The tag's priority is kept, and the VLAN is replaced.
     for (arrives, identifier, leaves) in [
         (None, Some(0x123), Some(0x0123)),
         (Some(0xb064), Some(0x123), Some(0xb123)),

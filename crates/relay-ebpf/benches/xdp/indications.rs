@@ -1,4 +1,4 @@
-//! Send and Data indications beside ChannelData.
+//! The cost of Send and Data indications, compared with ChannelData.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -11,10 +11,10 @@ use crate::{
     stun::{SendStyle, send_indication},
 };
 
-/// Packets per call: each takes an indication off, or puts one on, and the room in front of a packet holds no more of them.
+/// Packets per call. Each adds or removes an indication, and the room in front of a packet is enough for no more.
 const REPEAT: u32 = 4;
 
-/// One direction at a time: what leaves arrives again by the same flow.
+/// Measures one direction at a time: the packet that leaves arrives again at the same flow.
 pub(crate) fn measure_indications(offloads: &[&XdpProgram; 2]) -> Result<(), OffloadError> {
     use Encapsulation::{Bare, Channel, Indication};
     for (family, v4) in [("v4", true), ("v6", false)] {
@@ -33,7 +33,7 @@ pub(crate) fn measure_indications(offloads: &[&XdpProgram; 2]) -> Result<(), Off
     Ok(())
 }
 
-/// What leaves by this flow arrives by it again.
+/// A flow whose leaving packets match it again.
 fn flow(v4: bool, number: u8, (arrives_in, leaves_in): (Encapsulation, Encapsulation)) -> Flow {
     let port = if arrives_in == Encapsulation::Bare { 50_000 } else { LISTEN_PORT };
     let (remote, local) = if v4 {
@@ -59,8 +59,8 @@ fn frame(flow: &Flow) -> Vec<u8> {
     packet.build()
 }
 
-/// The two ways take turns, with a frame that is not IP: it tells what so short a call costs by itself, which is taken off but for
-/// what a frame that is not IP costs in a long one.
+/// Measures both ways in turn, together with a frame that is not IP. The cost of that frame in so short a call is subtracted, and its
+/// cost in a long call is added again.
 fn measure(
     offloads: &[&XdpProgram; 2],
     v4: bool,

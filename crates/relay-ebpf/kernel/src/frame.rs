@@ -1,4 +1,4 @@
-//! The packet that the kernel hands to the program.
+//! Reads and writes the packet of an XDP context.
 
 use aya_ebpf::{helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len, bpf_xdp_load_bytes}, programs::XdpContext};
 use relay_ebpf::{Frame, Wire};
@@ -9,14 +9,14 @@ use crate::{maps, words};
 pub struct PacketFrame<'a>(pub &'a XdpContext);
 
 impl PacketFrame<'_> {
-    /// The length of the buffer that the frame begins in; of all of it, if there is one only.
+    /// The length of the frame's first buffer, which is the whole frame if there is only one.
     #[inline(always)]
     fn first_buffer(&self) -> u32 {
         (self.0.data_end() - self.0.data()) as u32
     }
 
-    /// A pointer to the `T` at `offset`, or null if the frame, or its first buffer, ends before it does. The verifier wants to see
-    /// just this comparison before an access.
+    /// A pointer to the `T` at `offset`; null if the first buffer ends before it does. The verifier requires exactly this comparison
+    /// before an access.
     #[inline(always)]
     fn at<T>(&self, offset: usize) -> *mut T {
         let start = self.0.data() + offset;
@@ -30,7 +30,7 @@ impl Frame for PacketFrame<'_> {
         if maps::SETTINGS.load().multi_buffer == 0 {
             return self.first_buffer();
         }
-        // SAFETY: the context is the one that the kernel called with.
+        // SAFETY: the kernel called the program with this context.
         unsafe { bpf_xdp_get_buff_len(self.0.ctx) as u32 }
     }
 
@@ -45,7 +45,7 @@ impl Frame for PacketFrame<'_> {
             return self.read(offset, header);
         }
         let (to, length) = (core::ptr::from_mut(header).cast(), size_of::<T>() as u32);
-        // SAFETY: `header` has room for that many bytes, and any bytes are a `Wire` type's value.
+        // SAFETY: `header` has room for that many bytes, and any bytes are a valid `Wire` value.
         unsafe { bpf_xdp_load_bytes(self.0.ctx, offset as u32, to, length) == 0 }
     }
 
@@ -55,21 +55,21 @@ impl Frame for PacketFrame<'_> {
         if at.is_null() {
             return false;
         }
-        // SAFETY: `at` points to a whole `T` within the frame, `T` is made of words, and any bit pattern is one.
+        // SAFETY: `at` points to a whole `T` within the frame, `T` is made of words, and any bit pattern is a valid `T`.
         unsafe { words::load(at, header) };
         true
     }
 
     #[inline(always)]
     fn grow_front(&mut self, by: i32) -> bool {
-        // SAFETY: the context is the one that the kernel called with. All pointers into the frame are void after this, and
-        // none is kept: `at` makes each anew.
+        // SAFETY: the kernel called the program with this context. This invalidates all pointers into the frame. None is kept: `at`
+        // makes a new one for each access.
         unsafe { bpf_xdp_adjust_head(self.0.ctx, -by) == 0 }
     }
 
     #[inline(always)]
     fn grow_back(&mut self, by: i32) -> bool {
-        // SAFETY: as above. The kernel clears what comes in.
+        // SAFETY: as above. The kernel clears the added bytes.
         unsafe { bpf_xdp_adjust_tail(self.0.ctx, by) == 0 }
     }
 
@@ -79,7 +79,7 @@ impl Frame for PacketFrame<'_> {
         if at.is_null() {
             return false;
         }
-        // SAFETY: `at` points to a whole `T` within the frame, which this program alone has, and `T` is made of words.
+        // SAFETY: `at` points to a whole `T` within the frame, no other code accesses the frame now, and `T` is made of words.
         unsafe { words::store(at, header) };
         true
     }

@@ -1,4 +1,4 @@
-//! The kernel's answers to what the rewrite asks.
+//! Implements [`Host`] with the kernel's helper functions and maps.
 
 use aya_ebpf::{
     helpers::{bpf_check_mtu, bpf_fib_lookup, bpf_get_prandom_u32, bpf_jiffies64},
@@ -10,10 +10,10 @@ use relay_ebpf::{
 
 use crate::maps;
 
-/// The kernel, as seen from a packet.
+/// The kernel, for one packet.
 pub struct KernelHost<'a> {
     pub context: &'a XdpContext,
-    /// The packet's flow; null until its route is found.
+    /// The entry of the packet's flow; null until it is found.
     pub entry: *mut Entry,
 }
 
@@ -31,7 +31,7 @@ pub struct FibLookup {
     source: [u32; 4],
     destination: [u32; 4],
     vlan: u32,
-    /// Of the interface, then of the next hop.
+    /// The Ethernet addresses of the interface and of the next hop, in this order.
     addresses: [u32; 3],
 }
 
@@ -40,9 +40,9 @@ const _: () = assert!(size_of::<FibLookup>() == 64, "the kernel's ABI");
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const UDP: u8 = 17;
-/// Traffic class and flow label of an IPv6 header's first word.
+/// The traffic class and flow label in an IPv6 header's first word.
 const FLOW_INFORMATION: u32 = 0x0fff_ffff_u32.to_be();
-/// The loopback interface: asked from there, the routing table answers as for packets that this host makes itself.
+/// The index of the loopback interface. A look-up from there gives the routes of packets that this host sends itself.
 const LOOPBACK: u32 = 1;
 
 const FIB_SUCCESS: i64 = 0;
@@ -64,9 +64,9 @@ impl Host for KernelHost<'_> {
 
     #[inline(always)]
     fn next_hop(&mut self, route: &Route, leaving: &Leaving, link: &mut Link) -> Reason {
-        // Before the look-up: an answer that was found before a change must not be kept as one from after it.
+        // Read before the look-up: an answer from before a change must not be kept under the generation after it.
         let generation = maps::generation();
-        // Not a call: the kernel puts a load of its tick count in the place of this one.
+        // This is a load rather than a call: the kernel replaces the call with a load of its tick count.
         // SAFETY: a helper without arguments.
         let now = unsafe { bpf_jiffies64() };
         let question = Question::new(route, leaving, now, maps::SETTINGS.load().period as u32, generation);
@@ -86,7 +86,7 @@ impl Host for KernelHost<'_> {
     #[inline(always)]
     fn fits(&mut self, length: u32) -> bool {
         let mut length = length;
-        // SAFETY: `length` outlives the call. Interface 0 is the one that the frame arrived on.
+        // SAFETY: `length` outlives the call. Interface 0 means the one that the frame arrived on.
         unsafe { bpf_check_mtu(self.context.ctx.cast(), 0, &raw mut length, 0, 0) == 0 }
     }
 
@@ -104,7 +104,7 @@ impl Host for KernelHost<'_> {
 }
 
 impl KernelHost<'_> {
-    /// Asks the routing table, and keeps the answer.
+    /// Looks the next hop up in the routing table and keeps it.
     #[inline(always)]
     fn look_up(
         &self,
@@ -120,8 +120,8 @@ impl KernelHost<'_> {
         }
         let v4 = route.leaves_as_v4();
         let (source, destination) = (route.source().words(), route.destination().words());
-        // An IPv4 address is the first word and the others do not matter, nor do those that the answer overwrites: they get
-        // whatever is at hand, since LLVM would turn zeros into a loop that clears byte by byte.
+        // Of an IPv4 address, only the first word counts. The other words, and those that the answer overwrites, get values that are
+        // at hand: LLVM would turn zeros into a loop that clears single bytes.
         let Some(fib) = maps::fib_lookup() else {
             return Reason::NoNextHop;
         };
@@ -147,7 +147,7 @@ impl KernelHost<'_> {
             vlan: 0,
             addresses: [source[3], destination[0], destination[1]],
         };
-        // SAFETY: `fib` is a whole `struct bpf_fib_lookup`, all of it initialised.
+        // SAFETY: `fib` is a whole, initialised `struct bpf_fib_lookup`.
         let answer =
             unsafe { bpf_fib_lookup(self.context.ctx.cast(), (&raw mut *fib).cast(), size_of::<FibLookup>() as i32, 0) };
         if answer != FIB_SUCCESS {
@@ -162,10 +162,10 @@ impl KernelHost<'_> {
         if fib.interface != arrived_on && !maps::device(fib.interface, &mut device) {
             return Reason::OtherInterface;
         }
-        // Where there was the length, there is the MTU now (Linux 5.12).
+        // The kernel has replaced `length` with the MTU (since Linux 5.12).
         *hop = KeptHop::new(question, MacAddresses::from_words(fib.addresses).swapped(), device, fib.length);
         maps::keep_hop(self.entry, hop);
-        // The gateway's address, if there is one. That of an IPv4 route may be IPv6 (RFC 8950).
+        // The destination is now the gateway, if there is one. The gateway of an IPv4 route may be IPv6 (RFC 8950).
         let neighbour = if fib.family == AF_INET {
             Neighbour::from_v4_word(fib.destination[0], fib.interface)
         } else {

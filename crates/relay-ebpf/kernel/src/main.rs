@@ -1,4 +1,4 @@
-//! The XDP program `relay`: loads and stores for [`relay_ebpf::rewrite`], and the maps behind it.
+//! The XDP program `relay`: connects [`relay_ebpf::rewrite`] to the kernel's packets, helpers and maps.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -13,13 +13,13 @@ use relay_ebpf::{Forwarded, Reason, rewrite};
 
 use crate::{frame::PacketFrame, host::KernelHost};
 
-/// Forwards what it has a route for; passes everything else to the host, untouched.
+/// Forwards packets that have a route. Passes all others to the host, unchanged.
 #[xdp]
 pub fn relay(context: XdpContext) -> u32 {
     run(context)
 }
 
-/// The same for interfaces whose frames may be in several buffers: it needs Linux 5.18, and the driver's support.
+/// Like [`relay`], for interfaces whose frames may be in several buffers. Needs Linux 5.18 and support in the driver.
 #[xdp(frags)]
 pub fn relay_frags(context: XdpContext) -> u32 {
     run(context)
@@ -41,17 +41,17 @@ fn run(context: XdpContext) -> u32 {
     if forwarded.redirected == 0 {
         return xdp_action::XDP_TX;
     }
-    // SAFETY: a helper without pointers. Should it fail, its answer is XDP_ABORTED.
+    // SAFETY: a helper without pointers. If it fails, it returns XDP_ABORTED.
     unsafe { bpf_redirect(forwarded.interface, 0) as u32 }
 }
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    // Nothing in here panics, and the verifier would refuse a loop that was reachable.
+    // No code panics, and the verifier would refuse a reachable endless loop.
     loop {}
 }
 
-/// Some helpers (event output, route look-up) are for programs that say they are under a licence compatible with the kernel's.
+/// Some helpers (event output, route look-up) require a licence that is compatible with the kernel's.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,4 +1,4 @@
-//! The maps, and the small things done with them.
+//! The program's maps, and the functions that read and write them.
 
 use core::arch::asm;
 
@@ -11,50 +11,51 @@ use aya_ebpf::{
 use crate::host::FibLookup;
 use relay_ebpf::{Counters, Device, Entry, FlowKey, KeptHop, Neighbour, Reason, Route, Settings};
 
-/// Replaced by the loader before the program is loaded; the values here keep the program off everything.
+/// The loader replaces this before it loads the program. With these values, the program passes every packet.
 #[unsafe(no_mangle)]
 pub static SETTINGS: Global<Settings> = Global::new(Settings::NOTHING);
 
-/// The flows. User space alone writes it, but for the counters, and sets its size when it is loaded. It never evicts.
+/// The flows. User space sets the size when it loads the program, and writes all but next hops and counters. Entries are never
+/// evicted.
 #[map]
 static FLOWS: HashMap<FlowKey, Entry> = HashMap::with_max_entries(1, 0);
 
-/// Interfaces that a frame may leave by, other than the one that it arrived on.
+/// The interfaces that a frame may leave by, other than the one that it arrived on.
 #[map]
 static DEVICES: HashMap<u32, Device> = HashMap::with_max_entries(1024, 0);
 
-/// When the Ethernet address of each neighbour was last looked up. User space keeps these fresh in the host's own table, and
-/// takes out those that are not used any more. One that finds no room is used all the same.
+/// When the Ethernet address of each neighbour was last looked up. User space keeps these neighbours fresh in the host's table, and
+/// removes those that are no longer used. If the map is full, packets to further neighbours are still forwarded.
 #[map]
 static NEIGHBOURS: HashMap<Neighbour, u64> = HashMap::with_max_entries(4096, 0);
 
-/// What this CPU has forwarded.
+/// This CPU's counters of forwarded packets.
 #[map]
 static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
 
-/// How often this CPU has passed a packet, per [`Reason`].
+/// How many packets this CPU has passed, for each [`Reason`].
 #[map]
 static REASONS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reason::COUNT as u32, 0);
 
-/// What is asked of the routing table: the stack has no room for it.
+/// The arguments of a route look-up, which do not fit on the stack.
 #[map]
 static FIB_LOOKUP: PerCpuArray<FibLookup> = PerCpuArray::with_max_entries(1, 0);
 
-/// Now and then, a copy of this CPU's `COUNTERS`.
+/// Events: copies of this CPU's `COUNTERS`, at intervals.
 #[map]
 static STATS: PerfEventArray<Counters> = PerfEventArray::new(0);
 
-/// How often user space has heard that routes or neighbours changed.
+/// User space increments it when routes or neighbours change.
 #[unsafe(no_mangle)]
 static mut GENERATION: u64 = 0;
 
 #[inline(always)]
 pub fn generation() -> u64 {
-    // SAFETY: a word that user space writes whole.
+    // SAFETY: user space writes the word as a whole.
     unsafe { (&raw const GENERATION).read_volatile() }
 }
 
-/// Copies the route of `key`, and returns its entry; null if there is none.
+/// Copies the route of `key` and returns its entry; null if there is none.
 #[inline(always)]
 pub fn copy_route(key: &FlowKey, route: &mut Route) -> *mut Entry {
     let Some(entry) = FLOWS.get_ptr_mut(key) else {
@@ -64,38 +65,38 @@ pub fn copy_route(key: &FlowKey, route: &mut Route) -> *mut Entry {
     let from = unsafe { (&raw const (*entry).route).cast::<u64>() };
     let to = core::ptr::from_mut(route).cast::<u64>();
     for word in 0..Route::WORDS {
-        // SAFETY: both are `Route`s, aligned for and made of whole 64-bit words. The kernel may write to the entry at the
-        // same time, hence volatile.
+        // SAFETY: both are `Route`s, which are aligned to 64-bit words and made of whole ones. The kernel may write to the entry
+        // at the same time, hence volatile.
         unsafe { to.add(word).write(from.add(word).read_volatile()) };
     }
     entry
 }
 
-/// Copies the next hop that `entry` keeps.
+/// Copies the next hop in `entry`.
 #[inline(always)]
 pub fn copy_hop(entry: *const Entry, hop: &mut KeptHop) {
     // SAFETY: within the entry.
     let from = unsafe { (&raw const (*entry).hop).cast::<u64>() };
     let to = core::ptr::from_mut(hop).cast::<u64>();
     for word in 0..KeptHop::WORDS {
-        // SAFETY: as for the route; other CPUs may write.
+        // SAFETY: as in `copy_route`; other CPUs may write.
         unsafe { to.add(word).write(from.add(word).read_volatile()) };
     }
 }
 
-/// Keeps `hop` in `entry`.
+/// Writes `hop` to `entry`.
 #[inline(always)]
 pub fn keep_hop(entry: *mut Entry, hop: &KeptHop) {
-    // SAFETY: within the entry, which is memory of such entries for as long as the program runs.
+    // SAFETY: within the entry. The memory holds entries of this map as long as the program runs.
     let to = unsafe { (&raw mut (*entry).hop).cast::<u64>() };
     let from = core::ptr::from_ref(hop).cast::<u64>();
     for word in 0..KeptHop::WORDS {
-        // SAFETY: as above. Each word is written whole, and `KeptHop` says why that is enough.
+        // SAFETY: as in `copy_hop`. Each word is written as a whole; `KeptHop` documents why that is enough.
         unsafe { to.add(word).write_volatile(from.add(word).read()) };
     }
 }
 
-/// How frames leave by `interface`, if the program is on it.
+/// Finds out how frames leave by `interface`. Returns false if the program is not attached to it.
 #[inline(always)]
 pub fn device(interface: u32, device: &mut Device) -> bool {
     let Some(found) = DEVICES.get_ptr(interface) else {
@@ -106,12 +107,12 @@ pub fn device(interface: u32, device: &mut Device) -> bool {
     true
 }
 
-/// Notes that `neighbour` is in use.
+/// Records that `neighbour` is in use.
 #[inline(always)]
 pub fn note_neighbour(neighbour: &Neighbour, now: u64) {
     match NEIGHBOURS.get_ptr_mut(neighbour) {
-        // SAFETY: within the entry, a word that is read and written whole. Many flows may have one neighbour, hence only when
-        // it says something new.
+        // SAFETY: within the entry, a word that is read and written as a whole. Many flows may share a neighbour, so an unchanged
+        // value is not written again.
         Some(last) => unsafe {
             if last.read_volatile() != now {
                 last.write_volatile(now);
@@ -121,18 +122,18 @@ pub fn note_neighbour(neighbour: &Neighbour, now: u64) {
     }
 }
 
-/// Memory of this CPU's own for a question.
+/// This CPU's memory for a route look-up.
 #[inline(always)]
 pub fn fib_lookup<'a>() -> Option<&'a mut FibLookup> {
     let fib = FIB_LOOKUP.get_ptr_mut(0)?;
-    // SAFETY: an element of this CPU's own, which nothing else has: XDP programs do not interrupt each other, and this one asks once.
+    // SAFETY: the element is this CPU's, and XDP programs do not interrupt each other. The program takes one reference per run.
     Some(unsafe { &mut *fib })
 }
 
 #[inline(always)]
 pub fn count_reason(reason: u32) {
     if let Some(count) = REASONS.get_ptr_mut(reason) {
-        // SAFETY: an element of this CPU's own, which nothing else writes: XDP programs do not interrupt each other.
+        // SAFETY: the element is this CPU's, and XDP programs do not interrupt each other.
         unsafe { *count += 1 };
     }
 }
@@ -159,13 +160,13 @@ pub fn count_forwarded(context: &XdpContext, payload: u32, entry: *mut Entry) {
     }
 }
 
-/// Counts a packet of a flow. Two CPUs may have one at a time, where a network card spreads a flow's packets over several queues: so
-/// each addition is one that nothing comes between.
+/// Counts a packet of a flow. The additions are atomic, as two CPUs may count one flow at the same time if a network card spreads its
+/// packets over several queues.
 #[inline(always)]
 fn count_flow(flow: *mut Counters, payload: u32) {
-    // SAFETY: in an entry of the flow map, which is memory of such entries for as long as the program runs.
+    // SAFETY: within an entry. The memory holds entries of this map as long as the program runs.
     let (packets, bytes) = unsafe { (&raw mut (*flow).packets, &raw mut (*flow).bytes) };
-    // SAFETY: both are aligned to 8 bytes, as all of the entry is. Core has no such operation for this target.
+    // SAFETY: both are aligned to 8 bytes, like the entry. `core` has no atomic addition for this target.
     unsafe {
         asm!(
             "lock *(u64 *)({packets} + 0) += {one}",

@@ -1,8 +1,8 @@
-//! Loads and stores of 32-bit words at any address.
+//! Loads and stores of unaligned 32-bit words.
 //!
-//! Headers are not aligned in a frame. BPF does not mind, but Rust and LLVM do: said in Rust, each word would become four
-//! bytes and the shifts to join them. LLVM can be told otherwise only for all memory at once, and then makes unaligned
-//! accesses to the stack, which the verifier refuses. Hence the instructions themselves.
+//! Headers are not aligned in a frame. BPF allows unaligned accesses, but in Rust each such word becomes four byte accesses and
+//! shifts. LLVM can allow unaligned accesses only for all memory, and then also uses them on the stack, where the verifier refuses
+//! them. So this module uses inline assembly.
 
 use core::arch::asm;
 
@@ -21,15 +21,15 @@ macro_rules! for_words {
 /// Copies the `T` at `from` to `to`.
 ///
 /// # Safety
-/// `from` points to a `T` that can be read, though it need not be aligned; `T` is made of ten 32-bit words at most, aligned to
-/// them, and any bit pattern is one.
+/// `from` points to a readable `T`, which need not be aligned. `T` is made of at most ten 32-bit words, aligned to 4 bytes,
+/// and any bit pattern is a valid `T`.
 #[inline(always)]
 pub unsafe fn load<T>(from: *const T, to: &mut T) {
     const { assert!(size_of::<T>() <= 40 && size_of::<T>() % 4 == 0 && align_of::<T>() == 4) };
     let to = core::ptr::from_mut(to).cast::<u32>();
     for_words!(WORD in T: {
         let word: u32;
-        // SAFETY: the caller's word for it; reads memory and changes nothing else.
+        // SAFETY: the caller guarantees that the memory is readable. Nothing else is changed.
         unsafe {
             asm!(
                 "{word} = *(u32 *)({from} + {offset})",
@@ -46,13 +46,13 @@ pub unsafe fn load<T>(from: *const T, to: &mut T) {
 /// Copies `from` to `to`.
 ///
 /// # Safety
-/// As for [`load`], with `to` in place of `from`, and writable.
+/// As for [`load`], with a writable `to` instead of `from`.
 #[inline(always)]
 pub unsafe fn store<T>(to: *mut T, from: &T) {
     const { assert!(size_of::<T>() <= 40 && size_of::<T>() % 4 == 0 && align_of::<T>() == 4) };
     let from = core::ptr::from_ref(from).cast::<u32>();
     for_words!(WORD in T: {
-        // SAFETY: the caller's word for it.
+        // SAFETY: the caller guarantees that the memory is writable.
         unsafe {
             asm!(
                 "*(u32 *)({to} + {offset}) = {word}",

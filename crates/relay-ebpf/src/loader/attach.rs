@@ -1,4 +1,4 @@
-//! Interfaces, and what the host has to allow.
+//! Attaches the program to interfaces, and allows route look-ups.
 
 use std::{
     ffi::CString,
@@ -27,13 +27,13 @@ impl Interface {
         if index == 0 { Err(missing()) } else { Ok(Self { name: name.to_owned(), index }) }
     }
 
-    /// Whether there still is an interface of this name under this index.
+    /// Whether an interface with this name still has this index.
     pub(super) fn is_there(&self) -> bool {
         Self::find(&self.name).is_ok_and(|found| found.index == self.index)
     }
 }
 
-/// All interfaces of these names.
+/// Finds all interfaces with these names.
 pub(super) fn find(names: &[String]) -> Result<Vec<Interface>, OffloadError> {
     if names.is_empty() {
         return Err(OffloadError::Config("no interface is named"));
@@ -41,10 +41,10 @@ pub(super) fn find(names: &[String]) -> Result<Vec<Interface>, OffloadError> {
     names.iter().map(|name| Interface::find(name)).collect()
 }
 
-/// The largest MTU, in bytes, at which drivers have frames of one buffer: a page, less what goes before and after a frame in it.
+/// The largest MTU, in bytes, at which drivers put a frame into one buffer: a page, less the room before and after the frame.
 pub const SINGLE_BUFFER_MTU: u32 = 3498;
 
-/// Whether the driver of an interface has frames in several buffers. In generic mode, the kernel makes them one.
+/// Whether the driver of an interface may put a frame into several buffers. In generic mode, the kernel joins them.
 pub(super) fn need_multi_buffer(config: &Config) -> bool {
     let is_large = |name: &String| mtu(name).is_some_and(|mtu| mtu > SINGLE_BUFFER_MTU);
     config.mode == AttachMode::Driver && config.interfaces.iter().any(is_large)
@@ -60,7 +60,7 @@ pub(super) fn attach(xdp: &mut Xdp, interface: &Interface, mode: AttachMode) -> 
         .map_err(|error| OffloadError::from_attach(error, &interface.name, mode, mtu(&interface.name)))
 }
 
-/// Asked by a socket, which is in the network namespace of this thread; what is mounted at `/sys` may be another's.
+/// Asks a socket, since it is in this thread's network namespace; `/sys` may show another one.
 fn mtu(interface: &str) -> Option<u32> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     // SAFETY: zeros are a value of this structure of integers and arrays of them.
@@ -77,12 +77,12 @@ fn mtu(interface: &str) -> Option<u32> {
     if result != 0 {
         return None;
     }
-    // SAFETY: after this call, this is what the kernel has written.
+    // SAFETY: the successful call has written this field.
     unsafe { request.ifr_ifru.ifru_mtu }.try_into().ok()
 }
 
-/// The kernel answers route look-ups only from interfaces that forward. The loopback interface receives nothing that could
-/// be forwarded, so switching it on there, and nowhere else, does not make this host a router.
+/// The kernel answers route look-ups only on interfaces that forward. Forwarding on the loopback interface alone does not make this
+/// host a router, since that interface receives nothing to forward.
 pub(super) fn allow_route_lookups() -> Result<(), OffloadError> {
     for path in ["/proc/sys/net/ipv4/conf/lo/forwarding", "/proc/sys/net/ipv6/conf/lo/forwarding"] {
         match fs::read_to_string(path) {

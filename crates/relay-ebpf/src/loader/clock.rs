@@ -1,24 +1,24 @@
-//! The kernel's tick count, by which the program tells the time.
+//! The kernel's tick count, which is the program's clock.
 
-/// For how many milliseconds a next hop is kept at most.
+/// The longest time for which a next hop is kept, in milliseconds.
 const MILLISECONDS: u64 = 640;
 
-/// The lowest number of ticks a second that Linux is built with on 64-bit machines. Taken where the number is not known,
-/// since it makes periods shorter, not longer.
+/// The lowest tick rate that Linux is built with on 64-bit machines. If the rate is unknown, this is assumed, since it makes
+/// periods shorter and not longer.
 const FEWEST_TICKS: u64 = 100;
 
-/// For how long the program keeps a next hop: for this power of two, in ticks.
+/// How long the program keeps a next hop, as the binary logarithm of a number of ticks.
 pub(super) fn period() -> u16 {
     period_of(ticks_per_second().unwrap_or(FEWEST_TICKS))
 }
 
-/// The longest period of at most [`MILLISECONDS`] that is a power of two of ticks.
+/// The longest period of at most [`MILLISECONDS`] that is a power of two of ticks, as its binary logarithm.
 fn period_of(ticks_per_second: u64) -> u16 {
     let ticks = ticks_per_second.max(FEWEST_TICKS) * MILLISECONDS / 1000;
     u16::try_from(ticks.ilog2()).unwrap_or(0)
 }
 
-/// The kernel's `CONFIG_HZ`. The clocks that advance with each tick tell it by their resolution.
+/// The kernel's `CONFIG_HZ`: the resolution of a coarse clock is one tick.
 fn ticks_per_second() -> Option<u64> {
     let mut resolution = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `resolution` is a `timespec` that outlives the call.
@@ -37,7 +37,7 @@ mod tests {
             let ticks = 1 << period_of(ticks_per_second);
             assert_eq!(ticks * 1000 / ticks_per_second, milliseconds, "{ticks_per_second}");
         }
-        // Not known: as short as with the fewest ticks, whatever it is.
+        // An unknown rate gives the shortest period.
         assert_eq!(period_of(0), period_of(FEWEST_TICKS));
     }
 

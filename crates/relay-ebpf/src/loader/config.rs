@@ -1,4 +1,4 @@
-//! What the program is loaded with.
+//! The configuration of the program.
 
 use std::ops::RangeInclusive;
 
@@ -14,23 +14,24 @@ pub struct Config {
     pub mode: AttachMode,
     /// The UDP port that clients send to.
     pub listen_port: u16,
-    /// The ports of allocations.
+    /// The range of allocation ports.
     pub allocation_ports: RangeInclusive<u16>,
-    /// How to find out where a packet goes next.
+    /// How to find the next hop of a packet.
     pub next_hop: NextHop,
-    /// The size of the flow map: each channel takes two, and so does each peer of indications. The memory for it, some 200 bytes a flow, is taken at once.
+    /// The size of the flow map. Each channel takes two flows, and so does each peer of indications. The memory, about 200 bytes
+    /// a flow, is allocated at once.
     pub max_flows: u32,
-    /// Whether to count what is relayed.
+    /// Whether to count forwarded packets.
     pub statistics: bool,
-    /// Whether frames may be in several buffers: `None` for where an interface's MTU makes them so. The kernel may be too old for that
-    /// (before Linux 5.18), or the driver not able: then they may not.
+    /// Whether to accept frames in several buffers. `None` to decide by the interfaces' MTU, and to do without if the kernel
+    /// does not support them (before Linux 5.18).
     pub multi_buffer: Option<bool>,
-    /// How many packets a CPU forwards from one `STATS` event to the next; rounded up to a power of two.
+    /// How many packets a CPU forwards between two `STATS` events. Rounded up to a power of two.
     pub packets_per_event: u32,
 }
 
 impl Default for Config {
-    /// No interface yet; the ports that TURN uses by default, and room for 65,536 channels.
+    /// No interface, TURN's default ports, and room for 65,536 channels.
     fn default() -> Self {
         Self {
             interfaces: Vec::new(),
@@ -49,21 +50,21 @@ impl Default for Config {
 /// How the program is attached to an interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AttachMode {
-    /// In the driver: fast, and not every driver can.
+    /// In the driver: fast, but not all drivers support it.
     #[default]
     Driver,
-    /// In the network stack: works everywhere, after the kernel has made its own structures of the packet.
+    /// In the network stack: works with all drivers, but only after the kernel has allocated its own packet structures.
     Generic,
 }
 
 /// How to find the Ethernet address that a packet goes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NextHop {
-    /// By the host's routing and neighbour tables.
+    /// Look it up in the host's routing and neighbour tables.
     #[default]
     RoutingTable,
-    /// Back to the Ethernet address that the packet came from, by the same interface: right where one router is all that the host has
-    /// to do with, and hardly faster. It needs no forwarding on the loopback interface.
+    /// Send to the Ethernet address that the packet came from, by the same interface. Correct if the host has only one router, and
+    /// hardly faster. Needs no forwarding on the loopback interface.
     AnswerSender,
 }
 

@@ -1,4 +1,4 @@
-//! Which interfaces frames may leave by, beside the one they came in by.
+//! Keeps the map of the interfaces that frames may leave by.
 
 use std::{collections::BTreeMap, fs};
 
@@ -7,10 +7,10 @@ use aya::maps::{HashMap, MapData, MapError};
 use super::attach::Interface;
 use crate::{Be16, Device};
 
-/// The kernel's list of VLAN interfaces; not there if it has none.
+/// The kernel's list of VLAN interfaces. Missing if there are none.
 const VLANS: &str = "/proc/net/vlan/config";
 
-/// Enters those of the interfaces that the program was attached to which are still there, and their VLANs; takes out all others.
+/// Enters the attached interfaces that still exist, and their VLANs. Removes all others.
 pub(super) fn update(map: &mut HashMap<MapData, u32, Device>, attached: &[Interface]) -> Result<(), MapError> {
     let there: Vec<_> = attached.iter().filter(|interface| interface.is_there()).collect();
     let untagged =
@@ -18,7 +18,7 @@ pub(super) fn update(map: &mut HashMap<MapData, u32, Device>, attached: &[Interf
     let list = fs::read_to_string(VLANS).unwrap_or_default();
     let tagged = parse(&list).filter_map(|vlan| {
         let below = there.iter().find(|interface| interface.name == vlan.parent)?;
-        // One that vanished since it was listed needs no entry.
+        // A VLAN that has vanished since it was listed needs no entry.
         let own = Interface::find(vlan.name).ok()?;
         Some((own.index, Device { interface: below.index, vlan: Be16::new(vlan.identifier), tagged: 1 }))
     });
@@ -40,7 +40,7 @@ struct Vlan<'a> {
     parent: &'a str,
 }
 
-/// Reads lines of the form `eth0.100 | 100 | eth0`; the two lines above them have another form.
+/// Reads lines of the form `eth0.100 | 100 | eth0`. The two header lines have another form.
 fn parse(list: &str) -> impl Iterator<Item = Vlan<'_>> {
     list.lines().filter_map(|line| {
         let mut columns = line.split('|').map(str::trim);

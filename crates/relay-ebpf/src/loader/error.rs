@@ -1,4 +1,4 @@
-//! Why offloading does not start, and what to do about it.
+//! Why offloading cannot start, and what to do about it.
 
 use std::{fmt, io};
 
@@ -10,29 +10,29 @@ use aya::{
 
 use super::AttachMode;
 
-/// Why offloading does not start. The message names the cause and the remedy; sources hold what the kernel said.
+/// Why offloading cannot start. The message names the cause and the remedy; sources contain the kernel's error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OffloadError {
     /// The binary was built without the kernel program.
     #[error("this build has no XDP program ({0}): use a build that has, or start without offloading")]
     NoProgram(&'static str),
-    /// The configuration contradicts itself.
+    /// The configuration is invalid.
     #[error("offloading cannot be configured like this: {0}")]
     Config(&'static str),
-    /// The object is not what this loader is for.
+    /// The object file lacks a part that this loader needs.
     #[error("the XDP program of this build is damaged: it has no {0}")]
     Damaged(&'static str),
     /// There is no such interface.
     #[error("there is no network interface {0:?}: `ip link` lists those there are")]
     NoInterface(String),
-    /// The process lacks privileges.
+    /// The process lacks a privilege.
     #[error(
         "no permission to {0}: run with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (or as root), outside of a seccomp profile that \
          forbids bpf(2) and perf_event_open(2)"
     )]
     NotPermitted(&'static str, #[source] io::Error),
-    /// The kernel lacks something.
+    /// The kernel lacks a feature.
     #[error("this kernel cannot run the XDP program: Linux 5.15 or later is needed, with CONFIG_BPF_SYSCALL")]
     Kernel(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The verifier refused the program.
@@ -44,7 +44,7 @@ pub enum OffloadError {
         #[source]
         source: io::Error,
     },
-    /// A map could not be made.
+    /// A map could not be created.
     #[error("the kernel did not make the program's maps: less memory is needed with a smaller flow map")]
     Map(#[source] MapError),
     /// Event buffers could not be opened.
@@ -60,20 +60,20 @@ pub enum OffloadError {
     Forwarding {
         /// The setting.
         path: &'static str,
-        /// Why not.
+        /// The error.
         #[source]
         source: io::Error,
     },
-    /// The interface did not take the program.
+    /// The program could not be attached to an interface.
     #[error("{interface} does not take the XDP program in {} mode: {hint}", mode_name(*mode))]
     Attach {
-        /// Which.
+        /// The interface.
         interface: String,
-        /// How.
+        /// The mode.
         mode: AttachMode,
-        /// What is likely, and what to do.
+        /// The likely cause, and what to do.
         hint: AttachHint,
-        /// What the kernel said.
+        /// The kernel's error.
         #[source]
         source: ProgramError,
     },
@@ -89,13 +89,13 @@ fn mode_name(mode: AttachMode) -> &'static str {
     }
 }
 
-/// What an interface's refusal most likely means.
+/// The most likely cause of a failure to attach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AttachHint {
-    /// Another program is there.
+    /// Another XDP program is attached.
     Occupied,
-    /// The driver has no XDP, or not in the interface's present shape.
+    /// The driver does not support XDP, or not with the interface's present settings.
     Driver {
         /// The interface's MTU, if known.
         mtu: Option<u32>,
@@ -104,9 +104,9 @@ pub enum AttachHint {
     Resources,
     /// The interface is gone.
     Gone,
-    /// The process lacks privileges.
+    /// The process lacks a privilege.
     NotPermitted,
-    /// Nothing is known.
+    /// The cause is unknown.
     Unknown,
 }
 
@@ -173,7 +173,7 @@ impl OffloadError {
 
     pub(super) fn from_program(error: ProgramError) -> Self {
         match error {
-            // The verifier says EACCES too, and then has something to say.
+            // The verifier also returns EACCES, with a log.
             ProgramError::LoadError { io_error, verifier_log } => {
                 let log = verifier_log.to_string();
                 match io_error.raw_os_error() {
@@ -208,14 +208,14 @@ fn is_permission(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES))
 }
 
-/// The last lines, which say what was wrong.
+/// The last 12 lines, which name the fault.
 fn end(log: &str) -> &str {
     let log = log.trim_end();
     let start = log.rmatch_indices('\n').nth(11).map_or(0, |(index, _)| index + 1);
     &log[start..]
 }
 
-/// The system's error number in an error of the attaching calls.
+/// The error number of an error from attaching.
 fn cause(error: &ProgramError) -> Option<i32> {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = source {

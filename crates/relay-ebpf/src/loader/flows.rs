@@ -1,4 +1,4 @@
-//! The flow map, from user space.
+//! The flow map: installs, reads and removes flows.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -15,15 +15,15 @@ use aya::maps::{HashMap, Map, MapData, MapError};
 use super::OffloadError;
 use crate::{Counters, Encapsulation, Entry, Flow, FlowKey, InstallError, RemoveError};
 
-/// The map `FLOWS`, which user space alone writes.
+/// The map `FLOWS`.
 #[derive(Debug)]
 pub(super) struct Flows {
     map: Mutex<HashMap<MapData, FlowKey, Entry>>,
-    /// The same map.
+    /// A file descriptor of the same map.
     file: OwnedFd,
     length: AtomicUsize,
     max_flows: u32,
-    /// Draws flow labels; seeded by the system, so that nobody can tell them beforehand.
+    /// Draws flow labels. The system seeds it, so that nobody can predict them.
     labels: RandomState,
 }
 
@@ -56,7 +56,7 @@ impl Flows {
         let route = Entry { route: flow.route(label)?, ..Entry::default() };
         let key = flow.key();
         let mut map = self.lock();
-        // A map that is full refuses new keys; the kernel says which these are.
+        // With BPF_NOEXIST, the kernel tells new keys from present ones. A full map refuses new keys only.
         match map.insert(key, route, BPF_NOEXIST) {
             Ok(()) => {
                 self.length.fetch_add(1, Ordering::Relaxed);
@@ -73,11 +73,11 @@ impl Flows {
         }
     }
 
-    /// Returns what was forwarded of the flow, if there was one: all of it, since it is read and removed at once.
+    /// Removes a flow and returns its final counters, if there was one. Reading and removing is one operation.
     pub(super) fn remove(&self, key: &FlowKey) -> Result<Option<Counters>, RemoveError> {
         let mut map = self.lock();
         let removed = match self.take_out(key) {
-            // Before Linux 5.14: packets between the two calls are not counted.
+            // Before Linux 5.14, two calls are needed. Packets between them are not counted.
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | ENOTSUPP)) => {
                 let forwarded = map.get(key, 0).map(|entry| entry.forwarded).unwrap_or_default();
                 match map.remove(key) {
@@ -98,12 +98,12 @@ impl Flows {
         }
     }
 
-    /// What was forwarded of a flow so far, if there is one.
+    /// The counters of a flow so far, if there is one.
     pub(super) fn forwarded(&self, key: &FlowKey) -> Option<Counters> {
         self.lock().get(key, 0).ok().map(|entry| entry.forwarded)
     }
 
-    /// Reads and removes an entry at once (`BPF_MAP_LOOKUP_AND_DELETE_ELEM`), which aya has no call for.
+    /// Reads and removes an entry at once (`BPF_MAP_LOOKUP_AND_DELETE_ELEM`). aya has no call for this.
     fn take_out(&self, key: &FlowKey) -> io::Result<Entry> {
         let mut entry = Entry::default();
         let attributes = EntryAttributes {
@@ -113,8 +113,8 @@ impl Flows {
             value: (&raw mut entry).expose_provenance() as u64,
             flags: 0,
         };
-        // SAFETY: `attributes` is as long as it is said to be, and its pointers are to a key and a value of this map's sizes, which
-        // outlive the call. The kernel writes the value, of which any bytes are one.
+        // SAFETY: the size is that of `attributes`, and its pointers are to a key and a value of this map's sizes, which
+        // outlive the call. The kernel writes the value; any bytes are a valid one.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_bpf,
@@ -134,12 +134,12 @@ impl Flows {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<MapData, FlowKey, Entry>> {
-        // Nothing in user space is half done if a holder panics: each operation is one system call.
+        // A panicking holder leaves no inconsistent state in user space: each operation is one system call.
         self.map.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The part of `union bpf_attr` that is for entries of maps.
+/// The part of `union bpf_attr` for operations on map entries.
 #[repr(C)]
 struct EntryAttributes {
     map: u32,
@@ -149,7 +149,7 @@ struct EntryAttributes {
     flags: u64,
 }
 
-/// The kernel's own `ENOTSUPP`, which is no error of POSIX.
+/// The kernel's internal `ENOTSUPP`, which POSIX does not have.
 const ENOTSUPP: i32 = 524;
 
 /// A command of `bpf(2)`.

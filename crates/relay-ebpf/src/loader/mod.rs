@@ -1,4 +1,4 @@
-//! Puts the program into the kernel, attaches it to interfaces, and keeps its maps.
+//! Loads the program into the kernel, attaches it to interfaces, and maintains its maps.
 
 mod attach;
 mod clock;
@@ -31,8 +31,8 @@ pub use self::{
 };
 use crate::{Counters, Device, Entry, Flow, FlowKey, InstallError, Neighbour, Reason, RemoveError, Settings};
 
-// SAFETY: repr(C) with explicit padding (their sizes are asserted where they are defined), made of integers alone: any
-// bytes are a value.
+// SAFETY: repr(C) with explicit padding (their sizes are asserted where they are defined), and made of integers only: any
+// bytes are a valid value.
 unsafe impl Pod for FlowKey {}
 // SAFETY: as above.
 unsafe impl Pod for Entry {}
@@ -47,28 +47,28 @@ unsafe impl Pod for Neighbour {}
 
 /// The program's name in the object and in the kernel.
 const PROGRAM: &str = "relay";
-/// That of the one for frames in several buffers.
+/// The name of the program for frames in several buffers.
 const MULTI_BUFFER_PROGRAM: &str = "relay_frags";
-/// How often the kernel is asked to verify the program, if signals interrupt it.
+/// How often to retry verification when signals interrupt it.
 const ATTEMPTS: usize = 20;
-/// The map of the program's global variables, of which there is one: `GENERATION`.
+/// The map of the program's global variables. `GENERATION` is the only one.
 const GLOBALS: &str = ".bss";
 
-/// The interfaces that frames may leave by, and those that the program was attached to.
+/// The map of the interfaces that frames may leave by, and the interfaces that the program was attached to.
 struct Devices {
     map: HashMap<MapData, u32, Device>,
     attached: Vec<Interface>,
 }
 
-/// The program in the kernel, from [`load`](Self::load) until this is dropped; the end of the process, however it comes,
-/// detaches it too, since nothing is pinned.
+/// The program in the kernel, from [`load`](Self::load) until this is dropped. It is also detached when the process ends in any way,
+/// since nothing is pinned.
 ///
 /// All methods that a running relay needs take `&self` and may be called by many threads.
 pub struct XdpProgram {
-    // Dropped first: that detaches the program. The maps stay as long as anything refers to them.
+    // Dropped first, which detaches the program. The maps exist as long as anything refers to them.
     links: Mutex<Vec<XdpLink>>,
     ebpf: Ebpf,
-    /// Which of the programs in it was loaded.
+    /// The name of the loaded program.
     name: &'static str,
     flows: Flows,
     next_hops: NextHops,
@@ -79,15 +79,15 @@ pub struct XdpProgram {
 }
 
 impl XdpProgram {
-    /// Loads the program, not attached to anything yet.
+    /// Loads the program without attaching it.
     ///
     /// # Errors
-    /// If this build has no program, or the kernel does not take it: the error says what to do.
+    /// If this build has no program, or the kernel refuses it. The error says what to do.
     pub fn load(config: &Config) -> Result<Self, OffloadError> {
         config.check()?;
         if config.multi_buffer.unwrap_or_else(|| attach::need_multi_buffer(config)) {
             match Self::load_program(config, MULTI_BUFFER_PROGRAM) {
-                // Whoever insists on it is told; otherwise, attaching says what the driver wants.
+                // An explicit setting fails. Otherwise, the error from attaching will say what the driver needs.
                 Err(OffloadError::Verifier { .. } | OffloadError::Kernel(_)) if config.multi_buffer.is_none() => {}
                 loaded => return loaded,
             }
@@ -119,7 +119,7 @@ impl XdpProgram {
         Ok(program)
     }
 
-    /// Has the kernel verify the program. It gives up, without a verdict, when a signal comes meanwhile.
+    /// Makes the kernel verify the program. A signal interrupts verification, which is then repeated.
     fn verify(&mut self) -> Result<(), OffloadError> {
         let mut attempts = 0;
         loop {
@@ -135,7 +135,7 @@ impl XdpProgram {
     /// Attaches the program to all interfaces of `config`, or to none if one refuses.
     ///
     /// # Errors
-    /// If an interface does not exist or does not take the program: the error says what to do.
+    /// If an interface does not exist, or the program cannot be attached to it. The error says what to do.
     pub fn attach(&mut self, config: &Config) -> Result<(), OffloadError> {
         let interfaces = attach::find(&config.interfaces)?;
         if config.next_hop == NextHop::RoutingTable {
@@ -158,7 +158,7 @@ impl XdpProgram {
         Ok(())
     }
 
-    /// Detaches the program from all interfaces. Counters can still be read, and change no more.
+    /// Detaches the program from all interfaces. Its counters no longer change and can still be read.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -167,31 +167,31 @@ impl XdpProgram {
         links.into_iter().try_for_each(|link| link.detach().map_err(OffloadError::from_program))
     }
 
-    /// From now on, packets of `flow` may be forwarded without user space. A flow of the same key is replaced.
+    /// Installs a flow: its packets are forwarded in the kernel from now on. Replaces a flow with the same key.
     ///
     /// # Errors
-    /// If they cannot: the flow then stays in user space, and nothing is lost.
+    /// If the flow cannot be installed. Its packets then go to user space, and nothing is lost.
     pub fn install(&self, flow: &Flow) -> Result<(), InstallError> {
         self.flows.install(flow)
     }
 
-    /// From now on, packets that match `key` go to user space. Returns what was forwarded of that flow since it was installed, and
-    /// `None` if it was not.
+    /// Removes a flow: packets that match `key` go to user space from now on. Returns the counters since it was installed; `None` if
+    /// there was no such flow.
     ///
     /// # Errors
-    /// If the kernel does not let go of the flow.
+    /// If the kernel does not remove the flow.
     pub fn remove(&self, key: &FlowKey) -> Result<Option<Counters>, RemoveError> {
         self.flows.remove(key)
     }
 
-    /// What was forwarded of a flow since it was installed; `None` if there is none of that key.
+    /// The counters of a flow since it was installed; `None` if there is no such flow.
     #[must_use]
     pub fn forwarded(&self, key: &FlowKey) -> Option<Counters> {
         self.flows.forwarded(key)
     }
 
-    /// From now on, no packet is forwarded by a next hop that was looked up before. To be called when routes, policy rules,
-    /// neighbours, links or addresses have changed; the program notices by itself, if only within a period of at most 0.64 s.
+    /// Invalidates all next hops that were looked up before. Call this when routes, policy rules, neighbours, links or addresses have
+    /// changed. Otherwise the program follows a change within a period of at most 0.64 s.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -199,8 +199,8 @@ impl XdpProgram {
         self.next_hops.forget_all()
     }
 
-    /// From now on, frames leave by those interfaces that the program was attached to which are still there, and by the VLANs that
-    /// these have now. To be called when interfaces have come or gone.
+    /// Updates the interfaces that frames may leave by: those that the program was attached to and that still exist, and their
+    /// present VLANs. Call this when interfaces have been added or removed.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -210,7 +210,7 @@ impl XdpProgram {
     }
 
     /// The neighbours that packets were forwarded to, and when each one's Ethernet address was last looked up, in ticks of the
-    /// kernel's clock: for one that is in use, at least once in 0.64 s.
+    /// kernel's clock. For a neighbour in use, that is at least once in 0.64 s.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -218,13 +218,13 @@ impl XdpProgram {
         self.next_hops.neighbours()
     }
 
-    /// Whether packets were forwarded to a neighbour that was not forgotten since.
+    /// Whether packets were forwarded to a neighbour since it was last forgotten.
     #[must_use]
     pub fn has_neighbour(&self, neighbour: &Neighbour) -> bool {
         self.next_hops.has_neighbour(neighbour)
     }
 
-    /// Takes a neighbour out of [`neighbours`](Self::neighbours), until it is looked up again.
+    /// Removes a neighbour from [`neighbours`](Self::neighbours), until it is looked up again.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -232,14 +232,14 @@ impl XdpProgram {
         self.next_hops.forget_neighbour(neighbour)
     }
 
-    /// The readers of `STATS`, one per CPU that is online; empty if statistics are off, or when called again.
+    /// The readers of `STATS`, one for each online CPU. Empty if statistics are off, and in later calls.
     #[must_use]
     pub fn take_readers(&self) -> Vec<StatisticsReader> {
         self.readers.lock().map(|mut readers| std::mem::take(&mut *readers)).unwrap_or_default()
     }
 
-    /// What each CPU has relayed until now, exactly; for an [`Accumulator`](crate::Accumulator). After
-    /// [`detach`](Self::detach) these are the final figures.
+    /// The exact counters of each CPU until now, for an [`Accumulator`](crate::Accumulator). After
+    /// [`detach`](Self::detach), they are final.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -247,7 +247,7 @@ impl XdpProgram {
         Ok(self.counters.get(&0, 0).map_err(StatisticsError::read)?.to_vec())
     }
 
-    /// How many packets became what, over all CPUs, in the order of [`Reason::ALL`]. [`Reason::NotOurs`] is not counted.
+    /// The number of packets for each reason, over all CPUs, in the order of [`Reason::ALL`]. [`Reason::NotOurs`] is not counted.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -263,7 +263,7 @@ impl XdpProgram {
             .collect()
     }
 
-    /// Whether frames may be in several buffers.
+    /// Whether the program accepts frames in several buffers.
     #[must_use]
     pub fn is_multi_buffer(&self) -> bool {
         self.name == MULTI_BUFFER_PROGRAM
@@ -275,14 +275,14 @@ impl XdpProgram {
         self.flows.len()
     }
 
-    /// How many flows there is room for.
+    /// The largest number of flows.
     #[must_use]
     pub const fn max_flows(&self) -> u32 {
         self.flows.max_flows()
     }
 
-    /// Runs the program on `frame` without any interface (BPF_PROG_TEST_RUN), `repeat` times, the next time on what the time
-    /// before made of it. For tests and measurements; what it forwards is counted as usual.
+    /// Runs the program on `frame` without an interface (BPF_PROG_TEST_RUN), `repeat` times, each time on the result of the last. For
+    /// tests and measurements. Forwarded packets are counted as usual.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -320,14 +320,14 @@ impl std::fmt::Debug for XdpProgram {
     }
 }
 
-/// What a run of the program without an interface came to.
+/// The result of running the program without an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// `enum xdp_action`: 0 aborted, 1 dropped, 2 passed to the host, 3 sent back, 4 redirected.
     pub action: u32,
     /// The frame afterwards.
     pub frame: Vec<u8>,
-    /// The mean time it took, in whole nanoseconds.
+    /// The mean time per run, in whole nanoseconds.
     pub per_packet: std::time::Duration,
 }
 
@@ -335,7 +335,7 @@ fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, OffloadError> {
     ebpf.take_map(name).ok_or(OffloadError::Damaged(name))
 }
 
-/// Threads share the program, and one of them takes the statistics.
+/// Threads share the program, and one of them owns the readers.
 const _: () = {
     const fn shared<T: Send + Sync>() {}
     const fn moved<T: Send>() {}

@@ -1,4 +1,4 @@
-//! What user space does about the next hops that the program keeps.
+//! The user-space side of kept next hops: invalidates them, and lists their neighbours.
 
 use std::{
     io,
@@ -10,11 +10,11 @@ use aya::maps::{Array, HashMap, MapData};
 use super::flows::io_error;
 use crate::Neighbour;
 
-/// The maps of it.
+/// The maps, behind a lock.
 pub(super) struct NextHops(Mutex<Maps>);
 
 struct Maps {
-    /// The program's global variable of that name.
+    /// The program's global variable `GENERATION`.
     generation: Array<MapData, u64>,
     neighbours: HashMap<MapData, Neighbour, u64>,
 }
@@ -46,7 +46,7 @@ impl NextHops {
     }
 
     fn lock(&self) -> MutexGuard<'_, Maps> {
-        // Nothing in user space is half done if a holder panics.
+        // A panicking holder leaves no inconsistent state in user space.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Reading `STATS`.
+//! Reads the events of `STATS`.
 
 use std::{
     io,
@@ -16,7 +16,7 @@ use aya::{
 use super::OffloadError;
 use crate::Counters;
 
-/// Pages of each CPU's event buffer: 8 KiB hold some 200 events, each of which is as good as all before it.
+/// The pages of each CPU's event buffer. 8 KiB hold about 200 events, and each event replaces all before it.
 const PAGES: usize = 2;
 
 /// Why counters could not be read.
@@ -30,20 +30,20 @@ impl StatisticsError {
     }
 }
 
-/// One CPU's events. Becomes readable, as a file descriptor, when there is one.
+/// The events of one CPU. Its file descriptor becomes readable when there is an event.
 ///
-/// With tokio: `AsyncFd::with_interest(reader, Interest::READABLE)`, and on each `readable()` a [`read`](Self::read).
+/// With tokio, use `AsyncFd::with_interest(reader, Interest::READABLE)`, and call [`read`](Self::read) on each `readable()`.
 pub struct StatisticsReader {
     cpu: usize,
     buffer: PerfEventArrayBuffer<MapData>,
 }
 
-/// What was read of a CPU's events.
+/// The result of reading a CPU's events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// Its counters at the latest event; `None` if there was no event.
+    /// The counters in the latest event; `None` if there was no event.
     pub latest: Option<Counters>,
-    /// How many events were lost before. They carried nothing that the next one does not.
+    /// How many events were lost before. The next event contains all their information.
     pub lost: u64,
 }
 
@@ -54,13 +54,13 @@ impl StatisticsReader {
         self.cpu
     }
 
-    /// Takes all events that are there. Never waits.
+    /// Takes all events without waiting.
     pub fn read(&mut self) -> Reading {
         let mut reading = Reading::default();
         self.buffer.for_each(|event| match event {
             PerfEvent::Sample { head, tail } => {
                 let mut bytes = [0; Counters::SIZE];
-                // The kernel pads events; what follows is not ours.
+                // The kernel pads events, so there may be more bytes.
                 if head.len() + tail.len() >= bytes.len() {
                     for (byte, value) in bytes.iter_mut().zip(head.iter().chain(tail)) {
                         *byte = *value;
@@ -92,7 +92,7 @@ impl AsRawFd for StatisticsReader {
     }
 }
 
-/// Opens the buffers of all CPUs that are online.
+/// Opens the buffers of all online CPUs.
 pub(super) fn open(map: Map) -> Result<Vec<StatisticsReader>, OffloadError> {
     let mut events = PerfEventArray::try_from(map).map_err(OffloadError::from_map)?;
     let cpus = online_cpus().map_err(|(path, source)| {

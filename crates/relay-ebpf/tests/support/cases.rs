@@ -1,4 +1,4 @@
-//! Vectors: what goes in, and what must come out.
+//! Test vectors: arriving frames, and the expected results.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,7 +13,7 @@ use super::{
     stun::{SendStyle, data_indication, send_indication},
 };
 
-/// The MTU of the interface that frames arrive on.
+/// The MTU of the interface on which frames arrive.
 pub const MTU: u32 = 1500;
 
 /// The program's configuration for all cases.
@@ -21,7 +21,7 @@ pub fn config() -> Config {
     Config { next_hop: NextHop::AnswerSender, max_flows: 64, packets_per_event: 1, ..Config::default() }
 }
 
-/// A frame, and what must become of it.
+/// A frame and its expected result.
 pub struct Case {
     pub name: String,
     pub flow: Flow,
@@ -30,14 +30,14 @@ pub struct Case {
 }
 
 pub enum Expected {
-    /// It goes out like this, but for IPv4's identification if `any_identification`, IPv6's flow label, and the transaction ID of a Data
-    /// indication.
+    /// It leaves like this. IPv4's identification (if `any_identification`), IPv6's flow label, and the transaction ID of a Data
+    /// indication may differ.
     Forwarded { packet: Packet, any_identification: bool },
-    /// It is untouched.
+    /// It is passed unchanged.
     Passed(Reason),
 }
 
-/// A direction: in what data arrives, and in what it leaves.
+/// A direction: the encapsulation on arrival and on leaving.
 pub const DIRECTIONS: [(&str, Encapsulation, Encapsulation); 5] = [
     ("client to peer", Channel(0x4001), Bare),
     ("peer to client", Bare, Channel(0x7ffe)),
@@ -46,10 +46,10 @@ pub const DIRECTIONS: [(&str, Encapsulation, Encapsulation); 5] = [
     ("peer to client by Data indications", Bare, Indication),
 ];
 
-/// The transaction ID of Data indications in cases, where the program draws one.
+/// The transaction ID of Data indications in cases. The program draws another one.
 pub const DRAWN: [u8; 12] = [0; 12];
 
-/// From and to which address family.
+/// Whether the arriving and the leaving packet are IPv4.
 pub const FAMILIES: [(bool, bool); 4] = [(true, true), (true, false), (false, true), (false, false)];
 
 fn ip(v4: bool, host: u8) -> IpAddr {
@@ -67,7 +67,7 @@ pub fn flow(arrives_in: Encapsulation, leaves_in: Encapsulation, v4_in: bool, v4
     }
 }
 
-/// The packet of `flow` that carries `data`.
+/// The arriving packet of `flow` with `data`.
 pub fn arriving(flow: &Flow, data: &[u8]) -> Packet {
     let payload = match flow.arrives_in {
         Bare => data.to_vec(),
@@ -77,7 +77,7 @@ pub fn arriving(flow: &Flow, data: &[u8]) -> Packet {
     Packet::new(flow.remote, flow.local, payload)
 }
 
-/// What becomes of it.
+/// The packet that leaves for `arrived`.
 pub fn leaving(flow: &Flow, arrived: &Packet, data: &[u8]) -> Packet {
     let payload = match flow.leaves_in {
         Bare => data.to_vec(),
@@ -104,7 +104,7 @@ fn forwarded(name: String, flow: Flow, data: &[u8], change: impl Fn(&mut Packet)
     Case { name, flow, frame: packet.build(), expected }
 }
 
-/// A case that must be passed on untouched, made by spoiling a good frame.
+/// A case that must be passed unchanged, made by spoiling a valid frame.
 fn passed(name: &str, reason: Reason, flow: Flow, change: impl Fn(&mut Packet), spoil: impl Fn(&mut Vec<u8>)) -> Case {
     let mut packet = arriving(&flow, &[7; 100]);
     change(&mut packet);
@@ -134,7 +134,7 @@ pub fn all() -> Vec<Case> {
     cases
 }
 
-/// Everything that is forwarded of one direction and pair of families.
+/// All forwarded cases of one direction and pair of families.
 fn good(cases: &mut Vec<Case>, direction: &str, flow: &Flow) {
     let family = |address: SocketAddr| if address.is_ipv4() { "v4" } else { "v6" };
     let name = |what: &str| format!("{direction}, {} to {}, {what}", family(flow.remote), family(flow.destination));
@@ -162,7 +162,7 @@ fn good(cases: &mut Vec<Case>, direction: &str, flow: &Flow) {
     }
     let mut padded = forwarded(name("a short frame padded by its sender"), *flow, b"x", |_| {});
     if padded.frame.len() < 60 {
-        // What follows the IP packet stays behind it; nothing else may change.
+        // Bytes after the IP packet must stay after it. Nothing else may change.
         let padding = 60 - padded.frame.len();
         padded.frame.extend(vec![0; padding]);
         padded.name.push_str(" (trailer kept)");
@@ -181,7 +181,7 @@ fn refused(cases: &mut Vec<Case>) {
     let cross = flow(Bare, Channel(0x4001), true, false);
     let down64 = flow(Bare, Channel(0x4001), false, true);
 
-    // Not for the relay at all.
+    // Not for the relay.
     cases.push(passed("ARP", NotOurs, up, none, |f| f[13] = 0x06));
     cases.push(passed("IEEE 802.1ad double tagging", NotOurs, up, |p| p.tag = Some(5), |f| f[12] = 0x88));
     cases.push(passed(
@@ -202,7 +202,7 @@ fn refused(cases: &mut Vec<Case>) {
     cases.push(passed("a port below the allocations'", NotOurs, down, |p| p.destination.set_port(49151), intact));
     cases.push(passed("a port next to the listening one", NotOurs, up, |p| p.destination.set_port(3479), intact));
 
-    // For its ports, but nothing it can relay.
+    // For the relay's ports, but not application data.
     cases.push(passed("a STUN request", NotChannelData, up, |p| p.payload[..2].copy_from_slice(&[0, 1]), intact));
     cases.push(passed("beyond the channel numbers", NotChannelData, up, |p| p.payload[0] = 0x80, intact));
     cases.push(passed("an empty datagram", NotChannelData, up, |p| p.payload.clear(), intact));
@@ -221,7 +221,7 @@ fn refused(cases: &mut Vec<Case>) {
         intact,
     ));
 
-    // Malformed, or needing more than a rewrite.
+    // Malformed, or not possible with a rewrite.
     cases.push(passed("IPv4 options", Ipv4Options, up, none, |f| {
         f[14] = 0x46;
         f.splice(34..34, [1, 1, 1, 0]);
@@ -277,7 +277,7 @@ fn refused(cases: &mut Vec<Case>) {
     cases.push(passed("grows beyond the MTU, IPv6", TooLarge, down6, full(MTU as usize - 48 - 3), intact));
     cases.push(passed("grows beyond the MTU by its family", TooLarge, cross, full(MTU as usize - 48 - 3), intact));
 
-    // Cut off after every byte.
+    // Frames cut off after every byte.
     for flow in [up, down, up6, down6] {
         let whole = arriving(&flow, &[1, 2, 3, 4, 5]).build();
         let headers = if flow.remote.is_ipv4() { 14 + 20 + 8 } else { 14 + 40 + 8 };

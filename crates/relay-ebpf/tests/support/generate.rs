@@ -1,4 +1,4 @@
-//! Random flows, and random frames of them.
+//! Generates random flows, and random frames for them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -10,7 +10,7 @@ use super::{
     stun::{SendStyle, send_indication},
 };
 
-/// Where the IP header of `frame` starts.
+/// The offset of the IP header in `frame`.
 fn ip_header(frame: &[u8]) -> usize {
     if frame[12..14] == [0x81, 0] { 18 } else { 14 }
 }
@@ -21,7 +21,7 @@ pub fn identification(frame: &[u8]) -> u16 {
     frame.get(at..at + 2).map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
 }
 
-/// Takes the flow label out of a forwarded IPv6 packet; with it, what it is for: addresses and ports.
+/// Removes the flow label from a forwarded IPv6 packet. Returns it, together with the addresses and ports that it belongs to.
 pub fn take_flow_label(frame: &mut [u8]) -> Option<(Vec<u8>, [u8; 3])> {
     let ip = ip_header(frame);
     if frame[ip] >> 4 != 6 {
@@ -70,7 +70,7 @@ pub fn random_flow(random: &mut Random, config: &Config) -> Flow {
     }
 }
 
-/// A Send indication, mostly of the plain shape.
+/// A Send indication, mostly of the usual shape.
 fn random_send(random: &mut Random, peer: SocketAddr, data: &[u8]) -> Vec<u8> {
     let mut transaction = [0; 12];
     transaction.fill_with(|| random.next() as u8);
@@ -84,7 +84,7 @@ fn random_send(random: &mut Random, peer: SocketAddr, data: &[u8]) -> Vec<u8> {
     }
     let mut message = send_indication(peer, data, style);
     if random.one_in(10) {
-        // Any bit of what is not data.
+        // Any bit but those of the data.
         let header = if peer.is_ipv4() { 36 } else { 48 };
         let at = random.below(header);
         message[at] ^= 1 << random.below(8);
@@ -97,12 +97,12 @@ fn random_send(random: &mut Random, peer: SocketAddr, data: &[u8]) -> Vec<u8> {
     message
 }
 
-/// What was drawn at random for the transaction ID of the Data indication that `frame` is; 0 if it is none.
+/// The random part of the transaction ID, if `frame` is a Data indication; otherwise 0.
 pub fn drawn(frame: &[u8]) -> u32 {
     transaction(frame).map_or(0, |[a, b, c, d, ..]| u32::from_ne_bytes([a, b, c, d]))
 }
 
-/// The transaction ID of the Data indication that `frame` is, if it is one.
+/// The transaction ID, if `frame` is a Data indication.
 pub fn transaction(frame: &[u8]) -> Option<[u8; 12]> {
     let ip = ip_header(frame);
     let stun = ip + if frame.get(ip)? >> 4 == 4 { 28 } else { 48 };
@@ -112,7 +112,7 @@ pub fn transaction(frame: &[u8]) -> Option<[u8; 12]> {
     frame.get(stun + 8..stun + 20)?.try_into().ok()
 }
 
-/// A frame of `flow`, mostly sound, and sometimes spoilt in one of many ways.
+/// A frame of `flow`, mostly valid, and sometimes spoilt in one of many ways.
 pub fn random_frame(random: &mut Random, flow: &Flow) -> Vec<u8> {
     let length = match random.below(20) {
         0 => 0,
@@ -164,7 +164,7 @@ pub fn random_frame(random: &mut Random, flow: &Flow) -> Vec<u8> {
             let at = 12 + random.below((ip + 52).min(frame.len()) - 12);
             frame[at] ^= 1 << random.below(8);
         }
-        // A fragment, options, or a length of IPv4 that lies, under a right header checksum.
+        // A fragment, options, or a wrong length in the IPv4 header, with a correct header checksum.
         5..7 if flow.remote.is_ipv4() => {
             match random.below(3) {
                 0 => frame[ip + 6] |= 0x20,
@@ -173,7 +173,7 @@ pub fn random_frame(random: &mut Random, flow: &Flow) -> Vec<u8> {
             }
             cases::repair(&mut frame, ip);
         }
-        // A length of UDP that lies.
+        // A wrong length in the UDP header.
         7 => {
             let udp = ip + if flow.remote.is_ipv4() { 20 } else { 40 };
             frame[udp + 5] = frame[udp + 5].wrapping_add(1 + random.below(4) as u8);

@@ -1,4 +1,4 @@
-//! The kernel's build of the rewrite, by BPF_PROG_TEST_RUN.
+//! Runs the kernel build of the rewrite, with BPF_PROG_TEST_RUN.
 
 use relay_ebpf::{Config, OffloadError, Reason, Run, XdpProgram};
 
@@ -10,19 +10,19 @@ pub const XDP_PASS: u32 = 2;
 pub const XDP_TX: u32 = 3;
 pub const XDP_REDIRECT: u32 = 4;
 
-/// Whether the program could not be loaded because this machine, or this process, cannot do that.
+/// Whether the program could not be loaded because this machine or this process lacks something.
 pub const fn is_for_lack_of_means(error: &OffloadError) -> bool {
     matches!(error, OffloadError::NoProgram(_) | OffloadError::NotPermitted(..) | OffloadError::Kernel(_))
 }
 
-/// The program in the kernel, in a network namespace of the test's own.
+/// The program in the kernel, in the test's own network namespace.
 pub struct Kernel {
     pub offload: XdpProgram,
     reasons: Vec<u64>,
 }
 
 impl Kernel {
-    /// Loads the program; `None`, after saying why, where that is not possible.
+    /// Loads the program. Prints the reason and returns `None` if that is not possible.
     pub fn load(config: &Config) -> Option<Self> {
         available("xdp", namespace::enter())?;
         let loaded = match XdpProgram::load(config) {
@@ -36,7 +36,7 @@ impl Kernel {
         Self { offload, reasons: vec![0; Reason::COUNT] }
     }
 
-    /// The one reason whose count has changed since the last call.
+    /// The only reason whose count has changed since the last call.
     fn reason(&mut self) -> Reason {
         let now: Vec<u64> = self.offload.reasons().unwrap().into_iter().map(|(_, count)| count).collect();
         let mut changed = Reason::ALL.iter().filter(|reason| now[**reason as usize] != self.reasons[**reason as usize]);

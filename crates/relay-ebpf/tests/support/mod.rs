@@ -1,4 +1,4 @@
-//! What the tests of the rewrite share: an independent packet builder, a model of the host, the kernel, and cases.
+//! Shared code of the rewrite's tests: an independent packet builder, a model of the host, the kernel, and test vectors.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses a part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
 
@@ -11,19 +11,19 @@ pub mod stun;
 
 use relay_ebpf::Reason;
 
-/// What became of a frame.
+/// The result for a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub reason: Reason,
     pub frame: Vec<u8>,
 }
 
-/// Something that runs the rewrite.
+/// A build of the rewrite.
 pub trait Runner {
     fn run(&mut self, frame: &[u8]) -> Outcome;
 }
 
-/// A small generator of random numbers (SplitMix64), so that a test is a function of its seed.
+/// A small random number generator (SplitMix64), so that a test is a function of its seed.
 pub struct Random(pub u64);
 
 impl Random {
@@ -48,7 +48,7 @@ impl Random {
     }
 }
 
-/// A seed: that of the environment variable, or a fixed one.
+/// The seed from the environment variable, or a fixed one.
 pub fn seed() -> u64 {
     std::env::var("RELAY_TESTS_SEED").map_or(0x1e7_e1a7, |seed| seed.parse().unwrap())
 }

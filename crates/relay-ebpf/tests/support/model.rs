@@ -1,4 +1,4 @@
-//! The host build of the rewrite, on a model of the host.
+//! Runs the host build of the rewrite, with a model of the host.
 
 use std::collections::HashMap;
 
@@ -6,9 +6,9 @@ use relay_ebpf::{Flow, FlowKey, Forwarded, Host, Leaving, Link, Reason, Route, S
 
 use super::{Outcome, Runner};
 
-/// Room in front of a frame, as network drivers have it.
+/// The room in front of a frame, as in network drivers.
 const HEADROOM: usize = 256;
-/// Room behind it.
+/// The room behind a frame.
 const TAILROOM: usize = 64;
 
 /// How a model finds next hops.
@@ -19,11 +19,11 @@ pub struct Model {
     pub flows: HashMap<FlowKey, Route>,
     pub mtu: u32,
     pub identification: u16,
-    /// What is drawn at random.
+    /// The next random number.
     pub random: u32,
     pub headroom: usize,
     pub tailroom: usize,
-    /// What the routing table answers.
+    /// The routing table.
     pub next_hop: NextHop,
 }
 

@@ -1,4 +1,4 @@
-//! Builds packets with an independent library, checksums from scratch.
+//! Builds packets with an independent library, and computes checksums from scratch.
 
 use std::net::SocketAddr;
 
@@ -7,16 +7,16 @@ use etherparse::{
     SingleVlanHeader, UdpHeader, VlanId, VlanPcp,
 };
 
-/// What stands in a UDP header's checksum field.
+/// The checksum field of a UDP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checksum {
-    /// The right one.
+    /// The correct checksum.
     Full,
-    /// None.
+    /// No checksum.
     Zero,
-    /// The pseudo-header's, for hardware to complete.
+    /// The pseudo-header's, to be completed by hardware.
     Partial,
-    /// A wrong one: the right one plus this, in one's complement.
+    /// A wrong checksum: the correct one plus this, in one's complement.
     Wrong(u16),
 }
 

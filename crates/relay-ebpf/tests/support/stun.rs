@@ -1,14 +1,14 @@
-//! Builds Send and Data indications field by field.
+//! Builds Send and Data indications, field by field.
 
 use std::net::{IpAddr, SocketAddr};
 
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
-/// How a Send indication is written.
+/// The variable parts of a Send indication.
 #[derive(Clone, Copy, Debug)]
 pub struct SendStyle {
     pub transaction: [u8; 12],
-    /// The value of the padding's bytes, which says nothing.
+    /// The value of padding bytes, which receivers ignore.
     pub padding: u8,
     pub fingerprint: bool,
 }
@@ -63,7 +63,7 @@ fn xor_peer_address(peer: SocketAddr, transaction: &[u8; 12]) -> Vec<u8> {
     attribute(0x0012, &value, 0)
 }
 
-/// CRC-32 as FINGERPRINT has it, bit by bit.
+/// The CRC-32 of FINGERPRINT, computed bit by bit.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0_u32, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 0 { crc >> 1 } else { crc >> 1 ^ 0xedb8_8320 })

@@ -1,4 +1,4 @@
-//! Cases of Send and Data indications alone.
+//! Test vectors for Send and Data indications.
 
 use std::net::SocketAddr;
 
@@ -10,19 +10,19 @@ use crate::support::{
     stun::{SendStyle, send_indication},
 };
 
-/// The header and the XOR-PEER-ADDRESS of an indication of this family, and the header of DATA.
+/// The length of an indication up to its data, for this peer: STUN header, XOR-PEER-ADDRESS, and the header of DATA.
 pub const fn header(peer: SocketAddr) -> usize {
     if peer.is_ipv4() { 36 } else { 48 }
 }
 
-/// The data in the Data indication that `packet` is.
+/// The data in the Data indication `packet`.
 pub fn data(flow: &Flow, packet: &Packet) -> Vec<u8> {
     let header = header(flow.remote);
     let length = u16::from_be_bytes([packet.payload[header - 2], packet.payload[header - 1]]);
     packet.payload[header..][..usize::from(length)].to_vec()
 }
 
-/// Sends to these families of peers, from these of clients.
+/// Flows of Send indications for all pairs of families of client and peer.
 fn sends() -> impl Iterator<Item = Flow> {
     super::FAMILIES
         .into_iter()
@@ -38,7 +38,7 @@ pub fn all(cases: &mut Vec<Case>) {
     cut_off(cases);
 }
 
-/// What clients may write as they like.
+/// Send indications with unusual padding, transaction ID, FINGERPRINT or trailer, which are forwarded all the same.
 fn written_otherwise(cases: &mut Vec<Case>, flow: &Flow) {
     for length in [0, 1, 2, 3, 4, 27, 200] {
         let data: Vec<u8> = (0..length).map(|index| (index * 11 + 5) as u8).collect();
@@ -66,7 +66,7 @@ fn refused(cases: &mut Vec<Case>, flow: &Flow) {
         let name = format!("a Send indication {name}, {} to {peer}", flow.remote);
         cases.push(passed(&name, reason, *flow, |packet| change(&mut packet.payload), |_| {}));
     };
-    // Not what the flow is.
+    // For another peer than the flow's.
     case("to another port", NoRoute, &|p| p[26] ^= 1);
     case("to another address", NoRoute, &|p| p[header - 5] ^= 1);
     case("with another cookie", NotChannelData, &|p| p[4] ^= 1);
@@ -94,7 +94,7 @@ fn refused(cases: &mut Vec<Case>, flow: &Flow) {
     case("with SOFTWARE", UnusualIndication, &more(&[0x80, 0x22, 0, 4, b't', b'e', b's', b't']));
     case("with an empty SOFTWARE twice", UnusualIndication, &more(&[0x80, 0x22, 0, 0, 0x80, 0x22, 0, 0]));
     case("with a FINGERPRINT of another length", UnusualIndication, &more(&[0x80, 0x28, 0, 3, 1, 2, 3, 4]));
-    // It alone guards the bytes then, and user space checks it.
+    // Without a UDP checksum, only FINGERPRINT covers the bytes, and user space checks it.
     let style = SendStyle { fingerprint: true, ..SendStyle::default() };
     let name = format!("a FINGERPRINT without a checksum, {} to {peer}", flow.remote);
     cases.push(passed(
@@ -119,7 +119,7 @@ fn data_refused(cases: &mut Vec<Case>) {
     }
 }
 
-/// Cut off after every byte.
+/// Send indications cut off after every byte.
 fn cut_off(cases: &mut Vec<Case>) {
     for flow in sends() {
         let message = send_indication(
@@ -136,7 +136,7 @@ fn cut_off(cases: &mut Vec<Case>) {
             let expected = Expected::Passed(Reason::Truncated);
             cases.push(Case { name, flow, frame: whole[..length].to_vec(), expected });
         }
-        // The same where the lengths of IP and UDP agree with what is there.
+        // The same with consistent lengths in the IP and UDP headers.
         for length in 0..message.len() {
             packet.payload = message[..length].to_vec();
             let reason = if length < 4 { Reason::NotChannelData } else { Reason::UnusualIndication };
