@@ -26,7 +26,7 @@
 //!         *key == self.0.key()
 //!     }
 //!     fn next_hop(&mut self, _: &Route, _: &Leaving, _: &mut Link) -> Reason {
-//!         Reason::NoNextHop // Not asked: by these settings, frames are answered to their sender.
+//!         Reason::NoNextHop // Not called: with these settings, frames are sent back to the sender.
 //!     }
 //!     fn fits(&mut self, length: u32) -> bool {
 //!         length <= 1500

@@ -37,7 +37,7 @@ impl Counters {
 /// // An event of CPU 0 was lost here; the next one makes up for it.
 /// let second = accumulator.record(0, Counters { packets: 3072, bytes: 300_000 });
 /// assert_eq!(first.bytes + second.bytes, 300_000);
-/// // Events that come after a later reading of the same CPU say nothing new.
+/// // An event that comes after a later reading of the same CPU changes nothing.
 /// assert_eq!(accumulator.record(0, Counters { packets: 2048, bytes: 200_000 }), Counters::default());
 /// ```
 #[cfg(feature = "loader")]

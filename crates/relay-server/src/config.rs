@@ -1,3 +1,5 @@
+//! The configuration of a server.
+
 use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use turn_auth::NonceIssuer;

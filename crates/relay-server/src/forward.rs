@@ -1,3 +1,5 @@
+//! Data to be relayed, and how it is wrapped.
+
 use std::{
     net::{IpAddr, SocketAddr},
     ops::Range,

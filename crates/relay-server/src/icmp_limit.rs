@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AllocationPort, Timestamp};
 
-/// How many ICMP errors per second the client of an allocation is sent. The client itself, or somebody who forges them, decides how
-/// many there are. A few carry all the information.
+/// How many ICMP errors per second are sent to the client of an allocation. The client, or an attacker who forges them, can cause
+/// any number, and a few carry all the information.
 pub const MAX_ICMP_PER_SECOND: u8 = 10;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -24,8 +24,8 @@ impl ShardId {
     }
 }
 
-/// A message from one shard of a relay to all others, or to one of them. Messages keep what must hold for the whole relay,
-/// although each shard has its own allocations.
+/// A message from one shard of a relay to all others, or to one of them. Limits, reservations, ports and crossings concern the whole
+/// relay, although each shard has its own allocations.
 ///
 /// A shard sends it with [`Output::TellShards`](crate::Output::TellShards) or [`Output::TellShard`](crate::Output::TellShard),
 /// before its response to the client. The others receive it with

@@ -1,3 +1,5 @@
+//! Wall-clock time between two readings.
+
 use turn_auth::UnixTime;
 
 use crate::Timestamp;

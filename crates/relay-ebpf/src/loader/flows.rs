@@ -51,7 +51,7 @@ impl Flows {
     }
 
     pub(super) fn install(&self, flow: &Flow) -> Result<(), InstallError> {
-        // <https://www.rfc-editor.org/rfc/rfc6437#section-3>: the same for all packets of a flow, and hard to guess.
+        // A flow label is the same for all packets of a flow, and hard to guess: <https://www.rfc-editor.org/rfc/rfc6437#section-3>.
         let label = (self.labels.hash_one((flow.source, flow.destination)) >> 44) as u32;
         let route = Entry { route: flow.route(label)?, ..Entry::default() };
         let key = flow.key();

@@ -18,7 +18,7 @@ pub struct Outcome {
     pub frame: Vec<u8>,
 }
 
-/// A build of the rewrite.
+/// Runs one build of the rewrite: the host's or the kernel's.
 pub trait Runner {
     fn run(&mut self, frame: &[u8]) -> Outcome;
 }

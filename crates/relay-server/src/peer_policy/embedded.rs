@@ -1,3 +1,5 @@
+//! Finds the IPv4 addresses that are embedded in IPv6 addresses.
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// `address` itself, followed by the IPv4 addresses embedded in it. A translator or a tunnel may deliver a datagram to one of those.

@@ -1,3 +1,5 @@
+//! The addresses that no rule can allow as peers, or as clients.
+
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::forbidden::PeerForbidden;

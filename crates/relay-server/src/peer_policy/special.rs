@@ -1,3 +1,5 @@
+//! The table of address ranges with a special use, which are denied by default.
+
 use std::{fmt, net::IpAddr};
 
 use ipnet::IpNet;

@@ -32,7 +32,7 @@ impl Server {
         }
     }
 
-    /// Divides what a user may relay among the shards again, since its number of allocations on other shards has changed.
+    /// Divides a user's limit among the shards again, after its number of allocations on other shards has changed.
     fn divide_bandwidth(&mut self, user_id: &str) {
         if let Some(limit) = &mut self.bandwidth {
             limit.set_elsewhere(user_id, self.remote_quota.count(user_id));

@@ -12,7 +12,7 @@ use crate::{
     support::{RELAY_V4, RELAY_V6, Relay, Request, bind, delete, permit, refresh},
 };
 
-/// A client that has exchanged data with three peers at two addresses, which are remembered.
+/// A client that has sent data to three peers at two addresses, which are remembered.
 fn talking() -> (Call, [SocketAddr; 3]) {
     talking_on(Relay::with(faster))
 }
