@@ -251,7 +251,7 @@ fn help_and_version() {
 /// The exit status is that of the worst finding, which depends on this machine.
 #[test]
 fn doctor_says_what_to_change_and_changes_nothing() {
-    let (status, stdout, stderr) = run(["doctor", "--json", "--listen-port", "3478"]);
+    let (status, stdout, stderr) = run(["doctor", "--json", "--listen-port", "3478", "--ebpf-offloading", "auto"]);
     assert_eq!(stderr, "");
     let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     let expected = match report["status"].as_str().unwrap() {
@@ -260,6 +260,9 @@ fn doctor_says_what_to_change_and_changes_nothing() {
         other => panic!("{other}: {stdout}"),
     };
     assert_eq!(status.code(), Some(expected));
+
+    let (_, stdout, _) = run(["doctor", "--ebpf-offloading", "off"]);
+    assert!(stdout.contains("kernel path: not used: EBPF_OFFLOADING is off"), "{stdout}");
 
     let (status, stdout, _) = run(["doctor", "--listen-port", "0"]);
     assert_eq!(status.code(), Some(3));

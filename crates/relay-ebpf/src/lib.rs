@@ -103,8 +103,8 @@ pub use hop::{DSCP, KeptHop, Question};
 pub use host::{Device, Host, Leaving, Link};
 #[cfg(all(feature = "loader", target_os = "linux"))]
 pub use loader::{
-    AttachHint, AttachMode, Config, NextHop, OffloadError, Reading, Run, SINGLE_BUFFER_MTU, StatisticsError,
-    StatisticsReader, XdpProgram, program,
+    AttachHint, AttachMode, Capabilities, Config, NextHop, OffloadError, Reading, Run, SINGLE_BUFFER_MTU,
+    StatisticsError, StatisticsReader, XdpProgram, is_veth, program,
 };
 pub use neighbour::Neighbour;
 pub use reason::Reason;

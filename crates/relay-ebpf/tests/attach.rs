@@ -6,7 +6,7 @@ mod support;
 use std::{collections::HashMap, net::SocketAddr, process::Command};
 
 use relay_ebpf::{
-    AttachHint, AttachMode, Config, Counters, Encapsulation, Flow, InstallError, OffloadError, XdpProgram,
+    AttachHint, AttachMode, Config, Counters, Encapsulation, Flow, InstallError, OffloadError, XdpProgram, is_veth,
 };
 use support::{cases, kernel::Kernel};
 use test_support::{
@@ -113,6 +113,15 @@ fn an_mtu_beyond_the_drivers_is_named() {
     ip("link set b0 mtu 9000");
     let error = offload.attach(&config(&["a0"], AttachMode::Driver)).unwrap_err();
     assert!(matches!(error, OffloadError::Attach { hint: AttachHint::Driver { .. }, .. }), "{error:?}");
+}
+
+#[test]
+fn one_of_a_pair_is_told_from_others() {
+    let Some(_kernel) = loaded() else { return };
+    assert!(is_veth("a0") && is_veth("b0"));
+    for other in ["lo", "nowhere0", "a-name-that-is-too-long"] {
+        assert!(!is_veth(other), "{other}");
+    }
 }
 
 #[test]

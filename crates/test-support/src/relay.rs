@@ -26,9 +26,10 @@ const SECOND_HALF: u16 = 57_344;
 /// The kernel spreads clients over workers as it likes: one in two to the power of this many times it likes one only.
 const MAX_TRIES: u32 = 40;
 
-/// The environment of a relay that leaves others alone, prints when it is up, and ends when it is told to. Tests of health, control and
-/// drain say otherwise by options.
-pub const ALONE: [(&str, &str); 4] = [
+/// The environment of a relay that leaves others alone, and this machine's interfaces as they are; that prints when it is up, and ends when
+/// it is told to. Tests of health, control, drain and the kernel path say otherwise by options.
+pub const ALONE: [(&str, &str); 5] = [
+    ("EBPF_OFFLOADING", "off"),
     ("HEALTH_CHECK_ADDR", "off"),
     ("CONTROL_ENDPOINT", "off"),
     ("DRAIN_TIMEOUT", "0s"),

@@ -28,7 +28,8 @@ use crate::{
 /// Build the relay, start it on this machine, prove it by one round trip through it, and leave it running until Ctrl-C.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Options for the relay, such as `--listen-port 3479`; see `cargo xtask run -- --help`.
+    /// Options for the relay, such as `--listen-port 3479`; see `cargo xtask run -- --help`. It relays in user space unless
+    /// `--ebpf-offloading` or EBPF_OFFLOADING says otherwise.
     #[arg(last = true, value_name = "RELAY OPTIONS")]
     relay: Vec<OsString>,
 }
@@ -41,6 +42,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     // A token in the environment would make it wait for a portal; what is wanted here is a relay that stands alone.
     relay.args(&args.relay).env_remove("FIREZONE_TOKEN");
     serve_someone(&mut relay, args.relay.is_empty());
+    leave_interfaces_alone(&mut relay);
     eprintln!("$ {}", command::display(&relay));
     // In a process group of its own, so that it hears of Ctrl-C once: from us.
     relay.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).env("PRINT_CREDENTIALS", "always");
@@ -75,8 +77,22 @@ pub(crate) fn serve_someone(relay: &mut Command, without_options: bool) {
     }
 }
 
+/// Keeps the relay from loading an XDP program, as it would as root, unless the environment or an option says otherwise: to try a relay is
+/// no reason to change this machine's interfaces.
+pub(crate) fn leave_interfaces_alone(relay: &mut Command) {
+    const NAME: &str = "EBPF_OFFLOADING";
+    if !is_set(NAME) {
+        relay.env(NAME, "off");
+    }
+}
+
 fn names_an_address() -> bool {
-    ["PUBLIC_IP4_ADDR", "PUBLIC_IP6_ADDR"].iter().any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
+    ["PUBLIC_IP4_ADDR", "PUBLIC_IP6_ADDR"].into_iter().any(is_set)
+}
+
+/// Whether the environment has a value for it.
+fn is_set(name: &str) -> bool {
+    env::var_os(name).is_some_and(|value| !value.is_empty())
 }
 
 /// Whether packets could leave this machine. Sends none: connecting a UDP socket only asks the routing table.

@@ -35,6 +35,8 @@ const CAPABILITIES: &[Capability] = &[
     Capability { name: "mount", present: can_mount },
     Capability { name: "netns", present: can_make_namespaces },
     Capability { name: "prlimit", present: can_raise_limits },
+    Capability { name: "bridge", present: || in_namespace("ip link add one type bridge") },
+    Capability { name: "tap", present: || in_namespace("ip tuntap add one mode tap") },
     Capability { name: "vlan", present: || in_namespace("ip link add link lo name lo.7 type vlan id 7") },
     Capability { name: "xdp", present: || can_make_namespaces() && can_load_bpf() },
 ];

@@ -49,6 +49,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     // A token in the environment would make it wait for a portal; what is wanted here is a relay that stands alone.
     relay.args(&args.relay).env_remove("FIREZONE_TOKEN").env("HEALTH_CHECK_ADDR", health.to_string());
     run::serve_someone(&mut relay, args.relay.is_empty());
+    run::leave_interfaces_alone(&mut relay);
     eprintln!("$ {}", command::display(&relay));
     // In a process group of its own, so that it hears of Ctrl-C once: from us.
     relay.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).env("PRINT_CREDENTIALS", "always");

@@ -60,7 +60,8 @@ pub(super) fn examine(system: &System, needs: &Needs, report: &mut Report) {
     }
     for name in &names {
         let kind = if asked.is_some() { Status::Broken } else { Status::Note };
-        interface(system, name, asked.is_none_or(|path| path.in_driver), kind, report);
+        let in_driver = asked.map_or(needs.user_space_only.is_none(), |path| path.in_driver);
+        interface(system, name, in_driver, kind, report);
     }
     for name in routed.iter().filter(|name| asked.is_some() && !names.contains(name)) {
         report.add(
@@ -115,13 +116,13 @@ fn interface(system: &System, name: &str, in_driver: bool, missing: Status, repo
             "interface",
             missing,
             format!("{found}: this driver cannot run programs"),
-            "for the kernel path: EBPF_ATTACH_MODE=generic",
+            "for the kernel path: EBPF_ATTACH_MODE=generic, or EBPF_OFFLOADING=auto, which tries both",
         ),
         None => report.add(
             "interface",
             Status::Note,
             found,
-            "whether this driver can run programs is not known here: try EBPF_OFFLOADING, or EBPF_ATTACH_MODE=generic",
+            "whether this driver can run programs is not known here: EBPF_OFFLOADING=auto tries it, then generic mode",
         ),
     }
 }

@@ -1,5 +1,7 @@
 //! Checks whether packets can be relayed in the kernel.
 
+use relay_ebpf::Capabilities;
+
 use super::{
     needs::Needs,
     report::{Report, Status},
@@ -11,10 +13,10 @@ const OLDEST: (u64, u64) = (5, 15);
 
 const RELEASE: &str = "proc/sys/kernel/osrelease";
 
-/// The capabilities for loading and attaching the program, with their bits in `CapEff`.
-const CAPABILITIES: [(&str, u32); 3] = [("CAP_NET_ADMIN", 12), ("CAP_PERFMON", 38), ("CAP_BPF", 39)];
-
 pub(super) fn examine(system: &System, needs: &Needs, report: &mut Report) {
+    if let Some(why) = needs.user_space_only {
+        return report.good("kernel path", format!("not used: {why}"));
+    }
     // Without the option, a missing requirement is not an error.
     let missing = if needs.kernel_path.is_some() { Status::Broken } else { Status::Note };
     match &needs.no_program {
@@ -62,8 +64,7 @@ fn capabilities(system: &System, missing: Status, report: &mut Report) {
     let Some(bits) = effective.and_then(|digits| u64::from_str_radix(&digits, 16).ok()) else {
         return report.add(CHECK, Status::Note, "/proc/self/status does not say", "nothing, if /proc is hidden");
     };
-    let lacking: Vec<_> =
-        CAPABILITIES.iter().filter(|(_, bit)| bits & (1 << bit) == 0).map(|(name, _)| *name).collect();
+    let lacking = Capabilities::from_bits(bits).lacking(true);
     if lacking.is_empty() {
         report.good(CHECK, "enough for the kernel path");
     } else {

@@ -14,8 +14,10 @@ pub(crate) struct Needs {
     /// The number of address families that the relay serves.
     pub(crate) families: usize,
     pub(crate) workers: NonZeroUsize,
-    /// The kernel path, if it is asked for.
+    /// The kernel path, if the operator has named interfaces.
     pub(crate) kernel_path: Option<KernelPath>,
+    /// Why the relay does not try to use the kernel path, if it does not.
+    pub(crate) user_space_only: Option<&'static str>,
     /// Why this build has no kernel path, if it has none.
     pub(crate) no_program: Option<String>,
 }

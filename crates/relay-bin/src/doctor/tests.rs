@@ -76,6 +76,7 @@ fn needs() -> Needs {
         families: 2,
         workers: NonZeroUsize::MIN,
         kernel_path: None,
+        user_space_only: None,
         no_program: None,
     }
 }
@@ -116,7 +117,7 @@ fn what_is_wrong_is_named_with_what_to_do() {
         ("proc/sys/net/core/rmem_max", "212992", "sysctl -w net.core.rmem_max=8388608", [1, 1]),
         ("proc/sys/net/ipv4/ip_local_reserved_ports", "", "ip_local_reserved_ports=49152-65535", [1, 1]),
         ("proc/sys/kernel/osrelease", "5.10.0", "takes Linux 5.15 or later", [0, 3]),
-        ("proc/self/status", capabilities, "lacks CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF", [0, 3]),
+        ("proc/self/status", capabilities, "lacks CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON", [0, 3]),
         ("proc/sys/net/ipv4/conf/lo/forwarding", "0", "sysctl -w net.ipv4.conf.lo.forwarding=1", [0, 0]),
         ("sys/class/net/eth0/mtu", "9001", "ip link set eth0 mtu 1500", [0, 0]),
         ("sys/class/net/eth0/operstate", "down", "ip link set eth0 up", [0, 3]),
@@ -130,6 +131,17 @@ fn what_is_wrong_is_named_with_what_to_do() {
             assert_eq!(report.exit_code(), code, "{path}: {text}");
         }
     }
+}
+
+#[test]
+fn a_kernel_path_that_is_off_is_not_looked_at() {
+    let machine = Machine::new();
+    machine.set("proc/self/status", "CapEff:\t0000000000000000\n");
+    machine.set("sys/class/net/eth0/mtu", "9001");
+    let needs = Needs { user_space_only: Some("it is off"), ..needs() };
+    let text = examine(&System::at(machine.0.path()), &needs).to_text();
+    assert!(text.contains("kernel path: not used: it is off"), "{text}");
+    assert!(text.contains("eth0: driver ice") && text.lines().all(|line| !line.contains("->")), "{text}");
 }
 
 #[test]

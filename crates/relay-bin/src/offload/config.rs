@@ -19,9 +19,9 @@ pub(crate) struct OffloadConfig {
 pub(crate) enum Choice {
     /// The operator. The relay uses these or does not start.
     Given,
-    /// The relay. It finds the interfaces and tries these modes in turn. If none works, it relays in user space.
+    /// The relay. It finds the interfaces and tries the driver, then the network stack. If neither works, it relays in user space.
     Auto {
-        /// The modes, the best first.
-        modes: Vec<AttachMode>,
+        /// The only mode to try.
+        mode: Option<AttachMode>,
     },
 }

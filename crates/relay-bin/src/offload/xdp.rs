@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use anyhow::Context;
 use relay_ebpf::{AttachMode, Counters, NextHop, Reason, XdpProgram};
 
 use super::{
@@ -17,7 +16,7 @@ use super::{
     table::{Refusals, XdpTable, traffic},
     worker::Worker,
 };
-use crate::{clock::Clock, option_names::EBPF_OFFLOADING};
+use crate::clock::Clock;
 
 /// The loaded program. It stays attached until [`Self::detach`], until this is dropped, or until the process ends in any way.
 #[derive(Debug)]
@@ -40,15 +39,17 @@ impl Xdp {
     ///
     /// # Errors
     ///
-    /// When either fails. The message names cause and remedy. Going on without the program would hide the failure.
+    /// When either fails. The message names cause and remedy.
     pub(super) fn start(config: &OffloadConfig, why: &str) -> anyhow::Result<Self> {
         let OffloadConfig { xdp: config, addresses, channels_per_allocation, .. } = config;
-        let cannot = || format!("cannot offload to XDP, as {EBPF_OFFLOADING} asks for");
-        let mut program = XdpProgram::load(config).with_context(cannot)?;
+        let mut program = XdpProgram::load(config)?;
         let relayed = Relayed::default();
         let readers = program.take_readers();
         let events = if readers.is_empty() { None } else { Some(Events::start(readers, &relayed)?) };
-        program.attach(config).with_context(cannot)?;
+        program.attach(config)?;
+        let (program, clock) = (Arc::new(program), Clock::start());
+        let looks_up = config.next_hop == NextHop::RoutingTable;
+        let next_hops = looks_up.then(|| NextHops::start(&program, clock)).transpose()?;
         tracing::info!(
             interfaces = config.interfaces.join(","),
             mode = ?config.mode,
@@ -62,10 +63,8 @@ impl Xdp {
             why,
             "offloading to XDP"
         );
-        let (program, clock) = (Arc::new(program), Clock::start());
-        let looks_up = config.next_hop == NextHop::RoutingTable;
         Ok(Self {
-            _next_hops: looks_up.then(|| NextHops::start(&program, clock)).transpose()?,
+            _next_hops: next_hops,
             program,
             addresses: addresses.clone(),
             mode: config.mode,

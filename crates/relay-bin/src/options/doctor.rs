@@ -13,7 +13,7 @@ use super::{
 use crate::{
     addresses::Host,
     doctor::{self, KernelPath, Needs, Report, System},
-    offload::{self, Choice},
+    offload::{self, Choice, OffloadConfig},
 };
 
 /// Checks what `system` can do for a relay with these options. Errors in the options become part of the report.
@@ -28,6 +28,7 @@ pub(crate) fn doctor(options: &DoctorOptions, system: &System, host: &impl Host,
                 families: 2,
                 workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
                 kernel_path: None,
+                user_space_only: None,
                 no_program,
             };
             let mut report = doctor::examine(system, &defaults);
@@ -38,6 +39,13 @@ pub(crate) fn doctor(options: &DoctorOptions, system: &System, host: &impl Host,
 }
 
 fn needs(config: &Config, no_program: Option<String>) -> Needs {
+    let user_space_only = match &config.offload {
+        None => Some("EBPF_OFFLOADING is off"),
+        Some(OffloadConfig { choice: Choice::Auto { .. }, .. }) if config.bandwidth.is_limited() => {
+            Some("bandwidth is limited, and the kernel does not count by allocation")
+        }
+        Some(_) => None,
+    };
     Needs {
         listen_port: config.listen_port,
         ports: config.ports,
@@ -51,6 +59,7 @@ fn needs(config: &Config, no_program: Option<String>) -> Needs {
                 by_routing_table: offload.xdp.next_hop == NextHop::RoutingTable,
             }
         }),
+        user_space_only,
         no_program,
     }
 }

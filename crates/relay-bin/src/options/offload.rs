@@ -24,9 +24,10 @@ const CHANNELS_OF_ONE: u32 = 256;
 const LEAST_CHANNELS: u32 = 32;
 const STATISTICS: Name = Name::new("--ebpf-statistics", "EBPF_STATISTICS");
 
-/// In place of interface names: the relay finds the interfaces, and goes on without XDP if it fails. No interface should have this
-/// name.
+/// In place of interface names, and the default: the relay finds the interfaces, and goes on without XDP if it fails.
 const AUTO: &str = "auto";
+/// In place of interface names: no XDP. No interface should have one of these two names.
+const OFF: &str = "off";
 
 /// The longest interface name in bytes (IFNAMSIZ without the terminating zero).
 const MAX_INTERFACE: usize = 15;
@@ -34,19 +35,19 @@ const MAX_INTERFACE: usize = 15;
 /// How to relay in the kernel.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct OffloadOptions {
-    /// The network interfaces, with commas between, at which an XDP program is to forward the packets of channels before this
-    /// process sees them. Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; when it cannot be done, the relay does not start. `auto`
-    /// finds the interfaces, tries the driver, then the network stack, and else relays in user space; a line of the log says which, and
-    /// why [default: none]
+    /// Where an XDP program is to forward clients' data before this process sees it, which takes CAP_BPF, CAP_NET_ADMIN and
+    /// CAP_PERFMON. `auto` finds the interfaces, tries the driver, then the network stack, and else relays in user space; a line of
+    /// the log says which, and why. `off` relays in user space. Named interfaces, with commas between, are taken as named; when that
+    /// cannot be done, the relay does not start [default: auto]
     #[arg(
         long,
         env = "EBPF_OFFLOADING",
-        value_name = "auto|INTERFACE[,INTERFACE...]",
+        value_name = "auto|off|INTERFACE[,INTERFACE...]",
         help_heading = "Offloading to XDP"
     )]
     pub(crate) ebpf_offloading: Option<String>,
 
-    /// How to attach the XDP program: `driver`, which is fast, or `generic`, which works with any driver [default: driver; with `auto` whichever goes]
+    /// How to attach the XDP program: `driver`, which is fast, or `generic`, which works with any driver [default: with `auto` whichever goes, otherwise driver]
     #[arg(long, env = "EBPF_ATTACH_MODE", value_name = "MODE", help_heading = "Offloading to XDP")]
     pub(crate) ebpf_attach_mode: Option<String>,
 
@@ -99,15 +100,18 @@ pub(crate) fn read(
     host: &impl Host,
     problems: &mut Collector,
 ) -> Option<OffloadConfig> {
-    options.ebpf_offloading.as_deref().filter(|names| !names.trim().is_empty())?;
-    let is_auto = options.ebpf_offloading.as_deref().is_some_and(|names| names.trim() == AUTO);
+    let asked = options.ebpf_offloading.as_deref().map(str::trim).filter(|names| !names.is_empty()).unwrap_or(AUTO);
+    if asked == OFF {
+        return None;
+    }
+    let is_auto = asked == AUTO;
     let interfaces = if is_auto {
         Some(Vec::new())
     } else {
         problems.read(
             EBPF_OFFLOADING,
-            options.ebpf_offloading.as_deref(),
-            "auto, or the interfaces that clients and peers are behind, such as eth0 or eth0,eth1 (`ip link` lists them)",
+            Some(asked),
+            "auto, off, or the interfaces that clients and peers are behind, such as eth0 or eth0,eth1 (`ip link` lists them)",
             parse_interfaces,
         )
     };
@@ -164,11 +168,7 @@ pub(crate) fn read(
         multi_buffer: defaults.multi_buffer,
         packets_per_event: defaults.packets_per_event,
     };
-    let choice = match (is_auto, mode) {
-        (false, _) => Choice::Given,
-        (true, Some(only)) => Choice::Auto { modes: vec![only] },
-        (true, None) => Choice::Auto { modes: vec![AttachMode::Driver, AttachMode::Generic] },
-    };
+    let choice = if is_auto { Choice::Auto { mode } } else { Choice::Given };
     Some(OffloadConfig { xdp, addresses, choice, channels_per_allocation })
 }
 

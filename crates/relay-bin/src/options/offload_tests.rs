@@ -67,11 +67,12 @@ fn refused(options: &OffloadOptions, mentions: &[&str]) {
 }
 
 #[test]
-fn nothing_is_offloaded_unless_asked_for() {
-    let options =
-        OffloadOptions { ebpf_attach_mode: some("x"), ebpf_int4_addr: some("y"), ..OffloadOptions::default() };
+fn nothing_is_offloaded_where_it_is_off() {
+    let off = OffloadOptions { ebpf_offloading: some(" off "), ..OffloadOptions::default() };
+    assert_eq!(read_at(natted(), &off), Ok(None));
+    // The other options have no effect then.
+    let options = OffloadOptions { ebpf_attach_mode: some("x"), ebpf_int4_addr: some("y"), ..off };
     assert_eq!(read_at(natted(), &options), Ok(None));
-    assert_eq!(read_at(natted(), &OffloadOptions { ebpf_offloading: some(" "), ..options }), Ok(None));
 }
 
 #[test]
@@ -91,17 +92,21 @@ fn defaults_follow_the_rest_of_the_configuration() {
 }
 
 #[test]
-fn auto_names_no_interface_and_tries_both_modes() {
+fn auto_is_the_default_and_names_no_interface() {
     let auto = OffloadOptions { ebpf_offloading: some("auto"), ..OffloadOptions::default() };
-    let OffloadConfig { xdp, choice, addresses, .. } = read(&auto).unwrap();
-    assert_eq!(xdp.interfaces, Vec::<String>::new());
-    assert_eq!(choice, Choice::Auto { modes: vec![AttachMode::Driver, AttachMode::Generic] });
-    assert_eq!(addresses.v4, Some(PRIVATE));
+    for same in [&auto, &OffloadOptions::default(), &OffloadOptions { ebpf_offloading: some(" "), ..auto.clone() }] {
+        let OffloadConfig { xdp, choice, addresses, .. } = read(same).unwrap();
+        assert_eq!(xdp.interfaces, Vec::<String>::new());
+        assert_eq!(choice, Choice::Auto { mode: None });
+        assert_eq!(addresses.v4, Some(PRIVATE));
+    }
 
-    let only = OffloadOptions { ebpf_attach_mode: some("generic"), ..auto.clone() };
-    assert_eq!(read(&only).unwrap().choice, Choice::Auto { modes: vec![AttachMode::Generic] });
-    // With `auto`, other options must still be valid.
+    let only = OffloadOptions { ebpf_attach_mode: some("generic"), ..OffloadOptions::default() };
+    assert_eq!(read(&only).unwrap().choice, Choice::Auto { mode: Some(AttachMode::Generic) });
+    // With `auto`, other options must still be valid, but the addresses need not be known.
     assert!(read(&OffloadOptions { ebpf_max_flows: some("1"), ..auto }).is_err());
+    let lost = FamilyAddresses { local: Ipv4Addr::LOCALHOST.into(), ..natted() };
+    assert_eq!(read_at(lost, &OffloadOptions::default()).unwrap().unwrap().addresses.v4, None);
 }
 
 #[test]

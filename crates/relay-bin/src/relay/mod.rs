@@ -90,13 +90,8 @@ async fn serve(
     let bound = BoundSockets::bind(config, files)?;
     let health = operations::bind(&config.operations.health, HEALTH_CHECK_ADDR)?;
     let control = operations::bind(&config.operations.control, CONTROL_ENDPOINT)?;
-    let xdp = config.offload.as_ref().map(offload::start).transpose()?.flatten();
-    if xdp.is_some() && config.bandwidth.is_limited() {
-        tracing::warn!(
-            "bandwidth is limited, so that all is relayed in user space: the kernel does not count by allocation; leave out the limits \
-             on bandwidth and packet rates to have it relay"
-        );
-    }
+    let is_limited = config.bandwidth.is_limited();
+    let xdp = config.offload.as_ref().map(|offload| offload::start(offload, is_limited)).transpose()?.flatten();
     let mut portal = match &config.portal {
         Some(portal) => Some(Portal::start(
             portal,

@@ -154,7 +154,11 @@ impl Net {
 
     /// A client with its own username that reaches the relay at this address.
     pub(crate) fn client_of(&self, relay: &str, salt: &str) -> BlockingClient {
-        let server = address(relay, LISTEN_PORT);
+        self.client_at(address(relay, LISTEN_PORT), salt)
+    }
+
+    /// The same at another port.
+    pub(crate) fn client_at(&self, server: SocketAddr, salt: &str) -> BlockingClient {
         let own = address(CLIENT[if server.is_ipv4() { V4 } else { V6 }], 0);
         let socket = self.client.within(move || {
             let socket = UdpSocket::bind(own).unwrap();

@@ -60,10 +60,47 @@ pub(super) fn attach(xdp: &mut Xdp, interface: &Interface, mode: AttachMode) -> 
         .map_err(|error| OffloadError::from_attach(error, &interface.name, mode, mtu(&interface.name)))
 }
 
-/// Asks a socket, since it is in this thread's network namespace; `/sys` may show another one.
 fn mtu(interface: &str) -> Option<u32> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    // SAFETY: zeros are a value of this structure of integers and arrays of them.
+    let mut request = request_for(interface)?;
+    ask(libc::SIOCGIFMTU, &mut request)?;
+    // SAFETY: the successful call has written this field.
+    unsafe { request.ifr_ifru.ifru_mtu }.try_into().ok()
+}
+
+/// `struct ethtool_drvinfo`, as far as it matters.
+#[repr(C)]
+struct DriverInfo {
+    command: u32,
+    driver: [u8; 32],
+    _others: [u8; 160],
+}
+
+const _: () = assert!(size_of::<DriverInfo>() == 196, "the size of the kernel's structure");
+
+/// `ETHTOOL_GDRVINFO`.
+const GET_DRIVER: u32 = 3;
+
+/// Whether an interface of this thread's network namespace is one end of a veth pair, like that of most containers. Packets that a
+/// program in its driver sends may be lost without an error: the other end drops them unless it has a program or GRO is on there.
+/// Generic mode loses nothing.
+#[must_use]
+pub fn is_veth(interface: &str) -> bool {
+    driver(interface).is_some_and(|driver| driver == "veth")
+}
+
+/// The name of the interface's driver, if the driver tells.
+fn driver(interface: &str) -> Option<String> {
+    let mut info = DriverInfo { command: GET_DRIVER, driver: [0; 32], _others: [0; 160] };
+    let mut request = request_for(interface)?;
+    request.ifr_ifru.ifru_data = (&raw mut info).cast();
+    ask(libc::SIOCETHTOOL, &mut request)?;
+    let name = info.driver.split(|byte| *byte == 0).next()?;
+    Some(String::from_utf8_lossy(name).into_owned())
+}
+
+/// A request about an interface; `None` if the name is too long.
+fn request_for(interface: &str) -> Option<libc::ifreq> {
+    // SAFETY: zeros are a value of this structure of integers, arrays of them, and a pointer.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     let room = request.ifr_name.len() - 1;
     if interface.len() > room {
@@ -72,13 +109,16 @@ fn mtu(interface: &str) -> Option<u32> {
     for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
         *to = from.cast_signed();
     }
-    // SAFETY: `request` is a whole `struct ifreq` with a name that ends with a zero byte, and outlives the call.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFMTU, &raw mut request) };
-    if result != 0 {
-        return None;
-    }
-    // SAFETY: the successful call has written this field.
-    unsafe { request.ifr_ifru.ifru_mtu }.try_into().ok()
+    Some(request)
+}
+
+/// Asks a socket, since it is in this thread's network namespace; `/sys` may show another one.
+fn ask(question: libc::c_ulong, request: &mut libc::ifreq) -> Option<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    // SAFETY: `request` is a whole `struct ifreq` with a name that ends with a zero byte, and outlives the call, as does what it
+    // points to: nothing, or the structure that the question wants.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), question, std::ptr::from_mut(request)) };
+    (result == 0).then_some(())
 }
 
 /// The kernel answers route look-ups only on interfaces that forward. Forwarding on the loopback interface alone does not make this

@@ -1,6 +1,7 @@
 //! Loads the program into the kernel, attaches it to interfaces, and maintains its maps.
 
 mod attach;
+mod capabilities;
 mod clock;
 mod config;
 mod devices;
@@ -23,7 +24,8 @@ use aya::{
 
 use self::{attach::Interface, flows::Flows, next_hops::NextHops};
 pub use self::{
-    attach::SINGLE_BUFFER_MTU,
+    attach::{SINGLE_BUFFER_MTU, is_veth},
+    capabilities::Capabilities,
     config::{AttachMode, Config, NextHop},
     error::{AttachHint, OffloadError},
     program::program,

@@ -34,8 +34,9 @@ pub(super) const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(super) const LOWEST_PORT: u16 = 61_000;
 
 /// Options that are set unless the user or the scenario sets them.
-const DEFAULTS: [(&str, &str); 6] = [
+const DEFAULTS: [(&str, &str); 7] = [
     ("RUST_LOG", "warn"),
+    ("EBPF_OFFLOADING", "off"),
     ("CONTROL_ENDPOINT", "off"),
     ("PRINT_CREDENTIALS", "never"),
     ("LOWEST_PORT", "61000"),

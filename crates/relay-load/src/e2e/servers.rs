@@ -140,6 +140,10 @@ impl Starter {
         let minted = turn_auth::Credentials::mint(&secret, UnixTime(4_000_000_000), "load");
         let mut command = Command::new(program);
         command.env_clear().args(["--public-ip4-addr", &ip, "--bind-ip4-addr", &ip]);
+        // Another build may take this for an interface's name, and on loopback it relays in user space anyway.
+        if program == self.relay {
+            command.env("EBPF_OFFLOADING", "off");
+        }
         command.args(["--auth-secret", SECRET, "--listen-port", &port.to_string()]);
         command.args(["--lowest-port", LOWEST_PORT, "--highest-port", HIGHEST_PORT]);
         command.args(["--allocations-per-username", MOST, "--workers", &workers.to_string()]).args(options);
