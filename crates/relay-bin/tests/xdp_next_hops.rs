@@ -154,7 +154,7 @@ fn a_router_that_announces_its_new_ethernet_address_is_followed() {
 fn neighbours_stay_fresh_while_flows_use_them_and_only_then() {
     let Some(mut scene) = scene() else { return };
     let Scene { net, clients, .. } = &mut scene;
-    // By itself the kernel would probe about once a minute, and only for packets of its own.
+    // By itself the kernel would probe about once a minute, and only for packets that this host sends.
     for family in [V4, V6] {
         net.relay.within(move || {
             let router = ["10.2.0.254", "fd02::254"][family];

@@ -41,7 +41,7 @@ struct Sequence {
     result: Option<Result<(), String>>,
 }
 
-/// How long the server may answer nobody before all clients give up.
+/// How long the server may answer no client before all clients give up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SilenceLimit {
     /// [`LONG_SILENCE`], but [`SILENCE`] once the program is to end.

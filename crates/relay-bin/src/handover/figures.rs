@@ -14,8 +14,8 @@ use crate::{
     telemetry::Observer,
 };
 
-/// The version of the format of [`Figures::to_bytes`]. Raise it with every change of a serialized type; a new name in [`NamedCounts`] is none.
-/// Tests here and in `accounting` hold bytes of this version.
+/// The version of the format of [`Figures::to_bytes`]. Raise it with every change of a serialized type; a new name in
+/// [`NamedCounts`] is not such a change. Tests here and in `accounting` hold bytes of this version.
 const VERSION: u16 = 1;
 
 /// All cumulative figures of a process, for the next one.
@@ -34,8 +34,9 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// The figures of this process. Call it when nothing is counted any more: the workers have published their counters and stand still, all
-    /// flows are removed from the kernel, and the data path is detached. [`Accounting::export`] says what follows for accounting.
+    /// The figures of this process. Call it when nothing is counted any more: the workers have published their counters and stand
+    /// still, all flows are removed from the kernel, and the data path is detached. [`Accounting::export`] says what follows for
+    /// accounting.
     ///
     /// # Errors
     ///
@@ -121,7 +122,7 @@ mod tests {
         }
     }
 
-    /// What a process without figures of its own shows.
+    /// The observer of a process whose data path has relayed `relayed` bytes.
     fn observer(workers: usize, relayed: u64) -> Observer {
         Observer {
             clock: Clock::start(),

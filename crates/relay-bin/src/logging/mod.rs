@@ -24,7 +24,8 @@ use crate::{output::Stream, telemetry::Tracer};
 /// The log filter if none is given.
 pub(crate) const DEFAULT_FILTER: &str = "info";
 
-/// Precedes the user's directives, which can override it. Silences crates that log packets of strangers.
+/// Precedes the user's directives, which can override it. Crates that log packets of strangers are off, chatty libraries log
+/// warnings only.
 const QUIET: &str =
     "stun_types=off,stun_proto=off,turn_types=off,h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn";
 

@@ -36,7 +36,7 @@ pub(crate) fn start(config: &OffloadConfig, is_limited: bool) -> anyhow::Result<
 /// Starts the XDP program in the first mode that works, or only in `mode`, if that is given.
 fn find(config: &OffloadConfig, mode: Option<AttachMode>, is_limited: bool) -> Option<Xdp> {
     let interfaces = interfaces(&config.addresses);
-    // If the kernel does not tell, loading the program shows what is missing.
+    // If the kernel does not report them, loading the program shows what is missing.
     let lacking = Capabilities::effective().map(|capabilities| capabilities.lacking(false)).unwrap_or_default();
     if let Some(obstacle) = obstacle(is_limited, &interfaces, super::xdp(), &lacking) {
         tracing::info!("relaying in user space: {obstacle}");

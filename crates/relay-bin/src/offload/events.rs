@@ -66,7 +66,7 @@ impl Drop for Events {
     }
 }
 
-/// Reads events until it is told to stop.
+/// Reads events until [`Events`] is dropped.
 fn read_all(mut poll: Poll, mut readers: Vec<StatisticsReader>, relayed: &Relayed) -> io::Result<()> {
     let mut ready = Ready::with_capacity(CAPACITY);
     loop {

@@ -11,7 +11,8 @@ const REFUSED_FLOWS: &str = "ebpf_flows_refused";
 const FLOWS_OVER_SHARE: &str = "ebpf_flows_over_share";
 
 impl OffloadCounters {
-    /// Adds the cumulative counters to `counts`, for the next process. The next process has a mode and flows of its own.
+    /// Adds the cumulative counters to `counts`, for the next process. Mode and flows are not counters: the next process
+    /// starts with its own.
     pub(crate) fn export(&self, counts: &mut NamedCounts) {
         let Self { mode: _, relayed_bytes, packets, flows: _, refused_flows, flows_over_share } = self;
         counts.add(RELAYED_BYTES, "", *relayed_bytes);

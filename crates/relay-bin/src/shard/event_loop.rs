@@ -245,8 +245,8 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
             }
             return;
         }
-        // Another shard may have answered this client already, so that it knows of a reserved port, or of the end of a channel, on
-        // which nothing may be sent any more. The message about that came here first.
+        // Another shard may have answered this client already. The client may then use a port that was reserved for it, or must get
+        // no more data on a channel that has ended. The message about either came here before the client's datagram.
         self.take_mail();
         self.driver.handle_datagrams(self.now, &mut self.sockets, &mut self.buffers);
         self.buffers.clear();

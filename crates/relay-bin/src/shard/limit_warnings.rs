@@ -15,7 +15,7 @@ use crate::{
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// Warns, at a limited rate, that clients are refused because of what other clients hold. It does not warn when a client has
-/// reached a limit of its own.
+/// reached a limit for one client.
 #[derive(Debug)]
 pub(super) struct LimitWarnings {
     ports: Throttle,

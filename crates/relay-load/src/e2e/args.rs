@@ -1,3 +1,5 @@
+//! The options of the end-to-end benchmark.
+
 use std::path::PathBuf;
 
 /// Compare the relay with coturn and a bare forwarder, under the same load, in alternating slices.

@@ -68,7 +68,7 @@ impl Target {
         }
     }
 
-    /// The median of the ratios of all rounds.
+    /// The median, over all rounds, of the ratio of this CPU time to that of `other`.
     fn against(&self, other: &Self) -> f64 {
         median(self.cpu_us.iter().zip(&other.cpu_us).map(|(mine, others)| mine / others))
     }
@@ -87,7 +87,7 @@ fn measure_case(args: &Args, starter: &Starter, results: &mut Results, case: &Ca
     processes.extend(starter.other_relay().transpose()?);
     let mut targets = Vec::new();
     if case.direction != Direction::Pair {
-        // The CPU time that the kernel takes for any relay.
+        // The bare event loop shows the CPU time that the kernel takes for any relay.
         let inbound = case.direction == Direction::Down;
         let peer = socket::bind(SocketAddr::new(PEER_IP, 0))?;
         let (running, inlets) = starter.event_loop(peer.local_addr()?, case.flows, inbound)?;

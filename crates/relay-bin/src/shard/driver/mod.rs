@@ -99,7 +99,8 @@ impl<O: Offload> Driver<O> {
         self
     }
 
-    /// Handles the datagrams in `buffers`. Their contents are invalid afterwards.
+    /// Handles the datagrams in `buffers`, then retries early data if it may succeed now. The contents of `buffers` are invalid
+    /// afterwards.
     pub(super) fn handle_datagrams(
         &mut self,
         now: Timestamp,
@@ -279,7 +280,7 @@ impl<O: Offload> Driver<O> {
         self.accounting.flush();
     }
 
-    /// Sends accounting the end of every allocation, as the shard stops.
+    /// Removes all flows from the kernel, and sends accounting the end of every crossing and allocation, as the shard stops.
     pub(super) fn close_accounts(&mut self, now: Timestamp) {
         for flow in self.server.server().flows() {
             self.remove_flow(&flow.key);

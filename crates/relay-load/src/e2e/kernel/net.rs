@@ -27,7 +27,7 @@ pub(super) const INTERFACE: &str = "eth0";
 /// The router's interface to the relay.
 const ROUTERS_END: &str = "relay";
 
-/// The four namespaces. They end with this value, and with this program.
+/// The four namespaces. They are removed when this value is dropped or this program ends.
 pub(super) struct Net {
     pub(super) client: Namespace,
     router: Namespace,
@@ -104,7 +104,7 @@ impl Net {
         })?;
         self.relay.within(|| {
             set("net.ipv4.ip_forward", "1")?;
-            // Otherwise it would tell the router about the shorter path.
+            // Otherwise the kernel would send ICMP redirects to the router.
             set("net.ipv4.conf.all.send_redirects", "0")?;
             set(&format!("net.ipv4.conf.{INTERFACE}.send_redirects"), "0")
         })
