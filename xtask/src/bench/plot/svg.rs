@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 /// A picture.
 pub(super) struct Chart {
     pub(super) title: &'static str,
-    pub(super) subtitle: &'static str,
+    /// Lines below the title.
+    pub(super) notes: Vec<String>,
     pub(super) groups: Vec<Group>,
 }
 
@@ -19,6 +20,8 @@ pub(super) struct Group {
 pub(super) struct Bar {
     pub(super) label: &'static str,
     pub(super) value: f64,
+    /// The least and the most that was measured, if it was measured more than once.
+    pub(super) range: Option<[f64; 2]>,
     /// Whether it is what the picture is about.
     pub(super) is_ours: bool,
 }
@@ -29,7 +32,9 @@ const MARGIN: f64 = 24.0;
 const LEFT: f64 = 190.0;
 /// Room for the number after the longest bar.
 const RIGHT: f64 = 76.0;
-const TOP: f64 = 78.0;
+const NOTES: f64 = 56.0;
+const NOTE: f64 = 18.0;
+const TOP: f64 = 22.0;
 const GROUP_HEAD: f64 = 26.0;
 const GROUP_GAP: f64 = 14.0;
 const ROW: f64 = 24.0;
@@ -43,41 +48,56 @@ text { font: 13px system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-s
 .page { fill: #ffffff; stroke: #d1d9e0 }
 .ours { fill: #0969da }
 .other { fill: #9198a1 }
+.range { stroke: #1f2328; stroke-width: 1.2; fill: none }
 @media (prefers-color-scheme: dark) {
   text { fill: #f0f6fc }
   .note, .label { fill: #9198a1 }
   .page { fill: #0d1117; stroke: #3d444d }
   .ours { fill: #4493f8 }
   .other { fill: #656c76 }
+  .range { stroke: #f0f6fc }
 }
 ";
 
 impl Chart {
     /// The text of the picture.
     pub(super) fn to_svg(&self) -> String {
-        let most =
-            self.groups.iter().flat_map(|group| &group.bars).map(|bar| bar.value).fold(f64::MIN_POSITIVE, f64::max);
+        let highest = |bar: &Bar| bar.range.map_or(bar.value, |[_, most]| most.max(bar.value));
+        let most = self.groups.iter().flat_map(|group| &group.bars).map(highest).fold(f64::MIN_POSITIVE, f64::max);
+        // What is too little to be told from nothing is still there.
+        let length = |value: f64| ((WIDTH - LEFT - RIGHT) * value.max(0.0) / most).max(1.0);
         let mut body = String::new();
         let text = |class: &str, anchor: &str, x: f64, y: f64, content: &str| {
             let content = escape(content);
             format!("<text class=\"{class}\" text-anchor=\"{anchor}\" x=\"{x:.1}\" y=\"{y:.1}\">{content}</text>\n")
         };
         body += &text("title", "start", MARGIN, 34.0, self.title);
-        body += &text("note", "start", MARGIN, 56.0, self.subtitle);
-        let mut y = TOP;
+        let mut y = NOTES;
+        for note in &self.notes {
+            body += &text("note", "start", MARGIN, y, note);
+            y += NOTE;
+        }
+        y += TOP - NOTE;
         for group in &self.groups {
             body += &text("group", "start", MARGIN, y + 16.0, &group.name);
             y += GROUP_HEAD;
             for bar in &group.bars {
-                // What is too little to be told from nothing is still there.
-                let length = ((WIDTH - LEFT - RIGHT) * bar.value.max(0.0) / most).max(1.0);
                 let class = if bar.is_ours { "ours" } else { "other" };
                 body += &text("label", "end", LEFT - 8.0, y + 12.5, bar.label);
                 let _ = writeln!(
                     body,
-                    "<rect class=\"{class}\" x=\"{LEFT}\" y=\"{y:.1}\" width=\"{length:.1}\" height=\"{BAR}\" rx=\"2\"/>"
+                    "<rect class=\"{class}\" x=\"{LEFT}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{BAR}\" rx=\"2\"/>",
+                    length(bar.value)
                 );
-                body += &text("value", "start", LEFT + length + 7.0, y + 12.5, &number(bar.value));
+                if let Some([low, high]) = bar.range {
+                    let (from, to) = (LEFT + length(low), LEFT + length(high));
+                    let (top, middle, bottom) = (y + 4.0, y + BAR / 2.0, y + BAR - 4.0);
+                    let _ = writeln!(
+                        body,
+                        "<path class=\"range\" d=\"M{from:.1} {top:.1}V{bottom:.1}M{from:.1} {middle:.1}H{to:.1}M{to:.1} {top:.1}V{bottom:.1}\"/>"
+                    );
+                }
+                body += &text("value", "start", LEFT + length(highest(bar)) + 7.0, y + 12.5, &number(bar.value));
                 y += ROW;
             }
             y += GROUP_GAP;
@@ -92,9 +112,9 @@ impl Chart {
     }
 }
 
-/// With two digits after the point, or one from ten on.
+/// With as many digits as mean something.
 fn number(value: f64) -> String {
-    if value.abs() < 9.995 { format!("{value:.2}") } else { format!("{value:.1}") }
+    format!("{value:.1}")
 }
 
 fn escape(text: &str) -> String {
@@ -105,10 +125,15 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn draw(bars: Vec<Bar>) -> String {
+        let group = Group { name: "one & two".to_owned(), bars };
+        Chart { title: "title", notes: vec!["a note".to_owned()], groups: vec![group] }.to_svg()
+    }
+
     fn widths(values: [f64; 3]) -> Vec<f64> {
-        let bars = values.map(|value| Bar { label: "a < b", value, is_ours: false });
-        let group = Group { name: "one & two".to_owned(), bars: bars.into() };
-        let svg = Chart { title: "title", subtitle: "subtitle", groups: vec![group] }.to_svg();
+        let bars = values.map(|value| Bar { label: "a < b", value, range: None, is_ours: false });
+        let svg = draw(bars.into());
+        assert!(svg.contains(">a note<") && !svg.contains("class=\"range\""), "{svg}");
         assert!(svg.contains("a &lt; b") && svg.contains("one &amp; two"), "{svg}");
         let bars = svg.lines().filter(|line| line.starts_with("<rect class=\"other\""));
         let width = |line: &str| line.split("width=\"").nth(1)?.split('"').next()?.parse().ok();
@@ -124,7 +149,16 @@ mod tests {
     }
 
     #[test]
+    fn a_range_fits_into_the_picture() {
+        let full = WIDTH - LEFT - RIGHT;
+        let svg = draw(vec![Bar { label: "", value: 10.0, range: Some([-1.0, 20.0]), is_ours: true }]);
+        let (from, to) = (LEFT + 1.0, LEFT + full);
+        assert!(svg.contains(&format!("width=\"{:.1}\"", full / 2.0)), "{svg}");
+        assert!(svg.contains(&format!("M{from:.1} ")) && svg.contains(&format!("H{to:.1}M")), "{svg}");
+    }
+
+    #[test]
     fn numbers_are_short() {
-        assert_eq!([0.123, 9.994, 9.996, 17.26].map(number), ["0.12", "9.99", "10.0", "17.3"]);
+        assert_eq!([0.123, 9.96, 17.26].map(number), ["0.1", "10.0", "17.3"]);
     }
 }
