@@ -1,7 +1,8 @@
 //! The clocks of the process. Other code takes the time from here, or waits with tokio's timers.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::time::{ClockId, clock_gettime};
 use relay_server::Timestamp;
 use turn_auth::UnixTime;
 
@@ -37,6 +38,27 @@ impl Clock {
         Self { origin: Instant::now() }
     }
 
+    /// A clock that goes on with the [`Timestamp`]s of another process of this machine: see [`Self::origin_nanos`].
+    ///
+    /// # Errors
+    ///
+    /// When the kernel has no such clock.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
+    pub(crate) fn of_origin(nanos: u64) -> nix::Result<Self> {
+        let elapsed = monotonic_nanos()?.saturating_sub(nanos);
+        let now = Instant::now();
+        Ok(Self { origin: now.checked_sub(Duration::from_nanos(elapsed)).unwrap_or(now) })
+    }
+
+    /// What [`Timestamp`]s count from, in nanoseconds of `CLOCK_MONOTONIC`, which all processes of this machine share.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel has no such clock.
+    pub(crate) fn origin_nanos(self) -> nix::Result<u64> {
+        Ok(monotonic_nanos()?.saturating_sub(self.now().as_nanos()))
+    }
+
     /// Monotonic time.
     #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
     pub(crate) fn now(self) -> Timestamp {
@@ -62,4 +84,9 @@ impl Clock {
     pub(crate) const fn origin(self) -> Instant {
         self.origin
     }
+}
+
+fn monotonic_nanos() -> nix::Result<u64> {
+    let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
+    Ok(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
 }

@@ -4,10 +4,12 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
+    os::fd::OwnedFd,
 };
 
 use anyhow::bail;
 use relay_server::PortRange;
+use serde::{Deserialize, Serialize};
 use udp_batch::{Config, Pattern, Selector, UdpSocket};
 
 use crate::{
@@ -37,7 +39,7 @@ pub(crate) struct Listening {
 }
 
 /// What a listening socket receives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Role {
     /// Requests, and datagrams that are neither requests nor data.
     Requests,
@@ -49,10 +51,22 @@ pub(crate) enum Role {
 
 impl Role {
     fn bind(self, address: SocketAddr) -> io::Result<UdpSocket> {
+        UdpSocket::bind(address, &self.config())
+    }
+
+    /// A socket of this role that another process has bound.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be used here.
+    pub(crate) fn adopt(self, socket: OwnedFd) -> io::Result<Listening> {
+        Ok(Listening { socket: UdpSocket::from_std(socket.into(), &self.config())?, role: self })
+    }
+
+    fn config(self) -> Config {
         // No GRO for requests: they are expensive, and thousands in one turn would delay everything else.
         let gro = self != Self::Requests;
-        let config = Config { reuse_port: true, buffer_size: Some(BUFFER_SIZE), gro, ..Config::default() };
-        UdpSocket::bind(address, &config)
+        Config { reuse_port: true, buffer_size: Some(BUFFER_SIZE), gro, ..Config::default() }
     }
 }
 

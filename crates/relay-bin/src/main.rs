@@ -11,7 +11,6 @@ mod doctor;
 mod faults;
 mod file_watch;
 mod files;
-#[cfg_attr(not(test), expect(dead_code, reason = "called by the handover, which comes next"))]
 mod handover;
 mod listen;
 mod logging;
@@ -27,6 +26,7 @@ mod portal;
 mod record;
 mod relay;
 mod shard;
+mod supervise;
 mod telemetry;
 mod text_file;
 mod throttle;
@@ -67,6 +67,7 @@ fn main() -> ExitCode {
         },
         Some(Command::CheckPeer(asked)) => check_peer(&asked),
         Some(Command::Doctor(asked)) => examine(&asked),
+        Some(Command::Supervise) => supervise::run(),
     }
 }
 

@@ -125,6 +125,18 @@ impl UdpSocket {
         self.io.local_addr()
     }
 
+    /// The kernel's count of datagrams that it dropped here, as of the last receive call; wraps. For whoever takes the socket over: see
+    /// [`Self::set_drops`].
+    #[must_use]
+    pub fn drops(&self) -> u32 {
+        self.drops.get()
+    }
+
+    /// So many of the datagrams that the kernel dropped here were counted before this process had the socket.
+    pub fn set_drops(&self, drops: u32) {
+        self.drops.set(drops);
+    }
+
     /// The size of the receive buffer in bytes, to be compared with [`Config::buffer_size`].
     ///
     /// # Errors

@@ -22,6 +22,6 @@ const RELAY_BIN: &[&[&str]] = &[
     &["accounting"],
     &["credentials", "files", "listen", "offload", "peers", "record"],
     &["addresses"],
-    &["clock", "faults", "file_watch", "option_names", "output", "phase", "text_file", "throttle"],
+    &["clock", "faults", "file_watch", "option_names", "output", "phase", "supervise", "text_file", "throttle"],
     &["names"],
 ];

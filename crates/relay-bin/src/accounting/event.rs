@@ -14,6 +14,7 @@ use super::{
     snapshot::AccountingSnapshot,
 };
 use crate::names::Named as _;
+use crate::offload::FlowMeter;
 
 /// Why an allocation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,8 @@ pub(super) enum AccountingEvent {
         allocations: Vec<(u64, Relayed)>,
         crossings: Vec<(Crossing, Traffic)>,
     },
+    /// From now on this tells what the kernel has forwarded.
+    Kernel(FlowMeter),
     /// How to ask all shards for [`AccountingEvent::SoFar`]. The closure returns how many were asked.
     AskShards(Box<dyn Fn() -> usize + Send>),
     /// The control endpoint asks for the users with the most bytes.
@@ -124,14 +127,12 @@ impl AccountingSender {
 
     /// Makes the same ids of the shard's allocations as a sender whose [`Self::life`] is `life`. A shard that inherits the allocations of the
     /// process before this one needs it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "called by the handover, which comes next"))]
     pub(crate) const fn with_life(mut self, life: u64) -> Self {
         self.life = life;
         self
     }
 
     /// What tells the ids of allocations from those before a restart of the shard.
-    #[cfg_attr(not(test), expect(dead_code, reason = "called by the handover, which comes next"))]
     pub(crate) const fn life(&self) -> u64 {
         self.life
     }

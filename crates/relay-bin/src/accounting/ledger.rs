@@ -127,6 +127,7 @@ impl Ledger {
             AccountingEvent::FlowRemoved(key, forwarded) => self.flow_removed(now, &key, forwarded),
             AccountingEvent::SoFar { .. }
             | AccountingEvent::AskShards(_)
+            | AccountingEvent::Kernel(_)
             | AccountingEvent::TopUsers { .. }
             | AccountingEvent::Export(_)
             | AccountingEvent::Abandon

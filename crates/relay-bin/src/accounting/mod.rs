@@ -144,7 +144,6 @@ impl Accounting {
 
     /// Ends the thread without finishing any account. Another process has the same books and finishes them: the next one after a handover,
     /// or the one before this one if the handover fails after this process has inherited its books.
-    #[cfg_attr(not(test), expect(dead_code, reason = "called by the handover, which comes next"))]
     pub(crate) fn abandon(mut self) {
         self.end(AccountingEvent::Abandon);
     }
@@ -154,6 +153,13 @@ impl Accounting {
         let _ = self.events.send(vec![event]);
         // The panic hook has logged a panic already.
         let _ = thread.join();
+    }
+}
+
+impl Accounting {
+    /// From now on the kernel forwards flows, and `meter` tells how much.
+    pub(crate) fn count_with(&self, meter: FlowMeter) {
+        let _ = self.events.send(vec![AccountingEvent::Kernel(meter)]);
     }
 }
 
@@ -280,6 +286,7 @@ impl Accountant {
                     self.answer();
                 }
             }
+            AccountingEvent::Kernel(meter) => self.kernel = Some(meter),
             AccountingEvent::AskShards(ask) => self.ask_shards = ask,
             AccountingEvent::TopUsers { count, answer } => {
                 self.asked.push((count, answer));

@@ -36,6 +36,17 @@ impl CredentialConfig {
         self.accepted.secrets.first()
     }
 
+    /// Takes over what another process has drawn: its secret, where nobody else knows it, and the key of its nonces.
+    pub(crate) fn inherit(&mut self, drawn: Option<AuthSecret>, nonce_key: Option<[u8; 32]>) {
+        let accepted = Arc::make_mut(&mut self.accepted);
+        if let Some(drawn) = drawn.filter(|_| self.is_drawn) {
+            accepted.secrets = vec![drawn];
+        }
+        if let (Some(key), true) = (nonce_key, accepted.nonce_key.is_some()) {
+            accepted.nonce_key = Some(key.into());
+        }
+    }
+
     /// The scheme of minted credentials.
     pub(crate) const fn minting_scheme(&self) -> Scheme {
         minting_scheme(self.sources.schemes)

@@ -51,20 +51,22 @@ impl Figures {
         Ok(Self { start_unix_nanos: observer.start_unix_nanos, counters, counts, accounting })
     }
 
-    /// Adds these figures to those of `observer`, which nobody has read yet. Returns the books for [`Accounting::start`].
-    pub(crate) fn inherit(self, observer: &mut Observer) -> AccountingSnapshot {
+    /// Adds these figures to those of `observer`, which nobody has read yet. Returns the books for [`Accounting::start`], and the counts that
+    /// [`InheritedStatistics`] adds to those of a data path that is attached later.
+    pub(crate) fn inherit(self, observer: &mut Observer) -> (AccountingSnapshot, NamedCounts) {
         let Self { start_unix_nanos, counters, counts, accounting } = self;
         observer.start_unix_nanos = start_unix_nanos;
         observer.faults.inherit(&counts);
         observer.inherited_log_losses = Losses::inherited(&counts);
-        let offload = observer.offload.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let own = std::mem::replace(offload, Box::new(NoOffload));
+        let mut offload = observer.offload.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = std::mem::replace(&mut *offload, Box::new(NoOffload));
         *offload = Box::new(InheritedStatistics::new(&counts, own));
+        drop(offload);
         // Metrics show only the sum over the workers.
         if let Some(first) = observer.published.first() {
             first.inherit(counters.into_counters());
         }
-        accounting
+        (accounting, counts)
     }
 
     /// The figures as bytes, which [`Self::from_bytes`] reads.
@@ -132,7 +134,7 @@ mod tests {
             phase: Phases::new().watch(),
             portal: None,
             addresses: watch::Sender::new(Arc::new(AddressState::default())).subscribe(),
-            offload: Mutex::new(Box::new(Relayed(relayed))),
+            offload: Arc::new(Mutex::new(Box::new(Relayed(relayed)))),
             log: Output::start().unwrap().stderr,
             inherited_log_losses: Losses::default(),
             faults: Faults::default(),
@@ -158,7 +160,7 @@ mod tests {
         let mut last: Option<Figures> = None;
         for (process, workers) in (1..=3).zip([2, 1, 3]) {
             let mut observer = observer(workers, 50);
-            let books = last.take().map(|figures| figures.inherit(&mut observer));
+            let books = last.take().map(|figures| figures.inherit(&mut observer).0);
             let accounting = accounting(&observer, books);
             observer.published.last().into_iter().for_each(count);
             observer.faults.note(Part::Worker);

@@ -12,6 +12,8 @@ mod waiting;
 mod worker;
 mod xdp;
 
+use std::sync::{Arc, Mutex};
+
 use relay_server::{Flow, FlowKey, Traffic};
 
 use crate::addresses::AddressState;
@@ -62,6 +64,15 @@ impl<O: Offload + ?Sized> Offload for Box<O> {
     }
 }
 
+/// What a worker gives its flows to from now on.
+pub(crate) struct NewOffload(pub(crate) Box<dyn Offload + Send>);
+
+impl std::fmt::Debug for NewOffload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NewOffload")
+    }
+}
+
 /// Whether this build has the XDP data path; the error says why not.
 pub(crate) fn xdp() -> Result<(), &'static str> {
     relay_ebpf::program().map(drop)
@@ -96,6 +107,9 @@ pub(crate) trait OffloadStatistics: Send {
 /// The absence of such a data path.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct NoOffload;
+
+/// The statistics of the data path that there is, which may change.
+pub(crate) type OffloadReader = Arc<Mutex<Box<dyn OffloadStatistics>>>;
 
 impl Offload for NoOffload {
     fn install(&mut self, _: &Flow) -> bool {

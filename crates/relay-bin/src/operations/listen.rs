@@ -3,6 +3,7 @@
 use std::{
     io::{self, ErrorKind},
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::fd::OwnedFd,
     path::PathBuf,
     task::{Context, Poll},
 };
@@ -133,6 +134,36 @@ impl Connection {
         match self {
             Self::Tcp(_, from) => from.ip(),
             Self::Unix(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        }
+    }
+}
+
+impl Bound {
+    /// A file of its own for the same socket, and its path if it has one, for another process.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no file left.
+    pub(crate) fn share(&self) -> io::Result<(OwnedFd, Option<PathBuf>)> {
+        match self {
+            Self::Tcp(listener) => Ok((listener.try_clone()?.into(), None)),
+            Self::Unix(socket) => Ok((socket.listener()?.into(), Some(socket.path().to_owned()))),
+        }
+    }
+
+    /// A socket that another process listens at, too.
+    ///
+    /// # Errors
+    ///
+    /// When it is not usable here.
+    pub(crate) fn adopt(socket: OwnedFd, path: Option<PathBuf>) -> io::Result<Self> {
+        match path {
+            Some(path) => UnixSocket::adopt(socket, path).map(Self::Unix),
+            None => {
+                let listener = std::net::TcpListener::from(socket);
+                listener.set_nonblocking(true)?;
+                Ok(Self::Tcp(listener))
+            }
         }
     }
 }

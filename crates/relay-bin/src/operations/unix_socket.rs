@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, ErrorKind},
+    os::fd::OwnedFd,
     os::unix::{
         fs::{FileTypeExt as _, PermissionsExt as _},
         net::{UnixListener, UnixStream},
@@ -55,6 +56,22 @@ impl UnixSocket {
             return Err(error);
         }
         Ok(Self { listener, path: path.to_owned() })
+    }
+
+    /// Takes over a socket that another process has bound to `path`, and will not remove.
+    ///
+    /// # Errors
+    ///
+    /// When it is not usable here.
+    pub(super) fn adopt(listener: OwnedFd, path: PathBuf) -> io::Result<Self> {
+        let listener = UnixListener::from(listener);
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener, path })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// A clone of the listener.

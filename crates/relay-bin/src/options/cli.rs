@@ -42,7 +42,7 @@ Examples:
 Open in the firewall: UDP to the listening port (3478) and to the allocation ports (49152-65535).
 
 SIGTERM stops new allocations and ends the relay when those that there are have ended, at the latest after DRAIN_TIMEOUT; \
-Ctrl-C (SIGINT) or a second signal ends it at once. SIGHUP reads files with credentials and with rules about peers again, SIGUSR1 and SIGUSR2 are ignored.
+Ctrl-C (SIGINT) or a second signal ends it at once. SIGHUP starts the program anew, which takes over all allocations without losing a packet, and reads options and files again; SIGUSR1 and SIGUSR2 are ignored.
 
 Exit status: 0 after SIGTERM or Ctrl-C, 1 when the relay failed or the portal refused it, 2 when an option is wrong.";
 
@@ -74,6 +74,9 @@ pub(crate) enum Command {
     /// Say what this machine can do for a relay with these options, and what to change. Needs no privilege, and changes nothing. Exits with 0
     /// if there is nothing to change, 1 if the relay would work better, 3 if it would not work.
     Doctor(Box<DoctorOptions>),
+    /// Wait for the processes that a relay has handed over to.
+    #[command(hide = true)]
+    Supervise,
 }
 
 /// Options of `firezone-relay doctor`.

@@ -39,6 +39,11 @@ impl RecordedServer {
         self.recorder = recorder;
     }
 
+    /// Whether anything is recorded.
+    pub(crate) const fn is_recorded(&self) -> bool {
+        self.recorder.is_some()
+    }
+
     pub(crate) const fn server(&self) -> &Server {
         &self.server
     }

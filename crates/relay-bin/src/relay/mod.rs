@@ -1,56 +1,67 @@
 //! The life of the relay: starts everything, waits for the end, drains and stops.
 
 mod banner;
+mod bound_sockets;
 mod drain;
+mod give;
 mod settle;
+mod shard_figures;
 mod shards;
 mod signals;
+mod standstill;
+mod take;
 mod threads;
+mod upgrade;
 
 use std::{
+    collections::BTreeMap,
     io::{self, IsTerminal as _},
     net::IpAddr,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, anyhow};
-use relay_server::PortRange;
-use tokio::{runtime::Builder, sync::watch, time::timeout};
+use relay_server::QuotaHolder;
+use tokio::{runtime::Builder, time::timeout};
 
 use self::{
+    bound_sockets::BoundSockets,
     drain::Drained,
+    give::Successors,
+    shard_figures::ShardFigures,
     shards::Shards,
     signals::{EndSignal, Signals},
+    take::Taking,
+    threads::GRACE,
+    upgrade::{Given, Upgrade, upgrade},
 };
 use crate::{
     accounting::Accounting,
-    addresses::{self, AddressState, FamilyAddresses},
+    addresses,
     clock::Clock,
-    credentials,
-    faults::Faults,
-    files::{self, Files},
-    listen::{self, Listening},
+    credentials, files,
+    handover::{Figures, Shared},
+    listen,
     logging::FilterControl,
-    offload::{self, OffloadStatistics, Xdp},
+    names::NamedCounts,
+    offload::{self, NewOffload, Xdp},
     operations::{self, Operations},
     option_names::{CONTROL_ENDPOINT, HEALTH_CHECK_ADDR},
     options::{Config, Options, Problems},
-    output::{Losses, Output},
+    output::Output,
     peers,
     phase::{Phase, Phases},
     portal::Portal,
     record::RecordControl,
     shard::{
-        Mail, Pulse, ports,
+        Inherited, Mail,
         stats::{self, Published},
     },
-    telemetry::{Observer, Tracer},
+    supervise,
+    telemetry::Tracer,
     version,
 };
-
-/// How long shards may take to stop. They only finish their current turn.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// Relays until a signal ends it, and gives `operations` access to the running relay. `config` is the result of `options`; it is an
 /// error if this machine lacks an address that they name.
@@ -69,29 +80,44 @@ pub(crate) fn run(
     runtime.block_on(async {
         let mut signals = Signals::catch()?;
         match settle::settle(options, config, &mut signals).await? {
-            Some(config) => serve(&config, operations, filter, output, signals).await,
+            Some(mut config) => serve(&mut config, operations, filter, output, signals).await,
             None => Ok(()),
         }
     })
 }
 
 async fn serve(
-    config: &Config,
+    config: &mut Config,
     operations: &mut Operations,
     filter: FilterControl,
     output: &Output,
     mut signals: Signals,
 ) -> anyhow::Result<()> {
+    let successors = Successors::of_this().context("cannot find the file of this program")?;
     let files =
         files::raise_open_files(config.families().count(), config.workers, listen::SOCKETS_PER_WORKER, config.ports);
     log_start(config);
+    let mut taking = Taking::begin(config)?;
+    let config = &*config;
     config.credentials.log();
     config.peers.log();
-    let bound = BoundSockets::bind(config, files)?;
-    let health = operations::bind(&config.operations.health, HEALTH_CHECK_ADDR)?;
-    let control = operations::bind(&config.operations.control, CONTROL_ENDPOINT)?;
-    let is_limited = config.bandwidth.is_limited();
-    let xdp = config.offload.as_ref().map(|offload| offload::start(offload, is_limited)).transpose()?.flatten();
+    let (bound, health, control, clock) = match &mut taking {
+        None => (
+            BoundSockets::bind(config, files)?,
+            operations::bind(&config.operations.health, HEALTH_CHECK_ADDR)?,
+            operations::bind(&config.operations.control, CONTROL_ENDPOINT)?,
+            Clock::start(),
+        ),
+        Some(taking) => (
+            BoundSockets::adopt(config, std::mem::take(&mut taking.listeners), files),
+            std::mem::take(&mut taking.health),
+            std::mem::take(&mut taking.control),
+            taking.clock()?,
+        ),
+    };
+    let given = Given::of(&bound, &health, &control, clock)?;
+    // The interfaces are the other process's, until that has ended.
+    let mut xdp = if taking.is_some() { None } else { start_offload(config)? };
     let mut portal = match &config.portal {
         Some(portal) => Some(Portal::start(
             portal,
@@ -103,11 +129,21 @@ async fn serve(
         None => None,
     };
     let phases = Phases::new();
-    let watched = ShardFigures::new(config);
+    let watched = ShardFigures::new(config, clock);
     let addresses = addresses::follow(config.addresses.clone(), config.tracker.clone())?;
-    let observer = Arc::new(watched.observer(&phases, portal.as_ref(), xdp.as_ref(), output));
+    let mut observer = watched.observer(&phases, portal.as_ref(), xdp.as_ref(), output);
     let record = Arc::new(RecordControl::new(config.record_directory.clone(), watched.clock, watched.faults.clone()));
     let tracer = operations.tracer().map(Tracer::subscriber);
+    // The state of another process comes when all else is ready, since nobody relays from then on.
+    let (inherited, books, counts) = match &taking {
+        None => (None, None, NamedCounts::default()),
+        Some(taking) => {
+            let (workers, Shared { quota, figures }) = taking.receive_state()?;
+            let (books, counts) = Figures::from_bytes(&figures)?.inherit(&mut observer);
+            (Some((workers, quota)), Some(books), counts)
+        }
+    };
+    let observer = Arc::new(observer);
     let accounting = Accounting::start(
         watched.clock,
         config.relay_addresses(),
@@ -115,18 +151,23 @@ async fn serve(
         tracer,
         xdp.as_ref().map(Xdp::flow_meter),
         watched.faults.clone(),
-        None,
+        books,
     )?;
-    operations.serve(operations::Setup {
+    let setup = operations::Setup {
         health,
         control,
         files,
-        observer,
+        observer: Arc::clone(&observer),
         filter,
         record: Arc::clone(&record),
         users: accounting.user_totals(),
-    });
-    if let Some(portal) = &mut portal {
+    };
+    // Until it has taken over, the other process answers.
+    let mut setup = Some(setup);
+    if taking.is_none() {
+        setup.take().into_iter().for_each(|setup| operations.serve(setup));
+    }
+    if let (Some(portal), None) = (&mut portal, &taking) {
         tokio::select! {
             registered = portal.wait_until_registered() => registered?,
             signal = signals.next() => {
@@ -135,11 +176,24 @@ async fn serve(
             }
         }
     }
-    let mut shards = tokio::select! {
-        shards = Shards::start(config, bound, addresses, xdp.as_ref(), &watched, record, &accounting) => shards?,
+    let started = tokio::select! {
+        started = start_shards(config, bound, addresses, xdp.as_ref(), &watched, record, &accounting, inherited, taking.as_ref()) => started,
         signal = signals.next() => {
             tracing::info!(%signal, "stopped before it served");
+            if taking.is_some() {
+                accounting.abandon();
+            }
             return Ok(());
+        }
+    };
+    let mut shards = match started {
+        Ok(shards) => shards,
+        Err(error) => {
+            if taking.is_some() {
+                // The other process goes on with these accounts.
+                accounting.abandon();
+            }
+            return Err(error);
         }
     };
     let mail = shards.mail.clone();
@@ -150,6 +204,7 @@ async fn serve(
     let of_peers = peers::watch(&config.peers, &watched.faults, move |policy| {
         mail.iter().for_each(|shard| shard.send(Mail::PeerPolicy(Arc::clone(&policy))));
     })?;
+    let upgrades = signals.upgrades();
     signals.reload_with([of_credentials, of_peers]);
     let mail = shards.mail.clone();
     accounting.ask_shards_with(move || {
@@ -157,20 +212,41 @@ async fn serve(
         mail.len()
     });
     phases.advance(Phase::Serving);
-    tracing::info!("the relay is up");
-    if portal.is_none() {
+    setup.take().into_iter().for_each(|setup| operations.serve(setup));
+    match &taking {
+        None => tracing::info!("the relay is up"),
+        Some(_) => tracing::info!("the relay is up, with the allocations of the process before it"),
+    }
+    if portal.is_none() && taking.is_none() {
         banner::print(config, Clock::unix_time(), &output.stdout, io::stdout().is_terminal());
     }
+    if let Some(taking) = taking {
+        taking.wait_for_end()?;
+        xdp = start_offload_late(config, &shards, &watched, &accounting, &counts);
+    }
 
-    let signal = tokio::select! {
-        signal = signals.next() => signal,
-        ended = shards.threads.wait_for_one() => {
-            ended?;
-            return Err(anyhow!("a worker ended by itself: this is a bug"));
-        }
-        ended = portal_ended(&mut portal) => {
-            ended?;
-            return Err(anyhow!("the portal client ended by itself: this is a bug"));
+    let signal = loop {
+        tokio::select! {
+            signal = signals.next() => break signal,
+            () = upgrades.notified() => {
+                match upgrade(&successors, config, &given, &shards, (&observer, &accounting), &mut signals).await {
+                    Upgrade::Done => {
+                        accounting.abandon();
+                        output.finish();
+                        return Err(supervise::let_go());
+                    }
+                    Upgrade::Failed => {}
+                    Upgrade::CutShort(signal) => break signal,
+                }
+            }
+            ended = shards.threads.wait_for_one() => {
+                ended?;
+                return Err(anyhow!("a worker ended by itself: this is a bug"));
+            }
+            ended = portal_ended(&mut portal) => {
+                ended?;
+                return Err(anyhow!("the portal client ended by itself: this is a bug"));
+            }
         }
     };
     if let Some(portal) = &mut portal {
@@ -197,6 +273,51 @@ async fn serve(
     let in_kernel = xdp.map(|xdp| format!("{xdp}; ")).unwrap_or_default();
     tracing::info!("relay stopped: {in_kernel}{}", stats::fold(&watched.published));
     Ok(())
+}
+
+/// Starts the workers, and lets them begin when they may.
+#[expect(clippy::too_many_arguments, reason = "each is another thing, and there is one caller")]
+async fn start_shards(
+    config: &Config,
+    bound: BoundSockets,
+    addresses: addresses::AddressWatch,
+    xdp: Option<&Xdp>,
+    watched: &ShardFigures,
+    record: Arc<RecordControl>,
+    accounting: &Accounting,
+    inherited: Option<(Vec<Inherited>, BTreeMap<QuotaHolder, u32>)>,
+    taking: Option<&Taking>,
+) -> anyhow::Result<Shards> {
+    let mut shards = Shards::start(config, bound, addresses, xdp, watched, record, accounting, inherited).await?;
+    if let Some(taking) = taking {
+        taking.take_over()?;
+        shards.begin();
+    }
+    Ok(shards)
+}
+
+/// Loads the kernel's data path, if the relay is to have one.
+fn start_offload(config: &Config) -> anyhow::Result<Option<Xdp>> {
+    let is_limited = config.bandwidth.is_limited();
+    Ok(config.offload.as_ref().map(|offload| offload::start(offload, is_limited)).transpose()?.flatten())
+}
+
+/// Loads it while the relay serves. Without it, all goes on in user space.
+fn start_offload_late(
+    config: &Config,
+    shards: &Shards,
+    watched: &ShardFigures,
+    accounting: &Accounting,
+    inherited: &NamedCounts,
+) -> Option<Xdp> {
+    let xdp = start_offload(config).unwrap_or_else(|error| {
+        tracing::error!("relaying in user space after the handover: {error:#}");
+        None
+    })?;
+    watched.read_offload(&xdp, inherited);
+    accounting.count_with(xdp.flow_meter());
+    shards.tell(|| Mail::Offload(NewOffload(Box::new(xdp.worker()))));
+    Some(xdp)
 }
 
 /// Waits until all allocations have ended, with a time limit.
@@ -255,67 +376,5 @@ fn log_start(config: &Config) {
         tracing::warn!(
             "the random number seed is given (--rng-seed): ports, reservation tokens and a drawn secret can be guessed; for tests only"
         );
-    }
-}
-
-/// The sockets of the shards. They are bound before the relay registers, so that the portal never gets a relay that cannot serve.
-struct BoundSockets {
-    /// The allocation ports of each shard.
-    parts: Vec<PortRange>,
-    /// The listening sockets of each shard.
-    listeners: Vec<Vec<Listening>>,
-    files: Files,
-}
-
-impl BoundSockets {
-    fn bind(config: &Config, files: Files) -> anyhow::Result<Self> {
-        let parts = ports::partition(config.ports, config.workers);
-        let families: Vec<FamilyAddresses> = config.families().collect();
-        let listeners = listen::bind(&families, config.listen_port, config.workers, config.selector_key())?;
-        listen::check_allocation_ports(&families, config.ports)?;
-        Ok(Self { parts, listeners, files })
-    }
-}
-
-/// The figures that shards publish, and their clock.
-struct ShardFigures {
-    clock: Clock,
-    published: Vec<Published>,
-    pulses: Vec<Pulse>,
-    faults: Faults,
-    /// The relay's addresses, as last sent to all shards.
-    addresses: watch::Sender<Arc<AddressState>>,
-}
-
-impl ShardFigures {
-    fn new(config: &Config) -> Self {
-        let workers = config.workers.get();
-        Self {
-            clock: Clock::start(),
-            published: std::iter::repeat_with(Published::default).take(workers).collect(),
-            pulses: std::iter::repeat_with(Pulse::default).take(workers).collect(),
-            faults: Faults::default(),
-            addresses: watch::Sender::new(Arc::new(config.addresses.clone())),
-        }
-    }
-
-    fn observer(&self, phases: &Phases, portal: Option<&Portal>, xdp: Option<&Xdp>, output: &Output) -> Observer {
-        let offload: Box<dyn OffloadStatistics> = match xdp {
-            Some(xdp) => Box::new(xdp.statistics()),
-            None => Box::new(offload::NoOffload),
-        };
-        Observer {
-            clock: self.clock,
-            start_unix_nanos: Clock::unix_nanos(),
-            published: self.published.clone(),
-            pulses: self.pulses.clone(),
-            phase: phases.watch(),
-            portal: portal.map(Portal::state),
-            addresses: self.addresses.subscribe(),
-            offload: Mutex::new(offload),
-            log: Arc::clone(&output.stderr),
-            inherited_log_losses: Losses::default(),
-            faults: self.faults.clone(),
-        }
     }
 }

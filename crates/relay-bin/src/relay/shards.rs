@@ -1,18 +1,23 @@
 //! Starts the shards of a running relay, sends them mail, and stops them.
 
 use std::{
+    collections::BTreeMap,
     num::{NonZeroU32, NonZeroUsize},
-    sync::Arc,
+    sync::{Arc, mpsc},
 };
 
 use anyhow::{Context, anyhow};
-use relay_server::{AddressStatuses, PortRange, QuotaBy, ShardId};
+use relay_server::{AddressStatuses, PortRange, QuotaBy, QuotaHolder, ShardId};
 use tokio::{
     sync::{oneshot, watch},
     time::timeout,
 };
 
-use super::{BoundSockets, GRACE, ShardFigures, threads::Threads};
+use super::{
+    bound_sockets::BoundSockets,
+    shard_figures::ShardFigures,
+    threads::{GRACE, Threads},
+};
 use crate::{
     accounting::Accounting,
     addresses::{AddressState, AddressWatch},
@@ -21,7 +26,7 @@ use crate::{
     offload::{self, Xdp},
     options::Config,
     record::{RecordControl, ShardStart, TellShard},
-    shard::{self, HeldPorts, Mail, Mailbox, Poller, Setup, SharedQuota},
+    shard::{self, HeldPorts, Inherited, Mail, Mailbox, Poller, Setup, SharedQuota},
 };
 
 const CANNOT_WATCH: &str = "cannot make an event queue (is the limit on open files reached?)";
@@ -32,9 +37,13 @@ pub(super) struct Shards {
     record: Arc<RecordControl>,
     ready: Vec<oneshot::Receiver<()>>,
     pub(super) mail: Vec<shard::Sender>,
+    pub(super) shared_quota: SharedQuota,
+    /// Lets workers begin that have taken over.
+    begin: Vec<mpsc::Sender<()>>,
 }
 
 impl Shards {
+    #[expect(clippy::too_many_arguments, reason = "each is another thing, and there is one caller")]
     pub(super) async fn start(
         config: &Config,
         bound: BoundSockets,
@@ -43,12 +52,18 @@ impl Shards {
         watched: &ShardFigures,
         record: Arc<RecordControl>,
         accounting: &Accounting,
+        inherited: Option<(Vec<Inherited>, BTreeMap<QuotaHolder, u32>)>,
     ) -> anyhow::Result<Self> {
         let BoundSockets { parts, listeners, files } = bound;
         let started = (watched.clock.now(), Clock::unix_time());
         let state = Arc::clone(&addresses.borrow_and_update());
         let held_ports = HeldPorts::new();
-        let shared_quota = SharedQuota::default();
+        let takes_over = inherited.is_some();
+        let (inherited, shared_quota) = match inherited {
+            Some((workers, quota)) => (workers, SharedQuota::of(quota)),
+            None => (Vec::new(), SharedQuota::default()),
+        };
+        let mut inherited = inherited.into_iter();
         let starts: Vec<_> = parts
             .into_iter()
             .zip(config.worker_seeds())
@@ -67,14 +82,16 @@ impl Shards {
             Box::new(move |recorder| shard.send(Mail::RecordWith(recorder)))
         };
         let recorders = record.begin(
-            config.record.as_ref(),
+            // A recording begins with a state machine that has nothing.
+            config.record.as_ref().filter(|_| !takes_over),
             config.ports,
             Arc::clone(&config.credentials.accepted),
             &starts,
             mail.iter().map(tell).collect(),
         );
         let mut recorders = recorders.await?.into_iter();
-        let mut shards = Self { threads: Threads::new(), record, ready: Vec::new(), mail };
+        let mut shards =
+            Self { threads: Threads::new(), record, ready: Vec::new(), mail, shared_quota, begin: Vec::new() };
         if state.statuses() != AddressStatuses::default() || *state != config.addresses {
             // The state machine's configuration has no address status, so it is sent before the shards serve.
             shards.tell(|| Mail::Addresses(Arc::clone(&state)));
@@ -86,6 +103,8 @@ impl Shards {
             let shard = |number: usize| u16::try_from(number).map(ShardId::new).context("there are too many workers");
             let others = shards.mail.iter().enumerate().filter(|(other, _)| *other != index);
             let others = others.map(|(other, sender)| Ok((shard(other)?, sender.clone())));
+            let inherited = inherited.next();
+            let life = inherited.as_ref().map_or(0, |inherited| inherited.state.accounting_life);
             let setup = Setup {
                 server: start.server,
                 all_ports: config.ports,
@@ -95,7 +114,7 @@ impl Shards {
                 listeners,
                 addresses: Arc::clone(&state),
                 held_ports: held_ports.clone(),
-                shared_quota: shared_quota.clone(),
+                shared_quota: shards.shared_quota.clone(),
                 files,
                 faults: watched.faults.clone(),
                 offload: match xdp {
@@ -109,9 +128,11 @@ impl Shards {
                 others: others.collect::<anyhow::Result<_>>()?,
                 started,
                 recorder: recorders.next(),
+                inherited,
+                go: takes_over.then(|| shards.begins_with()),
                 ready: tell_ready,
                 pulse,
-                accounting: accounting.sender(shard(index)?),
+                accounting: accounting.sender(shard(index)?).with_life(life),
                 #[cfg(test)]
                 fuse: None,
             };
@@ -122,6 +143,21 @@ impl Shards {
         tokio::spawn(tell_of_addresses(addresses, shards.mail.clone(), watched.addresses.clone()));
         shards.wait_until_ready().await?;
         Ok(shards)
+    }
+
+    /// What tells the next worker to begin.
+    fn begins_with(&mut self) -> mpsc::Receiver<()> {
+        let (begin, begins) = mpsc::channel();
+        self.begin.push(begin);
+        begins
+    }
+
+    /// Those that have taken over begin to read.
+    pub(super) fn begin(&mut self) {
+        for begin in self.begin.drain(..) {
+            // An error means that it has ended, and says so itself.
+            let _ = begin.send(());
+        }
     }
 
     async fn wait_until_ready(&mut self) -> anyhow::Result<()> {

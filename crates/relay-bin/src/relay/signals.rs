@@ -6,7 +6,10 @@ use std::{
 };
 
 use anyhow::Context;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
+};
 
 use crate::file_watch::FileWatch;
 
@@ -17,6 +20,7 @@ pub(crate) struct Signals {
     interrupt: Signal,
     /// The files that SIGHUP reads again.
     watches: Arc<OnceLock<[FileWatch; 2]>>,
+    upgrades: Arc<Notify>,
 }
 
 /// The signal that ends the relay.
@@ -65,31 +69,31 @@ impl Signals {
         let mut hangup = signal(SignalKind::hangup()).context("cannot catch SIGHUP")?;
         let watches = Arc::<OnceLock<[FileWatch; 2]>>::default();
         let reload = Arc::clone(&watches);
+        let upgrades = Arc::<Notify>::default();
+        let hung_up = Arc::clone(&upgrades);
         tokio::spawn(async move {
             while hangup.recv().await.is_some() {
-                match reload.get().filter(|watches| watches.iter().any(FileWatch::has_files)) {
-                    Some(watches) => {
-                        tracing::info!(
-                            "SIGHUP: reading the files of options again; options themselves are read at the start only"
-                        );
-                        watches.iter().for_each(FileWatch::read_now);
-                    }
-                    None => tracing::info!(
-                        "SIGHUP: there is nothing to reload, going on: options are read at the start only; the log filter can be \
-                         changed at CONTROL_ENDPOINT"
-                    ),
+                if let Some(watches) = reload.get().filter(|watches| watches.iter().any(FileWatch::has_files)) {
+                    tracing::info!("SIGHUP: reading the files of options again");
+                    watches.iter().for_each(FileWatch::read_now);
                 }
+                hung_up.notify_one();
             }
         });
         let terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
         let interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
-        Ok(Self { terminate, interrupt, watches })
+        Ok(Self { terminate, interrupt, watches, upgrades })
     }
 
     /// Makes SIGHUP read the files of each of `watches` again.
     pub(crate) fn reload_with(&self, watches: [FileWatch; 2]) {
         // It is set once per process.
         let _ = self.watches.set(watches);
+    }
+
+    /// Told at each SIGHUP, once files are being read again.
+    pub(crate) fn upgrades(&self) -> Arc<Notify> {
+        Arc::clone(&self.upgrades)
     }
 
     /// Waits for the next signal that ends the relay.

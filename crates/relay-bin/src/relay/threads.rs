@@ -1,9 +1,15 @@
 //! The worker threads. If one ends by itself, the process ends.
 
-use std::thread::{self, JoinHandle};
+use std::{
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
 use anyhow::{Context, anyhow};
 use tokio::sync::mpsc;
+
+/// How long shards may take to stop. They only finish their current turn.
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// The worker threads.
 #[derive(Debug)]

@@ -1,12 +1,16 @@
 //! The event loop of one shard: waits for sockets, mail and deadlines, and handles them.
 
+mod standstill;
+
 use std::{collections::VecDeque, time::Duration};
 
 use anyhow::Context as _;
 use relay_server::Timestamp;
+use tokio::sync::oneshot;
 
 use super::{
     driver::Driver,
+    handover::HandoverStep,
     inbound::{Inbound, Receipt},
     ingress::ReceiveBuffers,
     mailbox::{Mail, Mailbox},
@@ -18,7 +22,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, TimeSource},
-    offload::Offload,
+    offload::{NewOffload, Offload},
     throttle::Throttle,
 };
 
@@ -50,6 +54,10 @@ pub(super) struct EventLoop<S = Sockets, C = Clock> {
     /// Sockets with errors in their error queues. Empty between turns.
     in_error: Vec<Source>,
     is_told_to_stop: bool,
+    /// Who waits for it to stand still.
+    pausing: Option<oneshot::Sender<()>>,
+    /// Whether its allocations live on elsewhere.
+    has_left: bool,
     /// When to do each periodic task.
     wall_clock_at: Timestamp,
     beat_at: Timestamp,
@@ -82,6 +90,8 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
             ready: VecDeque::new(),
             in_error: Vec::new(),
             is_told_to_stop: false,
+            pausing: None,
+            has_left: false,
             wall_clock_at: now + WALL_CLOCK_EVERY,
             beat_at: now,
             publish_at: None,
@@ -100,7 +110,9 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         while !self.is_told_to_stop {
             self.turn()?;
         }
-        self.driver.close_accounts(self.now);
+        if !self.has_left {
+            self.driver.close_accounts(self.now);
+        }
         self.publish();
         Ok(())
     }
@@ -159,6 +171,7 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         self.do_what_is_due();
         // This turn, or another worker, may have removed flows.
         self.driver.install_waiting_flows();
+        self.stand_still();
     }
 
     /// Reads each ready socket. The datagrams of several sockets are handled as one batch.
@@ -259,23 +272,32 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
             return;
         }
         while let Some(mail) = self.mailbox.take() {
-            // The mail may have been sent after this turn began.
-            self.now = self.clock.now();
-            self.known.note(&mail);
-            match mail {
-                Mail::FromShard(message) => self.driver.handle_shard_message(self.now, &mut self.sockets, &message),
-                Mail::RecordWith(recorder) => self.driver.record_with(self.now, recorder),
-                Mail::Addresses(addresses) => self.driver.handle_addresses(self.now, &mut self.sockets, &addresses),
-                Mail::PeerPolicy(policy) => self.driver.handle_peer_policy(self.now, &mut self.sockets, policy),
-                Mail::Accept(accepted) => self.driver.accept_credentials(self.now, accepted),
-                Mail::TellAccounts => self.driver.tell_accounts(),
-                Mail::Drain => self.driver.handle_drain(self.now),
-                Mail::Stop => self.is_told_to_stop = true,
-                #[cfg(test)]
-                Mail::FailForGood => self.driver.fail_for_good(),
-            }
-            self.publish_soon();
+            self.handle_mail(mail);
         }
+    }
+
+    fn handle_mail(&mut self, mail: Mail) {
+        // It may have been sent later than this turn began.
+        self.now = self.clock.now();
+        self.known.note(&mail);
+        match mail {
+            // Nothing that was read may be left in a buffer.
+            Mail::Handover(HandoverStep::Pause(answer)) => self.pausing = Some(answer),
+            // Those that come after it come while this stands still.
+            Mail::Handover(_) => {}
+            Mail::FromShard(message) => self.driver.handle_shard_message(self.now, &mut self.sockets, &message),
+            Mail::RecordWith(recorder) => self.driver.record_with(self.now, recorder),
+            Mail::Addresses(addresses) => self.driver.handle_addresses(self.now, &mut self.sockets, &addresses),
+            Mail::PeerPolicy(policy) => self.driver.handle_peer_policy(self.now, &mut self.sockets, policy),
+            Mail::Accept(accepted) => self.driver.accept_credentials(self.now, accepted),
+            Mail::Offload(NewOffload(offload)) => self.driver.offload_to(offload),
+            Mail::TellAccounts => self.driver.tell_accounts(),
+            Mail::Drain => self.driver.handle_drain(self.now),
+            Mail::Stop => self.is_told_to_stop = true,
+            #[cfg(test)]
+            Mail::FailForGood => self.driver.fail_for_good(),
+        }
+        self.publish_soon();
     }
 
     fn publish(&mut self) {

@@ -1,11 +1,11 @@
 //! The trait through which the event loop reads sockets.
 
-use std::io;
+use std::{io, os::fd::BorrowedFd};
 
 use relay_server::{AllocationId, Family, Timestamp};
 use udp_batch::SendError;
 
-use super::{ingress::ReceiveBuffers, network::Network, poller::Source};
+use super::{handover::RelaySocket, ingress::ReceiveBuffers, network::Network, poller::Source};
 
 /// The result of a receive call.
 #[derive(Debug)]
@@ -45,6 +45,12 @@ pub(super) trait Inbound: Network {
 
     /// Takes the kernel's errors about datagrams that were sent by an allocation's socket.
     fn take_errors(&self, source: Source, each: impl FnMut(SendError));
+
+    /// The sockets of allocations, for another process to take over.
+    fn hand_over(&self) -> Vec<(RelaySocket, BorrowedFd<'_>)>;
+
+    /// The kernel's counts of datagrams that it dropped at each listening socket.
+    fn listener_drops(&self) -> Vec<u32>;
 
     /// Closes all sockets of allocations and discards queued datagrams, after a panic.
     fn start_again(&mut self);

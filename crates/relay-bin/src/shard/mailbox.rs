@@ -7,12 +7,16 @@ use std::{
         atomic::{AtomicU8, Ordering},
         mpsc,
     },
+    time::Duration,
 };
 
 use relay_server::{AcceptedCredentials, PeerPolicy, ShardMessage};
 
-use super::poller::{MailboxWaker, Poller};
-use crate::{addresses::AddressState, record::Recorder};
+use super::{
+    handover::HandoverStep,
+    poller::{MailboxWaker, Poller},
+};
+use crate::{addresses::AddressState, offload::NewOffload, record::Recorder};
 
 /// A message to a shard.
 #[derive(Debug)]
@@ -32,6 +36,10 @@ pub(crate) enum Mail {
     TellAccounts,
     /// Refuse new allocations.
     Drain,
+    /// From now on this forwards flows.
+    Offload(NewOffload),
+    /// A step of a handover to another process.
+    Handover(HandoverStep),
     /// Stop.
     Stop,
     /// Panic, and again when allocations are to be ended.
@@ -79,6 +87,8 @@ impl Mail {
             | Self::PeerPolicy(_)
             | Self::TellAccounts
             | Self::Drain
+            | Self::Offload(_)
+            | Self::Handover(_)
             | Self::Stop => false,
             #[cfg(test)]
             Self::FailForGood => false,
@@ -108,6 +118,11 @@ impl Mailbox {
     /// Makes the next [`Self::has_mail`] return true: after a panic, some mail may be unread.
     pub(super) fn look_again(&self) {
         self.flag.state.fetch_or(MAIL, Ordering::AcqRel);
+    }
+
+    /// The next of what has come, or comes within `limit`.
+    pub(super) fn wait(&self, limit: Duration) -> Option<Mail> {
+        self.receiver.recv_timeout(limit).ok()
     }
 
     /// The next message, if any.

@@ -7,6 +7,7 @@ mod address_map;
 mod driver;
 mod early;
 mod event_loop;
+mod handover;
 mod icmp;
 mod inbound;
 mod ingress;
@@ -31,10 +32,10 @@ mod sockets;
 pub(crate) mod stats;
 mod withheld_replies;
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use anyhow::Context;
-use relay_server::{PortRange, ShardId, Timestamp};
+use relay_server::{PortRange, ShardId, Snapshot, Timestamp};
 use tokio::sync::oneshot;
 use turn_auth::{AcceptedCredentials, UnixTime};
 
@@ -58,6 +59,7 @@ use crate::{
 
 pub(crate) use self::{
     address_map::HeldPorts,
+    handover::{GiveTo, HandoverStep, Inherited},
     mailbox::{Mail, Mailbox, Sender},
     poller::Poller,
     pulse::{Pulse, STUCK_AFTER},
@@ -95,6 +97,10 @@ pub(crate) struct Setup {
     /// The start time, on both clocks.
     pub(crate) started: (Timestamp, UnixTime),
     pub(crate) recorder: Option<Recorder>,
+    /// What it takes over from another process.
+    pub(crate) inherited: Option<Inherited>,
+    /// Told when it may begin to read: all other shards are ready, too. `None` to begin at once.
+    pub(crate) go: Option<mpsc::Receiver<()>>,
     /// Signalled once the shard serves.
     pub(crate) ready: oneshot::Sender<()>,
     /// Shows that the shard turns.
@@ -131,17 +137,32 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     let count = u16::try_from(others.len() + 1).context("there are too many workers")?;
     let tells_icmp = server.indications;
     let blueprint = Blueprint { config: server, accepted, seed, shard, count, all_ports };
-    let server = blueprint.server(0, &Known::default(), started.0, started.1)?;
+    let server = match &setup.inherited {
+        None => blueprint.server(0, &Known::default(), started.0, started.1)?,
+        Some(Inherited { state, .. }) => {
+            let snapshot = Snapshot::from_bytes(&state.snapshot).context("cannot read the state of a worker")?;
+            blueprint.restore(snapshot).context("cannot go on with the state of a worker")?
+        }
+    };
     let server = RecordedServer::new(server, recorder);
     let watcher = poller.watcher().context("cannot watch sockets")?;
-    let sockets =
+    let mut sockets =
         Sockets::new(listeners, all_ports, &addresses, held_ports, watcher, files, faults.clone(), tells_icmp)
             .context("cannot use a listening socket")?;
-    let driver = Driver::new(server, offload, published, others, accounting).with_shared_quota(shared_quota);
+    let mut driver = Driver::new(server, offload, published, others, accounting).with_shared_quota(shared_quota);
+    if let Some(inherited) = setup.inherited {
+        driver.take_over(started.0, &mut sockets, inherited)?;
+    }
     #[cfg(test)]
     let driver = driver.with_fuse(setup.fuse);
     let event_loop = EventLoop::new(driver, sockets, poller, mailbox, clock, pulse);
     // Nobody receives this if another shard has failed meanwhile.
     let _ = ready.send(());
+    if let Some(go) = setup.go
+        && go.recv().is_err()
+    {
+        // Another worker could not go on.
+        return Ok(());
+    }
     restart::run(event_loop, &blueprint, &faults)
 }

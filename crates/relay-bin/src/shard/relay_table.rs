@@ -47,6 +47,15 @@ impl RelayTable {
         self.relays.get(usize::try_from(*places.get(self.index(port)?)?).ok()?)
     }
 
+    /// All of them, with the port and the family of each.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (AllocationPort, Family, &Relay)> {
+        [(Family::V4, &self.v4), (Family::V6, &self.v6)].into_iter().flat_map(move |(family, places)| {
+            (self.lowest..=u16::MAX).zip(places.iter()).filter_map(move |(port, place)| {
+                Some((AllocationPort::new(port), family, self.relays.get(usize::try_from(*place).ok()?)?))
+            })
+        })
+    }
+
     pub(super) fn get_mut(&mut self, port: AllocationPort, family: Family) -> Option<&mut Relay> {
         let key = usize::try_from(*self.place(port, family)?).ok()?;
         self.relays.get_mut(key)

@@ -18,7 +18,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use rand::{RngCore as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
-use relay_server::{AcceptedCredentials, Config, PeerPolicy, PortRange, Server, ShardId, Timestamp};
+use relay_server::{AcceptedCredentials, Config, PeerPolicy, PortRange, Server, ShardId, Snapshot, Timestamp};
 use turn_auth::UnixTime;
 
 use super::{event_loop::EventLoop, inbound::Inbound, mailbox::Mail};
@@ -58,6 +58,13 @@ impl Blueprint {
         let accepted = known.accepted.as_ref().unwrap_or(&self.accepted);
         let server = Server::new(config, Arc::clone(accepted), self.seed_of(life), now, unix)?;
         Ok(server.as_shard(self.shard, self.count, self.all_ports))
+    }
+
+    /// The state machine that another process had.
+    pub(super) fn restore(&self, snapshot: Snapshot) -> anyhow::Result<Server> {
+        let (had, wanted) = (snapshot.shard(), (self.shard, self.count));
+        anyhow::ensure!(had == wanted, "the state is that of worker {had:?}, and this is worker {wanted:?}");
+        Ok(snapshot.restore(self.config.clone(), Arc::clone(&self.accepted))?)
     }
 
     /// A different seed for each life, so that no life draws the ports and tokens of another.

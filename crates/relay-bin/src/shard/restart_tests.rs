@@ -137,6 +137,8 @@ impl Workers {
                 others: vec![(id(other), workers.mail[other].clone())],
                 started: (clock.now(), Clock::unix_time()),
                 recorder: None,
+                inherited: None,
+                go: None,
                 ready: tell_ready,
                 pulse: Pulse::default(),
                 accounting: AccountingSender::unheard(),

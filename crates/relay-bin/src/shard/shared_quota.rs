@@ -1,7 +1,7 @@
 //! Counts the allocations of each user and each network over all shards.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -34,9 +34,13 @@ impl SharedQuota {
         }
     }
 
-    /// The counts, for tests that compare them with the allocations.
-    #[cfg(test)]
-    pub(super) fn counts(&self) -> std::collections::BTreeMap<QuotaHolder, u32> {
+    /// What another process counted, when it handed its allocations over.
+    pub(crate) fn of(counts: impl IntoIterator<Item = (QuotaHolder, u32)>) -> Self {
+        Self(Arc::new(Mutex::new(counts.into_iter().collect())))
+    }
+
+    /// What is counted.
+    pub(crate) fn counts(&self) -> BTreeMap<QuotaHolder, u32> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts.iter().map(|(holder, count)| (holder.clone(), *count)).collect()
     }

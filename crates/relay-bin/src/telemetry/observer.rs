@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError},
 };
 
 use tokio::sync::watch;
@@ -11,7 +11,7 @@ use crate::{
     addresses::{AddressState, AddressWatch},
     clock::Clock,
     faults::{FaultCounts, Faults},
-    offload::{OffloadCounters, OffloadStatistics},
+    offload::{OffloadCounters, OffloadReader},
     output::{Losses, Stream},
     phase::Phase,
     portal::PortalState,
@@ -31,7 +31,7 @@ pub(crate) struct Observer {
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) portal: Option<watch::Receiver<PortalState>>,
     pub(crate) addresses: AddressWatch,
-    pub(crate) offload: Mutex<Box<dyn OffloadStatistics>>,
+    pub(crate) offload: OffloadReader,
     /// The stream of the log, whose losses are counted.
     pub(crate) log: Arc<Stream>,
     /// Lines of the log that the processes before this one have lost.

@@ -1,5 +1,6 @@
 //! Connects the state machine of one shard to its sockets, flow table and counters.
 
+mod handover;
 #[cfg(test)]
 mod inspect;
 mod outputs;

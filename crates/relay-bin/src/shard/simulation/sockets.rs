@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     net::{IpAddr, SocketAddr},
+    os::fd::BorrowedFd,
     rc::Rc,
 };
 
@@ -16,6 +17,7 @@ use crate::{
     addresses::AddressState,
     shard::{
         address_map::{AddressMap, HeldPorts},
+        handover::RelaySocket,
         inbound::{Inbound, Receipt},
         ingress::{Datagram, Ingress, ReceiveBuffers},
         network::Network,
@@ -260,6 +262,14 @@ impl Network for SimulatedSockets {
 }
 
 impl Inbound for SimulatedSockets {
+    fn hand_over(&self) -> Vec<(RelaySocket, BorrowedFd<'_>)> {
+        Vec::new()
+    }
+
+    fn listener_drops(&self) -> Vec<u32> {
+        Vec::new()
+    }
+
     fn listeners(&self) -> impl Iterator<Item = Source> + use<> {
         (0..).map(Source::Listener).take(self.listeners.len())
     }

@@ -1,6 +1,6 @@
 //! Finds out which sockets are readable, and reads them.
 
-use std::io;
+use std::{io, os::fd::BorrowedFd};
 
 use relay_server::{AllocationId, Family, Timestamp};
 use udp_batch::{Received, Remaining, SendError};
@@ -9,6 +9,7 @@ use super::Sockets;
 use crate::{
     listen::Role,
     shard::{
+        handover::RelaySocket,
         inbound::{Inbound, Receipt},
         ingress::{Ingress, ReceiveBuffers},
         poller::Source,
@@ -136,6 +137,14 @@ impl Inbound for Sockets {
 
     fn tell_send_failures(&mut self, now: Timestamp) {
         self.outbound.tell_send_failures(now);
+    }
+
+    fn hand_over(&self) -> Vec<(RelaySocket, BorrowedFd<'_>)> {
+        self.relay_sockets()
+    }
+
+    fn listener_drops(&self) -> Vec<u32> {
+        self.listeners.iter().map(|listener| listener.socket.drops()).collect()
     }
 
     fn take_overruns(&mut self) -> u64 {

@@ -1,5 +1,7 @@
-//! The sockets of a shard. `open` opens the relay sockets of allocations, `input` reads all sockets, `output` sends.
+//! The sockets of a shard. `open` opens the relay sockets of allocations, `input` reads all sockets, `output` sends, and `hand_over` gives
+//! relay sockets to another process, or takes them from one.
 
+mod hand_over;
 mod input;
 mod open;
 mod output;

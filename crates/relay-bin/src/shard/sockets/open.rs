@@ -42,6 +42,14 @@ impl RelayAddress {
         self.public = family.and_then(|family| family.source);
     }
 
+    /// A socket is bound to `address`, from before.
+    pub(super) fn note_bound(&mut self, address: IpAddr) {
+        if !self.ever_bound.contains(&address) {
+            self.ever_bound.push(address);
+        }
+        self.has_unbound |= address.is_unspecified();
+    }
+
     /// Whether an allocation may send from `address`, which must be one of this machine.
     pub(super) fn may_be(&self, address: IpAddr) -> bool {
         self.ever_bound.iter().any(|bound| bound.is_unspecified() || *bound == address)
@@ -85,19 +93,29 @@ impl Sockets {
     }
 
     fn open(&mut self, port: AllocationPort, family: Family) -> io::Result<UdpSocket> {
-        let relays = match family {
-            Family::V4 => &mut self.v4_relays,
-            Family::V6 => &mut self.v6_relays,
-        };
+        let relays = self.relay_address(family);
         let address = SocketAddr::new(relays.bind.ok_or(io::ErrorKind::AddrNotAvailable)?, port.get());
-        let config =
-            Config { buffer_size: Some(BUFFER_SIZE), gro: true, error_queue: self.tells_icmp, ..Config::default() };
-        let socket = UdpSocket::bind(address, &config)?;
+        let socket = UdpSocket::bind(address, &self.relay_config())?;
         self.files.admit(&socket)?;
         self.watcher.watch(&socket, Source::Relay(port, family))?;
-        relays.has_unbound |= address.ip().is_unspecified();
+        self.relay_address(family).has_unbound |= address.ip().is_unspecified();
         self.addresses.held().insert(port, family);
         Ok(socket)
+    }
+}
+
+impl Sockets {
+    /// How the sockets of allocations are set up.
+    pub(super) fn relay_config(&self) -> Config {
+        Config { buffer_size: Some(BUFFER_SIZE), gro: true, error_queue: self.tells_icmp, ..Config::default() }
+    }
+
+    /// Where those of one family send from.
+    pub(super) const fn relay_address(&mut self, family: Family) -> &mut RelayAddress {
+        match family {
+            Family::V4 => &mut self.v4_relays,
+            Family::V6 => &mut self.v6_relays,
+        }
     }
 }
 

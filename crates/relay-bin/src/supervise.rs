@@ -1,0 +1,114 @@
+//! The process that was started stays, so that a service manager, a container or a terminal has one process to watch, whatever takes over.
+//!
+//! After a handover, the old process replaces itself by this: it holds nothing, passes signals on, and ends as the last process that took
+//! over does. Those in between just end: the kernel makes this one the parent of their children.
+
+use std::{
+    env, fs, io,
+    os::unix::process::CommandExt as _,
+    process::{self, Command, ExitCode},
+};
+
+use anyhow::Context as _;
+use nix::{
+    errno::Errno,
+    sys::{
+        prctl,
+        signal::{SigSet, Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::{Pid, getppid},
+};
+
+/// The environment variable that says which process waits for this one.
+const SUPERVISOR: &str = "FIREZONE_RELAY_SUPERVISOR";
+
+/// The name of the subcommand.
+pub(crate) const COMMAND: &str = "supervise";
+
+/// What is passed on.
+const PASSED_ON: [Signal; 7] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGCONT,
+];
+
+/// Tells the process that `command` starts which process waits for it.
+pub(crate) fn tell(command: &mut Command) {
+    let supervisor = supervisor().unwrap_or_else(Pid::this);
+    command.env(SUPERVISOR, supervisor.to_string());
+}
+
+/// The process that waits for this one, if it is its parent still.
+fn supervisor() -> Option<Pid> {
+    let given = env::var(SUPERVISOR).ok()?.parse().ok().map(Pid::from_raw)?;
+    (given == getppid()).then_some(given)
+}
+
+/// Lets go of everything after a handover: ends if another process waits for this one's children, else becomes that process.
+///
+/// Returns only what went wrong.
+pub(crate) fn let_go() -> anyhow::Error {
+    if supervisor().is_some() {
+        process::exit(0);
+    }
+    match become_supervisor() {
+        Ok(never) => match never {},
+        Err(error) => error,
+    }
+}
+
+enum Never {}
+
+fn become_supervisor() -> anyhow::Result<Never> {
+    // Children of processes that took over and handed over in their turn.
+    prctl::set_child_subreaper(true).context("cannot become the parent of orphans")?;
+    // Signals wait until they can be passed on.
+    signals().thread_block().context("cannot block signals")?;
+    let error = Command::new("/proc/self/exe").arg0("firezone-relay").arg(COMMAND).exec();
+    Err(error).context("cannot execute /proc/self/exe")
+}
+
+fn signals() -> SigSet {
+    PASSED_ON.into_iter().chain([Signal::SIGCHLD]).collect()
+}
+
+/// Passes signals on to the children, and waits for the last of them to end, whose exit code this is.
+pub(crate) fn run() -> ExitCode {
+    let signals = signals();
+    // So they are when this comes from a handover.
+    let _ = signals.thread_block();
+    let mut code = ExitCode::SUCCESS;
+    loop {
+        // What has ended before this began is seen here, and what ends later in the next round.
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(_, status)) => code = ExitCode::from(u8::try_from(status).unwrap_or(1)),
+                Ok(WaitStatus::Signaled(_, signal, _)) => {
+                    code = ExitCode::from(128_u8.saturating_add(u8::try_from(signal as i32).unwrap_or(0)));
+                }
+                Ok(WaitStatus::StillAlive) => break,
+                Ok(_) | Err(Errno::EINTR) => {}
+                // No child is left.
+                Err(_) => return code,
+            }
+        }
+        if let Ok(signal) = signals.wait()
+            && signal != Signal::SIGCHLD
+        {
+            for child in children().unwrap_or_default() {
+                // It may have ended by now.
+                let _ = kill(child, signal);
+            }
+        }
+    }
+}
+
+fn children() -> io::Result<Vec<Pid>> {
+    let children = fs::read_to_string(format!("/proc/self/task/{}/children", process::id()))?;
+    Ok(children.split_whitespace().filter_map(|child| child.parse().ok()).map(Pid::from_raw).collect())
+}
