@@ -30,6 +30,7 @@ mod supervise;
 mod telemetry;
 mod text_file;
 mod throttle;
+mod upgrade;
 mod version;
 
 use std::{
@@ -67,6 +68,13 @@ fn main() -> ExitCode {
         },
         Some(Command::CheckPeer(asked)) => check_peer(&asked),
         Some(Command::Doctor(asked)) => examine(&asked),
+        Some(Command::Upgrade(asked)) => match upgrade::upgrade(asked.process) {
+            Ok(new) => print_line(&format!("process {new} has taken over")),
+            Err(error) => {
+                report(&format!("{error:#}"));
+                ExitCode::from(FAILURE)
+            }
+        },
         Some(Command::Supervise) => supervise::run(),
     }
 }

@@ -24,7 +24,7 @@ use nix::{
 const SUPERVISOR: &str = "FIREZONE_RELAY_SUPERVISOR";
 
 /// The name of the subcommand.
-pub(crate) const COMMAND: &str = "supervise";
+const COMMAND: &str = "supervise";
 
 /// What is passed on.
 const PASSED_ON: [Signal; 7] = [
@@ -100,7 +100,7 @@ pub(crate) fn run() -> ExitCode {
         if let Ok(signal) = signals.wait()
             && signal != Signal::SIGCHLD
         {
-            for child in children().unwrap_or_default() {
+            for child in children_of(Pid::this()).unwrap_or_default() {
                 // It may have ended by now.
                 let _ = kill(child, signal);
             }
@@ -108,7 +108,24 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-fn children() -> io::Result<Vec<Pid>> {
-    let children = fs::read_to_string(format!("/proc/self/task/{}/children", process::id()))?;
-    Ok(children.split_whitespace().filter_map(|child| child.parse().ok()).map(Pid::from_raw).collect())
+/// The child processes of `process`.
+///
+/// # Errors
+///
+/// When the system does not say.
+pub(crate) fn children_of(process: Pid) -> io::Result<Vec<Pid>> {
+    let mut children = Vec::new();
+    // Each thread has those that it started.
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let of_thread = fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
+        children.extend(of_thread.split_whitespace().filter_map(|child| child.parse().ok()).map(Pid::from_raw));
+    }
+    children.sort_unstable();
+    Ok(children)
+}
+
+/// Whether `process` waits for those that a relay has handed over to.
+pub(crate) fn is_supervisor(process: Pid) -> bool {
+    let command = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    command.split(|byte| *byte == 0).nth(1) == Some(COMMAND.as_bytes())
 }

@@ -244,11 +244,31 @@ fn a_new_process_that_does_not_take_over_leaves_the_old_one_serving() {
     this.replace(|_| {});
     fails(&mut client, "No such file or directory");
 
-    // And then the right one.
+    let upgrade = || {
+        let process = this.relay.id().to_string();
+        let output = relay::command(["upgrade", &process]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    this.script("#!/bin/sh\nsleep 0.2; exit 3\n");
+    let (code, _, error) = upgrade();
+    assert!(code == Some(1) && error.contains("the old process serves on"), "{error}");
+
+    // And then the right one, twice: from the process that was started, and from the next.
     this.replace(|new| fs::copy(relay::program(), new).map(drop).unwrap());
-    upgrade(&this.relay);
-    exchange(&mut client, CHANNEL, b"still there");
+    for _ in 0..2 {
+        let (code, output, error) = upgrade();
+        assert!(code == Some(0) && output.contains("has taken over"), "{output}{error}");
+        exchange(&mut client, CHANNEL, b"still there");
+    }
     assert_eq!(this.relay.stop().status.code(), Some(0));
+}
+
+#[test]
+fn an_upgrade_of_what_is_no_relay_says_so() {
+    let (status, _, error) = relay::run(["upgrade", &i32::MAX.to_string()]);
+    assert!(status.code() == Some(1) && error.contains("cannot send SIGHUP"), "{error}");
+    let (status, _, error) = relay::run(["upgrade", "0"]);
+    assert!(status.code() == Some(2) && error.contains("PID"), "{error}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{
+    fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     process::Command,
@@ -21,6 +22,7 @@ use test_support::{
     echo::Echo,
     port::{free_port, free_tcp_address},
     relay::{self, Relay, allocate_and_bind, command, run},
+    wait_until,
 };
 use tokio::{runtime::Builder, sync::oneshot};
 use turn_auth::{AuthSecret, UnixTime};
@@ -354,4 +356,42 @@ fn minted_credentials_work_with_an_unmodified_client() {
     assert!(succeeded && log.contains("tot_send_msgs=50, tot_recv_msgs=50"), "{log}");
     let (succeeded, log) = relays("wrong");
     assert!(!succeeded && !log.contains("tot_recv_msgs=50"), "{log}");
+}
+
+/// Clients leave a relay that is not registered any more, or whose secret is another one.
+#[test]
+fn a_relay_that_hands_over_stays_registered_with_the_same_secret() {
+    let portal = Portal::start();
+    let relay = start_relay(portal.address);
+    portal.wait_for_relays(1);
+    let credentials = portal.mint();
+    let echo = Echo::start(relay.v4());
+    let mut client = connect(&relay, credentials.clone());
+    allocate_and_bind(&mut client, CHANNEL, echo.address);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            let mut looks = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                assert_ne!(portal.get("/relays").as_array().unwrap().len(), 0, "after {looks} looks");
+                looks += 1;
+            }
+            looks
+        });
+        for upgrades in 1..=3 {
+            relay.signal("HUP");
+            wait_until(|| relay.logged("handed over: all allocations") == usize::try_from(upgrades).unwrap());
+            wait_until(|| fs::read(format!("/proc/{}/cmdline", relay.id())).unwrap().ends_with(b"supervise\0"));
+            // The process before it has closed its connection.
+            portal.wait_for_relays(1);
+            exchange(&mut client, upgrades);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        assert!(watching.join().unwrap() > 0);
+    });
+    // What the portal minted before is accepted by the last process.
+    let mut other = connect(&relay, credentials);
+    allocate_and_bind(&mut other, CHANNEL, echo.address);
+    exchange(&mut other, 0);
+    assert_eq!(relay.stop().status.code(), Some(0));
 }

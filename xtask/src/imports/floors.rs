@@ -13,6 +13,7 @@ const RELAY_BIN: &[&[&str]] = &[
     // main.rs
     &[""],
     &["relay"],
+    &["upgrade"],
     &["options"],
     &["doctor", "operations", "version"],
     &["logging"],

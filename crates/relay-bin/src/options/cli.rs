@@ -74,9 +74,20 @@ pub(crate) enum Command {
     /// Say what this machine can do for a relay with these options, and what to change. Needs no privilege, and changes nothing. Exits with 0
     /// if there is nothing to change, 1 if the relay would work better, 3 if it would not work.
     Doctor(Box<DoctorOptions>),
+    /// Have a running relay replaced by the program that is installed now, without losing a call, and wait for that. Exits with 1 if the old
+    /// process serves on.
+    Upgrade(UpgradeOptions),
     /// Wait for the processes that a relay has handed over to.
     #[command(hide = true)]
     Supervise,
+}
+
+/// Options of `firezone-relay upgrade`.
+#[derive(Args, Debug)]
+pub(crate) struct UpgradeOptions {
+    /// The process that was started as firezone-relay, such as systemd's $MAINPID.
+    #[arg(value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    pub(crate) process: i32,
 }
 
 /// Options of `firezone-relay doctor`.

@@ -4,6 +4,7 @@ mod banner;
 mod bound_sockets;
 mod drain;
 mod give;
+mod registration;
 mod settle;
 mod shard_figures;
 mod shards;
@@ -134,6 +135,9 @@ async fn serve(
     let mut observer = watched.observer(&phases, portal.as_ref(), xdp.as_ref(), output);
     let record = Arc::new(RecordControl::new(config.record_directory.clone(), watched.clock, watched.faults.clone()));
     let tracer = operations.tracer().map(Tracer::subscriber);
+    if taking.is_some() && !registration::wait(&mut portal, Some(registration::LIMIT), &mut signals).await? {
+        return Ok(());
+    }
     // The state of another process comes when all else is ready, since nobody relays from then on.
     let (inherited, books, counts) = match &taking {
         None => (None, None, NamedCounts::default()),
@@ -166,14 +170,8 @@ async fn serve(
     let mut setup = Some(setup);
     if taking.is_none() {
         setup.take().into_iter().for_each(|setup| operations.serve(setup));
-    }
-    if let (Some(portal), None) = (&mut portal, &taking) {
-        tokio::select! {
-            registered = portal.wait_until_registered() => registered?,
-            signal = signals.next() => {
-                tracing::info!(%signal, "stopped before the portal let it serve");
-                return Ok(());
-            }
+        if !registration::wait(&mut portal, None, &mut signals).await? {
+            return Ok(());
         }
     }
     let started = tokio::select! {

@@ -283,7 +283,9 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         match mail {
             // Nothing that was read may be left in a buffer.
             Mail::Handover(HandoverStep::Pause(answer)) => self.pausing = Some(answer),
-            // Those that come after it come while this stands still.
+            // The handover was given up before this has stood still.
+            Mail::Handover(HandoverStep::Resume) => self.pausing = None,
+            // The others come while this stands still.
             Mail::Handover(_) => {}
             Mail::FromShard(message) => self.driver.handle_shard_message(self.now, &mut self.sockets, &message),
             Mail::RecordWith(recorder) => self.driver.record_with(self.now, recorder),

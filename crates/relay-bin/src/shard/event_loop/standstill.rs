@@ -34,8 +34,10 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
         self.driver.handle_timeout(self.now, &mut self.sockets);
         self.driver.stand_still(self.now);
         self.publish();
-        // An error means that the handover was given up already: the next mail says so.
-        let _ = answer.send(());
+        if answer.send(()).is_err() {
+            // The handover was given up already.
+            return self.go_on();
+        }
         let mut taken = 0;
         loop {
             let Some(mail) = self.mailbox.wait(WAIT) else {
@@ -62,6 +64,10 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
                 }
             }
         }
+        self.go_on();
+    }
+
+    fn go_on(&mut self) {
         self.now = self.clock.now();
         self.driver.go_on();
         self.mailbox.look_again();
