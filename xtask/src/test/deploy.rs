@@ -53,13 +53,13 @@ fn write(file: &Path, text: &str) -> Result<()> {
 
 fn systemd(folder: &Path) -> Result<()> {
     const UNIT: &str = "firezone-relay.service";
-    const PROGRAM: &str = "ExecStart=/usr/local/bin/firezone-relay\n";
+    const START: &str = "ExecStart=/usr/local/bin/firezone-relay\n";
     let unit = read(&folder.join(UNIT))?;
-    if !unit.contains(PROGRAM) {
-        bail!("{} has no line {PROGRAM:?}", folder.join(UNIT).display());
+    if !unit.contains(START) {
+        bail!("{} has no line {START:?}", folder.join(UNIT).display());
     }
     // The relay need not be installed where this runs.
-    let unit = unit.replace(PROGRAM, "ExecStart=/bin/true\n");
+    let unit = unit.replace("=/usr/local/bin/firezone-relay", "=/bin/true");
     let drop_in = read(&folder.join("firezone-relay.service.d/xdp.conf"))?;
     for (name, drop_in, exposure) in [("plain", None, EXPOSURE[0]), ("xdp", Some(drop_in), EXPOSURE[1])] {
         let folder = scratch(name)?;
