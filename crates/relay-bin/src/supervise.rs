@@ -4,6 +4,7 @@
 //! over does. Those in between just end: the kernel makes this one the parent of their children.
 
 use std::{
+    collections::BTreeSet,
     env, fs, io,
     os::unix::process::CommandExt as _,
     process::{self, Command, ExitCode},
@@ -62,6 +63,14 @@ pub(crate) fn let_go() -> anyhow::Error {
     }
 }
 
+/// Sends a signal, which came too late for this process, to the one that has taken over. If another process waits for this one, it does so.
+pub(crate) fn pass_on(process: Pid, signal: Signal) {
+    if supervisor().is_none() {
+        // It may have ended by now.
+        let _ = kill(process, signal);
+    }
+}
+
 enum Never {}
 
 fn become_supervisor() -> anyhow::Result<Never> {
@@ -100,10 +109,31 @@ pub(crate) fn run() -> ExitCode {
         if let Ok(signal) = signals.wait()
             && signal != Signal::SIGCHLD
         {
-            for child in children_of(Pid::this()).unwrap_or_default() {
-                // It may have ended by now.
-                let _ = kill(child, signal);
-            }
+            pass_on_to_all(signal);
+        }
+    }
+}
+
+/// Sends a signal to the child, and to the child of a child that hands over at this moment and does not take it.
+fn pass_on_to_all(signal: Signal) {
+    let mut had_it = BTreeSet::new();
+    loop {
+        let mut processes = children_of(Pid::this()).unwrap_or_default();
+        // A second handover is of no use.
+        if signal != Signal::SIGHUP {
+            let next: Vec<_> = processes.iter().flat_map(|child| children_of(*child).unwrap_or_default()).collect();
+            processes.extend(next);
+        }
+        processes.retain(|process| had_it.insert(*process));
+        if processes.is_empty() {
+            return;
+        }
+        for process in processes {
+            // It may have ended by now. Then its children are this process's, and get the signal in the next round.
+            let _ = kill(process, signal);
+        }
+        if signal == Signal::SIGHUP {
+            return;
         }
     }
 }

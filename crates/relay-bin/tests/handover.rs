@@ -4,9 +4,10 @@
 use std::{
     collections::BTreeSet,
     fs,
+    io::Write as _,
     os::unix::fs::PermissionsExt as _,
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::Duration,
@@ -164,6 +165,19 @@ fn ten_upgrades_in_a_row_lose_no_packet_and_no_allocation() {
     assert_eq!(end.log.matches("relay stopped").count(), 1, "{}", end.log);
 }
 
+/// Copies a program. By another process: a file that is open for writing cannot be executed, and the processes that other tests start have all
+/// files of this one for a moment.
+fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").args([from, to]).status().unwrap().success());
+}
+
+/// Writes a file, by another process as well.
+fn write(to: &Path, bytes: &[u8]) {
+    let mut tee = Command::new("tee").arg(to).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    tee.stdin.take().unwrap().write_all(bytes).unwrap();
+    assert!(tee.wait().unwrap().success());
+}
+
 /// A relay of a program that can be replaced while it runs.
 struct Replaceable {
     folder: TempDir,
@@ -174,12 +188,12 @@ impl Replaceable {
     fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let program = folder.path().join("relay");
-        fs::copy(relay::program(), &program).unwrap();
+        copy(relay::program(), &program);
         let port = free_port();
         let mut command = Command::new(&program);
         command.env_clear().envs(relay::ALONE).env("WORKERS", "1");
         command.args(["--public-ip4-addr", "127.0.0.1", "--auth-secret", SECRET, "--listen-port", &port.to_string()]);
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Self { relay: Relay::spawn(&mut command, port), folder }
     }
 
@@ -196,7 +210,7 @@ impl Replaceable {
 
     fn script(&self, text: &str) {
         self.replace(|new| {
-            fs::write(new, text).unwrap();
+            write(new, text.as_bytes());
             fs::set_permissions(new, fs::Permissions::from_mode(0o755)).unwrap();
         });
     }
@@ -234,10 +248,10 @@ fn a_new_process_that_does_not_take_over_leaves_the_old_one_serving() {
     // It may not have the files, and says so.
     this.script(&format!("#!/bin/sh\nulimit -n 16; exec {program} \"$@\"\n"));
     fails(&mut client, "exit status: 1");
-    this.replace(|new| fs::write(new, "no program").unwrap());
+    this.replace(|new| write(new, b"no program"));
     fails(&mut client, "Permission denied");
     this.replace(|new| {
-        fs::write(new, [0x7F, b'E', b'L', b'F', 9]).unwrap();
+        write(new, &[0x7F, b'E', b'L', b'F', 9]);
         fs::set_permissions(new, fs::Permissions::from_mode(0o755)).unwrap();
     });
     fails(&mut client, "Exec format error");
@@ -254,7 +268,7 @@ fn a_new_process_that_does_not_take_over_leaves_the_old_one_serving() {
     assert!(code == Some(1) && error.contains("the old process serves on"), "{error}");
 
     // And then the right one, twice: from the process that was started, and from the next.
-    this.replace(|new| fs::copy(relay::program(), new).map(drop).unwrap());
+    this.replace(|new| copy(relay::program(), new));
     for _ in 0..2 {
         let (code, output, error) = upgrade();
         assert!(code == Some(0) && output.contains("has taken over"), "{output}{error}");

@@ -1,6 +1,6 @@
 //! A minimal HTTP server. It answers at once, closes slow connections, limits their number, and always accepts a new one.
 
-use std::{convert::Infallible, io, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, mem, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use http_body_util::Full;
 use hyper::{
@@ -13,6 +13,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    sync::watch,
     time::{sleep, timeout},
 };
 
@@ -66,8 +67,16 @@ pub(crate) struct Ask<'r> {
 ///
 /// A new connection never waits for room: the oldest connection of the address with the most connections is closed. A real request
 /// is answered in one step. What stays open is half a request, or a response that nobody reads.
-pub(super) async fn serve<H, A>(listeners: Vec<Bound>, connections: usize, faults: Faults, clock: Clock, handler: H)
-where
+///
+/// Once `handed_over` is true, it takes no new connection: another process does.
+pub(super) async fn serve<H, A>(
+    listeners: Vec<Bound>,
+    connections: usize,
+    faults: Faults,
+    clock: Clock,
+    mut handed_over: watch::Receiver<bool>,
+    handler: H,
+) where
     H: Fn(&Ask<'_>) -> A + Send + Sync + 'static,
     A: Future<Output = Answer> + Send + 'static,
 {
@@ -88,6 +97,14 @@ where
         let accepted = tokio::select! {
             biased;
             () = crowd.next_leaves() => continue,
+            // An error means that this process ends without a handover.
+            Ok(()) = async { handed_over.wait_for(|is_over| *is_over).await.map(drop) } => {
+                // The other process has the paths of Unix sockets: dropping them would remove these.
+                mem::forget(listeners);
+                loop {
+                    crowd.next_leaves().await;
+                }
+            }
             accepted = listen::accept(&listeners, turn) => accepted,
         };
         match accepted {

@@ -16,7 +16,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tokio::{runtime::Builder, sync::oneshot};
+use tokio::{
+    runtime::Builder,
+    sync::{oneshot, watch},
+};
 
 use crate::{
     accounting::UserTotals,
@@ -46,6 +49,8 @@ pub(crate) struct Setup {
 #[derive(Debug)]
 pub(crate) struct Operations {
     setup: Option<oneshot::Sender<Setup>>,
+    /// Whether another process accepts connections.
+    handed_over: watch::Sender<bool>,
     stop: oneshot::Sender<()>,
     /// Dropped when the last spans are sent. The thread's runtime must live until then.
     spans_sent: oneshot::Sender<()>,
@@ -69,6 +74,7 @@ impl Operations {
         };
         let tracer = telemetry.as_ref().map(Telemetry::tracer);
         let (give_setup, setup) = oneshot::channel();
+        let (handed_over, is_handed_over) = watch::channel(false);
         let (stop, stopped) = oneshot::channel();
         let (spans_sent, all_spans_sent) = oneshot::channel::<()>();
         let (tell_end, ended) = mpsc::channel();
@@ -79,7 +85,7 @@ impl Operations {
                 let _tell_end = tell_end;
                 runtime.block_on(async move {
                     if let Ok(setup) = setup.await {
-                        operate(setup, telemetry, stopped).await;
+                        operate(setup, telemetry, is_handed_over, stopped).await;
                     }
                     // Always an error: the sender is only dropped.
                     let _ = all_spans_sent.await;
@@ -88,7 +94,7 @@ impl Operations {
                 runtime.shutdown_background();
             })
             .context("cannot start the thread for operations")?;
-        Ok(Self { setup: Some(give_setup), stop, spans_sent, ended, tracer })
+        Ok(Self { setup: Some(give_setup), handed_over, stop, spans_sent, ended, tracer })
     }
 
     /// The exporter of spans, if there is a collector.
@@ -104,9 +110,14 @@ impl Operations {
         }
     }
 
+    /// Accepts no connection any more: another process does. Those that there are are answered.
+    pub(crate) fn hand_over(&self) {
+        self.handed_over.send_replace(true);
+    }
+
     /// Ends the thread. Sends the last metrics and spans if the collector answers promptly.
     pub(crate) fn stop(self) {
-        let Self { setup, stop, spans_sent, ended, tracer } = self;
+        let Self { setup, handed_over: _handed_over, stop, spans_sent, ended, tracer } = self;
         drop(setup);
         // An error means that the thread has ended already.
         let _ = stop.send(());
@@ -119,14 +130,19 @@ impl Operations {
     }
 }
 
-async fn operate(setup: Setup, telemetry: Option<Telemetry>, stopped: oneshot::Receiver<()>) {
+async fn operate(
+    setup: Setup,
+    telemetry: Option<Telemetry>,
+    handed_over: watch::Receiver<bool>,
+    stopped: oneshot::Receiver<()>,
+) {
     let Setup { health, control, files, observer, filter, record, users } = setup;
     let observed = Arc::clone(&observer);
     let answer = move |ask: &Ask<'_>| ready(health::answer(&observed, ask));
     let (faults, clock) = (observer.faults.clone(), observer.clock);
-    tokio::spawn(http::serve(health, files.health_connections(), faults.clone(), clock, answer));
+    tokio::spawn(http::serve(health, files.health_connections(), faults.clone(), clock, handed_over.clone(), answer));
     let answer = move |ask: &Ask<'_>| control::answer(&filter, &record, &users, ask);
-    tokio::spawn(http::serve(control, files.control_connections(), faults, clock, answer));
+    tokio::spawn(http::serve(control, files.control_connections(), faults, clock, handed_over, answer));
     tokio::spawn(throughput::log(Arc::clone(&observer)));
     match telemetry {
         Some(mut telemetry) => telemetry.run(&observer, stopped).await,

@@ -15,6 +15,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail};
+use nix::unistd::Pid;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::task::spawn_blocking;
 
@@ -91,7 +92,7 @@ impl fmt::Display for Successors {
     }
 }
 
-/// Starts the new process and hands everything over. `shared` is awaited when the workers stand still. When this returns, this process has nothing to do any more.
+/// Starts the new process and hands everything over. Returns the new process. `shared` is awaited when the workers stand still. When this returns, this process has nothing to do any more.
 ///
 /// # Errors
 ///
@@ -103,7 +104,7 @@ pub(super) async fn hand_over(
     files: Vec<OwnedFd>,
     workers: &[Sender],
     shared: impl Future<Output = anyhow::Result<Shared>>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Pid> {
     let (channel, end) = Channel::pair().context("cannot make a socket for the new process")?;
     let mut successor = successors.start(end)?;
     let channel = Arc::new(channel);
@@ -111,8 +112,8 @@ pub(super) async fn hand_over(
     match result {
         Ok(()) => {
             // It lives on.
-            successor.child = None;
-            Ok(())
+            let process = successor.child.take().and_then(|child| i32::try_from(child.id()).ok());
+            Ok(Pid::from_raw(process.unwrap_or_default()))
         }
         Err(error) => {
             // Its end of the channel closes when it ends: it may just be about to.

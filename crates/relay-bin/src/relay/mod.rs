@@ -24,7 +24,11 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use relay_server::QuotaHolder;
-use tokio::{runtime::Builder, time::timeout};
+use tokio::{
+    runtime::Builder,
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 
 use self::{
     bound_sockets::BoundSockets,
@@ -63,6 +67,9 @@ use crate::{
     telemetry::Tracer,
     version,
 };
+
+/// How long connections for health, metrics and control may take to be answered when another process has taken over.
+const ANSWERS: Duration = Duration::from_millis(100);
 
 /// Relays until a signal ends it, and gives `operations` access to the running relay. `config` is the result of `options`; it is an
 /// error if this machine lacks an address that they name.
@@ -219,8 +226,12 @@ async fn serve(
         banner::print(config, Clock::unix_time(), &output.stdout, io::stdout().is_terminal());
     }
     if let Some(taking) = taking {
-        taking.wait_for_end()?;
-        xdp = start_offload_late(config, &shards, &watched, &accounting, &counts);
+        // It serves already, whatever the other process does.
+        match spawn_blocking(move || taking.wait_for_end()).await {
+            Ok(Ok(())) => xdp = start_offload_late(config, &shards, &watched, &accounting, &counts),
+            Ok(Err(error)) => tracing::error!("relaying in user space after the handover: {error:#}"),
+            Err(error) => tracing::error!("relaying in user space after the handover: this is a bug: {error}"),
+        }
     }
 
     let signal = loop {
@@ -228,7 +239,12 @@ async fn serve(
             signal = signals.next() => break signal,
             () = upgrades.notified() => {
                 match upgrade(&successors, config, &given, &shards, (&observer, &accounting), &mut signals).await {
-                    Upgrade::Done => {
+                    Upgrade::Done(process) => {
+                        operations.hand_over();
+                        tokio::select! {
+                            () = sleep(ANSWERS) => {}
+                            signal = signals.next() => supervise::pass_on(process, signal.number()),
+                        }
                         accounting.abandon();
                         output.finish();
                         return Err(supervise::let_go());

@@ -6,8 +6,9 @@ use std::{
 };
 
 use anyhow::Context;
+use nix::sys::signal::Signal;
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{self, SignalKind, signal},
     sync::Notify,
 };
 
@@ -16,8 +17,8 @@ use crate::file_watch::FileWatch;
 /// SIGTERM, and SIGINT as sent by Ctrl-C.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
     /// The files that SIGHUP reads again.
     watches: Arc<OnceLock<[FileWatch; 2]>>,
     upgrades: Arc<Notify>,
@@ -30,6 +31,16 @@ pub(crate) enum EndSignal {
     Terminate,
     /// SIGINT, as Ctrl-C sends it: end at once.
     Interrupt,
+}
+
+impl EndSignal {
+    /// The signal itself.
+    pub(crate) const fn number(self) -> Signal {
+        match self {
+            Self::Terminate => Signal::SIGTERM,
+            Self::Interrupt => Signal::SIGINT,
+        }
+    }
 }
 
 impl fmt::Display for EndSignal {

@@ -22,6 +22,9 @@ pub(super) const HANDOVER: &str = "FIREZONE_RELAY_HANDOVER";
 /// How long the old process may take for each message.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// How long the old process may take to let go of everything once it has nothing to do any more.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
 /// The sockets that the old process listens at.
 pub(super) struct Taking {
     channel: Channel,
@@ -133,6 +136,7 @@ impl Taking {
     ///
     /// When it does not.
     pub(super) fn wait_for_end(&self) -> anyhow::Result<()> {
+        self.channel.wait_at_most(END_LIMIT)?;
         match self.channel.receive::<Yours>() {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
             Err(error) => bail!("the process that handed over does not end: {error}"),

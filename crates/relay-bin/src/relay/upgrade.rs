@@ -6,6 +6,7 @@ use std::{
     process,
 };
 
+use nix::unistd::Pid;
 use turn_auth::AuthSecret;
 
 use super::{
@@ -28,8 +29,8 @@ use crate::{
 
 /// How an upgrade went.
 pub(super) enum Upgrade {
-    /// This process has nothing to do any more.
-    Done,
+    /// This process has nothing to do any more: this one has taken over.
+    Done(Pid),
     /// It serves on.
     Failed,
     /// It is told to end.
@@ -98,9 +99,9 @@ pub(super) async fn upgrade(
         }
     };
     match result {
-        Ok(()) => {
+        Ok(process) => {
             tracing::info!("handed over: all allocations are the new process's");
-            Upgrade::Done
+            Upgrade::Done(process)
         }
         Err(error) => {
             tracing::error!("the new process does not take over, this one serves on: {error:#}");
@@ -116,7 +117,7 @@ async fn try_upgrade(
     shards: &Shards,
     observer: &Observer,
     accounting: &Accounting,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Pid> {
     let (offer, files) = given.offer(config)?;
     let shared = async {
         let figures = Figures::export(observer, accounting).await?.to_bytes()?;
