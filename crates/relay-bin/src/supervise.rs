@@ -71,6 +71,11 @@ pub(crate) fn pass_on(process: Pid, signal: Signal) {
     }
 }
 
+/// Has a process that has taken over hand over in its turn. The process that waits sends SIGHUP to its children only.
+pub(crate) fn hang_up(process: Pid) {
+    let _ = kill(process, Signal::SIGHUP);
+}
+
 enum Never {}
 
 fn become_supervisor() -> anyhow::Result<Never> {

@@ -24,11 +24,7 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use relay_server::QuotaHolder;
-use tokio::{
-    runtime::Builder,
-    task::spawn_blocking,
-    time::{sleep, timeout},
-};
+use tokio::{runtime::Builder, task::spawn_blocking, time::timeout};
 
 use self::{
     bound_sockets::BoundSockets,
@@ -67,9 +63,6 @@ use crate::{
     telemetry::Tracer,
     version,
 };
-
-/// How long connections for health, metrics and control may take to be answered when another process has taken over.
-const ANSWERS: Duration = Duration::from_millis(100);
 
 /// Relays until a signal ends it, and gives `operations` access to the running relay. `config` is the result of `options`; it is an
 /// error if this machine lacks an address that they name.
@@ -241,10 +234,7 @@ async fn serve(
                 match upgrade(&successors, config, &given, &shards, (&observer, &accounting), &mut signals).await {
                     Upgrade::Done(process) => {
                         operations.hand_over();
-                        tokio::select! {
-                            () = sleep(ANSWERS) => {}
-                            signal = signals.next() => supervise::pass_on(process, signal.number()),
-                        }
+                        upgrade::linger(process, &mut signals, &upgrades).await;
                         accounting.abandon();
                         output.finish();
                         return Err(supervise::let_go());

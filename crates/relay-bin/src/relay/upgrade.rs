@@ -4,9 +4,11 @@ use std::{
     io,
     os::fd::{AsFd as _, OwnedFd},
     process,
+    time::Duration,
 };
 
 use nix::unistd::Pid;
+use tokio::{sync::Notify, time::sleep};
 use turn_auth::AuthSecret;
 
 use super::{
@@ -23,6 +25,7 @@ use crate::{
     listen::Role,
     operations::Bound,
     options::Config,
+    supervise,
     telemetry::Observer,
     version,
 };
@@ -78,6 +81,22 @@ impl Given {
         };
         let files = self.files.iter().map(|file| file.as_fd().try_clone_to_owned()).collect::<io::Result<_>>()?;
         Ok((offer, files))
+    }
+}
+
+/// How long connections for health, metrics and control may take to be answered when another process has taken over.
+const ANSWERS: Duration = Duration::from_millis(100);
+
+/// Answers what this process has accepted, and passes signals on to `process`, which has taken over.
+pub(super) async fn linger(process: Pid, signals: &mut Signals, upgrades: &Notify) {
+    let end = sleep(ANSWERS);
+    tokio::pin!(end);
+    loop {
+        tokio::select! {
+            () = &mut end => return,
+            signal = signals.next() => supervise::pass_on(process, signal.number()),
+            () = upgrades.notified() => supervise::hang_up(process),
+        }
     }
 }
 
