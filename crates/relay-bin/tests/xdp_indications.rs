@@ -3,41 +3,21 @@
 
 mod xdp_net;
 
-use std::{
-    net::{SocketAddr, UdpSocket},
-    time::Duration,
-};
+use std::{net::UdpSocket, time::Duration};
 
-use test_support::{PATIENCE, relay::credentials, wait_until};
+use test_support::{PATIENCE, wait_until};
 use turn_client::{
-    Allocate, BlockingClient, IcmpError, Request, decode_data_indication, decode_icmp_indication,
-    encode_send_indication,
+    Allocate, IcmpError, Request, decode_data_indication, decode_icmp_indication, encode_send_indication,
 };
 use xdp_net::{
-    CLIENT, LISTEN_PORT, Mode, Net, PEER, RELAY, V4, address,
+    Mode, Net,
+    indications::{client, peer},
     summary::{Summary, Traffic},
 };
 
 const CHANNEL: u16 = 0x4000;
 const ROUNDS: u64 = 200;
 const DATA: &[u8] = b"some data";
-
-/// A client with an allocation, and its socket for indications.
-fn client(net: &Net) -> (BlockingClient, UdpSocket) {
-    let socket = net.client.within(|| UdpSocket::bind(address(CLIENT[V4], 0)).unwrap());
-    socket.connect(address(RELAY[V4], LISTEN_PORT)).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut client = BlockingClient::with_socket(socket.try_clone().unwrap(), credentials("indications"));
-    client.allocate(Allocate::default()).unwrap();
-    (client, socket)
-}
-
-fn peer(net: &Net) -> (UdpSocket, SocketAddr) {
-    let peer = net.peer.within(|| UdpSocket::bind(address(PEER[V4], 0)).unwrap());
-    peer.set_read_timeout(Some(PATIENCE)).unwrap();
-    let at = peer.local_addr().unwrap();
-    (peer, at)
-}
 
 fn answer(peer: &UdpSocket) {
     let mut buffer = [0; 100];

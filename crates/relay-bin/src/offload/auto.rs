@@ -33,12 +33,19 @@ pub(crate) fn start(config: &OffloadConfig, is_limited: bool) -> anyhow::Result<
     }
 }
 
+/// How many peers [`start`] will have room for when it is called later: 0 if it is known already that it will load nothing.
+pub(crate) fn peers_later(config: &OffloadConfig, is_limited: bool) -> u32 {
+    let loads_nothing = match config.choice {
+        Choice::Given => false,
+        Choice::Auto { .. } => refusal(is_limited, &interfaces(&config.addresses)).is_some(),
+    };
+    if loads_nothing { 0 } else { config.peers() }
+}
+
 /// Starts the XDP program in the first mode that works, or only in `mode`, if that is given.
 fn find(config: &OffloadConfig, mode: Option<AttachMode>, is_limited: bool) -> Option<Xdp> {
     let interfaces = interfaces(&config.addresses);
-    // If the kernel does not report them, loading the program shows what is missing.
-    let lacking = Capabilities::effective().map(|capabilities| capabilities.lacking(false)).unwrap_or_default();
-    if let Some(obstacle) = obstacle(is_limited, &interfaces, super::xdp(), &lacking) {
+    if let Some(obstacle) = refusal(is_limited, &interfaces) {
         tracing::info!("relaying in user space: {obstacle}");
         return None;
     }
@@ -72,6 +79,13 @@ fn find(config: &OffloadConfig, mode: Option<AttachMode>, is_limited: bool) -> O
         "relaying in user space: the kernel path cannot be used; `firezone-relay doctor` says what to change"
     );
     None
+}
+
+/// [`obstacle`] of this process.
+fn refusal(is_limited: bool, interfaces: &[String]) -> Option<String> {
+    // If the kernel does not report them, loading the program shows what is missing.
+    let lacking = Capabilities::effective().map(|capabilities| capabilities.lacking(false)).unwrap_or_default();
+    obstacle(is_limited, interfaces, super::xdp(), &lacking)
 }
 
 /// Why loading the program would be useless, if it would. This check is cheap: a relay without privileges starts as fast as one with
@@ -155,6 +169,7 @@ fn below_vlan(name: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::offload::addresses::tests::behind_nat;
 
     #[test]
     fn obstacles_are_told_one_at_a_time() {
@@ -173,6 +188,19 @@ mod tests {
         ] {
             assert!(found.as_ref().is_some_and(|found| found.contains(said)), "{said}: {found:?}");
         }
+    }
+
+    #[test]
+    fn peers_are_remembered_for_a_program_that_is_loaded_later_unless_it_never_will_be() {
+        let given = OffloadConfig {
+            xdp: relay_ebpf::Config { max_flows: 11, ..relay_ebpf::Config::default() },
+            addresses: behind_nat(),
+            choice: Choice::Given,
+            channels_per_allocation: 1,
+        };
+        assert_eq!(peers_later(&given, false), 5);
+        let auto = OffloadConfig { choice: Choice::Auto { mode: None }, ..given };
+        assert_eq!(peers_later(&auto, true), 0, "bandwidth is limited");
     }
 
     #[test]

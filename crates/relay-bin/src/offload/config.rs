@@ -14,6 +14,13 @@ pub(crate) struct OffloadConfig {
     pub(crate) channels_per_allocation: u32,
 }
 
+impl OffloadConfig {
+    /// The most peers of indications for which the flow table has room: each takes two flows.
+    pub(crate) const fn peers(&self) -> u32 {
+        self.xdp.max_flows / 2
+    }
+}
+
 /// Who chooses the interfaces and the mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {

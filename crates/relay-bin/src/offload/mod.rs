@@ -22,7 +22,7 @@ use crate::addresses::AddressState;
 pub(crate) use self::worker::{FlowTable, Inserted, Worker};
 pub(crate) use self::{
     addresses::LocalAddresses,
-    auto::start,
+    auto::{peers_later, start},
     config::{Choice, OffloadConfig},
     inherited::InheritedStatistics,
     xdp::Xdp,
@@ -93,6 +93,32 @@ pub(crate) struct OffloadCounters {
     pub(crate) refused_flows: u64,
     /// The number of flows that were not installed because their allocations had used up their shares.
     pub(crate) flows_over_share: u64,
+}
+
+impl OffloadCounters {
+    /// The counters for people. `is_counted` says whether the data path counts what it relays.
+    pub(crate) fn summary(&self, is_counted: bool) -> String {
+        let Self { mode: _, relayed_bytes, packets, flows: _, refused_flows, flows_over_share } = self;
+        let is_forwarded = |verdict: &str| verdict == "forwarded";
+        let mut summary = if is_counted {
+            let forwarded: u64 =
+                packets.iter().filter(|(verdict, ..)| is_forwarded(verdict)).map(|(.., count)| count).sum();
+            format!("{forwarded} packets ({relayed_bytes} bytes) relayed in the kernel")
+        } else {
+            "what was relayed in the kernel was not counted".to_owned()
+        };
+        for (verdict, reason, count) in packets {
+            if *count > 0 && !is_forwarded(verdict) {
+                summary += &format!(", {count} {verdict} ({reason})");
+            }
+        }
+        for (count, why) in [(refused_flows, "not taken"), (flows_over_share, "beyond their allocations' shares")] {
+            if *count > 0 {
+                summary += &format!(", {count} flows {why}");
+            }
+        }
+        summary
+    }
 }
 
 /// Reads what a flow has forwarded so far; `None` if it is not installed.

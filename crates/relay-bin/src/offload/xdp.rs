@@ -1,9 +1,6 @@
 //! The XDP program, from loading until the relay ends.
 
-use std::{
-    fmt,
-    sync::{Arc, PoisonError},
-};
+use std::sync::{Arc, PoisonError};
 
 use relay_ebpf::{AttachMode, Counters, NextHop, Reason, XdpProgram};
 
@@ -76,11 +73,6 @@ impl Xdp {
         })
     }
 
-    /// The most peers for which the table has room: each takes two flows.
-    pub(crate) fn peers(&self) -> u32 {
-        self.program.max_flows() / 2
-    }
-
     /// The flow table for a worker.
     pub(crate) fn worker(&self) -> impl Offload + Send + 'static {
         let table = XdpTable {
@@ -108,38 +100,17 @@ impl Xdp {
         }
     }
 
+    /// Whether the program counts what it relays.
+    pub(crate) const fn is_counted(&self) -> bool {
+        self.events.is_some()
+    }
+
     /// Detaches the program from all interfaces. All packets go to user space from now on, and the figures are final.
     pub(crate) fn detach(&self) {
         if let Err(error) = self.program.detach() {
             let error = anyhow::Error::from(error);
             tracing::warn!("cannot detach the XDP program, which ends with this process: {error:#}");
         }
-    }
-}
-
-impl fmt::Display for Xdp {
-    /// What the program has done so far, for people.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut statistics = self.statistics();
-        match &self.events {
-            Some(_) => {
-                let Counters { packets, bytes } = statistics.relayed();
-                write!(f, "{packets} packets ({bytes} bytes) relayed in the kernel")?;
-            }
-            None => f.write_str("what was relayed in the kernel was not counted")?,
-        }
-        let OffloadCounters { packets, refused_flows, flows_over_share, .. } = statistics.read();
-        for (verdict, reason, count) in
-            packets.into_iter().filter(|(verdict, _, count)| *verdict != "forwarded" && *count > 0)
-        {
-            write!(f, ", {count} {verdict} ({reason})")?;
-        }
-        for (count, why) in [(refused_flows, "not taken"), (flows_over_share, "beyond their allocations' shares")] {
-            if count > 0 {
-                write!(f, ", {count} flows {why}")?;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -92,7 +92,8 @@ impl fmt::Display for Successors {
     }
 }
 
-/// Starts the new process and hands everything over. Returns the new process. `shared` is awaited when the workers stand still. When this returns, this process has nothing to do any more.
+/// Starts the new process and hands everything over. `shared` is awaited when the workers stand still. When this returns, this process has
+/// nothing to do any more. Returns the new process, and the channel to it: it attaches its XDP program when that closes.
 ///
 /// # Errors
 ///
@@ -104,7 +105,7 @@ pub(super) async fn hand_over(
     files: Vec<OwnedFd>,
     workers: &[Sender],
     shared: impl Future<Output = anyhow::Result<Shared>>,
-) -> anyhow::Result<Pid> {
+) -> anyhow::Result<(Pid, Arc<Channel>)> {
     let (channel, end) = Channel::pair().context("cannot make a socket for the new process")?;
     let mut successor = successors.start(end)?;
     let channel = Arc::new(channel);
@@ -113,7 +114,7 @@ pub(super) async fn hand_over(
         Ok(()) => {
             // It lives on.
             let process = successor.child.take().and_then(|child| i32::try_from(child.id()).ok());
-            Ok(Pid::from_raw(process.unwrap_or_default()))
+            Ok((Pid::from_raw(process.unwrap_or_default()), channel))
         }
         Err(error) => {
             // Its end of the channel closes when it ends: it may just be about to.

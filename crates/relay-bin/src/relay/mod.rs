@@ -46,7 +46,7 @@ use crate::{
     listen,
     logging::FilterControl,
     names::NamedCounts,
-    offload::{self, NewOffload, Xdp},
+    offload::{self, NewOffload, Offload as _, Xdp},
     operations::{self, Operations},
     option_names::{CONTROL_ENDPOINT, HEALTH_CHECK_ADDR},
     options::{Config, Options, Problems},
@@ -232,12 +232,18 @@ async fn serve(
             signal = signals.next() => break signal,
             () = upgrades.notified() => {
                 match upgrade(&successors, config, &given, &shards, (&observer, &accounting), &mut signals).await {
-                    Upgrade::Done(process) => {
+                    Upgrade::Done(process, channel) => {
+                        if let Some(xdp) = &xdp {
+                            xdp.detach();
+                        }
                         operations.hand_over();
                         upgrade::linger(process, &mut signals, &upgrades).await;
                         accounting.abandon();
                         output.finish();
-                        return Err(supervise::let_go());
+                        let error = supervise::let_go();
+                        // It closes when this process ends or becomes another program.
+                        drop(channel);
+                        return Err(error);
                     }
                     Upgrade::Failed => {}
                     Upgrade::CutShort(signal) => break signal,
@@ -274,7 +280,11 @@ async fn serve(
     }
     // Logs the accounts of allocations that end here.
     drop(accounting);
-    let in_kernel = xdp.map(|xdp| format!("{xdp}; ")).unwrap_or_default();
+    let in_kernel = match (&xdp, observer.offload()) {
+        (None, counters) if counters.relayed_bytes == 0 => String::new(),
+        // Also what the kernel relayed for the processes before this one.
+        (xdp, counters) => format!("{}; ", counters.summary(xdp.as_ref().is_none_or(Xdp::is_counted))),
+    };
     tracing::info!("relay stopped: {in_kernel}{}", stats::fold(&watched.published));
     Ok(())
 }
@@ -320,7 +330,12 @@ fn start_offload_late(
     })?;
     watched.read_offload(&xdp, inherited);
     accounting.count_with(xdp.flow_meter());
-    shards.tell(|| Mail::Offload(NewOffload(Box::new(xdp.worker()))));
+    shards.tell(|| {
+        let mut worker = xdp.worker();
+        // The mail about addresses that have changed since the start went to what was there before.
+        worker.set_addresses(&watched.addresses.borrow());
+        Mail::Offload(NewOffload(Box::new(worker)))
+    });
     Some(xdp)
 }
 

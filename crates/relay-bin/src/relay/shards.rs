@@ -64,10 +64,16 @@ impl Shards {
             None => (Vec::new(), SharedQuota::default()),
         };
         let mut inherited = inherited.into_iter();
+        let peers = match &config.offload {
+            Some(offload) if xdp.is_some() => offload.peers(),
+            // The kernel path begins later, and needs the peers that the other process has remembered.
+            Some(offload) if takes_over => offload::peers_later(offload, config.bandwidth.is_limited()),
+            _ => 0,
+        };
         let starts: Vec<_> = parts
             .into_iter()
             .zip(config.worker_seeds())
-            .map(|(ports, seed)| ShardStart { server: server_config(config, &state, ports, xdp), seed, started })
+            .map(|(ports, seed)| ShardStart { server: server_config(config, &state, ports, peers), seed, started })
             .collect();
         let mut mail = Vec::new();
         let mut mailboxes = Vec::new();
@@ -203,12 +209,8 @@ async fn tell_of_addresses(
     }
 }
 
-fn server_config(
-    config: &Config,
-    addresses: &AddressState,
-    ports: PortRange,
-    xdp: Option<&Xdp>,
-) -> relay_server::Config {
+/// `peers` is the number of peers whose indications the kernel has room for.
+fn server_config(config: &Config, addresses: &AddressState, ports: PortRange, peers: u32) -> relay_server::Config {
     relay_server::Config {
         relay_addresses: config.relay_addresses(),
         own_addresses: addresses.own.clone(),
@@ -229,7 +231,7 @@ fn server_config(
         bandwidth: config.bandwidth,
         indications: config.relaying.indications,
         // The workers share the kernel's table.
-        indicated_peers: xdp.map_or(0, |xdp| xdp.peers() / u32::try_from(config.workers.get()).unwrap_or(u32::MAX)),
+        indicated_peers: peers / u32::try_from(config.workers.get()).unwrap_or(u32::MAX),
         dont_fragment: udp_batch::can_send_unfragmented(),
         default_family: config.relaying.default_family,
         peer_policy: config.peers.policy(),

@@ -4,6 +4,7 @@ use std::{
     io,
     os::fd::{AsFd as _, OwnedFd},
     process,
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     accounting::Accounting,
     clock::Clock,
-    handover::{ControlSocket, Figures, Offer, Shared},
+    handover::{Channel, ControlSocket, Figures, Offer, Shared},
     listen::Role,
     operations::Bound,
     options::Config,
@@ -32,8 +33,8 @@ use crate::{
 
 /// How an upgrade went.
 pub(super) enum Upgrade {
-    /// This process has nothing to do any more: this one has taken over.
-    Done(Pid),
+    /// This process has nothing to do any more: this one has taken over. It attaches its XDP program when the channel closes.
+    Done(Pid, Arc<Channel>),
     /// It serves on.
     Failed,
     /// It is told to end.
@@ -118,9 +119,9 @@ pub(super) async fn upgrade(
         }
     };
     match result {
-        Ok(process) => {
+        Ok((process, channel)) => {
             tracing::info!("handed over: all allocations are the new process's");
-            Upgrade::Done(process)
+            Upgrade::Done(process, channel)
         }
         Err(error) => {
             tracing::error!("the new process does not take over, this one serves on: {error:#}");
@@ -136,7 +137,7 @@ async fn try_upgrade(
     shards: &Shards,
     observer: &Observer,
     accounting: &Accounting,
-) -> anyhow::Result<Pid> {
+) -> anyhow::Result<(Pid, Arc<Channel>)> {
     let (offer, files) = given.offer(config)?;
     let shared = async {
         let figures = Figures::export(observer, accounting).await?.to_bytes()?;

@@ -11,6 +11,7 @@
 //! The relay sends everything to the router.
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
+pub(crate) mod indications;
 pub(crate) mod peer;
 pub(crate) mod summary;
 
