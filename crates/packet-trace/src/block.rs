@@ -18,6 +18,8 @@ pub(crate) const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 pub(crate) const ENTERPRISE: u32 = 32473;
 /// The first bytes of the data of our custom blocks; JSON follows.
 pub(crate) const CUSTOM_MAGIC: &[u8] = b"firezone-relay-trace\n";
+/// The first bytes of the data of our custom blocks with a part of a shard's state.
+pub(crate) const SNAPSHOT_MAGIC: &[u8] = b"firezone-relay-snapshot\n";
 
 /// The longest block in bytes. A longer one means that the file is corrupt, and is not read into memory.
 pub(crate) const MAX_BLOCK: u32 = 16 << 20;
@@ -61,7 +63,7 @@ pub(crate) fn write(kind: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8
     out.extend_from_slice(&[0; 4]);
     write(out);
     pad(at, out);
-    // Our own blocks contain a UDP datagram or a header: much less than 4 GiB.
+    // Our own blocks contain a UDP datagram, a header or 1 MiB of a state: much less than 4 GiB.
     let length = u32::try_from(out.len() - at + 4).unwrap_or(u32::MAX).to_le_bytes();
     out.extend_from_slice(&length);
     out[at + 4..at + 8].copy_from_slice(&length);

@@ -20,9 +20,13 @@ pub struct TraceHeader {
     pub software: String,
     /// How the relay's monotonic clock relates to Unix time.
     pub clock: Clock,
-    /// Whether the recording began before the first packet. Otherwise the relay's state at the beginning is unknown
-    /// and the trace can be inspected, but not replayed.
+    /// Whether the recording began before the first packet. Otherwise the trace can be replayed only if it
+    /// [has the state](Self::snapshots) that the relay had.
     pub from_start: bool,
+    /// Whether the recording of each shard begins with a [`ShardSnapshot`](crate::ShardSnapshot), which takes the place of the shard's
+    /// seed and configuration here. False for earlier versions.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub snapshots: bool,
     /// Application data was cut to this length in bytes; `None` if it was not cut. In an indication, zeros replace the data if another
     /// attribute follows it. Otherwise clients' STUN messages are whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,7 +58,7 @@ pub struct Clock {
 /// The arguments that one state machine was constructed with.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardHeader {
-    /// The seed of all its random choices; zeros unless the secret is recorded.
+    /// The seed of all its random choices; zeros unless the secret is recorded from the relay's start.
     #[serde(with = "hex_seed")]
     pub seed: [u8; 32],
     /// Monotonic time of its construction, in nanoseconds since the relay's own epoch.
@@ -176,6 +180,7 @@ impl TraceHeader {
             software: concat!("packet-trace ", env!("CARGO_PKG_VERSION")).to_owned(),
             clock: Clock { unix_nanos: 1_700_000_000_000_000_000, monotonic_nanos: 0 },
             from_start: true,
+            snapshots: false,
             payload_limit: None,
             ports_of_all_shards: None,
             shards: vec![ShardHeader {
@@ -249,6 +254,7 @@ impl fmt::Debug for TraceHeader {
             .field("software", &self.software)
             .field("clock", &self.clock)
             .field("from_start", &self.from_start)
+            .field("snapshots", &self.snapshots)
             .field("payload_limit", &self.payload_limit)
             .field("ports_of_all_shards", &self.ports_of_all_shards)
             .field("shards", &self.shards)

@@ -3,7 +3,8 @@
 //! [`TraceWriter`] writes the datagrams that a relay received and sent as
 //! [pcapng](https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html), which Wireshark and tshark open: one interface for each
 //! shard, raw IP packets with whole IP and UDP headers, and the direction as the standard packet flag. Custom blocks, which other tools
-//! skip, hold what a replay needs besides the packets: a [`TraceHeader`] and every other [`Input`] of the state machine.
+//! skip, hold what a replay needs besides the packets: a [`TraceHeader`], a [`ShardSnapshot`] of each shard if the relay was running
+//! already, and every other [`Input`] of the state machine.
 //!
 //! [`TraceReader`] reads these traces, and any other pcapng or pcap file of Ethernet, raw IP, Linux cooked or loopback
 //! frames. It takes the file in pieces of any size and never panics. An error in the file is a [`ReadError`]; an error in a single
@@ -55,6 +56,7 @@ mod pcap;
 mod pcapng;
 mod peer_policy;
 mod reader;
+mod snapshot;
 mod writer;
 
 pub use accepted::AcceptedCredentials;
@@ -66,4 +68,5 @@ pub use link::LinkType;
 pub use packet::{Direction, Packet};
 pub use peer_policy::PeerPolicy;
 pub use reader::{FileKind, Record, TraceReader};
+pub use snapshot::ShardSnapshot;
 pub use writer::{Limits, Recorded, TraceWriter};

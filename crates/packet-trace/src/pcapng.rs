@@ -5,9 +5,10 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Direction, FORMAT, InputRecord, LinkType, ReadError, TraceHeader,
+    Direction, FORMAT, InputRecord, LinkType, ReadError, ShardSnapshot, TraceHeader,
     block::{self, ByteOrder},
     options,
+    snapshot::Assembly,
 };
 
 /// The content of our own custom blocks.
@@ -33,6 +34,8 @@ pub(crate) struct Section {
     /// How many interfaces the sections before this one have.
     pub(crate) first_interface: u32,
     pub(crate) interfaces: Vec<Interface>,
+    /// The snapshot whose parts are being read.
+    pub(crate) assembly: Assembly,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +64,7 @@ pub(crate) struct PacketBlock {
 pub(crate) enum Block {
     Packet(PacketBlock),
     Custom(Custom),
+    Snapshot(Box<ShardSnapshot>),
     Statistics { interface: u32, received: Option<u64>, dropped: Option<u64> },
     Skipped,
 }
@@ -159,10 +163,15 @@ impl Section {
         Some(Block::Statistics { interface, received, dropped })
     }
 
-    fn custom(&self, body: &[u8], at: u64) -> Result<Block, ReadError> {
-        let ours = (self.order.u32(body, 0) == Some(block::ENTERPRISE))
-            .then(|| body.get(4..).and_then(|data| data.strip_prefix(block::CUSTOM_MAGIC)));
-        let Some(Some(json)) = ours else { return Ok(Block::Skipped) };
+    fn custom(&mut self, body: &[u8], at: u64) -> Result<Block, ReadError> {
+        if self.order.u32(body, 0) != Some(block::ENTERPRISE) {
+            return Ok(Block::Skipped);
+        }
+        let data = body.get(4..).unwrap_or_default();
+        if let Some(part) = data.strip_prefix(block::SNAPSHOT_MAGIC) {
+            return Ok(self.assembly.take(part, at)?.map_or(Block::Skipped, Block::Snapshot));
+        }
+        let Some(json) = data.strip_prefix(block::CUSTOM_MAGIC) else { return Ok(Block::Skipped) };
         let json = json.trim_ascii_end();
         let padding = json.iter().rev().take_while(|&&byte| byte == 0).count();
         let json = &json[..json.len() - padding];

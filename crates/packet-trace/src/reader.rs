@@ -1,10 +1,11 @@
 use std::{ops::Range, str};
 
 use crate::{
-    InputRecord, Packet, ReadError, TraceHeader,
+    InputRecord, Packet, ReadError, ShardSnapshot, TraceHeader,
     block::{self, ByteOrder},
     pcap::{self, Pcap},
     pcapng::{Block, Custom, PacketBlock, Section, to_usize},
+    snapshot::Assembly,
 };
 
 /// Reads a capture that arrives in pieces.
@@ -46,6 +47,8 @@ pub enum FileKind {
 pub enum Record<'a> {
     /// The header of a relay's own trace, before its first packet.
     Header(Box<TraceHeader>),
+    /// The state of a shard when its recording began, before its first packet and input.
+    Snapshot(Box<ShardSnapshot>),
     /// An input of the relay other than a packet.
     Input(InputRecord),
     /// A packet.
@@ -64,6 +67,7 @@ pub enum Record<'a> {
 /// A record with ranges of the buffer, which does not borrow the reader.
 enum Found {
     Header(Box<TraceHeader>),
+    Snapshot(Box<ShardSnapshot>),
     Input(InputRecord),
     Packet(PacketBlock, usize),
     Statistics { interface: u32, received: Option<u64>, dropped: Option<u64> },
@@ -135,6 +139,7 @@ impl TraceReader {
                             order: ByteOrder::Little,
                             first_interface: 0,
                             interfaces: Vec::new(),
+                            assembly: Assembly::default(),
                         });
                     } else if Pcap::is_magic(first) {
                         let Some(header) = rest.get(..pcap::FILE_HEADER) else {
@@ -189,6 +194,7 @@ impl TraceReader {
                         Block::Packet(packet) => return Ok(Some(Found::Packet(packet, body_at))),
                         Block::Custom(Custom::Header(header)) => return Ok(Some(Found::Header(header))),
                         Block::Custom(Custom::Input(input)) => return Ok(Some(Found::Input(input))),
+                        Block::Snapshot(snapshot) => return Ok(Some(Found::Snapshot(snapshot))),
                         Block::Statistics { interface, received, dropped } => {
                             return Ok(Some(Found::Statistics { interface, received, dropped }));
                         }
@@ -202,6 +208,7 @@ impl TraceReader {
     fn record(&self, found: Found) -> Record<'_> {
         match found {
             Found::Header(header) => Record::Header(header),
+            Found::Snapshot(snapshot) => Record::Snapshot(snapshot),
             Found::Input(input) => Record::Input(input),
             Found::Statistics { interface, received, dropped } => Record::Statistics { interface, received, dropped },
             Found::Packet(packet, body_at) => {
@@ -237,7 +244,7 @@ fn next_block(section: &mut Section, rest: &[u8], at: u64) -> Result<Option<(u32
             .ok_or(corrupt("its section has no byte order"))?;
         let interfaces = u32::try_from(section.interfaces.len()).unwrap_or(u32::MAX);
         let first_interface = section.first_interface.saturating_add(interfaces);
-        *section = Section { order, first_interface, interfaces: Vec::new() };
+        *section = Section { order, first_interface, interfaces: Vec::new(), assembly: Assembly::default() };
     }
     let order = section.order;
     let (Some(kind), Some(length)) = (order.u32(rest, 0), order.u32(rest, 4)) else { return Ok(None) };

@@ -2,7 +2,10 @@ use std::borrow::Cow;
 
 use stun_msg::{ClassicBinding, Classified, ClassifyError, classify, redact_data};
 
-use crate::{Datagram, Direction, Input, InputRecord, LinkType, TraceHeader, block, ip, options, pcapng::CustomRef};
+use crate::{
+    Datagram, Direction, Input, InputRecord, LinkType, ShardSnapshot, TraceHeader, block, ip, options,
+    pcapng::CustomRef, snapshot,
+};
 
 /// Writes a relay's packets as pcapng.
 ///
@@ -83,6 +86,12 @@ impl TraceWriter {
         }
     }
 
+    /// The header of the file.
+    #[must_use]
+    pub const fn header(&self) -> &TraceHeader {
+        &self.header
+    }
+
     /// Adds `comment` to the next packet. Wireshark shows it.
     pub fn comment(&mut self, comment: &str) {
         self.comment = Some(comment.to_owned());
@@ -159,6 +168,19 @@ impl TraceWriter {
         let at = out.len();
         custom(&CustomRef::Input(&InputRecord { shard, unix_nanos, input }), out);
         self.count(at, out, unix_nanos);
+        Recorded::Written
+    }
+
+    /// Appends the state of a shard at the monotonic time `nanos`, which becomes the snapshot's time. Call it once for each shard,
+    /// before its packets and inputs.
+    pub fn snapshot(&mut self, nanos: u64, mut snapshot: ShardSnapshot, out: &mut Vec<u8>) -> Recorded {
+        if self.is_full() {
+            return Recorded::LimitReached;
+        }
+        snapshot.unix_nanos = self.header.clock.to_unix(nanos);
+        let at = out.len();
+        snapshot::write(&snapshot, out);
+        self.count(at, out, snapshot.unix_nanos);
         Recorded::Written
     }
 

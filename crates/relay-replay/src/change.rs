@@ -1,18 +1,30 @@
 //! The changes of the relay's state, of which each row of a session may have some.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
 use relay_server::{DropReason, Family, Icmp, Rejection, RemovalReason};
 
+use crate::AllocationView;
+
 /// A change of the relay's state by a row.
 ///
-/// Allocations are numbered over the whole session, from 0 in the order of their creation.
+/// Allocations are numbered over the whole session, from 0 in the order of their creation, or in which they became known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
+    /// The recording of a shard began while the relay was running.
+    Began {
+        /// The shard.
+        shard: u32,
+        /// The allocations that there were, by number.
+        allocations: Arc<BTreeMap<u32, AllocationView>>,
+        /// Whether new allocations were refused.
+        is_draining: bool,
+    },
     /// An allocation was created.
     Created(Arc<NewAllocation>),
     /// An allocation was refreshed.

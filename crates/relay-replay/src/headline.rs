@@ -11,6 +11,9 @@ impl Change {
     #[must_use]
     pub fn headline(&self) -> Option<String> {
         Some(match self {
+            Self::Began { shard, allocations, .. } => {
+                format!("the recording of worker {shard} begins with {} allocations", allocations.len())
+            }
             Self::Created(new) => format!("{}: allocated", name(new.number)),
             Self::Refreshed { allocation, .. } => format!("{}: refreshed", name(*allocation)),
             Self::FamilyRemoved { allocation, family, .. } => {

@@ -74,6 +74,20 @@ impl Inspector {
         Self { listeners: listeners.collect(), ..Self::default() }
     }
 
+    /// An inspector that also knows the allocations that there are.
+    pub(crate) fn with_state(mut self, timeline: &Timeline) -> Self {
+        for (&number, allocation) in &timeline.view.allocations {
+            self.by_pair.insert((allocation.client, allocation.server), number);
+            self.by_relayed.extend(allocation.relayed.iter().map(|relayed| (relayed.address, number)));
+            let channels = allocation.channels.keys().map(|channel| Timed::Channel(*channel));
+            let permissions = allocation.permissions.keys().map(|address| Timed::Permission(*address));
+            for timed in channels.chain(permissions).chain([Timed::Allocation]) {
+                self.arm(timeline, number, timed);
+            }
+        }
+        self
+    }
+
     pub(crate) fn packet(&mut self, timeline: &mut Timeline, row: u32, packet: &Packet<'_>) {
         self.expire(timeline, row);
         let Ok(udp) = packet.udp() else { return };

@@ -1,7 +1,8 @@
 //! Shows packet by packet what a TURN relay did and why. It does no I/O, and runs in a browser, a test or a tool.
 //!
-//! A [`Session`] reads a capture in pieces. If a relay recorded it from its start, together with the secret, the recorded packets
-//! drive the relay's own state machine again, and every deviation of its output is a [`Difference`]. Any other capture is
+//! A [`Session`] reads a capture in pieces. If a relay recorded it from its start, together with the secret, or with the state that it
+//! had when the recording began (feature `snapshots`), the recorded packets drive the relay's own state machine again, and every
+//! deviation of its output is a [`Difference`]. Any other capture is
 //! inspected: decoded and correlated, with the relay's state inferred from its responses. Either way each packet has a [`Row`], the
 //! relay's state is available at every row as a [`View`], every field of a packet has its bytes and its RFC section
 //! ([`dissect_packet`]), and every refusal has an [`Explanation`] in plain words.
@@ -27,6 +28,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod allocation_view;
 mod change;
 mod classify;
 mod difference;
@@ -37,6 +39,7 @@ mod explain;
 mod filter;
 mod headline;
 mod inspect;
+mod not_replayed;
 mod peer_policy;
 mod replay;
 mod row;
@@ -48,6 +51,7 @@ mod trouble;
 mod view;
 mod world;
 
+pub use allocation_view::{AllocationView, ChannelView, PermissionView};
 pub use change::{Carrier, Change, Outcome};
 pub use difference::{Difference, DifferenceKind};
 pub use dissect::{Field, dissect_packet, dissect_payload};
@@ -55,11 +59,12 @@ pub use endpoint::{Endpoint, Role};
 pub use examples::{EXAMPLES, Example, RECORDINGS, Recording};
 pub use explain::Explanation;
 pub use filter::{Filter, FilterError};
+pub use not_replayed::NotReplayed;
 pub use relay_server::Icmp;
 pub use row::{Flags, Kind, Row};
-pub use session::{Mode, NotReplayed, Session};
+pub use session::{Mode, Session};
 pub use shard_message::shard_message;
 pub use trouble::Trouble;
 pub use turn_client::{Allocate, Family, Request};
-pub use view::{AllocationView, ChannelView, Counters, PermissionView, View};
+pub use view::{Counters, View};
 pub use world::{ClientId, World, WorldConfig, WorldError};

@@ -1,5 +1,7 @@
 //! Drives the relay's state machine with recorded packets and compares its output with the recording.
 
+#[cfg(feature = "snapshots")]
+mod begin;
 mod change;
 mod config;
 mod credentials;
@@ -13,12 +15,12 @@ use std::{
 
 use packet_trace::{Clock, Direction, Packet, TraceHeader};
 use relay_server::{
-    Allocation, AllocationId, AllocationPort, ClientSocket, Encapsulation, FiveTuple, Forward, Output, PeerSocket,
-    PortRange, QuotaHolder, Server, ShardId, Timestamp, UnixTime, Via,
+    Allocation, AllocationId, AllocationPort, AuthError, ClientSocket, Encapsulation, Event, FiveTuple, Forward,
+    Output, PeerSocket, PortRange, QuotaHolder, Rejection, Server, ShardId, Timestamp, UnixTime, Via,
 };
 use stun_msg::SendIndication;
 
-use crate::{Carrier, Change, DifferenceKind, Kind, Role, Row, classify, dissect, timeline::Timeline};
+use crate::{Carrier, Change, DifferenceKind, Kind, NotReplayed, Role, Row, classify, dissect, timeline::Timeline};
 
 /// An expected packet counts as not recorded after this many later matches. A recording may swap neighbouring packets, but no more.
 const PATIENCE: u64 = 256;
@@ -26,7 +28,8 @@ const PATIENCE: u64 = 256;
 #[derive(Debug)]
 pub(crate) struct Replay {
     clock: Clock,
-    shards: Vec<Shard>,
+    /// `None` until the state has come that the shard begins with.
+    shards: Vec<Option<Shard>>,
 }
 
 #[derive(Debug)]
@@ -34,6 +37,8 @@ struct Shard {
     index: u32,
     server: Server,
     listen_port: u16,
+    /// Whether it has the secrets that the recorded shard had.
+    with_secret: bool,
     /// Packets that the replayed relay has sent and that have not occurred in the recording yet.
     expected: VecDeque<Expected>,
     sent: u64,
@@ -80,50 +85,49 @@ impl Replay {
                 }
                 None => server,
             };
-            shards.push(Shard {
-                index: u32::try_from(index).unwrap_or(u32::MAX),
-                server,
-                listen_port: shard.config.listen_port,
-                expected: VecDeque::new(),
-                sent: 0,
-                numbers: BTreeMap::new(),
-                by_port: BTreeMap::new(),
-                by_client: BTreeMap::new(),
-                opening: BTreeMap::new(),
-                claiming: BTreeMap::new(),
-            });
+            shards.push(Some(Shard::new(u32::try_from(index).unwrap_or(u32::MAX), server, true)));
         }
         if shards.is_empty() { Err("there are no shards".to_owned()) } else { Ok(Self { clock: header.clock, shards }) }
     }
 
-    fn shard(&mut self, index: u32) -> Option<&mut Shard> {
-        self.shards.get_mut(usize::try_from(index).ok()?)
+    /// A shard, if the header has it.
+    ///
+    /// # Errors
+    ///
+    /// When its state has not come.
+    fn shard(&mut self, index: u32) -> Result<Option<&mut Shard>, NotReplayed> {
+        match usize::try_from(index).ok().and_then(|index| self.shards.get_mut(index)) {
+            Some(None) => Err(NotReplayed::NoState(index)),
+            found => Ok(found.and_then(Option::as_mut)),
+        }
     }
 
     #[cfg(test)]
     pub(crate) fn server(&self, shard: usize) -> Option<&Server> {
-        self.shards.get(shard).map(|shard| &shard.server)
+        self.shards.get(shard)?.as_ref().map(|shard| &shard.server)
     }
 
-    pub(crate) fn packet(&mut self, timeline: &mut Timeline, row: u32, packet: &Packet<'_>) {
+    /// Replays a packet, unless it cannot be replayed. No packet after that one can be, either.
+    pub(crate) fn packet(&mut self, timeline: &mut Timeline, row: u32, packet: &Packet<'_>) -> Result<(), NotReplayed> {
         let now = Timestamp::from_nanos(self.clock.to_monotonic(packet.unix_nanos));
-        let Some(shard) = self.shard(packet.interface) else { return };
-        let Ok(udp) = packet.udp() else { return };
+        let Some(shard) = self.shard(packet.interface)? else { return Ok(()) };
+        let Ok(udp) = packet.udp() else { return Ok(()) };
         if packet.direction == Some(Direction::Outbound) {
             shard.mark(timeline, row, udp.source.port());
             shard.outbound(timeline, row, udp.source, udp.destination, udp.payload, udp.payload_len);
+            Ok(())
         } else {
             shard.mark(timeline, row, udp.destination.port());
             // Only application data is ever truncated, and the relay does not read it.
             let mut datagram = udp.payload.to_vec();
             datagram.resize(udp.payload_len, 0);
-            shard.inbound(timeline, row, now, udp.source, udp.destination, &datagram);
+            shard.inbound(timeline, row, now, udp.source, udp.destination, &datagram)
         }
     }
 
     /// Reports expected packets that were not recorded. Reports nothing if packets are missing from the file.
     pub(crate) fn end(&mut self, timeline: &mut Timeline, has_gaps: bool) {
-        for shard in &mut self.shards {
+        for shard in self.shards.iter_mut().flatten() {
             for expected in std::mem::take(&mut shard.expected) {
                 if !has_gaps {
                     expected.report(timeline);
@@ -134,6 +138,22 @@ impl Replay {
 }
 
 impl Shard {
+    const fn new(index: u32, server: Server, with_secret: bool) -> Self {
+        Self {
+            index,
+            listen_port: server.config().listen_port,
+            server,
+            with_secret,
+            expected: VecDeque::new(),
+            sent: 0,
+            numbers: BTreeMap::new(),
+            by_port: BTreeMap::new(),
+            by_client: BTreeMap::new(),
+            opening: BTreeMap::new(),
+            claiming: BTreeMap::new(),
+        }
+    }
+
     /// Sets the roles of a packet's endpoints, once the relay's port is known.
     fn mark(&self, timeline: &mut Timeline, row: u32, local_port: u16) {
         let Some(found) = timeline.row_mut(row) else { return };
@@ -158,7 +178,7 @@ impl Shard {
         from: SocketAddr,
         to: SocketAddr,
         datagram: &[u8],
-    ) {
+    ) -> Result<(), NotReplayed> {
         let forward = if to.port() == self.listen_port {
             let five_tuple = FiveTuple { client: ClientSocket::new(from), server: to.ip() };
             let forward = self.server.handle_client_datagram(now, five_tuple, datagram);
@@ -171,10 +191,14 @@ impl Shard {
             forward.map(|forward| (forward, number, false))
         };
         let outputs = self.outputs();
+        if !self.with_secret && outputs.iter().any(depends_on_secret) {
+            return Err(NotReplayed::SecretNeeded { packet: row.saturating_add(1) });
+        }
         self.take(timeline, Some(row), outputs);
         if let Some((forward, allocation, from_client)) = forward {
             self.forward(timeline, row, forward, allocation, from_client, datagram);
         }
+        Ok(())
     }
 
     fn forward(
@@ -296,6 +320,20 @@ impl Shard {
     fn allocation_id(&self, id: u64) -> Option<AllocationId> {
         self.server.allocations().map(Allocation::id).find(|found| found.as_u64() == id)
     }
+}
+
+/// Whether a server with other secrets, or other static users, may answer this request otherwise. The credentials that an allocation was
+/// made with are part of its state, and need no secret.
+const fn depends_on_secret(output: &Output) -> bool {
+    matches!(
+        output,
+        Output::Event(Event::Responded {
+            outcome: Err(Rejection::NotAuthenticated(
+                AuthError::WrongPassword | AuthError::Username(_) | AuthError::Expired { .. }
+            )),
+            ..
+        })
+    )
 }
 
 impl Expected {

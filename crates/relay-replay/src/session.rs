@@ -3,8 +3,8 @@
 use packet_trace::{ReadError, Record, TraceHeader, TraceReader};
 
 use crate::{
-    Change, Difference, Endpoint, Explanation, Field, Filter, Row, Trouble, View, explain, inspect::Inspector,
-    replay::Replay, timeline::Timeline, trouble,
+    Change, Difference, Endpoint, Explanation, Field, Filter, NotReplayed, Row, Trouble, View, explain,
+    inspect::Inspector, replay::Replay, timeline::Timeline, trouble,
 };
 
 /// A capture, read in pieces, with everything that is known about it so far.
@@ -39,28 +39,6 @@ pub enum Mode {
     Replay,
     /// Packets are decoded, and the relay's state is inferred from its responses.
     Inspection(NotReplayed),
-}
-
-/// Why a capture is inspected and not replayed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NotReplayed {
-    /// It was not recorded by a relay of this project.
-    #[error(
-        "it was not recorded by this relay itself, so it says nothing of the relay's configuration, seed and secret"
-    )]
-    NoHeader,
-    /// The secret was not recorded.
-    #[error(
-        "it was recorded without the auth secret (which needs an explicit option), so signatures and nonces cannot be computed"
-    )]
-    NoSecret,
-    /// The recording began while the relay was running.
-    #[error("the recording began while the relay was already running, so its state at that moment is unknown")]
-    NotFromStart,
-    /// The header is invalid.
-    #[error("its replay data cannot be used: {0}")]
-    BadHeader(String),
 }
 
 impl Session {
@@ -109,15 +87,28 @@ impl Session {
                 Ok(Some(Record::Packet(packet))) => {
                     self.dropped += packet.dropped;
                     let row = self.timeline.packet(&packet);
-                    match self.brain.or_inspect() {
-                        Brain::Replay(replay) => replay.packet(&mut self.timeline, row, &packet),
-                        Brain::Inspect(inspector, _) => inspector.packet(&mut self.timeline, row, &packet),
-                        Brain::Undecided => {}
+                    if let Brain::Replay(replay) = self.brain.or_inspect()
+                        && let Err(reason) = replay.packet(&mut self.timeline, row, &packet)
+                    {
+                        self.brain.inspect_instead(&self.timeline, self.header.as_ref(), reason);
+                    }
+                    if let Brain::Inspect(inspector, _) = &mut self.brain {
+                        inspector.packet(&mut self.timeline, row, &packet);
+                    }
+                }
+                #[cfg(feature = "snapshots")]
+                Ok(Some(Record::Snapshot(snapshot))) => {
+                    if let Brain::Replay(replay) = &mut self.brain
+                        && let Err(reason) = replay.begin(&mut self.timeline, &snapshot)
+                    {
+                        self.brain.inspect_instead(&self.timeline, self.header.as_ref(), reason);
                     }
                 }
                 Ok(Some(Record::Input(input))) => {
-                    if let Brain::Replay(replay) = &mut self.brain {
-                        replay.input(&mut self.timeline, &input);
+                    if let Brain::Replay(replay) = &mut self.brain
+                        && let Err(reason) = replay.input(&mut self.timeline, &input)
+                    {
+                        self.brain.inspect_instead(&self.timeline, self.header.as_ref(), reason);
                     }
                 }
                 Ok(Some(Record::Statistics { dropped, .. })) => {
@@ -256,10 +247,22 @@ impl Brain {
         }
         self
     }
+
+    /// Inspects what follows, since it cannot be replayed, with what is known up to here.
+    fn inspect_instead(&mut self, timeline: &Timeline, header: Option<&TraceHeader>, reason: NotReplayed) {
+        let inspector = header.map_or_else(Inspector::default, Inspector::with_header);
+        *self = Self::Inspect(Box::new(inspector.with_state(timeline)), reason);
+    }
 }
 
 fn decide(header: &TraceHeader) -> Brain {
     let inspect = |reason| Brain::Inspect(Box::new(Inspector::with_header(header)), reason);
+    if header.snapshots {
+        #[cfg(feature = "snapshots")]
+        return Brain::Replay(Box::new(Replay::of_snapshots(header)));
+        #[cfg(not(feature = "snapshots"))]
+        return inspect(NotReplayed::SnapshotNotRead);
+    }
     if !header.from_start {
         return inspect(NotReplayed::NotFromStart);
     }

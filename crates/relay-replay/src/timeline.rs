@@ -120,6 +120,11 @@ impl Timeline {
         self.rows.get_mut(usize::try_from(index).ok()?)
     }
 
+    /// The index of the row that is added next.
+    pub(crate) fn next_row(&self) -> u32 {
+        index(self.rows.len())
+    }
+
     pub(crate) fn is_last(&self, index: u32) -> bool {
         self.rows.len().checked_sub(1).and_then(|last| u32::try_from(last).ok()) == Some(index)
     }

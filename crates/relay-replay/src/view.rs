@@ -1,15 +1,11 @@
 //! The relay's state at one time, and how changes apply to it.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Debug,
-    net::{IpAddr, SocketAddr},
-};
+use std::{collections::BTreeMap, fmt::Debug};
 
 use relay_server::{Family, PERMISSION_LIFETIME};
 use serde::Serialize;
 
-use crate::{Carrier, Change};
+use crate::{AllocationView, Carrier, Change, ChannelView, PermissionView, allocation_view::RelayedView};
 
 /// The lifetime of a channel binding ([RFC 8656, section 12](https://www.rfc-editor.org/rfc/rfc8656#section-12)), in nanoseconds.
 const CHANNEL_LIFETIME: u64 = 600 * SECOND;
@@ -29,76 +25,6 @@ pub struct View {
     pub counters: Counters,
     /// Whether new allocations are refused.
     pub draining: bool,
-}
-
-/// An allocation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AllocationView {
-    /// The relay's id for it, in decimal; 0 if that is not known.
-    pub id: String,
-    /// The shard that has it.
-    pub shard: u32,
-    /// The client's address.
-    pub client: SocketAddr,
-    /// The username; empty if it is not known.
-    pub username: String,
-    /// The relayed transport addresses: one, or one of each family.
-    pub relayed: Vec<RelayedView>,
-    /// The channels by number, bound and lapsed.
-    pub channels: BTreeMap<u16, ChannelView>,
-    /// The permissions by the peers' IP address.
-    pub permissions: BTreeMap<IpAddr, PermissionView>,
-    /// Bytes of application data from the client.
-    pub bytes_up: u64,
-    /// Bytes of application data to the client.
-    pub bytes_down: u64,
-}
-
-/// A relayed transport address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct RelayedView {
-    /// The transport address.
-    pub address: SocketAddr,
-    /// The lifetime last granted, in seconds.
-    pub lifetime: u32,
-    /// When it expires, in nanoseconds since the Unix epoch.
-    #[serde(serialize_with = "seconds")]
-    pub expires_at: u64,
-}
-
-impl AllocationView {
-    /// When the last of its relayed transport addresses expires, in nanoseconds since the Unix epoch.
-    #[must_use]
-    pub fn expires_at(&self) -> u64 {
-        self.relayed.iter().map(|relayed| relayed.expires_at).max().unwrap_or(0)
-    }
-}
-
-/// A channel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ChannelView {
-    /// The peer.
-    pub peer: SocketAddr,
-    /// Whether it is bound; otherwise it has lapsed.
-    pub bound: bool,
-    /// When the binding expires or has expired, in nanoseconds since the Unix epoch.
-    #[serde(serialize_with = "seconds")]
-    pub expires_at: u64,
-    /// When the number and the peer can be used for other bindings, in nanoseconds since the Unix epoch.
-    #[serde(serialize_with = "seconds")]
-    pub reusable_at: u64,
-    /// Relayed packets in both directions.
-    pub packets: u64,
-}
-
-/// A permission: the client and peers at this IP address, with any port, may send each other data.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PermissionView {
-    /// When it expires, in nanoseconds since the Unix epoch.
-    #[serde(serialize_with = "seconds")]
-    pub expires_at: u64,
-    /// Packets relayed in Send and Data indications, in both directions.
-    pub packets: u64,
 }
 
 /// The relay's counters.
@@ -125,11 +51,16 @@ impl View {
     pub fn apply(&mut self, unix_nanos: u64, change: &Change) {
         self.unix_nanos = unix_nanos;
         match change {
+            Change::Began { allocations, is_draining, .. } => {
+                self.allocations.extend(allocations.iter().map(|(number, allocation)| (*number, allocation.clone())));
+                self.draining |= is_draining;
+            }
             Change::Created(new) => {
                 let allocation = AllocationView {
                     id: new.id.to_string(),
                     shard: new.shard,
                     client: new.client,
+                    server: new.server,
                     username: new.username.clone(),
                     relayed: new
                         .relayed
@@ -267,10 +198,4 @@ pub(crate) fn words(variant: &impl Debug) -> String {
         text.push(letter.to_ascii_lowercase());
     }
     text
-}
-
-/// Writes seconds with a fraction: nanoseconds exceed the precision of JavaScript's numbers.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn seconds<S: serde::Serializer>(nanos: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64((nanos / 1_000) as f64 / 1_000_000.0)
 }

@@ -4,6 +4,8 @@ mod client;
 mod config;
 mod error;
 mod relaying;
+#[cfg(feature = "snapshots")]
+mod snapshot;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -86,6 +88,7 @@ impl World {
             software: concat!("firezone-relay playground ", env!("CARGO_PKG_VERSION")).to_owned(),
             clock: Clock { unix_nanos: unix_seconds.saturating_mul(1_000 * MILLISECOND), monotonic_nanos: 0 },
             from_start: true,
+            snapshots: false,
             payload_limit: None,
             ports_of_all_shards: None,
             shards: vec![ShardHeader {

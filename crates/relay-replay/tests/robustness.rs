@@ -1,14 +1,24 @@
 //! Damaged captures are read as far as possible, without a panic.
-#![cfg(not(target_arch = "wasm32"))]
+#![cfg(all(not(target_arch = "wasm32"), feature = "snapshots"))]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
-use relay_replay::{EXAMPLES, Session};
+use relay_replay::{EXAMPLES, Request, Session, World};
+
+/// A recording that begins while the relay has an allocation.
+fn from_the_middle() -> Vec<u8> {
+    let mut world = World::new([7; 32], 1_800_000_000).unwrap();
+    let client = world.add_client("192.0.2.10:50000".parse().unwrap());
+    world.request(client, Request::Allocate(Default::default())).unwrap();
+    world.record_anew(true);
+    world.request(client, Request::Refresh { lifetime: None }).unwrap();
+    world.finish()
+}
 
 proptest! {
     #[test]
     fn damage_never_panics(
-        which in 0..EXAMPLES.len() + 2,
+        which in 0..EXAMPLES.len() + 3,
         keeps_secret in any::<bool>(),
         damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
         piece in 1_usize..4000,
@@ -16,7 +26,10 @@ proptest! {
         let mut trace = match EXAMPLES.get(which) {
             Some(example) => example.record().unwrap(),
             None if which == EXAMPLES.len() => include_bytes!("../../packet-trace/tests/captures/ethernet.pcap").to_vec(),
-            None => include_bytes!("../../packet-trace/tests/captures/linux-sll2.pcap").to_vec(),
+            None if which == EXAMPLES.len() + 1 => {
+                include_bytes!("../../packet-trace/tests/captures/linux-sll2.pcap").to_vec()
+            }
+            None => from_the_middle(),
         };
         let secret = b"\"auth_secret\"";
         if !keeps_secret && let Some(at) = trace.windows(secret.len()).position(|window| window == secret) {

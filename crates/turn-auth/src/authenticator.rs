@@ -96,6 +96,12 @@ impl Authenticator {
         &self.nonces
     }
 
+    /// The credentials that it accepts.
+    #[must_use]
+    pub const fn accepted(&self) -> &Arc<AcceptedCredentials> {
+        &self.accepted
+    }
+
     /// Accepts these credentials instead from now on, for the same realm.
     pub fn accept(&mut self, accepted: Arc<AcceptedCredentials>) {
         self.offers_algorithms = accepted.has_all_keys();

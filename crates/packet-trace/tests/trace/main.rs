@@ -4,6 +4,7 @@
 
 mod damaged;
 mod random;
+mod snapshots;
 
 use packet_trace::{
     AddressStatus, Checksum, Crossing, Datagram, Direction, Input, IpFamily, Limits, Packet, PortNeed, ReadError,

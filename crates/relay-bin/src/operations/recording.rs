@@ -88,7 +88,7 @@ async fn start(control: Arc<RecordControl>, query: String, is_private: bool) -> 
         Ok(Ok(Ok(()))) => {
             let warning = match with_secret {
                 true => "; it holds the secret: whoever reads it can use this relay",
-                false => "",
+                false => "; only the relay's user can read it, since it holds the keys of users that have allocations",
             };
             text(StatusCode::OK, format!("recording to {file}{warning}\n"))
         }

@@ -179,7 +179,9 @@ impl RecordControl {
             return Err(Refusal::Recording(last.file().to_owned()));
         }
         let clock = TraceClock { unix_nanos: Clock::unix_nanos(), monotonic_nanos: self.clock.now().as_nanos() };
-        let header = TraceHeader { from_start: false, clock, ..relay.header(record) };
+        let mut header = TraceHeader { from_start: false, snapshots: true, clock, ..relay.header(record) };
+        // The snapshots take their place.
+        header.shards.iter_mut().for_each(|shard| shard.seed = [0; 32]);
         let prepared = Recording::start(record, header, &self.faults).map_err(Refusal::Failed)?;
         *starting = Some(record.file.clone());
         Ok(prepared)

@@ -12,6 +12,7 @@ mod peer_policy;
 mod progress;
 mod queue;
 mod recorded_server;
+mod server_config;
 mod shard_message;
 mod trace_file;
 mod writer;

@@ -9,8 +9,13 @@ use std::{
     },
 };
 
-use packet_trace::{Direction, Input};
-use relay_server::Timestamp;
+use packet_trace::{Direction, Input, ShardSnapshot};
+use relay_server::{PasswordAlgorithm, Server, Snapshot, Timestamp};
+
+use super::{
+    credentials::{public_credentials, recorded_credentials},
+    server_config::recorded_config,
+};
 
 /// The most entries that may wait.
 pub(super) const ENTRIES: usize = 16_384;
@@ -29,8 +34,15 @@ pub(super) struct Entry {
 
 #[derive(Debug)]
 pub(super) enum What {
-    Packet { direction: Direction, source: SocketAddr, destination: SocketAddr, payload: Box<[u8]> },
+    Packet {
+        direction: Direction,
+        source: SocketAddr,
+        destination: SocketAddr,
+        payload: Box<[u8]>,
+    },
     Input(Input),
+    /// The state of the shard when its recording began, and its description, which gets the bytes from the writer thread.
+    State(Box<(ShardSnapshot, Snapshot)>),
 }
 
 /// The sending end, owned by a shard.
@@ -82,6 +94,23 @@ impl Recorder {
         }
         let payload = parts.concat().into_boxed_slice();
         self.send(at, What::Packet { direction, source, destination, payload }, length);
+    }
+
+    /// Queues the state of `server` at `now`, with which the recording of a running shard begins. All outputs must have been taken.
+    /// It takes as long as copying the state, and does not count for the limit on what may wait: there is one for each recording.
+    pub(super) fn begin(&mut self, now: Timestamp, server: &Server) {
+        let accepted = server.accepted_credentials();
+        let described = ShardSnapshot {
+            shard: self.shard,
+            // The writer knows it.
+            unix_nanos: 0,
+            config: recorded_config(server.config()),
+            accepted: if self.with_secret { recorded_credentials(accepted) } else { public_credentials(accepted) },
+            with_secret: self.with_secret,
+            offers_algorithms: accepted.users.values().all(|keys| keys.key(PasswordAlgorithm::Sha256).is_some()),
+            state: Vec::new(),
+        };
+        self.send(now, What::State(Box::new((described, server.snapshot(now)))), 0);
     }
 
     /// Queues another input of the state machine.

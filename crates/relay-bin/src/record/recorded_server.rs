@@ -29,14 +29,19 @@ pub(crate) struct RecordedServer {
 }
 
 impl RecordedServer {
+    /// A server that is recorded with `recorder` from its start.
     pub(crate) const fn new(server: Server, recorder: Option<Recorder>) -> Self {
         Self { server, recorder, now: Timestamp::ZERO }
     }
 
-    /// Records with `recorder` from now on; `None` stops. Dropping the last recorder of a recording ends its file.
+    /// Records with `recorder` from now on, beginning with the state at `now`; `None` stops. All outputs must have been taken. Dropping
+    /// the last recorder of a recording ends its file.
     pub(crate) fn record_with(&mut self, now: Timestamp, recorder: Option<Recorder>) {
         self.now = now;
         self.recorder = recorder;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin(now, &self.server);
+        }
     }
 
     /// Whether anything is recorded.

@@ -14,23 +14,16 @@ use std::{
 };
 
 use anyhow::Context;
-use packet_trace::{
-    Clock as TraceClock, Datagram, FORMAT, Limits, Recorded, RelayBandwidth, RelayConfig, RelayLimits, RelayRate,
-    ShardHeader, TraceHeader, TraceWriter,
-};
-use relay_server::{
-    Bandwidth, Config as ServerConfig, DefaultFamily, Limits as ServerLimits, PortRange, QuotaBy, Rate, Timestamp,
-    UnixTime, UsernameLimit,
-};
-
+use packet_trace::{Clock as TraceClock, Datagram, FORMAT, Limits, Recorded, ShardHeader, TraceHeader, TraceWriter};
+use relay_server::{Config as ServerConfig, PortRange, Timestamp, UnixTime};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     RecordConfig, Recorder,
     config::Existing,
-    peer_policy::recorded_policy,
     progress::{Outcome, Progress},
     queue::{ENTRIES, Entry, What},
+    server_config::recorded_config,
     trace_file::{Kept, TraceFile},
 };
 use crate::faults::{Faults, Part};
@@ -79,6 +72,7 @@ impl Recording {
         let shards = header.shards.len();
         let mut out = Vec::with_capacity(2 * CHUNK);
         let limits = Limits { bytes: Some(record.max_bytes), packets: record.max_packets };
+        let secrecy = Secrecy::of(record, &header);
         let writer = TraceWriter::new(header, limits, &mut out);
         let (sender, queue) = sync_channel(ENTRIES);
         let waiting = Arc::new(AtomicUsize::new(0));
@@ -92,7 +86,7 @@ impl Recording {
         let path = record.file.clone();
         let work = move || {
             // The receiver is gone if opening took too long.
-            match open(&record, &mut out) {
+            match open(&record, secrecy, &mut out) {
                 Ok(file) => {
                     let _ = tell_opened.send(Ok(()));
                     let file = TraceFile::new(file, record.file, out);
@@ -140,24 +134,45 @@ impl Recording {
     }
 }
 
+/// What a file has that others must not read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Secrecy {
+    /// Nothing but what passes over the network.
+    Nothing,
+    /// The state of the relay: the keys of users that have allocations, but no secret that credentials are made with.
+    Keys,
+    /// The secret.
+    Secret,
+}
+
+impl Secrecy {
+    const fn of(record: &RecordConfig, header: &TraceHeader) -> Self {
+        match (record.with_secret, header.snapshots) {
+            (true, _) => Self::Secret,
+            (false, true) => Self::Keys,
+            (false, false) => Self::Nothing,
+        }
+    }
+}
+
 /// Creates the file and writes `head` to it.
-fn open(record: &RecordConfig, head: &mut Vec<u8>) -> anyhow::Result<File> {
+fn open(record: &RecordConfig, secrecy: Secrecy, head: &mut Vec<u8>) -> anyhow::Result<File> {
     let path = &record.file;
     let cannot = || format!("cannot record to {}", path.display());
-    let mut file = create(record).with_context(cannot)?;
+    let mut file = create(record, secrecy).with_context(cannot)?;
     file.write_all(head).with_context(cannot)?;
     head.clear();
-    if record.with_secret {
+    if secrecy == Secrecy::Secret {
         tracing::warn!(file = %path.display(), "the trace holds the secret: whoever reads it can use this relay");
     }
     tracing::info!(file = %path.display(), max_bytes = record.max_bytes, "recording");
     Ok(file)
 }
 
-/// Creates the file. Only its owner may read it if it holds the secret.
-fn create(record: &RecordConfig) -> io::Result<File> {
+/// Creates the file. Only its owner may read it if it holds the secret or keys.
+fn create(record: &RecordConfig, secrecy: Secrecy) -> io::Result<File> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let mode = if record.with_secret { 0o600 } else { 0o640 };
+    let mode = if secrecy == Secrecy::Nothing { 0o640 } else { 0o600 };
     let mut options = File::options();
     match record.existing {
         Existing::Overwrite => options.create(true).truncate(true),
@@ -165,7 +180,7 @@ fn create(record: &RecordConfig) -> io::Result<File> {
         Existing::Keep => options.create_new(true),
     };
     let file = options.write(true).mode(mode).open(&record.file)?;
-    if file.metadata()?.is_file() && record.with_secret {
+    if file.metadata()?.is_file() && secrecy != Secrecy::Nothing {
         file.set_permissions(std::fs::Permissions::from_mode(mode))?;
     }
     Ok(file)
@@ -194,6 +209,7 @@ pub(super) fn header(ports: PortRange, shards: &[ShardStart]) -> TraceHeader {
         software: concat!("firezone-relay ", env!("CARGO_PKG_VERSION")).to_owned(),
         clock,
         from_start: true,
+        snapshots: false,
         payload_limit: None,
         ports_of_all_shards: Some((ports.lowest(), ports.highest())),
         shards: shards.iter().map(shard_header).collect(),
@@ -203,69 +219,12 @@ pub(super) fn header(ports: PortRange, shards: &[ShardStart]) -> TraceHeader {
 }
 
 fn shard_header(shard: &ShardStart) -> ShardHeader {
-    let ServerConfig { relay_addresses, own_addresses, listen_port, ports, realm, .. } = &shard.server;
-    let ServerConfig {
-        username_limit,
-        quota_by,
-        allocations_per_prefix,
-        unlimited_user,
-        strict_expiry,
-        nonce_lifetime,
-        reply_limit,
-        limits,
-        bandwidth,
-        ..
-    } = &shard.server;
-    let ServerConfig { indications, indicated_peers, dont_fragment, default_family, peer_policy, .. } = &shard.server;
-    let (lowest, highest) = bounds(*ports);
     ShardHeader {
         seed: shard.seed,
         started_nanos: shard.started.0.as_nanos(),
         unix_seconds: shard.started.1.0,
-        config: RelayConfig {
-            relay_v4: relay_addresses.v4,
-            relay_v6: relay_addresses.v6,
-            own_addresses: own_addresses.clone(),
-            listen_port: *listen_port,
-            lowest_port: lowest,
-            highest_port: highest,
-            realm: realm.clone(),
-            allocations_per_username: match username_limit {
-                UsernameLimit::ReplaceOldest => None,
-                UsernameLimit::RefuseBeyond(limit) => Some(*limit),
-            },
-            quota_by_user_id: *quota_by == QuotaBy::UserId,
-            allocations_per_prefix: allocations_per_prefix.map(std::num::NonZeroU32::get),
-            unlimited_user: unlimited_user.as_deref().map(str::to_owned),
-            expiry_at_allocate_only: !strict_expiry,
-            nonce_lifetime_seconds: Some(nonce_lifetime.as_secs()),
-            reply_limit: reply_limit.map(std::num::NonZeroU32::get),
-            limits: Some(recorded_limits(*limits)),
-            bandwidth: bandwidth.is_limited().then(|| recorded_bandwidth(*bandwidth)),
-            indications: *indications,
-            indicated_peers: *indicated_peers,
-            dont_fragment: *dont_fragment,
-            default_family_is_clients: *default_family == DefaultFamily::Client,
-            peer_policy: Some(recorded_policy(peer_policy)),
-            more: serde_json::Map::new(),
-        },
+        config: recorded_config(&shard.server),
     }
-}
-
-const fn recorded_limits(limits: ServerLimits) -> RelayLimits {
-    let ServerLimits { channels_per_allocation, permissions_per_allocation, channels, permissions } = limits;
-    RelayLimits { channels_per_allocation, permissions_per_allocation, channels, permissions }
-}
-
-fn recorded_bandwidth(bandwidth: Bandwidth) -> RelayBandwidth {
-    let Bandwidth { per_allocation, per_user, total } = bandwidth;
-    let [per_allocation, per_user, total] =
-        [per_allocation, per_user, total].map(|Rate { bytes, packets }| RelayRate { bytes, packets });
-    RelayBandwidth { per_allocation, per_user, total }
-}
-
-const fn bounds(ports: PortRange) -> (u16, u16) {
-    (ports.lowest(), ports.highest())
 }
 
 /// The state of the writer thread.
@@ -308,6 +267,11 @@ impl Work {
                 self.writer.packet(shard, at.as_nanos(), direction, datagram, self.file.out())
             }
             What::Input(input) => self.writer.input(shard, at.as_nanos(), input, self.file.out()),
+            What::State(beginning) => {
+                let (mut described, state) = *beginning;
+                described.state = std::mem::take(&mut *state.to_bytes());
+                self.writer.snapshot(at.as_nanos(), described, self.file.out())
+            }
         };
         if recorded == Recorded::LimitReached && !self.is_full {
             self.is_full = true;

@@ -288,7 +288,7 @@ impl<S: Inbound, C: TimeSource> EventLoop<S, C> {
             // The others come while this stands still.
             Mail::Handover(_) => {}
             Mail::FromShard(message) => self.driver.handle_shard_message(self.now, &mut self.sockets, &message),
-            Mail::RecordWith(recorder) => self.driver.record_with(self.now, recorder),
+            Mail::RecordWith(recorder) => self.driver.record_with(self.now, &mut self.sockets, recorder),
             Mail::Addresses(addresses) => self.driver.handle_addresses(self.now, &mut self.sockets, &addresses),
             Mail::PeerPolicy(policy) => self.driver.handle_peer_policy(self.now, &mut self.sockets, policy),
             Mail::Accept(accepted) => self.driver.accept_credentials(self.now, accepted),

@@ -92,6 +92,14 @@ fn explain_change(change: &Change, about: &About<'_>) -> Option<Explanation> {
     let info = |title: String, text: String| Some(Explanation::new(Tone::Info, title, text));
     let good = |title: String, text: String| Some(Explanation::new(Tone::Good, title, text));
     match change {
+        Change::Began { shard, allocations, is_draining } => info(
+            format!("The recording of worker {shard} begins"),
+            format!(
+                "The relay was running already: this worker had {} allocations{}. Its whole state at this moment is in the recording.",
+                allocations.len(),
+                if *is_draining { ", and refused new ones" } else { "" }
+            ),
+        ),
         Change::Created(new) => {
             let relayed: Vec<_> = new.relayed.iter().map(SocketAddr::to_string).collect();
             good(

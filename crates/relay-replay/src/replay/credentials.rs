@@ -17,6 +17,20 @@ pub(super) fn of_header(header: &TraceHeader) -> Result<Arc<AcceptedCredentials>
     }
 }
 
+/// The credentials of a shard when its recording began. Without secrets, nobody's password is right, except that of users who have
+/// allocations.
+#[cfg(feature = "snapshots")]
+pub(super) fn of_snapshot(snapshot: &packet_trace::ShardSnapshot) -> Result<Arc<AcceptedCredentials>, String> {
+    let accepted = read(&snapshot.accepted)?;
+    if snapshot.with_secret || snapshot.offers_algorithms {
+        return Ok(accepted);
+    }
+    // A user whose SHA-256 key is not known is what keeps a relay from offering algorithms.
+    let mut accepted = AcceptedCredentials::clone(&accepted);
+    accepted.users.insert("".into(), UserKeys::from_bytes([0; 16], None));
+    Ok(Arc::new(accepted))
+}
+
 /// The credentials that the recorded relay began to accept.
 pub(super) fn read(recorded: &packet_trace::AcceptedCredentials) -> Result<Arc<AcceptedCredentials>, String> {
     let schemes = match (recorded.firezone, recorded.turn_rest) {

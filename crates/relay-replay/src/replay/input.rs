@@ -8,15 +8,16 @@ use relay_server::{
 
 use super::Replay;
 use crate::{
-    Change, DifferenceKind, peer_policy,
+    Change, DifferenceKind, NotReplayed, peer_policy,
     shard_message::{family_of, shard_message},
     timeline::Timeline,
 };
 
 impl Replay {
-    pub(crate) fn input(&mut self, timeline: &mut Timeline, record: &InputRecord) {
+    /// Replays an input, unless it cannot be replayed. Nothing after it can be, either.
+    pub(crate) fn input(&mut self, timeline: &mut Timeline, record: &InputRecord) -> Result<(), NotReplayed> {
         let now = Timestamp::from_nanos(self.clock.to_monotonic(record.unix_nanos));
-        let Some(shard) = self.shard(record.shard) else { return };
+        let Some(shard) = self.shard(record.shard)? else { return Ok(()) };
         let mut cause = None;
         match &record.input {
             Input::QuotaClaimed { id, is_granted, .. } => {
@@ -24,7 +25,8 @@ impl Replay {
                     let row = timeline.internal(record.shard, record.unix_nanos);
                     let text =
                         format!("allocation {id} was counted for its user, which the replayed relay did not ask for");
-                    return timeline.difference(row, DifferenceKind::Input, text);
+                    timeline.difference(row, DifferenceKind::Input, text);
+                    return Ok(());
                 };
                 cause = Some(request);
                 shard.server.handle_quota_claimed(now, id_found, holder, *is_granted);
@@ -41,7 +43,8 @@ impl Replay {
                     let text = format!(
                         "a relay socket was opened for allocation {id}, for which the replayed relay asked for none"
                     );
-                    return timeline.difference(row, DifferenceKind::Input, text);
+                    timeline.difference(row, DifferenceKind::Input, text);
+                    return Ok(());
                 };
                 cause = Some(request);
                 let result = match result {
@@ -60,6 +63,10 @@ impl Replay {
             Input::Icmp { port, peer, icmp_type, code, error_data } => {
                 let icmp = Icmp { icmp_type: *icmp_type, code: *code, error_data: *error_data };
                 shard.server.handle_icmp(now, AllocationPort::new(*port), PeerSocket::new(*peer), icmp);
+            }
+            Input::CredentialsAccepted { credentials: None } if !shard.with_secret => {
+                // The relay may answer even a request without credentials otherwise.
+                return Err(NotReplayed::SecretNeeded { packet: timeline.next_row().saturating_add(1) });
             }
             Input::CredentialsAccepted { credentials } => {
                 if let Some(Ok(accepted)) = credentials.as_ref().map(super::credentials::read) {
@@ -98,6 +105,7 @@ impl Replay {
             }
         }
         shard.take(timeline, cause, outputs);
+        Ok(())
     }
 }
 

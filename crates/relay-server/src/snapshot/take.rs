@@ -1,6 +1,8 @@
 //! Takes a snapshot of a server.
 
-use turn_auth::UnixTime;
+use std::sync::Arc;
+
+use turn_auth::{AcceptedCredentials, UnixTime};
 use zeroize::Zeroizing;
 
 use super::{
@@ -10,6 +12,18 @@ use super::{
 use crate::{Server, Timestamp, borrowings::Borrowings};
 
 impl Server {
+    /// The credentials that it accepts, which a snapshot does not contain.
+    #[must_use]
+    pub const fn accepted_credentials(&self) -> &Arc<AcceptedCredentials> {
+        self.authenticator.accepted()
+    }
+
+    /// Whether it refuses new allocations ([`Self::handle_drain`]).
+    #[must_use]
+    pub const fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     /// The whole state at `now`. Call [`Self::handle_timeout`] and take all outputs ([`Self::poll_output`]) first: a snapshot
     /// does not contain them. O(n) in allocations, channels and permissions.
     #[must_use]

@@ -187,8 +187,12 @@ impl<O: Offload> Driver<O> {
         self.settle(now, network);
     }
 
-    /// Records all inputs and outputs with `recorder` from now on; `None` stops recording.
-    pub(super) fn record_with(&mut self, now: Timestamp, recorder: Option<Recorder>) {
+    /// Records the state at `now`, and all inputs and outputs from then on, with `recorder`; `None` stops recording.
+    pub(super) fn record_with(&mut self, now: Timestamp, network: &mut impl Network, recorder: Option<Recorder>) {
+        if recorder.is_some() {
+            // A snapshot contains neither what is due nor outputs that nobody has taken.
+            self.handle_timeout(now, network);
+        }
         self.server.record_with(now, recorder);
     }
 
