@@ -8,8 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AcceptedCredentials, PeerPolicy};
 
-/// The newest trace format that this version writes and reads.
-pub const FORMAT: u32 = 1;
+/// The newest trace format that this version writes and reads. See [`format_of`].
+pub const FORMAT: u32 = 2;
+
+/// The format of a trace of so many shards. In format 1 each shard has an interface of its own. In format 2 all have one, since libpcap
+/// reads no file with two interfaces for raw IP packets, and an option of each packet says which shard it is of. For one shard the two
+/// are the same, and older readers read format 1 only.
+#[must_use]
+pub const fn format_of(shards: usize) -> u32 {
+    if shards > 1 { 2 } else { 1 }
+}
 
 /// What a replay needs besides packets and inputs.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +43,7 @@ pub struct TraceHeader {
     /// only one shard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports_of_all_shards: Option<(u16, u16)>,
-    /// The relay's shards. The index in this list is the shard's number, and its interface in the capture.
+    /// The relay's shards. The index in this list is the shard's number.
     pub shards: Vec<ShardHeader>,
     /// The secret that signs credentials. Recorded only on explicit request: anyone who has it can use the relay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,7 +184,7 @@ impl TraceHeader {
     pub fn example() -> Self {
         let address = Ipv4Addr::new(203, 0, 113, 1);
         Self {
-            format: FORMAT,
+            format: format_of(1),
             software: concat!("packet-trace ", env!("CARGO_PKG_VERSION")).to_owned(),
             clock: Clock { unix_nanos: 1_700_000_000_000_000_000, monotonic_nanos: 0 },
             from_start: true,

@@ -1,8 +1,8 @@
 //! Reads and writes packet captures of a relay, without I/O.
 //!
 //! [`TraceWriter`] writes the datagrams that a relay received and sent as
-//! [pcapng](https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html), which Wireshark and tshark open: one interface for each
-//! shard, raw IP packets with whole IP and UDP headers, and the direction as the standard packet flag. Custom blocks, which other tools
+//! [pcapng](https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html), which Wireshark, tshark and tcpdump open: raw IP packets with
+//! whole IP and UDP headers, the direction as the standard packet flag, and the shard in an option. Custom blocks, which other tools
 //! skip, hold what a replay needs besides the packets: a [`TraceHeader`], a [`ShardSnapshot`] of each shard if the relay was running
 //! already, and every other [`Input`] of the state machine.
 //!
@@ -62,7 +62,9 @@ mod writer;
 pub use accepted::AcceptedCredentials;
 pub use datagram::{Checksum, Datagram, UdpPacket, Unusable};
 pub use error::ReadError;
-pub use header::{Clock, FORMAT, RelayBandwidth, RelayConfig, RelayLimits, RelayRate, ShardHeader, TraceHeader};
+pub use header::{
+    Clock, FORMAT, RelayBandwidth, RelayConfig, RelayLimits, RelayRate, ShardHeader, TraceHeader, format_of,
+};
 pub use input::{AddressStatus, Crossing, Input, InputRecord, IpFamily, PortNeed, RelayOpened};
 pub use link::LinkType;
 pub use packet::{Direction, Packet};

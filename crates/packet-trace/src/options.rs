@@ -10,6 +10,8 @@ pub(crate) const INTERFACE_RESOLUTION: u16 = 9;
 pub(crate) const INTERFACE_OFFSET: u16 = 14;
 pub(crate) const PACKET_FLAGS: u16 = 2;
 pub(crate) const PACKET_DROPPED: u16 = 4;
+/// A custom option of bytes that tools may copy to another file.
+pub(crate) const CUSTOM: u16 = 2989;
 pub(crate) const STATISTICS_RECEIVED: u16 = 4;
 pub(crate) const STATISTICS_DROPPED: u16 = 5;
 
@@ -36,6 +38,21 @@ pub(crate) fn write(code: u16, value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(&value[..usize::from(length)]);
     block::pad(at, out);
+}
+
+/// What follows the enterprise number in the custom option with the shard of a packet, before the shard's number.
+const SHARD_MAGIC: [u8; 4] = *b"shrd";
+
+/// Appends the shard of a packet.
+pub(crate) fn write_shard(shard: u32, out: &mut Vec<u8>) {
+    let value = [block::ENTERPRISE.to_le_bytes(), SHARD_MAGIC, shard.to_le_bytes()].concat();
+    write(CUSTOM, &value, out);
+}
+
+/// The shard in the value of a custom option, if it is one of ours.
+pub(crate) fn shard(order: ByteOrder, value: &[u8]) -> Option<u32> {
+    let is_ours = order.u32(value, 0) == Some(block::ENTERPRISE) && value.get(4..8) == Some(&SHARD_MAGIC);
+    if is_ours { order.u32(value, 8) } else { None }
 }
 
 /// Appends the end-of-options mark.

@@ -14,7 +14,8 @@ pub enum Direction {
 pub struct Packet<'a> {
     /// The time, in nanoseconds since the Unix epoch.
     pub unix_nanos: u64,
-    /// The interface, counted from 0 over all sections of the file. In a relay's own trace, this is the shard.
+    /// The interface, counted from 0 over all sections of the file. In a relay's own trace, this is the shard, also where all shards have
+    /// one interface.
     pub interface: u32,
     /// The direction, if the file says.
     pub direction: Option<Direction>,

@@ -116,7 +116,7 @@ impl Section {
         state.last_unix_nanos = unix_nanos;
         let link = state.link;
 
-        let (mut direction, mut comment) = (None, None);
+        let (mut direction, mut comment, mut shard) = (None, None, None);
         let options_at = (20 + captured.next_multiple_of(4)).min(body.len());
         for (code, value) in options::iterate(order, &body[options_at..]) {
             match code {
@@ -127,6 +127,7 @@ impl Section {
                         _ => None,
                     }
                 }
+                options::CUSTOM => shard = shard.or(options::shard(order, value)),
                 options::PACKET_DROPPED if !obsolete => dropped = order.u64(value, 0).unwrap_or(0),
                 options::COMMENT if comment.is_none() => {
                     // Both slices lie in `body`, the second after the first.
@@ -136,7 +137,7 @@ impl Section {
                 _ => {}
             }
         }
-        let interface = self.first_interface.saturating_add(interface);
+        let interface = self.first_interface.saturating_add(shard.unwrap_or(interface));
         Ok(PacketBlock { unix_nanos, interface, link, frame, original_len, direction, dropped, comment })
     }
 

@@ -52,7 +52,7 @@ struct Shard {
 }
 
 impl TraceWriter {
-    /// Begins a file: appends the section header, `header` and one interface for each shard to `out`.
+    /// Begins a file: appends the section header, `header` and the interfaces ([`format_of`](crate::format_of)) to `out`.
     pub fn new(header: TraceHeader, limits: Limits, out: &mut Vec<u8>) -> Self {
         let at = out.len();
         block::write(block::SECTION_HEADER, out, |out| {
@@ -66,11 +66,13 @@ impl TraceWriter {
             options::write_end(out);
         });
         custom(&CustomRef::Header(&header), out);
-        for shard in 0..header.shards.len() {
+        let interfaces = if has_one_interface(&header) { 1 } else { header.shards.len() };
+        for interface in 0..interfaces {
+            let name = if interfaces < header.shards.len() { "relay".to_owned() } else { format!("shard {interface}") };
             block::write(block::INTERFACE_DESCRIPTION, out, |out| {
                 out.extend_from_slice(&LinkType::RAW.0.to_le_bytes());
                 out.extend_from_slice(&[0; 6]);
-                options::write(options::INTERFACE_NAME, format!("shard {shard}").as_bytes(), out);
+                options::write(options::INTERFACE_NAME, name.as_bytes(), out);
                 options::write(options::INTERFACE_RESOLUTION, &[9], out);
                 options::write_end(out);
             });
@@ -130,10 +132,12 @@ impl TraceWriter {
 
         let dropped = self.shard_mut(shard).map_or(0, |(state, _)| std::mem::take(&mut state.dropped_unreported));
         let comment = self.comment.take();
+        let has_one_interface = has_one_interface(&self.header);
+        let interface = if has_one_interface { 0 } else { shard };
         let unix_nanos = self.header.clock.to_unix(nanos);
         let at = out.len();
         block::write(block::ENHANCED_PACKET, out, |out| {
-            out.extend_from_slice(&shard.to_le_bytes());
+            out.extend_from_slice(&interface.to_le_bytes());
             write_time(unix_nanos, out);
             out.extend_from_slice(&length(headers.len() + captured));
             out.extend_from_slice(&length(headers.len() + datagram.payload.len()));
@@ -146,6 +150,9 @@ impl TraceWriter {
                 Direction::Outbound => 2,
             };
             options::write(options::PACKET_FLAGS, &flags.to_le_bytes(), out);
+            if has_one_interface {
+                options::write_shard(shard, out);
+            }
             if dropped > 0 {
                 options::write(options::PACKET_DROPPED, &dropped.to_le_bytes(), out);
             }
@@ -217,9 +224,16 @@ impl TraceWriter {
         self.bytes
     }
 
-    /// Ends the file: appends for each shard how many packets it had and how many of them are missing.
+    /// Ends the file: appends for each interface how many packets it had and how many of them are missing.
     pub fn finish(self, out: &mut Vec<u8>) {
-        for (index, shard) in self.shards.iter().enumerate() {
+        let shards = if has_one_interface(&self.header) {
+            let total = |of: fn(&Shard) -> u64| self.shards.iter().map(of).sum::<u64>();
+            let (seen, dropped) = (total(|shard| shard.seen), total(|shard| shard.dropped));
+            vec![Shard { seen, dropped, dropped_unreported: 0 }]
+        } else {
+            self.shards
+        };
+        for (index, shard) in shards.iter().enumerate() {
             block::write(block::INTERFACE_STATISTICS, out, |out| {
                 out.extend_from_slice(&length(index));
                 write_time(self.last_unix_nanos, out);
@@ -240,6 +254,11 @@ impl TraceWriter {
         self.bytes += (out.len() - at) as u64;
         self.last_unix_nanos = self.last_unix_nanos.max(unix_nanos);
     }
+}
+
+/// Whether all shards have one interface.
+const fn has_one_interface(header: &TraceHeader) -> bool {
+    header.format > 1
 }
 
 /// The payload to record for a datagram, of the same length, and how many bytes of it to write. The rest is application data.

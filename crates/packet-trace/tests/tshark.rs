@@ -1,11 +1,11 @@
-//! Wireshark's own parser is the judge of the files that are written.
+//! Wireshark's own parser, and tcpdump's, are the judges of the files that are written.
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::{fs, process::Command};
 
-use packet_trace::{Datagram, Direction, Input, Limits, TraceHeader, TraceWriter};
-use test_support::capability::has_tshark;
+use packet_trace::{Datagram, Direction, Input, Limits, TraceHeader, TraceWriter, format_of};
+use test_support::capability::{has_tcpdump, has_tshark};
 
 #[test]
 fn tshark_reads_the_trace_without_complaint() {
@@ -76,4 +76,29 @@ fn tshark_reads_the_trace_without_complaint() {
             "1700000001.500000000,0x00000001,,STUN,1,1,72,,",
         ]
     );
+}
+
+#[test]
+fn tcpdump_reads_a_trace_of_two_shards() {
+    if !has_tcpdump() {
+        return;
+    }
+    let mut file = Vec::new();
+    let shard = TraceHeader::example().shards[0].clone();
+    let header = TraceHeader { format: format_of(2), shards: vec![shard; 2], ..TraceHeader::example() };
+    let mut writer = TraceWriter::new(header, Limits::default(), &mut file);
+    for shard in [0, 1, 0] {
+        let (source, destination) = ("192.0.2.7:5000".parse().unwrap(), "203.0.113.1:3478".parse().unwrap());
+        let datagram = Datagram { source, destination, payload: b"x" };
+        let _ = writer.packet(shard, 0, Direction::Inbound, datagram, &mut file);
+        let _ = writer.input(shard, 0, Input::Timeout, &mut file);
+    }
+    writer.finish(&mut file);
+    let path = std::env::temp_dir().join(format!("packet-trace-two-{}.pcapng", std::process::id()));
+    fs::write(&path, &file).unwrap();
+    let output = Command::new("tcpdump").args(["-n", "-t", "-r"]).arg(&path).output().unwrap();
+    fs::remove_file(&path).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(stdout.lines().filter(|line| line.contains("192.0.2.7.5000 > 203.0.113.1.3478")).count(), 3, "{stdout}");
 }

@@ -9,7 +9,7 @@ mod snapshot;
 
 use std::net::{IpAddr, SocketAddr};
 
-use packet_trace::{Clock, Direction, FORMAT, Input, Limits, RelayConfig, ShardHeader, TraceHeader, TraceWriter};
+use packet_trace::{Clock, Direction, Input, Limits, RelayConfig, ShardHeader, TraceHeader, TraceWriter, format_of};
 use relay_server::{
     AllocationPort, AuthSecret, Config, Family, Icmp, PeerPolicy, PeerSocket, QuotaBy, RelayAddresses, Server,
     Timestamp, UnixTime, UsernameLimit,
@@ -84,7 +84,7 @@ impl World {
         // For demonstration only, so the secret need not be secret.
         let secret = AuthSecret::from_random(seed);
         let header = TraceHeader {
-            format: FORMAT,
+            format: format_of(1),
             software: concat!("firezone-relay playground ", env!("CARGO_PKG_VERSION")).to_owned(),
             clock: Clock { unix_nanos: unix_seconds.saturating_mul(1_000 * MILLISECOND), monotonic_nanos: 0 },
             from_start: true,

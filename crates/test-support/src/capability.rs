@@ -64,6 +64,12 @@ pub fn has_coturn() -> bool {
     can("coturn", present, "coturn's client programs are not installed (`cargo xtask setup`)")
 }
 
+/// Whether tcpdump runs; the capability `tcpdump`.
+#[track_caller]
+pub fn has_tcpdump() -> bool {
+    can("tcpdump", runs("tcpdump", ["--version"]), "tcpdump is not installed (`cargo xtask setup`)")
+}
+
 /// Whether tshark runs; the capability `tshark`.
 #[track_caller]
 pub fn has_tshark() -> bool {

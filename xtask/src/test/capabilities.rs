@@ -29,6 +29,7 @@ const CAPABILITIES: &[Capability] = &[
     Capability { name: "python3", present: || command::find("python3").is_some() },
     Capability { name: "rotel", present: || can_import("rotel") },
     Capability { name: "ipv6", present: || UdpSocket::bind("[::1]:0").is_ok() },
+    Capability { name: "tcpdump", present: || command::find("tcpdump").is_some() },
     Capability { name: "tshark", present: || command::find("tshark").is_some() },
     Capability { name: "nft", present: || command::find("nft").is_some() },
     Capability { name: "faketime", present: setup::has_libfaketime },

@@ -45,7 +45,7 @@ fn errors_repeat() {
 
 #[test]
 fn a_newer_format_and_broken_replay_data_leave_the_packets_readable() {
-    let newer = TraceHeader { format: 2, ..TraceHeader::example() };
+    let newer = TraceHeader { format: 3, ..TraceHeader::example() };
     let file = write(newer, Limits::default(), |writer, out| {
         let _ = writer.packet(0, 0, Direction::Inbound, datagram(CLIENT, LISTENER, b"x"), out);
     });
@@ -54,7 +54,7 @@ fn a_newer_format_and_broken_replay_data_leave_the_packets_readable() {
     let at = broken.windows(text.len()).position(|window| window == text).unwrap();
     broken[at] = b'!';
     for (file, packets, is_expected) in [
-        (file, 1, (|error| matches!(error, ReadError::NewerFormat { found: 2, supported: 1 })) as fn(&ReadError) -> _),
+        (file, 1, (|error| matches!(error, ReadError::NewerFormat { found: 3, supported: 2 })) as fn(&ReadError) -> _),
         (broken, 3, |error| matches!(error, ReadError::BadReplayData { .. })),
     ] {
         let mut reader = TraceReader::new();

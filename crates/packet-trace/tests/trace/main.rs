@@ -4,6 +4,7 @@
 
 mod damaged;
 mod random;
+mod shards;
 mod snapshots;
 
 use packet_trace::{

@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::Context;
-use packet_trace::{Clock as TraceClock, Datagram, FORMAT, Limits, Recorded, ShardHeader, TraceHeader, TraceWriter};
+use packet_trace::{Clock as TraceClock, Datagram, Limits, Recorded, ShardHeader, TraceHeader, TraceWriter, format_of};
 use relay_server::{Config as ServerConfig, PortRange, Timestamp, UnixTime};
 use tokio::{sync::oneshot, time::timeout};
 
@@ -205,7 +205,7 @@ pub(super) fn header(ports: PortRange, shards: &[ShardStart]) -> TraceHeader {
         monotonic_nanos: shard.started.0.as_nanos(),
     });
     TraceHeader {
-        format: FORMAT,
+        format: format_of(shards.len()),
         software: concat!("firezone-relay ", env!("CARGO_PKG_VERSION")).to_owned(),
         clock,
         from_start: true,
