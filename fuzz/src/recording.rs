@@ -1,4 +1,4 @@
-use relay_replay::{Filter, Session};
+use relay_replay::{Diagnosis, Filter, Kind, Session};
 
 /// Any file is shown packet by packet; where it says that a relay recorded it, the relay's own state machine runs again.
 pub fn recording(input: &[u8]) {
@@ -20,6 +20,11 @@ pub fn recording(input: &[u8]) {
         );
     }
     let _ = (session.warnings(), session.endpoints(), session.differences(), session.troubles());
+    let mut diagnosis = Diagnosis::new();
+    diagnosis.push(input);
+    let report = diagnosis.finish();
+    let packets = session.rows().iter().filter(|row| row.kind != Kind::Internal).count() as u64;
+    assert_eq!(report.capture.packets, packets, "it reads as far as the session");
     if let Ok(filter) = String::from_utf8_lossy(input).parse::<Filter>() {
         let _ = session.filter(&filter);
     }

@@ -2,7 +2,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::{Checksum, Datagram, LinkType, UdpPacket, Unusable, frame::ip_offset};
 
-const UDP: u8 = 17;
+pub(crate) const UDP: u8 = 17;
 const UDP_HEADER: usize = 8;
 /// Hop limit of the headers that are synthesised for a recording: the default of Linux.
 const HOP_LIMIT: u8 = 64;
@@ -11,12 +11,7 @@ const HOP_LIMIT: u8 = 64;
 pub(crate) fn parse(link: LinkType, frame: &[u8]) -> Result<UdpPacket<'_>, Unusable> {
     let ip_offset = ip_offset(link, frame)?;
     let ip = frame.get(ip_offset..).unwrap_or_default();
-    let header = match ip.first().map(|byte| byte >> 4) {
-        None => return Err(Unusable::CutOff),
-        Some(4) => ipv4(ip)?,
-        Some(6) => ipv6(ip)?,
-        Some(_) => return Err(Unusable::BadHeader("IP")),
-    };
+    let header = header(ip, UDP)?;
 
     // Ethernet's padding may follow the IP packet in the frame.
     let segment = ip.get(header.payload_at..).unwrap_or_default();
@@ -50,16 +45,26 @@ pub(crate) fn parse(link: LinkType, frame: &[u8]) -> Result<UdpPacket<'_>, Unusa
     })
 }
 
-struct IpHeader {
-    source: IpAddr,
-    destination: IpAddr,
-    /// The offset of the UDP header from the beginning of the IP header, in bytes.
-    payload_at: usize,
-    /// The length of the UDP packet in bytes, captured or not.
+pub(crate) struct IpHeader {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    /// The offset of what the packet carries from the beginning of the IP header, in bytes.
+    pub(crate) payload_at: usize,
+    /// How long that is in bytes, captured or not.
     payload_len: usize,
 }
 
-fn ipv4(ip: &[u8]) -> Result<IpHeader, Unusable> {
+/// Reads the IP header at the beginning of `ip`, of a packet that carries `protocol`.
+pub(crate) fn header(ip: &[u8], protocol: u8) -> Result<IpHeader, Unusable> {
+    match ip.first().map(|byte| byte >> 4) {
+        None => Err(Unusable::CutOff),
+        Some(4) => ipv4(ip, protocol),
+        Some(6) => ipv6(ip, protocol),
+        Some(_) => Err(Unusable::BadHeader("IP")),
+    }
+}
+
+fn ipv4(ip: &[u8], protocol: u8) -> Result<IpHeader, Unusable> {
     let Some(fixed) = ip.first_chunk::<20>() else { return Err(Unusable::CutOff) };
     let header_len = usize::from(fixed[0] & 0x0f) * 4;
     // Segmentation offload leaves a length of zero. Then the length of the frame gives that of the packet.
@@ -74,7 +79,7 @@ fn ipv4(ip: &[u8]) -> Result<IpHeader, Unusable> {
     if fragment & 0x3fff != 0 {
         return Err(Unusable::Fragment { offset: (fragment & 0x1fff).saturating_mul(8) });
     }
-    if fixed[9] != UDP {
+    if fixed[9] != protocol {
         return Err(Unusable::NotUdp { protocol: fixed[9] });
     }
     let address = |at: usize| IpAddr::from(Ipv4Addr::new(fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]));
@@ -86,7 +91,7 @@ fn ipv4(ip: &[u8]) -> Result<IpHeader, Unusable> {
     })
 }
 
-fn ipv6(ip: &[u8]) -> Result<IpHeader, Unusable> {
+fn ipv6(ip: &[u8], protocol: u8) -> Result<IpHeader, Unusable> {
     const HOP_BY_HOP: u8 = 0;
     const ROUTING: u8 = 43;
     const FRAGMENT: u8 = 44;
@@ -101,7 +106,7 @@ fn ipv6(ip: &[u8]) -> Result<IpHeader, Unusable> {
     };
     let mut next = fixed[6];
     let mut at = 40;
-    while next != UDP {
+    while next != protocol {
         let extension = ip.get(at..).and_then(<[u8]>::first_chunk::<8>);
         let len = match next {
             HOP_BY_HOP | ROUTING | DESTINATION | MOBILITY => {

@@ -47,6 +47,7 @@ mod datagram;
 mod error;
 mod frame;
 mod header;
+mod icmp;
 mod input;
 mod ip;
 mod link;
@@ -65,6 +66,7 @@ pub use error::ReadError;
 pub use header::{
     Clock, FORMAT, RelayBandwidth, RelayConfig, RelayLimits, RelayRate, ShardHeader, TraceHeader, format_of,
 };
+pub use icmp::IcmpError;
 pub use input::{AddressStatus, Crossing, Input, InputRecord, IpFamily, PortNeed, RelayOpened};
 pub use link::LinkType;
 pub use packet::{Direction, Packet};

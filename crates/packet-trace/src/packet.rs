@@ -1,4 +1,4 @@
-use crate::{LinkType, UdpPacket, Unusable, ip};
+use crate::{IcmpError, LinkType, UdpPacket, Unusable, icmp, ip};
 
 /// The direction of a packet, as seen from the machine that captured it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,5 +41,11 @@ impl<'a> Packet<'a> {
     /// When the packet is not a UDP datagram, or cannot be parsed.
     pub fn udp(&self) -> Result<UdpPacket<'a>, Unusable> {
         ip::parse(self.link, self.frame)
+    }
+
+    /// The ICMP error in the frame, if it is one about a UDP datagram.
+    #[must_use]
+    pub fn icmp_error(&self) -> Option<IcmpError> {
+        icmp::error(self.link, self.frame)
     }
 }

@@ -88,11 +88,16 @@ impl Inspector {
         self
     }
 
+    /// Forgets requests before row number `row`. Their answers are not recognised any more.
+    pub(crate) fn forget_requests(&mut self, row: u32) {
+        self.requests.retain(|_, request| request.row >= row);
+    }
+
     pub(crate) fn packet(&mut self, timeline: &mut Timeline, row: u32, packet: &Packet<'_>) {
         self.expire(timeline, row);
         let Ok(udp) = packet.udp() else { return };
         // Expiry may have inserted rows before this one.
-        let row = u32::try_from(timeline.rows.len().saturating_sub(1)).unwrap_or(row);
+        let row = timeline.len().saturating_sub(1);
         let Some(found) = timeline.row(row) else { return };
         let (kind, method, source, destination) = (found.kind, found.method, found.source, found.destination);
         match kind {
@@ -149,8 +154,8 @@ impl Inspector {
             method,
             username: String::from_utf8_lossy(username).into_owned(),
             channel: channel.map_or(0, u16::from_be_bytes),
-            peers: addresses(message, dissect::XOR_PEER_ADDRESS).collect(),
-            is_signed: dissect::find(message, dissect::MESSAGE_INTEGRITY).is_some(),
+            peers: dissect::addresses(message, dissect::XOR_PEER_ADDRESS).collect(),
+            is_signed: dissect::is_signed(message),
         };
         match self.requests.entry((udp.source, transaction)) {
             // A retransmission: the response is related to the first transmission.
@@ -232,7 +237,7 @@ impl Inspector {
     }
 
     fn created(&mut self, timeline: &mut Timeline, udp: &UdpPacket<'_>, username: String) {
-        let relayed: Vec<_> = addresses(udp.payload, dissect::XOR_RELAYED_ADDRESS).collect();
+        let relayed: Vec<_> = dissect::addresses(udp.payload, dissect::XOR_RELAYED_ADDRESS).collect();
         let (client, server) = (udp.destination, udp.source);
         if let Some(&old) = self.by_pair.get(&(client, server)) {
             let same = timeline.view.allocations.get(&old).is_some_and(|allocation| {
@@ -363,11 +368,6 @@ impl Inspector {
 
 fn transaction(message: &[u8]) -> Option<[u8; 12]> {
     message.get(8..)?.first_chunk().copied()
-}
-
-fn addresses(message: &[u8], attribute: u16) -> impl Iterator<Item = SocketAddr> {
-    let values = dissect::find_all(message, attribute);
-    values.filter_map(|value| dissect::read_address(value, message.get(4..20)).ok())
 }
 
 fn lifetime(message: &[u8]) -> u32 {

@@ -7,6 +7,8 @@
 //! relay's state is available at every row as a [`View`], every field of a packet has its bytes and its RFC section
 //! ([`dissect_packet`]), and every refusal has an [`Explanation`] in plain words.
 //!
+//! A [`Diagnosis`] reads a whole capture of any length and says which clients failed, and why.
+//!
 //! A [`World`] makes such captures: a relay with clients and peers in simulated time. The playground's live mode and its examples
 //! use it.
 //!
@@ -31,6 +33,7 @@
 mod allocation_view;
 mod change;
 mod classify;
+mod diagnosis;
 mod difference;
 mod dissect;
 mod endpoint;
@@ -53,6 +56,9 @@ mod world;
 
 pub use allocation_view::{AllocationView, ChannelView, PermissionView};
 pub use change::{Carrier, Change, Outcome};
+pub use diagnosis::{
+    CaptureReport, ClientReport, Diagnosis, Problem, ProblemKind, Report, Skipped, Status, Summary, Tally,
+};
 pub use difference::{Difference, DifferenceKind};
 pub use dissect::{Field, dissect_packet, dissect_payload};
 pub use endpoint::{Endpoint, Role};

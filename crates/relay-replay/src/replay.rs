@@ -247,7 +247,7 @@ impl Shard {
 
     /// Handles outputs. `cause` is the row that they are due to.
     fn take(&mut self, timeline: &mut Timeline, cause: Option<u32>, outputs: Vec<Output>) {
-        let last = u32::try_from(timeline.rows.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        let last = timeline.len().saturating_sub(1);
         for output in outputs {
             match output {
                 Output::Transmit { from, to, bytes } => {

@@ -1,6 +1,6 @@
 //! A session: a capture that is read in pieces, and everything derived from it.
 
-use packet_trace::{ReadError, Record, TraceHeader, TraceReader};
+use packet_trace::{Packet, ReadError, Record, TraceHeader, TraceReader};
 
 use crate::{
     Change, Difference, Endpoint, Explanation, Field, Filter, NotReplayed, Row, Trouble, View, explain,
@@ -50,28 +50,38 @@ impl Session {
 
     /// Reads the next bytes of the capture. Problems are in [`Self::error`] and [`Self::warnings`].
     pub fn push(&mut self, bytes: &[u8]) {
+        self.push_with(bytes, nobody);
+    }
+
+    /// [`Self::push`] that also calls `seen` after each packet, and with `None` after each other record of a relay's recording.
+    pub(crate) fn push_with(&mut self, bytes: &[u8], seen: impl FnMut(&mut Timeline, Option<&Packet<'_>>)) {
         if self.error.is_none() {
             self.reader.push(bytes);
-            self.read();
+            self.read(seen);
         }
     }
 
     /// Ends the capture.
     pub fn end(&mut self) {
+        self.end_with(nobody);
+    }
+
+    /// [`Self::end`] that also calls `seen` as [`Self::push_with`] does.
+    pub(crate) fn end_with(&mut self, seen: impl FnMut(&mut Timeline, Option<&Packet<'_>>)) {
         if self.ended {
             return;
         }
         self.ended = true;
         self.reader.end();
         if self.error.is_none() {
-            self.read();
+            self.read(seen);
         }
         if let Brain::Replay(replay) = &mut self.brain {
             replay.end(&mut self.timeline, self.dropped > 0);
         }
     }
 
-    fn read(&mut self) {
+    fn read(&mut self, mut seen: impl FnMut(&mut Timeline, Option<&Packet<'_>>)) {
         loop {
             match self.reader.read() {
                 Ok(None) => return,
@@ -83,6 +93,7 @@ impl Session {
                     } else {
                         self.warnings.push("The file holds a second recording; its replay data is ignored.".to_owned());
                     }
+                    seen(&mut self.timeline, None);
                 }
                 Ok(Some(Record::Packet(packet))) => {
                     self.dropped += packet.dropped;
@@ -95,6 +106,7 @@ impl Session {
                     if let Brain::Inspect(inspector, _) = &mut self.brain {
                         inspector.packet(&mut self.timeline, row, &packet);
                     }
+                    seen(&mut self.timeline, Some(&packet));
                 }
                 #[cfg(feature = "snapshots")]
                 Ok(Some(Record::Snapshot(snapshot))) => {
@@ -103,6 +115,7 @@ impl Session {
                     {
                         self.brain.inspect_instead(&self.timeline, self.header.as_ref(), reason);
                     }
+                    seen(&mut self.timeline, None);
                 }
                 Ok(Some(Record::Input(input))) => {
                     if let Brain::Replay(replay) = &mut self.brain
@@ -110,6 +123,7 @@ impl Session {
                     {
                         self.brain.inspect_instead(&self.timeline, self.header.as_ref(), reason);
                     }
+                    seen(&mut self.timeline, None);
                 }
                 Ok(Some(Record::Statistics { dropped, .. })) => {
                     self.dropped = self.dropped.max(dropped.unwrap_or(0));
@@ -230,6 +244,17 @@ impl Session {
         filter.select(&self.timeline)
     }
 
+    pub(crate) const fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// Forgets requests before row number `row`. Their answers are not recognised any more.
+    pub(crate) fn forget_requests(&mut self, row: u32) {
+        if let Brain::Inspect(inspector, _) = &mut self.brain {
+            inspector.forget_requests(row);
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn replayed_server(&self) -> Option<&relay_server::Server> {
         match &self.brain {
@@ -254,6 +279,9 @@ impl Brain {
         *self = Self::Inspect(Box::new(inspector.with_state(timeline)), reason);
     }
 }
+
+/// Ignores what was read. A function, because each closure would compile the reader once more.
+const fn nobody(_: &mut Timeline, _: Option<&Packet<'_>>) {}
 
 fn decide(header: &TraceHeader) -> Brain {
     let inspect = |reason| Brain::Inspect(Box::new(Inspector::with_header(header)), reason);

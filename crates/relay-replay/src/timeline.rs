@@ -16,7 +16,11 @@ const SNAPSHOT_ROWS_PER_ENTRY: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Timeline {
     pub(crate) rows: Vec<Row>,
+    /// The index of the first row in [`Self::rows`]: the number of forgotten rows.
+    first_row: u32,
     pub(crate) changes: Vec<Change>,
+    /// The number of forgotten changes.
+    first_change: u32,
     pub(crate) endpoints: Endpoints,
     pub(crate) view: View,
     /// Whether the relay is known to have indications off, and so no permissions.
@@ -25,7 +29,7 @@ pub(crate) struct Timeline {
     pub(crate) comments: BTreeMap<u32, String>,
     pub(crate) allocations: u32,
     /// Snapshots of the state, each with the index of the row after it.
-    snapshots: Vec<(usize, View)>,
+    snapshots: Vec<(u32, View)>,
 }
 
 impl Timeline {
@@ -63,21 +67,45 @@ impl Timeline {
     }
 
     fn push(&mut self, mut row: Row) -> u32 {
-        let index = self.rows.len();
+        let index = self.len();
         let distance = SNAPSHOT_ROWS.max(self.view.size() * SNAPSHOT_ROWS_PER_ENTRY);
         let last = self.snapshots.last().map_or(0, |(last, _)| *last);
-        if index - last >= distance {
+        if position(index - last) >= distance {
             self.snapshots.push((index, self.view.clone()));
         }
         row.changes_end = self.changes_len();
         self.rows.push(row);
-        u32::try_from(index).unwrap_or(Row::NONE)
+        index
+    }
+
+    /// The number of rows so far, with forgotten ones.
+    pub(crate) fn len(&self) -> u32 {
+        self.first_row.saturating_add(index(self.rows.len()))
+    }
+
+    /// The index of the first row that is kept.
+    pub(crate) const fn first(&self) -> u32 {
+        self.first_row
+    }
+
+    /// Forgets all rows but the last, their changes, comments, differences and old snapshots. Row indexes stay valid.
+    pub(crate) fn forget(&mut self) {
+        let Some(forgotten) = self.rows.len().checked_sub(1) else { return };
+        if let Some(end) = forgotten.checked_sub(1).and_then(|last| self.rows.get(last)).map(|row| row.changes_end) {
+            self.changes.drain(..position(end - self.first_change));
+            self.first_change = end;
+        }
+        self.rows.drain(..forgotten);
+        self.first_row += index(forgotten);
+        self.comments.clear();
+        self.differences.clear();
+        self.snapshots.drain(..self.snapshots.len().saturating_sub(1));
     }
 
     /// Inserts a row for an event inside the relay before the last row, whose packet must not have changed anything yet.
     pub(crate) fn internal_before_last(&mut self, unix_nanos: u64, change: Change) {
         let Some(last) = self.rows.pop() else { return };
-        let comment = self.comments.remove(&index(self.rows.len()));
+        let comment = self.comments.remove(&self.len());
         self.internal(last.shard, unix_nanos);
         self.change(change);
         let moved = self.push(last);
@@ -86,8 +114,9 @@ impl Timeline {
         }
     }
 
-    fn changes_len(&self) -> u32 {
-        u32::try_from(self.changes.len()).unwrap_or(u32::MAX)
+    /// The number of changes so far, with forgotten ones.
+    pub(crate) fn changes_len(&self) -> u32 {
+        self.first_change.saturating_add(index(self.changes.len()))
     }
 
     /// Adds a change to the last row.
@@ -103,7 +132,7 @@ impl Timeline {
             _ => row.flags.insert(Flags::STATE),
         }
         self.changes.push(change);
-        row.changes_end = u32::try_from(self.changes.len()).unwrap_or(u32::MAX);
+        row.changes_end += 1;
     }
 
     /// The number for a new allocation.
@@ -113,20 +142,15 @@ impl Timeline {
     }
 
     pub(crate) fn row(&self, index: u32) -> Option<&Row> {
-        self.rows.get(usize::try_from(index).ok()?)
+        self.rows.get(position(index.checked_sub(self.first_row)?))
     }
 
     pub(crate) fn row_mut(&mut self, index: u32) -> Option<&mut Row> {
-        self.rows.get_mut(usize::try_from(index).ok()?)
-    }
-
-    /// The index of the row that is added next.
-    pub(crate) fn next_row(&self) -> u32 {
-        index(self.rows.len())
+        self.rows.get_mut(position(index.wrapping_sub(self.first_row)))
     }
 
     pub(crate) fn is_last(&self, index: u32) -> bool {
-        self.rows.len().checked_sub(1).and_then(|last| u32::try_from(last).ok()) == Some(index)
+        self.len().checked_sub(1) == Some(index)
     }
 
     /// Relates `effect` to `cause`: a response to its request, or a forwarded packet to the received one.
@@ -150,22 +174,28 @@ impl Timeline {
 
     /// The changes by `row`.
     pub(crate) fn changes_of(&self, row: u32) -> &[Change] {
-        let end = self.row(row).map_or(0, |row| row.changes_end);
-        let start = row.checked_sub(1).and_then(|before| self.row(before)).map_or(0, |row| row.changes_end);
-        let index = |position: u32| usize::try_from(position).unwrap_or(usize::MAX);
-        self.changes.get(index(start)..index(end)).unwrap_or_default()
+        let first = self.first_change;
+        let end_of = |row: Option<&Row>| row.map_or(0, |row| position(row.changes_end - first));
+        let start = end_of(row.checked_sub(1).and_then(|before| self.row(before)));
+        self.changes.get(start..end_of(self.row(row))).unwrap_or_default()
+    }
+
+    /// The changes by `row`, without the first `seen` changes of the timeline.
+    pub(crate) fn changes_from(&self, row: u32, seen: u32) -> &[Change] {
+        let changes = self.changes_of(row);
+        let start = self.row(row).map_or(0, |row| row.changes_end).saturating_sub(index(changes.len()));
+        changes.get(position(seen.saturating_sub(start))..).unwrap_or_default()
     }
 
     /// The state after `row`, or before it.
     pub(crate) fn view_at(&self, row: u32, before: bool) -> View {
-        let rows = usize::try_from(row).unwrap_or(usize::MAX).saturating_add(usize::from(!before)).min(self.rows.len());
+        let rows = row.saturating_add(u32::from(!before)).min(self.len());
         let snapshot = self.snapshots.partition_point(|(at, _)| *at <= rows);
         let (start, mut view) = match snapshot.checked_sub(1).and_then(|index| self.snapshots.get(index)) {
             Some((at, view)) => (*at, view.clone()),
             None => (0, View::default()),
         };
         for index in start..rows {
-            let index = u32::try_from(index).unwrap_or(Row::NONE);
             let at = self.row(index).map_or(0, |row| row.unix_nanos);
             for change in self.changes_of(index) {
                 view.apply(at, change);
@@ -182,4 +212,9 @@ impl Timeline {
 
 fn index(position: usize) -> u32 {
     u32::try_from(position).unwrap_or(Row::NONE)
+}
+
+/// Lossless on every platform that this runs on (32-bit and wider).
+fn position(index: u32) -> usize {
+    usize::try_from(index).unwrap_or(usize::MAX)
 }

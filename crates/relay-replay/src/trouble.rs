@@ -19,7 +19,7 @@ pub struct Trouble {
 pub(crate) fn all(timeline: &Timeline) -> Vec<Trouble> {
     let mut troubles: Vec<Trouble> = Vec::new();
     let mut kinds: Vec<&Change> = Vec::new();
-    for row in (0..).take(timeline.rows.len()) {
+    for row in 0..timeline.len() {
         for change in timeline.changes_of(row).iter().filter(|change| is_trouble(change)) {
             let text = || change.headline().unwrap_or_default();
             // Comparing changes is faster than formatting each of a million.

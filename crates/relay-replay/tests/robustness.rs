@@ -2,8 +2,9 @@
 #![cfg(all(not(target_arch = "wasm32"), feature = "snapshots"))]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use packet_trace::ReadError;
 use proptest::prelude::*;
-use relay_replay::{EXAMPLES, Request, Session, World};
+use relay_replay::{Diagnosis, EXAMPLES, Request, Session, World};
 
 /// A recording that begins while the relay has an allocation.
 fn from_the_middle() -> Vec<u8> {
@@ -52,5 +53,13 @@ proptest! {
             let _ = session.explain(index, frame, &[]);
             let _ = session.view_at(index);
         }
+        let mut diagnosis = Diagnosis::new();
+        trace.chunks(piece).for_each(|piece| diagnosis.push(piece));
+        let report = diagnosis.finish();
+        let summary = report.summary;
+        prop_assert_eq!(summary.clients, summary.succeeded + summary.partly + summary.failed + summary.undecided);
+        // A session shows frames that cannot be read, and a diagnosis of nothing else is an error.
+        let is_foreign = matches!(report.error, Some(ReadError::UnsupportedLinkType(_))) && session.error().is_none();
+        prop_assert!(is_foreign || report.error.as_ref() == session.error(), "{:?}", report.error);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, net::SocketAddr, str};
 
-use super::{Field, Icmp, address, find, find::HEADER_LEN, stun};
+use super::{Field, Icmp, address, find, stun};
 use crate::time;
 
 /// The format of an attribute's value.
@@ -283,19 +283,6 @@ fn hex(value: &[u8]) -> String {
         text.push('\u{2026}');
     }
     text
-}
-
-/// The captured part of the first attribute of type `number` in a truncated message, and the length of its whole value.
-pub(crate) fn find_cut(message: &[u8], number: u16) -> Option<(&[u8], usize)> {
-    let mut at = HEADER_LEN;
-    loop {
-        let (&[t0, t1, l0, l1], after) = message.get(at..)?.split_first_chunk()?;
-        let length = usize::from(u16::from_be_bytes([l0, l1]));
-        if u16::from_be_bytes([t0, t1]) == number {
-            return Some((&after[..after.len().min(length)], length));
-        }
-        at += 4 + length.next_multiple_of(4);
-    }
 }
 
 /// Application data is opaque to a relay. A guess about its protocol still helps a reader.

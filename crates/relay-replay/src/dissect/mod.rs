@@ -14,8 +14,7 @@ use packet_trace::{Checksum, Packet, UdpPacket};
 
 pub use field::Field;
 
-pub(crate) use address::read as read_address;
-pub(crate) use attribute::{application_data, error_code, find_cut, name as attribute_name, username_expiry};
+pub(crate) use attribute::{application_data, error_code, name as attribute_name, username_expiry};
 pub(crate) use find::*;
 pub(crate) use icmp::Icmp;
 pub(crate) use stun::class_and_method;

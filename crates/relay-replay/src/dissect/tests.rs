@@ -141,3 +141,14 @@ mod properties {
         }
     }
 }
+
+#[test]
+fn a_message_is_signed_with_either_hash_and_though_it_is_cut_short() {
+    let header = b"\0\x03\0\x08\x21\x12\xa4\x42transaction!";
+    for (attribute, signed) in
+        [(&b"\0\x08\0\x14"[..], true), (b"\0\x1c\0\x20", true), (b"\0\x06\0\x05al", true), (b"\0\x14\0\x05ex", false)]
+    {
+        assert_eq!(is_signed(&[&header[..], attribute].concat()), signed, "{attribute:02x?}");
+    }
+    assert!(!is_signed(header) && !is_signed(b""));
+}

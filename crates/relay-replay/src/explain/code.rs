@@ -8,11 +8,11 @@ pub(crate) fn explain(code: u16, unix_seconds: u64, request: &[u8]) -> Explanati
     let problem = |title: &str, text: &str| Explanation::new(Tone::Problem, format!("{code}: {title}"), text);
     match code {
         401 => unauthenticated(unix_seconds, request),
-        400 => problem("bad request", "Something about the request is wrong: an attribute is missing, malformed or contradicts another, or a channel number and a peer are already bound otherwise.")
-            .advice("In the details of the request, look for marked attributes; for ChannelBind, compare number and peer with the channels that exist. A lapsed channel keeps its number and peer reserved for 5 minutes.")
+        400 => problem("bad request", "An attribute of the request is missing, malformed or contradicts another, or a channel number and a peer are already bound otherwise.")
+            .advice("Look for attributes that are marked as wrong; for ChannelBind, compare number and peer with the channels that exist. A lapsed channel keeps its number and peer reserved for 5 minutes.")
             .link("https://www.rfc-editor.org/rfc/rfc8656#section-12.2"),
-        403 => problem("forbidden", "The relay's rules do not let it relay to this peer.")
-            .advice("Addresses such as multicast, broadcast, unspecified ones and the relay's own listening address are never relayed to.")
+        403 => problem("forbidden", "The relay's rules do not let it relay to this peer, or for this client.")
+            .advice("The client must leave this peer out, or the relay's operator allow it.")
             .link("https://www.rfc-editor.org/rfc/rfc8656#section-19"),
         420 => problem("unknown attribute", "The request has an attribute from the range that a server must understand, and the relay does not know or support it.")
             .advice("UNKNOWN-ATTRIBUTES in the response lists what the client should leave out.")
@@ -44,7 +44,7 @@ pub(crate) fn explain(code: u16, unix_seconds: u64, request: &[u8]) -> Explanati
 }
 
 fn unauthenticated(unix_seconds: u64, request: &[u8]) -> Explanation {
-    if request.is_empty() || dissect::find(request, dissect::MESSAGE_INTEGRITY).is_none() {
+    if !dissect::is_signed(request) {
         return challenge();
     }
     let expiry = dissect::find(request, dissect::USERNAME).and_then(dissect::username_expiry);

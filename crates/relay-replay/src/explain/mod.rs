@@ -18,8 +18,10 @@ use crate::{
 };
 
 pub use self::explanation::Explanation;
-pub(crate) use self::explanation::words_for;
-use self::explanation::{About, Tone};
+pub(crate) use self::{
+    explanation::{About, Tone, words_for},
+    icmp::told as icmp_told,
+};
 
 /// Dissects the packet of `row`.
 pub(crate) fn dissect(row: &Row, frame: &[u8]) -> Vec<Field> {
@@ -68,7 +70,7 @@ pub(crate) fn row(timeline: &Timeline, index: u32, frame: &[u8], related: &[u8])
     for change in all {
         // The explanation of the permission contains this success already.
         let is_covered = has_permission && matches!(change, Change::Responded { outcome: Outcome::Success, .. });
-        paragraphs.extend(explain_change(change, &about).filter(|_| !is_covered));
+        paragraphs.extend(self::change(change, &about).filter(|_| !is_covered));
     }
     paragraphs.extend(unanswered(&about, has_outcome || !others.unwrap_or_default().is_empty()));
     paragraphs.extend(icmp::told(&about));
@@ -88,7 +90,8 @@ pub(crate) fn name(allocation: u32) -> String {
     format!("A{}", allocation + 1)
 }
 
-fn explain_change(change: &Change, about: &About<'_>) -> Option<Explanation> {
+/// Explains one change.
+pub(crate) fn change(change: &Change, about: &About<'_>) -> Option<Explanation> {
     let info = |title: String, text: String| Some(Explanation::new(Tone::Info, title, text));
     let good = |title: String, text: String| Some(Explanation::new(Tone::Good, title, text));
     match change {
@@ -304,18 +307,18 @@ fn unanswered(about: &About<'_>, has_outcome: bool) -> Option<Explanation> {
         Some(other) if other.kind == Kind::Request => Some(Explanation::new(
             Tone::Info,
             "The client sent this request again",
-            format!("It has the transaction ID of packet {}: no answer to that one had arrived in time.", about.row.related + 1),
+            format!(
+                "It has the transaction ID of packet {}: no answer to that one had arrived in time.",
+                about.row.related + 1
+            ),
         )),
         Some(_) => None,
-        None => {
-            Some(
-                Explanation::new(
-                    Tone::Problem,
-                    "There is no answer",
-                    "The capture holds no answer to this request.",
-                )
-                .advice("If the client asks again and again, the request or its answer is lost on the way: look for a firewall, a wrong address or port, or a server that does not run. Where it never asks again, the capture may have ended too early, or shows one direction only."),
-            )
-        }
+        None => Some(no_answer()),
     }
+}
+
+/// Explains a request without an answer.
+pub(crate) fn no_answer() -> Explanation {
+    Explanation::new(Tone::Problem, "There is no answer", "The capture holds no answer to this request.")
+        .advice("If the client asks again and again, the request or its answer is lost on the way: look for a firewall, a wrong address or port, or a server that does not run. Where it never asks again, the capture may have ended too early, or shows one direction only.")
 }

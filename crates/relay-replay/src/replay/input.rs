@@ -66,7 +66,7 @@ impl Replay {
             }
             Input::CredentialsAccepted { credentials: None } if !shard.with_secret => {
                 // The relay may answer even a request without credentials otherwise.
-                return Err(NotReplayed::SecretNeeded { packet: timeline.next_row().saturating_add(1) });
+                return Err(NotReplayed::SecretNeeded { packet: timeline.len().saturating_add(1) });
             }
             Input::CredentialsAccepted { credentials } => {
                 if let Some(Ok(accepted)) = credentials.as_ref().map(super::credentials::read) {
