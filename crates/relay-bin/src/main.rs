@@ -8,6 +8,7 @@ mod addresses;
 mod clock;
 mod credentials;
 mod doctor;
+mod explain;
 mod faults;
 mod file_watch;
 mod files;
@@ -41,18 +42,19 @@ use std::{
 use crate::{
     addresses::ThisHost,
     clock::Clock,
+    explain::Explained,
     logging::Logging,
     operations::Operations,
     options::{
-        CheckPeerOptions, Cli, Collector, Command, Config, DoctorOptions, OperationsConfig, Options, OsEntropy,
-        Problems,
+        CheckPeerOptions, Cli, Collector, Command, Config, DoctorOptions, ExplainOptions, OperationsConfig, Options,
+        OsEntropy, Problems,
     },
     output::Output,
 };
 
 /// The exit status after a failure at run time.
 const FAILURE: u8 = 1;
-/// The exit status after a wrong option, the same as clap's.
+/// The exit status after a wrong option, the same as clap's, and for a capture that cannot be read.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         },
         Some(Command::CheckPeer(asked)) => check_peer(&asked),
         Some(Command::Doctor(asked)) => examine(&asked),
+        Some(Command::Explain(asked)) => explain_capture(&asked),
         Some(Command::Upgrade(asked)) => match upgrade::upgrade(asked.process) {
             Ok(new) => print_line(&format!("process {new} has taken over")),
             Err(error) => {
@@ -77,6 +80,16 @@ fn main() -> ExitCode {
         },
         Some(Command::Supervise) => supervise::run(),
     }
+}
+
+fn explain_capture(asked: &ExplainOptions) -> ExitCode {
+    let Explained { text, error, has_failures } = explain::explain(&asked.file, asked.json, asked.verbose);
+    let printed = text.map_or(ExitCode::SUCCESS, |text| print_line(&text));
+    if let Some(error) = error {
+        report(&format!("{error:#}"));
+        return ExitCode::from(USAGE);
+    }
+    if printed == ExitCode::SUCCESS && has_failures { ExitCode::from(FAILURE) } else { printed }
 }
 
 fn check_peer(asked: &CheckPeerOptions) -> ExitCode {

@@ -15,7 +15,7 @@ const RELAY_BIN: &[&[&str]] = &[
     &["relay"],
     &["upgrade"],
     &["options"],
-    &["doctor", "operations", "version"],
+    &["doctor", "explain", "operations", "version"],
     &["logging"],
     &["handover"],
     &["telemetry"],

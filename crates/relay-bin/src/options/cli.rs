@@ -2,6 +2,8 @@
 //!
 //! Values are taken as text here, and parsed in the other files of this directory. So all errors are reported together.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 use super::{
@@ -36,6 +38,8 @@ Examples:
     firezone-relay credentials --secret \"$SECRET\" --ttl 24h --url turn:203.0.113.7:3478
   See what to change on this machine before a relay runs here:
     firezone-relay doctor
+  See in a packet capture why a client does not connect:
+    firezone-relay explain call.pcapng
   In place of coturn, for a back end that mints with its static-auth-secret:
     firezone-relay --public-ip4-addr 203.0.113.7 --auth-secret-file /etc/relay/secrets --realm example.org
 
@@ -45,6 +49,16 @@ SIGTERM stops new allocations and ends the relay when those that there are have 
 Ctrl-C (SIGINT) or a second signal ends it at once. SIGHUP starts the program anew, which takes over all allocations without losing a packet, and reads options and files again; SIGUSR1 and SIGUSR2 are ignored.
 
 Exit status: 0 after SIGTERM or Ctrl-C, 1 when the relay failed or the portal refused it, 2 when an option is wrong.";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  Capture a server's traffic, then look at it:
+    tcpdump -i any -s 0 -w call.pcapng udp
+    firezone-relay explain call.pcapng
+  Without a file in between, and which clients failed, for programs:
+    gzip -dc call.pcapng.gz | firezone-relay explain --json - | jq '.clients[] | select(.status == \"failed\")'
+
+Recordings of this relay are replayed as far as they allow it: then the reasons are the relay's own.";
 
 /// `firezone-relay`.
 #[derive(Debug, Parser)]
@@ -74,12 +88,34 @@ pub(crate) enum Command {
     /// Say what this machine can do for a relay with these options, and what to change. Needs no privilege, and changes nothing. Exits with 0
     /// if there is nothing to change, 1 if the relay would work better, 3 if it would not work.
     Doctor(Box<DoctorOptions>),
+    /// Say which clients of a packet capture failed, and why.
+    ///
+    /// The capture is a pcapng or pcap file of any TURN or STUN server's traffic over UDP, on any port: from tcpdump, from Wireshark, or recorded by
+    /// this relay. No secret is needed. Exits with 0 if no client failed, 1 if one did, 2 if the file cannot be read or is no capture.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainOptions),
     /// Have a running relay replaced by the program that is installed now, without losing a call, and wait for that. Exits with 1 if the old
     /// process serves on.
     Upgrade(UpgradeOptions),
     /// Wait for the processes that a relay has handed over to.
     #[command(hide = true)]
     Supervise,
+}
+
+/// Options of `firezone-relay explain`.
+#[derive(Args, Debug)]
+pub(crate) struct ExplainOptions {
+    /// The capture; `-` reads it from stdin.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Print JSON, for programs: docs/traces.md describes it.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// List the clients that succeeded, too, instead of counting them.
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 /// Options of `firezone-relay upgrade`.

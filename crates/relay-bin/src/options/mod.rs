@@ -25,7 +25,7 @@ mod telemetry;
 
 pub(crate) use self::{
     check_peer::check_peer,
-    cli::{CheckPeerOptions, Cli, Command, DoctorOptions, Options},
+    cli::{CheckPeerOptions, Cli, Command, DoctorOptions, ExplainOptions, Options},
     config::{ADDRESS_TIMEOUT, Config, address_timeout},
     doctor::doctor,
     entropy::OsEntropy,
