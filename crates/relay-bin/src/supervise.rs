@@ -150,13 +150,28 @@ fn pass_on_to_all(signal: Signal) {
 /// When the system does not say.
 pub(crate) fn children_of(process: Pid) -> io::Result<Vec<Pid>> {
     let mut children = Vec::new();
-    // Each thread has those that it started.
-    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
-        let of_thread = fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
-        children.extend(of_thread.split_whitespace().filter_map(|child| child.parse().ok()).map(Pid::from_raw));
+    // Not every kernel lists the children of a process.
+    for entry in fs::read_dir("/proc")? {
+        let Some(other) = entry?.file_name().to_str().and_then(|name| name.parse().ok()).map(Pid::from_raw) else {
+            continue;
+        };
+        if status_of(other, "PPid:").and_then(|parent| parent.parse().ok()) == Some(process.as_raw()) {
+            children.push(other);
+        }
     }
     children.sort_unstable();
     Ok(children)
+}
+
+/// Whether the process runs. One that has ended and that nobody has waited for does not.
+pub(crate) fn is_there(process: Pid) -> bool {
+    status_of(process, "State:").is_some_and(|state| !state.starts_with(['Z', 'X']))
+}
+
+/// A line of what the system says of a process, without its name; `None` if there is no such process, or it is not to be seen.
+fn status_of(process: Pid, name: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
 }
 
 /// Whether `process` waits for those that a relay has handed over to.

@@ -1,6 +1,6 @@
 //! The command `firezone-relay upgrade`: asks a running relay to hand over, and waits until it has, or has not.
 
-use std::{fs, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use anyhow::{Context as _, bail};
 use nix::{
@@ -34,14 +34,21 @@ pub(crate) fn upgrade(process: i32) -> anyhow::Result<Pid> {
     })?;
     let mut new = None;
     for look in 0..LOOKS {
+        if !supervise::is_there(first) {
+            bail!("process {first} has ended: see the relay's log");
+        }
         let relaying = relaying(first);
-        if relaying != old && has_let_go(old) {
+        // A process that only waits does not relay.
+        if relaying != old && relaying != first && has_let_go(old) {
             return Ok(relaying);
         }
         match new {
             // The old process may end between these looks, and may not have waited for a process that failed before.
-            None => new = supervise::children_of(old).unwrap_or_default().into_iter().find(|child| is_there(*child)),
-            Some(new) if !is_there(new) && !has_let_go(old) => bail!(
+            None => {
+                let children = supervise::children_of(old).unwrap_or_default();
+                new = children.into_iter().find(|child| supervise::is_there(*child));
+            }
+            Some(new) if !supervise::is_there(new) && !has_let_go(old) => bail!(
                 "the new process {new} has not taken over, and the old process serves on: the relay's log says why (`journalctl`, `docker logs`)"
             ),
             Some(_) => {}
@@ -58,7 +65,7 @@ pub(crate) fn upgrade(process: i32) -> anyhow::Result<Pid> {
 
 /// Whether the process serves no longer, since another one has taken over.
 fn has_let_go(process: Pid) -> bool {
-    !is_there(process) || supervise::is_supervisor(process)
+    !supervise::is_there(process) || supervise::is_supervisor(process)
 }
 
 /// The process that relays: the first one, or its child once it has handed over.
@@ -68,11 +75,4 @@ fn relaying(first: Pid) -> Pid {
     }
     let children = supervise::children_of(first).unwrap_or_default();
     children.last().copied().unwrap_or(first)
-}
-
-/// Whether the process runs. One that has ended and that nobody has waited for does not.
-fn is_there(process: Pid) -> bool {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
-    state.is_some_and(|state| !state.trim_start().starts_with(['Z', 'X']))
 }

@@ -243,6 +243,8 @@ fn a_new_process_that_does_not_take_over_leaves_the_old_one_serving() {
     fails(&mut client, "its realm is \"other\"");
     this.script(&format!("#!/bin/sh\nLOWEST_PORT=60000 exec {program} \"$@\"\n"));
     fails(&mut client, "its allocation ports are 60000-65535");
+    this.script(&format!("#!/bin/sh\nshift 2; PUBLIC_IP4_ADDR=127.0.0.2 exec {program} \"$@\"\n"));
+    fails(&mut client, "its public addresses are [127.0.0.2]");
     this.script(&format!("#!/bin/sh\nREPLY_LIMIT=nonsense exec {program} \"$@\"\n"));
     fails(&mut client, "exit status: 2");
     // It may not have the files, and says so.

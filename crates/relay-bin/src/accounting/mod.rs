@@ -128,6 +128,11 @@ impl Accounting {
         let _ = self.events.send(vec![AccountingEvent::AskShards(Box::new(ask))]);
     }
 
+    /// Sets how to read the counters of flows, for a data path that is attached later than [`Self::start`].
+    pub(crate) fn count_with(&self, meter: FlowMeter) {
+        let _ = self.events.send(vec![AccountingEvent::Kernel(meter)]);
+    }
+
     /// Exports the books for the next process, after all events that were sent before.
     ///
     /// From then on no account is finished, so that the two processes do not finish the same one. If the handover fails, the shards go on
@@ -153,13 +158,6 @@ impl Accounting {
         let _ = self.events.send(vec![event]);
         // The panic hook has logged a panic already.
         let _ = thread.join();
-    }
-}
-
-impl Accounting {
-    /// From now on the kernel forwards flows, and `meter` tells how much.
-    pub(crate) fn count_with(&self, meter: FlowMeter) {
-        let _ = self.events.send(vec![AccountingEvent::Kernel(meter)]);
     }
 }
 

@@ -1,8 +1,16 @@
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+//! The messages of a handover, in the order in which they are sent.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use relay_server::{PortRange, QuotaHolder};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+
+use crate::listen::Role;
 
 /// Goes up with every change of what the processes say to each other, but for the state of workers, which has a version of its own.
 pub(crate) const VERSION: u16 = 1;
@@ -19,6 +27,8 @@ pub(crate) struct Hello {
     pub(crate) workers: u16,
     /// Where it is to listen.
     pub(crate) listen: Vec<SocketAddr>,
+    /// The public addresses of its allocations.
+    pub(crate) public: Vec<IpAddr>,
     pub(crate) ports: PortRange,
     pub(crate) realm: String,
 }
@@ -35,7 +45,7 @@ pub(crate) struct Offer {
     /// What its timestamps count from, in nanoseconds of `CLOCK_MONOTONIC`.
     pub(crate) clock_origin: u64,
     /// The roles of the listening sockets of each worker.
-    pub(crate) listeners: Vec<Vec<crate::listen::Role>>,
+    pub(crate) listeners: Vec<Vec<Role>>,
     /// How many sockets there are for health checks.
     pub(crate) health: u16,
     pub(crate) control: Vec<ControlSocket>,
@@ -66,6 +76,6 @@ pub(crate) struct Shared {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Restored;
 
-/// The old process has ended.
+/// All is the new process's from now on: it begins to serve, and the old process has nothing to do any more.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Yours;

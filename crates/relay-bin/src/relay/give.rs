@@ -151,7 +151,7 @@ async fn exchange(
 
 /// What must be as it is here.
 fn check(here: &Hello, there: &Hello) -> anyhow::Result<()> {
-    let Hello { version, snapshot_version, relay: _, workers, listen, ports, realm } = here;
+    let Hello { version, snapshot_version, relay: _, workers, listen, public, ports, realm } = here;
     if (*version, *snapshot_version) != (there.version, there.snapshot_version) {
         bail!("its state has another format: restart the relay instead, which ends all calls (a drain comes first)");
     }
@@ -159,6 +159,8 @@ fn check(here: &Hello, there: &Hello) -> anyhow::Result<()> {
         format!("it has {} workers, not {workers}", there.workers)
     } else if *listen != there.listen {
         format!("it listens at {:?}, not at {listen:?}", there.listen)
+    } else if *public != there.public {
+        format!("its public addresses are {:?}, not {public:?}", there.public)
     } else if *ports != there.ports {
         format!("its allocation ports are {}, not {ports}", there.ports)
     } else if *realm != there.realm {

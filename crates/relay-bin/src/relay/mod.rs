@@ -4,6 +4,7 @@ mod banner;
 mod bound_sockets;
 mod drain;
 mod give;
+mod kernel_path;
 mod registration;
 mod settle;
 mod shard_figures;
@@ -41,12 +42,14 @@ use crate::{
     accounting::Accounting,
     addresses,
     clock::Clock,
-    credentials, files,
+    credentials,
+    file_watch::FileWatch,
+    files,
     handover::{Figures, Shared},
     listen,
     logging::FilterControl,
     names::NamedCounts,
-    offload::{self, NewOffload, Offload as _, Xdp},
+    offload::Xdp,
     operations::{self, Operations},
     option_names::{CONTROL_ENDPOINT, HEALTH_CHECK_ADDR},
     options::{Config, Options, Problems},
@@ -118,7 +121,7 @@ async fn serve(
     };
     let given = Given::of(&bound, &health, &control, clock)?;
     // The interfaces are the other process's, until that has ended.
-    let mut xdp = if taking.is_some() { None } else { start_offload(config)? };
+    let mut xdp = if taking.is_some() { None } else { kernel_path::start(config)? };
     let mut portal = match &config.portal {
         Some(portal) => Some(Portal::start(
             portal,
@@ -169,7 +172,9 @@ async fn serve(
     // Until it has taken over, the other process answers.
     let mut setup = Some(setup);
     if taking.is_none() {
-        setup.take().into_iter().for_each(|setup| operations.serve(setup));
+        if let Some(setup) = setup.take() {
+            operations.serve(setup);
+        }
         if !registration::wait(&mut portal, None, &mut signals).await? {
             return Ok(());
         }
@@ -184,8 +189,8 @@ async fn serve(
             return Ok(());
         }
     };
-    let mut shards = match started {
-        Ok(shards) => shards,
+    let (mut shards, watches) = match started {
+        Ok(started) => started,
         Err(error) => {
             if taking.is_some() {
                 // The other process goes on with these accounts.
@@ -194,23 +199,17 @@ async fn serve(
             return Err(error);
         }
     };
-    let mail = shards.mail.clone();
-    let of_credentials = credentials::watch(&config.credentials, &watched.faults, move |accepted| {
-        mail.iter().for_each(|shard| shard.send(Mail::Accept(Arc::clone(&accepted))));
-    })?;
-    let mail = shards.mail.clone();
-    let of_peers = peers::watch(&config.peers, &watched.faults, move |policy| {
-        mail.iter().for_each(|shard| shard.send(Mail::PeerPolicy(Arc::clone(&policy))));
-    })?;
     let upgrades = signals.upgrades();
-    signals.reload_with([of_credentials, of_peers]);
+    signals.reload_with(watches);
     let mail = shards.mail.clone();
     accounting.ask_shards_with(move || {
         mail.iter().for_each(|shard| shard.send(Mail::TellAccounts));
         mail.len()
     });
     phases.advance(Phase::Serving);
-    setup.take().into_iter().for_each(|setup| operations.serve(setup));
+    if let Some(setup) = setup {
+        operations.serve(setup);
+    }
     match &taking {
         None => tracing::info!("the relay is up"),
         Some(_) => tracing::info!("the relay is up, with the allocations of the process before it"),
@@ -221,7 +220,7 @@ async fn serve(
     if let Some(taking) = taking {
         // It serves already, whatever the other process does.
         match spawn_blocking(move || taking.wait_for_end()).await {
-            Ok(Ok(())) => xdp = start_offload_late(config, &shards, &watched, &accounting, &counts),
+            Ok(Ok(())) => xdp = kernel_path::start_late(config, &shards, &watched, &accounting, &counts),
             Ok(Err(error)) => tracing::error!("relaying in user space after the handover: {error:#}"),
             Err(error) => tracing::error!("relaying in user space after the handover: this is a bug: {error}"),
         }
@@ -289,7 +288,8 @@ async fn serve(
     Ok(())
 }
 
-/// Starts the workers, and lets them begin when they may.
+/// Starts the workers and what watches files for them, and lets them begin when they may. With `taking` that is last: until then the other
+/// process can go on, whatever fails here.
 #[expect(clippy::too_many_arguments, reason = "each is another thing, and there is one caller")]
 async fn start_shards(
     config: &Config,
@@ -301,42 +301,21 @@ async fn start_shards(
     accounting: &Accounting,
     inherited: Option<(Vec<Inherited>, BTreeMap<QuotaHolder, u32>)>,
     taking: Option<&Taking>,
-) -> anyhow::Result<Shards> {
+) -> anyhow::Result<(Shards, [FileWatch; 2])> {
     let mut shards = Shards::start(config, bound, addresses, xdp, watched, record, accounting, inherited).await?;
+    let mail = shards.mail.clone();
+    let of_credentials = credentials::watch(&config.credentials, &watched.faults, move |accepted| {
+        mail.iter().for_each(|shard| shard.send(Mail::Accept(Arc::clone(&accepted))));
+    })?;
+    let mail = shards.mail.clone();
+    let of_peers = peers::watch(&config.peers, &watched.faults, move |policy| {
+        mail.iter().for_each(|shard| shard.send(Mail::PeerPolicy(Arc::clone(&policy))));
+    })?;
     if let Some(taking) = taking {
         taking.take_over()?;
         shards.begin();
     }
-    Ok(shards)
-}
-
-/// Loads the kernel's data path, if the relay is to have one.
-fn start_offload(config: &Config) -> anyhow::Result<Option<Xdp>> {
-    let is_limited = config.bandwidth.is_limited();
-    Ok(config.offload.as_ref().map(|offload| offload::start(offload, is_limited)).transpose()?.flatten())
-}
-
-/// Loads it while the relay serves. Without it, all goes on in user space.
-fn start_offload_late(
-    config: &Config,
-    shards: &Shards,
-    watched: &ShardFigures,
-    accounting: &Accounting,
-    inherited: &NamedCounts,
-) -> Option<Xdp> {
-    let xdp = start_offload(config).unwrap_or_else(|error| {
-        tracing::error!("relaying in user space after the handover: {error:#}");
-        None
-    })?;
-    watched.read_offload(&xdp, inherited);
-    accounting.count_with(xdp.flow_meter());
-    shards.tell(|| {
-        let mut worker = xdp.worker();
-        // The mail about addresses that have changed since the start went to what was there before.
-        worker.set_addresses(&watched.addresses.borrow());
-        Mail::Offload(NewOffload(Box::new(worker)))
-    });
-    Some(xdp)
+    Ok((shards, [of_credentials, of_peers]))
 }
 
 /// Waits until all allocations have ended, with a time limit.

@@ -21,6 +21,7 @@ pub(crate) struct Signals {
     interrupt: unix::Signal,
     /// The files that SIGHUP reads again.
     watches: Arc<OnceLock<[FileWatch; 2]>>,
+    /// Notified at each SIGHUP.
     upgrades: Arc<Notify>,
 }
 
@@ -102,7 +103,7 @@ impl Signals {
         let _ = self.watches.set(watches);
     }
 
-    /// Told at each SIGHUP, once files are being read again.
+    /// Notified at each SIGHUP, once files are being read again.
     pub(crate) fn upgrades(&self) -> Arc<Notify> {
         Arc::clone(&self.upgrades)
     }

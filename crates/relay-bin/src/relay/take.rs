@@ -9,7 +9,7 @@ use turn_auth::AuthSecret;
 use crate::{
     clock::Clock,
     handover::{Channel, ControlSocket, Hello, Offer, Ready, Restored, Shared, VERSION, Yours},
-    listen::Listening,
+    listen::{Listening, Role},
     operations::Bound,
     options::Config,
     shard::Inherited,
@@ -43,6 +43,7 @@ pub(super) fn hello(config: &Config) -> Hello {
         relay: version::text().to_owned(),
         workers: u16::try_from(config.workers.get()).unwrap_or(u16::MAX),
         listen: listen.collect(),
+        public: config.families().map(|family| family.public).collect(),
         ports: config.ports,
         realm: config.realm.clone(),
     }
@@ -68,7 +69,7 @@ impl Taking {
         let mut next = || files.next().context("a socket is missing");
         let mut listeners = Vec::new();
         for roles in &offer.listeners {
-            let adopt = |role: &crate::listen::Role| Ok(role.adopt(next()?)?);
+            let adopt = |role: &Role| Ok(role.adopt(next()?)?);
             listeners.push(roles.iter().map(adopt).collect::<anyhow::Result<_>>()?);
         }
         let mut health = Vec::new();

@@ -42,8 +42,8 @@ impl fmt::Debug for HandoverStep {
     }
 }
 
-/// All that a worker is, but for its sockets. It holds secrets.
-#[derive(Debug, Serialize, Deserialize)]
+/// All that a worker is, but for its sockets. It holds secrets, so it is not `Debug`.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct WorkerState {
     /// A [`relay_server::Snapshot`].
     pub(super) snapshot: Zeroizing<Vec<u8>>,
@@ -66,7 +66,6 @@ pub(crate) struct RelaySocket {
 }
 
 /// What a worker takes over.
-#[derive(Debug)]
 pub(crate) struct Inherited {
     pub(crate) state: WorkerState,
     /// In the order in which the state lists them.
